@@ -1,6 +1,6 @@
 """Run hatch on this workspace: ``python3 dev.py run test``, ``python3 dev.py run demo``.
 
-Python >= 3.11 and pip are all it takes: hatch goes into ``.venv`` here, once, and makes the
+Python >= 3.11 and pip are all it takes: hatch goes into ``.hatch`` here, once, and makes the
 environments that it runs things in. Nothing is installed anywhere else.
 """
 # Only the standard library, and nothing that an old Python could not parse: it must get as far as
@@ -14,7 +14,7 @@ import sys
 HATCH = "hatch>=1.18,<2"
 OLDEST = (3, 11)
 ROOT = os.path.dirname(os.path.abspath(__file__))
-VENV = os.path.join(ROOT, ".venv")
+VENV = os.path.join(ROOT, ".hatch")
 PYTHON = os.path.join(VENV, *(("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")))
 READY = os.path.join(VENV, "hatch-is-ready")  # written last, holds what was asked for
 
@@ -43,7 +43,7 @@ def main():
 
 
 def is_ready():
-    """Whether ``.venv`` is whole: not half made, nor made by a Python that has gone since."""
+    """Whether ``.hatch`` is whole: not half made, nor made by a Python that has gone since."""
     try:
         with open(READY) as file:
             return file.read() == HATCH and os.path.exists(PYTHON)
@@ -73,9 +73,8 @@ def install_hatch():
 def run(command):
     # Defaults like pip's --user make no sense in a venv.
     environ = {k: v for k, v in os.environ.items() if k not in ("PIP_USER", "PIP_TARGET")}
-    return subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environ, encoding="utf-8", check=False
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.run(command, check=False, env=environ, encoding="utf-8", errors="replace", **pipes)
 
 
 def pip_settings():
