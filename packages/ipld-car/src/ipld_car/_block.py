@@ -1,0 +1,81 @@
+"""What a reader gives and a writer tells: blocks, and where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from multiformats import CID
+
+from . import cids
+
+
+class BlockLocation(NamedTuple):
+    """Where the section of a block is in an archive.
+
+    So a chunk can be read straight out of the file: ``size`` bytes at ``payload_offset``.
+
+    >>> location = BlockLocation(offset=18, varint_size=1, cid_size=36, payload_size=24)
+    >>> location.payload_offset, location.size
+    (55, 61)
+    """
+
+    offset: int
+    """Bytes from the start of the file to the length varint of the section."""
+    varint_size: int
+    """Bytes of the length varint."""
+    cid_size: int
+    """Bytes of the CID."""
+    payload_size: int
+    """Bytes of the block itself."""
+
+    @property
+    def payload_offset(self) -> int:
+        """Bytes from the start of the file to the block itself."""
+        return self.offset + self.varint_size + self.cid_size
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole section: varint, CID and block."""
+        return self.varint_size + self.cid_size + self.payload_size
+
+
+class Block:
+    """A block of an archive: ``cid``, ``data`` and ``location``, which it unpacks to in this order.
+
+    The CID object and the location are made when they are asked for; ``cid_bytes`` is there at once.
+    """
+
+    __slots__ = ("_offset", "_varint_size", "cid_bytes", "data")
+
+    def __init__(self, cid_bytes: bytes, data: bytes, offset: int, varint_size: int) -> None:
+        self.cid_bytes = cid_bytes
+        """The binary CID."""
+        self.data = data
+        """The bytes of the block."""
+        self._offset = offset
+        self._varint_size = varint_size
+
+    @property
+    def cid(self) -> CID:
+        """The CID of the block."""
+        return cids.from_checked(self.cid_bytes)
+
+    @property
+    def location(self) -> BlockLocation:
+        """Where the block is in the archive."""
+        return BlockLocation(self._offset, self._varint_size, len(self.cid_bytes), len(self.data))
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.cid, self.data, self.location))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Block):
+            return NotImplemented
+        return (self.cid_bytes, self.data, self.location) == (other.cid_bytes, other.data, other.location)
+
+    def __hash__(self) -> int:
+        return hash((self.cid_bytes, self._offset))
+
+    def __repr__(self) -> str:
+        return f"<Block {cids.to_text(self.cid_bytes)}: {len(self.data)} bytes at {self.location.payload_offset}>"

@@ -1,0 +1,250 @@
+"""Reading archives as streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from typing import TypeVar
+
+from multiformats import CID
+
+from . import cids, varint
+from ._block import Block, BlockLocation
+from ._errors import CarError, LimitError, MalformedError, TruncatedError
+from ._header import PRAGMA, V2_HEADER_SIZE, Header, V2Header, check_inner, decode_header, decode_v2_header
+from ._source import Source, Window
+from .hashes import verify_digest
+
+T = TypeVar("T")
+
+MAX_HEADER_BYTES = 32 << 20
+MAX_SECTION_BYTES = 8 << 20
+
+# A gateway that gives up in mid-answer appends this; as a section it has length 10 and CID version 10.
+_GATEWAY_MARK = b"\n\n[Gateway Error:"
+
+
+class CarReader:
+    """An archive, CARv1 or CARv2, read from start to end.
+
+    Iterating gives each :class:`Block` once, in the order of the archive; an archive that ends on the
+    end of a section is simply shorter. The roots are what the header says, nothing more: an archive
+    may lack them. It never seeks, and holds one section and a buffer of bounded size.
+
+    One thread at a time may iterate.
+
+    :param source: the archive as bytes, or a binary stream: anything with ``read(size)``
+    :param verify: check every block against its CID
+    :param max_header_bytes: the longest header that is read
+    :param max_section_bytes: the longest section (CID and block) that is read
+    :param zero_length_section_as_eof: take a section of length zero for the end of the archive, as
+        some padded files need it, instead of an error
+    :raises CarError: with offset and block number, here for a bad header and while iterating for
+        anything else that is wrong: :class:`TruncatedError`, :class:`MalformedError`, :class:`LimitError`,
+        :class:`HashMismatchError`, :class:`UnverifiableError`
+    :raises TypeError: if the source is neither bytes nor a binary stream
+
+    >>> reader = CarReader(bytes.fromhex("11a265726f6f7473806776657273696f6e01"))
+    >>> reader.version, reader.roots, list(reader)
+    (1, [], [])
+    """
+
+    version: int
+    """1 or 2."""
+    v2_header: V2Header | None
+    """Where payload and index of a CARv2 are; None for CARv1."""
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        verify: bool = True,
+        max_header_bytes: int = MAX_HEADER_BYTES,
+        max_section_bytes: int = MAX_SECTION_BYTES,
+        zero_length_section_as_eof: bool = False,
+    ) -> None:
+        self._window = Window(source)
+        self._verify = verify
+        self._max_header_bytes = max_header_bytes
+        self._max_section_bytes = max_section_bytes
+        self._zero_is_end = zero_length_section_as_eof
+        self.v2_header = None
+        self._read_headers()
+        self._blocks = self._read_blocks(Block)
+
+    @property
+    def roots(self) -> list[CID]:
+        """The CIDs that the header names as roots."""
+        return [cids.from_bytes(root) for root in self._roots]
+
+    def __iter__(self) -> Iterator[Block]:
+        return self._blocks
+
+    # -- headers --
+
+    def _read_headers(self) -> None:
+        window = self._window
+        try:
+            is_v2 = window.fill(len(PRAGMA)) >= len(PRAGMA) and window.buffer.startswith(PRAGMA)
+            if is_v2:
+                window.skip(len(PRAGMA))
+                header = decode_v2_header(window.take(V2_HEADER_SIZE, "a CARv2 header"))
+                window.skip(header.data_offset - window.offset)
+                window.limit(header.data_size)
+                self.v2_header = header
+            inner = self._inner_header()
+            if is_v2:
+                check_inner(inner)
+            elif inner.version != 1:
+                raise MalformedError(f"expected an archive of CAR version 1 or 2, found version {inner.version}")
+        except CarError as error:
+            raise error.at(window.offset) from None
+        self.version = 2 if is_v2 else 1
+        self._roots = inner.roots
+
+    def _inner_header(self) -> Header:
+        """The header of the CARv1 that begins here."""
+        window = self._window
+        window.fill(varint.MAX_BYTES)
+        if window.position == len(window.buffer):
+            raise TruncatedError("expected a CAR header, found no bytes at all")
+        size, window.position = varint.decode(window.buffer, window.position)
+        if not size:
+            raise MalformedError("expected a CAR header, found one of length zero")
+        if size > self._max_header_bytes:
+            raise LimitError(f"expected a header of at most {self._max_header_bytes} bytes, found one of {size}")
+        data, start = window.take(size, "a header"), window.offset - size
+        try:
+            return decode_header(data)
+        except CarError as error:
+            error.offset = start + (error.offset or 0)
+            raise
+
+    # -- sections --
+
+    def _read_blocks(self, make: Callable[[bytes, bytes, int, int], T]) -> Iterator[T]:
+        """The hot loop: fast for sections that lie in the window, and have the CID of their predecessor's form.
+
+        :param make: makes what is given for a block of its binary CID, bytes, offset and varint size
+        """
+        window, verify, max_section = self._window, self._verify, self._max_section_bytes
+        buffer, position = window.buffer, window.position
+        number = cid_size = prefix_size = 0
+        prefix = b""  # of the previous CID: the same prefix means the same sizes and hash function
+        hash_code = None
+        try:
+            while True:
+                # A length of two bytes, minimal, as sections from 128 bytes to 16 KiB have it.
+                if (
+                    position + 1 < len(buffer)
+                    and (first := buffer[position]) > 0x7F > (second := buffer[position + 1]) > 0
+                ):
+                    size, varint_size = first & 0x7F | second << 7, 2
+                else:
+                    size, varint_size = self._length()
+                    if not size:
+                        return
+                    buffer, position = window.buffer, window.position
+                start = position + varint_size
+                end = start + size
+                if end > len(buffer) or size > max_section:
+                    self._fill_section(size, varint_size)
+                    buffer, position = window.buffer, window.position
+                    start = position + varint_size
+                    end = start + size
+                if not prefix or size < cid_size or not buffer.startswith(prefix, start):
+                    form = self._cid_form(start, end)
+                    cid_size, prefix_size, hash_code = form.cid_size, form.size, form.hash_code
+                    prefix = buffer[start : start + prefix_size] if form.version else b""
+                split = start + cid_size
+                cid, data = buffer[start:split], buffer[split:end]
+                # sha2-256 in place, as nearly all blocks have it
+                if verify and (hash_code != cids.SHA2_256 or sha256(data).digest() != cid[prefix_size:]):
+                    verify_digest(cid, data)
+                window.position = end
+                yield make(cid, data, window.base + position, varint_size)
+                position = end
+                number += 1
+        except CarError as error:
+            raise error.at(window.offset, number) from None
+
+    def _length(self) -> tuple[int, int]:
+        """The length varint of the next section and its size; (0, 0) at the end of the archive."""
+        window = self._window
+        if not window.fill(varint.MAX_BYTES):
+            if window.missing:
+                raise TruncatedError(f"expected {window.missing} more bytes of payload, found the end of the file")
+            return 0, 0
+        try:
+            size, behind = varint.decode(window.buffer, window.position)
+        except TruncatedError as error:
+            raise TruncatedError(f"the archive ends in the length of a section: {error.message}") from None
+        if not size:
+            if self._zero_is_end:
+                return 0, 0
+            raise MalformedError("expected a section, found one of length zero (zero_length_section_as_eof allows it)")
+        return size, behind - window.position
+
+    def _fill_section(self, size: int, varint_size: int) -> None:
+        """Have the whole section in the window."""
+        window = self._window
+        if size > self._max_section_bytes:
+            raise LimitError(
+                f"expected a section of at most {self._max_section_bytes} bytes, found a length of {size} "
+                f"(max_section_bytes raises the limit)"
+            )
+        have = window.fill(varint_size + size)
+        if have < varint_size + size:
+            if window.buffer.startswith(_GATEWAY_MARK, window.position):
+                raise _truncated_response()
+            raise TruncatedError(f"expected a section of {size} bytes, found {have - varint_size} and then the end")
+
+    def _cid_form(self, start: int, end: int) -> cids.Prefix:
+        """The form of the CID of the section from ``start`` to ``end``."""
+        buffer = self._window.buffer
+        try:
+            return cids.prefix_of(buffer, start, end)
+        except TruncatedError as error:
+            raise MalformedError(f"expected a section with a whole CID: {error.message}") from None
+        except MalformedError:
+            self._window.fill(len(_GATEWAY_MARK))
+            if self._window.buffer.startswith(_GATEWAY_MARK, self._window.position):
+                raise _truncated_response() from None
+            raise
+
+
+def _truncated_response() -> TruncatedError:
+    return TruncatedError("truncated response: the gateway that sent this archive gave up and wrote so into it")
+
+
+def _triple(cid: bytes, data: bytes, offset: int, varint_size: int) -> tuple[CID, bytes, BlockLocation]:
+    # tuple.__new__: half the price of the constructor, for millions of blocks
+    location = tuple.__new__(BlockLocation, (offset, varint_size, len(cid), len(data)))
+    return cids.from_checked(cid), data, location
+
+
+def read_car(
+    source: Source,
+    *,
+    verify: bool = True,
+    max_header_bytes: int = MAX_HEADER_BYTES,
+    max_section_bytes: int = MAX_SECTION_BYTES,
+    zero_length_section_as_eof: bool = False,
+) -> tuple[list[CID], Iterator[tuple[CID, bytes, BlockLocation]]]:
+    """The roots of an archive, and an iterator over its blocks: CID, bytes and location.
+
+    The blocks are read while they are asked for, as with :class:`CarReader`, whose arguments and errors
+    these are.
+
+    >>> roots, blocks = read_car(bytes.fromhex("11a265726f6f7473806776657273696f6e01"))
+    >>> roots, list(blocks)
+    ([], [])
+    """
+    reader = CarReader(
+        source,
+        verify=verify,
+        max_header_bytes=max_header_bytes,
+        max_section_bytes=max_section_bytes,
+        zero_length_section_as_eof=zero_length_section_as_eof,
+    )
+    return reader.roots, reader._read_blocks(_triple)

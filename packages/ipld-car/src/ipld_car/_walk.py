@@ -1,0 +1,89 @@
+"""Links of a block, and the walk over the blocks that a root reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from multiformats import CID
+
+from . import cids, dagcbor, dagpb
+
+_NO_LINKS: tuple[bytes, ...] = ()
+
+
+def binary_links(cid: bytes, data: bytes) -> Iterable[bytes]:
+    """Binary CIDs that a block links to, in the order of their encoding, duplicates included.
+
+    Codecs other than dag-cbor, dag-pb and raw are taken to have none: their blocks travel, what is
+    below them does not.
+
+    :raises CarError: if the block is not what its codec says
+    """
+    codec = cids.codec_of(cid)
+    if codec == cids.DAG_CBOR:
+        return dagcbor.links(data)
+    if codec == cids.DAG_PB:
+        return [link.cid for link in dagpb.decode(data).links]
+    return _NO_LINKS
+
+
+def links(cid: CID | str | bytes, data: bytes) -> list[CID]:
+    """The CIDs that a block links to, in the order of their encoding, duplicates included.
+
+    Knows dag-cbor, dag-pb and raw; blocks of any other codec have no links here.
+
+    :param cid: the CID of the block, for its codec
+    :param data: the bytes of the block; they are not verified here
+    :raises CarError: if the block is not what its codec says
+
+    >>> from ipld_car import dagcbor
+    >>> links("bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua", dagcbor.encode({}))
+    []
+    """
+    return [cids.from_bytes(link) for link in binary_links(cids.to_bytes(cid), data)]
+
+
+def walk_binary(get: Callable[[bytes], bytes], root: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The walk of :func:`walk` over binary CIDs."""
+    seen = {root}
+    stack: list[Iterator[bytes]] = [iter((root,))]
+    while stack:
+        for cid in stack[-1]:
+            data = get(cid)
+            yield cid, data
+            below = _unseen(binary_links(cid, data), seen)
+            stack.append(below)
+            break
+        else:
+            stack.pop()
+
+
+def _unseen(found: Iterable[bytes], seen: set[bytes]) -> Iterator[bytes]:
+    """The links not seen before; what an earlier branch reaches is met there, not here."""
+    for cid in found:
+        if cid not in seen:
+            seen.add(cid)
+            yield cid
+
+
+def walk(get: Callable[[CID], bytes], root: CID | str | bytes) -> Iterator[tuple[CID, bytes]]:
+    """Every block that ``root`` reaches, once each: depth first, a block before what it links, links in
+    the order of their encoding.
+
+    The walk is iterative and remembers the CIDs it has met (at most 150 bytes each), so neither the
+    depth of the graph nor its size exhausts the stack. Blocks are not verified here: ``get`` is the one
+    to do it.
+
+    :param get: gives the bytes of a block by its CID; what it raises ends the walk
+    :raises CarError: if a block is not what its codec says
+
+    >>> blocks = {"bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua": b"\\xa0"}
+    >>> [(str(cid)[:7], data) for cid, data in walk(lambda cid: blocks[str(cid)], *blocks)]
+    [('bafyrei', b'\\xa0')]
+    """
+
+    def get_binary(cid: bytes) -> bytes:
+        return get(cids.from_bytes(cid))
+
+    for cid, data in walk_binary(get_binary, cids.to_bytes(root)):
+        yield cids.from_bytes(cid), data

@@ -1,0 +1,253 @@
+"""Binary CIDs, and the way between them, their text and :class:`multiformats.CID`.
+
+A :class:`multiformats.CID` costs tens of microseconds to make and more to print, so everything
+that handles many blocks carries CIDs as ``bytes``; objects are made at the edge, by
+:func:`from_bytes`. Source of the layout: https://github.com/multiformats/cid.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import libipld
+from multiformats import CID, multibase, multicodec, multihash
+from multiformats.multicodec import Multicodec
+from multiformats.multihash import Multihash
+
+from . import varint
+from ._errors import CarError, LimitError, MalformedError, TruncatedError
+
+__all__ = [
+    "DAG_CBOR",
+    "DAG_PB",
+    "IDENTITY",
+    "MAX_CID_BYTES",
+    "RAW",
+    "SHA2_256",
+    "Prefix",
+    "codec_of",
+    "from_bytes",
+    "from_checked",
+    "make",
+    "multihash_of",
+    "prefix_of",
+    "to_bytes",
+    "to_text",
+]
+
+RAW: Final = 0x55
+DAG_PB: Final = 0x70
+DAG_CBOR: Final = 0x71
+IDENTITY: Final = 0x00
+SHA2_256: Final = 0x12
+
+MAX_CID_BYTES: Final = 2048
+
+
+class Prefix(NamedTuple):
+    """What stands before the digest of a CID, and where the CID ends."""
+
+    version: int
+    codec: int
+    hash_code: int
+    digest_size: int
+    """Length of the digest in bytes."""
+    size: int
+    """Length of the prefix in bytes; the digest follows, and nothing after it."""
+
+    @property
+    def cid_size(self) -> int:
+        """Length of the whole CID in bytes."""
+        return self.size + self.digest_size
+
+
+_V0: Final = Prefix(0, DAG_PB, SHA2_256, 32, 2)
+
+# Nearly every CID has a prefix of four one-byte varints; the same few come back all the time.
+# A hostile archive may name many, so the memory of them is bounded.
+_SHORT: dict[bytes, Prefix] = {}
+_SHORT_MAX: Final = 4096
+
+
+def prefix_of(data: bytes, start: int = 0, stop: int | None = None) -> Prefix:
+    """Parse the CID that begins at ``start`` strictly; it must end at or before ``stop``.
+
+    :raises TruncatedError: if the CID does not fit
+    :raises MalformedError: if it is no CID of version 0 or 1
+    :raises LimitError: if it is longer than :data:`MAX_CID_BYTES`
+    """
+    end = len(data) if stop is None else stop
+    known = _SHORT.get(data[start : start + 4])
+    if known is not None and start + known.cid_size <= end:
+        return known
+    if data[start : start + 2] == b"\x12\x20" and start + 2 <= end:
+        prefix = _V0
+    else:
+        version, position = varint.decode(data, start, end)
+        if version != 1:
+            raise MalformedError(f"expected a CID of version 0 or 1, found version {version}")
+        codec, position = varint.decode(data, position, end)
+        hash_code, position = varint.decode(data, position, end)
+        digest_size, position = varint.decode(data, position, end)
+        prefix = Prefix(version, codec, hash_code, digest_size, position - start)
+    if prefix.cid_size > MAX_CID_BYTES:
+        raise LimitError(f"expected a CID of at most {MAX_CID_BYTES} bytes, found one of {prefix.cid_size}")
+    if start + prefix.cid_size > end:
+        raise TruncatedError(f"expected a CID of {prefix.cid_size} bytes, found {end - start} bytes")
+    if prefix.version == 1 and prefix.size == 4 and len(_SHORT) < _SHORT_MAX:
+        _SHORT[data[start : start + 4]] = prefix
+    return prefix
+
+
+def _whole(cid: bytes) -> Prefix:
+    prefix = prefix_of(cid)
+    if prefix.cid_size != len(cid):
+        raise MalformedError(f"expected a CID of {prefix.cid_size} bytes, found {len(cid)} bytes: {cid[:64].hex()}")
+    return prefix
+
+
+def codec_of(cid: bytes) -> int:
+    """The code of the multicodec of a binary CID."""
+    return prefix_of(cid).codec
+
+
+def multihash_of(cid: bytes) -> bytes:
+    """The multihash of a binary CID: what names its bytes whatever their codec."""
+    prefix = prefix_of(cid)
+    if prefix.version == 0:
+        return cid
+    hash_and_length = varint.encode(prefix.hash_code) + varint.encode(prefix.digest_size)
+    return hash_and_length + cid[prefix.size :]
+
+
+def make(codec: int, digest: bytes, hash_code: int = SHA2_256) -> bytes:
+    """The binary CIDv1 of a digest.
+
+    >>> make(RAW, bytes(32)).hex()[:8]
+    '01551220'
+    """
+    return _make_prefix(codec, hash_code, len(digest)) + digest
+
+
+@lru_cache(maxsize=256)
+def _make_prefix(codec: int, hash_code: int, digest_size: int) -> bytes:
+    return b"\x01" + varint.encode(codec) + varint.encode(hash_code) + varint.encode(digest_size)
+
+
+def to_text(cid: bytes) -> str:
+    """The text of a binary CID: base32, or base58btc without prefix for version 0.
+
+    >>> to_text(make(RAW, b"", IDENTITY))
+    'bafkqaaa'
+    """
+    return libipld.encode_cid(cid)
+
+
+def to_bytes(cid: CID | str | bytes) -> bytes:
+    """The binary form of a CID that is given as object, text or bytes, checked strictly.
+
+    :raises CarError: if it is no CID
+    :raises TypeError: if it is none of the three types
+
+    >>> to_bytes("bafkqaaa").hex()
+    '01550000'
+    """
+    if isinstance(cid, _BinaryCID):
+        return cid._binary
+    if isinstance(cid, CID):
+        return bytes(cid)
+    if isinstance(cid, str):
+        return _parse_text(cid)
+    if isinstance(cid, (bytes, bytearray, memoryview)):
+        binary = bytes(cid)
+        _whole(binary)
+        return binary
+    raise TypeError(f"expected a CID as multiformats.CID, str or bytes, found {type(cid).__name__}")
+
+
+def _parse_text(text: str) -> bytes:
+    try:
+        if len(text) == 46 and text.startswith("Qm"):
+            binary = bytes(CID.decode(text))
+        else:
+            binary = libipld.decode_multibase(text)[1]
+            if binary[:1] == b"\x12":
+                raise MalformedError("a CID of version 0 has no multibase prefix")
+        _whole(binary)
+    except (CarError, ValueError, KeyError) as error:
+        raise MalformedError(f"expected the text of a CID, found {text[:100]!r}: {error}") from None
+    return binary
+
+
+class _BinaryCID(CID):
+    """A :class:`multiformats.CID` that remembers its bytes: cheap to make and print, and it pickles.
+
+    What CID keeps in its slots is filled in when it is first asked for.
+    """
+
+    __slots__ = ("_binary",)
+
+    _binary: bytes
+
+    def __getattr__(self, name: str) -> object:
+        # Python asks here for a slot that is empty.
+        if name not in CID.__slots__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        prefix = prefix_of(self._binary)
+        self._base, self._codec, self._hashfun, digest_at = _parts(prefix)
+        self._version = 1 if prefix.version else 0
+        self._digest = self._binary[digest_at:]
+        return object.__getattribute__(self, name)
+
+    def __bytes__(self) -> bytes:
+        return self._binary
+
+    def __str__(self) -> str:
+        return to_text(self._binary)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return from_bytes, (self._binary,)
+
+
+def from_checked(cid: bytes) -> CID:
+    """:func:`from_bytes` for bytes that :func:`prefix_of` has already found to be one whole CID."""
+    made = object.__new__(_BinaryCID)
+    made._binary = cid
+    return made
+
+
+def from_bytes(cid: bytes) -> CID:
+    """The CID object of a binary CID; it prints in base32.
+
+    :raises CarError: if the bytes are no CID
+
+    >>> from_bytes(bytes.fromhex("01550000"))
+    CID('base32', 1, 'raw', '0000')
+    """
+    _whole(cid)
+    return from_checked(cid)
+
+
+@lru_cache(maxsize=1024)
+def _parts(prefix: Prefix) -> tuple[multibase.Multibase, Multicodec, Multihash, int]:
+    """Base, codec and hash function objects of a prefix, and where its multihash begins."""
+    base = multibase.get("base32" if prefix.version else "base58btc")
+    hashed = varint.encode(prefix.hash_code) + varint.encode(prefix.digest_size)
+    return base, _codec_object(prefix.codec, "ipld"), _hash_object(prefix.hash_code), prefix.size - len(hashed)
+
+
+def _codec_object(code: int, tag: str) -> Multicodec:
+    """The registered multicodec; for a code that is in no table, one that only has its number."""
+    if multicodec.exists(code=code):
+        return multicodec.get(code=code)
+    return Multicodec(name=f"unknown-0x{code:x}", tag=tag, code=code, status="draft", description="")
+
+
+def _hash_object(code: int) -> Multihash:
+    if multihash.exists(code=code):
+        return multihash.get(code=code)
+    unknown = object.__new__(Multihash)
+    unknown._codec = _codec_object(code, "multihash")
+    unknown._implementation = None
+    return unknown

@@ -1,0 +1,241 @@
+"""DAG-CBOR blocks, exactly and fast.
+
+Two views of the same bytes (https://ipld.io/specs/codecs/dag-cbor/spec/):
+
+- :func:`decode` and :func:`encode` are for values that people handle: links are
+  :class:`multiformats.CID`, byte strings are ``bytes``. They are ``dag-cbor``, which is strict and slow.
+- :func:`decode_node` and :func:`encode_node` are for nodes with thousands of links and no byte
+  strings: a link is its binary CID. They are ``libipld``, held exact by encoding again what it
+  decoded; what differs is left to ``dag-cbor`` to judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import dag_cbor
+import libipld
+from multiformats import CID
+
+from . import cids
+from ._errors import CarError, LimitError, MalformedError, TruncatedError
+
+__all__ = ["MAX_DEPTH", "decode", "decode_node", "encode", "encode_node", "links", "scan"]
+
+MAX_DEPTH: Final = 256
+"""How deep maps and lists may be nested by default, the outermost counting as 1."""
+
+# The prefixes that nearly all links have: CIDv1, raw / dag-pb / dag-cbor, sha2-256.
+_USUAL_LINK: Final = frozenset(bytes((1, codec, 0x12, 0x20)) for codec in (cids.RAW, cids.DAG_PB, cids.DAG_CBOR))
+
+
+def decode(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
+    """The value of a DAG-CBOR block, with :class:`multiformats.CID` for links.
+
+    :raises CarError: if the block is not strict DAG-CBOR, or nested deeper than ``max_depth``
+
+    >>> decode(bytes.fromhex("a1616101"))
+    {'a': 1}
+    """
+    scan(data, max_depth=max_depth)
+    try:
+        return dag_cbor.decode(data)
+    # KeyError: a link whose codec or hash function is in no table of multiformats
+    except (dag_cbor.decoding.CBORDecodingError, ValueError, KeyError) as error:
+        raise MalformedError(f"expected strict DAG-CBOR: {error}") from error
+    except RecursionError as error:
+        raise LimitError("the block is nested too deep for the stack of this thread") from error
+
+
+def encode(value: Any) -> bytes:
+    """The DAG-CBOR block of a value: None, bool, int, float, str, bytes, CID, and lists and dicts of them.
+
+    :raises ValueError: if the value has no DAG-CBOR form (NaN, integers beyond 64 bits, keys that are no str)
+
+    >>> encode({"b": 1, "a": 2}).hex()
+    'a2616102616201'
+    """
+    try:
+        return dag_cbor.encode(value)
+    except dag_cbor.encoding.CBOREncodingError as error:
+        raise ValueError(f"expected a value that DAG-CBOR can hold: {error}") from error
+    except RecursionError as error:
+        raise LimitError("the value is nested too deep for the stack of this thread") from error
+
+
+def encode_node(value: Any) -> bytes:
+    """The DAG-CBOR block of a node whose links are binary CIDs; map keys are put in order.
+
+    Negative zero would lose its sign: the caller sees to it that there is none.
+
+    :raises ValueError: if the value has no DAG-CBOR form
+    """
+    return libipld.encode_dag_cbor(value)
+
+
+def decode_node(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
+    """The value of a DAG-CBOR block without byte strings, with binary CIDs for links.
+
+    :raises CarError: if the block is not strict DAG-CBOR, nested deeper than ``max_depth``, holds a
+        byte string, or a link that is no CID
+    """
+    value = _libipld_exact(data)
+    if value is _INEXACT:
+        return _binary_links(decode(data, max_depth=max_depth))
+    for leaf in _bytes_in(value, max_depth):
+        if not _is_link(leaf):
+            raise MalformedError(f"expected a link, found a byte string of {len(leaf)} bytes")
+    return value
+
+
+def links(data: bytes, *, max_depth: int = 1024) -> list[bytes]:
+    """The binary CIDs that a DAG-CBOR block links to, in the order of their encoding.
+
+    Blocks that are not strict (text that is no UTF-8, as Filecoin has it) still give their links.
+
+    :raises CarError: if the block is not CBOR at all, uses what DAG-CBOR has not, or is too deep
+    """
+    value = _libipld_exact(data)
+    if value is _INEXACT:
+        return scan(data, max_depth=max_depth)
+    return [leaf for leaf in _bytes_in(value, max_depth) if _is_link(leaf)]
+
+
+_INEXACT: Final = object()
+
+
+def _libipld_exact(data: bytes) -> Any:
+    """What libipld decodes, if it is the whole truth; else ``_INEXACT``."""
+    try:
+        value = libipld.decode_dag_cbor(data)
+        return value if libipld.encode_dag_cbor(value) == data else _INEXACT
+    # Not swallowed: whoever gets _INEXACT lets the strict decoder, or the scan, say what is wrong.
+    except (ValueError, RecursionError):
+        return _INEXACT
+
+
+def _is_link(leaf: bytes) -> bool:
+    """Whether bytes that came through :func:`_libipld_exact` were a link; strict, where libipld is not."""
+    if len(leaf) == 36 and leaf[:4] in _USUAL_LINK:
+        return True
+    if libipld.encode_dag_cbor(leaf)[:1] != b"\xd8":
+        return False
+    if cids.prefix_of(leaf).cid_size != len(leaf):
+        raise MalformedError(f"expected a link that is one CID, found bytes behind it: {leaf[:64].hex()}")
+    return True
+
+
+def _bytes_in(value: Any, max_depth: int) -> Iterator[bytes]:
+    """All byte strings of a decoded value, in order, without recursion."""
+    stack: list[Iterator[Any]] = [iter((value,))]
+    while stack:
+        for item in stack[-1]:
+            kind = type(item)
+            if kind is bytes:
+                yield item
+            elif kind is dict or kind is list:
+                if len(stack) > max_depth:
+                    raise LimitError(f"expected maps and lists nested at most {max_depth} deep, found more")
+                stack.append(iter(item.values() if kind is dict else item))
+                break
+        else:
+            stack.pop()
+
+
+def _binary_links(value: Any) -> Any:
+    """A value of :func:`decode` with binary CIDs for links; its depth is already bounded."""
+    holder = [value]
+    todo: list[Any] = [holder]
+    while todo:
+        container = todo.pop()
+        for key, item in list(container.items() if isinstance(container, dict) else enumerate(container)):
+            if isinstance(item, CID):
+                container[key] = bytes(item)
+            elif isinstance(item, bytes):
+                raise MalformedError(f"expected a link, found a byte string of {len(item)} bytes")
+            elif isinstance(item, (dict, list)):
+                todo.append(item)
+    return holder[0]
+
+
+# -- the structure of CBOR, without its values --------------------------------------------------
+
+_HEAD_BYTES: Final = {24: 1, 25: 2, 26: 4, 27: 8}
+
+
+def _head(data: bytes, position: int) -> tuple[int, int, int]:
+    """Major type and argument of the item at ``position``, and the position behind its head."""
+    if position >= len(data):
+        raise TruncatedError("expected a CBOR item, found the end of the block", offset=position)
+    first = data[position]
+    major, argument = first >> 5, first & 31
+    if argument < 24:
+        return major, argument, position + 1
+    size = _HEAD_BYTES.get(argument)
+    if size is None:
+        raise MalformedError("expected an item of definite length, as DAG-CBOR has only these", offset=position)
+    end = position + 1 + size
+    if end > len(data):
+        raise TruncatedError("expected the head of a CBOR item, found the end of the block", offset=position)
+    return major, int.from_bytes(data[position + 1 : end]), end
+
+
+def scan(data: bytes, *, max_depth: int = MAX_DEPTH) -> list[bytes]:
+    """Walk over the items of a CBOR block and return the binary CIDs of its links, in order.
+
+    Holds no value and trusts no length: what is declared is compared with the bytes that are left.
+    It does not check the order of keys, UTF-8 or minimal integers; :func:`decode` does.
+
+    :raises CarError: with the offset in the block, if this is no single CBOR item of definite
+        length, has a tag that is not 42, a link that is no CID, or is nested deeper than ``max_depth``
+    """
+    found: list[bytes] = []
+    open_items = [1]  # items still to come, for each container that is open
+    position = 0
+    while open_items:
+        if not open_items[-1]:
+            open_items.pop()
+            continue
+        open_items[-1] -= 1
+        start = position
+        major, argument, position = _head(data, position)
+        left = len(data) - position
+        if major in (2, 3):
+            if argument > left:
+                raise TruncatedError(f"expected {argument} bytes, found {left}", offset=start)
+            position += argument
+        elif major in (4, 5):
+            count = argument * (major - 3)
+            if count > left:
+                raise TruncatedError(f"expected {count} items, found {left} bytes for them", offset=start)
+            if len(open_items) > max_depth:
+                raise LimitError(f"expected maps and lists nested at most {max_depth} deep, found more", offset=start)
+            open_items.append(count)
+        elif major == 6:
+            cid, position = _link(data, start, position, argument)
+            found.append(cid)
+        elif major == 7 and argument in (24, 31) and data[start] & 31 == 24:
+            raise MalformedError("expected a simple value that DAG-CBOR has", offset=start)
+    if position != len(data):
+        raise MalformedError(f"expected the end of the block, found {len(data) - position} more bytes", offset=position)
+    return found
+
+
+def _link(data: bytes, start: int, position: int, tag: int) -> tuple[bytes, int]:
+    """The CID of the tagged item at ``start``, whose content is at ``position``, and the end of it."""
+    if tag != 42:
+        raise MalformedError(f"expected no tag but 42, a link; found tag {tag}", offset=start)
+    major, size, position = _head(data, position)
+    end = position + size
+    if end > len(data):
+        raise TruncatedError(f"expected a link of {size} bytes, found {len(data) - position}", offset=start)
+    if major != 2 or not size or data[position]:
+        raise MalformedError("expected a link as a byte string that begins with zero", offset=start)
+    cid = data[position + 1 : end]
+    try:
+        if cids.prefix_of(cid).cid_size != len(cid):
+            raise MalformedError("expected a link that is one CID, found bytes behind it")
+    except CarError as error:
+        raise error.at(start) from None
+    return cid, end

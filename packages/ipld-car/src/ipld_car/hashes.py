@@ -1,0 +1,134 @@
+"""The hash functions that blocks are verified with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Final
+
+from multiformats import CID
+
+from . import cids
+from ._errors import HashMismatchError, UnverifiableError
+
+__all__ = ["BLAKE2B_256", "BLAKE3", "SHA2_512", "digest_of", "hasher", "verify_block", "verify_digest"]
+
+SHA2_512: Final = 0x13
+BLAKE3: Final = 0x1E
+BLAKE2B_256: Final = 0xB220
+MD5: Final = 0xD5
+
+Hasher = Callable[[bytes], bytes]
+
+# https://github.com/multiformats/multicodec/blob/master/table.csv
+_HASHLIB: Final = {
+    0x11: "sha1",
+    0x12: "sha256",
+    0x13: "sha512",
+    0x14: "sha3_512",
+    0x15: "sha3_384",
+    0x16: "sha3_256",
+    0x17: "sha3_224",
+    0x20: "sha384",
+    0x1013: "sha224",
+    0x1014: "sha512_224",
+    0x1015: "sha512_256",
+    MD5: "md5",
+}
+
+
+def _sha2_256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def _identity(data: bytes) -> bytes:
+    return data
+
+
+def _double_sha2_256(data: bytes) -> bytes:
+    return hashlib.sha256(hashlib.sha256(data).digest()).digest()
+
+
+def _hashlib(name: str, data: bytes) -> bytes:
+    return hashlib.new(name, data, usedforsecurity=False).digest()
+
+
+def _blake2b(size: int, data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=size).digest()
+
+
+def _blake2s(size: int, data: bytes) -> bytes:
+    return hashlib.blake2s(data, digest_size=size).digest()
+
+
+@cache
+def _blake3() -> Hasher:
+    import blake3  # an extra: it is asked for where its blocks are
+
+    return lambda data: blake3.blake3(data).digest()
+
+
+def hasher(code: int) -> Hasher:
+    """The function from bytes to their digest, for a multihash code.
+
+    :raises UnverifiableError: if the function is not known, or its library not installed
+    """
+    if code == cids.SHA2_256:
+        return _sha2_256
+    if code == cids.IDENTITY:
+        return _identity
+    if code == 0x56:
+        return _double_sha2_256
+    if code == BLAKE3:
+        try:
+            return _blake3()
+        except ImportError:
+            raise UnverifiableError(
+                "the block is named by its blake3 hash: install the extra `blake3` to verify it"
+            ) from None
+    if 0xB201 <= code <= 0xB240:
+        return partial(_blake2b, code - 0xB200)
+    if 0xB241 <= code <= 0xB260:
+        return partial(_blake2s, code - 0xB240)
+    name = _HASHLIB.get(code)
+    if name is None or name not in hashlib.algorithms_available:
+        raise UnverifiableError(f"the hash function 0x{code:x} is not known here, its blocks cannot be verified")
+    return partial(_hashlib, name)
+
+
+def digest_of(code: int, data: bytes) -> bytes:
+    """The digest of ``data`` under the hash function of a multihash code.
+
+    >>> digest_of(0x12, b"").hex()[:8]
+    'e3b0c442'
+    """
+    return hasher(code)(data)
+
+
+def verify_digest(cid: bytes, data: bytes) -> None:
+    """Check ``data`` against a binary CID, as :func:`verify_block` does."""
+    prefix = cids.prefix_of(cid)
+    found = hasher(prefix.hash_code)(data)
+    expected = cid[prefix.size :]
+    # A digest may be cut (https://multiformats.io/multihash), an identity "digest" may not.
+    if prefix.hash_code != cids.IDENTITY and prefix.digest_size:
+        found = found[: prefix.digest_size]
+    if found != expected:
+        raise HashMismatchError(
+            f"expected bytes with the hash of {cids.to_text(cid)}, found {len(data)} bytes whose digest is "
+            f"{found[:64].hex()}"
+        )
+
+
+def verify_block(cid: CID | str | bytes, data: bytes) -> None:
+    """Check that ``data`` is the block that ``cid`` names; return if it is.
+
+    A digest that is cut short is compared as far as it goes; an identity CID holds its bytes itself.
+
+    :raises HashMismatchError: if the bytes are others
+    :raises UnverifiableError: if the hash function cannot be computed here
+
+    >>> verify_block("bafkqaaa", b"")
+    """
+    verify_digest(cids.to_bytes(cid), data)
