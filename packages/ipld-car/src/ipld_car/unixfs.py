@@ -38,7 +38,7 @@ class _Part(NamedTuple):
     graph_size: int
 
 
-def build(data: bytes | memoryview, put: Put) -> bytes:
+def build(data: bytes | memoryview, put: Put, *, hash_code: int = cids.SHA2_256) -> bytes:
     """Store ``data`` as a UnixFS file and return the binary CID of its root.
 
     Up to :data:`CHUNK_SIZE` this is one raw block; above, a tree of dag-pb nodes with at most
@@ -46,6 +46,7 @@ def build(data: bytes | memoryview, put: Put) -> bytes:
     before the node that links it.
 
     :param put: takes the binary CID and the bytes of a block
+    :param hash_code: multihash code of the hash function of all blocks
 
     >>> blocks = {}
     >>> cids.to_text(build(bytes(CHUNK_SIZE + 1), blocks.__setitem__))
@@ -54,23 +55,23 @@ def build(data: bytes | memoryview, put: Put) -> bytes:
     3
     """
     view = memoryview(data)
-    level = [_leaf(bytes(view[at : at + CHUNK_SIZE]), put) for at in range(0, max(len(view), 1), CHUNK_SIZE)]
+    level = [_leaf(bytes(view[at : at + CHUNK_SIZE]), put, hash_code) for at in range(0, max(len(view), 1), CHUNK_SIZE)]
     while len(level) > 1:
-        level = [_node(level[at : at + MAX_LINKS], put) for at in range(0, len(level), MAX_LINKS)]
+        level = [_node(level[at : at + MAX_LINKS], put, hash_code) for at in range(0, len(level), MAX_LINKS)]
     return level[0].cid
 
 
-def _leaf(data: bytes, put: Put) -> _Part:
-    cid = cids.make(cids.RAW, digest_of(cids.SHA2_256, data))
+def _leaf(data: bytes, put: Put, hash_code: int) -> _Part:
+    cid = cids.make(cids.RAW, digest_of(hash_code, data), hash_code)
     put(cid, data)
     return _Part(cid, len(data), len(data))
 
 
-def _node(parts: Sequence[_Part], put: Put) -> _Part:
+def _node(parts: Sequence[_Part], put: Put, hash_code: int) -> _Part:
     file_size = sum(part.file_size for part in parts)
     message = _file_message([part.file_size for part in parts], file_size)
     block = dagpb.encode([dagpb.PBLink(part.cid, "", part.graph_size) for part in parts], message)
-    cid = cids.make(cids.DAG_PB, digest_of(cids.SHA2_256, block))
+    cid = cids.make(cids.DAG_PB, digest_of(hash_code, block), hash_code)
     put(cid, block)
     return _Part(cid, file_size, len(block) + sum(part.graph_size for part in parts))
 
