@@ -1,0 +1,35 @@
+"""Content-addressed stores: blocks by CID, from where they are.
+
+:class:`ContentAddressableStore` is what a backend subclasses, with two verbs of its own; backends over a
+mapping and a folder are here. :mod:`ipld_castore.testing` has the tests that a backend should pass. Every
+error is a :class:`CAStoreError`, but for archives that cannot be read, which are :class:`ipld_car.CarError`.
+"""
+
+from __future__ import annotations
+
+from ._base import AnyCID, ContentAddressableStore
+from ._errors import (
+    BackendUnavailableError,
+    BlockCorruptError,
+    BlockMalformedError,
+    BlockNotFoundError,
+    CAStoreError,
+    HashRefusedError,
+    UnsupportedVerbError,
+)
+from ._filesystem import FileSystemCAStore
+from ._mapping import MappingCAStore
+
+__all__ = [
+    "AnyCID",
+    "BackendUnavailableError",
+    "BlockCorruptError",
+    "BlockMalformedError",
+    "BlockNotFoundError",
+    "CAStoreError",
+    "ContentAddressableStore",
+    "FileSystemCAStore",
+    "HashRefusedError",
+    "MappingCAStore",
+    "UnsupportedVerbError",
+]

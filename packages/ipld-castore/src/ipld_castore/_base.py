@@ -1,0 +1,304 @@
+"""What every store of blocks is: two verbs that a backend writes, and all that follows from them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from io import BytesIO
+from types import TracebackType
+from typing import Any, Self, overload
+
+from ipld_car import CarError, CarReader, CarWriter, Source, Writable, cids, dagcbor, hashes, unixfs, walk_binary
+from multiformats import CID, multicodec
+
+from ._errors import BlockMalformedError, BlockNotFoundError, UnsupportedVerbError
+from ._policy import HASH_CODES, check_hash, identity_bytes, verify
+
+MAX_NODE_BYTES = 2 << 20
+"""The largest block that IPFS nodes exchange; a value that is one dag-cbor block may not be larger."""
+
+AnyCID = CID | str | bytes
+
+
+class ContentAddressableStore(ABC):
+    """Blocks by CID.
+
+    A backend writes :meth:`get_block` and :meth:`put_block`, and may override the verbs that have a slow but
+    correct default; what stands below "what callers use" is never overridden.
+
+    Verbs get CIDs as :class:`multiformats.CID` whose ``str()`` and ``bytes()`` are cheap. They neither hash nor
+    verify: that is done here, above every backend. Callers may give a CID as object, text or bytes.
+
+    Threads: all methods may be called from several threads at once, if the backend's verbs may; those
+    of the backends in this package may.
+
+    :param hash: the hash function of what is put, "sha2-256" or "blake3" (which needs the extra ``blake3``)
+    :raises ValueError: if the hash function is another
+    """
+
+    blocking: bool = True
+    """Whether verbs may wait for a disk or a network, so that an event loop calls them in threads."""
+
+    local: bool = True
+    """Whether the blocks are on this machine: looking for one costs no round trip."""
+
+    _hash_code: int = cids.SHA2_256
+
+    def __init__(self, *, hash: str = "sha2-256") -> None:  # noqa: A002  # the name users know
+        if hash not in HASH_CODES:
+            raise ValueError(f"expected a hash function of {', '.join(HASH_CODES)}; found {hash!r}")
+        self._hash_code = HASH_CODES[hash]
+        hashes.hasher(self._hash_code)  # the extra is missed here, not at the first block
+
+    # -- the two verbs that a backend must write --
+
+    @abstractmethod
+    def get_block(self, cid: CID) -> bytes:
+        """The bytes that the backend has for ``cid``, as they are.
+
+        :raises BlockNotFoundError: if it has none
+        :raises BackendUnavailableError: if it cannot be asked
+        """
+
+    @abstractmethod
+    def put_block(self, cid: CID, data: bytes) -> None:
+        """Keep ``data``, which has been found to be the block of ``cid``. Putting it again changes nothing.
+
+        :raises BackendUnavailableError: if it cannot be kept
+        """
+
+    # -- verbs with a slow but correct default --
+
+    def has_block(self, cid: CID) -> bool:
+        """Whether the backend has a block for ``cid``."""
+        try:
+            self.get_block(cid)
+        except BlockNotFoundError:
+            return False
+        return True
+
+    def block_size(self, cid: CID) -> int:
+        """Bytes of the block of ``cid``.
+
+        :raises BlockNotFoundError: if the backend has none
+        """
+        return len(self.get_block(cid))
+
+    def get_blocks(self, wanted: Iterable[CID]) -> Iterator[tuple[CID, bytes]]:
+        """CID and bytes of many blocks, each as :meth:`get_block` gives it, in any order.
+
+        :raises BlockNotFoundError: if the backend lacks one
+        """
+        return ((cid, self.get_block(cid)) for cid in wanted)
+
+    def put_blocks(self, pairs: Iterable[tuple[CID, bytes]]) -> None:
+        """Keep many blocks, as :meth:`put_block` does; the iterable is consumed as they are kept."""
+        for cid, data in pairs:
+            self.put_block(cid, data)
+
+    def get_dag(self, root: AnyCID) -> Iterator[tuple[CID, bytes]]:
+        """Every block that ``root`` reaches, verified, each once.
+
+        Depth first, a block before what it links, links in the order of their encoding.
+
+        :raises BlockNotFoundError: if the backend lacks one
+        :raises BlockCorruptError: if the bytes of one are not the ones its CID names
+        :raises BlockMalformedError: if one is not what its codec says
+        """
+        try:
+            for cid, data in walk_binary(self.get_raw, cids.to_bytes(root)):
+                yield cids.from_checked(cid), data
+        except CarError as error:
+            raise BlockMalformedError(f"a block below {_text(root)}: {error}") from error
+
+    def delete_block(self, cid: CID) -> None:
+        """Forget the block of ``cid``; deleting what is absent changes nothing.
+
+        :raises UnsupportedVerbError: if this backend deletes nothing
+        """
+        raise UnsupportedVerbError(f"{type(self).__name__} cannot delete blocks")
+
+    def __iter__(self) -> Iterator[CID]:
+        """The CIDs of all blocks, with the codec where the backend keeps it, else raw.
+
+        :raises UnsupportedVerbError: if this backend cannot list
+        """
+        raise UnsupportedVerbError(f"{type(self).__name__} cannot list its blocks")
+
+    def flush(self) -> None:
+        """Return when all that was put is where it stays, as safe as the backend makes it."""
+
+    def close(self) -> None:
+        """Flush, and let go of what the backend holds open."""
+        self.flush()
+
+    # -- what callers use; never overridden --
+
+    def __contains__(self, cid: AnyCID) -> bool:
+        binary = cids.to_bytes(cid)
+        return identity_bytes(binary) is not None or self.has_block(cids.from_checked(binary))
+
+    def get_raw(self, cid: AnyCID, *, verify: bool = True) -> bytes:
+        """The bytes of a block, verified against its CID.
+
+        :param verify: False gives what the backend has, whatever it is
+        :raises BlockNotFoundError: if the store lacks the block
+        :raises BlockCorruptError: if the bytes are not the ones that the CID names
+        :raises HashRefusedError: if the CID's hash function proves nothing
+        """
+        binary = cids.to_bytes(cid)
+        inline = identity_bytes(binary)
+        if inline is not None:
+            return inline
+        if verify:
+            check_hash(binary)
+        data = self.get_block(cids.from_checked(binary))
+        if verify:
+            _verify(binary, data)
+        return data
+
+    def put_raw(self, data: bytes, codec: str | int = "raw") -> CID:
+        """Keep a block and return its CID.
+
+        :param codec: the codec of the bytes, by its name or code in the multicodec table
+        :raises KeyError: if the codec has no such name
+        """
+        block = bytes(data)
+        code = _CODECS.get(codec) if isinstance(codec, str) else codec
+        if code is None:
+            code = multicodec.get(str(codec)).code
+        binary = cids.make(code, hashes.digest_of(self._hash_code, block), self._hash_code)
+        cid = cids.from_checked(binary)
+        self.put_block(cid, block)
+        return cid
+
+    def get(self, cid: AnyCID) -> Any:
+        """The value of a CID: bytes of a raw block or UnixFS file, anything that DAG-CBOR holds of a dag-cbor one.
+
+        :raises BlockMalformedError: if the block has another codec, or is not what its codec says
+        """
+        binary = cids.to_bytes(cid)
+        codec = cids.codec_of(binary)
+        if codec in (cids.RAW, cids.DAG_PB):
+            return self.get_range(binary, 0, None)
+        data = self.get_raw(binary)
+        if codec != cids.DAG_CBOR:
+            raise BlockMalformedError(
+                f"expected a raw, dag-pb or dag-cbor block, found codec 0x{codec:x}: {_text(binary)} "
+                f"(get_raw gives its bytes)"
+            )
+        try:
+            return dagcbor.decode(data)
+        except CarError as error:
+            raise BlockMalformedError(f"block {_text(binary)}: {error}") from error
+
+    def put(self, value: Any) -> CID:
+        """Keep a value and return its CID.
+
+        Bytes are a raw block up to 1 MiB, above a UnixFS file of such blocks; anything else is one dag-cbor block.
+
+        :param value: bytes, or what DAG-CBOR can hold: None, bool, int, float, str, CID, lists and dicts of them
+        :raises ValueError: if DAG-CBOR cannot hold the value, or its block would be over 2 MiB
+        """
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            root = unixfs.build(bytes(value), self._put_binary, hash_code=self._hash_code)
+            return cids.from_checked(root)
+        block = dagcbor.encode(value)
+        if len(block) > MAX_NODE_BYTES:
+            raise ValueError(
+                f"expected a value of at most {MAX_NODE_BYTES} bytes in DAG-CBOR, found {len(block)}: split it by links"
+            )
+        return self.put_raw(block, cids.DAG_CBOR)
+
+    def get_range(self, cid: AnyCID, start: int = 0, stop: int | None = None) -> bytes:
+        """Bytes ``start`` to ``stop`` of a raw block or a UnixFS file; only the blocks that hold them are read.
+
+        :param start: position of the first byte
+        :param stop: position behind the last byte, by default the end; positions past the end are cut
+        :raises ValueError: if a position is negative
+        :raises BlockMalformedError: if the CID names neither a raw block nor a UnixFS file
+        """
+        if start < 0 or (stop is not None and stop < 0):
+            raise ValueError(f"expected positions from 0 on, found {start} and {stop}")
+        binary = cids.to_bytes(cid)
+        if cids.codec_of(binary) == cids.RAW:
+            data = self.get_raw(binary)
+            return data if start == 0 and stop is None else data[start:stop]
+        try:
+            return b"".join(unixfs.read(self.get_raw, binary, start, stop))
+        except CarError as error:
+            raise BlockMalformedError(f"value {_text(binary)}: {error}") from error
+
+    def size(self, cid: AnyCID) -> int:
+        """Bytes of the raw block or UnixFS file of a CID; of a file this reads only the root.
+
+        :raises BlockMalformedError: if the CID names neither a raw block nor a UnixFS file
+        """
+        binary = cids.to_bytes(cid)
+        inline = identity_bytes(binary)
+        if inline is not None:
+            return len(inline)
+        if cids.codec_of(binary) == cids.RAW:
+            return self.block_size(cids.from_checked(binary))
+        try:
+            return unixfs.size_of(self.get_raw, binary)
+        except CarError as error:
+            raise BlockMalformedError(f"value {_text(binary)}: {error}") from error
+
+    @overload
+    def to_car(self, root: AnyCID, stream: None = None) -> bytes: ...
+    @overload
+    def to_car(self, root: AnyCID, stream: Writable) -> None: ...
+    def to_car(self, root: AnyCID, stream: Writable | None = None) -> bytes | None:
+        """Write the graph below ``root`` as a CARv1: depth first, each block once, so always the same bytes.
+
+        :param stream: where to write it, block by block; without it the archive is returned as bytes
+        :raises CAStoreError: as :meth:`get_dag`; what was written until then is no whole archive
+        """
+        sink = BytesIO() if stream is None else stream
+        with CarWriter(sink, [root], verify=False) as writer:  # get_dag has verified
+            for cid, data in self.get_dag(root):
+                if identity_bytes(bytes(cid)) is None:
+                    writer.write(cid, data)
+        return sink.getvalue() if isinstance(sink, BytesIO) and stream is None else None
+
+    def import_car(self, source: Source) -> list[CID]:
+        """Keep all blocks of an archive, each verified, and return its roots.
+
+        Streams: one block at a time is in memory. Blocks before an error are kept, as they are good.
+
+        :param source: the archive, CARv1 or CARv2, as bytes or binary stream
+        :raises CarError: if the archive is damaged
+        :raises HashRefusedError: if a block's hash function proves nothing
+        """
+        reader = CarReader(source)
+        self.put_blocks(_trusted(reader))
+        return reader.roots
+
+    def _put_binary(self, cid: bytes, data: bytes) -> None:
+        self.put_block(cids.from_checked(cid), data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+_CODECS = {"raw": cids.RAW, "dag-pb": cids.DAG_PB, "dag-cbor": cids.DAG_CBOR}
+
+_verify = verify  # ``verify`` is also the name of an argument that users know
+
+
+def _text(cid: AnyCID) -> str:
+    return cids.to_text(cids.to_bytes(cid))
+
+
+def _trusted(reader: CarReader) -> Iterator[tuple[CID, bytes]]:
+    """The blocks of an archive that are worth keeping: identity CIDs hold their bytes themselves."""
+    for block in reader:
+        if identity_bytes(block.cid_bytes) is None:
+            check_hash(block.cid_bytes)
+            yield block.cid, block.data

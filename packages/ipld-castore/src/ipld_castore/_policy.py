@@ -1,0 +1,69 @@
+"""Which hash functions are good enough to trust bytes from anywhere.
+
+A CID whose digest can be forged proves nothing, so such blocks are refused instead of verified:
+sha2-256, sha2-512, blake3 and blake2b-256 with at least 20 bytes of digest, as trustless clients of IPFS have it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ipld_car import HashMismatchError, UnverifiableError, cids, hashes
+
+from ._errors import BlockCorruptError, HashRefusedError
+
+MIN_DIGEST_BYTES: Final = 20
+MAX_IDENTITY_BYTES: Final = 128
+
+HASH_CODES: Final = {"sha2-256": cids.SHA2_256, "blake3": hashes.BLAKE3}
+"""The hash functions that a store may write with."""
+
+_TRUSTED: Final = frozenset({cids.SHA2_256, hashes.SHA2_512, hashes.BLAKE3, hashes.BLAKE2B_256})
+
+
+def identity_bytes(cid: bytes) -> bytes | None:
+    """The bytes that an identity CID holds in itself; None for any other CID.
+
+    :raises HashRefusedError: if they are more than 128
+    """
+    prefix = cids.prefix_of(cid)
+    if prefix.hash_code != cids.IDENTITY:
+        return None
+    if prefix.digest_size > MAX_IDENTITY_BYTES:
+        raise HashRefusedError(
+            f"expected an identity CID of at most {MAX_IDENTITY_BYTES} bytes, found one of {prefix.digest_size}"
+        )
+    return cid[prefix.size :]
+
+
+def check_hash(cid: bytes) -> None:
+    """Refuse a CID that proves nothing.
+
+    :raises HashRefusedError: if its hash function is not trusted, or its digest too short
+    """
+    prefix = cids.prefix_of(cid)
+    if prefix.hash_code not in _TRUSTED:
+        raise HashRefusedError(
+            f"expected a CID with sha2-256, sha2-512, blake3 or blake2b-256, found hash function "
+            f"0x{prefix.hash_code:x}: {cids.to_text(cid)}"
+        )
+    if prefix.digest_size < MIN_DIGEST_BYTES:
+        raise HashRefusedError(
+            f"expected a CID with a digest of at least {MIN_DIGEST_BYTES} bytes, found {prefix.digest_size}: "
+            f"{cids.to_text(cid)}"
+        )
+
+
+def verify(cid: bytes, data: bytes) -> None:
+    """Check bytes from a backend against their binary CID.
+
+    :raises HashRefusedError: if the CID proves nothing
+    :raises BlockCorruptError: if these are not its bytes
+    """
+    check_hash(cid)
+    try:
+        hashes.verify_digest(cid, data)
+    except UnverifiableError as error:
+        raise HashRefusedError(str(error)) from None
+    except HashMismatchError as error:
+        raise BlockCorruptError(f"corrupt block: {error.message}") from None
