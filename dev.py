@@ -93,7 +93,8 @@ def pip_settings() -> "dict[str, str]":
         key, _, value = line.partition("=")
         section, _, name = key.rpartition(".")
         if name in UV_NAMES and section in SECTIONS:
-            found[section, UV_NAMES[name]] = ast.literal_eval(value)
+            text = ast.literal_eval(value)
+            found[section, UV_NAMES[name]] = text if name == "cert" else " ".join(text.split())
     return {name: found[section, name] for section, name in sorted(found, key=lambda f: SECTIONS.index(f[0]))}
 
 
