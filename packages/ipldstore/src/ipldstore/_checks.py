@@ -1,0 +1,146 @@
+"""The bounds of a node (format, section 5), checked once when its block is read.
+
+Nodes are hostile until they are checked here: the rest of the package relies on what this module has
+seen. Every problem is a :class:`NodeError`; the caller adds the CID.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ipld_car import cids
+
+from . import _documents, _keys
+from ._errors import NodeError
+from ._parts import Parts
+
+MAX_BELOW_ROOT: Final = 63
+"""Parts that a directory may be below the root."""
+
+_VALUE_CODECS: Final = frozenset({cids.RAW, cids.DAG_PB})
+# What nearly all links begin with; others are parsed.
+_USUAL: Final = {bytes((1, codec, 0x12, 0x20)): codec for codec in (cids.RAW, cids.DAG_PB, cids.DAG_CBOR)}
+
+
+def link_codec(link: bytes) -> int:
+    """The codec of a link."""
+    codec = _USUAL.get(link[:4])
+    return cids.codec_of(link) if codec is None else codec
+
+
+def is_directory_link(link: bytes) -> bool:
+    """Whether a link is to a node, not to a value."""
+    return link_codec(link) == cids.DAG_CBOR
+
+
+def _value_link(name: str, link: Any) -> None:
+    if not isinstance(link, bytes) or link_codec(link) not in _VALUE_CODECS:
+        raise NodeError(f"expected the link of a value at {name!r}, found {_kind(link)}")
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bytes):
+        return f"a link with codec 0x{link_codec(value):x}"
+    return {dict: "a map", list: "a list", type(None): "null"}.get(type(value), type(value).__name__)
+
+
+def check_directory(top: Any, *, root: bool) -> int:
+    """Check the map of a directory and all that it embeds; returns how many parts deep they go.
+
+    Lists of parts become :class:`Parts`, in place.
+
+    :raises NodeError: if a bound of the format is broken
+    """
+    if not isinstance(top, dict):
+        raise NodeError(f"expected a directory, a map; found {_kind(top)}")
+    deepest = 0
+    todo = [(top, 0)]
+    while todo:
+        directory, depth = todo.pop()
+        deepest = max(deepest, depth)
+        for name, item in directory.items():
+            if name in _keys.DOCUMENTS:
+                _check_document_entry(name, item)
+            elif name.startswith(_keys.RESERVED):
+                _check_reserved(directory, name, item, in_root=root and depth == 0)
+            elif isinstance(item, dict):
+                _check_name(name)
+                todo.append((item, depth + 1))
+            elif isinstance(item, bytes) and link_codec(item) in _USUAL.values():
+                _check_name(name)
+            else:
+                raise NodeError(f"expected a link or a directory at {name!r}, found {_kind(item)}")
+    return deepest
+
+
+def _check_name(name: str) -> None:
+    problem = "a slash in a name" if "/" in name else _keys.part_problem(name)
+    if problem is not None:
+        raise NodeError(f"expected names that are parts of keys, found {problem}: {name[:200]!r}")
+
+
+def _check_document_entry(name: str, item: Any) -> None:
+    if isinstance(item, dict):
+        problem = _documents.problem(item)
+        if problem is not None:
+            raise NodeError(f"expected a document at {name!r}, JSON as data; found {problem} in it")
+    elif not isinstance(item, bytes) or link_codec(item) not in _USUAL.values():
+        raise NodeError(f"expected a document or a link at {name!r}, found {_kind(item)}")
+
+
+def _check_reserved(directory: dict[str, Any], name: str, item: Any, *, in_root: bool) -> None:
+    if name == _keys.VALUE:
+        if in_root:
+            raise NodeError(f"expected no {_keys.VALUE} in the root, found one")
+        _value_link(name, item)
+    elif name in (_keys.CHUNKS, _keys.NAMES):
+        if isinstance(item, list):
+            directory[name] = Parts(item)
+        elif not isinstance(item, bytes) or not is_directory_link(item):
+            raise NodeError(f"expected a list of parts or its link at {name}, found {_kind(item)}")
+    else:
+        raise NodeError(f"{name!r} was written by a newer version of the format: update this package to read it")
+
+
+def chunk_leaf_items(top: Any) -> Iterator[tuple[str, bytes]]:
+    """Key and link of all chunks in a leaf of the chunk index, checked.
+
+    :raises NodeError: if a bound of the format is broken
+    """
+    if not isinstance(top, dict):
+        raise NodeError(f"expected a leaf of chunks, a map; found {_kind(top)}")
+    if _keys.VALUE in top:
+        raise NodeError(f"expected no {_keys.VALUE} at the top of a leaf, found one")
+    stack = [("", iter(top.items()))]
+    while stack:
+        prefix, items = stack[-1]
+        for name, item in items:
+            key = prefix[:-1] if name == _keys.VALUE else prefix + name
+            if isinstance(item, dict) and name != _keys.VALUE:
+                if len(key) > _keys.MAX_CHUNK_KEY_BYTES or "/" in name:
+                    raise NodeError(f"expected a part of a chunk key in a leaf, found {name[:200]!r}")
+                stack.append((key + "/", iter(item.items())))
+                break
+            _value_link(name, item)
+            if "/" in name or not _keys.is_chunk_key(key):
+                raise NodeError(f"expected only chunk keys in a leaf, found {key[:200]!r}")
+            yield key, item
+        else:
+            stack.pop()
+
+
+def name_leaf_items(top: Any) -> Iterator[tuple[str, bytes]]:
+    """Name and link of all entries in a leaf of the name index, checked.
+
+    :raises NodeError: if a bound of the format is broken
+    """
+    if not isinstance(top, dict):
+        raise NodeError(f"expected a leaf of names, a map; found {_kind(top)}")
+    for name, item in top.items():
+        _check_name(name)
+        if name in _keys.DOCUMENTS:
+            raise NodeError(f"expected no document in a leaf of names, found {name!r}")
+        if not isinstance(item, bytes) or link_codec(item) not in _USUAL.values():
+            raise NodeError(f"expected a link at {name!r} in a leaf of names, found {_kind(item)}")
+        yield name, item

@@ -1,0 +1,33 @@
+"""What leaves the store when data is lost, wrong or out of reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ipld_car import CarError
+from ipld_castore import CAStoreError
+
+
+class IPLDStoreError(RuntimeError):
+    """A dataset cannot be read or written as its root says.
+
+    Not a KeyError, OSError or ValueError: zarr and xarray take those for "not there" and "not consolidated",
+    and a lost block would turn into missing data without a word.
+    """
+
+
+class NodeError(IPLDStoreError):
+    """A block is there, and not what the format allows."""
+
+
+@contextmanager
+def store_errors(what: str) -> Iterator[None]:
+    """Turn the errors of the layers below into :class:`IPLDStoreError`, saying what was being done.
+
+    :param what: for example "reading air/c/0/0"
+    """
+    try:
+        yield
+    except (CAStoreError, CarError) as error:
+        raise IPLDStoreError(f"{what}: {error}") from error

@@ -1,0 +1,302 @@
+"""The index: many keys spread over leaves that depend on the set of keys alone (format, section 4).
+
+One tree serves chunks and names; what differs is the code of a key and the form of a leaf.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import accumulate
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+
+from ipld_car import cids, dagcbor
+
+from . import _checks, _keys
+from ._codes import chunk_code, has_bit, highest_difference, name_code, split
+from ._errors import NodeError
+from ._limits import Limits
+from ._nodes import Load, NodeStore
+from ._parts import Part, Parts
+
+MAX_LEVELS: Final = 8
+
+Changes = Mapping[str, bytes | None]
+"""Keys and their new links; None where a key goes away."""
+
+Base = Parts | bytes | None
+"""An index as a directory has it: a list of parts, the link of one, or none."""
+
+
+class Leaf(NamedTuple):
+    """A checked leaf: links by key, and the keys by code."""
+
+    links: dict[str, bytes]
+    codes: list[bytes]
+    keys: list[str]
+
+
+class Kind:
+    """What an index is of."""
+
+    def __init__(
+        self,
+        code: Callable[[str], bytes],
+        is_key: Callable[[str], bool],
+        items: Callable[[Any], Iterator[tuple[str, bytes]]],
+        leaf_map: Callable[[Mapping[str, bytes]], dict[str, Any]],
+    ) -> None:
+        self.code = code
+        self.is_key = is_key
+        self._items = items
+        self.leaf_map = leaf_map
+
+    def node(self, value: Any, size: int) -> Parts | Leaf:  # noqa: ARG002  # a Role
+        """Read a block as a node of this index: a list of parts, or a leaf."""
+        if isinstance(value, list):
+            parts = Parts(value)
+            parts.checked(self.code, self.is_key)
+            return parts
+        links = dict(self._items(value))
+        pairs = sorted((self.code(key), key) for key in links)
+        return Leaf(links, [code for code, _ in pairs], [key for _, key in pairs])
+
+
+def nested_map(links: Mapping[str, bytes]) -> dict[str, Any]:
+    """The plain map of keys: nested, ``__ipld_value__`` where a directory is also a value."""
+    top: dict[str, Any] = {}
+    for key, link in links.items():
+        directory = top
+        *above, name = key.split("/")
+        for part in above:
+            below = directory.get(part)
+            if not isinstance(below, dict):
+                below = directory[part] = {} if below is None else {_keys.VALUE: below}
+            directory = below
+        if isinstance(directory.get(name), dict):
+            directory[name][_keys.VALUE] = link
+        else:
+            directory[name] = link
+    return top
+
+
+def _is_name(name: str) -> bool:
+    return "/" not in name and _keys.part_problem(name) is None and name not in _keys.DOCUMENTS
+
+
+CHUNKS: Final = Kind(chunk_code, _keys.is_chunk_key, _checks.chunk_leaf_items, nested_map)
+NAMES: Final = Kind(name_code, _is_name, _checks.name_leaf_items, dict)
+
+
+class Place(NamedTuple):
+    """A part on the way down, and the code that all its keys are below."""
+
+    part: Part
+    end: bytes | None
+
+
+def _open(kind: Kind, base: Parts | bytes, load: Load) -> Parts:
+    """The topmost list of parts of an index."""
+    node = base if isinstance(base, Parts) else load(base, kind.node)
+    if not isinstance(node, Parts):
+        raise NodeError("expected the list of parts of an index, found a leaf")
+    node.checked(kind.code, kind.is_key)
+    return node
+
+
+def _place(parts: Parts, at: int, end: bytes | None) -> Place:
+    return Place(parts.parts[at], parts.codes[at + 1] if at + 1 < len(parts) else end)
+
+
+def _enter(kind: Kind, place: Place, load: Load, level: int) -> Parts | Leaf:
+    """The node of a part, held against what its part says; ``level`` counts the lists above it."""
+    node: Parts | Leaf = load(place.part.link, kind.node)
+    where = f"node {cids.to_text(place.part.link)}"
+    if isinstance(node, Leaf):
+        if not node.keys:
+            raise NodeError(f"expected {place.part.size} keys, found an empty leaf: {where}")
+        first, count, last = node.keys[0], len(node.keys), node.codes[-1]
+    else:
+        if level >= MAX_LEVELS:
+            raise NodeError(f"expected at most {MAX_LEVELS} levels of parts in an index, found more: {where}")
+        first, count, last = node.parts[0].first, node.total, node.codes[-1]
+    if first != place.part.first or count != place.part.size:
+        raise NodeError(
+            f"expected {place.part.size} keys from {place.part.first!r} on, found {count} from {first!r}: {where}"
+        )
+    if place.end is not None and last >= place.end:
+        raise NodeError(f"expected keys below those of the next part, found others: {where}")
+    return node
+
+
+def total(kind: Kind, base: Base, load: Load) -> int:
+    """How many keys an index has; reads its topmost list, no leaf."""
+    return 0 if base is None else _open(kind, base, load).total
+
+
+def find(kind: Kind, base: Base, key: str, load: Load) -> bytes | None:
+    """The link of a key; None if the index has no such key.
+
+    :raises IPLDStoreError: if a node on the way cannot be had, or is not what the format allows
+    """
+    if base is None:
+        return None
+    code = kind.code(key)
+    node: Parts | Leaf = _open(kind, base, load)
+    end: bytes | None = None
+    level = 1
+    while isinstance(node, Parts):
+        at = node.find(code)
+        if at < 0:
+            return None
+        place = _place(node, at, end)
+        node, end = _enter(kind, place, load, level), place.end
+        level += 1
+    return node.links.get(key)
+
+
+def items(
+    kind: Kind, base: Base, load: Load, low: bytes = b"", high: bytes | None = None
+) -> Iterator[tuple[str, bytes]]:
+    """Key and link of all keys in the order of their codes, from ``low`` to below ``high``, leaf by leaf."""
+    if base is None:
+        return
+    stack = [_places(_open(kind, base, load), None)]
+    while stack:
+        for place in stack[-1]:
+            if place.end is not None and place.end <= low:
+                continue
+            if high is not None and kind.code(place.part.first) >= high:
+                return
+            node = _enter(kind, place, load, len(stack))
+            if isinstance(node, Parts):
+                stack.append(_places(node, place.end))
+                break
+            start = bisect_left(node.codes, low)
+            stop = len(node.codes) if high is None else bisect_left(node.codes, high)
+            for key in node.keys[start:stop]:
+                yield key, node.links[key]
+        else:
+            stack.pop()
+
+
+def _places(parts: Parts, end: bytes | None) -> Iterator[Place]:
+    return (_place(parts, at, end) for at in range(len(parts)))
+
+
+# -- writing --
+
+
+def rebuild(kind: Kind, base: Base, changes: Changes, nodes: NodeStore, limits: Limits) -> list[Any] | bytes | None:
+    """The index of the keys of ``base`` with ``changes`` made to them: a list of parts, the link of one, or None.
+
+    Reads the lists of parts, the leaves that a change falls into, and those that a merge needs.
+    """
+    leaves = _write_leaves(kind, base, changes, nodes, limits)
+    if not leaves:
+        return None
+    while len(leaves) > limits.parts:
+        codes = [kind.code(part.first) for part in leaves]
+        groups = [leaves[start:stop] for start, stop in split(codes, range(len(codes) + 1), limits.parts)]
+        leaves = [
+            Part(group[0].first, nodes.put([list(part) for part in group]), sum(part.size for part in group))
+            for group in groups
+        ]
+    raw = [list(part) for part in leaves]
+    block = dagcbor.encode_node(raw)
+    return raw if len(block) <= limits.plain else nodes.put_encoded(block)
+
+
+Item = tuple[bytes, str | Place]
+"""A code, and the key that it is of, or the leaf that is left alone."""
+
+
+def _write_leaves(kind: Kind, base: Base, changes: Changes, nodes: NodeStore, limits: Limits) -> list[Part]:
+    """The parts of all leaves, those that changed written."""
+    links: dict[str, bytes] = {}
+    found = _items_to_split(kind, base, changes, links, nodes, limits)
+    codes = [code for code, _ in found]
+    counts = [0, *accumulate(item.part.size if isinstance(item, Place) else 1 for _, item in found)]
+    leaves = []
+    for start, stop in split(codes, counts, limits.leaf):
+        item = found[start][1]
+        if stop - start == 1 and isinstance(item, Place):
+            leaves.append(item.part)
+            continue
+        content: dict[str, bytes] = {}
+        for _, item in found[start:stop]:
+            if isinstance(item, Place):  # a neighbour that now fits into the same leaf
+                content.update(_links_below(kind, item, nodes))
+            else:
+                link = changes.get(item)
+                content[item] = links[item] if link is None else link
+        leaves.append(Part(next(iter(content)), nodes.put(kind.leaf_map(content)), len(content)))
+    return leaves
+
+
+def _items_to_split(
+    kind: Kind, base: Base, changes: Changes, links: dict[str, bytes], nodes: NodeStore, limits: Limits
+) -> list[Item]:
+    """What the leaves are made of, in the order of codes: keys where something changes, else whole leaves.
+
+    :param links: gets the links of keys that were in leaves which are taken apart
+    """
+    found: list[Item] = [(kind.code(key), key) for key, link in changes.items() if link is not None]
+    places = list(_leaf_places(kind, base, nodes.load, limits))
+    if places:
+        firsts = [kind.code(place.part.first) for place in places]
+        touched = {_touched(firsts, kind.code(key)) for key in changes}
+        for at, place in enumerate(places):
+            if at not in touched:
+                found.append((firsts[at], place))
+                continue
+            for key, link in _links_below(kind, place, nodes):
+                if key not in changes:
+                    links[key] = link
+                    found.append((kind.code(key), key))
+    found.sort(key=itemgetter(0))
+    return found
+
+
+def _touched(firsts: list[bytes], code: bytes) -> int:
+    """The leaf whose interval a key falls into, or is nearest to: the only one that it may take apart.
+
+    Between two leaves it is the one on whose side the key is at the bit where the two part ways.
+    """
+    at = bisect_right(firsts, code) - 1
+    if at < 0 or at + 1 == len(firsts):
+        return max(at, 0)
+    return at + has_bit(code, highest_difference(firsts[at], firsts[at + 1]))
+
+
+def _leaf_places(kind: Kind, base: Base, load: Load, limits: Limits) -> Iterator[Place]:
+    """The parts of all leaves in order, without reading a leaf.
+
+    A part does not say whether a leaf or a list is below it. But where one part of a list has more keys than a
+    leaf may have, all stand for lists: a list of several parts holds more than a leaf would.
+    """
+    if base is None:
+        return
+    stack = [_places(_open(kind, base, load), None)]
+    tops = [_open(kind, base, load)]
+    while stack:
+        of_lists = any(part.size > limits.leaf for part in tops[-1].parts)
+        for place in stack[-1]:
+            node = _enter(kind, place, load, len(stack)) if of_lists else None
+            if isinstance(node, Parts):
+                stack.append(_places(node, place.end))
+                tops.append(node)
+                break
+            yield place
+        else:
+            stack.pop()
+            tops.pop()
+
+
+def _links_below(kind: Kind, place: Place, nodes: NodeStore) -> Iterable[tuple[str, bytes]]:
+    """Key and link of all that a part stands for."""
+    node = _enter(kind, place, nodes.load, 1)
+    if isinstance(node, Leaf):
+        return ((key, node.links[key]) for key in node.keys)
+    return items(kind, node, nodes.load)

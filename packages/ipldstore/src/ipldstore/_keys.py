@@ -1,0 +1,82 @@
+"""The keys of a dataset (format, section 1) and the form of chunk keys (section 3)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+DOCUMENTS: Final = frozenset({".zarray", ".zgroup", ".zattrs", ".zmetadata", "zarr.json"})
+"""Names whose JSON is kept as data."""
+
+RESERVED: Final = "__ipld_"
+VALUE: Final = "__ipld_value__"
+CHUNKS: Final = "__ipld_chunks__"
+NAMES: Final = "__ipld_names__"
+
+MAX_PARTS: Final = 64
+MAX_PART_BYTES: Final = 255
+MAX_CHUNK_KEY_BYTES: Final = 255
+
+NUMBER: Final = r"(?:0|[1-9][0-9]{0,17})"
+_CHUNK_KEY: Final = re.compile(rf"(?:c/)?{NUMBER}(?:/{NUMBER})*|(?:c\.)?{NUMBER}(?:\.{NUMBER})*", re.ASCII)
+_FIRST_PART: Final = re.compile(rf"c|(?:c\.)?{NUMBER}(?:\.{NUMBER})*", re.ASCII)
+_NUMBER: Final = re.compile(NUMBER, re.ASCII)
+
+
+def part_problem(part: str) -> str | None:
+    """What is wrong with one part of a key; None if nothing is."""
+    if not part:
+        return "an empty part"
+    if part in (".", ".."):
+        return f"the part {part!r}"
+    if "\0" in part:
+        return "a NUL character"
+    if part.startswith(RESERVED):
+        return f"a part that begins with {RESERVED}, which the format keeps for itself"
+    # A character has at most 4 bytes, so nearly no part needs encoding here.
+    if len(part) > MAX_PART_BYTES // 4 and len(part.encode("utf-8", "surrogatepass")) > MAX_PART_BYTES:
+        return f"a part of more than {MAX_PART_BYTES} bytes in UTF-8"
+    return None
+
+
+def _key_problem(key: str, parts: list[str]) -> str | None:
+    if len(parts) > MAX_PARTS:
+        return f"{len(parts)} parts, more than {MAX_PARTS}"
+    for part in parts:
+        problem = part_problem(part)
+        if problem is not None:
+            return problem
+    if not DOCUMENTS.isdisjoint(parts[:-1]):
+        return "the name of a document before the last part"
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return "a lone surrogate"
+    return None
+
+
+def split_key(key: str) -> list[str]:
+    """The parts of a key.
+
+    :raises ValueError: if the format does not allow the key
+    """
+    parts = key.split("/")
+    problem = _key_problem(key, parts)
+    if problem is not None:
+        raise ValueError(f"expected a key of parts joined by '/', found {problem}: {key[:200]!r}")
+    return parts
+
+
+def is_key(key: str) -> bool:
+    """Whether the format allows the key; what it does not allow is absent from every dataset."""
+    return _key_problem(key, key.split("/")) is None
+
+
+def is_chunk_key(rest: str) -> bool:
+    """Whether a key, relative to an array, has the form of a chunk key."""
+    return len(rest) <= MAX_CHUNK_KEY_BYTES and _CHUNK_KEY.fullmatch(rest) is not None
+
+
+def may_begin_chunk_key(part: str, *, first: bool) -> bool:
+    """Whether a part may be the first, or a later, part of a chunk key."""
+    return (_FIRST_PART if first else _NUMBER).fullmatch(part) is not None

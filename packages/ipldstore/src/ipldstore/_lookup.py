@@ -1,0 +1,217 @@
+"""Finding and listing keys (format, section 5). Nothing here changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from . import _checks, _index, _keys
+from ._directory import Directory, Frozen, Map, is_name
+from ._errors import NodeError
+from ._nodes import Folder, Load, as_folder
+
+Found = Map | bytes
+"""What a key has: a document, or the link of a document or a value."""
+
+AnyDirectory = Frozen | Directory
+
+
+def enter(entry: Map | bytes | Directory | None, depth: int, load: Load) -> AnyDirectory | None:
+    """The directory that an entry is; None if it is a value, or nothing.
+
+    :param depth: parts of the entry's key
+    """
+    if entry is None or isinstance(entry, Directory):
+        return entry
+    if isinstance(entry, bytes):
+        if not _checks.is_directory_link(entry):
+            return None
+        folder: Folder = load(entry, as_folder)
+        if depth + folder.depth > _checks.MAX_BELOW_ROOT:
+            raise NodeError(
+                f"expected directories at most {_checks.MAX_BELOW_ROOT} parts below the root, found one at "
+                f"{depth + folder.depth}"
+            )
+        entry = folder.map
+    return Frozen(entry)
+
+
+def value_of(entry: Map | bytes | Directory | None, depth: int, load: Load) -> bytes | None:
+    """The link of the value that an entry is or has."""
+    if isinstance(entry, bytes) and not _checks.is_directory_link(entry):
+        return entry
+    directory = enter(entry, depth, load)
+    return None if directory is None else directory.value
+
+
+def find(top: AnyDirectory, parts: list[str], load: Load) -> Found | None:
+    """What a key has; None if it is absent."""
+    directory: AnyDirectory | None = top
+    for at, name in enumerate(parts):
+        if directory is None:
+            return None
+        if directory.has_chunks:
+            rest = "/".join(parts[at:])
+            link = directory.chunk(rest, load) if _keys.is_chunk_key(rest) else None
+            if link is not None:
+                return link
+        last = at + 1 == len(parts)
+        if last and name in _keys.DOCUMENTS:
+            return directory.document(name)
+        entry = directory.entry(name, load)
+        if last:
+            return value_of(entry, at + 1, load)
+        directory = enter(entry, at + 1, load)
+    return None
+
+
+# -- listing --
+
+
+class _Opened(NamedTuple):
+    """A directory on a path that keeps chunks apart."""
+
+    directory: AnyDirectory
+    start: int
+    """Where in the path the keys relative to it begin."""
+
+
+def path_to(top: AnyDirectory, parts: list[str], load: Load) -> tuple[list[_Opened], AnyDirectory | None]:
+    """The directories above a path that have chunks, and the directory at its end."""
+    above = []
+    start = 0
+    directory: AnyDirectory | None = top
+    for at, name in enumerate(parts):
+        if directory is None:
+            break
+        if directory.has_chunks:
+            above.append(_Opened(directory, start))
+        start += len(name) + 1
+        directory = enter(directory.entry(name, load), at + 1, load)
+    return above, directory
+
+
+def chunks_of(directory: AnyDirectory, load: Load) -> Iterator[tuple[str, bytes]]:
+    """Relative key and link of all chunks that a directory keeps apart."""
+    if isinstance(directory, Frozen):
+        yield from _index.items(_index.CHUNKS, directory.map.get(_keys.CHUNKS), load)
+        return
+    changes = dict(directory.chunk_changes)
+    for key, link in changes.items():
+        if link is not None:
+            yield key, link
+    for key, link in _index.items(_index.CHUNKS, directory.chunk_base, load):
+        if key not in changes:
+            yield key, link
+
+
+def documents_of(directory: AnyDirectory) -> list[tuple[str, Found]]:
+    """Name and content of the documents of a directory."""
+    if isinstance(directory, Directory):
+        return list(directory.documents.items())
+    return [(name, item) for name, item in directory.map.items() if name in _keys.DOCUMENTS]
+
+
+def entries_of(directory: AnyDirectory, load: Load) -> Iterator[tuple[str, Map | bytes | Directory]]:
+    """Name and entry of all that is neither document nor kept apart as chunk."""
+    if isinstance(directory, Directory):
+        hidden, base = set(directory.gone), directory.name_base
+        yield from list(directory.entries.items())
+    else:
+        base = directory.map.get(_keys.NAMES)
+        hidden = set() if base is None else {name for name in directory.map if is_name(name)}
+        yield from ((name, item) for name, item in directory.map.items() if is_name(name))
+    for name, link in _index.items(_index.NAMES, base, load):
+        if name not in hidden:
+            yield name, link
+
+
+def items(top: AnyDirectory, load: Load, prefix: str = "") -> Iterator[tuple[str, Found]]:
+    """Key and content of all keys that begin with ``prefix``, as they come; nothing is held but the way down."""
+    folder, slash, fragment = prefix.rpartition("/")
+    parts = folder.split("/") if slash else []
+    above, directory = path_to(top, parts, load)
+    for opened in above:
+        before = folder[: opened.start]
+        for key, link in chunks_of(opened.directory, load):
+            if (before + key).startswith(prefix):
+                yield before + key, link
+    if directory is not None:
+        owners = [(opened.start, opened.directory) for opened in above]
+        yield from _below(directory, folder + slash, fragment, owners, load)
+
+
+def _below(
+    top: AnyDirectory, prefix: str, fragment: str, owners: list[tuple[int, AnyDirectory]], load: Load
+) -> Iterator[tuple[str, Found]]:
+    """All keys below a directory whose first part begins with ``fragment``.
+
+    :param owners: the directories above that keep chunks apart, and where keys relative to them begin: a foreign
+        root may have a key in their index and in the entries too
+    """
+    for name, document in documents_of(top):
+        if name.startswith(fragment):
+            yield prefix + name, document
+    for key, link in chunks_of(top, load):
+        if key.startswith(fragment):
+            yield prefix + key, link
+    if top.has_chunks:
+        owners = [*owners, (len(prefix), top)]
+    stack = [(prefix, owners, _named(top, fragment, load))]
+    while stack:
+        prefix, owners, entries = stack[-1]
+        for name, entry in entries:
+            key = prefix + name
+            depth = key.count("/") + 1
+            value = value_of(entry, depth, load)
+            if value is not None and not _indexed(key, owners, load):
+                yield key, value
+            directory = enter(entry, depth, load)
+            if directory is not None:
+                below = key + "/"
+                yield from ((below + name, document) for name, document in documents_of(directory))
+                yield from ((below + rest, link) for rest, link in chunks_of(directory, load))
+                inner = [*owners, (len(below), directory)] if directory.has_chunks else owners
+                stack.append((below, inner, entries_of(directory, load)))
+                break
+        else:
+            stack.pop()
+
+
+def _named(directory: AnyDirectory, fragment: str, load: Load) -> Iterator[tuple[str, Map | bytes | Directory]]:
+    return ((name, entry) for name, entry in entries_of(directory, load) if name.startswith(fragment))
+
+
+def _indexed(key: str, owners: list[tuple[int, AnyDirectory]], load: Load) -> bool:
+    """Whether a directory above already has a key in its chunk index."""
+    return any(
+        _keys.is_chunk_key(key[start:]) and directory.chunk(key[start:], load) is not None
+        for start, directory in owners
+    )
+
+
+def names(top: AnyDirectory, parts: list[str], load: Load) -> Iterator[str]:
+    """The names directly below a path: of documents, values and directories, each once."""
+    above, directory = path_to(top, parts, load)
+    seen: set[str] = set()
+    path = "/".join(parts)
+    chunk_keys = [_children(opened.directory, path[opened.start :] + "/", load) for opened in above]
+    if directory is not None and directory.has_chunks:
+        chunk_keys.append(_children(directory, "", load))
+    if directory is not None:
+        for name, _ in documents_of(directory):
+            yield name
+        for name, _ in entries_of(directory, load):
+            if chunk_keys:
+                seen.add(name)
+            yield name
+    for children in chunk_keys:
+        for name in children:
+            if name not in seen:
+                seen.add(name)
+                yield name
+
+
+def _children(directory: AnyDirectory, prefix: str, load: Load) -> Iterator[str]:
+    start = len(prefix)
+    return (key[start:].partition("/")[0] for key, _ in chunks_of(directory, load) if key.startswith(prefix))

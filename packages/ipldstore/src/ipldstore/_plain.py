@@ -1,0 +1,40 @@
+"""Changing entries: values and directories that stand at their names, outside any chunk index."""
+
+from __future__ import annotations
+
+from ._directory import Directory
+from ._nodes import Load
+
+
+def put_plain(directory: Directory, name: str, link: bytes, load: Load) -> None:
+    """Have a value at a name, beside the directory that may be there."""
+    below = directory.open(name, load)
+    if below is None:
+        directory.put_entry(name, link)
+    else:
+        below.value = link
+
+
+def drop_plain(top: Directory, parts: list[str], load: Load) -> None:
+    """Have no value at the entry of a key, and no empty directory that it leaves."""
+    visited = [top]
+    for name in parts[:-1]:
+        directory = visited[-1].open(name, load)
+        if directory is None:
+            return
+        visited.append(directory)
+    below = visited[-1].open(parts[-1], load)
+    if below is None:
+        visited[-1].put_entry(parts[-1], None)
+    else:
+        below.value = None
+        visited.append(below)
+    prune(visited, parts)
+
+
+def prune(visited: list[Directory], parts: list[str]) -> None:
+    """Take the directories that have become empty out of those above them; ``visited`` begins above ``parts[0]``."""
+    for at in range(len(visited) - 1, 0, -1):
+        if not visited[at].is_empty():
+            return
+        visited[at - 1].put_entry(parts[at - 1], None)
