@@ -11,11 +11,14 @@ from typing import Any, Self, overload
 from ipld_car import CarError, CarReader, CarWriter, Source, Writable, cids, dagcbor, hashes, unixfs, walk_binary
 from multiformats import CID, multicodec
 
-from ._errors import BlockMalformedError, BlockNotFoundError, UnsupportedVerbError
+from ._errors import BlockCorruptError, BlockMalformedError, BlockNotFoundError, UnsupportedVerbError
 from ._policy import HASH_CODES, check_hash, identity_bytes, verify
 
 MAX_NODE_BYTES = 2 << 20
 """The largest block that IPFS nodes exchange; a value that is one dag-cbor block may not be larger."""
+
+MAX_VALUE_BYTES = 4 << 30
+"""The most bytes of a UnixFS file that are put together unless asked for more: a few blocks can name any number."""
 
 AnyCID = CID | str | bytes
 
@@ -44,6 +47,11 @@ class ContentAddressableStore(ABC):
 
     _hash_code: int = cids.SHA2_256
 
+    @property
+    def address(self) -> str:
+        """What tells this store from others, without its data: a path, a host, or else the object in memory."""
+        return f"{type(self).__name__}-{id(self)}"
+
     def __init__(self, *, hash: str = "sha2-256") -> None:  # noqa: A002  # the name users know
         if hash not in HASH_CODES:
             raise ValueError(f"expected a hash function of {', '.join(HASH_CODES)}; found {hash!r}")
@@ -63,6 +71,8 @@ class ContentAddressableStore(ABC):
     @abstractmethod
     def put_block(self, cid: CID, data: bytes) -> None:
         """Keep ``data``, which has been found to be the block of ``cid``. Putting it again changes nothing.
+
+        A block that the backend finds damaged should be replaced by this one.
 
         :raises BackendUnavailableError: if it cannot be kept
         """
@@ -105,11 +115,13 @@ class ContentAddressableStore(ABC):
         :raises BlockCorruptError: if the bytes of one are not the ones its CID names
         :raises BlockMalformedError: if one is not what its codec says
         """
+        top = current = cids.to_bytes(root)
         try:
-            for cid, data in walk_binary(self.get_raw, cids.to_bytes(root)):
+            for cid, data in walk_binary(self.get_raw, top):
+                current = cid  # its links are read when the walk goes on
                 yield cids.from_checked(cid), data
         except CarError as error:
-            raise BlockMalformedError(f"a block below {_text(root)}: {error}") from error
+            raise BlockMalformedError(f"block {_text(current)} below {_text(top)}: {error}") from error
 
     def delete_block(self, cid: CID) -> None:
         """Forget the block of ``cid``; deleting what is absent changes nothing.
@@ -154,16 +166,20 @@ class ContentAddressableStore(ABC):
             check_hash(binary)
         data = self.get_block(cids.from_checked(binary))
         if verify:
-            _verify(binary, data)
+            try:
+                _verify(binary, data)
+            except BlockCorruptError as error:
+                raise BlockCorruptError(f"{error} (read from {self!r}; put the block there again)") from None
         return data
 
-    def put_raw(self, data: bytes, codec: str | int = "raw") -> CID:
+    def put_raw(self, data: bytes | bytearray | memoryview, codec: str | int = "raw") -> CID:
         """Keep a block and return its CID.
 
         :param codec: the codec of the bytes, by its name or code in the multicodec table
         :raises KeyError: if the codec has no such name
+        :raises TypeError: if the data are no bytes
         """
-        block = bytes(data)
+        block = bytes(memoryview(data))  # bytes() alone would take a number for a length
         code = _CODECS.get(codec) if isinstance(codec, str) else codec
         if code is None:
             code = multicodec.get(str(codec)).code
@@ -175,7 +191,8 @@ class ContentAddressableStore(ABC):
     def get(self, cid: AnyCID) -> Any:
         """The value of a CID: bytes of a raw block or UnixFS file, anything that DAG-CBOR holds of a dag-cbor one.
 
-        :raises BlockMalformedError: if the block has another codec, or is not what its codec says
+        :raises BlockMalformedError: if the block has another codec, is not what its codec says, or is a UnixFS
+            file of more than 4 GiB (:meth:`get_range` reads it)
         """
         binary = cids.to_bytes(cid)
         codec = cids.codec_of(binary)
@@ -210,13 +227,18 @@ class ContentAddressableStore(ABC):
             )
         return self.put_raw(block, cids.DAG_CBOR)
 
-    def get_range(self, cid: AnyCID, start: int = 0, stop: int | None = None) -> bytes:
+    def get_range(
+        self, cid: AnyCID, start: int = 0, stop: int | None = None, *, max_bytes: int = MAX_VALUE_BYTES
+    ) -> bytes:
         """Bytes ``start`` to ``stop`` of a raw block or a UnixFS file; only the blocks that hold them are read.
 
         :param start: position of the first byte
         :param stop: position behind the last byte, by default the end; positions past the end are cut
+        :param max_bytes: the most bytes to put together, by default 4 GiB: a hostile file of a few blocks can be
+            of any length
         :raises ValueError: if a position is negative
-        :raises BlockMalformedError: if the CID names neither a raw block nor a UnixFS file
+        :raises BlockMalformedError: if the CID names neither a raw block nor a UnixFS file, or there are more bytes
+            between the positions than ``max_bytes``
         """
         if start < 0 or (stop is not None and stop < 0):
             raise ValueError(f"expected positions from 0 on, found {start} and {stop}")
@@ -224,14 +246,30 @@ class ContentAddressableStore(ABC):
         if cids.codec_of(binary) == cids.RAW:
             data = self.get_raw(binary)
             return data if start == 0 and stop is None else data[start:stop]
+        top = self.get_raw(binary)
+
+        def get(wanted: bytes) -> bytes:
+            return top if wanted == binary else self.get_raw(wanted)
+
+        value = BytesIO()
         try:
-            return b"".join(unixfs.read(self.get_raw, binary, start, stop))
+            size = unixfs.size_of(get, binary)
+            if min(size, size if stop is None else stop) - start > max_bytes:
+                raise BlockMalformedError(
+                    f"expected at most {max_bytes} bytes of {_text(binary)} at once, found a file of {size} bytes "
+                    f"(read it in ranges, or raise max_bytes)"
+                )
+            value.writelines(unixfs.read(get, binary, start, stop))
         except CarError as error:
             raise BlockMalformedError(f"value {_text(binary)}: {error}") from error
+        return value.getvalue()
 
     def size(self, cid: AnyCID) -> int:
         """Bytes of the raw block or UnixFS file of a CID; of a file this reads only the root.
 
+        The length of a raw block is what the backend says; no byte of it is read or verified.
+
+        :raises BlockCorruptError: if the backend has no byte of a block that is not empty
         :raises BlockMalformedError: if the CID names neither a raw block nor a UnixFS file
         """
         binary = cids.to_bytes(cid)
@@ -239,7 +277,9 @@ class ContentAddressableStore(ABC):
         if inline is not None:
             return len(inline)
         if cids.codec_of(binary) == cids.RAW:
-            return self.block_size(cids.from_checked(binary))
+            size = self.block_size(cids.from_checked(binary))
+            # What a crash leaves of a file; to find that out costs nothing.
+            return size or len(self.get_raw(binary))
         try:
             return unixfs.size_of(self.get_raw, binary)
         except CarError as error:
@@ -254,6 +294,7 @@ class ContentAddressableStore(ABC):
 
         :param stream: where to write it, block by block; without it the archive is returned as bytes
         :raises CAStoreError: as :meth:`get_dag`; what was written until then is no whole archive
+        :raises ipld_car.LimitError: if a block is longer than readers of archives accept, 8 MiB
         """
         sink = BytesIO() if stream is None else stream
         with CarWriter(sink, [root], verify=False) as writer:  # get_dag has verified
@@ -262,16 +303,16 @@ class ContentAddressableStore(ABC):
                     writer.write(cid, data)
         return sink.getvalue() if isinstance(sink, BytesIO) and stream is None else None
 
-    def import_car(self, source: Source) -> list[CID]:
+    def import_car(self, source: Source | CarReader) -> list[CID]:
         """Keep all blocks of an archive, each verified, and return its roots.
 
         Streams: one block at a time is in memory. Blocks before an error are kept, as they are good.
 
-        :param source: the archive, CARv1 or CARv2, as bytes or binary stream
-        :raises CarError: if the archive is damaged
+        :param source: the archive, CARv1 or CARv2, as bytes, binary stream, or a :class:`ipld_car.CarReader` over it
+        :raises ipld_car.CarError: if the archive is damaged
         :raises HashRefusedError: if a block's hash function proves nothing
         """
-        reader = CarReader(source)
+        reader = source if isinstance(source, CarReader) else CarReader(source)
         self.put_blocks(_trusted(reader))
         return reader.roots
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from multiformats import CID
 
 from . import _flatfs
 from ._base import ContentAddressableStore
-from ._errors import BackendUnavailableError, BlockNotFoundError, CAStoreError
+from ._errors import BackendUnavailableError, BlockNotFoundError
 
 
 class FileSystemCAStore(ContentAddressableStore):
@@ -21,13 +21,16 @@ class FileSystemCAStore(ContentAddressableStore):
     The ``blocks`` folder of a Kubo repo can be read as it is; write to it only while no daemon runs.
 
     Files are keyed by multihash, so the codec of a CID is not kept: listing gives raw CIDs. A file appears whole
-    or not at all, and with ``fsync`` a block that was put survives a crash of the machine. Threads and processes
-    may share a folder. Two stores are equal if they are over the same folder.
+    or not at all. With ``fsync``, a block is on the disk when the verb that put it returns, whoever wrote its file
+    first; without, that is up to the system, and a crash of the machine may leave blocks missing, empty or damaged,
+    which reading finds and putting them again repairs. Threads and processes may share a folder. Two stores are
+    equal if they are over the same folder.
 
     :param path: the folder; it is made if it is absent
-    :param fsync: wait for the disk with each block; False leaves this to the system
+    :param fsync: wait for the disk with each block
     :param hash: see :class:`ContentAddressableStore`
-    :raises CAStoreError: if the folder has other files and no ``SHARDING`` file, or one of another layout
+    :raises BackendUnavailableError: if the folder cannot be made or read, or has other files and no ``SHARDING``
+        file of flatfs
 
     >>> import tempfile
     >>> store = FileSystemCAStore(tempfile.mkdtemp(), fsync=False)
@@ -37,28 +40,46 @@ class FileSystemCAStore(ContentAddressableStore):
 
     def __init__(self, path: str | os.PathLike[str], *, fsync: bool = True, hash: str = "sha2-256") -> None:  # noqa: A002
         super().__init__(hash=hash)
-        self._path = Path(path).absolute()
+        self._path = Path(os.path.realpath(path))
         self._fsync = fsync
-        self._sharding = self._open()
+        self._shards: set[str] = set()
+        """Names of shard folders that are on the disk for good."""
+        try:
+            self._sharding = self._open()
+        except (OSError, ValueError) as error:
+            raise BackendUnavailableError(f"cannot keep blocks in {self._path}: {error}") from error
 
     @property
     def path(self) -> Path:
         """The folder."""
         return self._path
 
+    @property
+    def address(self) -> str:
+        """See :attr:`ContentAddressableStore.address`."""
+        return str(self._path)
+
     def _open(self) -> _flatfs.Sharding:
         """The sharding rule of the folder; an empty folder gets the usual one."""
         rule = self._path / _flatfs.SHARDING_FILE
-        try:
-            self._path.mkdir(parents=True, exist_ok=True)
-            if rule.exists():
-                return _flatfs.Sharding.parse(rule.read_text("utf-8", errors="replace"))
-            if any(not name.startswith(_flatfs.TEMPORARY) for name in os.listdir(self._path)):  # noqa: PTH208  # names are all it needs
-                raise CAStoreError(f"expected an empty folder or one with a SHARDING file, found neither: {self._path}")
-            self._write(rule, f"{_flatfs.DEFAULT}\n".encode())
-        except OSError as error:
-            raise BackendUnavailableError(f"cannot open {self._path}: {error}") from error
-        return _flatfs.DEFAULT
+        self._make_folder(self._path)
+        if not rule.exists():
+            foreign = [name for name in os.listdir(self._path) if not name.startswith(_flatfs.TEMPORARY)]  # noqa: PTH208
+            if not foreign:
+                self._write(rule, f"{_flatfs.DEFAULT}\n".encode())
+                self._sync_folder(self._path)
+                return _flatfs.DEFAULT
+            # Another process may have begun this very store since the first look.
+            if not rule.exists():
+                raise ValueError(f"expected an empty folder or one with a SHARDING file, found {min(foreign)!r}")
+        return _flatfs.Sharding.parse(rule.read_text("utf-8", errors="replace"))
+
+    def _make_folder(self, folder: Path) -> None:
+        """Have a folder, and the folders above it, for good."""
+        if not folder.is_dir():
+            self._make_folder(folder.parent)
+            folder.mkdir(exist_ok=True)
+            self._sync_folder(folder.parent)
 
     def _file(self, cid: CID) -> Path:
         key = _flatfs.key_of(cids.to_bytes(cid))
@@ -79,11 +100,11 @@ class FileSystemCAStore(ContentAddressableStore):
         file = self._file(cid)
         try:
             if self._holds(file, data):
-                return
-            if not file.parent.is_dir():
-                file.parent.mkdir(exist_ok=True)
-                self._sync_folder(self._path)
-            self._write(file, data)
+                self._sync_file(file)  # it may be new, and its writer not have come to that
+            else:
+                self._make_shard(file.parent)
+                self._write(file, data)
+            self._sync_folder(file.parent)
         except OSError as error:
             raise BackendUnavailableError(f"cannot write block {cid}: {error}") from error
 
@@ -95,19 +116,34 @@ class FileSystemCAStore(ContentAddressableStore):
             return False
 
     def _write(self, file: Path, data: bytes) -> None:
-        """Have ``file`` with these bytes, whole or not at all."""
-        handle, temporary = tempfile.mkstemp(prefix=_flatfs.TEMPORARY, dir=file.parent)
+        """Have ``file`` with these bytes, whole or not at all; its name is not yet safe."""
+        temporary = file.with_name(_flatfs.TEMPORARY + secrets.token_hex(8))
         try:
-            with os.fdopen(handle, "wb") as stream:
+            with temporary.open("xb") as stream:
                 stream.write(data)
                 if self._fsync:
                     stream.flush()
                     os.fsync(stream.fileno())
-            Path(temporary).replace(file)
+            temporary.replace(file)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
-        self._sync_folder(file.parent)
+
+    def _make_shard(self, shard: Path) -> None:
+        """Have the folder of a shard, for good."""
+        if shard.name in self._shards and shard.is_dir():
+            return
+        shard.mkdir(exist_ok=True)
+        # One sync makes all names safe, also those that others wrote: in an old folder the first is the last.
+        safe = {shard.name} if self._shards else {shard.name, *os.listdir(self._path)}  # noqa: PTH208
+        self._sync_folder(self._path)
+        self._shards.update(safe)
+
+    def _sync_file(self, file: Path) -> None:
+        """Make the bytes of a file durable."""
+        if self._fsync:
+            with file.open("rb+" if os.name == "nt" else "rb") as stream:  # Windows wants to write what it syncs
+                os.fsync(stream.fileno())
 
     def _sync_folder(self, folder: Path) -> None:
         """Make new names in a folder durable; where a folder cannot be opened (Windows) the system does it."""
@@ -119,16 +155,25 @@ class FileSystemCAStore(ContentAddressableStore):
         finally:
             os.close(handle)
 
+    def _stat(self, cid: CID) -> os.stat_result | None:
+        """The status of a block's file; None if there is none. ``Path.is_file`` takes any error for absence."""
+        try:
+            return self._file(cid).stat()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise BackendUnavailableError(f"cannot look for block {cid}: {error}") from error
+
     def has_block(self, cid: CID) -> bool:
         """See :meth:`ContentAddressableStore.has_block`."""
-        return self._file(cid).is_file()
+        return self._stat(cid) is not None
 
     def block_size(self, cid: CID) -> int:
         """See :meth:`ContentAddressableStore.block_size`."""
-        try:
-            return self._file(cid).stat().st_size
-        except FileNotFoundError:
-            raise BlockNotFoundError(f"no block {cid} in {self._path}") from None
+        status = self._stat(cid)
+        if status is None:
+            raise BlockNotFoundError(f"no block {cid} in {self._path}")
+        return status.st_size
 
     def delete_block(self, cid: CID) -> None:
         """See :meth:`ContentAddressableStore.delete_block`."""
@@ -138,13 +183,31 @@ class FileSystemCAStore(ContentAddressableStore):
             raise BackendUnavailableError(f"cannot delete block {cid}: {error}") from error
 
     def __iter__(self) -> Iterator[CID]:
-        """Raw CIDs of all blocks; files that are no block are somebody else's."""
-        for folder in sorted(entry.path for entry in os.scandir(self._path) if entry.is_dir()):
-            for entry in os.scandir(folder):
-                name = entry.name
-                cid = _flatfs.cid_of(name.removesuffix(_flatfs.EXTENSION)) if name.endswith(_flatfs.EXTENSION) else None
-                if cid is not None:
-                    yield cids.from_checked(cid)
+        """Raw CIDs of all blocks, in the order of their files; files that are no block are somebody else's."""
+        for shard in self._names(self._path):
+            folder = self._path / shard
+            if folder.is_dir():
+                for name in self._names(folder):
+                    cid = self._cid_of(shard, name)
+                    if cid is not None:
+                        yield cid
+
+    @staticmethod
+    def _names(folder: Path) -> list[str]:
+        try:
+            return sorted(os.listdir(folder))  # noqa: PTH208  # names are all it needs
+        except FileNotFoundError:  # removed since it was listed
+            return []
+        except OSError as error:
+            raise BackendUnavailableError(f"cannot list blocks: {error}") from error
+
+    def _cid_of(self, shard: str, name: str) -> CID | None:
+        """The CID of the block in a file; None if this store would not look for a block there."""
+        key = name.removesuffix(_flatfs.EXTENSION)
+        if key == name or self._sharding.shard(key) != shard:
+            return None
+        cid = _flatfs.cid_of(key)
+        return None if cid is None else cids.from_checked(cid)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, FileSystemCAStore):

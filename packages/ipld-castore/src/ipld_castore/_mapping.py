@@ -8,7 +8,7 @@ from ipld_car import CarError, cids
 from multiformats import CID
 
 from ._base import ContentAddressableStore
-from ._errors import BlockNotFoundError
+from ._errors import BackendUnavailableError, BlockCorruptError, BlockNotFoundError
 
 
 def _key(cid: CID) -> str:
@@ -16,6 +16,17 @@ def _key(cid: CID) -> str:
     if binary[0] == 0x12:  # version 0: the same block as version 1 with dag-pb
         binary = b"\x01\x70" + binary
     return cids.to_text(binary)
+
+
+def _cid_of(key: object) -> CID | None:
+    """The CID that is kept at a key of the mapping; None if this store would not look for it there."""
+    if not isinstance(key, str):
+        return None
+    try:
+        cid = cids.from_bytes(cids.to_bytes(key))
+    except CarError:
+        return None
+    return cid if _key(cid) == key else None
 
 
 class MappingCAStore(ContentAddressableStore):
@@ -38,33 +49,62 @@ class MappingCAStore(ContentAddressableStore):
         # A dict answers at once; what else a mapping is, an object store say, nobody knows.
         self.blocking = not isinstance(self._mapping, dict)
 
+    @property
+    def address(self) -> str:
+        """See :attr:`ContentAddressableStore.address`."""
+        return f"{type(self._mapping).__name__}-{id(self._mapping)}"
+
     def get_block(self, cid: CID) -> bytes:
-        """See :meth:`ContentAddressableStore.get_block`."""
+        """See :meth:`ContentAddressableStore.get_block`.
+
+        :raises BlockCorruptError: if the value is no byte string
+        """
         key = _key(cid)
         try:
-            return self._mapping[key]
+            value = self._mapping[key]
         except KeyError:
             raise BlockNotFoundError(f"no block {key} in this {type(self._mapping).__name__}") from None
+        except OSError as error:
+            raise BackendUnavailableError(f"cannot read block {key}: {error}") from error
+        if isinstance(value, bytes):
+            return value
+        if isinstance(value, (bytearray, memoryview)):
+            return bytes(value)
+        raise BlockCorruptError(f"expected bytes for key {key} of {self!r}, found {type(value).__name__}")
 
     def put_block(self, cid: CID, data: bytes) -> None:
         """See :meth:`ContentAddressableStore.put_block`."""
-        self._mapping[_key(cid)] = data
+        key = _key(cid)
+        try:
+            self._mapping[key] = data
+        except OSError as error:
+            raise BackendUnavailableError(f"cannot write block {key}: {error}") from error
 
     def has_block(self, cid: CID) -> bool:
         """See :meth:`ContentAddressableStore.has_block`."""
-        return _key(cid) in self._mapping
+        key = _key(cid)
+        try:
+            return key in self._mapping
+        except OSError as error:
+            raise BackendUnavailableError(f"cannot look for block {key}: {error}") from error
 
     def delete_block(self, cid: CID) -> None:
         """See :meth:`ContentAddressableStore.delete_block`."""
-        self._mapping.pop(_key(cid), None)
+        key = _key(cid)
+        try:
+            del self._mapping[key]  # pop() of a MutableMapping would read the block first
+        except KeyError:
+            return
+        except OSError as error:
+            raise BackendUnavailableError(f"cannot delete block {key}: {error}") from error
 
     def __iter__(self) -> Iterator[CID]:
-        """The CIDs of all blocks; keys of the mapping that are no CID are somebody else's."""
-        for key in list(self._mapping):
-            try:
-                yield cids.from_bytes(cids.to_bytes(key))
-            except CarError:
-                continue
+        """The CIDs of all blocks; keys of the mapping that are not of this store are somebody else's."""
+        try:
+            keys = list(self._mapping)
+        except OSError as error:
+            raise BackendUnavailableError(f"cannot list blocks: {error}") from error
+        return (cid for key in keys if (cid := _cid_of(key)) is not None)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, MappingCAStore):
@@ -74,4 +114,7 @@ class MappingCAStore(ContentAddressableStore):
     __hash__ = None  # type: ignore[assignment]  # as mutable as its mapping
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {len(self._mapping)} keys in a {type(self._mapping).__name__}>"
+        name = type(self._mapping).__name__
+        # Only a dict counts its keys for nothing; another mapping may have to list a bucket.
+        what = f"{len(self._mapping)} keys in a dict" if isinstance(self._mapping, dict) else f"blocks in a {name}"
+        return f"<{type(self).__name__}: {what}>"
