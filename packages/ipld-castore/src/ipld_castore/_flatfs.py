@@ -7,13 +7,10 @@ a block is ``<shard>/<KEY>.data``, KEY being its multihash in upper-case base32 
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from typing import Final, NamedTuple
 
-from ipld_car import CarError, cids
-
-from ._errors import CAStoreError
+from ipld_car import cids
 
 SHARDING_FILE: Final = "SHARDING"
 EXTENSION: Final = ".data"
@@ -34,11 +31,11 @@ class Sharding(NamedTuple):
     def parse(cls, text: str) -> Sharding:
         """The rule that a ``SHARDING`` file holds.
 
-        :raises CAStoreError: if it is none of flatfs version 1
+        :raises ValueError: if it is none of flatfs version 1
         """
         match = _SHARDING.fullmatch(text.strip())
         if match is None:
-            raise CAStoreError(f"expected a rule like /repo/flatfs/shard/v1/next-to-last/2, found {text[:100]!r}")
+            raise ValueError(f"expected a rule like /repo/flatfs/shard/v1/next-to-last/2, found {text[:100]!r}")
         return cls(match[1], int(match[2]))
 
     def __str__(self) -> str:
@@ -67,5 +64,5 @@ def cid_of(key: str) -> bytes | None:
     try:
         cid = b"\x01\x55" + base64.b32decode(key + "=" * (-len(key) % 8))
         return cid if cids.prefix_of(cid).cid_size == len(cid) and key_of(cid) == key else None
-    except (binascii.Error, CarError):
+    except ValueError:  # no base32, or no multihash
         return None

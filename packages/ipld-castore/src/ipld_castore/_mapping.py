@@ -54,6 +54,11 @@ class MappingCAStore(ContentAddressableStore):
         """See :attr:`ContentAddressableStore.address`."""
         return f"{type(self._mapping).__name__}-{id(self._mapping)}"
 
+    @property
+    def mapping(self) -> MutableMapping[str, bytes]:
+        """Where the blocks are kept."""
+        return self._mapping
+
     def get_block(self, cid: CID) -> bytes:
         """See :meth:`ContentAddressableStore.get_block`.
 

@@ -1,7 +1,8 @@
 """Which hash functions are good enough to trust bytes from anywhere.
 
 A CID whose digest can be forged proves nothing, so such blocks are refused instead of verified:
-sha2-256, sha2-512, blake3 and blake2b-256 with at least 20 bytes of digest, as trustless clients of IPFS have it.
+sha2-256, sha2-512, blake3 and blake2b-256 with at least 20 bytes of digest, as trustless clients of IPFS have it, and
+at most the bytes that the function gives.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ MAX_IDENTITY_BYTES: Final = 128
 HASH_CODES: Final = {"sha2-256": cids.SHA2_256, "blake3": hashes.BLAKE3}
 """The hash functions that a store may write with."""
 
-_TRUSTED: Final = frozenset({cids.SHA2_256, hashes.SHA2_512, hashes.BLAKE3, hashes.BLAKE2B_256})
+# The hash functions to trust, and the bytes of their whole digest.
+_TRUSTED: Final = {cids.SHA2_256: 32, hashes.SHA2_512: 64, hashes.BLAKE3: 32, hashes.BLAKE2B_256: 32}
 
 
 def identity_bytes(cid: bytes) -> bytes | None:
@@ -39,18 +41,19 @@ def identity_bytes(cid: bytes) -> bytes | None:
 def check_hash(cid: bytes) -> None:
     """Refuse a CID that proves nothing.
 
-    :raises HashRefusedError: if its hash function is not trusted, or its digest too short
+    :raises HashRefusedError: if its hash function is not trusted, or its digest too short or impossibly long
     """
     prefix = cids.prefix_of(cid)
-    if prefix.hash_code not in _TRUSTED:
+    whole = _TRUSTED.get(prefix.hash_code)
+    if whole is None:
         raise HashRefusedError(
             f"expected a CID with sha2-256, sha2-512, blake3 or blake2b-256, found hash function "
             f"0x{prefix.hash_code:x}: {cids.to_text(cid)}"
         )
-    if prefix.digest_size < MIN_DIGEST_BYTES:
+    if not MIN_DIGEST_BYTES <= prefix.digest_size <= whole:
         raise HashRefusedError(
-            f"expected a CID with a digest of at least {MIN_DIGEST_BYTES} bytes, found {prefix.digest_size}: "
-            f"{cids.to_text(cid)}"
+            f"expected a CID with a digest of {MIN_DIGEST_BYTES} to {whole} bytes, found {prefix.digest_size}: "
+            f"{cids.to_text(cid)[:200]}"
         )
 
 

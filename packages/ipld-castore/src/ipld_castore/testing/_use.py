@@ -1,0 +1,107 @@
+"""How stores are used: from threads, flushed, closed, pickled, compared."""
+# ruff: noqa: S101  # assert is how pytest speaks
+
+from __future__ import annotations
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier
+
+import pytest
+from ipld_car import cids
+from multiformats import CID
+
+from ipld_castore._base import ContentAddressableStore
+from ipld_castore._errors import BlockNotFoundError
+
+from ._blocks import DATA
+from ._harness import Harness
+
+_THREADS = 8
+
+
+class UseTests(Harness):
+    """What is not about blocks but about the store."""
+
+    def test_threads_put_and_get_at_once(self, castore: ContentAddressableStore) -> None:
+        """Blocks of all threads, their own and the same ones, are whole at every moment."""
+        start = Barrier(_THREADS)
+        common = [self.make_cid(b"common %d" % number) for number in range(25)]
+
+        def work(thread: int) -> list[tuple[CID, bytes]]:
+            start.wait()
+            own = []
+            for number in range(25):
+                data = b"%d of %d" % (number, thread) * 100
+                own.append((castore.put_raw(data), data))
+                castore.put_raw(b"common %d" % ((number + thread) % 25))
+                with suppress(BlockNotFoundError):  # no thread may have put it yet
+                    assert castore.get_raw(common[number]) == b"common %d" % number
+                assert castore.get_raw(own[number // 2][0]) == own[number // 2][1]
+            return own
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            done = list(pool.map(work, range(_THREADS)))
+        for cid, data in (pair for own in done for pair in own):
+            assert castore.get_raw(cid) == data
+        for number, cid in enumerate(common):
+            assert castore.get_raw(cid) == b"common %d" % number
+        if self.can_list:
+            assert len(list(castore)) == _THREADS * 25 + 25
+
+    def test_threads_read_one_graph(self, castore: ContentAddressableStore) -> None:
+        """Walks do not disturb each other."""
+        root = self.chain(castore, 50)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            archives = set(pool.map(castore.to_car, [root] * _THREADS))
+        assert len(archives) == 1
+
+    def test_flush_keeps_all(self, castore: ContentAddressableStore) -> None:
+        """Flushing, with and without something to flush, loses nothing."""
+        castore.flush()
+        cid = castore.put_raw(DATA)
+        castore.flush()
+        castore.flush()
+        assert castore.get_raw(cid) == DATA
+
+    def test_a_store_is_a_context(self, castore: ContentAddressableStore) -> None:
+        """It closes on leaving, as often as one likes."""
+        with castore as entered:
+            assert entered is castore
+            cid = castore.put_raw(DATA)
+            assert castore.get_raw(cid) == DATA
+        castore.close()
+
+    def test_an_error_in_the_context_comes_through(self, castore: ContentAddressableStore) -> None:
+        """Closing does not hide it."""
+        with pytest.raises(ZeroDivisionError), castore:
+            raise ZeroDivisionError
+
+    def test_a_pickle_has_the_same_blocks(self, castore: ContentAddressableStore) -> None:
+        """As dask sends stores to its workers."""
+        cid = castore.put_raw(DATA)
+        if not self.can_pickle:
+            with pytest.raises((TypeError, pickle.PicklingError)):
+                pickle.dumps(castore)
+            return
+        with pickle.loads(pickle.dumps(castore)) as copy:  # noqa: S301  # our own
+            assert copy == castore
+            assert copy.get_raw(cid) == DATA
+            assert copy.put_raw(b"by the copy") == self.make_cid(b"by the copy")
+
+    def test_the_cids_it_gives_can_be_pickled(self, castore: ContentAddressableStore) -> None:
+        """CIDs of multiformats that were made of bytes cannot."""
+        cid = castore.put(DATA)
+        assert pickle.loads(pickle.dumps(cid)) == cid  # noqa: S301  # our own
+        assert cids.to_bytes(cid) == bytes(cid)
+
+    def test_equality_and_text(self, castore: ContentAddressableStore) -> None:
+        """A store equals itself and nothing of another kind; its repr is a line, not its blocks."""
+        castore.put_raw(b"secret bytes " * 100)
+        assert castore == castore  # noqa: PLR0124  # that it does is the point
+        assert castore != object()
+        assert type(castore).__name__ in repr(castore)
+        assert len(repr(castore)) < 500
+        assert isinstance(castore.blocking, bool)
+        assert isinstance(castore.local, bool)
