@@ -2,7 +2,11 @@
 
 import os
 
+import pytest
 from hypothesis import settings
+
+# Here, as the modules are collected for their doctests before the tests that subclass this suite.
+pytest.register_assert_rewrite("ipld_castore.testing")
 
 # No deadlines: a slow machine is no failure, and speed is measured in benchmarks/.
 settings.register_profile("desk", deadline=None)
