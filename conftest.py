@@ -1,12 +1,16 @@
-"""How hypothesis runs: the same examples every time in CI, new ones at a desk."""
+"""What holds for the tests of all packages: asserts that explain themselves, and how hypothesis runs."""
 
+import importlib.util
 import os
 
 import pytest
 from hypothesis import settings
 
-# Here, as the modules are collected for their doctests before the tests that subclass this suite.
+# The suite that backends subclass. Imported here, as doctests are collected first, and pytest collects a
+# package's __init__ without rewriting its asserts. (ipld_car is tested without ipld_castore being there.)
 pytest.register_assert_rewrite("ipld_castore.testing")
+if importlib.util.find_spec("ipld_castore"):
+    importlib.import_module("ipld_castore.testing")
 
 # No deadlines: a slow machine is no failure, and speed is measured in benchmarks/.
 settings.register_profile("desk", deadline=None)
