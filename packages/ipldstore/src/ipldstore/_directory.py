@@ -6,6 +6,7 @@ along changed paths; everything else stays in its node. ``load`` is :data:`~ipld
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, Final
 
 from . import _checks, _documents, _index, _keys
@@ -109,6 +110,17 @@ class Directory:
     def is_empty(self) -> bool:
         """Whether certainly no key is in it; an index that lost all its keys is found empty when it is written."""
         return not (self.documents or self.entries or self.value or self.has_chunks or self.name_base is not None)
+
+    def snapshot(self) -> Directory:
+        """The directory as it is now, and those below it that change; later changes do not reach it."""
+        copied = copy(self)
+        copied.documents = dict(self.documents)
+        copied.chunk_changes = dict(self.chunk_changes)
+        copied.gone = set(self.gone)
+        copied.entries = {
+            name: entry.snapshot() if isinstance(entry, Directory) else entry for name, entry in self.entries.items()
+        }
+        return copied
 
     # -- reading --
 

@@ -22,12 +22,15 @@ class NodeError(IPLDStoreError):
 
 
 @contextmanager
-def store_errors(what: str) -> Iterator[None]:
+def store_errors(what: str, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Turn the errors of the layers below into :class:`IPLDStoreError`, saying what was being done.
 
     :param what: for example "reading air/c/0/0"
+    :param passing: errors that are the caller's own, and stay as they are
     """
     try:
         yield
+    except passing:
+        raise
     except (CAStoreError, CarError) as error:
         raise IPLDStoreError(f"{what}: {error}") from error

@@ -48,6 +48,15 @@ class Tree:
         """The root directory as it is now."""
         return self._top
 
+    @property
+    def changed(self) -> bool:
+        """Whether there are changes that no root has."""
+        return isinstance(self._top, Directory)
+
+    def snapshot(self) -> _lookup.AnyDirectory:
+        """The root directory as it is now; later changes do not reach it."""
+        return self._top.snapshot() if isinstance(self._top, Directory) else self._top
+
     # -- changing --
 
     def _change(self) -> Directory:

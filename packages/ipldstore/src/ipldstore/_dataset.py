@@ -1,0 +1,278 @@
+"""A dataset: keys and bytes over a block store. What all views of one store share."""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar
+
+from ipld_car import cids, dagcbor, hashes, unixfs
+from ipld_castore import ContentAddressableStore
+
+from . import _checks, _documents, _keys, _lookup
+from ._directory import as_document
+from ._errors import IPLDStoreError, store_errors
+from ._limits import LIMITS, Limits
+from ._nodes import Load, NodeMissing, NodeStore
+from ._tree import EMPTY_MAP, Tree
+
+T = TypeVar("T")
+
+_EMPTY_ROOT: Final = cids.make(cids.DAG_CBOR, hashes.digest_of(cids.SHA2_256, EMPTY_MAP))
+
+# A fork keeps the first and changes the second; another machine may have the same second.
+_PROCESS: Final = uuid.uuid4().hex
+
+
+def _here() -> tuple[str, int]:
+    return _PROCESS, os.getpid()
+
+
+_LIVE: weakref.WeakValueDictionary[str, Dataset] = weakref.WeakValueDictionary()
+
+
+class Dataset:
+    """Keys and their bytes. Safe with threads: many may read while one at a time writes.
+
+    Changes live in memory until :meth:`freeze`, so they belong to the process that made them.
+
+    :param castore: where the blocks are
+    :param root: binary CID of a root to begin with; None for an empty dataset
+    """
+
+    def __init__(self, castore: ContentAddressableStore, root: bytes | None = None, *, limits: Limits = LIMITS) -> None:
+        self.castore = castore
+        self._limits = limits
+        self._nodes = NodeStore(castore)
+        self._lock = threading.RLock()
+        self._tree = Tree(self._nodes, root, limits)
+        self._versions = 0
+        self.token = uuid.uuid4().hex
+        self._home = _here()
+        _LIVE[self.token] = self
+
+    # -- reading --
+
+    def _read(self, action: Callable[[_lookup.AnyDirectory, Load], T]) -> T:
+        """What an action finds in the tree as it is now. Blocks are waited for without the lock."""
+        held: dict[tuple[bytes, Any], Any] = {}
+        while True:
+            try:
+                with self._lock:
+                    return action(self._tree.top, self._nodes.loading_nothing(held))
+            except NodeMissing as missing:
+                held[missing.cid, missing.role] = self._nodes.load(missing.cid, missing.role)
+
+    def find(self, key: str) -> _lookup.Found | None:
+        """The document or link of a key; None if it is absent, or no key at all."""
+        if not _keys.is_key(key):
+            return None
+        parts = key.split("/")
+        return self._read(lambda top, load: _lookup.find(top, parts, load))
+
+    def _document(self, found: _lookup.Found) -> bytes | None:
+        """The JSON of a document; None if this is the link of a value."""
+        if isinstance(found, bytes):
+            if not _checks.is_directory_link(found):
+                return None
+            found = self._nodes.load(found, as_document)
+        return _documents.to_json(found)
+
+    def read(self, key: str, start: int = 0, stop: int | None = None, *, suffix: int | None = None) -> bytes | None:
+        """The bytes of a key, or a part of them; None if it is absent.
+
+        :param start: position of the first byte
+        :param stop: position behind the last byte, by default the end
+        :param suffix: instead of both, how many bytes from the end
+        :raises IPLDStoreError: if the key is there and its bytes cannot be had, or are not the ones named
+        """
+        found = self.find(key)
+        if found is None:
+            return None
+        with store_errors(f"reading {key!r}"):
+            document = self._document(found)
+            if document is not None:
+                return document[max(len(document) - suffix, 0) :] if suffix is not None else document[start:stop]
+            assert isinstance(found, bytes)  # noqa: S101  # what is no document is a link
+            if suffix is not None:
+                start, stop = max(self.castore.size(found) - suffix, 0), None
+            return self.castore.get_range(found, start, stop)
+
+    def is_consolidated(self) -> bool:
+        """Whether the root has consolidated metadata of either format."""
+        if self.find(".zmetadata") is not None:
+            return True
+        found = self.find("zarr.json")
+        if isinstance(found, bytes) and _checks.is_directory_link(found):
+            found = self._nodes.load(found, as_document)
+        return isinstance(found, dict) and found.get("consolidated_metadata") is not None
+
+    def size(self, key: str) -> int | None:
+        """How many bytes a key has; None if it is absent. Of a value no chunk is read."""
+        found = self.find(key)
+        return None if found is None else self._size(key, found)
+
+    def _size(self, key: str, found: _lookup.Found) -> int:
+        with store_errors(f"asking for the size of {key!r}"):
+            document = self._document(found)
+            return self.castore.size(found) if document is None and isinstance(found, bytes) else len(document or b"")
+
+    def _snapshot(self) -> _lookup.AnyDirectory:
+        with self._lock:
+            return self._tree.snapshot()
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """All keys that begin with a prefix, as they were when it was called; they stream."""
+        return (key for key, _ in _lookup.items(self._snapshot(), self._nodes.load, prefix))
+
+    def sizes(self, prefix: str) -> Iterator[int]:
+        """The size in bytes of each key that begins with a prefix."""
+        return (self._size(key, found) for key, found in _lookup.items(self._snapshot(), self._nodes.load, prefix))
+
+    def names(self, directory: str) -> Iterator[str]:
+        """The names directly below a directory, each once; "" is the root."""
+        parts = directory.split("/") if directory else []
+        return _lookup.names(self._snapshot(), parts, self._nodes.load)
+
+    # -- changing --
+
+    def check_home(self) -> None:
+        """Refuse to change what another process would never see.
+
+        :raises IPLDStoreError: in any process but the one that made the dataset
+        """
+        if self._home != _here():
+            raise IPLDStoreError(
+                "this store was copied into another process, where it can only be read: what is written here would "
+                "be lost to the store it was copied from. Write from threads of one process (for example "
+                "dask.config.set(scheduler='threads')), or to a store of its own in each process"
+            )
+
+    def write(self, key: str, data: bytes, *, only_new: bool = False) -> None:
+        """Give a key its bytes.
+
+        :param only_new: leave the key as it is if it is there
+        :raises ValueError: if the format does not allow the key
+        :raises IPLDStoreError: if the block cannot be written, or this is another process
+        """
+        parts = _keys.split_key(key)
+        self.check_home()
+        if only_new and self.find(key) is not None:
+            return
+        with store_errors(f"writing {key!r}"):
+            found = self._put(parts[-1], data)
+        with self._lock:
+            if not only_new or _lookup.find(self._tree.top, parts, self._nodes.load) is None:
+                self._tree.put(parts, found)
+                self._versions += 1
+
+    def _put(self, name: str, data: bytes) -> _lookup.Found:
+        """Write what a key of that last part is to have; its directory gets it later."""
+        block = _documents.encode(name, data) if name in _keys.DOCUMENTS else None
+        if block is None:
+            return unixfs.build(data, self._put_block)
+        if len(block) <= _documents.MAX_EMBEDDED:
+            document: dict[str, Any] = dagcbor.decode_node(block)
+            return document
+        return self._nodes.put_encoded(block)
+
+    def _put_block(self, cid: bytes, data: bytes) -> None:
+        self.castore.put_block(cids.from_checked(cid), data)
+
+    def delete(self, key: str) -> bool:
+        """Have no such key; returns whether there was one."""
+        self.check_home()
+        if self.find(key) is None:
+            return False
+        parts = key.split("/")
+        with self._lock:
+            if _lookup.find(self._tree.top, parts, self._nodes.load) is None:
+                return False
+            self._tree.drop(parts)
+            self._versions += 1
+            return True
+
+    def delete_below(self, directory: str) -> None:
+        """Have no keys below a directory; "" is the root."""
+        self.check_home()
+        with self._lock:
+            self._tree.drop_below(directory.split("/") if directory else [])
+            self._versions += 1
+
+    # -- roots --
+
+    @property
+    def root(self) -> bytes | None:
+        """Binary CID of the root; None while there are changes that no root has."""
+        with self._lock:
+            return self._tree.root
+
+    @property
+    def state(self) -> tuple[object, ...]:
+        """Something that is equal for equal contents that are frozen, else for one dataset between two changes."""
+        with self._lock:
+            if self._tree.changed:
+                return self.token, self._versions
+            return (self._tree.root or _EMPTY_ROOT,)
+
+    @property
+    def changed(self) -> bool:
+        """Whether there are changes that no root has."""
+        with self._lock:
+            return self._tree.changed
+
+    def freeze(self) -> bytes:
+        """Write what has changed and flush the blocks; returns the binary CID of the root."""
+        with self._lock:
+            if self._tree.changed:
+                self.check_home()
+            if self._tree.root is None:
+                with store_errors("freezing"):
+                    root = self._tree.freeze()
+            else:
+                root = self._tree.root
+        with store_errors("flushing the blocks"):
+            self.castore.flush()
+        return root
+
+    def set_root(self, root: bytes) -> None:
+        """Go on from a root; changes that are not frozen are dropped."""
+        tree = Tree(self._nodes, root, self._limits)
+        with self._lock:
+            self._tree = tree
+            self._versions += 1
+
+    def canonicalize(self) -> bytes:
+        """Write everything anew, as a conforming writer would; returns the binary CID of the root."""
+        fresh = Dataset(self.castore, limits=self._limits)
+        for key in self.keys():
+            data = self.read(key)
+            if data is not None:
+                fresh.write(key, data)
+        root = fresh.freeze()
+        self.set_root(root)
+        return root
+
+    # -- other processes --
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Changes go along as nodes in the block store: that is what a copy reads.
+        root = self.freeze() if self._tree.changed and self._home == _here() else (self._tree.root or None)
+        return _restore, (self.token, self._home, self.castore, root, self._limits)
+
+
+def _restore(
+    token: str, home: tuple[str, int], castore: ContentAddressableStore, root: bytes | None, limits: Limits
+) -> Dataset:
+    """In its own process a pickle is the dataset itself; elsewhere a copy that only reads."""
+    live = _LIVE.get(token)
+    if live is not None:
+        return live
+    dataset = Dataset(castore, root, limits=limits)
+    dataset.token = token
+    dataset._home = home  # noqa: SLF001  # its own class
+    _LIVE[token] = dataset
+    return dataset

@@ -1,0 +1,52 @@
+"""The contents of a store as a mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, MutableMapping
+
+from ._dataset import Dataset
+
+
+class StoreMapping(MutableMapping[str, bytes]):
+    """Keys and their bytes, as ``MutableMapping[str, bytes]``: ``store.mapping``.
+
+    A view: it shows the changes of its store, and makes them. Iteration goes over the keys as they were when it
+    began. An absent key is a KeyError; one whose blocks are lost is an
+    :class:`~ipldstore.IPLDStoreError`, never absent.
+    """
+
+    def __init__(self, data: Dataset, check_writable: Callable[[], None]) -> None:
+        self._data = data
+        self._check_writable = check_writable
+
+    def __getitem__(self, key: str) -> bytes:
+        data = self._data.read(key)
+        if data is None:
+            raise KeyError(key)
+        return data
+
+    def __setitem__(self, key: str, value: bytes) -> None:
+        self._check_writable()
+        self._data.write(key, bytes(value))
+
+    def __delitem__(self, key: str) -> None:
+        self._check_writable()
+        if not self._data.delete(key):
+            raise KeyError(key)
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self._data.find(key) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return self._data.keys()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._data.keys())
+
+    def clear(self) -> None:
+        """Have no keys."""
+        self._check_writable()
+        self._data.delete_below("")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} over {self._data.castore!r}>"

@@ -1,0 +1,371 @@
+"""The zarr store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from ipld_car import CarError, CarReader, Source, Writable, cids
+from ipld_castore import AnyCID, ContentAddressableStore, MappingCAStore
+from multiformats import CID
+from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
+
+from ._dataset import Dataset
+from ._errors import store_errors
+from ._mapping import StoreMapping
+
+if TYPE_CHECKING:
+    from typing import Self
+
+T = TypeVar("T")
+
+_INLINE_BYTES = 1 << 18
+"""Values up to this size are hashed where they are; above, a thread of their own is worth its start."""
+_BATCH = 1024
+"""Keys that are listed at once in another thread, where the blocks are slow."""
+
+
+class IPLDStore(Store):
+    """A zarr store, formats 2 and 3, whose contents are an IPLD graph with one root CID.
+
+    What is written changes the tree in memory and puts blocks into ``castore``; :meth:`freeze` writes the tree and
+    returns the CID of the root. The same contents give the same CID, whatever the order, the history, the
+    backend or the version of zarr. All bytes that are read are verified against the CIDs that name them.
+
+    Keys are what zarr uses; also a ``dict``'s verbs work (``store["a/.zarray"]``, ``in``, ``del``, ``len``,
+    iteration), and :attr:`mapping` is a full ``MutableMapping``.
+
+    Threads may read and write at once. Copies in other processes (by pickle, as dask makes them, or by fork)
+    read; they refuse to write, as the changes would be lost. In one process a pickle is the same store again.
+
+    :param castore: where the blocks are, by default in memory
+    :param root: a root to begin with, as CID object, text or bytes; by default the dataset is empty
+    :param read_only: refuse all changes
+    :raises IPLDStoreError: if the root cannot be read
+
+    >>> store = IPLDStore()
+    >>> store["a/0"] = b"chunk"
+    >>> print(store.freeze())
+    bafyreifi3r57q7b4lwfoyhubq2kjeqd4cdcyaohyqbwyxclhfaxiaemnbi
+    >>> sorted(store), store["a/0"]
+    (['a/0'], b'chunk')
+    """
+
+    supports_writes = True
+    supports_deletes = True
+    supports_listing = True
+
+    def __init__(
+        self,
+        castore: ContentAddressableStore | None = None,
+        *,
+        root: AnyCID | None = None,
+        read_only: bool = False,
+    ) -> None:
+        super().__init__(read_only=read_only)
+        store = MappingCAStore() if castore is None else castore
+        self._data = Dataset(store, None if root is None else cids.to_bytes(root))
+
+    @property
+    def castore(self) -> ContentAddressableStore:
+        """Where the blocks are."""
+        return self._data.castore
+
+    # -- roots --
+
+    @property
+    def root_cid(self) -> CID | None:
+        """The CID of the contents; None while there are changes that are not frozen, and before the first freeze."""
+        root = self._data.root
+        return None if root is None else cids.from_checked(root)
+
+    def freeze(self) -> CID:
+        """Write what has changed and flush ``castore``; returns the CID of the root. Nothing is lost after it.
+
+        It reads and writes only what changed, and the neighbours that a merge needs. If it fails the changes are
+        still there, and a second call goes on.
+
+        :raises IPLDStoreError: if blocks cannot be written, or this is a copy with changes in another process
+        """
+        return cids.from_checked(self._data.freeze())
+
+    def set_root(self, cid: AnyCID) -> None:
+        """Go on from a root, as CID object, text or bytes. Changes that are not frozen are dropped.
+
+        :raises IPLDStoreError: if the root cannot be read; then nothing changes
+        :raises ValueError: if this is no CID, or the store is read-only and there are such changes
+        """
+        if self._data.changed:  # a read-only view of a store must not drop what its writer has
+            self._check_writable()
+        self._data.set_root(cids.to_bytes(cid))
+
+    def canonicalize(self) -> CID:
+        """Write everything anew, and return the root that a conforming writer gives these contents.
+
+        For roots of other writers; reads all there is.
+        """
+        self._check_writable()
+        return cids.from_checked(self._data.canonicalize())
+
+    @overload
+    def to_car(self, stream: None = None) -> bytes: ...
+    @overload
+    def to_car(self, stream: Writable) -> None: ...
+    def to_car(self, stream: Writable | None = None) -> bytes | None:
+        """Freeze, and write root and all blocks below it as a CARv1: to ``stream``, or returned as bytes.
+
+        :raises IPLDStoreError: if a block is missing or wrong; the stream then has a part of an archive
+        """
+        root = self._data.freeze()
+        with store_errors("writing an archive"):
+            return self.castore.to_car(root) if stream is None else self.castore.to_car(root, stream)
+
+    def import_car(self, source: Source) -> None:
+        """Take all blocks of an archive into ``castore`` and go on from its one root. Streams.
+
+        :param source: the archive, CARv1 or CARv2, as bytes or binary stream
+        :raises ValueError: if the archive is damaged (:class:`ipld_car.CarError`) or has not exactly one root
+        :raises IPLDStoreError: if a block cannot be taken, or the root is not in the archive
+        """
+        self._check_writable()
+        reader = CarReader(source)
+        roots = reader.roots
+        if len(roots) != 1:
+            raise ValueError(
+                f"expected an archive with one root, found {len(roots)} roots: {[str(cid) for cid in roots]}"
+            )
+        with store_errors("importing an archive", passing=(CarError,)):
+            self.castore.import_car(reader)
+        self._data.set_root(cids.to_bytes(roots[0]))
+
+    @classmethod
+    def from_car(cls, source: Source) -> Self:
+        """A store in memory with the contents of an archive; see :meth:`import_car`."""
+        store = cls()
+        store.import_car(source)
+        return store
+
+    # -- as a mapping --
+
+    @property
+    def mapping(self) -> StoreMapping:
+        """The contents as a ``MutableMapping[str, bytes]``."""
+        return StoreMapping(self._data, self._check_writable)
+
+    def __getitem__(self, key: str) -> bytes:
+        return self.mapping[key]
+
+    def __setitem__(self, key: str, value: bytes) -> None:
+        self.mapping[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.mapping[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.mapping
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.mapping)
+
+    def __len__(self) -> int:
+        return len(self.mapping)
+
+    def __bool__(self) -> bool:  # an empty store is a store
+        return True
+
+    # -- as a zarr store: what it is --
+
+    def __eq__(self, other: object) -> bool:
+        """Whether this is the same store: the same blocks, and the same root or the same changes."""
+        if not isinstance(other, IPLDStore):
+            return NotImplemented
+        return self._data.castore == other._data.castore and self._data.state == other._data.state
+
+    __hash__ = None  # type: ignore[assignment]  # as mutable as its contents
+
+    def __repr__(self) -> str:
+        root = self.root_cid
+        return f"<{type(self).__name__} {'with changes' if root is None else root} over {self.castore!r}>"
+
+    def __str__(self) -> str:
+        return f"ipld://{self.root_cid or 'unfrozen'}"
+
+    def __dask_tokenize__(self) -> tuple[object, ...]:
+        """What tells dask equal stores from others: root and place, never the data."""
+        return type(self).__name__, self.castore.address, self._data.state, self.read_only
+
+    def with_read_only(self, read_only: bool = False) -> Self:  # noqa: FBT001, FBT002  # zarr's signature
+        """Another view of the same contents, changes included; it is not open yet."""
+        view = type(self).__new__(type(self))
+        Store.__init__(view, read_only=read_only)
+        view._data = self._data
+        return view
+
+    @property
+    def supports_consolidated_metadata(self) -> bool:
+        """True where it can be written, or is there: otherwise nobody should look for it."""
+        return not self.read_only or self._data.is_consolidated()
+
+    @property
+    def _supports_sync_io(self) -> bool:
+        return self.castore.local
+
+    # -- as a zarr store: reading --
+
+    async def _run(self, action: Callable[[], T], *, inline: bool) -> T:
+        """Run an action here if it is quick, else in a thread."""
+        return action() if inline else await asyncio.to_thread(action)
+
+    async def get(
+        self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """The bytes of a key, verified; None if it is absent.
+
+        :raises IPLDStoreError: if the key is there and its bytes cannot be had, or are not the ones named
+        """
+        await self._ensure_open()
+        window = _window(byte_range)
+        inline = not self.castore.blocking and (self._data.size(key) or 0) <= _INLINE_BYTES
+        data = await self._run(lambda: self._data.read(key, **window), inline=inline)
+        return None if data is None else (prototype or default_buffer_prototype()).buffer.from_bytes(data)
+
+    async def get_partial_values(
+        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
+    ) -> list[Buffer | None]:
+        """The bytes of several keys or parts of them, in their order; see :meth:`get`."""
+        return list(await asyncio.gather(*(self.get(key, prototype, wanted) for key, wanted in key_ranges)))
+
+    async def exists(self, key: str) -> bool:
+        """Whether a key is there; its blocks are not read."""
+        return await self._run(lambda: self._data.find(key) is not None, inline=not self.castore.blocking)
+
+    async def getsize(self, key: str) -> int:
+        """How many bytes a key has, without reading them.
+
+        :raises FileNotFoundError: if it is absent
+        """
+        size = await self._run(lambda: self._data.size(key), inline=not self.castore.blocking)
+        if size is None:
+            raise FileNotFoundError(key)
+        return size
+
+    async def getsize_prefix(self, prefix: str) -> int:
+        """How many bytes all keys below a directory have."""
+        sizes = self._data.sizes(_below(prefix))
+        return await self._run(lambda: sum(sizes), inline=not self.castore.blocking)
+
+    # -- as a zarr store: listing --
+
+    async def _stream(self, names: Callable[[], Iterator[str]]) -> AsyncIterator[str]:
+        """What an iterator gives; it works in a thread where it may wait for blocks."""
+        found = names()
+        if not self.castore.blocking:
+            for name in found:
+                yield name
+            return
+        while batch := await asyncio.to_thread(lambda: list(islice(found, _BATCH))):
+            for name in batch:
+                yield name
+
+    def list(self) -> AsyncIterator[str]:
+        """All keys, streamed, as they were at the first step."""
+        return self._stream(self._data.keys)
+
+    def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        """All keys that begin with a prefix, streamed, as they were at the first step."""
+        return self._stream(lambda: self._data.keys(prefix))
+
+    def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """The names directly below a directory, streamed; below a group this reads no chunk index."""
+        return self._stream(lambda: self._data.names(prefix.rstrip("/")))
+
+    async def is_empty(self, prefix: str) -> bool:
+        """Whether there are no keys below a directory."""
+        async for _ in self.list_prefix(_below(prefix)):
+            return False
+        return True
+
+    # -- as a zarr store: writing --
+
+    def _data_of(self, value: Buffer) -> bytes:
+        if not isinstance(value, Buffer):
+            raise TypeError(f"expected a zarr Buffer as value, found {type(value).__name__}")
+        return value.to_bytes()
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Give a key its bytes; the block is written now, the tree at the next freeze.
+
+        :raises ValueError: if the format does not allow the key, or the store is read-only
+        :raises IPLDStoreError: if the block cannot be written, or this is a copy in another process
+        """
+        await self._write(key, value, only_new=False)
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Give a key its bytes if it is absent; see :meth:`set`."""
+        await self._write(key, value, only_new=True)
+
+    async def _write(self, key: str, value: Buffer, *, only_new: bool) -> None:
+        self._check_writable()
+        await self._ensure_open()
+        data = self._data_of(value)
+        inline = not self.castore.blocking and len(data) <= _INLINE_BYTES
+        await self._run(lambda: self._data.write(key, data, only_new=only_new), inline=inline)
+
+    async def delete(self, key: str) -> None:
+        """Have no such key; deleting an absent one changes nothing."""
+        self._check_writable()
+        await self._ensure_open()
+        await self._run(lambda: self._data.delete(key), inline=not self.castore.blocking)
+
+    async def delete_dir(self, prefix: str) -> None:
+        """Have no keys below a directory; what an index has below it is dropped unread."""
+        self._check_writable()
+        await self._ensure_open()
+        await self._run(lambda: self._data.delete_below(prefix.rstrip("/")), inline=not self.castore.blocking)
+
+    async def clear(self) -> None:
+        """Have no keys."""
+        await self.delete_dir("")
+
+    # -- as a zarr store: the synchronous surface --
+
+    def get_sync(
+        self, key: str, *, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """See :meth:`get`."""
+        self._is_open = True
+        data = self._data.read(key, **_window(byte_range))
+        return None if data is None else (prototype or default_buffer_prototype()).buffer.from_bytes(data)
+
+    def set_sync(self, key: str, value: Buffer) -> None:
+        """See :meth:`set`."""
+        self._check_writable()
+        self._is_open = True
+        self._data.write(key, self._data_of(value))
+
+    def delete_sync(self, key: str) -> None:
+        """See :meth:`delete`."""
+        self._check_writable()
+        self._is_open = True
+        self._data.delete(key)
+
+
+def _below(prefix: str) -> str:
+    """The prefix of all keys below a directory."""
+    return prefix if not prefix or prefix.endswith("/") else prefix + "/"
+
+
+def _window(byte_range: ByteRequest | None) -> dict[str, Any]:
+    """The arguments of :meth:`Dataset.read` for a byte range."""
+    if byte_range is None:
+        return {}
+    if isinstance(byte_range, RangeByteRequest):
+        return {"start": byte_range.start, "stop": byte_range.end}
+    if isinstance(byte_range, OffsetByteRequest):
+        return {"start": byte_range.offset}
+    if isinstance(byte_range, SuffixByteRequest):
+        return {"suffix": byte_range.suffix}
+    raise ValueError(f"Unexpected byte_range, got {byte_range}.")
