@@ -1,7 +1,7 @@
 """Content-addressed stores: blocks by CID, from where they are.
 
 :class:`ContentAddressableStore` is what a backend subclasses, with two verbs of its own; backends over a
-mapping and a folder are here. :mod:`ipld_castore.testing` has the tests that a backend should pass. Every
+mapping, a folder and an IPFS node are here. :mod:`ipld_castore.testing` has the tests that a backend should pass. Every
 error is a :class:`CAStoreError`, but for archives that cannot be read, which are :class:`ipld_car.CarError`.
 """
 
@@ -18,6 +18,7 @@ from ._errors import (
     UnsupportedVerbError,
 )
 from ._filesystem import FileSystemCAStore
+from ._ipfs import IPFSStore
 from ._mapping import MappingCAStore
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "ContentAddressableStore",
     "FileSystemCAStore",
     "HashRefusedError",
+    "IPFSStore",
     "MappingCAStore",
     "UnsupportedVerbError",
 ]

@@ -158,7 +158,8 @@ class GraphTests(Harness):
         with CarWriter(stream, [root]) as writer:
             writer.write(inline, node)
         assert castore.import_car(stream.getvalue()) == [root]
-        assert not castore.has_block(inline)
+        if self.can_list:
+            assert all(cids.prefix_of(bytes(cid)).hash_code != cids.IDENTITY for cid in castore)
 
     @pytest.mark.parametrize("cid", WEAK[:2])
     def test_blocks_that_prove_nothing_are_not_imported(self, castore: ContentAddressableStore, cid: CID) -> None:
