@@ -1,6 +1,6 @@
-"""Build the packages, install what was built, and run their tests against it, not the checkout.
+"""Build the packages, install what was built, and run the tests that the sdists carry against it.
 
-``hatch run dists:check`` does it for wheels and for sdists.
+``hatch run dists:check``. The wheels are built from the sdists, as an index user's pip would.
 """
 
 import os
@@ -12,65 +12,54 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ["ipld-car", "ipld-castore", "ipldstore"]
+PACKAGES = {"ipld-car": "ipld_car", "ipld-castore": "ipld_castore", "ipldstore": "ipldstore"}
 UV = os.environ["HATCH_UV"]
+SHOW = "import ipld_car, ipld_castore, ipldstore as s; print(ipld_car.__file__, ipld_castore.__file__, s.__file__)"
 
 
-def main(kind: str) -> None:
-    # Below the checkout, so that the tests of an unpacked sdist find conftest.py above them.
+def main() -> None:
     (ROOT / "build").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=ROOT / "build", prefix="dists-") as folder:
-        dists = [build(package, kind, Path(folder)) for package in PACKAGES]
-        # Only ours may need building: a dependency without a wheel would ask users for a compiler.
-        ours = [f"--no-binary-package={package}" for package in PACKAGES]
-        run(UV, "pip", "install", "--quiet", "--only-binary=:all:", *ours, "--reinstall", *map(str, dists))
-        # Out of the checkout, as a user is; -I leaves out the folder that this runs in.
-        show = (
-            "import ipld_car, ipld_castore, ipldstore as s; print(ipld_car.__file__, ipld_castore.__file__, s.__file__)"
-        )
-        shown = subprocess.run([sys.executable, "-I", "-c", show], check=True, capture_output=True, text=True)
+    # Below the checkout, so that conftest.py is above the tests of an unpacked sdist as well.
+    with tempfile.TemporaryDirectory(dir=ROOT / "build", prefix="dists-") as name:
+        folder = Path(name)
+        for package, module in PACKAGES.items():
+            build(package, module, folder)
+        wheels = [str(wheel) for wheel in folder.glob("*.whl")]
+        again = [f"--reinstall-package={package}" for package in PACKAGES]
+        # No dependency may need building: it would ask users for a compiler.
+        run(UV, "pip", "install", "--quiet", "--only-binary=:all:", *again, *wheels)
+        # -I, as the folder that this runs in must not help.
+        shown = subprocess.run([sys.executable, "-I", "-c", SHOW], check=True, capture_output=True, text=True)
         for place in shown.stdout.split():
             if not Path(place).is_relative_to(sys.prefix):
-                sys.exit(f"check_dists: {place} was imported, which is no installed {kind}")
-        if kind == "wheel":
-            tests = [ROOT / "packages" / package / "tests" for package in PACKAGES]
-        else:
-            tests = [unpack(dist, Path(folder)) / "tests" for dist in dists]
+                sys.exit(f"check_dists: {place} was imported, which is not what was installed")
         os.environ.setdefault("IPLD_FIXTURES", str(ROOT.parent / "shared" / "fixtures"))
-        run(sys.executable, "-m", "pytest", "-c", "pyproject.toml", "--rootdir", ".", *map(str, tests))
+        tests = [str(path) for path in folder.glob("*/tests")]
+        run(sys.executable, "-m", "pytest", "-c", "pyproject.toml", "--rootdir", ".", *tests)
 
 
-def build(package: str, kind: str, folder: Path) -> Path:
-    run(UV, "build", "--quiet", f"--{kind}", "--out-dir", str(folder), str(ROOT / "packages" / package))
-    name = package.replace("-", "_")
-    (dist,) = [path for path in folder.glob(f"{name}-*") if path.name.endswith((".whl", ".tar.gz"))]
-    if kind == "wheel":
-        with zipfile.ZipFile(dist) as wheel:
-            files = wheel.namelist()
-        wanted = [f"{name}/__init__.py", f"{name}/py.typed", "/licenses/LICENSE"]
-    else:
-        with tarfile.open(dist) as sdist:
-            files = sdist.getnames()
-        wanted = [f"/src/{name}/py.typed", "/tests", "/README.md", "/CHANGELOG.md", "/LICENSE"]
-    missing = [want for want in wanted if not any(file.endswith(want) for file in files)]
-    if missing:
-        sys.exit(f"check_dists: {dist.name} lacks {', '.join(missing)}")
-    print(f"built {dist.name}: {len(files)} files, {dist.stat().st_size:,} bytes", flush=True)
-    return dist
-
-
-def unpack(dist: Path, folder: Path) -> Path:
-    with tarfile.open(dist) as sdist:
+def build(package: str, module: str, folder: Path) -> None:
+    """Build an sdist, and a wheel from it; look at what is in them, and unpack the sdist."""
+    run(UV, "build", "--quiet", "--out-dir", str(folder), str(ROOT / "packages" / package))
+    (sdist_path,) = folder.glob(f"{module}-*.tar.gz")
+    (wheel_path,) = folder.glob(f"{module}-*.whl")
+    with tarfile.open(sdist_path) as sdist:
+        require(sdist.getnames(), ["/tests/test_", "/LICENSE", "/README.md", "/CHANGELOG.md"], sdist_path)
         sdist.extractall(folder, filter="data")
-    return folder / dist.name.removesuffix(".tar.gz")
+    with zipfile.ZipFile(wheel_path) as wheel:
+        require(wheel.namelist(), [f"{module}/__init__.py", f"{module}/py.typed", "/licenses/LICENSE"], wheel_path)
+    print(f"built {sdist_path.name} and {wheel_path.name}, {wheel_path.stat().st_size:,} bytes", flush=True)
+
+
+def require(files: list[str], parts: list[str], dist: Path) -> None:
+    if missing := [part for part in parts if not any(part in file for file in files)]:
+        sys.exit(f"check_dists: {dist.name} lacks {', '.join(missing)}")
 
 
 def run(*command: str) -> None:
-    subprocess.run(command, check=True, cwd=ROOT)
+    if code := subprocess.run(command, check=False, cwd=ROOT).returncode:
+        sys.exit(f"check_dists: exit status {code} of {' '.join(command[:4])} ...")
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1])
-    except subprocess.CalledProcessError as error:
-        sys.exit(f"check_dists: {error}")
+    main()
