@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 import xarray as xr
+import zarr
 from ipld_car import CarReader
 from ipldstore import FileSystemCAStore, IPLDStore, IPLDStoreError, MappingCAStore
 from multiformats import CID
@@ -39,6 +40,7 @@ def main() -> None:
             say("", str(dataset.attrs[attribute]))
     sizes = " x ".join(f"{name} {size}" for name, size in dataset.sizes.items())
     say("", f"{sizes}: {len(dataset.variables)} variables, {dataset.nbytes:,} bytes of values")
+    say("with", f"zarr {zarr.__version__}, xarray {xr.__version__}, Python {sys.version.split()[0]}")
     with tempfile.TemporaryDirectory(prefix="ipldstore-demo-") as folder:
         for zarr_format in (2, 3):
             (work := Path(folder, f"v{zarr_format}")).mkdir()
