@@ -35,6 +35,9 @@ _HASHES: Final = {
 _MAX_ANSWER_BYTES: Final = 1 << 16
 """Longest answer, or line of one, that is no block."""
 
+GRACE: Final = 10.0
+"""Seconds beyond the timeout, in which the node says itself that it is over."""
+
 _NOT_FOUND: Final = ("ipld: could not find", "block not found")
 _GAVE_UP: Final = ("context deadline exceeded", "request timed out", "deadline has elapsed")
 
@@ -123,11 +126,7 @@ class IPFSStore(ContentAddressableStore):
             **{"cid-codec": _CODECS.get(prefix.codec, "raw")},
         ) as answer:
             key = self._field(self._read(answer, _MAX_ANSWER_BYTES), "Key", str)
-        try:
-            same = cids.multihash_of(cids.to_bytes(key)) == cids.multihash_of(binary)
-        except CarError as error:
-            raise self._odd(f"block/put with the key {key[:100]!r}") from error
-        if not same:
+        if cids.multihash_of(self._binary(key)) != cids.multihash_of(binary):
             raise BlockCorruptError(f"put block {cid}, but the bytes that reached the node at {self.host} are {key}")
 
     def has_block(self, cid: CID) -> bool:
@@ -166,7 +165,7 @@ class IPFSStore(ContentAddressableStore):
                 problem = self._parse(line).get("Err")
                 if problem:
                     raise BackendUnavailableError(f"the node at {self.host} cannot list its blocks: {problem}")
-                yield cids.from_bytes(cids.to_bytes(self._field(line, "Ref", str)))
+                yield cids.from_checked(self._binary(self._field(line, "Ref", str)))
 
     def close(self) -> None:
         """See :meth:`ContentAddressableStore.close`; a closed store opens new connections when it is used."""
@@ -212,7 +211,7 @@ class IPFSStore(ContentAddressableStore):
                 data=body,
                 headers={"Content-Type": content} if body is not None else None,
                 # The node's own timeout comes first, as it says what it waited for.
-                timeout=(min(self._timeout, 10.0), self._timeout + 10.0),
+                timeout=(min(self._timeout, 10.0), self._timeout + GRACE),
                 allow_redirects=False,
                 stream=True,
             )
@@ -232,7 +231,7 @@ class IPFSStore(ContentAddressableStore):
         """The error that it means when a call fails before there is an answer."""
         if isinstance(error, requests.ReadTimeout):
             return BackendUnavailableError(
-                f"the IPFS node at {self.host} was silent for {self._timeout + 10:g} s after {command}"
+                f"the IPFS node at {self.host} was silent for {self._timeout + GRACE:g} s after {command}"
             )
         reason = getattr(error.args[0], "reason", None) if error.args else None
         if not isinstance(reason, (NewConnectionError, ConnectTimeoutError)):
@@ -307,6 +306,12 @@ class IPFSStore(ContentAddressableStore):
         if type(value) is not kind:
             raise self._odd(f"with {text[:100]!r}, where {name!r} was expected")
         return value
+
+    def _binary(self, text: str) -> bytes:
+        try:
+            return cids.to_bytes(text)
+        except CarError as error:
+            raise self._odd(f"with {text[:100]!r} instead of a CID") from error
 
     # -- the store itself --
 

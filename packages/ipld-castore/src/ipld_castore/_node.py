@@ -45,7 +45,11 @@ def find_node(host: str | None) -> Node:
             # A running node writes its address there; one that was killed leaves it.
             file = Path(folder).expanduser() / "api"
             if file.is_file():
-                return parse_address(file.read_text("utf-8", errors="replace").strip())._replace(source=str(file))
+                try:
+                    node = parse_address(file.read_text("utf-8", errors="replace").strip())
+                except ValueError as error:
+                    raise ValueError(f"{error} in {file}") from None
+                return node._replace(source=str(file))
     return Node(DEFAULT_URL, None)
 
 

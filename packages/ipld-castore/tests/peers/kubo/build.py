@@ -1,7 +1,7 @@
-"""Builds the Kubo that go.mod here pins, once, and prints where it is: ``python build.py``; with ``--find`` it only looks.
+"""Builds the Kubo that go.mod here pins, once, and prints where it is: ``python build.py [--find]``.
 
 It needs Go and some minutes, and asks the Go module proxy for sources; go.sum says what they must be. The binary goes
-to the user's cache folder, named after the version and what is pinned.
+to the user's cache folder, named after the version and what is pinned. With ``--find`` it is only looked for.
 """
 
 from __future__ import annotations
