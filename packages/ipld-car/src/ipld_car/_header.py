@@ -9,9 +9,7 @@ import struct
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-import libipld
-
-from . import dagcbor, varint
+from . import _cbor, varint
 from ._errors import MalformedError, TruncatedError
 
 PRAGMA: Final = bytes.fromhex("0aa16776657273696f6e02")
@@ -42,33 +40,88 @@ class V2Header(NamedTuple):
 
 def encode_header(roots: Iterable[bytes]) -> bytes:
     """The canonical header section of a CARv1, its length included."""
-    header = dagcbor.encode_node({"roots": list(roots), "version": 1})
+    links = [b"\xd8\x2a" + _head(_cbor.BYTES, len(root) + 1) + b"\x00" + root for root in roots]
+    parts = [_head(_cbor.MAP, 2), _text("roots"), _head(_cbor.LIST, len(links)), *links, _text("version"), b"\x01"]
+    header = b"".join(parts)
     return varint.encode(len(header)) + header
+
+
+def _head(major: int, argument: int) -> bytes:
+    """The head of a CBOR item, in its shortest form."""
+    if argument < 24:
+        return bytes((major << 5 | argument,))
+    extra, size = (24, 1) if argument < 1 << 8 else (25, 2) if argument < 1 << 16 else (26, 4)
+    return bytes((major << 5 | extra,)) + argument.to_bytes(size)
+
+
+def _text(text: str) -> bytes:
+    return _head(_cbor.TEXT, len(text)) + text.encode()
 
 
 def decode_header(data: bytes) -> Header:
     """The header of a CARv1, or the version of a later one, from its DAG-CBOR bytes.
 
-    Lenient in what does no harm: extra keys, integers that are not minimal.
+    Lenient in what does no harm: extra keys, their order, integers that are not minimal.
 
-    :raises CarError: if it is no header of a CAR
+    :raises CarError: if it is no header of a CAR, with the offset in it
     """
-    links = dagcbor.scan(data, max_depth=_MAX_HEADER_DEPTH)
-    try:
-        value = libipld.decode_dag_cbor(data)
-    except ValueError as error:
-        raise MalformedError(f"expected a CAR header in DAG-CBOR: {error}") from None
-    if not isinstance(value, dict):
-        raise MalformedError(f"expected a CAR header, a map; found {type(value).__name__}")
-    version = value.get("version")
-    if type(version) is not int:
-        raise MalformedError(f"expected the version in the CAR header, found {version!r}")
+    major, size, position = _cbor.head(data, 0)
+    if major != _cbor.MAP:
+        raise MalformedError(f"expected a CAR header, a map; found an item of major type {major}", offset=0)
+    version: int | None = None
+    roots: list[bytes] | None = None
+    seen: set[bytes] = set()
+    for _ in range(_cbor.check_count(data, 0, position, 2 * size) // 2):
+        start = position
+        key, position = _key(data, position)
+        if key in seen:
+            raise MalformedError(f"expected each key once in the CAR header, found {key[:64]!r} again", offset=start)
+        seen.add(key)
+        if key == b"version":
+            version, position = _version(data, position)
+        elif key == b"roots":
+            roots, position = _roots(data, position)
+        else:
+            _, position = _cbor.scan(data, position, _MAX_HEADER_DEPTH)
+    if position != len(data):
+        raise MalformedError(
+            f"expected the end of the CAR header, found {len(data) - position} more bytes", offset=position
+        )
+    if version is None:
+        raise MalformedError("expected a version in the CAR header, found none", offset=0)
     if version != 1:
         return Header(version, [])
-    roots = value.get("roots")
-    if not isinstance(roots, list) or not all(type(root) is bytes and root in links for root in roots):
-        raise MalformedError("expected a list of CIDs as roots in the CAR header, found something else")
+    if roots is None:
+        raise MalformedError("expected roots in the CAR header, found none", offset=0)
     return Header(version, roots)
+
+
+def _key(data: bytes, start: int) -> tuple[bytes, int]:
+    major, size, position = _cbor.head(data, start)
+    if major != _cbor.TEXT:
+        raise MalformedError(f"expected text as key in the CAR header, found major type {major}", offset=start)
+    end = _cbor.string_end(data, start, position, size)
+    return data[position:end], end
+
+
+def _version(data: bytes, start: int) -> tuple[int, int]:
+    major, version, position = _cbor.head(data, start)
+    if major != _cbor.UNSIGNED:
+        raise MalformedError(f"expected a number as CAR version, found an item of major type {major}", offset=start)
+    return version, position
+
+
+def _roots(data: bytes, start: int) -> tuple[list[bytes], int]:
+    major, size, position = _cbor.head(data, start)
+    if major != _cbor.LIST:
+        raise MalformedError(
+            f"expected a list of CIDs as roots in the CAR header, found an item of major type {major}", offset=start
+        )
+    roots: list[bytes] = []
+    for _ in range(_cbor.check_count(data, start, position, size)):
+        root, position = _cbor.link(data, position)
+        roots.append(root)
+    return roots, position
 
 
 def decode_v2_header(data: bytes) -> V2Header:
@@ -92,7 +145,8 @@ def decode_v2_header(data: bytes) -> V2Header:
         raise MalformedError("expected data in the CARv2, found a data size of 0")
     if index_offset and index_offset < data_offset + data_size:
         raise MalformedError(
-            f"expected the index of a CARv2 behind its data, which end at {data_offset + data_size}; found {index_offset}"
+            f"expected the index of a CARv2 behind its data, which end at {data_offset + data_size}; "
+            f"found {index_offset}"
         )
     return V2Header(bool(characteristics[0] & 0x80), data_offset, data_size, index_offset)
 

@@ -30,6 +30,7 @@ class CarReader:
     Iterating gives each :class:`Block` once, in the order of the archive; an archive that ends on the
     end of a section is simply shorter. The roots are what the header says, nothing more: an archive
     may lack them. It never seeks, and holds one section and a buffer of bounded size.
+    A reader that failed fails again with the same error, so that what it gave is never taken for all.
 
     One thread at a time may iterate.
 
@@ -69,6 +70,7 @@ class CarReader:
         self._max_section_bytes = max_section_bytes
         self._zero_is_end = zero_length_section_as_eof
         self.v2_header = None
+        self._failure: Exception | None = None
         self._read_headers()
         self._blocks = self._read_blocks(Block)
 
@@ -78,6 +80,8 @@ class CarReader:
         return [cids.from_bytes(root) for root in self._roots]
 
     def __iter__(self) -> Iterator[Block]:
+        if self._failure is not None:
+            raise self._failure
         return self._blocks
 
     # -- headers --
@@ -85,7 +89,8 @@ class CarReader:
     def _read_headers(self) -> None:
         window = self._window
         try:
-            is_v2 = window.fill(len(PRAGMA)) >= len(PRAGMA) and window.buffer.startswith(PRAGMA)
+            window.fill(len(PRAGMA))
+            is_v2 = window.startswith(PRAGMA)
             if is_v2:
                 window.skip(len(PRAGMA))
                 header = decode_v2_header(window.take(V2_HEADER_SIZE, "a CARv2 header"))
@@ -95,6 +100,8 @@ class CarReader:
             inner = self._inner_header()
             if is_v2:
                 check_inner(inner)
+            elif inner.version == 2:
+                raise MalformedError("expected the header of CARv2 to be the one that the format fixes, found another")
             elif inner.version != 1:
                 raise MalformedError(f"expected an archive of CAR version 1 or 2, found version {inner.version}")
         except CarError as error:
@@ -105,14 +112,14 @@ class CarReader:
     def _inner_header(self) -> Header:
         """The header of the CARv1 that begins here."""
         window = self._window
-        window.fill(varint.MAX_BYTES)
-        if window.position == len(window.buffer):
+        if not window.fill(varint.MAX_BYTES):
             raise TruncatedError("expected a CAR header, found no bytes at all")
-        size, window.position = varint.decode(window.buffer, window.position)
+        size, start = varint.decode(window.buffer, window.position, window.stop)
         if not size:
             raise MalformedError("expected a CAR header, found one of length zero")
         if size > self._max_header_bytes:
             raise LimitError(f"expected a header of at most {self._max_header_bytes} bytes, found one of {size}")
+        window.position = start
         data, start = window.take(size, "a header"), window.offset - size
         try:
             return decode_header(data)
@@ -128,28 +135,25 @@ class CarReader:
         :param make: makes what is given for a block of its binary CID, bytes, offset and varint size
         """
         window, verify, max_section = self._window, self._verify, self._max_section_bytes
-        buffer, position = window.buffer, window.position
+        buffer, position, stop = window.buffer, window.position, window.stop
         number = cid_size = prefix_size = 0
         prefix = b""  # of the previous CID: the same prefix means the same sizes and hash function
         hash_code = None
         try:
             while True:
                 # A length of two bytes, minimal, as sections from 128 bytes to 16 KiB have it.
-                if (
-                    position + 1 < len(buffer)
-                    and (first := buffer[position]) > 0x7F > (second := buffer[position + 1]) > 0
-                ):
+                if position + 1 < stop and (first := buffer[position]) > 0x7F > (second := buffer[position + 1]) > 0:
                     size, varint_size = first & 0x7F | second << 7, 2
                 else:
                     size, varint_size = self._length()
                     if not size:
                         return
-                    buffer, position = window.buffer, window.position
+                    buffer, position, stop = window.buffer, window.position, window.stop
                 start = position + varint_size
                 end = start + size
-                if end > len(buffer) or size > max_section:
+                if end > stop or size > max_section:
                     self._fill_section(size, varint_size)
-                    buffer, position = window.buffer, window.position
+                    buffer, position, stop = window.buffer, window.position, window.stop
                     start = position + varint_size
                     end = start + size
                 if not prefix or size < cid_size or not buffer.startswith(prefix, start):
@@ -166,19 +170,28 @@ class CarReader:
                 position = end
                 number += 1
         except CarError as error:
-            raise error.at(window.offset, number) from None
+            self._failure = error.at(window.offset, number)
+            raise self._failure from None
+        except Exception as error:  # the stream's own: to go on would begin in the middle of a section
+            self._failure = error
+            raise
 
     def _length(self) -> tuple[int, int]:
         """The length varint of the next section and its size; (0, 0) at the end of the archive."""
         window = self._window
-        if not window.fill(varint.MAX_BYTES):
-            if window.missing:
-                raise TruncatedError(f"expected {window.missing} more bytes of payload, found the end of the file")
-            return 0, 0
-        try:
-            size, behind = varint.decode(window.buffer, window.position)
-        except TruncatedError as error:
-            raise TruncatedError(f"the archive ends in the length of a section: {error.message}") from None
+        # Byte by byte: who writes into a pipe may wait for an answer to a section shorter than a varint can be.
+        for varint_size in range(1, varint.MAX_BYTES + 1):
+            if window.fill(varint_size) < varint_size:
+                if varint_size > 1:
+                    raise TruncatedError(
+                        f"expected the length of a section, found its first {varint_size - 1} bytes and then the end"
+                    )
+                if window.missing:
+                    raise TruncatedError(f"expected {window.missing} more bytes of payload, found the end of the file")
+                return 0, 0
+            if window.buffer[window.position + varint_size - 1] < 0x80:
+                break
+        size, behind = varint.decode(window.buffer, window.position, window.stop)
         if not size:
             if self._zero_is_end:
                 return 0, 0
@@ -195,7 +208,7 @@ class CarReader:
             )
         have = window.fill(varint_size + size)
         if have < varint_size + size:
-            if window.buffer.startswith(_GATEWAY_MARK, window.position):
+            if window.startswith(_GATEWAY_MARK):
                 raise _truncated_response()
             raise TruncatedError(f"expected a section of {size} bytes, found {have - varint_size} and then the end")
 
@@ -208,7 +221,7 @@ class CarReader:
             raise MalformedError(f"expected a section with a whole CID: {error.message}") from None
         except MalformedError:
             self._window.fill(len(_GATEWAY_MARK))
-            if self._window.buffer.startswith(_GATEWAY_MARK, self._window.position):
+            if self._window.startswith(_GATEWAY_MARK):
                 raise _truncated_response() from None
             raise
 
@@ -247,4 +260,4 @@ def read_car(
         max_section_bytes=max_section_bytes,
         zero_length_section_as_eof=zero_length_section_as_eof,
     )
-    return reader.roots, reader._read_blocks(_triple)
+    return reader.roots, reader._read_blocks(_triple)  # noqa: SLF001 - its own module

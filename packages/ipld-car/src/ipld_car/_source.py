@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from io import BufferedIOBase, BytesIO
+from functools import partial
+from io import BufferedIOBase
 from typing import Final, Protocol
 
 from ._errors import TruncatedError
@@ -20,37 +21,62 @@ class Readable(Protocol):
 
 Source = bytes | bytearray | memoryview | Readable
 
+# Pieces of a section that are held apart before they are put together: a stream may give single bytes.
+_MAX_PARTS: Final = 1024
 
-def _reader(source: Readable | bytearray | memoryview) -> Callable[[int], bytes]:
+
+def _reader(source: Readable | bytearray | memoryview) -> Callable[[int], bytes | None]:
     if isinstance(source, (bytearray, memoryview)):
-        return BytesIO(source).read
-    if isinstance(source, BufferedIOBase):
-        return source.read1  # what a pipe has now, instead of waiting for a whole step
+        return _MemoryReader(source).read
+    if isinstance(source, BufferedIOBase) and type(source).read1 is not BufferedIOBase.read1:
+        return partial(_read_buffered, source)
     read = getattr(source, "read", None)
     if read is None:
         raise TypeError(f"expected bytes or a stream with read(), found {type(source).__name__}")
     return source.read
 
 
+def _read_buffered(stream: BufferedIOBase, size: int) -> bytes | None:
+    """What a pipe has now, instead of waiting for all that is asked for."""
+    # read1() says b"" for a stream that does not block and has nothing, too; read() tells it from the end.
+    return stream.read1(size) or stream.read(size)
+
+
+class _MemoryReader:
+    """Reads memory step by step, so that it is neither copied whole nor held while nobody reads."""
+
+    def __init__(self, source: bytearray | memoryview) -> None:
+        self._source = source.cast("B") if isinstance(source, memoryview) else source
+        self._position = 0
+
+    def read(self, size: int) -> bytes:
+        with memoryview(self._source) as view:
+            data = bytes(view[self._position : self._position + size])
+        self._position += len(data)
+        return data
+
+
 class Window:
     """The bytes of a source from a position on, as far as they are needed.
 
-    ``buffer[position:]`` is what has been read and not yet used. A declared length never allocates: a
+    ``buffer[position:stop]`` is what has been read and not yet used. A declared length never allocates: a
     stream is read in steps, and ends where it ends.
     """
 
     def __init__(self, source: Source) -> None:
         self.buffer = b""
         self.position = 0
-        self.missing: int | None = None
-        """Bytes that a limit allows beyond those read; at the end of the source, the bytes that lack."""
         self.base = 0
         """Offset of ``buffer[0]`` in the source."""
-        self._read: Callable[[int], bytes] | None = None
+        self.missing: int | None = None
+        """Bytes that a limit allows beyond those read; at the end of the source, the bytes that lack."""
+        self._read: Callable[[int], bytes | None] | None = None
         if isinstance(source, bytes):
             self.buffer = source
         else:
             self._read = _reader(source)
+        self.stop = len(self.buffer)
+        """End of what may be used of the buffer."""
 
     @property
     def offset(self) -> int:
@@ -59,10 +85,13 @@ class Window:
 
     def limit(self, size: int) -> None:
         """End the source ``size`` bytes from here: what stands behind is not seen."""
-        have = len(self.buffer) - self.position
+        have = self.stop - self.position
         self.missing = max(size - have, 0)
-        if have > size:
-            self.buffer = self.buffer[: self.position + size]
+        self.stop = min(self.stop, self.position + size)
+
+    def startswith(self, start: bytes) -> bool:
+        """Whether ``start`` comes next, as far as the window is filled."""
+        return self.buffer.startswith(start, self.position, self.stop)
 
     def _more(self, size: int) -> bytes:
         """Up to ``size`` bytes of the stream, at least one unless it has ended."""
@@ -74,20 +103,20 @@ class Window:
             raise BlockingIOError("expected a stream that blocks, found one that has no bytes ready")
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"expected a binary stream, found one that gives {type(data).__name__}")
+        data = bytes(data)
         if len(data) > wanted:
             raise OSError(f"expected at most {wanted} bytes from the stream, found {len(data)}")
         if self.missing is not None:
             self.missing -= len(data)
-        return bytes(data)
+        return data
 
     def fill(self, size: int) -> int:
         """Have ``size`` bytes in the window, or all up to the end; returns how many there are."""
-        have = len(self.buffer) - self.position
+        have = self.stop - self.position
         if have >= size or self._read is None:
             return have
-        parts = [self.buffer[self.position :]]
-        self.base += self.position
-        self.position = 0
+        parts = [self.buffer[self.position : self.stop]]
+        loose = 1  # parts before this one are large
         while have < size:
             # Of a large section exactly what it lacks, so that it is copied once.
             data = self._more(min(max(size - have, STEP), 8 * STEP))
@@ -95,7 +124,13 @@ class Window:
                 break
             parts.append(data)
             have += len(data)
+            if len(parts) - loose > _MAX_PARTS:
+                parts[loose:] = [b"".join(parts[loose:])]
+                loose += 1
+        self.base += self.position
+        self.position = 0
         self.buffer = b"".join(parts)
+        self.stop = have
         return have
 
     def take(self, size: int, what: str) -> bytes:
@@ -116,10 +151,9 @@ class Window:
         :raises TruncatedError: if the source ends before
         """
         while size:
-            step = min(size, STEP)
-            have = self.fill(step)
+            have = self.fill(min(size, STEP))
             if not have:
                 raise TruncatedError(f"expected {size} more bytes, found the end", offset=self.offset)
-            step = min(step, have)
+            step = min(size, have)
             self.position += step
             size -= step

@@ -45,41 +45,34 @@ def links(cid: CID | str | bytes, data: bytes) -> list[CID]:
 
 def walk_binary(get: Callable[[bytes], bytes], root: bytes) -> Iterator[tuple[bytes, bytes]]:
     """The walk of :func:`walk` over binary CIDs."""
-    seen = {root}
-    stack: list[Iterator[bytes]] = [iter((root,))]
-    while stack:
-        for cid in stack[-1]:
-            data = get(cid)
-            yield cid, data
-            below = _unseen(binary_links(cid, data), seen)
-            stack.append(below)
-            break
-        else:
-            stack.pop()
-
-
-def _unseen(found: Iterable[bytes], seen: set[bytes]) -> Iterator[bytes]:
-    """The links not seen before; what an earlier branch reaches is met there, not here."""
-    for cid in found:
-        if cid not in seen:
-            seen.add(cid)
-            yield cid
+    seen: set[bytes] = set()
+    # The next block is the last one here: what is not yet visited of the links of all blocks above it.
+    waiting = [root]
+    while waiting:
+        cid = waiting.pop()
+        if cid in seen:
+            continue
+        seen.add(cid)
+        data = get(cid)
+        yield cid, data
+        below = [link for link in binary_links(cid, data) if link not in seen]
+        below.reverse()
+        waiting += below
 
 
 def walk(get: Callable[[CID], bytes], root: CID | str | bytes) -> Iterator[tuple[CID, bytes]]:
-    """Every block that ``root`` reaches, once each: depth first, a block before what it links, links in
-    the order of their encoding.
+    r"""Every block that ``root`` reaches, once each.
 
-    The walk is iterative and remembers the CIDs it has met (at most 150 bytes each), so neither the
-    depth of the graph nor its size exhausts the stack. Blocks are not verified here: ``get`` is the one
-    to do it.
+    Depth first, a block before what it links, links in the order of their encoding. The walk is iterative
+    and remembers the CIDs it has met (at most 150 bytes each) and those that wait, so neither the depth
+    of the graph nor its size exhausts the stack. Blocks are not verified here: ``get`` is the one to do it.
 
     :param get: gives the bytes of a block by its CID; what it raises ends the walk
     :raises CarError: if a block is not what its codec says
 
-    >>> blocks = {"bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua": b"\\xa0"}
+    >>> blocks = {"bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua": b"\xa0"}
     >>> [(str(cid)[:7], data) for cid, data in walk(lambda cid: blocks[str(cid)], *blocks)]
-    [('bafyrei', b'\\xa0')]
+    [('bafyrei', b'\xa0')]
     """
 
     def get_binary(cid: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from io import RawIOBase
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -12,8 +13,11 @@ from . import cids, varint
 from ._block import BlockLocation
 from ._errors import LimitError
 from ._header import encode_header
-from ._reader import MAX_SECTION_BYTES
+from ._reader import MAX_HEADER_BYTES, MAX_SECTION_BYTES
 from .hashes import verify_digest
+
+# Of a section that a raw stream took only in part, so much is copied and offered at once.
+_PIECE = 1 << 20
 
 
 class Writable(Protocol):
@@ -33,8 +37,9 @@ class CarWriter:
     :param stream: anything with ``write(bytes)``
     :param roots: the CIDs that the header names
     :param verify: check every block against its CID before it is written
+    :param max_header_bytes: the longest header; readers refuse those over 32 MiB
     :param max_section_bytes: the longest section; readers refuse those over 8 MiB
-    :raises CarError: if a root is no CID
+    :raises CarError: if a root is no CID, or there are too many
 
     >>> from io import BytesIO
     >>> stream = BytesIO()
@@ -50,33 +55,51 @@ class CarWriter:
         roots: Iterable[CID | str | bytes],
         *,
         verify: bool = True,
+        max_header_bytes: int = MAX_HEADER_BYTES,
         max_section_bytes: int = MAX_SECTION_BYTES,
     ) -> None:
         header = encode_header([cids.to_bytes(root) for root in roots])
+        if len(header) > max_header_bytes:
+            raise LimitError(f"expected a header of at most {max_header_bytes} bytes, found {len(header)}")
         self._stream = stream
         self._verify = verify
         self._max_section_bytes = max_section_bytes
         self._closed = False
+        self._broken = False
+        self._offset = 0
         self._put(header)
-        self._offset = len(header)
 
     def _put(self, data: bytes) -> None:
-        written = self._stream.write(data)
-        # A raw stream may take a part of what it is given; half a section would spoil the archive.
-        while isinstance(written, int) and written < len(data):
-            data = data[written:]
-            written = self._stream.write(data)
+        self._broken = True  # until all of it is written: half a section spoils the archive
+        position = 0
+        while position < len(data):
+            piece = data[position : position + _PIECE] if position else data
+            written = self._stream.write(piece)
+            if written is None and isinstance(self._stream, RawIOBase):
+                raise BlockingIOError("expected a stream that blocks, found one that takes no bytes now")
+            if not isinstance(written, int):  # a stream that does not say has taken all
+                written = len(piece)
+            if not 0 < written <= len(piece):
+                raise OSError(f"expected a stream that takes 1 to {len(piece)} bytes, found one that took {written}")
+            position += written
+        self._offset += len(data)
+        self._broken = False
 
     def write(self, cid: CID | str | bytes, data: bytes) -> BlockLocation:
         """Write one block; returns where it is.
 
         :param cid: the CID of the block, as object, text or bytes
+        :param data: the bytes of the block
         :raises HashMismatchError: if these are not the bytes that the CID names; nothing is written
         :raises LimitError: if the section would be longer than ``max_section_bytes``; nothing is written
-        :raises ValueError: if the writer is closed
+        :raises ValueError: if the writer is closed, or a write to the stream has failed before
         """
         if self._closed:
             raise ValueError("expected an open CarWriter, found a closed one")
+        if self._broken:
+            raise ValueError("a write has failed, so the archive ends in the middle of a section: begin a new one")
+        if not isinstance(data, bytes):
+            data = bytes(memoryview(data))
         binary = cids.to_bytes(cid)
         if self._verify:
             verify_digest(binary, data)
@@ -86,7 +109,6 @@ class CarWriter:
         length = varint.encode(size)
         location = BlockLocation(self._offset, len(length), len(binary), len(data))
         self._put(b"".join((length, binary, data)))
-        self._offset += location.size
         return location
 
     def close(self) -> None:

@@ -18,8 +18,8 @@ import dag_cbor
 import libipld
 from multiformats import CID
 
-from . import cids
-from ._errors import CarError, LimitError, MalformedError, TruncatedError
+from . import _cbor, cids
+from ._errors import LimitError, MalformedError
 
 __all__ = ["MAX_DEPTH", "decode", "decode_node", "encode", "encode_node", "links", "scan"]
 
@@ -159,83 +159,16 @@ def _binary_links(value: Any) -> Any:
     return holder[0]
 
 
-# -- the structure of CBOR, without its values --------------------------------------------------
-
-_HEAD_BYTES: Final = {24: 1, 25: 2, 26: 4, 27: 8}
-
-
-def _head(data: bytes, position: int) -> tuple[int, int, int]:
-    """Major type and argument of the item at ``position``, and the position behind its head."""
-    if position >= len(data):
-        raise TruncatedError("expected a CBOR item, found the end of the block", offset=position)
-    first = data[position]
-    major, argument = first >> 5, first & 31
-    if argument < 24:
-        return major, argument, position + 1
-    size = _HEAD_BYTES.get(argument)
-    if size is None:
-        raise MalformedError("expected an item of definite length, as DAG-CBOR has only these", offset=position)
-    end = position + 1 + size
-    if end > len(data):
-        raise TruncatedError("expected the head of a CBOR item, found the end of the block", offset=position)
-    return major, int.from_bytes(data[position + 1 : end]), end
-
-
 def scan(data: bytes, *, max_depth: int = MAX_DEPTH) -> list[bytes]:
     """Walk over the items of a CBOR block and return the binary CIDs of its links, in order.
 
     Holds no value and trusts no length: what is declared is compared with the bytes that are left.
-    It does not check the order of keys, UTF-8 or minimal integers; :func:`decode` does.
+    It does not check the order of keys, UTF-8, minimal integers or floats; :func:`decode` does.
 
     :raises CarError: with the offset in the block, if this is no single CBOR item of definite
         length, has a tag that is not 42, a link that is no CID, or is nested deeper than ``max_depth``
     """
-    found: list[bytes] = []
-    open_items = [1]  # items still to come, for each container that is open
-    position = 0
-    while open_items:
-        if not open_items[-1]:
-            open_items.pop()
-            continue
-        open_items[-1] -= 1
-        start = position
-        major, argument, position = _head(data, position)
-        left = len(data) - position
-        if major in (2, 3):
-            if argument > left:
-                raise TruncatedError(f"expected {argument} bytes, found {left}", offset=start)
-            position += argument
-        elif major in (4, 5):
-            count = argument * (major - 3)
-            if count > left:
-                raise TruncatedError(f"expected {count} items, found {left} bytes for them", offset=start)
-            if len(open_items) > max_depth:
-                raise LimitError(f"expected maps and lists nested at most {max_depth} deep, found more", offset=start)
-            open_items.append(count)
-        elif major == 6:
-            cid, position = _link(data, start, position, argument)
-            found.append(cid)
-        elif major == 7 and argument in (24, 31) and data[start] & 31 == 24:
-            raise MalformedError("expected a simple value that DAG-CBOR has", offset=start)
-    if position != len(data):
-        raise MalformedError(f"expected the end of the block, found {len(data) - position} more bytes", offset=position)
+    found, end = _cbor.scan(data, 0, max_depth)
+    if end != len(data):
+        raise MalformedError(f"expected the end of the block, found {len(data) - end} more bytes", offset=end)
     return found
-
-
-def _link(data: bytes, start: int, position: int, tag: int) -> tuple[bytes, int]:
-    """The CID of the tagged item at ``start``, whose content is at ``position``, and the end of it."""
-    if tag != 42:
-        raise MalformedError(f"expected no tag but 42, a link; found tag {tag}", offset=start)
-    major, size, position = _head(data, position)
-    end = position + size
-    if end > len(data):
-        raise TruncatedError(f"expected a link of {size} bytes, found {len(data) - position}", offset=start)
-    if major != 2 or not size or data[position]:
-        raise MalformedError("expected a link as a byte string that begins with zero", offset=start)
-    cid = data[position + 1 : end]
-    try:
-        if cids.prefix_of(cid).cid_size != len(cid):
-            raise MalformedError("expected a link that is one CID, found bytes behind it")
-    except CarError as error:
-        raise error.at(start) from None
-    return cid, end

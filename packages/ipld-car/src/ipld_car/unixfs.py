@@ -55,7 +55,9 @@ def build(data: bytes | memoryview, put: Put, *, hash_code: int = cids.SHA2_256)
     3
     """
     view = memoryview(data)
-    level = [_leaf(bytes(view[at : at + CHUNK_SIZE]), put, hash_code) for at in range(0, max(len(view), 1), CHUNK_SIZE)]
+    if view.nbytes <= CHUNK_SIZE:  # nearly all values are
+        return _leaf(bytes(view), put, hash_code).cid
+    level = [_leaf(bytes(view[at : at + CHUNK_SIZE]), put, hash_code) for at in range(0, len(view), CHUNK_SIZE)]
     while len(level) > 1:
         level = [_node(level[at : at + MAX_LINKS], put, hash_code) for at in range(0, len(level), MAX_LINKS)]
     return level[0].cid
