@@ -31,6 +31,7 @@ __all__ = [
     "codec_of",
     "from_bytes",
     "from_checked",
+    "is_usual",
     "make",
     "multihash_of",
     "prefix_of",
@@ -102,6 +103,20 @@ def prefix_of(data: bytes, start: int = 0, stop: int | None = None) -> Prefix:
     return prefix
 
 
+_USUAL: Final = frozenset(bytes((1, codec, SHA2_256, 32)) for codec in (RAW, DAG_PB, DAG_CBOR))
+
+
+def is_usual(cid: bytes) -> bool:
+    """Whether a binary CID is of the form that nearly all have: version 1, raw, dag-pb or dag-cbor, whole sha2-256.
+
+    Such a CID needs no parsing: the codec is its second byte, the digest are the last 32.
+
+    >>> is_usual(make(RAW, bytes(32))), is_usual(make(RAW, bytes(20)))
+    (True, False)
+    """
+    return len(cid) == 36 and cid[:4] in _USUAL
+
+
 def check(cid: bytes) -> Prefix:
     """Parse bytes that must be one whole CID.
 
@@ -115,7 +130,7 @@ def check(cid: bytes) -> Prefix:
 
 def codec_of(cid: bytes) -> int:
     """The code of the multicodec of a binary CID."""
-    return prefix_of(cid).codec
+    return cid[1] if is_usual(cid) else prefix_of(cid).codec
 
 
 def multihash_of(cid: bytes) -> bytes:
@@ -170,7 +185,8 @@ def to_bytes(cid: CID | str | bytes) -> bytes:
         return _parse_text(cid)
     if isinstance(cid, (CID, bytes, bytearray, memoryview)):
         binary = bytes(cid)
-        check(binary)
+        if not is_usual(binary):
+            check(binary)
         return binary
     raise TypeError(f"expected a CID as multiformats.CID, str or bytes, found {type(cid).__name__}")
 

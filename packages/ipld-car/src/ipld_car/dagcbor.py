@@ -26,8 +26,6 @@ __all__ = ["MAX_DEPTH", "decode", "decode_node", "encode", "encode_node", "links
 MAX_DEPTH: Final = 256
 """How deep maps and lists may be nested by default, the outermost counting as 1."""
 
-# The prefixes that nearly all links have: CIDv1, raw / dag-pb / dag-cbor, sha2-256.
-_USUAL_LINK: Final = frozenset(bytes((1, codec, 0x12, 0x20)) for codec in (cids.RAW, cids.DAG_PB, cids.DAG_CBOR))
 
 
 def decode(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
@@ -117,7 +115,7 @@ def _libipld_exact(data: bytes) -> Any:
 
 def _is_link(leaf: bytes) -> bool:
     """Whether bytes that came through :func:`_libipld_exact` were a link; strict, where libipld is not."""
-    if len(leaf) == 36 and leaf[:4] in _USUAL_LINK:
+    if cids.is_usual(leaf):
         return True
     if libipld.encode_dag_cbor(leaf)[:1] != b"\xd8":
         return False

@@ -56,7 +56,7 @@ def build(data: bytes | memoryview, put: Put, *, hash_code: int = cids.SHA2_256)
     """
     view = memoryview(data)
     if view.nbytes <= CHUNK_SIZE:  # nearly all values are
-        return _leaf(bytes(view), put, hash_code).cid
+        return _leaf(data if isinstance(data, bytes) else bytes(view), put, hash_code).cid
     level = [_leaf(bytes(view[at : at + CHUNK_SIZE]), put, hash_code) for at in range(0, len(view), CHUNK_SIZE)]
     while len(level) > 1:
         level = [_node(level[at : at + MAX_LINKS], put, hash_code) for at in range(0, len(level), MAX_LINKS)]

@@ -19,29 +19,22 @@ MAX_BELOW_ROOT: Final = 63
 """Parts that a directory may be below the root."""
 
 _VALUE_CODECS: Final = frozenset({cids.RAW, cids.DAG_PB})
-# What nearly all links begin with; others are parsed.
-_USUAL: Final = {bytes((1, codec, 0x12, 0x20)): codec for codec in (cids.RAW, cids.DAG_PB, cids.DAG_CBOR)}
-
-
-def link_codec(link: bytes) -> int:
-    """The codec of a link."""
-    codec = _USUAL.get(link[:4])
-    return cids.codec_of(link) if codec is None else codec
+_CODECS: Final = _VALUE_CODECS | {cids.DAG_CBOR}
 
 
 def is_directory_link(link: bytes) -> bool:
     """Whether a link is to a node, not to a value."""
-    return link_codec(link) == cids.DAG_CBOR
+    return cids.codec_of(link) == cids.DAG_CBOR
 
 
 def _value_link(name: str, link: Any) -> None:
-    if not isinstance(link, bytes) or link_codec(link) not in _VALUE_CODECS:
+    if not isinstance(link, bytes) or cids.codec_of(link) not in _VALUE_CODECS:
         raise NodeError(f"expected the link of a value at {name!r}, found {_kind(link)}")
 
 
 def _kind(value: Any) -> str:
     if isinstance(value, bytes):
-        return f"a link with codec 0x{link_codec(value):x}"
+        return f"a link with codec 0x{cids.codec_of(value):x}"
     return {dict: "a map", list: "a list", type(None): "null"}.get(type(value), type(value).__name__)
 
 
@@ -67,7 +60,7 @@ def check_directory(top: Any, *, root: bool) -> int:
             elif isinstance(item, dict):
                 _check_name(name)
                 todo.append((item, depth + 1))
-            elif isinstance(item, bytes) and link_codec(item) in _USUAL.values():
+            elif isinstance(item, bytes) and cids.codec_of(item) in _CODECS:
                 _check_name(name)
             else:
                 raise NodeError(f"expected a link or a directory at {name!r}, found {_kind(item)}")
@@ -85,7 +78,7 @@ def _check_document_entry(name: str, item: Any) -> None:
         problem = _documents.problem(item)
         if problem is not None:
             raise NodeError(f"expected a document at {name!r}, JSON as data; found {problem} in it")
-    elif not isinstance(item, bytes) or link_codec(item) not in _USUAL.values():
+    elif not isinstance(item, bytes) or cids.codec_of(item) not in _CODECS:
         raise NodeError(f"expected a document or a link at {name!r}, found {_kind(item)}")
 
 
@@ -141,6 +134,6 @@ def name_leaf_items(top: Any) -> Iterator[tuple[str, bytes]]:
         _check_name(name)
         if name in _keys.DOCUMENTS:
             raise NodeError(f"expected no document in a leaf of names, found {name!r}")
-        if not isinstance(item, bytes) or link_codec(item) not in _USUAL.values():
+        if not isinstance(item, bytes) or cids.codec_of(item) not in _CODECS:
             raise NodeError(f"expected a link at {name!r} in a leaf of names, found {_kind(item)}")
         yield name, item

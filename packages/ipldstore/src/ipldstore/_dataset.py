@@ -14,7 +14,7 @@ from ipld_castore import ContentAddressableStore
 
 from . import _checks, _documents, _keys, _lookup
 from ._directory import as_document
-from ._errors import IPLDStoreError, store_errors
+from ._errors import LOWER_ERRORS, IPLDStoreError, lost, store_errors
 from ._limits import LIMITS, Limits
 from ._nodes import Load, NodeMissing, NodeStore
 from ._tree import EMPTY_MAP, Tree
@@ -68,9 +68,9 @@ class Dataset:
 
     def find(self, key: str) -> _lookup.Found | None:
         """The document or link of a key; None if it is absent, or no key at all."""
-        if not _keys.is_key(key):
+        parts = _keys.parts_of(key)
+        if parts is None:
             return None
-        parts = key.split("/")
         return self._read(lambda top, load: _lookup.find(top, parts, load))
 
     def _document(self, found: _lookup.Found) -> bytes | None:
@@ -90,9 +90,13 @@ class Dataset:
         :raises IPLDStoreError: if the key is there and its bytes cannot be had, or are not the ones named
         """
         found = self.find(key)
-        if found is None:
-            return None
-        with store_errors(f"reading {key!r}"):
+        return None if found is None else self.read_found(key, found, start, stop, suffix=suffix)
+
+    def read_found(
+        self, key: str, found: _lookup.Found, start: int = 0, stop: int | None = None, *, suffix: int | None = None
+    ) -> bytes:
+        """The bytes of what :meth:`find` has found for a key; see :meth:`read`."""
+        try:
             document = self._document(found)
             if document is not None:
                 return document[max(len(document) - suffix, 0) :] if suffix is not None else document[start:stop]
@@ -100,6 +104,19 @@ class Dataset:
             if suffix is not None:
                 start, stop = max(self.castore.size(found) - suffix, 0), None
             return self.castore.get_range(found, start, stop)
+        except LOWER_ERRORS as error:
+            raise lost(f"reading {key!r}", error) from error
+
+    def is_quick(self, found: _lookup.Found, most: int) -> bool:
+        """Whether what :meth:`find` has found is at most so many bytes in a block store that does not block."""
+        if self.castore.blocking:
+            return False
+        if not isinstance(found, bytes) or cids.codec_of(found) != cids.RAW:
+            return not isinstance(found, bytes)
+        try:
+            return self.castore.block_size(cids.from_checked(found)) <= most
+        except LOWER_ERRORS:
+            return False  # reading it will say what is wrong
 
     def is_consolidated(self) -> bool:
         """Whether the root has consolidated metadata of either format."""
@@ -162,8 +179,10 @@ class Dataset:
         self.check_home()
         if only_new and self.find(key) is not None:
             return
-        with store_errors(f"writing {key!r}"):
+        try:
             found = self._put(parts[-1], data)
+        except LOWER_ERRORS as error:
+            raise lost(f"writing {key!r}", error) from error
         with self._lock:
             if not only_new or _lookup.find(self._tree.top, parts, self._nodes.load) is None:
                 self._tree.put(parts, found)

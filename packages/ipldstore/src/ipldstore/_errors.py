@@ -21,6 +21,15 @@ class NodeError(IPLDStoreError):
     """A block is there, and not what the format allows."""
 
 
+LOWER_ERRORS = (CAStoreError, CarError)
+"""What the layers below raise when data is lost, wrong or out of reach."""
+
+
+def lost(what: str, error: Exception) -> IPLDStoreError:
+    """The error to raise for one of the layers below; for where :func:`store_errors` would cost too much."""
+    return IPLDStoreError(f"{what}: {error}")
+
+
 @contextmanager
 def store_errors(what: str, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Turn the errors of the layers below into :class:`IPLDStoreError`, saying what was being done.
@@ -32,5 +41,5 @@ def store_errors(what: str, passing: tuple[type[Exception], ...] = ()) -> Iterat
         yield
     except passing:
         raise
-    except (CAStoreError, CarError) as error:
-        raise IPLDStoreError(f"{what}: {error}") from error
+    except LOWER_ERRORS as error:
+        raise lost(what, error) from error

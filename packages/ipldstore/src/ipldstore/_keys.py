@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 DOCUMENTS: Final = frozenset({".zarray", ".zgroup", ".zattrs", ".zmetadata", "zarr.json"})
@@ -39,20 +41,33 @@ def part_problem(part: str) -> str | None:
     return None
 
 
-def _key_problem(key: str, parts: list[str]) -> str | None:
-    if len(parts) > MAX_PARTS:
-        return f"{len(parts)} parts, more than {MAX_PARTS}"
+def _problem(parts: Sequence[str]) -> str | None:
     for part in parts:
         problem = part_problem(part)
         if problem is not None:
             return problem
-    if not DOCUMENTS.isdisjoint(parts[:-1]):
-        return "the name of a document before the last part"
     try:
-        key.encode()
+        "".join(parts).encode()
     except UnicodeEncodeError:
         return "a lone surrogate"
     return None
+
+
+@lru_cache(maxsize=1 << 12)
+def _directory(path: str) -> tuple[list[str], str | None]:
+    """The parts of a directory, and what is wrong with them. The keys of an array have few directories."""
+    parts = path.split("/")
+    if len(parts) >= MAX_PARTS:
+        return parts, f"more than {MAX_PARTS} parts"
+    if not DOCUMENTS.isdisjoint(parts):
+        return parts, "the name of a document before the last part"
+    return parts, _problem(parts)
+
+
+def _split(key: str) -> tuple[list[str], str | None]:
+    directory, slash, name = key.rpartition("/")
+    parts, problem = _directory(directory) if slash else ([], None)
+    return [*parts, name], problem or _problem((name,))
 
 
 def split_key(key: str) -> list[str]:
@@ -60,16 +75,21 @@ def split_key(key: str) -> list[str]:
 
     :raises ValueError: if the format does not allow the key
     """
-    parts = key.split("/")
-    problem = _key_problem(key, parts)
+    parts, problem = _split(key)
     if problem is not None:
         raise ValueError(f"expected a key of parts joined by '/', found {problem}: {key[:200]!r}")
     return parts
 
 
+def parts_of(key: str) -> list[str] | None:
+    """The parts of a key; None if the format does not allow it, and so no dataset has it."""
+    parts, problem = _split(key)
+    return parts if problem is None else None
+
+
 def is_key(key: str) -> bool:
     """Whether the format allows the key; what it does not allow is absent from every dataset."""
-    return _key_problem(key, key.split("/")) is None
+    return parts_of(key) is not None
 
 
 def is_chunk_key(rest: str) -> bool:

@@ -226,11 +226,20 @@ class IPLDStore(Store):
 
         :raises IPLDStoreError: if the key is there and its bytes cannot be had, or are not the ones named
         """
-        await self._ensure_open()
+        self._is_open = True
         window = _window(byte_range)
-        inline = not self.castore.blocking and (self._data.size(key) or 0) <= _INLINE_BYTES
-        data = await self._run(lambda: self._data.read(key, **window), inline=inline)
-        return None if data is None else (prototype or default_buffer_prototype()).buffer.from_bytes(data)
+        data = self._data
+        if self.castore.blocking:
+            found = await asyncio.to_thread(data.find, key)
+        else:
+            found = data.find(key)
+        if found is None:
+            return None
+        if data.is_quick(found, _INLINE_BYTES):
+            value = data.read_found(key, found, **window)
+        else:
+            value = await asyncio.to_thread(data.read_found, key, found, **window)
+        return (prototype or default_buffer_prototype()).buffer.from_bytes(value)
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
@@ -309,21 +318,23 @@ class IPLDStore(Store):
 
     async def _write(self, key: str, value: Buffer, *, only_new: bool) -> None:
         self._check_writable()
-        await self._ensure_open()
+        self._is_open = True
         data = self._data_of(value)
-        inline = not self.castore.blocking and len(data) <= _INLINE_BYTES
-        await self._run(lambda: self._data.write(key, data, only_new=only_new), inline=inline)
+        if len(data) <= _INLINE_BYTES and not self.castore.blocking:
+            self._data.write(key, data, only_new=only_new)
+        else:
+            await asyncio.to_thread(self._data.write, key, data, only_new=only_new)
 
     async def delete(self, key: str) -> None:
         """Have no such key; deleting an absent one changes nothing."""
         self._check_writable()
-        await self._ensure_open()
+        self._is_open = True
         await self._run(lambda: self._data.delete(key), inline=not self.castore.blocking)
 
     async def delete_dir(self, prefix: str) -> None:
         """Have no keys below a directory; what an index has below it is dropped unread."""
         self._check_writable()
-        await self._ensure_open()
+        self._is_open = True
         await self._run(lambda: self._data.delete_below(prefix.rstrip("/")), inline=not self.castore.blocking)
 
     async def clear(self) -> None:

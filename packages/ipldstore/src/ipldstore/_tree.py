@@ -23,6 +23,9 @@ class Tree:
     :param root: binary CID of a root; None for an empty dataset
     """
 
+    _recent: tuple[list[str], Directory] | None = None
+    """Path and directory of the array that got a chunk just now, and likely gets the next; nothing else changed since."""
+
     def __init__(self, nodes: NodeStore, root: bytes | None = None, limits: Limits = LIMITS) -> None:
         self._nodes = nodes
         self._limits = limits
@@ -66,6 +69,7 @@ class Tree:
             top.owner_before = top.owner(self._nodes.load)
             self._top = top
         self._frozen = None
+        self._recent = None
         return self._top
 
     def put(self, parts: list[str], found: _lookup.Found) -> None:
@@ -75,18 +79,41 @@ class Tree:
             self._make(parts[:-1]).put_document(name, found)
             return
         assert isinstance(found, bytes)
+        if self._put_next_chunk(parts, found):
+            return
         visited = self._visit(parts)
         holder = self._holder(parts, visited)
+        if holder is None:
+            self._put_plain(parts, found)
+        elif len(visited) == len(parts) and visited[-1].entry(name, self._nodes.load) is not None:
+            self._drop_plain(parts)
         for at, directory in enumerate(visited):
             rest = "/".join(parts[at:])
             if directory is holder:
                 directory.chunk_changes[rest] = found
             elif directory.has_chunks and _keys.is_chunk_key(rest):
                 directory.chunk_changes[rest] = None
-        if holder is None:
-            self._put_plain(parts, found)
-        elif len(visited) == len(parts) and visited[-1].entry(name, self._nodes.load) is not None:
-            self._drop_plain(parts)
+        if visited[-1] is holder and not any(directory.has_chunks for directory in visited[:-1]):
+            self._recent = (parts[: len(visited) - 1], holder)
+
+    def _put_next_chunk(self, parts: list[str], link: bytes) -> bool:
+        """The short way for a chunk of the same array as the one before, if that is all there is to it."""
+        if self._recent is None:
+            return False
+        path, holder = self._recent
+        start = len(path)
+        if (
+            parts[:start] != path
+            or holder.name_base is not None
+            or start == len(parts)
+            or parts[start] in holder.entries
+        ):
+            return False
+        rest = "/".join(parts[start:])
+        if not _keys.is_chunk_key(rest) or not (holder.owner(self._nodes.load) == FULL or rest.startswith("c")):
+            return False
+        holder.chunk_changes[rest] = link
+        return True
 
     def _visit(self, parts: list[str]) -> list[Directory]:
         """The directories on the way of a key, ready to change, as far as there are any."""
@@ -138,7 +165,7 @@ class Tree:
     def drop_below(self, parts: list[str]) -> None:
         """Have no keys below a path. Indexes below it are not read."""
         if not parts:
-            self._top, self._frozen = Directory(), None
+            self._top, self._frozen, self._recent = Directory(), None, None
             return
         above_it, directory = _lookup.path_to(self._top, parts, self._nodes.load)
         if directory is None and not above_it:
@@ -175,5 +202,5 @@ class Tree:
                 block = freeze(self._top, self._nodes, self._limits)
             root = self._nodes.put_encoded(block)
             self._top = Frozen(self._nodes.adopt(root, block, as_root).map)
-            self._frozen = root
+            self._frozen, self._recent = root, None
         return self._frozen
