@@ -274,14 +274,16 @@ def _leaf_places(kind: Kind, base: Base, load: Load, limits: Limits) -> Iterator
     """The parts of all leaves in order, without reading a leaf.
 
     A part does not say whether a leaf or a list is below it. But where one part of a list has more keys than a
-    leaf may have, all stand for lists: a list of several parts holds more than a leaf would.
+    leaf may have, all stand for lists: a list of several parts holds more than a leaf would. A single part below
+    others is looked at.
     """
     if base is None:
         return
     stack = [_places(_open(kind, base, load), None)]
     tops = [_open(kind, base, load)]
     while stack:
-        of_lists = any(part.size > limits.leaf for part in tops[-1].parts)
+        parts = tops[-1].parts
+        of_lists = any(part.size > limits.leaf for part in parts) or (len(tops) > 1 and len(parts) == 1)
         for place in stack[-1]:
             node = _enter(kind, place, load, len(stack)) if of_lists else None
             if isinstance(node, Parts):

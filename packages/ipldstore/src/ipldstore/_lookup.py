@@ -82,7 +82,8 @@ def path_to(top: AnyDirectory, parts: list[str], load: Load) -> tuple[list[_Open
     start = 0
     directory: AnyDirectory | None = top
     for at, name in enumerate(parts):
-        if directory is None:
+        if directory is None or not is_name(name):  # documents are no directories
+            directory = None
             break
         if directory.has_chunks:
             above.append(_Opened(directory, start))
