@@ -77,7 +77,7 @@ def test_what_is_no_header(body: bytes, error: type[Exception], message: str, of
     assert found.error[0] is error
     assert message in found.error[1]
     size = len(varint(len(body)))
-    assert found.error[2] == (size + len(body) if offset is None else offset + size - 1)
+    assert found.error[2] == (0 if offset is None else offset + size - 1)
     assert found.error[3] is None
     assert found.blocks == []
 

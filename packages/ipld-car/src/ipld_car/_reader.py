@@ -88,15 +88,18 @@ class CarReader:
 
     def _read_headers(self) -> None:
         window = self._window
+        place = 0  # of the header that is read
         try:
             window.fill(len(PRAGMA))
             is_v2 = window.startswith(PRAGMA)
             if is_v2:
-                window.skip(len(PRAGMA))
+                place = len(PRAGMA)
+                window.skip(place)
                 header = decode_v2_header(window.take(V2_HEADER_SIZE, "a CARv2 header"))
                 window.skip(header.data_offset - window.offset)
                 window.limit(header.data_size)
                 self.v2_header = header
+            place = window.offset
             inner = self._inner_header()
             if is_v2:
                 check_inner(inner)
@@ -105,7 +108,7 @@ class CarReader:
             elif inner.version != 1:
                 raise MalformedError(f"expected an archive of CAR version 1 or 2, found version {inner.version}")
         except CarError as error:
-            raise error.at(window.offset) from None
+            raise error.at(place) from None
         self.version = 2 if is_v2 else 1
         self._roots = inner.roots
 

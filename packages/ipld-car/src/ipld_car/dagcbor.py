@@ -27,7 +27,6 @@ MAX_DEPTH: Final = 256
 """How deep maps and lists may be nested by default, the outermost counting as 1."""
 
 
-
 def decode(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
     """The value of a DAG-CBOR block, with :class:`multiformats.CID` for links.
 
