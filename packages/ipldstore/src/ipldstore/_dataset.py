@@ -120,9 +120,9 @@ class Dataset:
 
     def is_consolidated(self) -> bool:
         """Whether the root has consolidated metadata of either format."""
-        if self.find(".zmetadata") is not None:
+        if self.find(_keys.ZMETADATA) is not None:
             return True
-        found = self.find("zarr.json")
+        found = self.find(_keys.ZARR_JSON)
         if isinstance(found, bytes) and _checks.is_directory_link(found):
             found = self._nodes.load(found, as_document)
         return isinstance(found, dict) and found.get("consolidated_metadata") is not None

@@ -149,9 +149,9 @@ class Directory:
         return self._owner
 
     def _find_owner(self, load: Load) -> str | None:
-        if ".zarray" in self.documents:
+        if _keys.ZARRAY in self.documents:
             return FULL
-        metadata = self.documents.get("zarr.json")
+        metadata = self.documents.get(_keys.ZARR_JSON)
         if isinstance(metadata, bytes):
             if not _checks.is_directory_link(metadata):
                 return ONLY_C

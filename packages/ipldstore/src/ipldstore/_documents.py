@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from ipld_car import dagcbor
 
+from . import _keys
+
 MAX_EMBEDDED: Final = 32_768
 """Largest size in bytes of a document that stands in its directory."""
 MAX_LINKED: Final = 1 << 20
@@ -85,13 +87,13 @@ def _drop_default_separator(array: Any) -> Any:
 
 
 def _without_default_separators(name: str, document: Document) -> Document:
-    if name == ".zarray":
+    if name == _keys.ZARRAY:
         return _drop_default_separator(document)  # type: ignore[no-any-return]
-    metadata = document.get("metadata") if name == ".zmetadata" else None
+    metadata = document.get("metadata") if name == _keys.ZMETADATA else None
     if not isinstance(metadata, dict):
         return document
     slim = {
-        key: _drop_default_separator(item) if key == ".zarray" or key.endswith("/.zarray") else item
+        key: _drop_default_separator(item) if key.rpartition("/")[2] == _keys.ZARRAY else item
         for key, item in metadata.items()
     }
     return {**document, "metadata": slim}
