@@ -1,0 +1,57 @@
+"""What the tests of this package share: their helper modules, the vectors of the format, and the long mode."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # for reference and the other helpers; importlib mode adds nothing itself
+
+pytest.register_assert_rewrite("reference", "store_samples")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes a minute or more of its own (IPLD_SLOW=1 runs these too)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get("IPLD_SLOW") != "1":
+        skip = pytest.mark.skip(reason="IPLD_SLOW=1 runs this too")
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def fixtures() -> Path:
+    """The folder of fixtures, those of the format among them; never committed here."""
+    named = os.environ.get("IPLD_FIXTURES")
+    folder = Path(named) if named else HERE.parents[2].parent / "shared" / "fixtures"
+    if not (folder / "format-vectors.json").is_file():
+        reason = f"no fixtures at {folder} (IPLD_FIXTURES names another folder)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def vectors(fixtures: Path) -> dict[str, Any]:
+    """Contents with the roots that the format gives them, and keys that it refuses and accepts."""
+    loaded: dict[str, Any] = json.loads((fixtures / "format-vectors.json").read_text("utf-8"))
+    return loaded
+
+
+@pytest.fixture(params=["memory", "folder"])
+def castore(request: pytest.FixtureRequest, tmp_path: Path) -> ContentAddressableStore:
+    """An empty block store of each kind that is on this machine."""
+    if request.param == "memory":
+        return MappingCAStore()
+    return FileSystemCAStore(tmp_path / "blocks", fsync=False)
