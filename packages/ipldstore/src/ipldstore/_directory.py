@@ -26,7 +26,7 @@ def is_name(name: str) -> bool:
     return name not in _keys.DOCUMENTS and not name.startswith(_keys.RESERVED)
 
 
-def as_document(value: Any, size: int) -> Map:  # noqa: ARG001  # a Role
+def as_document(value: Any, size: int) -> Map:  # noqa: ARG001  # as every Role takes it
     """Read a block as a document."""
     if not isinstance(value, dict):
         raise NodeError("expected a document, a map; found something else")

@@ -171,9 +171,8 @@ def _build(directory: Directory, nodes: NodeStore, limits: Limits) -> Map:
             changes = {**dict.fromkeys(directory.gone), **_as_links(entries, nodes)}
             made[_keys.NAMES] = _index.rebuild(_index.NAMES, directory.name_base, changes, nodes, limits)
             return made
-        for name, link in _index.items(_index.NAMES, directory.name_base, nodes.load):
-            if name not in directory.gone:
-                entries[name] = link
+        rest = _index.items(_index.NAMES, directory.name_base, nodes.load)
+        entries.update((name, link) for name, link in rest if name not in directory.gone)
     if len(entries) > limits.names:
         made[_keys.NAMES] = _index.rebuild(_index.NAMES, None, _as_links(entries, nodes), nodes, limits)
     else:

@@ -52,7 +52,7 @@ class Kind:
         self._items = items
         self.leaf_map = leaf_map
 
-    def node(self, value: Any, size: int) -> Parts | Leaf:  # noqa: ARG002  # a Role
+    def node(self, value: Any, size: int) -> Parts | Leaf:
         """Read a block as a node of this index: a list of parts, or a leaf."""
         if isinstance(value, list):
             parts = Parts(value)

@@ -9,7 +9,7 @@ from typing import Final
 
 # In one string: hypothesis takes short ones in the code under test for likely inputs, and these are no names for
 # the groups and arrays of zarr's own state machines.
-ZARRAY, ZGROUP, ZATTRS, ZMETADATA, ZARR_JSON = ".zarray .zgroup .zattrs .zmetadata zarr.json".split()
+ZARRAY, ZGROUP, ZATTRS, ZMETADATA, ZARR_JSON = ".zarray .zgroup .zattrs .zmetadata zarr.json".split()  # noqa: SIM905  # see above
 
 DOCUMENTS: Final = frozenset({ZARRAY, ZGROUP, ZATTRS, ZMETADATA, ZARR_JSON})
 """Names whose JSON is kept as data."""

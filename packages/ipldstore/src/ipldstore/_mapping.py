@@ -41,7 +41,7 @@ class StoreMapping(MutableMapping[str, bytes]):
         return self._data.keys()
 
     def __len__(self) -> int:
-        return sum(1 for _ in self._data.keys())
+        return sum(1 for _ in self)
 
     def clear(self) -> None:
         """Have no keys."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from copy import copy
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -197,11 +198,10 @@ class IPLDStore(Store):
         """What tells dask equal stores from others: root and place, never the data."""
         return type(self).__name__, self.castore.address, self._data.state, self.read_only
 
-    def with_read_only(self, read_only: bool = False) -> Self:  # noqa: FBT001, FBT002  # zarr's signature
+    def with_read_only(self, read_only: bool = False) -> Self:
         """Another view of the same contents, changes included; it is not open yet."""
-        view = type(self).__new__(type(self))
-        Store.__init__(view, read_only=read_only)
-        view._data = self._data
+        view = copy(self)
+        view._is_open, view._read_only = False, read_only  # noqa: SLF001  # its own class
         return view
 
     @property

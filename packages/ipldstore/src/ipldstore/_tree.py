@@ -24,7 +24,7 @@ class Tree:
     """
 
     _recent: tuple[list[str], Directory] | None = None
-    """Path and directory of the array that got a chunk just now, and likely gets the next; nothing else changed since."""
+    """Path and directory of the array that got the last chunk, and likely gets the next; nothing else changed since."""
 
     def __init__(self, nodes: NodeStore, root: bytes | None = None, limits: Limits = LIMITS) -> None:
         self._nodes = nodes
@@ -78,7 +78,7 @@ class Tree:
         if name in _keys.DOCUMENTS:
             self._make(parts[:-1]).put_document(name, found)
             return
-        assert isinstance(found, bytes)
+        assert isinstance(found, bytes)  # noqa: S101  # only a document is data itself
         if self._put_next_chunk(parts, found):
             return
         visited = self._visit(parts)
