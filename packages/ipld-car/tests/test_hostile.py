@@ -1,0 +1,302 @@
+"""Damaged and hostile archives end in CarError, or in blocks that match their CIDs; nothing else, and in little memory.
+
+Blocks are checked by hashlib, not by what is tested here.
+"""
+
+import io
+import os
+import random
+import socket
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from car_samples import (
+    MIXED,
+    NO_ROOTS,
+    SMALL_V1,
+    SMALL_V2,
+    Dribble,
+    Outcome,
+    car_v1,
+    car_v2,
+    check,
+    cid,
+    outcome,
+    section,
+    varint,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+from ipld_car import CarReader, LimitError, MalformedError, TruncatedError, read_car
+
+SMALL = pytest.mark.parametrize("archive", [SMALL_V1, SMALL_V2], ids=["v1", "v2"])
+
+
+# -- every source, with the same outcome ---------------------------------------------------------
+
+
+def through_pipe(data: bytes) -> Outcome:
+    read_end, write_end = os.pipe()
+    os.write(write_end, data)  # small enough for the pipe to hold
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as pipe:
+        return outcome(pipe)
+
+
+def through_socket(data: bytes) -> Outcome:
+    ours, theirs = socket.socketpair()
+    theirs.sendall(data)
+    theirs.close()
+    with ours, ours.makefile("rb") as stream:
+        return outcome(stream)
+
+
+SOURCES: list[Callable[[bytes], Outcome]] = [
+    lambda data: outcome(bytearray(data)),
+    lambda data: outcome(memoryview(data)),
+    lambda data: outcome(io.BytesIO(data)),
+    *(lambda data, step=step: outcome(Dribble(data, step)) for step in range(1, 8)),
+    through_pipe,
+    through_socket,
+]
+
+
+@SMALL
+def test_every_truncation_from_every_source(archive: bytes) -> None:
+    """A cut on a section's end is a shorter archive, as is one behind the payload of a CARv2; all others are errors."""
+    whole = outcome(archive)
+    ends = {at.offset + at.size for _, _, at in whole.blocks}
+    for size in range(len(archive)):
+        cut = archive[:size]
+        found = outcome(cut)
+        check(found, cut)
+        assert found.blocks == whole.blocks[: len(found.blocks)]
+        assert len(found.blocks) == sum(at.offset + at.size <= size for _, _, at in whole.blocks)
+        if whole.version == 1:
+            complete = size in ends or size == len(archive) - sum(map(len, MIXED))
+        else:
+            complete = size >= max(ends)
+        assert (found.error is None) is complete, size
+        assert found.error is None or found.error[0] is TruncatedError
+        for source in SOURCES:
+            assert source(cut) == found
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [SMALL_V1, car_v2(car_v1(*MIXED[:3], roots=[cid(b"hello")]), padding=bytes(2), index=b"index")],
+    ids=["v1", "v2"],
+)
+def test_every_flip_of_every_byte(archive: bytes) -> None:
+    """All 255 alternatives of each byte."""
+    damaged = bytearray(archive)
+    errors = 0
+    for position, good in enumerate(archive):
+        for value in range(256):
+            damaged[position] = value
+            data = bytes(damaged)
+            found = outcome(data)
+            check(found, data)
+            errors += found.error is not None
+        damaged[position] = good
+    # Most are errors; what is none: codecs in CIDs, keys of the header, padding, the index, characteristics.
+    assert errors > 0.75 * 255 * len(archive)
+
+
+@SMALL
+def test_flips_from_every_source(archive: bytes) -> None:
+    rnd = random.Random(0)
+    for position in range(len(archive)):
+        data = bytearray(archive)
+        data[position] ^= rnd.randrange(1, 256)
+        found = outcome(bytes(data))
+        for source in SOURCES:
+            assert source(bytes(data)) == found
+
+
+@pytest.mark.parametrize(
+    "name", ["ipld-spec/carv1-basic.car", "ipld-spec/carv2-basic.car", "go-car-v2/sample-unixfs-v2.car"]
+)
+def test_every_bit_of_real_archives(fixtures: Path, name: str) -> None:
+    archive = (fixtures / name).read_bytes()
+    for position in range(len(archive)):
+        for bit in range(8):
+            data = bytearray(archive)
+            data[position] ^= 1 << bit
+            check(outcome(bytes(data)), bytes(data))
+
+
+@pytest.mark.parametrize("name", ["iroh-car/testv1.car", "go-car-v2/sample-rw-bs-v2.car", "ipld-spec/hamt.car"])
+def test_bits_and_truncations_of_larger_archives(fixtures: Path, name: str) -> None:
+    archive = (fixtures / name).read_bytes()
+    whole = outcome(archive)
+    step = 1 + len(archive) // 4000
+    for position in range(0, len(archive), step):
+        data = bytearray(archive)
+        data[position] ^= 1 << position // step % 8
+        check(outcome(bytes(data)), bytes(data))
+        found = outcome(archive[:position])
+        check(found, archive[:position])
+        assert found.blocks == whole.blocks[: len(found.blocks)]
+
+
+@given(st.binary(max_size=300))
+def test_bytes_of_nobody(data: bytes) -> None:
+    check(outcome(data), data)
+
+
+@given(
+    st.lists(st.sampled_from(MIXED) | st.binary(max_size=50), max_size=8),
+    st.integers(0, 400),
+    st.binary(max_size=9) | st.integers(0, (1 << 63) - 1).map(varint),
+)
+def test_archives_with_holes(pieces: list[bytes], position: int, patch: bytes) -> None:
+    data = NO_ROOTS + b"".join(pieces)
+    data = data[:position] + patch + data[position:]
+    found = outcome(data)
+    check(found, data)
+    assert outcome(Dribble(data, 5)) == found
+    check(outcome(car_v2(data)), car_v2(data))
+
+
+# -- what a program behind a pipe sees -----------------------------------------------------------
+
+
+def test_the_marker_of_a_gateway_that_gave_up() -> None:
+    marker = b"\n\n[Gateway Error: Response truncated. deadline exceeded]"
+    for archive, offset in (
+        (SMALL_V1 + marker, len(SMALL_V1)),
+        (SMALL_V1 + marker * 40, len(SMALL_V1)),
+        (SMALL_V1 + marker[:18], len(SMALL_V1)),
+        (car_v2(SMALL_V1 + marker), 51 + len(SMALL_V1)),
+    ):
+        for source in (archive, io.BytesIO(archive), Dribble(archive, 1)):
+            found = outcome(source)
+            assert len(found.blocks) == len(MIXED)
+            assert found.error
+            assert found.error[0] is TruncatedError
+            assert found.error[1].startswith("truncated response")
+            assert found.error[2] == offset
+    # Two line feeds alone are only a bad CID.
+    found = outcome(SMALL_V1 + b"\n\n[Gatekeeper]")
+    assert found.error
+    assert found.error[0] is MalformedError
+    assert "found version 10" in found.error[1]
+
+
+# -- lengths that lie, and memory ----------------------------------------------------------------
+
+
+def peak(read: Callable[..., object], *arguments: object, **keywords: object) -> int:
+    """The most bytes that were allocated at once."""
+    tracemalloc.start()
+    try:
+        read(*arguments, **keywords)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+HUGE = [1 << 31, (1 << 32) - 1, 1 << 40, 1 << 60, (1 << 63) - 1]
+
+
+@pytest.mark.parametrize("length", HUGE)
+def test_a_length_prefix_allocates_nothing(length: int) -> None:
+    for archive, offset in ((NO_ROOTS + varint(length) + cid(b"") + b"abc", 18), (varint(length) + b"\xa2", 0)):
+        found = outcome(archive)
+        assert found.error
+        assert found.error[0] is LimitError
+        assert found.error[2] == offset
+        for source in (archive, io.BytesIO(archive), Dribble(archive, 2)):
+            assert peak(outcome, source) < 100_000
+
+
+@pytest.mark.parametrize("length", HUGE)
+def test_a_length_prefix_allocates_nothing_without_limits_either(length: int) -> None:
+    """Who lifts the limits still only holds what is really there."""
+    for archive in (NO_ROOTS + varint(length) + cid(b"") + b"abc", varint(length) + b"\xa2"):
+        found = outcome(archive, max_header_bytes=1 << 63, max_section_bytes=1 << 63)
+        assert found.error
+        assert found.error[0] is TruncatedError
+        for source in (archive, io.BytesIO(archive), Dribble(archive, 2)):
+            assert peak(outcome, source, max_header_bytes=1 << 63, max_section_bytes=1 << 63) < 100_000
+
+
+@pytest.mark.parametrize("size", HUGE[:-1])
+def test_sizes_in_a_v2_header_allocate_nothing(size: int) -> None:
+    for archive in (car_v2(SMALL_V1, data_size=size), car_v2(SMALL_V1, data_offset=size)):
+        assert peak(outcome, io.BytesIO(archive)) < 200_000
+
+
+@pytest.mark.parametrize("claim", ["a265726f6f74739a00030000", "ba00018000", "a1616d5a7fffffff"])
+def test_sizes_in_a_header_allocate_nothing(claim: str) -> None:
+    """A header of 200 KB that claims many roots, many keys, and two gigabytes of text."""
+    body = bytes.fromhex(claim) + bytes(200_000)
+    assert peak(outcome, varint(len(body)) + body) < 1 << 20
+
+
+class Generated:
+    """An archive that is made while it is read, and never held."""
+
+    def __init__(self, sections: Iterator[bytes], step: int) -> None:
+        self._sections = sections
+        self._step = step
+        self._held = NO_ROOTS
+
+    def read(self, size: int, /) -> bytes:
+        while not self._held:
+            try:
+                self._held = next(self._sections)
+            except StopIteration:
+                return b""
+        data, self._held = self._held[: min(size, self._step)], self._held[min(size, self._step) :]
+        return data
+
+
+@pytest.mark.parametrize("step", [1 << 30, 1500])
+@pytest.mark.parametrize(("size", "count"), [(1000, 20_000), (1 << 16, 500), (1 << 20, 20)])
+def test_holds_one_section_and_a_bounded_buffer(size: int, count: int, step: int) -> None:
+    """Twenty megabytes through a reader; the section is there twice, in the window and as the block."""
+    data = os.urandom(size)
+    one = section(data)
+    seen = 0
+
+    def read() -> None:
+        nonlocal seen
+        seen = sum(len(block) for _, block, _ in read_car(Generated((one for _ in range(count)), step))[1])
+
+    # The stream that is read from here holds up to one section itself.
+    assert peak(read) < 3 * size + (1 << 19)
+    assert seen == size * count
+
+
+@pytest.mark.parametrize("step", [1, 2, 7])
+def test_a_section_in_single_bytes_takes_no_more_than_its_size(step: int) -> None:
+    """A list of as many small pieces would be thirty times as large."""
+    size = 1 << 18
+    stream = Dribble(car_v1(section(bytes(size))), step)
+    assert peak(lambda: list(CarReader(stream))) < 3 * size + (1 << 17)
+
+
+def test_the_stack_of_the_reader_does_not_depend_on_the_data() -> None:
+    """In a process with hardly any stack left for recursion."""
+    script = """
+import sys
+from ipld_car import CarError, CarReader
+for body in (bytes.fromhex("a1616d") + b"\\x81" * 100_000, bytes.fromhex("a1616d") + b"\\xa1\\x61a" * 100_000):
+    head = len(body).to_bytes(4, "little")
+    value, out = len(body), b""
+    while value > 127:
+        out += bytes((value & 127 | 128,)); value >>= 7
+    sys.setrecursionlimit(100)
+    try:
+        CarReader(out + bytes((value,)) + body)
+    except CarError as error:
+        print(type(error).__name__)
+"""
+    shown = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert shown.stdout.split() == ["LimitError", "LimitError"]
