@@ -1,0 +1,106 @@
+"""Stores that count, fail or lose blocks, and the ways of a dataset from one backend to another."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+from ipld_castore import BackendUnavailableError, ContentAddressableStore, FileSystemCAStore, MappingCAStore
+from ipldstore import IPLDStore
+from multiformats import CID
+
+DAMAGES = ("missing", "flipped", "emptied", "cut")
+"""What can happen to the bytes of a block."""
+
+
+def block_file(castore: FileSystemCAStore, cid: CID) -> Path:
+    """The file of a block, by the rule of flatfs."""
+    key = base64.b32encode(bytes(cid)[2:]).decode().rstrip("=")
+    return castore.path / key[-3:-1] / f"{key}.data"
+
+
+def damage(castore: ContentAddressableStore, cid: CID, how: str) -> None:
+    """Do something to a block, behind the store's back."""
+    data = castore.get_raw(cid)
+    flipped = bytes([data[0] ^ 1]) + data[1:] if data else b"\0"
+    changed = {"missing": None, "flipped": flipped, "emptied": b"", "cut": data[:-1]}[how]
+    assert changed != data
+    if isinstance(castore, MappingCAStore):
+        if changed is None:
+            del castore.mapping[str(cid)]
+        else:
+            castore.mapping[str(cid)] = changed
+    else:
+        assert isinstance(castore, FileSystemCAStore)
+        file = block_file(castore, cid)
+        assert file.is_file()
+        if changed is None:
+            file.unlink()
+        else:
+            file.write_bytes(changed)
+
+
+class ObservedCAStore(ContentAddressableStore):
+    """Another store, and what was asked of it; it can become unavailable."""
+
+    def __init__(self, inner: ContentAddressableStore) -> None:
+        super().__init__()
+        self.inner = inner
+        self.blocking = inner.blocking
+        self.got: list[CID] = []
+        self.put_cids: list[CID] = []
+        self.asked: list[CID] = []
+        """Whose presence or size was asked for."""
+        self.flushed = 0
+        self.down = False
+
+    def forget(self) -> None:
+        """Count from here on."""
+        self.got, self.put_cids, self.asked, self.flushed = [], [], [], 0
+
+    def _check(self) -> None:
+        if self.down:
+            raise BackendUnavailableError("the disk is on fire")
+
+    def get_block(self, cid: CID) -> bytes:
+        self._check()
+        self.got.append(cid)
+        return self.inner.get_block(cid)
+
+    def put_block(self, cid: CID, data: bytes) -> None:
+        self._check()
+        self.put_cids.append(cid)
+        self.inner.put_block(cid, data)
+
+    def has_block(self, cid: CID) -> bool:
+        self._check()
+        self.asked.append(cid)
+        return self.inner.has_block(cid)
+
+    def block_size(self, cid: CID) -> int:
+        self._check()
+        self.asked.append(cid)
+        return self.inner.block_size(cid)
+
+    def __iter__(self) -> Iterator[CID]:
+        self._check()
+        return iter(self.inner)
+
+    def flush(self) -> None:
+        self._check()
+        self.flushed += 1
+        self.inner.flush()
+
+
+def contents(store: IPLDStore) -> dict[str, bytes]:
+    """All keys and bytes of a store."""
+    return dict(store.mapping.items())
+
+
+def written(contents: dict[str, bytes], castore: ContentAddressableStore | None = None) -> IPLDStore:
+    """A new store with these contents, nothing but them ever written."""
+    store = IPLDStore(castore)
+    for key, data in contents.items():
+        store[key] = data
+    return store
