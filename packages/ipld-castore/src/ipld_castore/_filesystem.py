@@ -15,6 +15,23 @@ from ._base import ContentAddressableStore
 from ._errors import BackendUnavailableError, BlockNotFoundError
 
 
+def _sync_file(file: Path) -> None:
+    """Make the bytes of a file durable."""
+    with file.open("rb+" if os.name == "nt" else "rb") as stream:  # Windows wants to write what it syncs
+        os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make new names in a folder durable; where a folder cannot be opened (Windows) the system does it."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 class FileSystemCAStore(ContentAddressableStore):
     """Blocks as files, in the layout of Kubo's flatfs.
 
@@ -66,8 +83,8 @@ class FileSystemCAStore(ContentAddressableStore):
         if not rule.exists():
             foreign = [name for name in os.listdir(self._path) if not name.startswith(_flatfs.TEMPORARY)]  # noqa: PTH208
             if not foreign:
-                self._write(rule, f"{_flatfs.DEFAULT}\n".encode())
-                self._sync_folder(self._path)
+                self._write(rule, f"{_flatfs.DEFAULT}\n".encode(), fsync=True)
+                _sync_folder(self._path)
                 return _flatfs.DEFAULT
             # Another process may have begun this very store since the first look.
             if not rule.exists():
@@ -75,11 +92,14 @@ class FileSystemCAStore(ContentAddressableStore):
         return _flatfs.Sharding.parse(rule.read_text("utf-8", errors="replace"))
 
     def _make_folder(self, folder: Path) -> None:
-        """Have a folder, and the folders above it, for good."""
+        """Have a folder, and the folders above it, for good.
+
+        Without ``fsync`` too, as also the rule: no crash shall cost more than the blocks of the last moments.
+        """
         if not folder.is_dir():
             self._make_folder(folder.parent)
             folder.mkdir(exist_ok=True)
-            self._sync_folder(folder.parent)
+            _sync_folder(folder.parent)
 
     def _file(self, cid: CID) -> Path:
         key = _flatfs.key_of(cids.to_bytes(cid))
@@ -99,12 +119,13 @@ class FileSystemCAStore(ContentAddressableStore):
         """See :meth:`ContentAddressableStore.put_block`; a damaged file of this block is replaced."""
         file = self._file(cid)
         try:
-            if self._holds(file, data):
-                self._sync_file(file)  # it may be new, and its writer not have come to that
-            else:
-                self._make_shard(file.parent)
-                self._write(file, data)
-            self._sync_folder(file.parent)
+            self._make_shard(file.parent)
+            if not self._holds(file, data):
+                self._write(file, data, fsync=self._fsync)
+            elif self._fsync:
+                _sync_file(file)  # its writer may not have come to that, or not care
+            if self._fsync:
+                _sync_folder(file.parent)
         except OSError as error:
             raise BackendUnavailableError(f"cannot write block {cid}: {error}") from error
 
@@ -115,13 +136,14 @@ class FileSystemCAStore(ContentAddressableStore):
         except FileNotFoundError:
             return False
 
-    def _write(self, file: Path, data: bytes) -> None:
+    @staticmethod
+    def _write(file: Path, data: bytes, *, fsync: bool) -> None:
         """Have ``file`` with these bytes, whole or not at all; its name is not yet safe."""
         temporary = file.with_name(_flatfs.TEMPORARY + secrets.token_hex(8))
         try:
             with temporary.open("xb") as stream:
                 stream.write(data)
-                if self._fsync:
+                if fsync:
                     stream.flush()
                     os.fsync(stream.fileno())
             temporary.replace(file)
@@ -136,24 +158,9 @@ class FileSystemCAStore(ContentAddressableStore):
         shard.mkdir(exist_ok=True)
         # One sync makes all names safe, also those that others wrote: in an old folder the first is the last.
         safe = {shard.name} if self._shards else {shard.name, *os.listdir(self._path)}  # noqa: PTH208
-        self._sync_folder(self._path)
-        self._shards.update(safe)
-
-    def _sync_file(self, file: Path) -> None:
-        """Make the bytes of a file durable."""
         if self._fsync:
-            with file.open("rb+" if os.name == "nt" else "rb") as stream:  # Windows wants to write what it syncs
-                os.fsync(stream.fileno())
-
-    def _sync_folder(self, folder: Path) -> None:
-        """Make new names in a folder durable; where a folder cannot be opened (Windows) the system does it."""
-        if not self._fsync or os.name == "nt":
-            return
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+            _sync_folder(self._path)
+        self._shards.update(safe)
 
     def _stat(self, cid: CID) -> os.stat_result | None:
         """The status of a block's file; None if there is none. ``Path.is_file`` takes any error for absence."""
