@@ -1,6 +1,7 @@
-"""Build the packages, install what was built, and run the tests that the sdists carry against it.
+"""Build the packages, and test what was built: each layer alone, as its users get it.
 
-``hatch run dists:check``. The wheels are built from the sdists, as an index user's pip would.
+``hatch run dists`` builds sdists, and wheels from them. Layer by layer, a new environment gets the wheel
+with nothing above it and no extra; the tests that its sdist carries run there.
 """
 
 import os
@@ -12,9 +13,9 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = {"ipld-car": "ipld_car", "ipld-castore": "ipld_castore", "ipldstore": "ipldstore"}
+LAYERS = {"ipld-car": "ipld_car", "ipld-castore": "ipld_castore", "ipldstore": "ipldstore"}  # from the bottom
 UV = os.environ["HATCH_UV"]
-SHOW = "import ipld_car, ipld_castore, ipldstore as s; print(ipld_car.__file__, ipld_castore.__file__, s.__file__)"
+PYTHON = "Scripts/python.exe" if os.name == "nt" else "bin/python"
 
 
 def main() -> None:
@@ -22,36 +23,52 @@ def main() -> None:
     # Below the checkout, so that conftest.py is above the tests of an unpacked sdist as well.
     with tempfile.TemporaryDirectory(dir=ROOT / "build", prefix="dists-") as name:
         folder = Path(name)
-        for package, module in PACKAGES.items():
-            build(package, module, folder)
-        wheels = [str(wheel) for wheel in folder.glob("*.whl")]
-        again = [f"--reinstall-package={package}" for package in PACKAGES]
-        # No dependency may need building: it would ask users for a compiler.
-        run(UV, "pip", "install", "--quiet", "--only-binary=:all:", *again, *wheels)
-        # -I, as the folder that this runs in must not help.
-        shown = subprocess.run([sys.executable, "-I", "-c", SHOW], check=True, capture_output=True, text=True)
-        for place in shown.stdout.split():
-            if not Path(place).is_relative_to(sys.prefix):
-                sys.exit(f"check_dists: {place} was imported, which is not what was installed")
+        wheels = [build(package, module, folder) for package, module in LAYERS.items()]
         os.environ.setdefault("IPLD_FIXTURES", str(ROOT.parent / "shared" / "fixtures"))
-        tests = [str(path) for path in folder.glob("*/tests")]
-        run(sys.executable, "-m", "pytest", "-c", "pyproject.toml", "--rootdir", ".", *tests)
+        for module, wheel in zip(LAYERS.values(), wheels, strict=True):
+            python = install(wheel, folder)
+            look_at_installed(python, module)
+            (tests,) = folder.glob(f"{module}-*/tests")
+            # -P, as nothing of the checkout must help.
+            run(str(python), "-P", "-m", "pytest", "-c", "pyproject.toml", "--rootdir", ".", str(tests))
 
 
-def build(package: str, module: str, folder: Path) -> None:
+def build(package: str, module: str, folder: Path) -> Path:
     """Build an sdist, and a wheel from it; look at what is in them, and unpack the sdist."""
     run(UV, "build", "--quiet", "--out-dir", str(folder), str(ROOT / "packages" / package))
     (sdist_path,) = folder.glob(f"{module}-*.tar.gz")
     (wheel_path,) = folder.glob(f"{module}-*.whl")
     with tarfile.open(sdist_path) as sdist:
-        require(sdist.getnames(), ["/tests/test_", "/LICENSE", "/README.md", "/CHANGELOG.md"], sdist_path)
+        look_for(["/tests/test_", "/LICENSE", "/README.md", "/CHANGELOG.md"], sdist.getnames(), sdist_path)
         sdist.extractall(folder, filter="data")
     with zipfile.ZipFile(wheel_path) as wheel:
-        require(wheel.namelist(), [f"{module}/__init__.py", f"{module}/py.typed", "/licenses/LICENSE"], wheel_path)
+        look_for([f"{module}/__init__.py", f"{module}/py.typed", "/licenses/LICENSE"], wheel.namelist(), wheel_path)
     print(f"built {sdist_path.name} and {wheel_path.name}, {wheel_path.stat().st_size:,} bytes", flush=True)
+    return wheel_path
 
 
-def require(files: list[str], parts: list[str], dist: Path) -> None:
+def install(wheel: Path, folder: Path) -> Path:
+    """Give a wheel, what it needs and what its tests need an environment; returns the Python of that."""
+    venv = folder / f"venv-{wheel.stem}"
+    run(UV, "venv", "--quiet", "--no-config", "--python", sys.executable, str(venv))
+    # No dependency may need building, it would ask users for a compiler. Ours are found in the folder.
+    wanted = ["--only-binary=:all:", "--find-links", str(folder), "--group", "pyproject.toml:test", str(wheel)]
+    run(UV, "pip", "install", "--quiet", "--python", str(venv / PYTHON), *wanted)
+    return venv / PYTHON
+
+
+def look_at_installed(python: Path, module: str) -> None:
+    modules = list(LAYERS.values())
+    above = modules[modules.index(module) + 1 :]
+    show = f"import importlib.util as u, {module} as m; print(m.__file__, *filter(u.find_spec, {above}))"
+    shown = subprocess.run([str(python), "-I", "-c", show], check=True, capture_output=True, text=True)
+    place, *found = shown.stdout.split()
+    if not Path(place).is_relative_to(python.parents[1]) or found:
+        sys.exit(f"check_dists: expected {module} alone in {python.parents[1]}, found {place} {found}")
+    print(f"\n{module} alone, from its wheel; the tests from its sdist", flush=True)
+
+
+def look_for(parts: list[str], files: list[str], dist: Path) -> None:
     if missing := [part for part in parts if not any(part in file for file in files)]:
         sys.exit(f"check_dists: {dist.name} lacks {', '.join(missing)}")
 
