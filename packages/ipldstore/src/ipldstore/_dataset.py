@@ -7,13 +7,14 @@ import threading
 import uuid
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeVar
+from hashlib import sha256
+from typing import Any, Final, NamedTuple, TypeVar
 
 from ipld_car import cids, dagcbor, hashes, unixfs
 from ipld_castore import ContentAddressableStore
 
 from . import _checks, _documents, _keys, _lookup
-from ._directory import as_document
+from ._directory import Frozen, as_document
 from ._errors import LOWER_ERRORS, IPLDStoreError, lost, store_errors
 from ._limits import LIMITS, Limits
 from ._nodes import Load, NodeMissing, NodeStore
@@ -32,6 +33,25 @@ def _here() -> tuple[str, int]:
 
 
 _LIVE: weakref.WeakValueDictionary[str, Dataset] = weakref.WeakValueDictionary()
+
+
+class Window(NamedTuple):
+    """A part of a value."""
+
+    start: int = 0
+    """Position of the first byte."""
+    stop: int | None = None
+    """Position behind the last byte; None is the end."""
+    suffix: int | None = None
+    """Instead of both, how many bytes from the end."""
+
+    def of(self, data: bytes) -> bytes:
+        """This part of the whole."""
+        start, stop, suffix = self
+        return data[start:stop] if suffix is None else data[max(len(data) - suffix, 0) :]
+
+
+WHOLE: Final = Window()
 
 
 class Dataset:
@@ -58,6 +78,9 @@ class Dataset:
 
     def _read(self, action: Callable[[_lookup.AnyDirectory, Load], T]) -> T:
         """What an action finds in the tree as it is now. Blocks are waited for without the lock."""
+        top = self._tree.top
+        if isinstance(top, Frozen):  # nobody changes it
+            return action(top, self._nodes.load)
         held: dict[tuple[bytes, Any], Any] = {}
         while True:
             try:
@@ -81,42 +104,50 @@ class Dataset:
             found = self._nodes.load(found, as_document)
         return _documents.to_json(found)
 
-    def read(self, key: str, start: int = 0, stop: int | None = None, *, suffix: int | None = None) -> bytes | None:
+    def read(self, key: str, window: Window = WHOLE) -> bytes | None:
         """The bytes of a key, or a part of them; None if it is absent.
 
-        :param start: position of the first byte
-        :param stop: position behind the last byte, by default the end
-        :param suffix: instead of both, how many bytes from the end
         :raises IPLDStoreError: if the key is there and its bytes cannot be had, or are not the ones named
         """
         found = self.find(key)
-        return None if found is None else self.read_found(key, found, start, stop, suffix=suffix)
+        if found is None:
+            return None
+        if not self.castore.blocking:
+            data = self.read_at_once(found, window)
+            if data is not None:
+                return data
+        return self.read_found(key, found, window)
 
-    def read_found(
-        self, key: str, found: _lookup.Found, start: int = 0, stop: int | None = None, *, suffix: int | None = None
-    ) -> bytes:
+    def read_found(self, key: str, found: _lookup.Found, window: Window = WHOLE) -> bytes:
         """The bytes of what :meth:`find` has found for a key; see :meth:`read`."""
         try:
             document = self._document(found)
             if document is not None:
-                return document[max(len(document) - suffix, 0) :] if suffix is not None else document[start:stop]
+                return window.of(document)
             assert isinstance(found, bytes)  # noqa: S101  # what is no document is a link
+            start, stop, suffix = window
             if suffix is not None:
                 start, stop = max(self.castore.size(found) - suffix, 0), None
             return self.castore.get_range(found, start, stop)
         except LOWER_ERRORS as error:
             raise lost(f"reading {key!r}", error) from error
 
-    def is_quick(self, found: _lookup.Found, most: int) -> bool:
-        """Whether what :meth:`find` has found is at most so many bytes in a block store that does not block."""
-        if self.castore.blocking:
-            return False
-        if not isinstance(found, bytes) or cids.codec_of(found) != cids.RAW:
-            return not isinstance(found, bytes)
+    def read_at_once(self, found: _lookup.Found, window: Window, most: int = unixfs.CHUNK_SIZE) -> bytes | None:
+        """The bytes of what :meth:`find` has found, if they are few, at hand and verified without ado.
+
+        None sends the caller the thorough way, :meth:`read_found`, which says what is wrong if something is.
+
+        :param most: how many bytes may be hashed here
+        """
+        if not isinstance(found, bytes):
+            return window.of(_documents.to_json(found))
+        if not cids.is_usual(found) or cids.codec_of(found) != cids.RAW:
+            return None
         try:
-            return self.castore.block_size(cids.from_checked(found)) <= most
+            data = self.castore.get_block(cids.from_checked(found))
         except LOWER_ERRORS:
-            return False  # reading it will say what is wrong
+            return None
+        return window.of(data) if len(data) <= most and sha256(data).digest() == found[4:] else None
 
     def is_consolidated(self) -> bool:
         """Whether the root has consolidated metadata of either format."""

@@ -71,51 +71,62 @@ class Frozen:
 class Directory:
     """A directory that changes: what is new, over what its node had."""
 
-    def __init__(self, base: Map | None = None) -> None:
+    def __init__(self) -> None:
         self.documents: dict[str, Map | bytes] = {}
         self.entries: dict[str, Map | bytes | Directory] = {}
         """Embedded maps, links to values and nodes, and directories that change, by name."""
         self.value: bytes | None = None
         self.chunk_base: _index.Base = None
-        self.chunk_changes: dict[str, bytes | None] = {}
+        self.chunk_new: dict[str, bytes] = {}
+        """Links of chunk keys that are kept apart, new or in place of those in ``chunk_base``."""
+        self.chunk_gone: set[str] = set()
+        """Chunk keys of ``chunk_base`` that are no more."""
         self.name_base: _index.Base = None
         self.gone: set[str] = set()
-        """Names that ``name_base`` has no more, or that ``entries`` hide."""
+        """Names of ``name_base`` that are no more, or that ``entries`` hide."""
         self.names_before = 0
         """Names in the node that it had, if they were not in a name index."""
         self.owner_before: str | None = None
         self._owner: str | None = None
         self._owner_known = False
-        if base is not None:
-            self._take(base)
 
-    def _take(self, base: Map) -> None:
+    @classmethod
+    def over(cls, base: Map, load: Load) -> Directory:
+        """The directory of a checked map, ready to change."""
+        made = cls()
         for name, item in base.items():
             if name in _keys.DOCUMENTS:
-                self.documents[name] = item
+                made.documents[name] = item
             elif is_name(name):
-                self.entries[name] = item
-        self.value = base.get(_keys.VALUE)
-        self.chunk_base = base.get(_keys.CHUNKS)
-        self.name_base = base.get(_keys.NAMES)
-        self.names_before = len(self.entries)
-        if self.name_base is not None:
-            self.gone = set(self.entries)
+                made.entries[name] = item
+        made.value = base.get(_keys.VALUE)
+        made.chunk_base = base.get(_keys.CHUNKS)
+        made.name_base = base.get(_keys.NAMES)
+        made.names_before = len(made.entries)
+        if made.name_base is not None:  # only foreign directories have entries beside it
+            made.gone = {name for name in made.entries if _index.find(_index.NAMES, made.name_base, name, load)}
+        made.owner_before = made.owner(load)
+        return made
 
     @property
     def has_chunks(self) -> bool:
         """Whether there are chunk keys that are kept apart from the entries."""
-        return self.chunk_base is not None or bool(self.chunk_changes)
+        return self.chunk_base is not None or bool(self.chunk_new)
 
-    def is_empty(self) -> bool:
-        """Whether certainly no key is in it; an index that lost all its keys is found empty when it is written."""
-        return not (self.documents or self.entries or self.value or self.has_chunks or self.name_base is not None)
+    def is_empty(self, load: Load) -> bool:
+        """Whether no key is in it. Of an index this reads the topmost list, no leaf."""
+        if self.documents or self.entries or self.value or self.chunk_new:
+            return False
+        return len(self.chunk_gone) == _index.total(_index.CHUNKS, self.chunk_base, load) and len(
+            self.gone
+        ) == _index.total(_index.NAMES, self.name_base, load)
 
     def snapshot(self) -> Directory:
         """The directory as it is now, and those below it that change; later changes do not reach it."""
         copied = copy(self)
         copied.documents = dict(self.documents)
-        copied.chunk_changes = dict(self.chunk_changes)
+        copied.chunk_new = dict(self.chunk_new)
+        copied.chunk_gone = set(self.chunk_gone)
         copied.gone = set(self.gone)
         copied.entries = {
             name: entry.snapshot() if isinstance(entry, Directory) else entry for name, entry in self.entries.items()
@@ -126,9 +137,10 @@ class Directory:
 
     def chunk(self, rest: str, load: Load) -> bytes | None:
         """The link of a chunk key that is kept apart."""
-        if rest in self.chunk_changes:
-            return self.chunk_changes[rest]
-        return _index.find(_index.CHUNKS, self.chunk_base, rest, load)
+        found = self.chunk_new.get(rest)
+        if found is None and rest not in self.chunk_gone:
+            return _index.find(_index.CHUNKS, self.chunk_base, rest, load)
+        return found
 
     def document(self, name: str) -> Map | bytes | None:
         """A document, or its link."""
@@ -168,9 +180,24 @@ class Directory:
             self.documents[name] = document
         self._owner_known = False
 
-    def put_entry(self, name: str, entry: Map | bytes | Directory | None) -> None:
+    def put_chunk(self, rest: str, link: bytes) -> None:
+        """Have a chunk key apart from the entries."""
+        self.chunk_new[rest] = link
+        self.chunk_gone.discard(rest)
+
+    def drop_chunk(self, rest: str, load: Load) -> None:
+        """Have no such chunk key apart from the entries."""
+        if _index.find(_index.CHUNKS, self.chunk_base, rest, load) is not None:
+            self.chunk_gone.add(rest)
+        self.chunk_new.pop(rest, None)
+
+    def forget_chunks(self) -> None:
+        """Keep no chunk keys apart; the caller has them elsewhere."""
+        self.chunk_base, self.chunk_new, self.chunk_gone = None, {}, set()
+
+    def put_entry(self, name: str, entry: Map | bytes | Directory | None, load: Load) -> None:
         """Have an entry, or None for none."""
-        if self.name_base is not None:
+        if name not in self.gone and _index.find(_index.NAMES, self.name_base, name, load) is not None:
             self.gone.add(name)
         if entry is None:
             self.entries.pop(name, None)
@@ -187,9 +214,8 @@ class Directory:
                 return None
             folder: Folder = load(found, as_folder)
             found = folder.map
-        directory = Directory(found)
-        directory.owner_before = directory.owner(load)
-        self.put_entry(name, directory)
+        directory = Directory.over(found, load)
+        self.put_entry(name, directory, load)
         return directory
 
     def make(self, name: str, load: Load) -> Directory:
@@ -200,5 +226,5 @@ class Directory:
             value = self.entry(name, load)
             if isinstance(value, bytes):
                 directory.value = value
-            self.put_entry(name, directory)
+            self.put_entry(name, directory, load)
         return directory

@@ -44,45 +44,53 @@ def _changed(top: Directory) -> list[Directory]:
 
 
 def _evict(directory: Directory, load: Load) -> None:
-    """Take the chunk keys out that are no longer the directory's own, to stand as entries."""
+    """Take the chunk keys out that are not the directory's own, to stand as entries."""
     if not directory.has_chunks:
         return
-    owner = directory.owner(load)
-    strangers = tuple(f"{path}/" for path in _new_owners_below(directory, load))
-    if owner is None:
-        keys = dict(_lookup.chunks_of(directory, load))
-    elif strangers or (owner == ONLY_C and directory.owner_before != ONLY_C):
-        keys = {
-            key: link
-            for key, link in _lookup.chunks_of(directory, load)
-            if key.startswith(strangers) or (owner == ONLY_C and not key.startswith("c"))
-        }
-    else:
-        return
-    for key, link in keys.items():
+    is_owner = directory.owner(load) is not None
+    for key, link in _strangers(directory, load).items() if is_owner else _lookup.chunks_of(directory, load):
         _put_below(directory, key, link, load)
-        directory.chunk_changes[key] = None
-    if owner is None:
-        directory.chunk_base, directory.chunk_changes = None, {}
+        if is_owner:
+            directory.drop_chunk(key, load)
+    if not is_owner:
+        directory.forget_chunks()
 
 
-def _new_owners_below(directory: Directory, load: Load) -> Iterator[str]:
-    """Paths of directories that have come to own chunks, where chunk keys of ``directory`` may lead through them."""
+def _strangers(directory: Directory, load: Load) -> dict[str, bytes]:
+    """Chunk keys that are kept apart by an owner of others. Its index is read where what is owned may have changed."""
+    only_c = directory.owner(load) == ONLY_C
+    inner = tuple(f"{path}/" for path in _owners_below(directory, load))
+    if not (only_c or inner):
+        return {}
+    has_strangers_in_base = inner or directory.owner_before != ONLY_C
+    keys = _lookup.chunks_of(directory, load) if has_strangers_in_base else iter(directory.chunk_new.items())
+    return {key: link for key, link in keys if key.startswith(inner) or (only_c and not key.startswith("c"))}
+
+
+def _owners_below(directory: Directory, load: Load) -> Iterator[str]:
+    """Paths of changed directories that own chunks, where chunk keys of ``directory`` may lead through them."""
     stack = [("", directory)]
     while stack:
         prefix, above = stack.pop()
         for name, entry in above.entries.items():
             if isinstance(entry, Directory) and _keys.may_begin_chunk_key(name, first=not prefix):
-                if entry.owner(load) is not None and entry.owner_before is None:
+                if entry.owner(load) is not None:
                     yield prefix + name
-                stack.append((f"{prefix}{name}/", entry))
+                else:
+                    stack.append((f"{prefix}{name}/", entry))
 
 
 def _put_below(directory: Directory, key: str, link: bytes, load: Load) -> None:
-    *above, name = key.split("/")
-    for part in above:
+    """Have a value as entry, and nothing else at its key in any directory below ``directory``."""
+    parts = key.split("/")
+    visited = []
+    for part in parts[:-1]:
         directory = directory.make(part, load)
-    put_plain(directory, name, link, load)
+        visited.append(directory)
+    put_plain(directory, parts[-1], link, load)
+    for at, below in enumerate(visited, 1):
+        if below.has_chunks:
+            below.drop_chunk("/".join(parts[at:]), load)
 
 
 def _absorb(directory: Directory, load: Load) -> None:
@@ -92,10 +100,10 @@ def _absorb(directory: Directory, load: Load) -> None:
         return
     found = {key: link for key, link in _plain_chunks(directory, load) if owner == FULL or key.startswith("c")}
     for key, link in found.items():
-        drop_plain(directory, key.split("/"), load)
         # A key in the index of a foreign root counts before one in the entries.
         if directory.chunk(key, load) is None:
-            directory.chunk_changes[key] = link
+            directory.put_chunk(key, link)
+        drop_plain(directory, key.split("/"), load)
 
 
 def _plain_chunks(owner: Directory, load: Load) -> Iterator[tuple[str, bytes]]:
@@ -133,8 +141,8 @@ def _choose_form(directory: Directory, load: Load, limits: Limits) -> None:
     """Have few chunk keys as entries, many apart."""
     if not directory.has_chunks:
         return
-    at_least = _index.total(_index.CHUNKS, directory.chunk_base, load) - len(directory.chunk_changes)
-    if at_least * _MIN_ENTRY_BYTES > limits.plain:
+    at_least = _index.total(_index.CHUNKS, directory.chunk_base, load) - len(directory.chunk_gone)
+    if max(at_least, len(directory.chunk_new)) * _MIN_ENTRY_BYTES > limits.plain:
         return
     keys: dict[str, bytes] = {}
     for key, link in _lookup.chunks_of(directory, load):
@@ -143,9 +151,9 @@ def _choose_form(directory: Directory, load: Load, limits: Limits) -> None:
             return
     if len(dagcbor.encode_node(_index.nested_map(keys))) > limits.plain:
         return
-    directory.chunk_base, directory.chunk_changes = None, {}
     for key, link in keys.items():
         _put_below(directory, key, link, load)
+    directory.forget_chunks()
 
 
 # -- nodes --
@@ -157,7 +165,8 @@ def _build(directory: Directory, nodes: NodeStore, limits: Limits) -> Map:
     if directory.value is not None:
         made[_keys.VALUE] = directory.value
     if directory.has_chunks:
-        index = _index.rebuild(_index.CHUNKS, directory.chunk_base, directory.chunk_changes, nodes, limits)
+        changes: _index.Changes = {**dict.fromkeys(directory.chunk_gone), **directory.chunk_new}
+        index = _index.rebuild(_index.CHUNKS, directory.chunk_base, changes, nodes, limits)
         if index is not None:
             made[_keys.CHUNKS] = index
     entries = {

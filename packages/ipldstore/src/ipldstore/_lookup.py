@@ -97,12 +97,10 @@ def chunks_of(directory: AnyDirectory, load: Load) -> Iterator[tuple[str, bytes]
     if isinstance(directory, Frozen):
         yield from _index.items(_index.CHUNKS, directory.map.get(_keys.CHUNKS), load)
         return
-    changes = dict(directory.chunk_changes)
-    for key, link in changes.items():
-        if link is not None:
-            yield key, link
+    new, gone = dict(directory.chunk_new), set(directory.chunk_gone)
+    yield from new.items()
     for key, link in _index.items(_index.CHUNKS, directory.chunk_base, load):
-        if key not in changes:
+        if key not in new and key not in gone:
             yield key, link
 
 

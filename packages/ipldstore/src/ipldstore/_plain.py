@@ -10,7 +10,7 @@ def put_plain(directory: Directory, name: str, link: bytes, load: Load) -> None:
     """Have a value at a name, beside the directory that may be there."""
     below = directory.open(name, load)
     if below is None:
-        directory.put_entry(name, link)
+        directory.put_entry(name, link, load)
     else:
         below.value = link
 
@@ -21,20 +21,21 @@ def drop_plain(top: Directory, parts: list[str], load: Load) -> None:
     for name in parts[:-1]:
         directory = visited[-1].open(name, load)
         if directory is None:
+            prune(visited, parts, load)
             return
         visited.append(directory)
     below = visited[-1].open(parts[-1], load)
     if below is None:
-        visited[-1].put_entry(parts[-1], None)
+        visited[-1].put_entry(parts[-1], None, load)
     else:
         below.value = None
         visited.append(below)
-    prune(visited, parts)
+    prune(visited, parts, load)
 
 
-def prune(visited: list[Directory], parts: list[str]) -> None:
+def prune(visited: list[Directory], parts: list[str], load: Load) -> None:
     """Take the directories that have become empty out of those above them; ``visited`` begins above ``parts[0]``."""
     for at in range(len(visited) - 1, 0, -1):
-        if not visited[at].is_empty():
+        if not visited[at].is_empty(load):
             return
-        visited[at - 1].put_entry(parts[at - 1], None)
+        visited[at - 1].put_entry(parts[at - 1], None, load)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from copy import copy
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from ipld_car import CarError, CarReader, Source, Writable, cids
 from ipld_castore import AnyCID, ContentAddressableStore, MappingCAStore
@@ -14,7 +14,7 @@ from multiformats import CID
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
-from ._dataset import Dataset
+from ._dataset import WHOLE, Dataset, Window
 from ._errors import store_errors
 from ._mapping import StoreMapping
 
@@ -228,18 +228,16 @@ class IPLDStore(Store):
         """
         self._is_open = True
         window = _window(byte_range)
-        data = self._data
         if self.castore.blocking:
-            found = await asyncio.to_thread(data.find, key)
+            value = await asyncio.to_thread(self._data.read, key, window)
         else:
-            found = data.find(key)
-        if found is None:
-            return None
-        if data.is_quick(found, _INLINE_BYTES):
-            value = data.read_found(key, found, **window)
-        else:
-            value = await asyncio.to_thread(data.read_found, key, found, **window)
-        return (prototype or default_buffer_prototype()).buffer.from_bytes(value)
+            found = self._data.find(key)
+            if found is None:
+                return None
+            value = self._data.read_at_once(found, window, _INLINE_BYTES)
+            if value is None:
+                value = await asyncio.to_thread(self._data.read_found, key, found, window)
+        return None if value is None else (prototype or default_buffer_prototype()).buffer.from_bytes(value)
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
@@ -348,7 +346,7 @@ class IPLDStore(Store):
     ) -> Buffer | None:
         """See :meth:`get`."""
         self._is_open = True
-        data = self._data.read(key, **_window(byte_range))
+        data = self._data.read(key, _window(byte_range))
         return None if data is None else (prototype or default_buffer_prototype()).buffer.from_bytes(data)
 
     def set_sync(self, key: str, value: Buffer) -> None:
@@ -369,14 +367,14 @@ def _below(prefix: str) -> str:
     return prefix if not prefix or prefix.endswith("/") else prefix + "/"
 
 
-def _window(byte_range: ByteRequest | None) -> dict[str, Any]:
-    """The arguments of :meth:`Dataset.read` for a byte range."""
+def _window(byte_range: ByteRequest | None) -> Window:
+    """The bytes that zarr asks for."""
     if byte_range is None:
-        return {}
+        return WHOLE
     if isinstance(byte_range, RangeByteRequest):
-        return {"start": byte_range.start, "stop": byte_range.end}
+        return Window(byte_range.start, byte_range.end)
     if isinstance(byte_range, OffsetByteRequest):
-        return {"start": byte_range.offset}
+        return Window(byte_range.offset)
     if isinstance(byte_range, SuffixByteRequest):
-        return {"suffix": byte_range.suffix}
+        return Window(suffix=byte_range.suffix)
     raise ValueError(f"Unexpected byte_range, got {byte_range}.")

@@ -65,9 +65,7 @@ class Tree:
     def _change(self) -> Directory:
         """The root directory, ready to change."""
         if isinstance(self._top, Frozen):
-            top = Directory(self._top.map)
-            top.owner_before = top.owner(self._nodes.load)
-            self._top = top
+            self._top = Directory.over(self._top.map, self._nodes.load)
         self._frozen = None
         self._recent = None
         return self._top
@@ -90,9 +88,9 @@ class Tree:
         for at, directory in enumerate(visited):
             rest = "/".join(parts[at:])
             if directory is holder:
-                directory.chunk_changes[rest] = found
+                directory.put_chunk(rest, found)
             elif directory.has_chunks and _keys.is_chunk_key(rest):
-                directory.chunk_changes[rest] = None
+                directory.drop_chunk(rest, self._nodes.load)
         if visited[-1] is holder and not any(directory.has_chunks for directory in visited[:-1]):
             self._recent = (parts[: len(visited) - 1], holder)
 
@@ -112,7 +110,7 @@ class Tree:
         rest = "/".join(parts[start:])
         if not _keys.is_chunk_key(rest) or not (holder.owner(self._nodes.load) == FULL or rest.startswith("c")):
             return False
-        holder.chunk_changes[rest] = link
+        holder.put_chunk(rest, link)
         return True
 
     def _visit(self, parts: list[str]) -> list[Directory]:
@@ -154,12 +152,12 @@ class Tree:
         if name in _keys.DOCUMENTS:
             visited = self._visit(parts)
             visited[-1].put_document(name, None)
-            prune(visited, parts)
+            prune(visited, parts, self._nodes.load)
             return
         for at, directory in enumerate(self._visit(parts)):
             rest = "/".join(parts[at:])
             if directory.has_chunks and _keys.is_chunk_key(rest):
-                directory.chunk_changes[rest] = None
+                directory.drop_chunk(rest, self._nodes.load)
         self._drop_plain(parts)
 
     def drop_below(self, parts: list[str]) -> None:
@@ -177,12 +175,13 @@ class Tree:
             prefix = path[start:] + "/"
             if directory.has_chunks:
                 for key in [key for key, _ in _lookup.chunks_of(directory, self._nodes.load) if key.startswith(prefix)]:
-                    directory.chunk_changes[key] = None
+                    directory.drop_chunk(key, self._nodes.load)
             start += len(parts[at]) + 1
         if len(visited) > len(parts):
             above, below = visited[len(parts) - 1], visited[len(parts)]
-            above.put_entry(parts[-1], below.value)
-            prune(visited[: len(parts)], parts)
+            above.put_entry(parts[-1], below.value, self._nodes.load)
+            del visited[len(parts) :]
+        prune(visited, parts, self._nodes.load)
 
     def clear(self) -> None:
         """Have no keys."""

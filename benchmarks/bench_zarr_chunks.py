@@ -1,0 +1,135 @@
+"""Chunks through zarr: an IPLDStore in memory next to zarr's MemoryStore and bare hashing, in one run.
+
+The chunks are random and not compressed, so that zarr's own work is small. Each round does everything once, in
+turn, and figures are medians over the rounds: machines are noisy, and drift. Writing counts ``freeze()``; reading is
+of a new store over the same blocks, opened by the root, and verifies every block.
+
+    python benchmarks/bench_zarr_chunks.py            # all cases; exits with 1 if a target is missed
+    python benchmarks/bench_zarr_chunks.py --rounds 15
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import hashlib
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import zarr
+from ipldstore import IPLDStore
+from zarr.abc.store import Store
+from zarr.storage import MemoryStore
+
+PIPELINES = {
+    "default": "zarr.core.codec_pipeline.BatchedCodecPipeline",
+    "fused": "zarr.core.codec_pipeline.FusedCodecPipeline",
+}
+
+
+class Case(NamedTuple):
+    """What is written and read, and what it may cost."""
+
+    chunks: int
+    chunk_bytes: int
+    pipeline: str
+    per_hash: float | None
+    """Target: MemoryStore's time plus so many times the bare hashing; None where another target holds."""
+    per_memory: float | None
+    """Target for writing: so many times MemoryStore's time."""
+
+
+CASES = [
+    Case(2_000, 128 << 10, "default", 1.2, None),
+    Case(20_000, 4 << 10, "default", None, 1.3),
+    Case(20_000, 4 << 10, "fused", None, 1.3),
+]
+
+
+def write(store: Store, data: np.ndarray) -> None:
+    array = zarr.create_array(
+        store, shape=data.shape, chunks=(1, data.shape[1]), dtype=data.dtype, compressors=None, filters=None
+    )
+    array[:] = data
+
+
+def read(store: Store) -> np.ndarray:
+    return zarr.open_array(store, mode="r")[:]
+
+
+def seconds(action: Callable[[], object]) -> float:
+    gc.collect()
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def one_round(data: np.ndarray) -> dict[str, float]:
+    blocks = [row.tobytes() for row in data]
+    found = {"hash": seconds(lambda: [hashlib.sha256(block).digest() for block in blocks])}
+    del blocks
+
+    memory = MemoryStore()
+    found["memory write"] = seconds(lambda: write(memory, data))
+    found["memory read"] = seconds(lambda: read(memory))
+    del memory
+
+    store = IPLDStore()
+
+    def write_and_freeze() -> None:
+        write(store, data)
+        store.freeze()
+
+    found["ipld write"] = seconds(write_and_freeze)
+    again = IPLDStore(store.castore, root=store.freeze(), read_only=True)
+    result: list[np.ndarray] = []
+    found["ipld read"] = seconds(lambda: result.append(read(again)))
+    if not np.array_equal(result[0], data):
+        raise SystemExit("what was read is not what was written")
+    return found
+
+
+def run(case: Case, rounds: int) -> bool:
+    """Measure a case and print it; returns whether its targets are met."""
+    zarr.config.set({"codec_pipeline.path": PIPELINES[case.pipeline]})
+    data = np.frombuffer(os.urandom(case.chunks * case.chunk_bytes), dtype="u1").reshape(case.chunks, case.chunk_bytes)
+    measured = [one_round(data) for _ in range(rounds + 1)][1:]  # the first round warms up
+    median = {name: statistics.median(each[name] for each in measured) for name in measured[0]}
+    print(f"\n{case.chunks} chunks of {case.chunk_bytes >> 10} KiB, {case.pipeline} pipeline; seconds, {rounds} rounds")
+    print(f"  bare sha256    {median['hash']:.3f}")
+    good = True
+    for verb in ("write", "read"):
+        memory, ipld = f"memory {verb}", f"ipld {verb}"
+        over_hash = statistics.median((each[ipld] - each[memory]) / each["hash"] for each in measured)
+        ratio = statistics.median(each[ipld] / each[memory] for each in measured)
+        line = f"  {verb:<5} MemoryStore {median[memory]:.3f}  IPLDStore {median[ipld]:.3f}  "
+        line += f"ratio {ratio:.2f}, MemoryStore + {over_hash:.2f} x hashing"
+        met = True
+        if case.per_hash is not None:
+            met = over_hash <= case.per_hash
+            line += f"  (target {case.per_hash} x hashing: {'met' if met else 'MISSED'})"
+        elif verb == "write" and case.per_memory is not None:
+            met = ratio <= case.per_memory
+            line += f"  (target ratio {case.per_memory}: {'met' if met else 'MISSED'})"
+        print(line)
+        good = good and met
+    return good
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9)
+    rounds = parser.parse_args().rounds
+    print(f"Python {sys.version.split()[0]}, zarr {zarr.__version__}, numpy {np.__version__}")
+    fused = hasattr(zarr.core.codec_pipeline, "FusedCodecPipeline")
+    cases = [case for case in CASES if case.pipeline != "fused" or fused]
+    return 0 if all([run(case, rounds) for case in cases]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
