@@ -69,29 +69,34 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def one_round(data: np.ndarray) -> dict[str, float]:
+def hash_all(data: np.ndarray) -> float:
     blocks = [row.tobytes() for row in data]
-    found = {"hash": seconds(lambda: [hashlib.sha256(block).digest() for block in blocks])}
-    del blocks
+    return seconds(lambda: [hashlib.sha256(block).digest() for block in blocks])
 
-    memory = MemoryStore()
-    found["memory write"] = seconds(lambda: write(memory, data))
-    found["memory read"] = seconds(lambda: read(memory))
-    del memory
 
+def through_memory(data: np.ndarray) -> dict[str, float]:
+    store = MemoryStore()
+    return {"memory write": seconds(lambda: write(store, data)), "memory read": seconds(lambda: read(store))}
+
+
+def through_ipld(data: np.ndarray) -> dict[str, float]:
     store = IPLDStore()
 
     def write_and_freeze() -> None:
         write(store, data)
         store.freeze()
 
-    found["ipld write"] = seconds(write_and_freeze)
+    found = {"ipld write": seconds(write_and_freeze)}
     again = IPLDStore(store.castore, root=store.freeze(), read_only=True)
     result: list[np.ndarray] = []
     found["ipld read"] = seconds(lambda: result.append(read(again)))
     if not np.array_equal(result[0], data):
         raise SystemExit("what was read is not what was written")
     return found
+
+
+def one_round(data: np.ndarray) -> dict[str, float]:
+    return {"hash": hash_all(data), **through_memory(data), **through_ipld(data)}
 
 
 def run(case: Case, rounds: int) -> bool:
@@ -128,7 +133,8 @@ def main() -> int:
     print(f"Python {sys.version.split()[0]}, zarr {zarr.__version__}, numpy {np.__version__}")
     fused = hasattr(zarr.core.codec_pipeline, "FusedCodecPipeline")
     cases = [case for case in CASES if case.pipeline != "fused" or fused]
-    return 0 if all([run(case, rounds) for case in cases]) else 1
+    met = [run(case, rounds) for case in cases]
+    return 0 if all(met) else 1
 
 
 if __name__ == "__main__":
