@@ -104,7 +104,7 @@ def test_every_flip_of_every_byte(archive: bytes) -> None:
             errors += found.error is not None
         damaged[position] = good
     # Most are errors; what is none: codecs in CIDs, keys of the header, padding, the index, characteristics.
-    assert errors > 0.75 * 255 * len(archive)
+    assert errors > 0.7 * 255 * len(archive)
 
 
 @SMALL

@@ -26,6 +26,8 @@ __all__ = [
     "MAX_CID_BYTES",
     "RAW",
     "SHA2_256",
+    "USUAL_PREFIXES",
+    "USUAL_SIZE",
     "Prefix",
     "check",
     "codec_of",
@@ -103,7 +105,10 @@ def prefix_of(data: bytes, start: int = 0, stop: int | None = None) -> Prefix:
     return prefix
 
 
-_USUAL: Final = frozenset(bytes((1, codec, SHA2_256, 32)) for codec in (RAW, DAG_PB, DAG_CBOR))
+USUAL_PREFIXES: Final = frozenset(bytes((1, codec, SHA2_256, 32)) for codec in (RAW, DAG_PB, DAG_CBOR))
+"""The first four bytes of nearly all CIDs: version 1, raw, dag-pb or dag-cbor, whole sha2-256."""
+USUAL_SIZE: Final = 36
+"""Length of these CIDs in bytes."""
 
 
 def is_usual(cid: bytes) -> bool:
@@ -114,7 +119,7 @@ def is_usual(cid: bytes) -> bool:
     >>> is_usual(make(RAW, bytes(32))), is_usual(make(RAW, bytes(20)))
     (True, False)
     """
-    return len(cid) == 36 and cid[:4] in _USUAL
+    return len(cid) == USUAL_SIZE and cid[:4] in USUAL_PREFIXES
 
 
 def check(cid: bytes) -> Prefix:

@@ -11,7 +11,8 @@ Two views of the same bytes (https://ipld.io/specs/codecs/dag-cbor/spec/):
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 import dag_cbor
@@ -25,6 +26,9 @@ __all__ = ["MAX_DEPTH", "decode", "decode_node", "encode", "encode_node", "links
 
 MAX_DEPTH: Final = 256
 """How deep maps and lists may be nested by default, the outermost counting as 1."""
+
+# Decoded, a block can be sixty times its size; of one that is larger than any should be, no value is made.
+_MAX_DECODED: Final = 1 << 20
 
 
 def decode(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
@@ -49,13 +53,14 @@ def encode(value: Any) -> bytes:
     """The DAG-CBOR block of a value: None, bool, int, float, str, bytes, CID, and lists and dicts of them.
 
     :raises ValueError: if the value has no DAG-CBOR form (NaN, integers beyond 64 bits, keys that are no str)
+    :raises LimitError: if it is nested too deep, which is a ValueError too
 
     >>> encode({"b": 1, "a": 2}).hex()
     'a2616102616201'
     """
     try:
         return dag_cbor.encode(value)
-    except dag_cbor.encoding.CBOREncodingError as error:
+    except (dag_cbor.encoding.CBOREncodingError, UnicodeEncodeError) as error:
         raise ValueError(f"expected a value that DAG-CBOR can hold: {error}") from error
     except RecursionError as error:
         raise LimitError("the value is nested too deep for the stack of this thread") from error
@@ -66,9 +71,18 @@ def encode_node(value: Any) -> bytes:
 
     Negative zero would lose its sign: the caller sees to it that there is none.
 
-    :raises ValueError: if the value has no DAG-CBOR form
+    :raises ValueError: if the value has no DAG-CBOR form, or holds a byte string that is no link (so is,
+        here, a CID with a digest over 64 bytes, which libipld does not know as one)
+    :raises LimitError: if it is nested too deep, which is a ValueError too
     """
-    return libipld.encode_dag_cbor(value)
+    try:
+        data = libipld.encode_dag_cbor(value)
+    except ValueError as error:
+        raise ValueError(f"expected a value that DAG-CBOR can hold: {error}") from error
+    except RecursionError as error:
+        raise LimitError("the value is nested too deep for the stack of this thread") from error
+    _check_links(value, sys.maxsize)
+    return data
 
 
 def decode_node(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
@@ -80,10 +94,15 @@ def decode_node(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
     value = _libipld_exact(data)
     if value is _INEXACT:
         return _binary_links(decode(data, max_depth=max_depth))
-    for leaf in _bytes_in(value, max_depth):
+    _check_links(value, max_depth)
+    return value
+
+
+def _check_links(value: Any, max_depth: int) -> None:
+    """Refuse a value with bytes that libipld does not write as a link, or not as one whole CID."""
+    for leaf in _bytes_in(value, max_depth, cids.USUAL_PREFIXES):
         if not _is_link(leaf):
             raise MalformedError(f"expected a link, found a byte string of {len(leaf)} bytes")
-    return value
 
 
 def links(data: bytes, *, max_depth: int = 1024) -> list[bytes]:
@@ -93,10 +112,10 @@ def links(data: bytes, *, max_depth: int = 1024) -> list[bytes]:
 
     :raises CarError: if the block is not CBOR at all, uses what DAG-CBOR has not, or is too deep
     """
-    value = _libipld_exact(data)
+    value = _libipld_exact(data) if len(data) <= _MAX_DECODED else _INEXACT
     if value is _INEXACT:
         return scan(data, max_depth=max_depth)
-    return [leaf for leaf in _bytes_in(value, max_depth) if _is_link(leaf)]
+    return [leaf for leaf in _bytes_in(value, max_depth) if cids.is_usual(leaf) or _is_link(leaf)]
 
 
 _INEXACT: Final = object()
@@ -113,9 +132,7 @@ def _libipld_exact(data: bytes) -> Any:
 
 
 def _is_link(leaf: bytes) -> bool:
-    """Whether bytes that came through :func:`_libipld_exact` were a link; strict, where libipld is not."""
-    if cids.is_usual(leaf):
-        return True
+    """Whether libipld writes these bytes as a link; strict, where libipld is not."""
     if libipld.encode_dag_cbor(leaf)[:1] != b"\xd8":
         return False
     if cids.prefix_of(leaf).cid_size != len(leaf):
@@ -123,14 +140,16 @@ def _is_link(leaf: bytes) -> bool:
     return True
 
 
-def _bytes_in(value: Any, max_depth: int) -> Iterator[bytes]:
-    """All byte strings of a decoded value, in order, without recursion."""
+def _bytes_in(value: Any, max_depth: int, but: Collection[bytes] = ()) -> Iterator[bytes]:
+    """All byte strings of a decoded value, in order, without recursion; but for CIDs with these prefixes."""
+    usual = cids.USUAL_SIZE if but else -1
     stack: list[Iterator[Any]] = [iter((value,))]
     while stack:
         for item in stack[-1]:
             kind = type(item)
             if kind is bytes:
-                yield item
+                if len(item) != usual or item[:4] not in but:
+                    yield item
             elif kind is dict or kind is list:
                 if len(stack) > max_depth:
                     raise LimitError(f"expected maps and lists nested at most {max_depth} deep, found more")
