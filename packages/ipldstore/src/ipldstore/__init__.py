@@ -11,6 +11,7 @@ from ipld_castore import ContentAddressableStore, FileSystemCAStore, IPFSStore, 
 from ._errors import IPLDStoreError, NodeError
 from ._ipfs import get_ipfs_mapper
 from ._mapping import StoreMapping
+from ._stats import Stats
 from ._store import IPLDStore
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "IPLDStoreError",
     "MappingCAStore",
     "NodeError",
+    "Stats",
     "StoreMapping",
     "get_ipfs_mapper",
 ]

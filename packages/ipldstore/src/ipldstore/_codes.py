@@ -72,7 +72,7 @@ def split(codes: Sequence[bytes], counts: Sequence[int], cap: int) -> list[tuple
     :return: start and stop of each interval, in order
     """
     found: list[tuple[int, int]] = []
-    todo = [(0, len(codes))]
+    todo = [(0, len(codes))] if codes else []
     while todo:
         start, stop = todo.pop()
         if counts[stop] - counts[start] <= cap or stop - start == 1:

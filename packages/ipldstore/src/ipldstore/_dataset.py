@@ -17,7 +17,8 @@ from . import _checks, _documents, _keys, _lookup
 from ._directory import Frozen, as_document
 from ._errors import LOWER_ERRORS, IPLDStoreError, lost, store_errors
 from ._limits import LIMITS, Limits
-from ._nodes import Load, NodeMissing, NodeStore
+from ._nodes import Load, NodeMissing, NodeStore, as_root
+from ._stats import Stats, count
 from ._tree import EMPTY_MAP, Tree
 
 T = TypeVar("T")
@@ -294,6 +295,11 @@ class Dataset:
         with self._lock:
             self._tree = tree
             self._versions += 1
+
+    def stats(self) -> Stats:
+        """Keys and index blocks, after freezing."""
+        root = self.freeze()
+        return count(self._nodes.load(root, as_root).map, self._nodes.load, self._limits)
 
     def canonicalize(self) -> bytes:
         """Write everything anew, as a conforming writer would; returns the binary CID of the root."""

@@ -243,7 +243,7 @@ def _items_to_split(
     :param links: gets the links of keys that were in leaves which are taken apart
     """
     found: list[Item] = [(kind.code(key), key) for key, link in changes.items() if link is not None]
-    places = list(_leaf_places(kind, base, nodes.load, limits))
+    places = list(leaf_places(kind, base, nodes.load, limits))
     if places:
         firsts = [kind.code(place.part.first) for place in places]
         touched = {_touched(firsts, kind.code(key)) for key in changes}
@@ -270,7 +270,7 @@ def _touched(firsts: list[bytes], code: bytes) -> int:
     return at + has_bit(code, highest_difference(firsts[at], firsts[at + 1]))
 
 
-def _leaf_places(kind: Kind, base: Base, load: Load, limits: Limits) -> Iterator[Place]:
+def leaf_places(kind: Kind, base: Base, load: Load, limits: Limits) -> Iterator[Place]:
     """The parts of all leaves in order, without reading a leaf.
 
     A part does not say whether a leaf or a list is below it. But where one part of a list has more keys than a

@@ -17,6 +17,7 @@ from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from ._dataset import WHOLE, Dataset, Window
 from ._errors import store_errors
 from ._mapping import StoreMapping
+from ._stats import Stats
 
 if TYPE_CHECKING:
     from typing import Self
@@ -110,6 +111,16 @@ class IPLDStore(Store):
         """
         self._check_writable()
         return cids.from_checked(self._data.canonicalize())
+
+    def stats(self) -> Stats:
+        """Freeze, and count: keys, and blocks of the indexes. Reads no leaf of a chunk index.
+
+        >>> store = IPLDStore()
+        >>> store["a/0"] = b"chunk"
+        >>> store.stats()
+        Stats(keys=1, index_blocks=0)
+        """
+        return self._data.stats()
 
     @overload
     def to_car(self, stream: None = None) -> bytes: ...
