@@ -51,7 +51,10 @@ def _double_sha2_256(data: bytes) -> bytes:
 
 
 def _hashlib(name: str, data: bytes) -> bytes:
-    return hashlib.new(name, data, usedforsecurity=False).digest()
+    try:
+        return hashlib.new(name, data, usedforsecurity=False).digest()
+    except ValueError as error:  # OpenSSL lists what it then refuses, where it is told to be strict
+        raise UnverifiableError(f"the hash function {name} is not to be had here: {error}") from None
 
 
 def _blake2b(size: int, data: bytes) -> bytes:
@@ -63,15 +66,24 @@ def _blake2s(size: int, data: bytes) -> bytes:
 
 
 @cache
-def _blake3() -> Hasher:
-    import blake3  # an extra: it is asked for where its blocks are
+def _has_blake3() -> bool:
+    try:
+        import blake3  # noqa: F401 - an extra: it is asked for where its blocks are
+    except ImportError:
+        return False
+    return True
 
-    return lambda data: blake3.blake3(data).digest()
+
+def _blake3(size: int, data: bytes) -> bytes:
+    import blake3
+
+    return blake3.blake3(data).digest(length=size)
 
 
-def hasher(code: int) -> Hasher:
+def hasher(code: int, size: int | None = None) -> Hasher:
     """The function from bytes to their digest, for a multihash code.
 
+    :param size: bytes of the digest, where the function gives as many as are wanted: blake3, by default 32
     :raises UnverifiableError: if the function is not known, or its library not installed
     """
     if code == cids.SHA2_256:
@@ -81,12 +93,9 @@ def hasher(code: int) -> Hasher:
     if code == 0x56:
         return _double_sha2_256
     if code == BLAKE3:
-        try:
-            return _blake3()
-        except ImportError:
-            raise UnverifiableError(
-                "the block is named by its blake3 hash: install the extra `blake3` to verify it"
-            ) from None
+        if not _has_blake3():
+            raise UnverifiableError("the block is named by its blake3 hash: install the extra `blake3` to verify it")
+        return partial(_blake3, size or 32)
     if 0xB201 <= code <= 0xB240:
         return partial(_blake2b, code - 0xB200)
     if 0xB241 <= code <= 0xB260:
@@ -109,7 +118,7 @@ def digest_of(code: int, data: bytes) -> bytes:
 def verify_digest(cid: bytes, data: bytes) -> None:
     """Check ``data`` against a binary CID, as :func:`verify_block` does."""
     prefix = cids.prefix_of(cid)
-    found = hasher(prefix.hash_code)(data)
+    found = hasher(prefix.hash_code, prefix.digest_size)(data)
     expected = cid[prefix.size :]
     # A digest may be cut (https://multiformats.io/multihash), an identity "digest" may not.
     if prefix.hash_code != cids.IDENTITY and prefix.digest_size:
