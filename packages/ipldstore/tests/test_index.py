@@ -1,0 +1,145 @@
+"""The index alone: codes, splitting, and that changing an index gives the index of the changed set of keys."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+
+import pytest
+import reference
+from hypothesis import event, example, given
+from hypothesis import strategies as st
+from ipld_castore import MappingCAStore
+from ipldstore import _index, _keys
+from ipldstore._codes import chunk_code, name_code, split
+from ipldstore._limits import Limits
+from ipldstore._nodes import NodeStore
+from ipldstore._parts import Parts
+from reference import Link
+
+LINKS = [reference.cid(0x55, bytes([number])) for number in range(3)]
+
+# Skewed: the codes of such numbers part ways at many different bits, so leaves and lists are of all sizes.
+numbers = st.one_of(
+    st.integers(0, 12),
+    st.integers(0, 59).map(lambda place: 1 << place),
+    st.integers(0, 59).map(lambda place: (1 << place) - 1),
+    st.integers(0, 10**18 - 1),
+)
+chunk_keys = st.tuples(
+    st.sampled_from(["", "c"]), st.sampled_from("/."), st.lists(numbers, min_size=1, max_size=4)
+).map(lambda parts: parts[1].join([*filter(None, parts[:1]), *map(str, parts[2])]))
+names = st.text(st.sampled_from("ab0\x01\x7fé日🎈"), min_size=1, max_size=6)
+KINDS = {"chunks": (_index.CHUNKS, chunk_keys), "names": (_index.NAMES, names)}
+
+
+@given(chunk_keys)
+@example("c/" + "/".join("1" * 18 for _ in range(13)))
+@example("c.999999999999999999.0")
+@example("0")
+def test_chunk_codes(key: str) -> None:
+    assert chunk_code(key) == reference.chunk_code(key)
+
+
+@given(names)
+def test_name_codes(name: str) -> None:
+    assert name_code(name) == name.encode()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data())
+def test_splitting(kind: str, data: st.DataObject) -> None:
+    """An interval is the largest aligned one that holds at most so many."""
+    index, strategy = KINDS[kind]
+    keys = data.draw(st.sets(strategy, min_size=1, max_size=60))
+    cap = data.draw(st.integers(1, 8))
+    codes = sorted(map(index.code, keys))
+    found = [codes[start:stop] for start, stop in split(codes, range(len(codes) + 1), cap)]
+    assert found == reference.split([(code, code) for code in codes], cap)
+
+
+def _rebuilt(
+    kind: _index.Kind, base: _index.Base, changes: _index.Changes, nodes: NodeStore, limits: Limits
+) -> _index.Base:
+    """The index after changes, as a directory would have it when it is read again."""
+    made = _index.rebuild(kind, base, changes, nodes, limits)
+    return Parts(made) if isinstance(made, list) else made
+
+
+def _expected(links: Mapping[str, bytes], *, chunks: bool, limits: Limits) -> tuple[object, dict[Link, bytes]]:
+    builder = reference.Builder(limits)
+    made = builder.index({key: Link(link) for key, link in links.items()}, chunks=chunks) if links else None
+    return made, builder.blocks
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data())
+def test_changing_an_index_gives_the_index_of_the_keys(kind: str, data: st.DataObject) -> None:
+    index, strategy = KINDS[kind]
+    limits = Limits(
+        plain=data.draw(st.sampled_from([60, 300, 4000])),
+        leaf=data.draw(st.integers(1, 5)),
+        parts=data.draw(st.integers(3, 5)),
+    )
+    castore = MappingCAStore()
+    nodes = NodeStore(castore)
+    base: _index.Base = None
+    links: dict[str, bytes] = {}
+    for _ in range(data.draw(st.integers(1, 4))):
+        new = data.draw(st.dictionaries(strategy, st.sampled_from(LINKS), max_size=40))
+        gone = data.draw(st.sets(st.sampled_from(sorted(links)), max_size=30)) if links else set()
+        changes = {**dict.fromkeys(gone), **new}
+        base = _rebuilt(index, base, changes, nodes, limits)
+        links = {key: link for key, link in {**links, **changes}.items() if link is not None}
+        made, blocks = _expected(links, chunks=kind == "chunks", limits=limits)
+        event(f"{len(blocks)} blocks")
+        assert base == made
+        assert all(castore.get_raw(bytes(link)) == block for link, block in blocks.items())
+        assert _index.total(index, base, nodes.load) == len(links)
+        assert dict(_index.items(index, base, nodes.load)) == links
+        for key in [*links, *data.draw(st.sets(strategy, max_size=5))]:
+            assert _index.find(index, base, key, nodes.load) == links.get(key)
+        low, high = sorted(map(index.code, data.draw(st.lists(strategy, min_size=2, max_size=2))))
+        between = [key for key in sorted(links, key=index.code) if low <= index.code(key) < high]
+        assert [key for key, _ in _index.items(index, base, nodes.load, low, high)] == between
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data())
+def test_a_change_reads_the_leaves_it_falls_into_and_those_that_merge(kind: str, data: st.DataObject) -> None:
+    """A key that is new or changed takes apart at most one leaf; nothing else is read but lists of parts."""
+    index, strategy = KINDS[kind]
+    limits = Limits(plain=60, leaf=3, parts=100)
+    links = data.draw(st.dictionaries(strategy, st.sampled_from(LINKS), min_size=8, max_size=60))
+    castore = MappingCAStore()
+    base = _rebuilt(index, None, links, NodeStore(castore), limits)
+    assert isinstance(base, bytes)
+
+    read: list[str] = []
+
+    class Reading(NodeStore):
+        def load(self, cid, role):  # type: ignore[no-untyped-def]
+            node = super().load(cid, role)
+            if isinstance(node, _index.Leaf):
+                read.append(node.keys[0])
+            return node
+
+    nodes = Reading(castore)
+    list_of_parts = _index._open(index, base, nodes.load)
+    firsts = [part.first for part in list_of_parts.parts]
+    read.clear()
+    key = data.draw(st.one_of(strategy, st.sampled_from(sorted(links))))
+    _rebuilt(index, base, {key: LINKS[0]}, nodes, limits)
+    assert len(read) <= 1
+    if key in links:
+        codes = list_of_parts.codes
+        assert read == [firsts[bisect_left(codes, index.code(key) + b"\0") - 1]]
+
+
+def test_codes_are_of_keys_that_chunk_keys_allow() -> None:
+    """128 numbers are the most that fit into 255 bytes, and into the byte that counts them."""
+    key = "/".join("0" * 128)
+    assert _keys.is_chunk_key(key)
+    assert chunk_code(key)[0] == 128
+    assert chunk_code(key) == reference.chunk_code(key)
+    assert not _keys.is_chunk_key(key + "/0")
