@@ -202,7 +202,7 @@ class Json:
         return found
 
     def string(self) -> str:
-        units = ESCAPE.sub(lambda found: _unescaped(found), self.match(STRING)[1])
+        units = ESCAPE.sub(_unescaped, self.match(STRING)[1])
         try:
             # Two escapes may make one character; one alone is no text.
             return units.encode("utf-16", "surrogatepass").decode("utf-16")
@@ -268,7 +268,7 @@ def _escaped(character: str) -> str:
 
 def read_back(key: str, data: bytes) -> bytes:
     """What reading a key gives after writing ``data`` to it."""
-    name = key.split("/")[-1]
+    name = key.rpartition("/")[2]
     document = document_of(name, data) if name in DOCUMENTS else None
     return data if document is None else text_of(document.value).encode()
 
@@ -295,7 +295,7 @@ class Builder:
         return link
 
     def item(self, key: str, data: bytes) -> Document | Link:
-        name = key.split("/")[-1]
+        name = key.rpartition("/")[2]
         document = document_of(name, data) if name in DOCUMENTS else None
         if document is not None:
             return document
