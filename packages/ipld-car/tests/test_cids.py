@@ -5,6 +5,7 @@ import pickle
 import threading
 import weakref
 from base64 import b32encode
+from typing import Any
 
 import pytest
 from car_samples import cid, varint
@@ -58,7 +59,8 @@ def test_objects_are_those_of_multiformats(binary: bytes) -> None:
 @given(known())
 def test_all_forms_give_the_same_bytes(binary: bytes) -> None:
     ours, theirs = cids.from_bytes(binary), CID.decode(binary)
-    for form in (binary, bytearray(binary), memoryview(binary), ours, theirs, str(ours), str(theirs)):
+    forms: list[Any] = [binary, bytearray(binary), memoryview(binary), ours, theirs, str(ours), str(theirs)]
+    for form in forms:
         assert cids.to_bytes(form) == binary
         assert type(cids.to_bytes(form)) is bytes
 

@@ -169,10 +169,9 @@ def to_text(cid: bytes) -> str:
     >>> to_text(make(RAW, b"", IDENTITY))
     'bafkqaaa'
     """
-    if not is_usual(cid):
-        # libipld takes digests of up to 64 bytes; an identity CID may hold more. A CIDv0 never does.
-        if check(cid).digest_size > 64:
-            return "b" + b32encode(cid).decode().rstrip("=").lower()
+    # libipld takes digests of up to 64 bytes; an identity CID may hold more. A CIDv0 never does.
+    if not is_usual(cid) and check(cid).digest_size > 64:
+        return "b" + b32encode(cid).decode().rstrip("=").lower()
     return libipld.encode_cid(cid)
 
 
