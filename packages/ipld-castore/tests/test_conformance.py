@@ -88,6 +88,8 @@ class TestFolder(FileTests):
 
 
 class TestFolderWithoutFsync(FileTests):
+    depth = 2_000
+
     @pytest.fixture
     def castore(self, tmp_path: Path) -> ContentAddressableStore:
         return FileSystemCAStore(tmp_path / "blocks", fsync=False)

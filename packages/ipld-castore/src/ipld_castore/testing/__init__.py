@@ -2,30 +2,41 @@
 
 A backend of one's own, and all of its tests::
 
+    import sqlite3
     import pytest
     from ipld_castore import BlockNotFoundError, ContentAddressableStore
     from ipld_castore.testing import CAStoreTests
 
-    class ListCAStore(ContentAddressableStore):
-        def __init__(self, **options):
-            super().__init__(**options)
-            self.pairs = []
+    class SQLiteCAStore(ContentAddressableStore):
+        def __init__(self, path):
+            super().__init__()
+            self.db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self.db.execute("CREATE TABLE IF NOT EXISTS blocks (hash BLOB PRIMARY KEY, data BLOB)")
 
         def get_block(self, cid):
-            for digest, data in self.pairs:
-                if digest == cid.digest:
-                    return data
-            raise BlockNotFoundError(f"no block {cid} in the list")
+            row = self.db.execute("SELECT data FROM blocks WHERE hash = ?", [cid.digest]).fetchone()
+            if row is None:
+                raise BlockNotFoundError(f"no block {cid}")
+            return row[0]
 
         def put_block(self, cid, data):
-            self.pairs.append((cid.digest, data))
+            self.db.execute("REPLACE INTO blocks VALUES (?, ?)", [cid.digest, data])
 
-    class TestListCAStore(CAStoreTests):
-        can_list = can_delete = can_repair = can_corrupt = False
+        def close(self):
+            self.db.close()
+
+    class TestSQLiteCAStore(CAStoreTests):
+        can_list = can_delete = can_pickle = False
 
         @pytest.fixture
         def castore(self):
-            return ListCAStore()
+            with SQLiteCAStore(":memory:") as store:
+                yield store
+
+        def corrupt(self, castore, cid, data):
+            castore.db.execute("DELETE FROM blocks WHERE hash = ?", [cid.digest])
+            if data is not None:
+                castore.put_block(cid, data)
 """
 
 from __future__ import annotations

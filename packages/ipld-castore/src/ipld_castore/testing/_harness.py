@@ -22,7 +22,7 @@ class Harness:
     can_delete: bool = True
     """``delete_block`` deletes."""
     can_pickle: bool = True
-    """A store can be pickled, and the copy has the same blocks."""
+    """A store can be pickled, and the copy, which is equal, has the same blocks."""
     can_corrupt: bool = True
     """``corrupt`` is there; only a backend that nothing gets behind may do without."""
     can_repair: bool = True

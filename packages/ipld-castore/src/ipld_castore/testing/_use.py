@@ -80,11 +80,9 @@ class UseTests(Harness):
 
     def test_a_pickle_has_the_same_blocks(self, castore: ContentAddressableStore) -> None:
         """As dask sends stores to its workers."""
-        cid = castore.put_raw(DATA)
         if not self.can_pickle:
-            with pytest.raises((TypeError, pickle.PicklingError)):
-                pickle.dumps(castore)
-            return
+            pytest.skip("the subclass says that its stores are not pickled")
+        cid = castore.put_raw(DATA)
         with pickle.loads(pickle.dumps(castore)) as copy:  # noqa: S301  # our own
             assert copy.get_raw(cid) == DATA
             assert copy.put_raw(b"by the copy") == self.make_cid(b"by the copy")

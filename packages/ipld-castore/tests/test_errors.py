@@ -1,0 +1,133 @@
+"""The errors: what else they are caught as, what they say, and what travels with them between processes."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from pathlib import Path
+
+import pytest
+from ipld_car import cids, hashes
+from ipld_castore import (
+    BackendUnavailableError,
+    BlockCorruptError,
+    BlockMalformedError,
+    BlockNotFoundError,
+    CAStoreError,
+    ContentAddressableStore,
+    FileSystemCAStore,
+    HashRefusedError,
+    MappingCAStore,
+    UnsupportedVerbError,
+)
+from multiformats import CID
+
+HELLO = "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq"
+
+
+@pytest.mark.parametrize(
+    ("error", "builtin"),
+    [
+        (BlockNotFoundError, KeyError),
+        (BlockCorruptError, ValueError),
+        (BlockMalformedError, ValueError),
+        (HashRefusedError, ValueError),
+        (BackendUnavailableError, OSError),
+        (UnsupportedVerbError, NotImplementedError),
+    ],
+)
+def test_a_family_that_people_catch_already(error: type[CAStoreError], builtin: type[Exception]) -> None:
+    """Each is of the family and of one builtin, says its message as it is, and survives a pickle."""
+    assert issubclass(error, CAStoreError)
+    assert issubclass(error, builtin)
+    others = {KeyError, ValueError, OSError, NotImplementedError} - {builtin}
+    assert not any(issubclass(error, other) for other in others)
+    raised = error("no block 'x' in \"y\"")
+    copy = pickle.loads(pickle.dumps(raised))  # noqa: S301  # our own
+    assert str(raised) == str(copy) == "no block 'x' in \"y\""
+    assert type(copy) is error
+
+
+def test_a_missing_block(tmp_path: Path) -> None:
+    """Which, and where."""
+    with pytest.raises(BlockNotFoundError) as caught:
+        MappingCAStore().get(HELLO)
+    assert str(caught.value) == f"no block {HELLO} in this dict"
+    with pytest.raises(BlockNotFoundError) as caught:
+        FileSystemCAStore(tmp_path).get(HELLO)
+    assert str(caught.value) == f"no block {HELLO} in {tmp_path}"
+
+
+def test_a_corrupt_block() -> None:
+    """Which, what was expected and found, where, and what to do."""
+    with pytest.raises(BlockCorruptError) as caught:
+        MappingCAStore({HELLO: b"Hello"}).get(HELLO)
+    assert str(caught.value) == (
+        f"corrupt block: expected bytes with the hash of {HELLO}, found 5 bytes whose digest is "
+        f"{hashes.digest_of(cids.SHA2_256, b'Hello').hex()} (read from <MappingCAStore: 1 keys in a dict>; "
+        "put the block there again)"
+    )
+
+
+def test_a_hash_that_proves_nothing() -> None:
+    """Which, and what would."""
+    cid = cids.from_bytes(cids.make(cids.RAW, hashes.digest_of(hashes.MD5, b""), hashes.MD5))
+    with pytest.raises(HashRefusedError) as caught:
+        MappingCAStore().get(cid)
+    assert str(caught.value) == (
+        f"expected a CID with sha2-256, sha2-512, blake3 or blake2b-256, found hash function 0xd5: {cid}"
+    )
+    with pytest.raises(HashRefusedError, match="digest of 20 to 32 bytes, found 500: ") as caught:
+        MappingCAStore().get(cids.make(cids.RAW, bytes(500)))
+    assert len(str(caught.value)) < 500
+    with pytest.raises(HashRefusedError, match="identity CID of at most 128 bytes, found one of 129"):
+        _ = cids.make(cids.RAW, bytes(129), cids.IDENTITY) in MappingCAStore()
+
+
+def test_a_block_of_another_codec() -> None:
+    """Which, and how to get at its bytes."""
+    store = MappingCAStore()
+    cid = store.put_raw(b"{}", "dag-json")
+    with pytest.raises(BlockMalformedError) as caught:
+        store.get(cid)
+    assert str(caught.value) == (
+        f"expected a raw, dag-pb or dag-cbor block, found codec 0x129: {cid} (get_raw gives its bytes)"
+    )
+
+
+def test_a_verb_that_a_backend_has_not() -> None:
+    """Which backend, which verb."""
+
+    class Least(ContentAddressableStore):
+        def get_block(self, cid: CID) -> bytes:
+            raise BlockNotFoundError(f"no block {cid}")
+
+        def put_block(self, cid: CID, data: bytes) -> None:
+            raise UnsupportedVerbError(f"{type(self).__name__} cannot put {cid} of {len(data)} bytes")
+
+    with pytest.raises(UnsupportedVerbError, match="Least cannot delete blocks"):
+        Least().delete_block(cids.from_bytes(cids.to_bytes(HELLO)))
+    with pytest.raises(UnsupportedVerbError, match="Least cannot list its blocks"):
+        list(Least())
+
+
+def test_a_hash_function_that_no_store_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which there are; and the extra is asked for at once, not with the first block."""
+    with pytest.raises(ValueError, match="expected a hash function of sha2-256, blake3; found 'md5'"):
+        MappingCAStore(hash="md5")
+    monkeypatch.setitem(sys.modules, "blake3", None)
+    hashes._blake3.cache_clear()
+    try:
+        with pytest.raises(ValueError, match="install the extra"):
+            MappingCAStore(hash="blake3")
+    finally:
+        hashes._blake3.cache_clear()
+
+
+def test_what_is_no_cid() -> None:
+    """A ValueError that quotes it; other types are a TypeError."""
+    store = MappingCAStore()
+    with pytest.raises(ValueError, match="expected the text of a CID, found 'nonsense'"):
+        store.get("nonsense")
+    with pytest.raises(TypeError, match=r"expected a CID as multiformats\.CID, str or bytes, found int"):
+        store.get(5)  # type: ignore[arg-type]
