@@ -11,11 +11,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ipld_castore import FileSystemCAStore
+from ipld_castore import BackendUnavailableError, FileSystemCAStore, MappingCAStore
+from multiformats import CID
 
 WRITER = """
     import random, sys
@@ -175,6 +178,88 @@ def test_a_block_that_another_wrote_is_synced_too(disk: Disk) -> None:
     assert disk.take() == ["sync", f"sync {shard} {name.name}", f"sync {shard}"]
     careful.put(b"hello")
     assert disk.take() == [f"sync {shard} {name.name}", f"sync {shard}"]
+
+
+def test_many_blocks_are_all_synced(disk: Disk) -> None:
+    """Several at once, and when the call returns, bytes and names of all of them."""
+    source = MappingCAStore()
+    root = source.put([source.put(b"%d" % number) for number in range(100)])
+    FileSystemCAStore(disk.root / "blocks").import_car(source.to_car(root))
+    log = disk.take()
+    for file in (disk.root / "blocks").rglob("*.data"):
+        shard = f"blocks {file.parent.name}"
+        named = log.index(f"name {shard} {file.name}")
+        assert f"sync {shard} put-" in log[:named]
+        assert f"sync {shard}" in log[named:]
+        assert "sync blocks" in log[log.index(f"make {shard}") :]
+    assert sum(line.startswith("name") for line in log) == 102
+
+
+def test_blocks_before_an_error_are_synced(disk: Disk) -> None:
+    """The source of blocks fails while some are still on their way."""
+    store = FileSystemCAStore(disk.root / "blocks")
+
+    def source() -> Iterator[tuple[CID, bytes]]:
+        memory = MappingCAStore()
+        for number in range(50):
+            yield memory.put_raw(b"%d" % number), b"%d" % number
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store.put_blocks(source())
+    assert len(list(store)) == 50
+    log = disk.take()
+    for file in (disk.root / "blocks").rglob("*.data"):
+        assert f"sync blocks {file.parent.name}" in log[log.index(f"name blocks {file.parent.name} {file.name}") :]
+
+
+def test_one_of_many_that_cannot_be_written(tmp_path: Path) -> None:
+    """It is an error of the call, whenever it comes; also beside one of the source."""
+    store = FileSystemCAStore(tmp_path)
+    memory = MappingCAStore()
+    pairs = [(memory.put_raw(b"%d" % number), b"%d" % number) for number in range(50)]
+    for cid, _ in pairs:
+        key = base64.b32encode(bytes(cid.digest)).decode().rstrip("=")
+        (tmp_path / key[-3:-1] / f"{key}.data").mkdir(parents=True)  # nothing can be renamed to that
+    for last in ([], [(memory.put_raw(b"x"), b"x")] * 100):
+        with pytest.raises(BackendUnavailableError, match="cannot write block"):
+            store.put_blocks(iter([*pairs[-1:], *last]))
+
+    def source() -> Iterator[tuple[CID, bytes]]:
+        yield pairs[0]
+        raise ZeroDivisionError
+
+    with pytest.raises(BackendUnavailableError, match="cannot write block") as caught:
+        store.put_blocks(source())
+    assert isinstance(caught.value.__context__, ZeroDivisionError)
+
+
+def test_blocks_on_their_way_are_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fast source does not fill the memory while the disk is slow."""
+    waiting = [0, 0]
+    lock = threading.Lock()
+    put_block = FileSystemCAStore.put_block
+
+    def slow(store: FileSystemCAStore, cid: CID, data: bytes) -> None:
+        time.sleep(0.002)
+        put_block(store, cid, data)
+        with lock:
+            waiting[0] -= len(data)
+
+    monkeypatch.setattr(FileSystemCAStore, "put_block", slow)
+
+    def source() -> Iterator[tuple[CID, bytes]]:
+        memory = MappingCAStore()
+        for number in range(60):
+            data = bytes([number]) * (1 << 20)
+            with lock:
+                waiting[0] += len(data)
+                waiting[1] = max(waiting)
+            yield memory.put_raw(data), data
+            memory.mapping.clear()
+
+    FileSystemCAStore(tmp_path).put_blocks(source())
+    assert 1 << 20 < waiting[1] <= 10 << 20
 
 
 def test_shards_are_synced_once(disk: Disk) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
 from ipld_car import cids
 from multiformats import CID
@@ -13,6 +16,11 @@ from multiformats import CID
 from . import _flatfs
 from ._base import ContentAddressableStore
 from ._errors import BackendUnavailableError, BlockNotFoundError
+
+_WRITERS: Final = 8
+"""Threads of ``put_blocks``; file systems make one write to the disk of syncs that come at once."""
+_HELD_BYTES: Final = 8 << 20
+"""Bytes of blocks that may wait for them."""
 
 
 def _sync_file(file: Path) -> None:
@@ -128,6 +136,27 @@ class FileSystemCAStore(ContentAddressableStore):
                 _sync_folder(file.parent)
         except OSError as error:
             raise BackendUnavailableError(f"cannot write block {cid}: {error}") from error
+
+    def put_blocks(self, pairs: Iterable[tuple[CID, bytes]]) -> None:
+        """See :meth:`ContentAddressableStore.put_blocks`; where each waits for the disk, several wait at once."""
+        if not self._fsync:
+            super().put_blocks(pairs)
+            return
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            pending: deque[tuple[Future[None], int]] = deque()
+            held = 0
+            try:
+                for cid, data in pairs:
+                    pending.append((pool.submit(self.put_block, cid, data), len(data)))
+                    held += len(data)
+                    while len(pending) > 2 * _WRITERS or held > _HELD_BYTES:
+                        done, size = pending.popleft()
+                        held -= size
+                        done.result()
+            finally:
+                # Also after an error of the source: what came before it is kept, or that it is not is said.
+                for done, _ in pending:
+                    done.result()
 
     @staticmethod
     def _holds(file: Path, data: bytes) -> bool:
