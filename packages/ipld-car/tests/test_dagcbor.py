@@ -478,3 +478,20 @@ def test_links_with_codes_in_no_table() -> None:
     assert dagcbor.encode_node([link]) == data
     with pytest.raises(MalformedError, match="0x300001"):
         dagcbor.decode(data)
+
+
+def test_nodes_keep_negative_zero_beside_links() -> None:
+    """libipld drops the sign; a document of another writer may have one, and must come through unchanged."""
+    link = cids.make(cids.RAW, bytes(32))
+    node = {"a": link, "z": [0.0, {"y": -0.0}]}
+    block = dagcbor.encode_node(node)
+    assert block == dag_cbor.encode({"a": cids.from_bytes(link), "z": [0.0, {"y": -0.0}]})
+    again = dagcbor.decode_node(block)
+    assert again["a"] == link
+    assert [math.copysign(1, again["z"][0]), math.copysign(1, again["z"][1]["y"])] == [1, -1]
+    assert node["a"] is link, "the caller's value is left alone"
+
+
+def test_decoded_links_print_in_base32() -> None:
+    link = cids.make(cids.DAG_CBOR, bytes(32))
+    assert str(dagcbor.decode(dagcbor.encode_node([link]))[0]) == cids.to_text(link)

@@ -11,8 +11,9 @@ Two views of the same bytes (https://ipld.io/specs/codecs/dag-cbor/spec/):
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Final
 
 import dag_cbor
@@ -32,7 +33,7 @@ _MAX_DECODED: Final = 1 << 20
 
 
 def decode(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
-    """The value of a DAG-CBOR block, with :class:`multiformats.CID` for links.
+    """The value of a DAG-CBOR block, with :class:`multiformats.CID` for links; they print in base32.
 
     :raises CarError: if the block is not strict DAG-CBOR, or nested deeper than ``max_depth``
 
@@ -41,7 +42,7 @@ def decode(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
     """
     scan(data, max_depth=max_depth)
     try:
-        return dag_cbor.decode(data)
+        return _replaced(dag_cbor.decode(data), _printing_base32)
     # KeyError: a link whose codec or hash function is in no table of multiformats
     except (dag_cbor.decoding.CBORDecodingError, ValueError, KeyError) as error:
         raise MalformedError(f"expected strict DAG-CBOR: {error}") from error
@@ -69,8 +70,6 @@ def encode(value: Any) -> bytes:
 def encode_node(value: Any) -> bytes:
     """The DAG-CBOR block of a node whose links are binary CIDs; map keys are put in order.
 
-    Negative zero would lose its sign: the caller sees to it that there is none.
-
     :raises ValueError: if the value has no DAG-CBOR form, or holds a byte string that is no link (so is,
         here, a CID with a digest over 64 bytes, which libipld does not know as one)
     :raises LimitError: if it is nested too deep, which is a ValueError too
@@ -82,7 +81,8 @@ def encode_node(value: Any) -> bytes:
     except RecursionError as error:
         raise LimitError("the value is nested too deep for the stack of this thread") from error
     _check_links(value, sys.maxsize)
-    return data
+    # libipld drops the sign of negative zero
+    return encode(_replaced(value, _link_object)) if _ZERO in data and _has_negative_zero(value) else data
 
 
 def decode_node(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
@@ -93,7 +93,7 @@ def decode_node(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
     """
     value = _libipld_exact(data)
     if value is _INEXACT:
-        return _binary_links(decode(data, max_depth=max_depth))
+        return _replaced(decode(data, max_depth=max_depth), _binary_link)
     _check_links(value, max_depth)
     return value
 
@@ -159,20 +159,47 @@ def _bytes_in(value: Any, max_depth: int, but: Collection[bytes] = ()) -> Iterat
             stack.pop()
 
 
-def _binary_links(value: Any) -> Any:
-    """A value of :func:`decode` with binary CIDs for links; its depth is already bounded."""
+def _replaced(value: Any, replace: Callable[[Any], Any]) -> Any:
+    """A copy of a value with all that is neither map nor list replaced, without recursion."""
     holder = [value]
     todo: list[Any] = [holder]
     while todo:
         container = todo.pop()
         for key, item in list(container.items() if isinstance(container, dict) else enumerate(container)):
-            if isinstance(item, CID):
-                container[key] = bytes(item)
-            elif isinstance(item, bytes):
-                raise MalformedError(f"expected a link, found a byte string of {len(item)} bytes")
-            elif isinstance(item, (dict, list)):
-                todo.append(item)
+            if isinstance(item, (dict, list)):
+                container[key] = item.copy()
+                todo.append(container[key])
+            else:
+                container[key] = replace(item)
     return holder[0]
+
+
+def _printing_base32(item: Any) -> Any:
+    return cids.from_bytes(bytes(item)) if isinstance(item, CID) else item
+
+
+def _binary_link(item: Any) -> Any:
+    if isinstance(item, bytes):
+        raise MalformedError(f"expected a link, found a byte string of {len(item)} bytes")
+    return cids.to_bytes(item) if isinstance(item, CID) else item
+
+
+def _link_object(item: Any) -> Any:
+    return cids.from_bytes(item) if isinstance(item, bytes) else item
+
+
+_ZERO: Final = b"\xfb" + bytes(8)
+
+
+def _has_negative_zero(value: Any) -> bool:
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, (dict, list)):
+            stack.extend(item.values() if isinstance(item, dict) else item)
+        elif isinstance(item, float) and item == 0 and math.copysign(1, item) < 0:
+            return True
+    return False
 
 
 def scan(data: bytes, *, max_depth: int = MAX_DEPTH) -> list[bytes]:
