@@ -1,0 +1,36 @@
+"""zarr's state machines over an IPLDStore, neither of them modified: ``state_machines.py MACHINE memory|folder``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore
+from ipldstore import IPLDStore
+from zarr.testing import stateful
+
+
+def main(machine: str, backend: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+
+        def castore() -> ContentAddressableStore:
+            return MappingCAStore() if backend == "memory" else FileSystemCAStore(folder, fsync=False)
+
+        run_state_machine_as_test(
+            lambda: getattr(stateful, machine)(IPLDStore(castore())),
+            settings=settings(
+                max_examples=25,
+                stateful_step_count=30,
+                deadline=None,
+                database=None,
+                derandomize="CI" in os.environ,
+            ),
+        )
+    print(machine, backend, "passed")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
