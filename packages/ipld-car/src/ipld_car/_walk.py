@@ -23,7 +23,7 @@ def binary_links(cid: bytes, data: bytes) -> Iterable[bytes]:
     if codec == cids.DAG_CBOR:
         return dagcbor.links(data)
     if codec == cids.DAG_PB:
-        return [link.cid for link in dagpb.decode(data).links]
+        return dagpb.links(data)
     return _NO_LINKS
 
 

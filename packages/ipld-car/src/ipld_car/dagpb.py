@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from . import cids, varint
 from ._errors import CarError, MalformedError, TruncatedError
 
-__all__ = ["PBLink", "PBNode", "decode", "encode", "encode_field", "fields"]
+__all__ = ["PBLink", "PBNode", "decode", "encode", "encode_field", "fields", "links"]
 
 _VARINT: Final = 0
 _BYTES: Final = 2
@@ -68,17 +68,36 @@ def decode(block: bytes) -> PBNode:
     """
     links: list[PBLink] = []
     data: bytes | None = None
+    for part in _parts(block):
+        if isinstance(part, PBLink):
+            links.append(part)
+        else:
+            data = part
+    return PBNode(links, data)
+
+
+def links(block: bytes) -> list[bytes]:
+    """The binary CIDs that a DAG-PB block links to, in the order of their encoding.
+
+    :raises CarError: as :func:`decode` does
+    """
+    return [part.cid for part in _parts(block) if isinstance(part, PBLink)]
+
+
+def _parts(block: bytes) -> Iterator[PBLink | bytes]:
+    """The links of a block, and its data if it has any, in the order of their encoding."""
+    has_data = False
     for number, offset, value in fields(block):
         if number == 2 and isinstance(value, bytes):
             try:
-                links.append(_link(value))
+                yield _link(value)
             except CarError as error:
                 raise type(error)(error.message, offset=offset) from None
-        elif number == 1 and isinstance(value, bytes) and data is None:
-            data = value
+        elif number == 1 and isinstance(value, bytes) and not has_data:
+            has_data = True
+            yield value
         else:
             raise MalformedError(f"expected links and at most one data field, found field {number}", offset=offset)
-    return PBNode(links, data)
 
 
 def _link(message: bytes) -> PBLink:
@@ -90,8 +109,10 @@ def _link(message: bytes) -> PBLink:
             raise MalformedError(f"expected another wire type for field {number} of a link")
         found[number] = value
     cid, name, size = found.get(1), found.get(2), found.get(3)
-    if not isinstance(cid, bytes) or cids.prefix_of(cid).cid_size != len(cid):
-        raise MalformedError("expected a link with the CID of a block, found another hash field or none")
+    if not isinstance(cid, bytes):
+        raise MalformedError("expected a link with the CID of a block, found none")
+    if not cids.is_usual(cid):
+        cids.check(cid)
     try:
         text = name.decode() if isinstance(name, bytes) else None
     except UnicodeDecodeError as error:
@@ -109,11 +130,14 @@ def encode_field(number: int, value: bytes | int) -> bytes:
 def encode(links: Iterable[PBLink], data: bytes | None = None) -> bytes:
     """The DAG-PB block of links, in the order given, and data.
 
+    :raises CarError: if a link has no CID
+
     >>> encode([], b"").hex()
     '0a00'
     """
     parts = []
     for link in links:
+        cids.check(link.cid)
         message = encode_field(1, link.cid)
         if link.name is not None:
             message += encode_field(2, link.name.encode())

@@ -38,15 +38,24 @@ class _Part(NamedTuple):
     graph_size: int
 
 
-def build(data: bytes | memoryview, put: Put, *, hash_code: int = cids.SHA2_256) -> bytes:
+def build(
+    data: bytes | memoryview,
+    put: Put,
+    *,
+    hash_code: int = cids.SHA2_256,
+    chunk_size: int = CHUNK_SIZE,
+    max_links: int = MAX_LINKS,
+) -> bytes:
     """Store ``data`` as a UnixFS file and return the binary CID of its root.
 
-    Up to :data:`CHUNK_SIZE` this is one raw block; above, a tree of dag-pb nodes with at most
-    :data:`MAX_LINKS` links over raw leaves, balanced and filled from left to right. Every block is put
-    before the node that links it.
+    Up to ``chunk_size`` this is one raw block; above, a tree of dag-pb nodes over raw leaves, balanced and
+    filled from left to right. Every block is put before the node that links it.
 
     :param put: takes the binary CID and the bytes of a block
     :param hash_code: multihash code of the hash function of all blocks
+    :param chunk_size: bytes in a leaf
+    :param max_links: links in a node
+    :raises ValueError: if no tree has such chunks or links
 
     >>> blocks = {}
     >>> cids.to_text(build(bytes(CHUNK_SIZE + 1), blocks.__setitem__))
@@ -54,12 +63,17 @@ def build(data: bytes | memoryview, put: Put, *, hash_code: int = cids.SHA2_256)
     >>> len(blocks)
     3
     """
+    if chunk_size < 1 or max_links < 2:
+        raise ValueError(
+            f"expected chunks of at least 1 byte and at least 2 links, found {chunk_size} bytes and {max_links} links"
+        )
     view = memoryview(data)
-    if view.nbytes <= CHUNK_SIZE:  # nearly all values are
+    if view.nbytes <= chunk_size:  # nearly all values are
         return _leaf(data if isinstance(data, bytes) else bytes(view), put, hash_code).cid
-    level = [_leaf(bytes(view[at : at + CHUNK_SIZE]), put, hash_code) for at in range(0, len(view), CHUNK_SIZE)]
+    view = view.cast("B")
+    level = [_leaf(bytes(view[at : at + chunk_size]), put, hash_code) for at in range(0, len(view), chunk_size)]
     while len(level) > 1:
-        level = [_node(level[at : at + MAX_LINKS], put, hash_code) for at in range(0, len(level), MAX_LINKS)]
+        level = [_node(level[at : at + max_links], put, hash_code) for at in range(0, len(level), max_links)]
     return level[0].cid
 
 
@@ -131,8 +145,9 @@ def _decode(cid: bytes, block: bytes, max_links: int) -> _File:
 
 
 def _load(get: Get, cid: bytes, max_links: int, expected: int | None = None) -> _File:
+    block = get(cid)
     try:
-        file = _decode(cid, get(cid), max_links)
+        file = _decode(cid, block, max_links)
         if expected is not None and file.size != expected:
             raise MalformedError(f"expected {expected} bytes, as the node above says; found {file.size}")
     except CarError as error:
@@ -189,7 +204,7 @@ def read(
         children = []
         position += len(file.data)
         for child, size in file.children:
-            if size and position < end and position + size > start:
+            if max(position, start) < min(position + size, end):
                 children.append((child, position, size, depth + 1))
             position += size
         stack.extend(reversed(children))
