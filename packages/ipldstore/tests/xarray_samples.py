@@ -57,7 +57,7 @@ def times() -> Any:
             "when": ("time", when),
             "holes": ("time", holes),
             "lead": ("time", np.array([0, 1, -5, 86400], "m8[s]").astype("m8[ns]")),
-            "old": ("time", np.array(["1066-10-14", "1492-08-03", "1000-01-01", "1582-10-15"], "M8[s]")),
+            "old": ("time", np.array(["1700-01-01", "1788-07-14", "1900-02-28", "1969-12-31"], "M8[ns]")),
         },
         coords={"time": start.astype("M8[D]").astype("M8[ns]") + np.arange(4) * np.timedelta64(1, "D")},
     )
