@@ -14,6 +14,7 @@ from ipld_car import cids, dagcbor, hashes, unixfs
 from ipld_castore import ContentAddressableStore
 
 from . import _checks, _documents, _keys, _lookup
+from ._consolidated import is_consolidated
 from ._directory import Frozen, as_document
 from ._errors import LOWER_ERRORS, IPLDStoreError, lost, store_errors
 from ._limits import LIMITS, Limits
@@ -71,6 +72,7 @@ class Dataset:
         self._lock = threading.RLock()
         self._tree = Tree(self._nodes, root, limits)
         self._versions = 0
+        self._consolidated: tuple[object, bool] | None = None
         self.token = uuid.uuid4().hex
         self._home = _here()
         _LIVE[self.token] = self
@@ -151,13 +153,13 @@ class Dataset:
         return window.of(data) if len(data) <= most and sha256(data).digest() == found[4:] else None
 
     def is_consolidated(self) -> bool:
-        """Whether the root has consolidated metadata of either format."""
-        if self.find(_keys.ZMETADATA) is not None:
-            return True
-        found = self.find(_keys.ZARR_JSON)
-        if isinstance(found, bytes) and _checks.is_directory_link(found):
-            found = self._nodes.load(found, as_document)
-        return isinstance(found, dict) and found.get("consolidated_metadata") is not None
+        """Whether any group has consolidated metadata, or there are too many to know."""
+        state = self.state
+        if self._consolidated is None or self._consolidated[0] != state:
+            with store_errors("looking for consolidated metadata"):
+                found = self._read(lambda top, load: is_consolidated(top, load, self.castore.get_range))
+            self._consolidated = (state, found)
+        return self._consolidated[1]
 
     def size(self, key: str) -> int | None:
         """How many bytes a key has; None if it is absent. Of a value no chunk is read."""

@@ -1,0 +1,63 @@
+"""Whether a dataset has consolidated metadata anywhere, so that a reader should look for it."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from . import _checks, _keys, _lookup
+from ._directory import Directory, as_document
+from ._nodes import Load
+
+_LOOKED_AT = 256
+"""Directories to look at. Beyond, nobody knows: then to look for it is the answer that loses nothing."""
+
+ReadValue = Callable[[bytes], bytes]
+
+
+def is_consolidated(top: _lookup.AnyDirectory, load: Load, read_value: ReadValue) -> bool:
+    """Whether a group below (or at) ``top`` has consolidated metadata, or may have, as there are too many to look at.
+
+    Whoever opens a group without it lists and reads the directories below, so looking at them costs nothing more.
+    """
+    todo = deque([(top, 0)])
+    for _ in range(_LOOKED_AT):
+        if not todo:
+            return False
+        directory, depth = todo.popleft()
+        if directory.document(_keys.ZMETADATA) is not None:
+            return True
+        metadata = _zarr_json(directory, load, read_value)
+        if metadata.get("consolidated_metadata") is not None:
+            return True
+        is_array = directory.document(_keys.ZARRAY) is not None or metadata.get("node_type") == "array"
+        if is_array:
+            continue
+        if _has_name_index(directory):
+            return True
+        for _, entry in _lookup.entries_of(directory, load):
+            below = _lookup.enter(entry, depth + 1, load)
+            if below is not None:
+                todo.append((below, depth + 1))
+    return True
+
+
+def _has_name_index(directory: _lookup.AnyDirectory) -> bool:
+    return directory.name_base is not None if isinstance(directory, Directory) else _keys.NAMES in directory.map
+
+
+def _zarr_json(directory: _lookup.AnyDirectory, load: Load, read_value: ReadValue) -> dict[str, Any]:
+    """The ``zarr.json`` of a directory, also where it is kept as exact bytes; empty if there is none to read."""
+    found = directory.document(_keys.ZARR_JSON)
+    if isinstance(found, bytes):
+        found = load(found, as_document) if _checks.is_directory_link(found) else _parse(read_value(found))
+    return found if isinstance(found, dict) else {}
+
+
+def _parse(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):  # no JSON: then zarr cannot read it either, and says so
+        return None
