@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ipld_car import CarError, CarWriter, cids, hashes, read_car
+from ipld_car import CarError, CarReader, CarWriter, HashMismatchError, cids, hashes, read_car
 from ipld_castore import (
     BlockMalformedError,
     BlockNotFoundError,
@@ -90,6 +90,22 @@ def test_strings_of_other_projects_that_are_no_utf_8(archives: Path) -> None:
     again = MappingCAStore()
     assert again.import_car(store.to_car(root)) == [root]
     assert set(again) == set(store)
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_reader_instead_of_a_source(small: bytes, *, verify: bool) -> None:
+    """One whose roots were looked at first; blocks are verified even if the reader was told not to."""
+    reader = CarReader(small, verify=verify)
+    store = MappingCAStore()
+    assert store.import_car(reader) == reader.roots
+    assert store.to_car(reader.roots[0]) == small
+    *_, (_, _, last) = read_car(small)[1]
+    bad = small[:-1] + bytes([small[-1] ^ 1])
+    store = MappingCAStore()
+    with pytest.raises(HashMismatchError) as caught:
+        store.import_car(CarReader(bad, verify=verify))
+    assert caught.value.offset == last.offset
+    assert len(list(store)) == 3
 
 
 @pytest.fixture(scope="module")

@@ -64,6 +64,7 @@ def test_stores_of_one_folder_are_equal(tmp_path: Path, monkeypatch: pytest.Monk
         assert hash(other) == hash(store)
     assert FileSystemCAStore("others") != store
     assert repr(store) == f"<FileSystemCAStore: {tmp_path / 'blocks'}>"
+    assert store.address == str(tmp_path / "blocks")
     monkeypatch.chdir("/")
     assert FileSystemCAStore(tmp_path / "blocks").get(store.put(DATA)) == DATA
 

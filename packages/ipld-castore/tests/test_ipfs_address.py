@@ -35,6 +35,7 @@ def test_addresses(given: str, url: str) -> None:
     assert store == IPFSStore(url)
     assert hash(store) == hash(IPFSStore(url))
     assert repr(store) == f"<IPFSStore: {url}>"
+    assert store.address == url
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def test_stores_over_equal_mappings_are_equal() -> None:
     store.put(b"hello")
     copy = pickle.loads(pickle.dumps(store))  # noqa: S301  # our own
     assert store == MappingCAStore(store.mapping) == copy
+    assert store.address == MappingCAStore(store.mapping).address != copy.address
     copy.put(b"more")
     assert store != copy
     with pytest.raises(TypeError):

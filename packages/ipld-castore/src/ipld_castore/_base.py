@@ -182,7 +182,7 @@ class ContentAddressableStore(ABC):
         :raises KeyError: if the codec has no such name
         :raises TypeError: if the data are no bytes
         """
-        block = bytes(memoryview(data))  # bytes() alone would take a number for a length
+        block = data if type(data) is bytes else bytes(memoryview(data))  # bytes() alone takes a number for a length
         code = _CODECS.get(codec) if isinstance(codec, str) else codec
         if code is None:
             code = multicodec.get(str(codec)).code
@@ -311,12 +311,16 @@ class ContentAddressableStore(ABC):
 
         Streams: one block at a time is in memory. Blocks before an error are kept, as they are good.
 
-        :param source: the archive, CARv1 or CARv2, as bytes, binary stream, or a :class:`ipld_car.CarReader` over it
+        :param source: the archive, CARv1 or CARv2, as bytes, binary stream, or a :class:`ipld_car.CarReader` over it,
+            whose blocks are verified here, so that it need not do that itself
         :raises ipld_car.CarError: if the archive is damaged
         :raises HashRefusedError: if a block's hash function proves nothing
         """
-        reader = source if isinstance(source, CarReader) else CarReader(source)
-        self.put_blocks(_trusted(reader))
+        if isinstance(source, CarReader):
+            reader, verify = source, True  # there is no telling whether it does
+        else:
+            reader, verify = CarReader(source), False
+        self.put_blocks(_trusted(reader, verify=verify))
         return reader.roots
 
     def _put_binary(self, cid: bytes, data: bytes) -> None:
@@ -340,9 +344,14 @@ def _text(cid: AnyCID) -> str:
     return cids.to_text(cids.to_bytes(cid))
 
 
-def _trusted(reader: CarReader) -> Iterator[tuple[CID, bytes]]:
+def _trusted(reader: CarReader, *, verify: bool) -> Iterator[tuple[CID, bytes]]:
     """The blocks of an archive that are worth keeping: identity CIDs hold their bytes themselves."""
     for block in reader:
         if identity_bytes(block.cid_bytes) is None:
             check_hash(block.cid_bytes)
+            if verify:
+                try:
+                    hashes.verify_digest(block.cid_bytes, block.data)
+                except CarError as error:
+                    raise error.at(block.location.offset) from None
             yield block.cid, block.data

@@ -88,6 +88,11 @@ class IPFSStore(ContentAddressableStore):
         """The URL of the node, without credentials."""
         return self._node.url
 
+    @property
+    def address(self) -> str:
+        """See :attr:`ContentAddressableStore.address`."""
+        return self.host
+
     # -- verbs --
 
     def get_block(self, cid: CID) -> bytes:

@@ -100,5 +100,7 @@ class UseTests(Harness):
         assert castore != object()
         assert type(castore).__name__ in repr(castore)
         assert len(repr(castore)) < 500
+        assert castore.address == castore.address  # dask takes it for the store
+        assert len(castore.address) < 500
         assert isinstance(castore.blocking, bool)
         assert isinstance(castore.local, bool)
