@@ -429,7 +429,7 @@ class Reader:
         self.root = self.node(Link(root))
 
     def node(self, item: Any) -> Any:
-        return _with_links(dag_cbor.decode(self.blocks[item])) if isinstance(item, Link) else item
+        return decode(self.blocks[item]) if isinstance(item, Link) else item
 
     def lookup(self, key: str) -> dict[str, Any] | Link | None:
         """The document of a key, or the link of a document or value; None if it is absent."""
@@ -488,6 +488,10 @@ def _leaf_items(node: dict[str, Any], prefix: str) -> Iterator[tuple[str, Link]]
             yield from _leaf_items(item, f"{prefix}{name}/")
         else:
             yield prefix + name, item
+
+
+def decode(block: bytes) -> Any:
+    return _with_links(dag_cbor.decode(block))
 
 
 def _with_links(value: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 import reference
-from hypothesis import event, example, given
+from hypothesis import assume, event, example, given
 from hypothesis import strategies as st
 from ipld_castore import MappingCAStore
 from ipldstore import _index, _keys
@@ -72,6 +72,12 @@ def _expected(links: Mapping[str, bytes], *, chunks: bool, limits: Limits) -> tu
     return made, builder.blocks
 
 
+def _levels(made: object, blocks: dict[Link, bytes]) -> int:
+    """Lists of parts on the longest way down."""
+    node = reference.decode(blocks[made]) if isinstance(made, Link) else made
+    return 1 + max(_levels(part[1], blocks) for part in node) if isinstance(node, list) else 0
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
 def test_changing_an_index_gives_the_index_of_the_keys(kind: str, data: st.DataObject) -> None:
@@ -92,7 +98,9 @@ def test_changing_an_index_gives_the_index_of_the_keys(kind: str, data: st.DataO
         base = _rebuilt(index, base, changes, nodes, limits)
         links = {key: link for key, link in {**links, **changes}.items() if link is not None}
         made, blocks = _expected(links, chunks=kind == "chunks", limits=limits)
-        event(f"{len(blocks)} blocks")
+        levels = _levels(made, blocks)
+        assume(levels <= _index.MAX_LEVELS)  # it takes limits as small as these to have more
+        event(f"{levels} levels of lists")
         assert base == made
         assert all(castore.get_raw(bytes(link)) == block for link, block in blocks.items())
         assert _index.total(index, base, nodes.load) == len(links)

@@ -6,6 +6,7 @@ along changed paths; everything else stays in its node. ``load`` is :data:`~ipld
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import copy
 from typing import Any, Final
 
@@ -80,10 +81,14 @@ class Directory:
         self.chunk_new: dict[str, bytes] = {}
         """Links of chunk keys that are kept apart, new or in place of those in ``chunk_base``."""
         self.chunk_gone: set[str] = set()
-        """Chunk keys of ``chunk_base`` that are no more."""
+        """Chunk keys of ``chunk_base`` that are no more, and have none in ``chunk_new``."""
+        self.chunk_total = 0
+        """Keys of ``chunk_base``; known where some are gone."""
         self.name_base: _index.Base = None
         self.gone: set[str] = set()
         """Names of ``name_base`` that are no more, or that ``entries`` hide."""
+        self.name_total = 0
+        """Names of ``name_base``; known where some are gone."""
         self.names_before = 0
         """Names in the node that it had, if they were not in a name index."""
         self.owner_before: str | None = None
@@ -103,8 +108,9 @@ class Directory:
         made.chunk_base = base.get(_keys.CHUNKS)
         made.name_base = base.get(_keys.NAMES)
         made.names_before = len(made.entries)
-        if made.name_base is not None:  # only foreign directories have entries beside it
-            made.gone = {name for name in made.entries if _index.find(_index.NAMES, made.name_base, name, load)}
+        if made.name_base is not None:
+            for name in made.entries:  # only a foreign directory has entries beside its index
+                made._hide(name, load)
         made.owner_before = made.owner(load)
         return made
 
@@ -113,13 +119,13 @@ class Directory:
         """Whether there are chunk keys that are kept apart from the entries."""
         return self.chunk_base is not None or bool(self.chunk_new)
 
-    def is_empty(self, load: Load) -> bool:
-        """Whether no key is in it. Of an index this reads the topmost list, no leaf."""
+    def is_empty(self) -> bool:
+        """Whether no key is in it."""
         if self.documents or self.entries or self.value or self.chunk_new:
             return False
-        return len(self.chunk_gone) == _index.total(_index.CHUNKS, self.chunk_base, load) and len(
-            self.gone
-        ) == _index.total(_index.NAMES, self.name_base, load)
+        no_chunks = self.chunk_base is None or 0 < self.chunk_total == len(self.chunk_gone)
+        no_names = self.name_base is None or 0 < self.name_total == len(self.gone)
+        return no_chunks and no_names
 
     def snapshot(self) -> Directory:
         """The directory as it is now, and those below it that change; later changes do not reach it."""
@@ -187,9 +193,18 @@ class Directory:
 
     def drop_chunk(self, rest: str, load: Load) -> None:
         """Have no such chunk key apart from the entries."""
-        if _index.find(_index.CHUNKS, self.chunk_base, rest, load) is not None:
-            self.chunk_gone.add(rest)
+        if self.has_in_base(rest, load):
+            self.drop_chunks([rest], load)
         self.chunk_new.pop(rest, None)
+
+    def has_in_base(self, rest: str, load: Load) -> bool:
+        """Whether the index of the node has a chunk key."""
+        return _index.find(_index.CHUNKS, self.chunk_base, rest, load) is not None
+
+    def drop_chunks(self, keys: Iterable[str], load: Load) -> None:
+        """Have none of these keys, all of which are in the index of the node."""
+        self.chunk_total = _index.total(_index.CHUNKS, self.chunk_base, load)
+        self.chunk_gone.update(keys)
 
     def forget_chunks(self) -> None:
         """Keep no chunk keys apart; the caller has them elsewhere."""
@@ -197,12 +212,21 @@ class Directory:
 
     def put_entry(self, name: str, entry: Map | bytes | Directory | None, load: Load) -> None:
         """Have an entry, or None for none."""
-        if name not in self.gone and _index.find(_index.NAMES, self.name_base, name, load) is not None:
-            self.gone.add(name)
+        if name not in self.entries:
+            self._hide(name, load)
         if entry is None:
             self.entries.pop(name, None)
         else:
             self.entries[name] = entry
+
+    def drop_directory(self, name: str) -> None:
+        """Have no entry where a changed directory was."""
+        del self.entries[name]
+
+    def _hide(self, name: str, load: Load) -> None:
+        if name not in self.gone and _index.find(_index.NAMES, self.name_base, name, load) is not None:
+            self.name_total = _index.total(_index.NAMES, self.name_base, load)
+            self.gone.add(name)
 
     def open(self, name: str, load: Load) -> Directory | None:
         """The subdirectory of a name, ready to change; None if there is none."""

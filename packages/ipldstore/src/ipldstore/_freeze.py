@@ -83,13 +83,8 @@ def _owners_below(directory: Directory, load: Load) -> Iterator[str]:
 def _put_below(directory: Directory, key: str, link: bytes, load: Load) -> None:
     """Have a value as entry, and nothing else at its key in any directory below ``directory``."""
     parts = key.split("/")
-    visited = []
-    for part in parts[:-1]:
-        directory = directory.make(part, load)
-        visited.append(directory)
-    put_plain(directory, parts[-1], link, load)
-    for at, below in enumerate(visited, 1):
-        if below.has_chunks:
+    for at, below in enumerate(put_plain(directory, parts, link, load)):
+        if at and below.has_chunks:
             below.drop_chunk("/".join(parts[at:]), load)
 
 

@@ -111,6 +111,18 @@ class NodeStore:
                 _, (_, dropped) = self._cache.popitem(last=False)
                 self._held -= dropped
 
+    def remembering(self) -> Load:
+        """A ``load`` for one change: what it has loaded once it gives again, so that what was looked at cannot fail."""
+        held: dict[tuple[bytes, Any], Any] = {}
+
+        def load(cid: bytes, role: Role[T]) -> T:
+            node = held.get((cid, role))
+            if node is None:
+                node = held[cid, role] = self.load(cid, role)
+            return node
+
+        return load
+
     def loading_nothing(self, held: dict[tuple[bytes, Any], Any]) -> Load:
         """A ``load`` that knows only what is in memory or ``held``, and raises :class:`NodeMissing` otherwise.
 

@@ -6,13 +6,17 @@ from ._directory import Directory
 from ._nodes import Load
 
 
-def put_plain(directory: Directory, name: str, link: bytes, load: Load) -> None:
-    """Have a value at a name, beside the directory that may be there."""
-    below = directory.open(name, load)
+def put_plain(top: Directory, parts: list[str], link: bytes, load: Load) -> list[Directory]:
+    """Have a value at the entry of a key, beside the directory that may be there; returns those on the way to it."""
+    visited = [top]
+    for name in parts[:-1]:
+        visited.append(visited[-1].make(name, load))
+    below = visited[-1].open(parts[-1], load)
     if below is None:
-        directory.put_entry(name, link, load)
+        visited[-1].put_entry(parts[-1], link, load)
     else:
         below.value = link
+    return visited
 
 
 def drop_plain(top: Directory, parts: list[str], load: Load) -> None:
@@ -21,7 +25,7 @@ def drop_plain(top: Directory, parts: list[str], load: Load) -> None:
     for name in parts[:-1]:
         directory = visited[-1].open(name, load)
         if directory is None:
-            prune(visited, parts, load)
+            prune(visited, parts)
             return
         visited.append(directory)
     below = visited[-1].open(parts[-1], load)
@@ -30,12 +34,12 @@ def drop_plain(top: Directory, parts: list[str], load: Load) -> None:
     else:
         below.value = None
         visited.append(below)
-    prune(visited, parts, load)
+    prune(visited, parts)
 
 
-def prune(visited: list[Directory], parts: list[str], load: Load) -> None:
+def prune(visited: list[Directory], parts: list[str]) -> None:
     """Take the directories that have become empty out of those above them; ``visited`` begins above ``parts[0]``."""
     for at in range(len(visited) - 1, 0, -1):
-        if not visited[at].is_empty(load):
+        if not visited[at].is_empty():
             return
-        visited[at - 1].put_entry(parts[at - 1], None, load)
+        visited[at - 1].drop_directory(parts[at - 1])

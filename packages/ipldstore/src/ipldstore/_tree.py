@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ipld_car import cids
 
-from . import _keys, _lookup
+from . import _index, _keys, _lookup
 from ._checks import MAX_BELOW_ROOT
 from ._directory import FULL, Directory, Frozen
 from ._errors import NodeError
 from ._freeze import freeze
 from ._limits import LIMITS, Limits
-from ._nodes import Folder, NodeStore, as_root
+from ._nodes import Folder, Load, NodeStore, as_root
 from ._plain import drop_plain, prune, put_plain
 
 EMPTY_MAP = b"\xa0"
@@ -30,6 +32,7 @@ class Tree:
         self._nodes = nodes
         self._limits = limits
         self._frozen: bytes | None = root
+        self._changed = False
         self._top: _lookup.AnyDirectory = Frozen({}) if root is None else Frozen(self._load_root(root))
 
     def _load_root(self, root: bytes) -> dict[str, object]:
@@ -44,7 +47,7 @@ class Tree:
     @property
     def root(self) -> bytes | None:
         """Binary CID of the root; None while there are changes that no root has."""
-        return self._frozen
+        return None if self._changed else self._frozen
 
     @property
     def top(self) -> _lookup.AnyDirectory:
@@ -54,7 +57,7 @@ class Tree:
     @property
     def changed(self) -> bool:
         """Whether there are changes that no root has."""
-        return isinstance(self._top, Directory)
+        return self._changed
 
     def snapshot(self) -> _lookup.AnyDirectory:
         """The root directory as it is now; later changes do not reach it."""
@@ -62,37 +65,51 @@ class Tree:
 
     # -- changing --
 
-    def _change(self) -> Directory:
+    # In each, what may fail comes first: whatever is read later has been read before, by the same ``load``.
+
+    def _open_top(self, load: Load) -> Directory:
         """The root directory, ready to change."""
         if isinstance(self._top, Frozen):
-            self._top = Directory.over(self._top.map, self._nodes.load)
-        self._frozen = None
-        self._recent = None
+            self._top = Directory.over(self._top.map, load)
         return self._top
 
+    def _note_change(self) -> None:
+        self._changed, self._recent = True, None
+
     def put(self, parts: list[str], found: _lookup.Found) -> None:
-        """Give a key its document or link."""
-        name = parts[-1]
-        if name in _keys.DOCUMENTS:
-            self._make(parts[:-1]).put_document(name, found)
+        """Give a key its document or link. If it fails nothing has changed."""
+        if parts[-1] in _keys.DOCUMENTS:
+            self._put_document(parts, found)
             return
         assert isinstance(found, bytes)  # noqa: S101  # only a document is data itself
         if self._put_next_chunk(parts, found):
             return
-        visited = self._visit(parts)
-        holder = self._holder(parts, visited)
+        load = self._nodes.remembering()
+        visited = self._visit(parts, load)
+        holder = self._holder(parts, visited, load)
+        elsewhere = _kept_apart([None if directory is holder else directory for directory in visited], parts, load)
         if holder is None:
-            self._put_plain(parts, found)
-        elif len(visited) == len(parts) and visited[-1].entry(name, self._nodes.load) is not None:
-            self._drop_plain(parts)
-        for at, directory in enumerate(visited):
-            rest = "/".join(parts[at:])
-            if directory is holder:
-                directory.put_chunk(rest, found)
-            elif directory.has_chunks and _keys.is_chunk_key(rest):
-                directory.drop_chunk(rest, self._nodes.load)
-        if visited[-1] is holder and not any(directory.has_chunks for directory in visited[:-1]):
-            self._recent = (parts[: len(visited) - 1], holder)
+            put_plain(visited[0], parts, found, load)
+        else:
+            has_entry = _has_entry(visited, parts, load)
+        self._note_change()
+        for directory, rest in elsewhere:
+            directory.drop_chunk(rest, load)
+        if holder is not None:
+            if has_entry or elsewhere:
+                drop_plain(visited[0], parts, load)
+            at = visited.index(holder)
+            holder.put_chunk("/".join(parts[at:]), found)
+            if holder is visited[-1] and not any(directory.has_chunks for directory in visited[:-1]):
+                self._recent = (parts[:at], holder)
+
+    def _put_document(self, parts: list[str], found: _lookup.Found) -> None:
+        load = self._nodes.remembering()
+        directory = self._open_top(load)
+        for name in parts[:-1]:
+            directory = directory.make(name, load)
+        self._note_change()
+        directory.put_document(parts[-1], found)
 
     def _put_next_chunk(self, parts: list[str], link: bytes) -> bool:
         """The short way for a chunk of the same array as the one before, if that is all there is to it."""
@@ -113,75 +130,69 @@ class Tree:
         holder.put_chunk(rest, link)
         return True
 
-    def _visit(self, parts: list[str]) -> list[Directory]:
+    def _visit(self, parts: list[str], load: Load) -> list[Directory]:
         """The directories on the way of a key, ready to change, as far as there are any."""
-        visited = [self._change()]
+        visited = [self._open_top(load)]
         for name in parts[:-1]:
-            directory = visited[-1].open(name, self._nodes.load)
+            directory = visited[-1].open(name, load)
             if directory is None:
                 break
             visited.append(directory)
         return visited
 
-    def _holder(self, parts: list[str], visited: list[Directory]) -> Directory | None:
+    def _holder(self, parts: list[str], visited: list[Directory], load: Load) -> Directory | None:
         """The directory among those visited whose chunk key this is: the nearest that owns chunks, if the form fits."""
         for at in range(len(visited) - 1, -1, -1):
-            owner = visited[at].owner(self._nodes.load)
+            owner = visited[at].owner(load)
             if owner is not None:
                 rest = "/".join(parts[at:])
                 fits = _keys.is_chunk_key(rest) and (owner == FULL or rest.startswith("c"))
                 return visited[at] if fits else None
         return None
 
-    def _make(self, parts: list[str]) -> Directory:
-        directory = self._change()
-        for name in parts:
-            directory = directory.make(name, self._nodes.load)
-        return directory
-
-    def _put_plain(self, parts: list[str], link: bytes) -> None:
-        put_plain(self._make(parts[:-1]), parts[-1], link, self._nodes.load)
-
-    def _drop_plain(self, parts: list[str]) -> None:
-        """Have no entry for a key, and no empty directory that it leaves."""
-        drop_plain(self._change(), parts, self._nodes.load)
-
     def drop(self, parts: list[str]) -> None:
-        """Have no such key; the caller knows that there is one."""
-        name = parts[-1]
-        if name in _keys.DOCUMENTS:
-            visited = self._visit(parts)
-            visited[-1].put_document(name, None)
-            prune(visited, parts, self._nodes.load)
+        """Have no such key; the caller knows that there is one. If it fails nothing has changed."""
+        load = self._nodes.remembering()
+        visited = self._visit(parts, load)
+        if parts[-1] in _keys.DOCUMENTS:
+            self._note_change()
+            visited[-1].put_document(parts[-1], None)
+            prune(visited, parts)
             return
-        for at, directory in enumerate(self._visit(parts)):
-            rest = "/".join(parts[at:])
-            if directory.has_chunks and _keys.is_chunk_key(rest):
-                directory.drop_chunk(rest, self._nodes.load)
-        self._drop_plain(parts)
+        apart = _kept_apart(visited, parts, load)
+        _has_entry(visited, parts, load)
+        self._note_change()
+        for directory, rest in apart:
+            directory.drop_chunk(rest, load)
+        drop_plain(visited[0], parts, load)
 
     def drop_below(self, parts: list[str]) -> None:
-        """Have no keys below a path. Indexes below it are not read."""
+        """Have no keys below a path. Indexes below it are not read. If it fails nothing has changed."""
         if not parts:
-            self._top, self._frozen, self._recent = Directory(), None, None
+            self._top = Directory()
+            self._note_change()
             return
-        above_it, directory = _lookup.path_to(self._top, parts, self._nodes.load)
+        load = self._nodes.remembering()
+        above_it, directory = _lookup.path_to(self._top, parts, load)
         if directory is None and not above_it:
             return
-        path = "/".join(parts)
-        visited = self._visit([*parts, ""])
-        start = 0
-        for at, directory in enumerate(visited[: len(parts)]):
-            prefix = path[start:] + "/"
-            if directory.has_chunks:
-                for key in [key for key, _ in _lookup.chunks_of(directory, self._nodes.load) if key.startswith(prefix)]:
-                    directory.drop_chunk(key, self._nodes.load)
-            start += len(parts[at]) + 1
+        visited = self._visit([*parts, ""], load)
+        apart = [
+            (directory, _chunks_below(directory, "/".join(parts[at:]) + "/", load))
+            for at, directory in enumerate(visited[: len(parts)])
+            if directory.has_chunks
+        ]
+        if len(visited) <= len(parts) and not any(new or in_base for _, (new, in_base) in apart):
+            return
+        self._note_change()
+        for directory, (new, in_base) in apart:
+            directory.drop_chunks(in_base, load)
+            for key in new:
+                del directory.chunk_new[key]
         if len(visited) > len(parts):
-            above, below = visited[len(parts) - 1], visited[len(parts)]
-            above.put_entry(parts[-1], below.value, self._nodes.load)
-            del visited[len(parts) :]
-        prune(visited, parts, self._nodes.load)
+            below = visited.pop()
+            visited[-1].put_entry(parts[-1], below.value, load)
+        prune(visited, parts)
 
     def clear(self) -> None:
         """Have no keys."""
@@ -194,12 +205,38 @@ class Tree:
 
         If it fails nothing is lost: the changes are still there.
         """
-        if self._frozen is None:
+        if self._changed or self._frozen is None:
             if isinstance(self._top, Frozen):  # nothing was ever set
                 block = EMPTY_MAP
             else:
                 block = freeze(self._top, self._nodes, self._limits)
             root = self._nodes.put_encoded(block)
             self._top = Frozen(self._nodes.adopt(root, block, as_root).map)
-            self._frozen, self._recent = root, None
+            self._frozen, self._changed, self._recent = root, False, None
         return self._frozen
+
+
+def _has_entry(visited: list[Directory], parts: list[str], load: Load) -> bool:
+    """Whether there is an entry for a key, ready to change."""
+    if len(visited) < len(parts):
+        return False
+    visited[-1].open(parts[-1], load)
+    return visited[-1].entry(parts[-1], load) is not None
+
+
+def _kept_apart(visited: Sequence[Directory | None], parts: list[str], load: Load) -> list[tuple[Directory, str]]:
+    """The directories on the way of a key that have it apart from their entries, and the key relative to them."""
+    found = []
+    for at, directory in enumerate(visited):
+        if directory is not None and directory.has_chunks:
+            rest = "/".join(parts[at:])
+            if _keys.is_chunk_key(rest) and (directory.has_in_base(rest, load) or rest in directory.chunk_new):
+                found.append((directory, rest))
+    return found
+
+
+def _chunks_below(directory: Directory, prefix: str, load: Load) -> tuple[list[str], list[str]]:
+    """The chunk keys that begin with a prefix: those that are new, and those that the index of the node has."""
+    new = [key for key in directory.chunk_new if key.startswith(prefix)]
+    in_base = _index.items(_index.CHUNKS, directory.chunk_base, load)
+    return new, [key for key, _ in in_base if key.startswith(prefix)]
