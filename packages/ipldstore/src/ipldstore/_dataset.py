@@ -55,6 +55,13 @@ class Window(NamedTuple):
 
 WHOLE: Final = Window()
 
+View = Callable[[_documents.Document], _documents.Document]
+
+
+def as_it_is(document: _documents.Document) -> _documents.Document:
+    """The document itself."""
+    return document
+
 
 class Dataset:
     """Keys and their bytes. Safe with threads: many may read while one at a time writes.
@@ -99,32 +106,33 @@ class Dataset:
             return None
         return self._read(lambda top, load: _lookup.find(top, parts, load))
 
-    def _document(self, found: _lookup.Found) -> bytes | None:
+    def _document(self, found: _lookup.Found, view: View) -> bytes | None:
         """The JSON of a document; None if this is the link of a value."""
         if isinstance(found, bytes):
             if not _checks.is_directory_link(found):
                 return None
             found = self._nodes.load(found, as_document)
-        return _documents.to_json(found)
+        return _documents.to_json(view(found))
 
-    def read(self, key: str, window: Window = WHOLE) -> bytes | None:
+    def read(self, key: str, window: Window = WHOLE, view: View = as_it_is) -> bytes | None:
         """The bytes of a key, or a part of them; None if it is absent.
 
+        :param view: what to make of a document before it becomes text
         :raises IPLDStoreError: if the key is there and its bytes cannot be had, or are not the ones named
         """
         found = self.find(key)
         if found is None:
             return None
         if not self.castore.blocking:
-            data = self.read_at_once(found, window)
+            data = self.read_at_once(found, window, view)
             if data is not None:
                 return data
-        return self.read_found(key, found, window)
+        return self.read_found(key, found, window, view)
 
-    def read_found(self, key: str, found: _lookup.Found, window: Window = WHOLE) -> bytes:
+    def read_found(self, key: str, found: _lookup.Found, window: Window, view: View) -> bytes:
         """The bytes of what :meth:`find` has found for a key; see :meth:`read`."""
         try:
-            document = self._document(found)
+            document = self._document(found, view)
             if document is not None:
                 return window.of(document)
             assert isinstance(found, bytes)  # noqa: S101  # what is no document is a link
@@ -135,7 +143,9 @@ class Dataset:
         except LOWER_ERRORS as error:
             raise lost(f"reading {key!r}", error) from error
 
-    def read_at_once(self, found: _lookup.Found, window: Window, most: int = unixfs.CHUNK_SIZE) -> bytes | None:
+    def read_at_once(
+        self, found: _lookup.Found, window: Window, view: View, most: int = unixfs.CHUNK_SIZE
+    ) -> bytes | None:
         """The bytes of what :meth:`find` has found, if they are few, at hand and verified without ado.
 
         None sends the caller the thorough way, :meth:`read_found`, which says what is wrong if something is.
@@ -143,7 +153,7 @@ class Dataset:
         :param most: how many bytes may be hashed here
         """
         if not isinstance(found, bytes):
-            return window.of(_documents.to_json(found))
+            return window.of(_documents.to_json(view(found)))
         if not cids.is_usual(found) or cids.codec_of(found) != cids.RAW:
             return None
         try:
@@ -168,7 +178,7 @@ class Dataset:
 
     def _size(self, key: str, found: _lookup.Found) -> int:
         with store_errors(f"asking for the size of {key!r}"):
-            document = self._document(found)
+            document = self._document(found, as_it_is)
             return self.castore.size(found) if document is None and isinstance(found, bytes) else len(document or b"")
 
     def _snapshot(self) -> _lookup.AnyDirectory:

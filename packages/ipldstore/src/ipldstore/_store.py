@@ -18,6 +18,7 @@ from ._dataset import WHOLE, Dataset, Window
 from ._errors import store_errors
 from ._mapping import StoreMapping
 from ._stats import Stats
+from ._zarr_order import for_zarr
 
 if TYPE_CHECKING:
     from typing import Self
@@ -240,14 +241,14 @@ class IPLDStore(Store):
         self._is_open = True
         window = _window(byte_range)
         if self.castore.blocking:
-            value = await asyncio.to_thread(self._data.read, key, window)
+            value = await asyncio.to_thread(self._data.read, key, window, for_zarr)
         else:
             found = self._data.find(key)
             if found is None:
                 return None
-            value = self._data.read_at_once(found, window, _INLINE_BYTES)
+            value = self._data.read_at_once(found, window, for_zarr, _INLINE_BYTES)
             if value is None:
-                value = await asyncio.to_thread(self._data.read_found, key, found, window)
+                value = await asyncio.to_thread(self._data.read_found, key, found, window, for_zarr)
         return None if value is None else (prototype or default_buffer_prototype()).buffer.from_bytes(value)
 
     async def get_partial_values(
@@ -357,7 +358,7 @@ class IPLDStore(Store):
     ) -> Buffer | None:
         """See :meth:`get`."""
         self._is_open = True
-        data = self._data.read(key, _window(byte_range))
+        data = self._data.read(key, _window(byte_range), for_zarr)
         return None if data is None else (prototype or default_buffer_prototype()).buffer.from_bytes(data)
 
     def set_sync(self, key: str, value: Buffer) -> None:
