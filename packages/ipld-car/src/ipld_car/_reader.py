@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from hashlib import sha256
-from typing import TypeVar
+from typing import Any
 
 from multiformats import CID
 
@@ -13,9 +14,8 @@ from ._block import Block, BlockLocation
 from ._errors import CarError, LimitError, MalformedError, TruncatedError
 from ._header import PRAGMA, V2_HEADER_SIZE, Header, V2Header, check_inner, decode_header, decode_v2_header
 from ._source import Source, Window
+from .cids import _BinaryCID as BinaryCID
 from .hashes import verify_digest
-
-T = TypeVar("T")
 
 MAX_HEADER_BYTES = 32 << 20
 MAX_SECTION_BYTES = 8 << 20
@@ -72,7 +72,7 @@ class CarReader:
         self.v2_header = None
         self._failure: Exception | None = None
         self._read_headers()
-        self._blocks = self._read_blocks(Block)
+        self._blocks = self._read_blocks(triples=False)
 
     @property
     def roots(self) -> list[CID]:
@@ -132,44 +132,55 @@ class CarReader:
 
     # -- sections --
 
-    def _read_blocks(self, make: Callable[[bytes, bytes, int, int], T]) -> Iterator[T]:
+    def _read_blocks(self, *, triples: bool) -> Iterator[Any]:
         """The hot loop: fast for sections that lie in the window, and have the CID of their predecessor's form.
 
-        :param make: makes what is given for a block of its binary CID, bytes, offset and varint size
+        :param triples: give CID, bytes and location of each block, made here, for a call would cost more; else a Block
         """
         window, verify, max_section = self._window, self._verify, self._max_section_bytes
-        buffer, position, stop = window.buffer, window.position, window.stop
-        number = cid_size = prefix_size = 0
-        prefix = b""  # of the previous CID: the same prefix means the same sizes and hash function
-        hash_code = None
+        buffer, position, stop, base = window.buffer, window.position, window.stop, window.base
+        new_object, new_tuple = object.__new__, tuple.__new__  # half the price of the constructors
+        number = cid_size = 0
+        # Of the previous CID: the same prefix means the same sizes and hash function, if the section is long enough.
+        prefix, enough, is_sha256 = b"", sys.maxsize, False
         try:
             while True:
                 # A length of two bytes, minimal, as sections from 128 bytes to 16 KiB have it.
                 if position + 1 < stop and (first := buffer[position]) > 0x7F > (second := buffer[position + 1]) > 0:
                     size, varint_size = first & 0x7F | second << 7, 2
                 else:
+                    window.position = position
                     size, varint_size = self._length()
                     if not size:
                         return
-                    buffer, position, stop = window.buffer, window.position, window.stop
+                    buffer, position, stop, base = window.buffer, window.position, window.stop, window.base
                 start = position + varint_size
                 end = start + size
                 if end > stop or size > max_section:
+                    window.position = position
                     self._fill_section(size, varint_size)
-                    buffer, position, stop = window.buffer, window.position, window.stop
+                    buffer, position, stop, base = window.buffer, window.position, window.stop, window.base
                     start = position + varint_size
                     end = start + size
-                if not prefix or size < cid_size or not buffer.startswith(prefix, start):
+                if size < enough or not buffer.startswith(prefix, start):
+                    window.position = position
                     form = self._cid_form(start, end)
-                    cid_size, prefix_size, hash_code = form.cid_size, form.size, form.hash_code
-                    prefix = buffer[start : start + prefix_size] if form.version else b""
+                    cid_size = form.cid_size
+                    prefix, enough = buffer[start : start + form.size], cid_size if form.version else sys.maxsize
+                    is_sha256 = form.hash_code == cids.SHA2_256 and form.digest_size == 32
                 split = start + cid_size
                 cid, data = buffer[start:split], buffer[split:end]
                 # sha2-256 in place, as nearly all blocks have it
-                if verify and (hash_code != cids.SHA2_256 or sha256(data).digest() != cid[prefix_size:]):
+                if verify and not (is_sha256 and cid.endswith(sha256(data).digest())):
+                    window.position = position
                     verify_digest(cid, data)
-                window.position = end
-                yield make(cid, data, window.base + position, varint_size)
+                if triples:
+                    name = new_object(BinaryCID)
+                    name._binary = cid  # noqa: SLF001 - as cids.from_checked does
+                    place = (base + position, varint_size, cid_size, size - cid_size)
+                    yield name, data, new_tuple(BlockLocation, place)
+                else:
+                    yield Block(cid, data, base + position, varint_size)
                 position = end
                 number += 1
         except CarError as error:
@@ -233,12 +244,6 @@ def _truncated_response() -> TruncatedError:
     return TruncatedError("truncated response: the gateway that sent this archive gave up and wrote so into it")
 
 
-def _triple(cid: bytes, data: bytes, offset: int, varint_size: int) -> tuple[CID, bytes, BlockLocation]:
-    # tuple.__new__: half the price of the constructor, for millions of blocks
-    location = tuple.__new__(BlockLocation, (offset, varint_size, len(cid), len(data)))
-    return cids.from_checked(cid), data, location
-
-
 def read_car(
     source: Source,
     *,
@@ -263,4 +268,4 @@ def read_car(
         max_section_bytes=max_section_bytes,
         zero_length_section_as_eof=zero_length_section_as_eof,
     )
-    return reader.roots, reader._read_blocks(_triple)  # noqa: SLF001 - its own module
+    return reader.roots, reader._read_blocks(triples=True)  # noqa: SLF001 - its own module
