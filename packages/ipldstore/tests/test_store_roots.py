@@ -1,0 +1,476 @@
+"""Roots: freezing, going on from one, archives in and out, equality and what a store says of itself."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from ipld_car import CarError, CarReader, CarWriter
+from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore
+from ipldstore import IPLDStore, IPLDStoreError
+from multiformats import CID
+from store_samples import ObservedCAStore, contents, damage, link_at, written, zarr
+
+EMPTY = "bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua"
+SOME = {".zgroup": b'{"zarr_format":2}', "a/.zarray": b'{"shape":[2]}', "a/0": b"zero", "a/1": b"one", "a/b/c/0": b""}
+
+
+def test_an_empty_store_has_the_root_of_the_empty_map(castore: ContentAddressableStore) -> None:
+    store = IPLDStore(castore)
+    assert store.root_cid is None
+    assert str(store.freeze()) == EMPTY
+    assert castore.get_raw(EMPTY) == b"\xa0"
+    assert str(IPLDStore(castore, root=EMPTY).freeze()) == EMPTY
+
+
+def test_root_cid_is_none_while_there_are_changes(castore: ContentAddressableStore) -> None:
+    store = IPLDStore(castore)
+    roots = []
+    for key, data in SOME.items():
+        store[key] = data
+        assert store.root_cid is None
+        roots.append(store.freeze())
+        assert store.root_cid == roots[-1]
+    assert len(set(roots)) == len(roots)
+    for root in reversed(roots[:-1]):
+        del store[next(iter(store))]
+        assert store.root_cid is None
+        store.set_root(root)
+        assert store.root_cid == root
+
+
+def test_reading_does_not_change_the_root(castore: ContentAddressableStore) -> None:
+    store = written(SOME, castore)
+    root = store.freeze()
+    assert contents(store).keys() == SOME.keys()
+    assert "nothing" not in store
+    assert store.mapping.get("a") is None
+    store.mapping.pop("not there", None)
+    store.delete_sync("not/there")
+    assert store.root_cid == root
+
+
+def test_a_root_is_a_cid_that_prints_in_base32(castore: ContentAddressableStore) -> None:
+    store = written(SOME, castore)
+    root = store.freeze()
+    assert isinstance(root, CID)
+    assert str(root).startswith("bafyrei")
+    for new in (root, str(root), bytes(root), CID.decode(str(root)), root.set(base="base58btc")):
+        other = IPLDStore(castore, root=new)
+        assert str(other.root_cid) == str(root)
+        other = IPLDStore(castore)
+        other.set_root(new)
+        assert str(other.root_cid) == str(root)
+        assert str(other.freeze()) == str(root)
+
+
+def test_freezing_twice_writes_nothing_new_and_flushes() -> None:
+    castore = ObservedCAStore(MappingCAStore())
+    store = written(SOME, castore)
+    root = store.freeze()
+    assert castore.flushed == 1
+    castore.forget()
+    assert store.freeze() == root
+    assert (castore.put_cids, castore.got) == ([], [])
+    assert castore.flushed == 1  # another store over these blocks may have written
+
+
+def test_the_castore_has_all_blocks_after_freezing(castore: ContentAddressableStore) -> None:
+    """Nothing is lost after it: the process may end here."""
+    root = written(SOME, castore).freeze()
+    again = FileSystemCAStore(castore.path, fsync=False) if isinstance(castore, FileSystemCAStore) else castore
+    assert contents(IPLDStore(again, root=root)) == SOME
+
+
+def test_unfrozen_changes_are_no_blocks_of_the_tree(castore: ContentAddressableStore) -> None:
+    store = written(SOME, castore)
+    root = store.freeze()
+    store["a/2"] = b"two"
+    assert contents(IPLDStore(castore, root=root)) == SOME
+    store.set_root(root)  # drops the change
+    assert contents(store) == SOME
+    assert store.freeze() == root
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "",
+        "bafy",
+        "not a cid",
+        b"",
+        b"\x01",
+        b"\x01q\x12 abc",
+        5,
+        None,
+        ["a"],
+        "QmPLPpnptHc1DMhJAWNYMTqBTqqRQNy5WsY7F9pZgsBfMT",
+    ],
+    ids=repr,
+)
+def test_what_is_no_root_is_refused(wrong: Any) -> None:
+    store = written(SOME)
+    root = store.freeze()
+    with pytest.raises((ValueError, TypeError, IPLDStoreError)):
+        store.set_root(wrong)
+    assert store.root_cid == root
+    assert contents(store) == SOME
+    if wrong is not None:
+        with pytest.raises((ValueError, TypeError, IPLDStoreError)):
+            IPLDStore(root=wrong)
+
+
+def test_a_value_is_no_root(castore: ContentAddressableStore) -> None:
+    store = written({"a": b"bytes", "big": bytes(2 << 20)}, castore)
+    root = store.freeze()
+    for name in ("a", "big"):
+        with pytest.raises((ValueError, IPLDStoreError)):
+            store.set_root(link_at(castore, root, name))
+    assert store.root_cid == root
+
+
+def test_a_root_that_is_not_there_changes_nothing(castore: ContentAddressableStore) -> None:
+    store = written(SOME, castore)
+    store["a/2"] = b"not frozen"
+    elsewhere = written({"other": b"x"}).freeze()
+    with pytest.raises(IPLDStoreError, match=str(elsewhere)):
+        store.set_root(elsewhere)
+    assert store["a/2"] == b"not frozen"
+    with pytest.raises(IPLDStoreError, match=str(elsewhere)):
+        IPLDStore(castore, root=elsewhere)
+
+
+def test_opening_reads_one_block() -> None:
+    castore = ObservedCAStore(MappingCAStore())
+    wide = {f"g{group}/a{array}/.zattrs": b'{"a":"%s"}' % (b"x" * 900) for group in range(30) for array in range(20)}
+    root = written(wide, castore).freeze()
+    castore.forget()
+    IPLDStore(castore, root=root)
+    assert castore.got == [root]
+    assert castore.asked == []
+
+
+# -- archives --
+
+
+def test_to_car_gives_bytes_or_writes_a_stream(castore: ContentAddressableStore) -> None:
+    store = written(SOME, castore)
+    archive = store.to_car()  # freezes first
+    assert isinstance(archive, bytes)
+    root = store.root_cid
+    assert root is not None
+    reader = CarReader(archive)
+    assert reader.roots == [root]
+    blocks = list(reader)
+    assert blocks[0].cid == root
+    assert len({block.cid for block in blocks}) == len(blocks)
+    stream = io.BytesIO()
+    assert store.to_car(stream) is None
+    assert stream.getvalue() == archive
+
+
+def test_to_car_into_a_pipe_and_import_from_it(castore: ContentAddressableStore) -> None:
+    """Neither seeks."""
+    store = written({**SOME, "big": os.urandom(3 << 20)}, castore)
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writing, "wb") as stream:
+            store.to_car(stream)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    other = IPLDStore()
+    with os.fdopen(reading, "rb") as stream:
+        other.import_car(stream)
+    thread.join()
+    assert other.root_cid == store.root_cid
+    assert contents(other) == contents(store)
+
+
+def test_an_archive_of_a_store_with_a_lost_block(castore: ContentAddressableStore) -> None:
+    store = written(SOME, castore)
+    damage(castore, link_at(castore, store.freeze(), "a", "1"), "flipped")
+    with pytest.raises(IPLDStoreError, match="hash"):
+        store.to_car()
+
+
+def test_from_car() -> None:
+    store = written(SOME)
+    archive = store.to_car()
+    for source in (archive, bytearray(archive), memoryview(archive), io.BytesIO(archive)):
+        other = IPLDStore.from_car(source)
+        assert type(other) is IPLDStore
+        assert other.root_cid == store.root_cid
+        assert contents(other) == SOME
+        other["a/2"] = b"two"  # it can go on
+        assert other.freeze() != store.root_cid
+
+    class Mine(IPLDStore):
+        pass
+
+    assert type(Mine.from_car(archive)) is Mine
+
+
+def test_import_drops_what_is_not_frozen(castore: ContentAddressableStore) -> None:
+    store = IPLDStore(castore)
+    store["mine"] = b"mine"
+    store.import_car(written(SOME).to_car())
+    assert contents(store) == SOME
+
+
+def car(roots: list[CID], blocks: list[tuple[CID, bytes]]) -> bytes:
+    stream = io.BytesIO()
+    with CarWriter(stream, roots) as writer:
+        for cid, data in blocks:
+            writer.write(cid, data)
+    return stream.getvalue()
+
+
+Kind = type[Exception] | tuple[type[Exception], ...]
+
+
+def bad_archives() -> Iterator[tuple[str, bytes, Kind]]:
+    store = written(SOME)
+    archive = store.to_car()
+    root = store.freeze()
+    other = written({"other": b"x"}, store.castore).freeze()
+    blocks = [(cid, store.castore.get_raw(cid)) for cid in store.castore]
+    yield "no root", car([], blocks), ValueError
+    yield "two roots", car([root, other], blocks), ValueError
+    yield "twice the same root", car([root, root], blocks), ValueError
+    yield "no root block", car([root], [pair for pair in blocks if pair[0] != root]), IPLDStoreError
+    yield "empty", b"", CarError
+    yield "no archive", b"\x89PNG\r\n\x1a\n" + bytes(100), CarError
+    yield "cut in a block", archive[:-1], CarError
+    yield "cut in the header", archive[:20], CarError
+    yield "a bit flipped", archive[:-1] + bytes([archive[-1] ^ 1]), CarError
+    value, data = next((cid, data) for cid, data in blocks if cid.codec.name == "raw")
+    yield "root is a value", car([value], [(value, data)]), (ValueError, IPLDStoreError)
+
+
+@pytest.mark.parametrize(("archive", "kind"), [pytest.param(*bad, id=what) for what, *bad in bad_archives()])
+def test_a_bad_archive_changes_nothing(castore: ContentAddressableStore, archive: bytes, kind: Kind) -> None:
+    store = IPLDStore(castore)
+    store["kept/frozen"] = b"kept"
+    root = store.freeze()
+    store["kept/new"] = b"not frozen"
+    before = contents(store)
+    with pytest.raises(kind) as caught:
+        store.import_car(archive)
+    assert isinstance(caught.value, (ValueError, IPLDStoreError))
+    assert contents(store) == before
+    assert store.root_cid is None
+    with pytest.raises(kind):
+        IPLDStore.from_car(archive)
+    store.set_root(root)
+    assert contents(store) == {"kept/frozen": b"kept"}
+
+
+def test_an_archive_that_lacks_a_chunk(castore: ContentAddressableStore) -> None:
+    """It may be one of several, so it is taken; the chunk is an error when it is read."""
+    source = written(SOME)
+    root = source.freeze()
+    lost = link_at(source.castore, root, "a", "1")
+    blocks = [(cid, data) for cid, data in source.castore.get_dag(root) if cid != lost]
+    store = IPLDStore(castore)
+    store.import_car(car([root], blocks))
+    assert store["a/0"] == b"zero"
+    with pytest.raises(IPLDStoreError, match=str(lost)):
+        store["a/1"]
+
+
+def test_what_a_stream_raises_is_not_hidden() -> None:
+    class Broken(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int:
+            raise TimeoutError("the line is dead")
+
+    store = written(SOME)
+    with pytest.raises(OSError, match="the line is dead"):
+        store.import_car(Broken())
+    assert contents(store) == SOME
+
+
+# -- what a store is --
+
+
+def test_a_store_is_true_even_when_empty() -> None:
+    """So `store or default` is no trap."""
+    store = IPLDStore()
+    assert len(store) == 0
+    assert bool(store)
+    assert bool(store.with_read_only(True))
+
+
+def test_equality(castore: ContentAddressableStore) -> None:
+    store = written(SOME, castore)
+    other = written(SOME, castore)
+    assert store != other  # each has changes of its own
+    assert store == store.with_read_only(True)
+    store.freeze()
+    assert store != other
+    other.freeze()
+    assert store == other
+    assert store == IPLDStore(castore, root=store.root_cid)
+    other["a/0"] = b"changed"
+    assert store != other
+    other.freeze()
+    assert store != other
+    other["a/0"] = b"zero"
+    other.freeze()
+    assert store == other
+    assert IPLDStore(castore) == IPLDStore(castore)
+    assert IPLDStore(castore) != store
+    assert (store == 5) is False
+    assert (store == SOME) is False
+    assert store != zarr.storage.MemoryStore()
+
+
+def test_equal_roots_over_other_blocks_are_other_stores(castore: ContentAddressableStore, tmp_path: Any) -> None:
+    store = written(SOME, castore)
+    other = written(SOME, FileSystemCAStore(tmp_path / "elsewhere", fsync=False))
+    assert store.freeze() == other.freeze()
+    assert store != other
+
+
+def test_a_store_has_no_hash() -> None:
+    """It is as mutable as its contents."""
+    with pytest.raises(TypeError):
+        hash(IPLDStore())
+
+
+def test_repr_and_str(castore: ContentAddressableStore) -> None:
+    store = written(SOME, castore)
+    assert repr(castore) in repr(store)
+    assert str(store.freeze()) in repr(store)
+    assert str(store.freeze()) in str(store)
+    assert len(repr(written({f"a/{n}": b"%d" % n for n in range(1000)}, castore))) < 300
+
+
+def test_dask_tokens_are_of_contents_and_place(castore: ContentAddressableStore, tmp_path: Any) -> None:
+    store = written(SOME, castore)
+    unfrozen = store.__dask_tokenize__()
+    store["a/0"] = b"other"
+    assert store.__dask_tokenize__() != unfrozen
+    store.freeze()
+    token = store.__dask_tokenize__()
+    assert token == IPLDStore(castore, root=store.root_cid).__dask_tokenize__()
+    assert token != IPLDStore(FileSystemCAStore(tmp_path / "elsewhere", fsync=False)).__dask_tokenize__()
+    assert written(SOME).__dask_tokenize__() != written(SOME).__dask_tokenize__()
+    assert len(repr(token)) < 1000
+    pickles = []
+
+    class Big(ObservedCAStore):
+        def __reduce__(self) -> Any:
+            pickles.append(self)
+            return super().__reduce__()
+
+    IPLDStore(Big(MappingCAStore())).__dask_tokenize__()
+    assert pickles == []
+
+
+def test_clones_share_the_contents() -> None:
+    store = written(SOME)
+    reader = store.with_read_only(True)
+    writer = reader.with_read_only(False)
+    assert (reader.read_only, writer.read_only, store.read_only) == (True, False, False)
+    assert not reader._is_open
+    writer["a/2"] = b"two"
+    assert reader["a/2"] == store["a/2"] == b"two"
+    root = writer.freeze()
+    assert store.root_cid == reader.root_cid == root
+    store["a/3"] = b"three"
+    assert reader.root_cid is None
+    assert sorted(reader) == sorted(writer) == sorted(store)
+
+
+def test_a_read_only_store_refuses_all_changes() -> None:
+    store = written(SOME)
+    root = store.freeze()
+    reader = store.with_read_only(True)
+    archive = written({"b": b"b"}).to_car()
+    refused = r"store was opened in read-only mode and does not support writing"
+    for change in (
+        lambda: reader.__setitem__("a/9", b""),
+        lambda: reader.__delitem__("a/0"),
+        lambda: reader.mapping.__setitem__("a/9", b""),
+        lambda: reader.mapping.update({"a/9": b""}),
+        lambda: reader.mapping.__delitem__("a/0"),
+        lambda: reader.mapping.pop("a/0"),
+        reader.mapping.clear,
+        lambda: reader.mapping.setdefault("a/9", b""),
+        lambda: reader.set_sync("a/9", zarr.core.buffer.cpu.Buffer.from_bytes(b"")),
+        lambda: reader.delete_sync("a/0"),
+        lambda: reader.import_car(archive),
+        reader.canonicalize,
+    ):
+        with pytest.raises(ValueError, match=refused):
+            change()
+    assert reader.freeze() == root
+    assert reader.to_car() == store.to_car()
+    assert contents(store) == SOME
+
+
+async def test_a_read_only_store_refuses_all_changes_of_zarr() -> None:
+    reader = written(SOME).with_read_only(True)
+    buffer = zarr.core.buffer.cpu.Buffer.from_bytes(b"")
+    for change in (
+        reader.set("a/9", buffer),
+        reader.set_if_not_exists("a/9", buffer),
+        reader.set_if_not_exists("a/0", buffer),
+        reader.delete("a/0"),
+        reader.delete_dir("a"),
+        reader.clear(),
+    ):
+        with pytest.raises(ValueError, match="read-only mode"):
+            await change
+    assert contents(reader) == SOME
+
+
+def test_a_read_only_store_goes_to_another_root_unless_a_writer_would_lose_changes() -> None:
+    store = written(SOME)
+    root = store.freeze()
+    store["a/9"] = b"nine"
+    newer = store.freeze()
+    reader = IPLDStore(store.castore, root=root, read_only=True)
+    reader.set_root(newer)
+    assert reader["a/9"] == b"nine"
+    view = store.with_read_only(True)
+    store["a/10"] = b"ten"
+    with pytest.raises(ValueError, match="read-only mode"):
+        view.set_root(root)
+    assert store["a/10"] == b"ten"
+
+
+def test_canonicalize_gives_the_root_of_a_new_store(castore: ContentAddressableStore) -> None:
+    expected = written(SOME).freeze()
+    # All that is embedded is linked here, and one name is an empty map.
+    leaf = castore.put({"0": link_at(castore, written(SOME, castore).freeze(), "a", "0")})
+    odd = castore.put({"a": leaf, "nothing": {}})
+    store = IPLDStore(castore, root=odd)
+    assert contents(store) == {"a/0": b"zero"}
+    for key, data in SOME.items():
+        store[key] = data
+    assert store.canonicalize() == expected
+    assert store.root_cid == expected
+    assert contents(store) == SOME
+    assert store.canonicalize() == expected
+
+
+def test_zarr_opens_a_store_by_its_root(castore: ContentAddressableStore) -> None:
+    store = IPLDStore(castore)
+    array = zarr.create_array(store, name="a", shape=(4,), chunks=(2,), dtype="i4")
+    array[:] = [1, 2, 3, 4]
+    root = store.freeze()
+    array[0] = 9
+    assert zarr.open_array(IPLDStore(castore, root=root), path="a", mode="r")[:].tolist() == [1, 2, 3, 4]
+    assert zarr.open_array(store, path="a", mode="r")[:].tolist() == [9, 2, 3, 4]
+    assert np.array_equal(array[:], [9, 2, 3, 4])
