@@ -52,7 +52,7 @@ class IPLDStore(Store):
     >>> store = IPLDStore()
     >>> store["a/0"] = b"chunk"
     >>> print(store.freeze())
-    bafyreifi3r57q7b4lwfoyhubq2kjeqd4cdcyaohyqbwyxclhfaxiaemnbi
+    bafyreieyzoqqgs3l3tinb3llbqke53v2i52plrc67tdqih2ddciwjaqrh4
     >>> sorted(store), store["a/0"]
     (['a/0'], b'chunk')
     """
