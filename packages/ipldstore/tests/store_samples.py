@@ -112,12 +112,18 @@ def written(contents: dict[str, bytes], castore: ContentAddressableStore | None 
     return store
 
 
-def link_at(castore: ContentAddressableStore, root: CID, *path: str | int) -> CID:
-    """The link at the end of a path through the blocks, as any IPLD tool would follow it."""
-    node = castore.get(root)
-    for at, step in enumerate(path):
-        node = node[step]
-        if isinstance(node, CID) and at + 1 < len(path):
+def node_at(castore: ContentAddressableStore, root: CID, *path: str | int) -> Any:
+    """What is at the end of a path through the blocks, as any IPLD tool would follow it."""
+    node: Any = root
+    for step in path:
+        if isinstance(node, CID):
             node = castore.get(node)
+        node = node[step]
+    return node
+
+
+def link_at(castore: ContentAddressableStore, root: CID, *path: str | int) -> CID:
+    """The link at the end of a path through the blocks."""
+    node = node_at(castore, root, *path)
     assert isinstance(node, CID), f"no link at {path}"
     return node.set(base="base32")
