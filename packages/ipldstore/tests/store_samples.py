@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import importlib
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -127,3 +128,8 @@ def link_at(castore: ContentAddressableStore, root: CID, *path: str | int) -> CI
     node = node_at(castore, root, *path)
     assert isinstance(node, CID), f"no link at {path}"
     return node.set(base="base32")
+
+
+def through_pickle(value: Any) -> Any:
+    """What comes out of a pickle of a value, in this process."""
+    return pickle.loads(pickle.dumps(value))  # noqa: S301  # made here
