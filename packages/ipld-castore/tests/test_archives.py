@@ -50,8 +50,10 @@ def test_archives_of_other_projects(archives: Path, tmp_path: Path) -> None:
     """Every fixture, good and bad: nothing but CarError and HashRefusedError, and every good block is kept."""
     outcomes = {}
     for file in sorted(archives.rglob("*.car")):
-        folder = FileSystemCAStore(tmp_path / file.parent.name / file.stem, fsync=False)
-        outcomes[file.name] = check_import(file.read_bytes(), folder), len(list(folder))
+        on_disk = file.parent.name == "go-car-cmd"  # not all, as thousands of files are slow to make and to remove
+        store = FileSystemCAStore(tmp_path / file.stem, fsync=False) if on_disk else MappingCAStore()
+        fault = check_import(file.read_bytes(), store)
+        outcomes[file.name] = fault, len({cids.multihash_of(bytes(cid)) for cid in store})
     assert len(outcomes) > 20
     # Counts that MANIFEST.md states, without the blocks of identity CIDs.
     assert outcomes["sample-v1.car"] == (None, 1043)

@@ -80,7 +80,7 @@ class FileTests(CAStoreTests):
 
 
 class TestFolder(FileTests):
-    depth = width = 500  # as each block waits for the disk
+    depth = width = 300  # as each block waits for the disk
 
     @pytest.fixture
     def castore(self, tmp_path: Path) -> ContentAddressableStore:
@@ -88,7 +88,7 @@ class TestFolder(FileTests):
 
 
 class TestFolderWithoutFsync(FileTests):
-    depth = 2_000
+    depth = width = 500
 
     @pytest.fixture
     def castore(self, tmp_path: Path) -> ContentAddressableStore:

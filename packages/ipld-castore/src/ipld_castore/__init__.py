@@ -1,8 +1,9 @@
 """Content-addressed stores: blocks by CID, from where they are.
 
 :class:`ContentAddressableStore` is what a backend subclasses, with two verbs of its own; backends over a
-mapping, a folder and an IPFS node are here. :mod:`ipld_castore.testing` has the tests that a backend should pass. Every
-error is a :class:`CAStoreError`, but for archives that cannot be read, which are :class:`ipld_car.CarError`.
+mapping, a folder and an IPFS node are here. :mod:`ipld_castore.testing` has the tests that a backend should pass.
+Every error is a :class:`CAStoreError`, but for archives that cannot be read and CIDs that are none, which are
+:class:`ipld_car.CarError`, a ValueError.
 """
 
 from __future__ import annotations
