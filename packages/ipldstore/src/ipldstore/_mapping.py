@@ -27,7 +27,7 @@ class StoreMapping(MutableMapping[str, bytes]):
 
     def __setitem__(self, key: str, value: bytes) -> None:
         self._check_writable()
-        self._data.write(key, bytes(value))
+        self._data.write(key, bytes(memoryview(value)))  # bytes() alone would take a number for a length
 
     def __delitem__(self, key: str) -> None:
         self._check_writable()
