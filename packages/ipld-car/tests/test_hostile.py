@@ -260,7 +260,7 @@ class Generated:
 @pytest.mark.parametrize("step", [1 << 30, 1500])
 @pytest.mark.parametrize(("size", "count"), [(1000, 20_000), (1 << 16, 500), (1 << 20, 20)])
 def test_holds_one_section_and_a_bounded_buffer(size: int, count: int, step: int) -> None:
-    """Twenty megabytes through a reader; the section is there twice, in the window and as the block."""
+    """Twenty megabytes through a reader; a section is there twice while its pieces are put together."""
     data = os.urandom(size)
     one = section(data)
     seen = 0

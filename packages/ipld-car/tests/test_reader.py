@@ -225,7 +225,7 @@ class Fault:
         (Fault(7), TypeError, "found one that gives int"),
         (Fault(None), BlockingIOError, "no bytes ready"),
         (Fault(SMALL_V1[:5], None), BlockingIOError, "no bytes ready"),
-        (Fault(bytes(1 << 20)), OSError, "expected at most 32768 bytes from the stream, found 1048576"),
+        (Fault(bytes(1 << 20)), OSError, "expected at most 65536 bytes from the stream, found 1048576"),
         (io.StringIO("text"), TypeError, "str"),
         ("bafkqaaa", TypeError, "expected bytes or a stream with read"),
         (17, TypeError, "found int"),
@@ -264,7 +264,7 @@ def test_never_asks_a_stream_beyond_its_end_of_payload() -> None:
 
     stream = Counting(car_v2(SMALL_V1) + b"next message", 1 << 20)
     assert len(list(CarReader(stream))) == len(MIXED)
-    assert max(asked) <= 8 << 15
+    assert max(asked) <= 8 << 16
 
 
 # -- verification ------------------------------------------------------------------------------

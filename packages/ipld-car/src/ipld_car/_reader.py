@@ -13,12 +13,15 @@ from . import cids, varint
 from ._block import Block, BlockLocation
 from ._errors import CarError, LimitError, MalformedError, TruncatedError
 from ._header import PRAGMA, V2_HEADER_SIZE, Header, V2Header, check_inner, decode_header, decode_v2_header
-from ._source import Source, Window
+from ._source import STEP, Source, Window
 from .cids import _BinaryCID as BinaryCID
 from .hashes import verify_digest
 
 MAX_HEADER_BYTES = 32 << 20
 MAX_SECTION_BYTES = 8 << 20
+
+# Of a longer section the payload does not go through the window: it is copied once less, and not held twice.
+_LARGE = STEP
 
 # A gateway that gives up in mid-answer appends this; as a section it has length 10 and CID version 10.
 _GATEWAY_MARK = b"\n\n[Gateway Error:"
@@ -95,7 +98,10 @@ class CarReader:
             if is_v2:
                 place = len(PRAGMA)
                 window.skip(place)
-                header = decode_v2_header(window.take(V2_HEADER_SIZE, "a CARv2 header"))
+                data = window.take(V2_HEADER_SIZE)
+                if len(data) < V2_HEADER_SIZE:
+                    raise TruncatedError(f"expected a CARv2 header of {V2_HEADER_SIZE} bytes, found {len(data)}")
+                header = decode_v2_header(data)
                 window.skip(header.data_offset - window.offset)
                 window.limit(header.data_size)
                 self.v2_header = header
@@ -123,7 +129,10 @@ class CarReader:
         if size > self._max_header_bytes:
             raise LimitError(f"expected a header of at most {self._max_header_bytes} bytes, found one of {size}")
         window.position = start
-        data, start = window.take(size, "a header"), window.offset - size
+        start = window.offset
+        data = window.take(size)
+        if len(data) < size:
+            raise TruncatedError(f"expected a header of {size} bytes, found {len(data)}", offset=start)
         try:
             return decode_header(data)
         except CarError as error:
@@ -132,7 +141,7 @@ class CarReader:
 
     # -- sections --
 
-    def _read_blocks(self, *, triples: bool) -> Iterator[Any]:
+    def _read_blocks(self, *, triples: bool) -> Iterator[Any]:  # noqa: PLR0912, PLR0915 - calls would cost a third more
         """The hot loop: fast for sections that lie in the window, and have the CID of their predecessor's form.
 
         :param triples: give CID, bytes and location of each block, made here, for a call would cost more; else a Block
@@ -140,11 +149,12 @@ class CarReader:
         window, verify, max_section = self._window, self._verify, self._max_section_bytes
         buffer, position, stop, base = window.buffer, window.position, window.stop, window.base
         new_object, new_tuple = object.__new__, tuple.__new__  # half the price of the constructors
-        number = cid_size = 0
+        number = cid_size = offset = 0
         # Of the previous CID: the same prefix means the same sizes and hash function, if the section is long enough.
         prefix, enough, is_sha256 = b"", sys.maxsize, False
         try:
             while True:
+                offset = base + position
                 # A length of two bytes, minimal, as sections from 128 bytes to 16 KiB have it.
                 if position + 1 < stop and (first := buffer[position]) > 0x7F > (second := buffer[position + 1]) > 0:
                     size, varint_size = first & 0x7F | second << 7, 2
@@ -163,28 +173,30 @@ class CarReader:
                     start = position + varint_size
                     end = start + size
                 if size < enough or not buffer.startswith(prefix, start):
-                    window.position = position
-                    form = self._cid_form(start, end)
+                    form = self._cid_form(start, min(end, stop))
                     cid_size = form.cid_size
                     prefix, enough = buffer[start : start + form.size], cid_size if form.version else sys.maxsize
                     is_sha256 = form.hash_code == cids.SHA2_256 and form.digest_size == 32
                 split = start + cid_size
-                cid, data = buffer[start:split], buffer[split:end]
+                cid = buffer[start:split]
+                if end <= stop:
+                    data, position = buffer[split:end], end
+                else:
+                    window.position = split
+                    data = self._large_payload(size, cid_size)
+                    buffer, position, stop, base = window.buffer, window.position, window.stop, window.base
                 # sha2-256 in place, as nearly all blocks have it
                 if verify and not (is_sha256 and cid.endswith(sha256(data).digest())):
-                    window.position = position
                     verify_digest(cid, data)
                 if triples:
                     name = new_object(BinaryCID)
                     name._binary = cid  # noqa: SLF001 - as cids.from_checked does
-                    place = (base + position, varint_size, cid_size, size - cid_size)
-                    yield name, data, new_tuple(BlockLocation, place)
+                    yield name, data, new_tuple(BlockLocation, (offset, varint_size, cid_size, size - cid_size))
                 else:
-                    yield Block(cid, data, base + position, varint_size)
-                position = end
+                    yield Block(cid, data, offset, varint_size)
                 number += 1
         except CarError as error:
-            self._failure = error.at(window.offset, number)
+            self._failure = error.at(offset, number)
             raise self._failure from None
         except Exception as error:  # the stream's own: to go on would begin in the middle of a section
             self._failure = error
@@ -213,18 +225,26 @@ class CarReader:
         return size, behind - window.position
 
     def _fill_section(self, size: int, varint_size: int) -> None:
-        """Have the whole section in the window."""
+        """Have the section in the window, of a large one as much as a CID can be."""
         window = self._window
         if size > self._max_section_bytes:
             raise LimitError(
                 f"expected a section of at most {self._max_section_bytes} bytes, found a length of {size} "
                 f"(max_section_bytes raises the limit)"
             )
-        have = window.fill(varint_size + size)
-        if have < varint_size + size:
+        wanted = varint_size + (size if size <= _LARGE else cids.MAX_CID_BYTES)
+        have = window.fill(wanted)
+        if have < wanted:
             if window.startswith(_GATEWAY_MARK):
                 raise _truncated_response()
-            raise TruncatedError(f"expected a section of {size} bytes, found {have - varint_size} and then the end")
+            raise _truncated_section(size, have - varint_size)
+
+    def _large_payload(self, size: int, cid_size: int) -> bytes:
+        """The payload of a section that is not all in the window, from behind its CID."""
+        data = self._window.take(size - cid_size)
+        if cid_size + len(data) < size:
+            raise _truncated_section(size, cid_size + len(data))
+        return data
 
     def _cid_form(self, start: int, end: int) -> cids.Prefix:
         """The form of the CID of the section from ``start`` to ``end``."""
@@ -238,6 +258,10 @@ class CarReader:
             if self._window.startswith(_GATEWAY_MARK):
                 raise _truncated_response() from None
             raise
+
+
+def _truncated_section(size: int, found: int) -> TruncatedError:
+    return TruncatedError(f"expected a section of {size} bytes, found {found} and then the end")
 
 
 def _truncated_response() -> TruncatedError:

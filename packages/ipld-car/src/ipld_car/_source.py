@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from ._errors import TruncatedError
 
-STEP: Final = 1 << 15
+STEP: Final = 1 << 16
 """Bytes that are asked of a stream at once; small enough to stay in the processor's cache."""
 
 
@@ -110,16 +110,13 @@ class Window:
             self.missing -= len(data)
         return data
 
-    def fill(self, size: int) -> int:
-        """Have ``size`` bytes in the window, or all up to the end; returns how many there are."""
-        have = self.stop - self.position
-        if have >= size or self._read is None:
-            return have
+    def _gather(self, size: int, least: int) -> bytes:
+        """What is in the window, and of the stream until there are ``size`` bytes; asks for ``least`` at once."""
         parts = [self.buffer[self.position : self.stop]]
+        have = self.stop - self.position
         loose = 1  # parts before this one are large
         while have < size:
-            # Of a large section exactly what it lacks, so that it is copied once.
-            data = self._more(min(max(size - have, STEP), 8 * STEP))
+            data = self._more(min(max(size - have, least), 8 * STEP))
             if not data:
                 break
             parts.append(data)
@@ -127,22 +124,27 @@ class Window:
             if len(parts) - loose > _MAX_PARTS:
                 parts[loose:] = [b"".join(parts[loose:])]
                 loose += 1
+        return b"".join(parts)
+
+    def fill(self, size: int) -> int:
+        """Have ``size`` bytes in the window, or all up to the end; returns how many there are."""
+        have = self.stop - self.position
+        if have >= size or self._read is None:
+            return have
+        self.buffer = self._gather(size, STEP)
         self.base += self.position
-        self.position = 0
-        self.buffer = b"".join(parts)
-        self.stop = have
-        return have
+        self.position, self.stop = 0, len(self.buffer)
+        return self.stop
 
-    def take(self, size: int, what: str) -> bytes:
-        """The next ``size`` bytes.
-
-        :raises TruncatedError: if the source ends before
-        """
-        have = self.fill(size)
-        if have < size:
-            raise TruncatedError(f"expected {what} of {size} bytes, found {have}", offset=self.offset)
-        data = self.buffer[self.position : self.position + size]
-        self.position += size
+    def take(self, size: int) -> bytes:
+        """The next ``size`` bytes, or all up to the end; they are copied once, and nothing behind them is read."""
+        if self.stop - self.position >= size or self._read is None:
+            data = self.buffer[self.position : min(self.position + size, self.stop)]
+            self.position += len(data)
+            return data
+        data = self._gather(size, 1)
+        self.base += self.position + len(data)
+        self.buffer, self.position, self.stop = b"", 0, 0
         return data
 
     def skip(self, size: int) -> None:
