@@ -1,9 +1,8 @@
 """The index at a million chunks: time, blocks, bytes a link, and what a read or an append touches.
 
 Every chunk is 8 bytes of its own, so what is measured is the index. Times are of the processor, as machines are
-shared and noisy. Blocks are in memory; counts are of index nodes,
-without the chunks. Side by side in one run: this store; py-hamt; icechunk (inline chunks); and the flat map that
-the original ipldstore wrote, at 100,000.
+shared and noisy. Blocks are in memory; counts are of index nodes, without the chunks. Side by side in one run: this
+store; py-hamt; icechunk (inline chunks); and the flat map that the original ipldstore wrote, at 100,000.
 
     python benchmarks/bench_index.py                                        # 1000 x 25 x 40 chunks
     python benchmarks/bench_index.py --steps 100 --hamt-python PATH         # next to py-hamt, see rivals/README.md
@@ -223,7 +222,16 @@ def main() -> int:
         print(json.dumps(measure_memory(options.steps, options.memory, options.root)))
         return 0
 
-    print("| | chunks | set and freeze, processor s | index blocks | bytes a link | cold chunk | one map | one pixel | append |")
+    columns = (
+        "chunks",
+        "set and freeze, processor s",
+        "index blocks",
+        "bytes a link",
+        "cold chunk",
+        "one map",
+        "one pixel",
+    )
+    print(f"| | {' | '.join(columns)} | append |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     few = options.rival_steps * 1000
     small = ours(options.rival_steps, "air/c/", "/")

@@ -20,7 +20,7 @@ def main(machine: str, backend: str) -> None:
             return MappingCAStore() if backend == "memory" else FileSystemCAStore(folder, fsync=False)
 
         run_state_machine_as_test(
-            lambda: getattr(stateful, machine)(IPLDStore(castore())),
+            lambda: getattr(stateful, machine)(IPLDStore(castore())),  # type: ignore[arg-type]  # a factory will do
             settings=settings(
                 max_examples=25,
                 stateful_step_count=30,
