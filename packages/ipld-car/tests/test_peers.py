@@ -23,7 +23,7 @@ Peer = Callable[..., bytes]
 
 
 @pytest.fixture(scope="session")
-def peer(request: pytest.FixtureRequest) -> Peer:
+def peer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Peer:
     """Run a verb of peers/js/peer.mjs and return what it prints."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if not node or not npm:
@@ -31,11 +31,13 @@ def peer(request: pytest.FixtureRequest) -> Peer:
     version = subprocess.run([node, "--version"], check=True, capture_output=True, text=True).stdout
     if int(version.strip().lstrip("v").split(".")[0]) < 20:
         pytest.skip(f"node {version.strip()} is here, @ipld/car wants 20 or newer")
-    wanted = b"".join((SOURCES / name).read_bytes() for name in ("package.json", "package-lock.json"))
-    folder = request.config.cache.mkdir("ipld-car-js-" + hashlib.sha256(wanted).hexdigest()[:16])
+    wanted = b"".join((SOURCES / file).read_bytes() for file in ("package.json", "package-lock.json"))
+    name = "ipld-car-js-" + hashlib.sha256(wanted).hexdigest()[:16]
+    cache: pytest.Cache | None = getattr(request.config, "cache", None)  # which can be turned off
+    folder = cache.mkdir(name) if cache else tmp_path_factory.mktemp(name)
     if not (folder / "installed").exists():
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(SOURCES / name, folder)
+        for file in ("package.json", "package-lock.json"):
+            shutil.copy(SOURCES / file, folder)
         command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode:

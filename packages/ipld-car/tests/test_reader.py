@@ -7,6 +7,7 @@ import socket
 import tempfile
 import threading
 import tracemalloc
+import weakref
 from itertools import permutations
 from pathlib import Path
 
@@ -75,6 +76,29 @@ def test_a_loop_can_be_left_and_taken_up_again() -> None:
             break
     assert [block.data for block in reader] == [b"\xa0", b"me", b"world" * 20, b"again"]
     assert list(reader) == []
+
+
+def test_an_archive_is_let_go_with_its_iterator() -> None:
+    """Not only when the garbage is collected: it may be large, or an open file."""
+
+    class Source(Dribble):
+        pass
+
+    for read in (lambda source: read_car(source)[1], lambda source: iter(CarReader(source))):
+        source = Source(SMALL_V1, 1 << 20)
+        gone = weakref.ref(source)
+        blocks = read(source)
+        del source
+        assert gone()
+        list(blocks)
+        del blocks
+        assert not gone()
+    source = Source(SMALL_V1, 1 << 20)
+    gone = weakref.ref(source)
+    blocks = read_car(source)[1]
+    next(blocks)
+    del source, blocks
+    assert not gone()
 
 
 def test_an_archive_cannot_look_complete_after_an_error() -> None:

@@ -51,12 +51,13 @@ def put(blocks: Blocks, block: bytes, codec: str = "dag-pb") -> bytes:
 @pytest.mark.parametrize(
     ("size", "text", "count"),
     [
-        # From `ipfs add --cid-version=1 --raw-leaves --chunker=size-1048576 --max-file-links=1024`, zeros.
+        # Zeros, by `ipfs add --cid-version=1 --raw-leaves --chunker=size-1048576 --max-file-links=1024` and js-ipfs;
+        # test_peers.py asks the latter about other files.
         (0, "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku", 1),
         ((1 << 20) + 1, "bafybeihd4yzq7n5umhjngdum4r6k2to7egxfkf2jz6thvwzf6djus22cmq", 3),
     ],
 )
-def test_cids_are_those_of_kubo(size: int, text: str, count: int) -> None:
+def test_cids_are_those_of_ipfs(size: int, text: str, count: int) -> None:
     blocks: Blocks = {}
     assert cids.to_text(unixfs.build(bytes(size), blocks.__setitem__)) == text
     assert len(blocks) == count

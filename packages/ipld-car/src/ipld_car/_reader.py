@@ -47,6 +47,8 @@ class CarReader:
         anything else that is wrong: :class:`TruncatedError`, :class:`MalformedError`, :class:`LimitError`,
         :class:`HashMismatchError`, :class:`UnverifiableError`
     :raises TypeError: if the source is neither bytes nor a binary stream
+    :raises OSError: what the stream itself raises passes as it is; one that does not block and has no bytes
+        ready is a :class:`BlockingIOError`
 
     >>> reader = CarReader(bytes.fromhex("11a265726f6f7473806776657273696f6e01"))
     >>> reader.version, reader.roots, list(reader)
@@ -74,8 +76,8 @@ class CarReader:
         self._zero_is_end = zero_length_section_as_eof
         self.v2_header = None
         self._failure: Exception | None = None
+        self._blocks: Iterator[Block] | None = None
         self._read_headers()
-        self._blocks = self._read_blocks(triples=False)
 
     @property
     def roots(self) -> list[CID]:
@@ -85,6 +87,8 @@ class CarReader:
     def __iter__(self) -> Iterator[Block]:
         if self._failure is not None:
             raise self._failure
+        if self._blocks is None:
+            self._blocks = self._read_blocks(triples=False)
         return self._blocks
 
     # -- headers --
