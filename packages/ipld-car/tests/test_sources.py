@@ -1,0 +1,186 @@
+"""What CarReader reads from: memory, files, pipes, sockets, streams with ways of their own; all give the same."""
+
+import io
+import os
+import socket
+import tempfile
+import threading
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from car_samples import MIXED, NO_ROOTS, SMALL_V1, SMALL_V2, Dribble, car_v1, car_v2, cid, outcome, section
+from ipld_car import (
+    CarReader,
+)
+
+HELLO = cid(b"hello")
+
+
+@pytest.mark.parametrize("archive", [SMALL_V1, SMALL_V2, NO_ROOTS, SMALL_V1[:-1]], ids=["v1", "v2", "empty", "cut"])
+def test_every_source_gives_the_same(archive: bytes, tmp_path: Path) -> None:
+    expected = outcome(archive)
+    assert outcome(bytearray(archive)) == expected
+    assert outcome(memoryview(archive)) == expected
+    assert outcome(io.BytesIO(archive)) == expected
+    assert outcome(io.BufferedReader(io.BytesIO(archive))) == expected
+    for step in range(1, 8):
+        assert outcome(Dribble(archive, step)) == expected
+    path = tmp_path / "some.car"
+    path.write_bytes(archive)
+    for buffering in (-1, 0):
+        with path.open("rb", buffering=buffering) as file:
+            assert outcome(file) == expected
+    with tempfile.SpooledTemporaryFile() as spooled:
+        spooled.write(archive)
+        spooled.seek(0)
+        assert outcome(spooled) == expected
+
+
+@pytest.mark.parametrize("buffering", [-1, 0])
+def test_reads_a_pipe_and_a_socket(buffering: int) -> None:
+    archive = car_v1(*(section(os.urandom(30_000)) for _ in range(10)))
+    expected = outcome(archive)
+    assert expected.error is None
+    read_end, write_end = os.pipe()
+    ours, theirs = socket.socketpair()
+
+    def send() -> None:
+        with os.fdopen(write_end, "wb") as pipe:
+            pipe.write(archive)
+        theirs.sendall(archive)
+        theirs.close()
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    with os.fdopen(read_end, "rb", buffering=buffering) as pipe:
+        assert outcome(pipe) == expected
+    with ours, ours.makefile("rb", buffering=buffering) as stream:
+        assert outcome(stream) == expected
+    sender.join()
+
+
+def test_a_section_is_given_as_soon_as_it_is_there() -> None:
+    """A program at the other end may wait for an answer before it writes on, however small its blocks."""
+    tiny = section(b"", cid(b"", "raw", "identity"))
+    assert len(tiny) == 5
+    for buffering in (-1, 0):
+        read_end, write_end = os.pipe()
+        with os.fdopen(read_end, "rb", buffering=buffering) as pipe, os.fdopen(write_end, "wb", buffering=0) as other:
+            other.write(NO_ROOTS)
+            blocks = iter(CarReader(pipe))
+            for piece in (tiny, tiny, section(b"hello"), section(bytes(200)), section(bytes(20_000))):
+                other.write(piece)
+                # Would wait for ever, if it wanted more than there is.
+                watch = threading.Timer(20, other.close)
+                watch.start()
+                assert next(blocks).location.size == len(piece)
+                watch.cancel()
+                assert not other.closed, "the reader waited for more than the section"
+
+
+@pytest.mark.parametrize("buffering", [-1, 0])
+def test_no_bytes_yet_is_not_the_end(buffering: int) -> None:
+    """A stream that does not block must not look like an archive that ends here."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(read_end, False)
+    with os.fdopen(read_end, "rb", buffering=buffering) as pipe, os.fdopen(write_end, "wb", buffering=0) as other:
+        other.write(car_v1(section(b"hello")))
+        blocks = iter(CarReader(pipe))
+        assert next(blocks).data == b"hello"
+        with pytest.raises(BlockingIOError, match="expected a stream that blocks"):
+            next(blocks)
+
+
+def test_reads_bytes_in_memory_without_copying_them_whole() -> None:
+    """Not for bytearray and memoryview, as of a mapped file; nor for the index behind a CARv2."""
+    archive = car_v1(*(section(os.urandom(50_000)) for _ in range(100)))
+    view = memoryview(archive)
+    for source in (bytearray(archive), view, memoryview(bytearray(archive)), car_v2(archive, index=b"x")):
+        tracemalloc.start()
+        assert sum(1 for _ in CarReader(source)) == 100
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 1 << 20
+
+
+def test_a_view_of_wider_items_is_read_by_its_bytes() -> None:
+    archive = SMALL_V1 + bytes(-len(SMALL_V1) % 4)
+    expected = outcome(archive, zero_length_section_as_eof=True)
+    assert outcome(memoryview(archive).cast("I"), zero_length_section_as_eof=True) == expected
+
+
+def test_a_bytearray_can_be_changed_while_it_is_read() -> None:
+    source = bytearray(SMALL_V1)
+    blocks = iter(CarReader(source))
+    next(blocks)
+    source += b"more"  # BufferError, if the reader held on to it
+
+
+class Fault:
+    def __init__(self, *answers: object) -> None:
+        self._answers = list(answers)
+
+    def read(self, size: int, /) -> bytes:
+        return self._answers.pop(0)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "message"),
+    [
+        (Fault("text"), TypeError, "expected a binary stream, found one that gives str"),
+        (Fault(7), TypeError, "found one that gives int"),
+        (Fault(None), BlockingIOError, "no bytes ready"),
+        (Fault(SMALL_V1[:5], None), BlockingIOError, "no bytes ready"),
+        (Fault(bytes(1 << 20)), OSError, "expected at most 65536 bytes from the stream, found 1048576"),
+        (io.StringIO("text"), TypeError, "str"),
+        ("bafkqaaa", TypeError, "expected bytes or a stream with read"),
+        (17, TypeError, "found int"),
+        (None, TypeError, "found NoneType"),
+        (Path("some.car"), TypeError, "found"),
+    ],
+)
+def test_sources_that_are_none(source: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        CarReader(source)  # type: ignore[arg-type]
+
+
+def test_streams_may_give_what_is_like_bytes() -> None:
+    half = len(SMALL_V1) // 2
+    answers = (bytearray(SMALL_V1[:half]), memoryview(SMALL_V1)[half:], b"", b"", b"")
+    assert outcome(Fault(*answers)) == outcome(SMALL_V1)
+
+
+def test_errors_of_the_stream_are_its_own() -> None:
+    class Broken:
+        def read(self, size: int, /) -> bytes:
+            raise ConnectionResetError("peer is gone")
+
+    with pytest.raises(ConnectionResetError, match="peer is gone"):
+        CarReader(Broken())
+
+
+def test_never_asks_a_stream_beyond_its_end_of_payload() -> None:
+    """What follows the payload of a CARv2 belongs to somebody else, and is not waited for."""
+    asked: list[int] = []
+
+    class Counting(Dribble):
+        def read(self, size: int, /) -> bytes:
+            asked.append(size)
+            return super().read(size)
+
+    stream = Counting(car_v2(SMALL_V1) + b"next message", 1 << 20)
+    assert len(list(CarReader(stream))) == len(MIXED)
+    assert max(asked) <= 8 << 16
+
+
+def test_a_buffered_stream_with_only_read() -> None:
+    class Mine(io.BufferedIOBase):
+        def __init__(self) -> None:
+            self._inner = Dribble(SMALL_V1, 10)
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            assert size is not None
+            return self._inner.read(size)
+
+    assert outcome(Mine()) == outcome(SMALL_V1)
