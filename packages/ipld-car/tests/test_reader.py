@@ -7,15 +7,7 @@ from itertools import permutations
 
 import pytest
 from car_samples import MIXED, SMALL_V1, SMALL_V2, Dribble, car_v1, cid, outcome, section
-from ipld_car import (
-    Block,
-    BlockLocation,
-    CarReader,
-    LimitError,
-    MalformedError,
-    TruncatedError,
-    read_car,
-)
+from ipld_car import Block, BlockLocation, CarReader, LimitError, MalformedError, TruncatedError, read_car
 from multiformats import CID
 
 HELLO = cid(b"hello")

@@ -2,11 +2,7 @@
 
 import pytest
 from car_samples import car_v1, cid, outcome, section
-from ipld_car import (
-    CarReader,
-    HashMismatchError,
-    UnverifiableError,
-)
+from ipld_car import CarReader, HashMismatchError, UnverifiableError
 from multiformats import CID
 
 HELLO = cid(b"hello")
