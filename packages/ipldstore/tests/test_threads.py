@@ -53,12 +53,9 @@ def test_readers_a_writer_and_freezes(castore: ContentAddressableStore) -> None:
     """Each read gives a version that was current while it ran; each root holds the contents of one moment."""
     store = IPLDStore(castore)
     keys = [f"a/c/{row}/{column}" for row in range(8) for column in range(20)]
-    for name in ("a", "b"):
-        store[f"{name}/zarr.json"] = METADATA
-    for key in keys:
-        store[key] = value(key, 0)
-    store.freeze()
     versions = dict.fromkeys(keys, 0)
+    store.mapping.update(final_contents(versions, last=0))
+    store.freeze()
     finished = threading.Event()
     roots: list[CID] = []
 
@@ -79,12 +76,7 @@ def test_readers_a_writer_and_freezes(castore: ContentAddressableStore) -> None:
         order = random.Random(threading.get_ident())
         while not finished.is_set():
             key = order.choice(keys)
-            least = versions[key]
-            name, _, version = store[key].decode().partition("@")
-            assert name == key
-            assert int(version) >= least
-            assert key in store
-            assert f"{key}/x" not in store
+            check_read(store, key, versions[key])
 
     def freeze() -> None:
         while not finished.is_set():
@@ -105,11 +97,21 @@ def test_readers_a_writer_and_freezes(castore: ContentAddressableStore) -> None:
         check_one_moment(contents(IPLDStore(castore, root=root)), keys)
 
 
-def final_contents(versions: dict[str, int]) -> dict[str, bytes]:
+def check_read(store: IPLDStore, key: str, least: int) -> None:
+    name, _, version = store[key].decode().partition("@")
+    assert name == key
+    assert int(version) >= least
+    assert key in store
+    assert f"{key}/x" not in store
+
+
+def final_contents(versions: dict[str, int], last: int = 599) -> dict[str, bytes]:
     """What the writer of the test above leaves."""
     expected = {f"{name}/zarr.json": METADATA for name in ("a", "b")}
     expected |= {key: value(key, version) for key, version in versions.items()}
-    return expected | {f"b/c/{version}": b"grows" for version in range(1, 600) if version % 3 != 2 or version == 599}
+    return expected | {
+        f"b/c/{version}": b"grows" for version in range(1, last + 1) if version % 3 != 2 or version == last
+    }
 
 
 def check_one_moment(moment: dict[str, bytes], keys: list[str]) -> None:
