@@ -426,10 +426,15 @@ class Reader:
 
     def __init__(self, blocks: Mapping[bytes, bytes], root: bytes) -> None:
         self.blocks = blocks
+        self.nodes: dict[Link, Any] = {}
         self.root = self.node(Link(root))
 
     def node(self, item: Any) -> Any:
-        return decode(self.blocks[item]) if isinstance(item, Link) else item
+        if isinstance(item, Link):
+            if item not in self.nodes:
+                self.nodes[item] = decode(self.blocks[item])
+            return self.nodes[item]
+        return item
 
     def lookup(self, key: str) -> dict[str, Any] | Link | None:
         """The document of a key, or the link of a document or value; None if it is absent."""
@@ -491,7 +496,7 @@ def _leaf_items(node: dict[str, Any], prefix: str) -> Iterator[tuple[str, Link]]
 
 
 def decode(block: bytes) -> Any:
-    return _with_links(dag_cbor.decode(block))
+    return _with_links(dag_cbor.decode(block))  # the same as users of other libraries get
 
 
 def _with_links(value: Any) -> Any:

@@ -27,6 +27,17 @@ def is_name(name: str) -> bool:
     return name not in _keys.DOCUMENTS and not name.startswith(_keys.RESERVED)
 
 
+def holds_nothing(directory: Map) -> bool:
+    """Whether an embedded directory of a foreign root is an empty map, or such maps are all there is in it."""
+    todo = [directory]
+    for above in todo:
+        for name, item in above.items():
+            if not is_name(name) or not isinstance(item, dict):
+                return False
+            todo.append(item)
+    return True
+
+
 def as_document(value: Any, size: int) -> Map:  # noqa: ARG001  # as every Role takes it
     """Read a block as a document."""
     if not isinstance(value, dict):
@@ -102,14 +113,14 @@ class Directory:
         for name, item in base.items():
             if name in _keys.DOCUMENTS:
                 made.documents[name] = item
-            elif is_name(name):
+            elif is_name(name) and not (isinstance(item, dict) and holds_nothing(item)):
                 made.entries[name] = item
         made.value = base.get(_keys.VALUE)
         made.chunk_base = base.get(_keys.CHUNKS)
         made.name_base = base.get(_keys.NAMES)
         made.names_before = len(made.entries)
         if made.name_base is not None:
-            for name in made.entries:  # only a foreign directory has entries beside its index
+            for name in filter(is_name, base):  # only a foreign directory has entries beside its index
                 made._hide(name, load)
         made.owner_before = made.owner(load)
         return made

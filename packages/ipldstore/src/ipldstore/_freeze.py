@@ -120,6 +120,7 @@ def _plain_chunks(owner: Directory, load: Load) -> Iterator[tuple[str, bytes]]:
             if below.value is not None and _keys.is_chunk_key(key):
                 yield key, below.value
             if below.owner(load) is None:
+                _evict(below, load)  # only a foreign root has an index there
                 stack.append((f"{key}/", below))
 
 

@@ -246,7 +246,7 @@ def _items_to_split(
     places = list(leaf_places(kind, base, nodes.load, limits))
     if places:
         firsts = [kind.code(place.part.first) for place in places]
-        touched = {_touched(firsts, kind.code(key)) for key in changes}
+        touched = _touched(kind, places, firsts, map(kind.code, changes), nodes.load)
         for at, place in enumerate(places):
             if at not in touched:
                 found.append((firsts[at], place))
@@ -259,15 +259,27 @@ def _items_to_split(
     return found
 
 
-def _touched(firsts: list[bytes], code: bytes) -> int:
-    """The leaf whose interval a key falls into, or is nearest to: the only one that it may take apart.
+def _touched(kind: Kind, places: list[Place], firsts: list[bytes], codes: Iterable[bytes], load: Load) -> set[int]:
+    """The leaves that keys fall into, or are nearest to: they alone may be taken apart.
 
-    Between two leaves it is the one on whose side the key is at the bit where the two part ways.
+    Between two leaves the nearest is the one on whose side the key is at the bit where the two part ways. In the index
+    of a conforming writer the other ends before the key; in that of another it may not, so it is asked.
     """
-    at = bisect_right(firsts, code) - 1
-    if at < 0 or at + 1 == len(firsts):
-        return max(at, 0)
-    return at + has_bit(code, highest_difference(firsts[at], firsts[at + 1]))
+    touched = set()
+    before: dict[int, bytes] = {}
+    for code in codes:
+        at = max(bisect_right(firsts, code) - 1, 0)
+        if firsts[at] <= code and at + 1 < len(firsts) and has_bit(code, highest_difference(*firsts[at : at + 2])):
+            before[at] = min(code, before.get(at, code))
+            at += 1
+        touched.add(at)
+    return touched | {at for at, code in before.items() if at not in touched and _reaches(kind, places[at], code, load)}
+
+
+def _reaches(kind: Kind, place: Place, code: bytes, load: Load) -> bool:
+    """Whether a part has keys at or behind a code. Of a list, which only others have among leaves, it is assumed."""
+    node = _enter(kind, place, load, 1)
+    return isinstance(node, Parts) or node.codes[-1] >= code
 
 
 def leaf_places(kind: Kind, base: Base, load: Load, limits: Limits) -> Iterator[Place]:

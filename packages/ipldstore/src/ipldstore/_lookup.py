@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from . import _checks, _index, _keys
-from ._directory import Directory, Frozen, Map, is_name
+from ._directory import Directory, Frozen, Map, holds_nothing, is_name
 from ._errors import NodeError
 from ._nodes import Folder, Load, as_folder
 
@@ -67,18 +66,16 @@ def find(top: AnyDirectory, parts: list[str], load: Load) -> Found | None:
 
 # -- listing --
 
+Owners = list[tuple[int, AnyDirectory]]
+"""Directories above that keep chunks apart, and where keys relative to them begin.
 
-class _Opened(NamedTuple):
-    """A directory on a path that keeps chunks apart."""
-
-    directory: AnyDirectory
-    start: int
-    """Where in the path the keys relative to it begin."""
+A foreign root may have a key in several of their indexes and in the entries too; the first on the way counts.
+"""
 
 
-def path_to(top: AnyDirectory, parts: list[str], load: Load) -> tuple[list[_Opened], AnyDirectory | None]:
+def path_to(top: AnyDirectory, parts: list[str], load: Load) -> tuple[Owners, AnyDirectory | None]:
     """The directories above a path that have chunks, and the directory at its end."""
-    above = []
+    above: Owners = []
     start = 0
     directory: AnyDirectory | None = top
     for at, name in enumerate(parts):
@@ -86,7 +83,7 @@ def path_to(top: AnyDirectory, parts: list[str], load: Load) -> tuple[list[_Open
             directory = None
             break
         if directory.has_chunks:
-            above.append(_Opened(directory, start))
+            above.append((start, directory))
         start += len(name) + 1
         directory = enter(directory.entry(name, load), at + 1, load)
     return above, directory
@@ -130,30 +127,25 @@ def items(top: AnyDirectory, load: Load, prefix: str = "") -> Iterator[tuple[str
     folder, slash, fragment = prefix.rpartition("/")
     parts = folder.split("/") if slash else []
     above, directory = path_to(top, parts, load)
-    for opened in above:
-        before = folder[: opened.start]
-        for key, link in chunks_of(opened.directory, load):
-            if (before + key).startswith(prefix):
-                yield before + key, link
+    owners: Owners = []
+    for start, opened in above:
+        before = folder[:start]
+        for key, link in _chunks_below(opened, before, owners, load):
+            if key.startswith(prefix):
+                yield key, link
+        owners.append((start, opened))
     if directory is not None:
-        owners = [(opened.start, opened.directory) for opened in above]
         yield from _below(directory, folder + slash, fragment, owners, load)
 
 
-def _below(
-    top: AnyDirectory, prefix: str, fragment: str, owners: list[tuple[int, AnyDirectory]], load: Load
-) -> Iterator[tuple[str, Found]]:
-    """All keys below a directory whose first part begins with ``fragment``.
-
-    :param owners: the directories above that keep chunks apart, and where keys relative to them begin: a foreign
-        root may have a key in their index and in the entries too
-    """
+def _below(top: AnyDirectory, prefix: str, fragment: str, owners: Owners, load: Load) -> Iterator[tuple[str, Found]]:
+    """All keys below a directory whose first part begins with ``fragment``."""
     for name, document in documents_of(top):
         if name.startswith(fragment):
             yield prefix + name, document
-    for key, link in chunks_of(top, load):
-        if key.startswith(fragment):
-            yield prefix + key, link
+    for key, link in _chunks_below(top, prefix, owners, load):
+        if key.startswith(prefix + fragment):
+            yield key, link
     if top.has_chunks:
         owners = [*owners, (len(prefix), top)]
     stack = [(prefix, owners, _named(top, fragment, load))]
@@ -169,7 +161,7 @@ def _below(
             if directory is not None:
                 below = key + "/"
                 yield from ((below + name, document) for name, document in documents_of(directory))
-                yield from ((below + rest, link) for rest, link in chunks_of(directory, load))
+                yield from _chunks_below(directory, below, owners, load)
                 inner = [*owners, (len(below), directory)] if directory.has_chunks else owners
                 stack.append((below, inner, entries_of(directory, load)))
                 break
@@ -177,11 +169,18 @@ def _below(
             stack.pop()
 
 
+def _chunks_below(directory: AnyDirectory, prefix: str, owners: Owners, load: Load) -> Iterator[tuple[str, bytes]]:
+    """Key and link of the chunks that a directory keeps apart, but for those that one above has."""
+    for rest, link in chunks_of(directory, load):
+        if not owners or not _indexed(prefix + rest, owners, load):
+            yield prefix + rest, link
+
+
 def _named(directory: AnyDirectory, fragment: str, load: Load) -> Iterator[tuple[str, Map | bytes | Directory]]:
     return ((name, entry) for name, entry in entries_of(directory, load) if name.startswith(fragment))
 
 
-def _indexed(key: str, owners: list[tuple[int, AnyDirectory]], load: Load) -> bool:
+def _indexed(key: str, owners: Owners, load: Load) -> bool:
     """Whether a directory above already has a key in its chunk index."""
     return any(
         _keys.is_chunk_key(key[start:]) and directory.chunk(key[start:], load) is not None
@@ -194,13 +193,15 @@ def names(top: AnyDirectory, parts: list[str], load: Load) -> Iterator[str]:
     above, directory = path_to(top, parts, load)
     seen: set[str] = set()
     path = "/".join(parts)
-    chunk_keys = [_children(opened.directory, path[opened.start :] + "/", load) for opened in above]
+    chunk_keys = [_children(opened, path[start:] + "/", load) for start, opened in above]
     if directory is not None and directory.has_chunks:
         chunk_keys.append(_children(directory, "", load))
     if directory is not None:
         for name, _ in documents_of(directory):
             yield name
-        for name, _ in entries_of(directory, load):
+        for name, entry in entries_of(directory, load):
+            if isinstance(entry, dict) and holds_nothing(entry):
+                continue
             if chunk_keys:
                 seen.add(name)
             yield name
