@@ -323,7 +323,7 @@ class Builder:
         entries = {name: inner[()] if list(inner) == [()] else self.directory(inner) for name, inner in below.items()}
         if len(entries) > self.limits.names:
             links = {name: self.put(entry) if isinstance(entry, dict) else entry for name, entry in entries.items()}
-            made["__ipld_names__"] = self.index(links, chunks=False)
+            made["__ipld_names__"] = self.index(links, chunks=False)  # type: ignore[arg-type]  # all are links now
             return made
         limit = next((size for most, size in self.limits.embedding if len(entries) <= most), 0)
         for name, entry in entries.items():
@@ -456,7 +456,8 @@ class Reader:
             if isinstance(entry, Link) and entry[1] != 0x71:
                 return entry if rest == name else None
             directory = self.node(entry)
-        return directory.get("__ipld_value__")
+        value: Link | None = directory.get("__ipld_value__")
+        return value
 
     def index(self, item: Any) -> dict[str, Link]:
         """Key and link of all that an index has."""
