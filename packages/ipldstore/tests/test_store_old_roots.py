@@ -91,6 +91,7 @@ SMALL = {
     "g/h/i/j/a/1": bytes(range(8)),
     "température/日本/.zarray": v2(shape=[1], chunks=[1]),
     "température/日本/0": b"\1\2\3\4",
+    "/".join(["deep"] * 60) + "/0": b"below sixty directories",
     "empty/0": b"",
     "large/0": bytes(3 << 20),
     "no array/123": b"only numbers",

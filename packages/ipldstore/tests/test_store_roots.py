@@ -302,6 +302,15 @@ def test_what_a_stream_raises_is_not_hidden() -> None:
 # -- what a store is --
 
 
+@pytest.mark.parametrize(
+    "wrong", [{}, "folder", b"", 5, zarr.storage.MemoryStore()], ids=lambda wrong: type(wrong).__name__
+)
+def test_what_is_no_castore_is_refused(wrong: Any) -> None:
+    """A dict, say, that nobody wrapped."""
+    with pytest.raises(TypeError, match="expected"):
+        IPLDStore(wrong)
+
+
 def test_a_store_is_true_even_when_empty() -> None:
     """So `store or default` is no trap."""
     store = IPLDStore()
