@@ -337,7 +337,8 @@ def _restore(
 ) -> Dataset:
     """In its own process a pickle is the dataset itself; elsewhere a copy that only reads."""
     live = _LIVE.get(token)
-    if live is not None:
+    # A copy in another process may be of an earlier pickle, or of a fork, and has not seen what came since.
+    if live is not None and (home == _here() or live.root == root):
         return live
     dataset = Dataset(castore, root, limits=limits)
     dataset.token = token
