@@ -37,6 +37,33 @@ def _here() -> tuple[str, int]:
 _LIVE: weakref.WeakValueDictionary[str, Dataset] = weakref.WeakValueDictionary()
 
 
+def _hold_all() -> None:
+    """Before a fork: no thread is amid a change, so that the child has whole trees."""
+    _HELD.extend(_LIVE.values())
+    for dataset in _HELD:
+        dataset._lock.acquire()
+
+
+def _release_all() -> None:
+    for dataset in _HELD:
+        dataset._lock.release()
+    _HELD.clear()
+
+
+def _renew_all() -> None:
+    """In the child of a fork: the threads that held a lock are not there to release it."""
+    _HELD.clear()
+    for dataset in list(_LIVE.values()):
+        dataset._lock = threading.RLock()
+        dataset._nodes.renew_lock()
+
+
+_HELD: list[Dataset] = []
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_hold_all, after_in_parent=_release_all, after_in_child=_renew_all)
+
+
 class Window(NamedTuple):
     """A part of a value."""
 
@@ -315,6 +342,7 @@ class Dataset:
 
     def canonicalize(self) -> bytes:
         """Write everything anew, as a conforming writer would; returns the binary CID of the root."""
+        self.check_home()
         fresh = Dataset(self.castore, limits=self._limits)
         for key in self.keys():
             data = self.read(key)

@@ -67,6 +67,10 @@ class NodeStore:
         self._held = 0
         self._lock = threading.Lock()
 
+    def renew_lock(self) -> None:
+        """In the child of a fork, where nobody will release the lock if a thread held it."""
+        self._lock = threading.Lock()
+
     def load(self, cid: bytes, role: Role[T]) -> T:
         """The node of a block.
 
@@ -84,6 +88,8 @@ class NodeStore:
         """The node of a block whose verified bytes are at hand."""
         limit = MAX_ROOT_BYTES if role is as_root else MAX_NODE_BYTES
         try:
+            if cids.codec_of(cid) != cids.DAG_CBOR:
+                raise NodeError(f"expected a node, a dag-cbor block; found codec 0x{cids.codec_of(cid):x}")
             if len(data) > limit:
                 raise NodeError(f"expected a node of at most {limit} bytes, found {len(data)}")
             node = role(dagcbor.decode_node(data), len(data))

@@ -144,6 +144,7 @@ class IPLDStore(Store):
         :raises IPLDStoreError: if a block cannot be taken, or the root is not in the archive
         """
         self._check_writable()
+        self._data.check_home()
         reader = CarReader(source, verify=False)  # the block store verifies what it takes
         roots = reader.roots
         if len(roots) != 1:
