@@ -105,7 +105,7 @@ def frozen() -> tuple[dict[str, bytes], bytes]:
 
 
 def all_of(dataset: Dataset) -> dict[str, bytes | None]:
-    return {key: dataset.read(key) for key in dataset.keys()}  # no mapping
+    return {key: dataset.read(key) for key in list(dataset.keys())}  # no mapping
 
 
 def until_it_succeeds(castore: FailingCAStore, dataset: Dataset, action: Callable[[], object]) -> int:

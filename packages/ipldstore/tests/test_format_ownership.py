@@ -88,6 +88,6 @@ def test_ownership(name: str) -> None:
         assert set(dataset.keys()) == set(contents)
     freeze(dataset, contents)
     again = Dataset(castore, dataset.root, limits=SMALL)
-    assert {key: again.read(key) for key in again.keys()} == {  # no mapping
+    assert {key: again.read(key) for key in list(again.keys())} == {  # no mapping
         key: reference.read_back(key, data) for key, data in contents.items()
     }

@@ -63,7 +63,7 @@ def _rebuilt(
 ) -> _index.Base:
     """The index after changes, as a directory would have it when it is read again."""
     made = _index.rebuild(kind, base, changes, nodes, limits)
-    return Parts(made) if isinstance(made, list) else made
+    return Parts(made, kind.code, kind.is_key) if isinstance(made, list) else made
 
 
 def _expected(links: Mapping[str, bytes], *, chunks: bool, limits: Limits) -> tuple[object, dict[Link, bytes]]:

@@ -6,12 +6,12 @@ seen. Every problem is a :class:`NodeError`; the caller adds the CID.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ipld_car import cids
 
 from . import _documents, _keys
+from ._codes import chunk_code, name_code
 from ._errors import NodeError
 from ._parts import Parts
 
@@ -89,15 +89,25 @@ def _check_reserved(directory: dict[str, Any], name: str, item: Any, *, in_root:
         _value_link(name, item)
     elif name in (_keys.CHUNKS, _keys.NAMES):
         if isinstance(item, list):
-            directory[name] = Parts(item)
+            kind = (chunk_code, _keys.is_chunk_key) if name == _keys.CHUNKS else (name_code, _keys.is_index_name)
+            directory[name] = Parts(item, *kind)
         elif not isinstance(item, bytes) or not is_directory_link(item):
             raise NodeError(f"expected a list of parts or its link at {name}, found {_kind(item)}")
     else:
         raise NodeError(f"{name!r} was written by a newer version of the format: update this package to read it")
 
 
-def chunk_leaf_items(top: Any) -> Iterator[tuple[str, bytes]]:
-    """Key and link of all chunks in a leaf of the chunk index, checked.
+class LeafContent(NamedTuple):
+    """What a leaf of an index has."""
+
+    links: dict[str, bytes]
+    """Links by key."""
+    depth: int
+    """Parts that the deepest directory in it is below its top."""
+
+
+def chunk_leaf(top: Any) -> LeafContent:
+    """The chunks in a leaf of the chunk index, checked.
 
     :raises NodeError: if a bound of the format is broken
     """
@@ -105,26 +115,30 @@ def chunk_leaf_items(top: Any) -> Iterator[tuple[str, bytes]]:
         raise NodeError(f"expected a leaf of chunks, a map; found {_kind(top)}")
     if _keys.VALUE in top:
         raise NodeError(f"expected no {_keys.VALUE} at the top of a leaf, found one")
+    links: dict[str, bytes] = {}
+    deepest = 0
     stack = [("", iter(top.items()))]
     while stack:
         prefix, items = stack[-1]
+        deepest = max(deepest, len(stack) - 1)
         for name, item in items:
             key = prefix[:-1] if name == _keys.VALUE else prefix + name
             if isinstance(item, dict) and name != _keys.VALUE:
-                if len(key) > _keys.MAX_CHUNK_KEY_BYTES or "/" in name:
-                    raise NodeError(f"expected a part of a chunk key in a leaf, found {name[:200]!r}")
+                if not _keys.is_index_name(name):  # an empty map has no key to be checked by
+                    raise NodeError(f"expected only chunk keys in a leaf, found the directory {key[:200]!r}")
                 stack.append((key + "/", iter(item.items())))
                 break
             _value_link(name, item)
             if "/" in name or not _keys.is_chunk_key(key):
                 raise NodeError(f"expected only chunk keys in a leaf, found {key[:200]!r}")
-            yield key, item
+            links[key] = item
         else:
             stack.pop()
+    return LeafContent(links, deepest)
 
 
-def name_leaf_items(top: Any) -> Iterator[tuple[str, bytes]]:
-    """Name and link of all entries in a leaf of the name index, checked.
+def name_leaf(top: Any) -> LeafContent:
+    """The entries in a leaf of the name index, checked.
 
     :raises NodeError: if a bound of the format is broken
     """
@@ -136,4 +150,4 @@ def name_leaf_items(top: Any) -> Iterator[tuple[str, bytes]]:
             raise NodeError(f"expected no document in a leaf of names, found {name!r}")
         if not isinstance(item, bytes) or cids.codec_of(item) not in _CODECS:
             raise NodeError(f"expected a link at {name!r} in a leaf of names, found {_kind(item)}")
-        yield name, item
+    return LeafContent(top, 0)

@@ -66,9 +66,9 @@ class Frozen:
         """Whether there is a chunk index."""
         return _keys.CHUNKS in self.map
 
-    def chunk(self, rest: str, load: Load) -> bytes | None:
-        """The link of a chunk key in the index."""
-        return _index.find(_index.CHUNKS, self.map.get(_keys.CHUNKS), rest, load)
+    def chunk(self, rest: str, load: Load, depth: int = 0) -> bytes | None:
+        """The link of a chunk key in the index; ``depth`` as in :func:`_index.find`."""
+        return _index.find(_index.CHUNKS, self.map.get(_keys.CHUNKS), rest, load, depth)
 
     def document(self, name: str) -> Map | bytes | None:
         """A document, or its link."""
@@ -152,11 +152,11 @@ class Directory:
 
     # -- reading --
 
-    def chunk(self, rest: str, load: Load) -> bytes | None:
-        """The link of a chunk key that is kept apart."""
+    def chunk(self, rest: str, load: Load, depth: int = 0) -> bytes | None:
+        """The link of a chunk key that is kept apart; ``depth`` as in :func:`_index.find`."""
         found = self.chunk_new.get(rest)
         if found is None and rest not in self.chunk_gone:
-            return _index.find(_index.CHUNKS, self.chunk_base, rest, load)
+            return _index.find(_index.CHUNKS, self.chunk_base, rest, load, depth)
         return found
 
     def document(self, name: str) -> Map | bytes | None:

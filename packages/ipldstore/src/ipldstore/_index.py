@@ -35,6 +35,8 @@ class Leaf(NamedTuple):
     links: dict[str, bytes]
     codes: list[bytes]
     keys: list[str]
+    depth: int
+    """Parts that the deepest directory in it is below the leaf."""
 
 
 class Kind:
@@ -44,23 +46,21 @@ class Kind:
         self,
         code: Callable[[str], bytes],
         is_key: Callable[[str], bool],
-        items: Callable[[Any], Iterator[tuple[str, bytes]]],
+        leaf: Callable[[Any], _checks.LeafContent],
         leaf_map: Callable[[Mapping[str, bytes]], dict[str, Any]],
     ) -> None:
         self.code = code
         self.is_key = is_key
-        self._items = items
+        self._leaf = leaf
         self.leaf_map = leaf_map
 
     def node(self, value: Any, size: int) -> Parts | Leaf:
         """Read a block as a node of this index: a list of parts, or a leaf."""
         if isinstance(value, list):
-            parts = Parts(value)
-            parts.checked(self.code, self.is_key)
-            return parts
-        links = dict(self._items(value))
+            return Parts(value, self.code, self.is_key)
+        links, depth = self._leaf(value)
         pairs = sorted((self.code(key), key) for key in links)
-        return Leaf(links, [code for code, _ in pairs], [key for _, key in pairs])
+        return Leaf(links, [code for code, _ in pairs], [key for _, key in pairs], depth)
 
 
 def nested_map(links: Mapping[str, bytes]) -> dict[str, Any]:
@@ -81,12 +81,8 @@ def nested_map(links: Mapping[str, bytes]) -> dict[str, Any]:
     return top
 
 
-def _is_name(name: str) -> bool:
-    return "/" not in name and _keys.part_problem(name) is None and name not in _keys.DOCUMENTS
-
-
-CHUNKS: Final = Kind(chunk_code, _keys.is_chunk_key, _checks.chunk_leaf_items, nested_map)
-NAMES: Final = Kind(name_code, _is_name, _checks.name_leaf_items, dict)
+CHUNKS: Final = Kind(chunk_code, _keys.is_chunk_key, _checks.chunk_leaf, nested_map)
+NAMES: Final = Kind(name_code, _keys.is_index_name, _checks.name_leaf, dict)
 
 
 class Place(NamedTuple):
@@ -98,10 +94,11 @@ class Place(NamedTuple):
 
 def _open(kind: Kind, base: Parts | bytes, load: Load) -> Parts:
     """The topmost list of parts of an index."""
-    node = base if isinstance(base, Parts) else load(base, kind.node)
-    if not isinstance(node, Parts):
-        raise NodeError("expected the list of parts of an index, found a leaf")
-    node.checked(kind.code, kind.is_key)
+    if isinstance(base, Parts):
+        return base
+    node: Parts | Leaf = load(base, kind.node)
+    if isinstance(node, Leaf):
+        raise NodeError(f"expected the list of parts of an index, found a leaf: node {cids.to_text(base)}")
     return node
 
 
@@ -109,13 +106,22 @@ def _place(parts: Parts, at: int, end: bytes | None) -> Place:
     return Place(parts.parts[at], parts.codes[at + 1] if at + 1 < len(parts) else end)
 
 
-def _enter(kind: Kind, place: Place, load: Load, level: int) -> Parts | Leaf:
-    """The node of a part, held against what its part says; ``level`` counts the lists above it."""
+def _enter(kind: Kind, place: Place, load: Load, level: int, depth: int = 0) -> Parts | Leaf:
+    """The node of a part, held against what its part says.
+
+    :param level: lists of parts above it
+    :param depth: parts that its directory is below the root; 0 for one that has been looked at before
+    """
     node: Parts | Leaf = load(place.part.link, kind.node)
     where = f"node {cids.to_text(place.part.link)}"
     if isinstance(node, Leaf):
         if not node.keys:
             raise NodeError(f"expected {place.part.size} keys, found an empty leaf: {where}")
+        if depth + node.depth > _checks.MAX_BELOW_ROOT:
+            raise NodeError(
+                f"expected directories at most {_checks.MAX_BELOW_ROOT} parts below the root, found one at "
+                f"{depth + node.depth}: {where}"
+            )
         first, count, last = node.keys[0], len(node.keys), node.codes[-1]
     else:
         if level >= MAX_LEVELS:
@@ -135,9 +141,10 @@ def total(kind: Kind, base: Base, load: Load) -> int:
     return 0 if base is None else _open(kind, base, load).total
 
 
-def find(kind: Kind, base: Base, key: str, load: Load) -> bytes | None:
+def find(kind: Kind, base: Base, key: str, load: Load, depth: int = 0) -> bytes | None:
     """The link of a key; None if the index has no such key.
 
+    :param depth: parts that the directory of the index is below the root, where that is to be checked
     :raises IPLDStoreError: if a node on the way cannot be had, or is not what the format allows
     """
     if base is None:
@@ -151,15 +158,18 @@ def find(kind: Kind, base: Base, key: str, load: Load) -> bytes | None:
         if at < 0:
             return None
         place = _place(node, at, end)
-        node, end = _enter(kind, place, load, level), place.end
+        node, end = _enter(kind, place, load, level, depth), place.end
         level += 1
     return node.links.get(key)
 
 
 def items(
-    kind: Kind, base: Base, load: Load, low: bytes = b"", high: bytes | None = None
+    kind: Kind, base: Base, load: Load, low: bytes = b"", high: bytes | None = None, *, depth: int = 0
 ) -> Iterator[tuple[str, bytes]]:
-    """Key and link of all keys in the order of their codes, from ``low`` to below ``high``, leaf by leaf."""
+    """Key and link of all keys in the order of their codes, from ``low`` to below ``high``, leaf by leaf.
+
+    :param depth: see :func:`find`
+    """
     if base is None:
         return
     stack = [_places(_open(kind, base, load), None)]
@@ -169,7 +179,7 @@ def items(
                 continue
             if high is not None and kind.code(place.part.first) >= high:
                 return
-            node = _enter(kind, place, load, len(stack))
+            node = _enter(kind, place, load, len(stack), depth)
             if isinstance(node, Parts):
                 stack.append(_places(node, place.end))
                 break

@@ -101,6 +101,11 @@ def is_chunk_key(rest: str) -> bool:
     return len(rest) <= MAX_CHUNK_KEY_BYTES and _CHUNK_KEY.fullmatch(rest) is not None
 
 
+def is_index_name(name: str) -> bool:
+    """Whether a name may be in a name index: one part of a key, and no document's name."""
+    return "/" not in name and part_problem(name) is None and name not in DOCUMENTS
+
+
 def may_begin_chunk_key(part: str, *, first: bool) -> bool:
     """Whether a part may be the first, or a later, part of a chunk key."""
     return (_FIRST_PART if first else _NUMBER).fullmatch(part) is not None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ipld_car import cids
+
 from . import _checks, _index, _keys
 from ._directory import Directory, Frozen, Map, holds_nothing, is_name
 from ._errors import NodeError
@@ -28,8 +30,8 @@ def enter(entry: Map | bytes | Directory | None, depth: int, load: Load) -> AnyD
         folder: Folder = load(entry, as_folder)
         if depth + folder.depth > _checks.MAX_BELOW_ROOT:
             raise NodeError(
-                f"expected directories at most {_checks.MAX_BELOW_ROOT} parts below the root, found one at "
-                f"{depth + folder.depth}"
+                f"node {cids.to_text(entry)}: expected directories at most {_checks.MAX_BELOW_ROOT} parts below the "
+                f"root, found one at {depth + folder.depth}"
             )
         entry = folder.map
     return Frozen(entry)
@@ -51,7 +53,7 @@ def find(top: AnyDirectory, parts: list[str], load: Load) -> Found | None:
             return None
         if directory.has_chunks:
             rest = "/".join(parts[at:])
-            link = directory.chunk(rest, load) if _keys.is_chunk_key(rest) else None
+            link = directory.chunk(rest, load, at) if _keys.is_chunk_key(rest) else None
             if link is not None:
                 return link
         last = at + 1 == len(parts)
@@ -89,14 +91,14 @@ def path_to(top: AnyDirectory, parts: list[str], load: Load) -> tuple[Owners, An
     return above, directory
 
 
-def chunks_of(directory: AnyDirectory, load: Load) -> Iterator[tuple[str, bytes]]:
-    """Relative key and link of all chunks that a directory keeps apart."""
+def chunks_of(directory: AnyDirectory, load: Load, depth: int = 0) -> Iterator[tuple[str, bytes]]:
+    """Relative key and link of all chunks that a directory keeps apart; ``depth`` as in :func:`_index.find`."""
     if isinstance(directory, Frozen):
-        yield from _index.items(_index.CHUNKS, directory.map.get(_keys.CHUNKS), load)
+        yield from _index.items(_index.CHUNKS, directory.map.get(_keys.CHUNKS), load, depth=depth)
         return
     new, gone = dict(directory.chunk_new), set(directory.chunk_gone)
     yield from new.items()
-    for key, link in _index.items(_index.CHUNKS, directory.chunk_base, load):
+    for key, link in _index.items(_index.CHUNKS, directory.chunk_base, load, depth=depth):
         if key not in new and key not in gone:
             yield key, link
 
@@ -171,7 +173,7 @@ def _below(top: AnyDirectory, prefix: str, fragment: str, owners: Owners, load: 
 
 def _chunks_below(directory: AnyDirectory, prefix: str, owners: Owners, load: Load) -> Iterator[tuple[str, bytes]]:
     """Key and link of the chunks that a directory keeps apart, but for those that one above has."""
-    for rest, link in chunks_of(directory, load):
+    for rest, link in chunks_of(directory, load, prefix.count("/")):
         if not owners or not _indexed(prefix + rest, owners, load):
             yield prefix + rest, link
 
@@ -193,9 +195,9 @@ def names(top: AnyDirectory, parts: list[str], load: Load) -> Iterator[str]:
     above, directory = path_to(top, parts, load)
     seen: set[str] = set()
     path = "/".join(parts)
-    chunk_keys = [_children(opened, path[start:] + "/", load) for start, opened in above]
+    chunk_keys = [_children(opened, path, start, load) for start, opened in above]
     if directory is not None and directory.has_chunks:
-        chunk_keys.append(_children(directory, "", load))
+        chunk_keys.append(_children(directory, path, len(path) + 1 if path else 0, load))
     if directory is not None:
         for name, _ in documents_of(directory):
             yield name
@@ -212,6 +214,8 @@ def names(top: AnyDirectory, parts: list[str], load: Load) -> Iterator[str]:
                 yield name
 
 
-def _children(directory: AnyDirectory, prefix: str, load: Load) -> Iterator[str]:
-    start = len(prefix)
-    return (key[start:].partition("/")[0] for key, _ in chunks_of(directory, load) if key.startswith(prefix))
+def _children(directory: AnyDirectory, path: str, start: int, load: Load) -> Iterator[str]:
+    """The names directly below a path that chunk keys of a directory on it have; its own keys begin at ``start``."""
+    prefix = f"{path}/"[start:] if path else ""
+    chunks = chunks_of(directory, load, f"{path}/"[:start].count("/"))
+    return (key[len(prefix) :].partition("/")[0] for key, _ in chunks if key.startswith(prefix))

@@ -24,34 +24,26 @@ class Part(NamedTuple):
 
 
 class Parts(list[Any]):
-    """The list as it is in its node, and what is known of it once it has been checked.
+    """The list as it is in its node, and what is known of it: keys in order, counts positive.
 
     A list still, so that a directory that embeds it can be encoded as it is.
+
+    :param code: the code of a key in this index
+    :param is_key: whether the index may have a key
+    :raises NodeError: if a bound of the format is broken
     """
 
-    def __init__(self, raw: Iterable[Any]) -> None:
+    def __init__(self, raw: Iterable[Any], code: Callable[[str], bytes], is_key: Callable[[str], bool]) -> None:
         super().__init__(raw)
-        self.parts: list[Part] = []
-        """The parts; empty before :meth:`checked`."""
-        self.codes: list[bytes] = []
-        """The code of each part's first key."""
-        self.total = 0
-        """Keys in all parts."""
-
-    def checked(self, code: Callable[[str], bytes], is_key: Callable[[str], bool]) -> None:
-        """Know the parts, their keys in order and their counts positive.
-
-        :raises NodeError: if they are not
-        """
-        if self.parts:
-            return
-        parts = [_part(item, is_key) for item in self]
-        if not parts:
+        self.parts = [_part(item, is_key) for item in self]
+        if not self.parts:
             raise NodeError("expected a list of parts, found an empty one")
-        codes = [code(part.first) for part in parts]
-        if any(low >= high for low, high in pairwise(codes)):
+        self.codes = [code(part.first) for part in self.parts]
+        """The code of each part's first key."""
+        if any(low >= high for low, high in pairwise(self.codes)):
             raise NodeError("expected parts in the order of their keys, found others")
-        self.codes, self.total, self.parts = codes, sum(part.size for part in parts), parts
+        self.total = sum(part.size for part in self.parts)
+        """Keys in all parts."""
 
     def find(self, code: bytes) -> int:
         """The index of the part that has a code in its interval; -1 before the first part."""

@@ -1,0 +1,91 @@
+"""Blocks that no writer makes, and how a dataset has to take them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import reference
+from ipld_car import cids
+from ipld_castore import MappingCAStore
+from ipldstore import IPLDStoreError
+from ipldstore._dataset import Dataset
+from reference import Link
+
+V = reference.cid(0x55, b"v")
+"""A link of a value."""
+NODE = reference.cid(0x71, b"\xa0")
+"""A link of an empty directory."""
+DAG_JSON = Link(b"\x01\xa9\x02\x12\x20" + bytes(32))
+"""A link that is neither a value nor a node."""
+
+
+class Blocks:
+    """Blocks that are being made up."""
+
+    def __init__(self) -> None:
+        self.mapping: dict[str, bytes] = {}
+        self.put_block(b"v", 0x55)
+        self.put({})
+
+    def put_block(self, block: bytes, codec: int = 0x71) -> Link:
+        link = reference.cid(codec, block)
+        self.mapping[cids.to_text(link)] = block
+        return link
+
+    def put(self, node: Any) -> Link:
+        return self.put_block(reference.encode(node))
+
+
+class Case:
+    """A root, its bad block, and keys whose lookup loads that.
+
+    :param free: a key whose lookup does not
+    """
+
+    def __init__(self, root: Link, bad: Link, *keys: str, free: str | None = None) -> None:
+        self.root = root
+        self.bad = bad
+        self.keys = keys
+        self.free = free
+
+
+Make = Callable[[Blocks], Case]
+
+
+def nested(depth: int, innermost: Any) -> Any:
+    """Maps in maps; ``depth`` parts lead to the innermost."""
+    for _ in range(depth):
+        innermost = {"d": innermost}
+    return innermost
+
+
+def leaf_of(*keys: str) -> dict[str, Any]:
+    return reference.plain_map({tuple(key.split("/")): V for key in keys})
+
+
+def assert_named(make: Make) -> None:
+    """The bad block is named, for each key that leads through it; what does not is not affected."""
+    blocks = Blocks()
+    made = make(blocks)
+    castore = MappingCAStore(blocks.mapping)
+    named = cids.to_text(made.bad)
+    if made.root == made.bad:
+        with pytest.raises(IPLDStoreError, match=named):
+            Dataset(castore, made.root)
+        dataset = Dataset(castore)
+        dataset.write("free", b"v")
+        with pytest.raises(IPLDStoreError, match=named):
+            dataset.set_root(made.root)
+        assert list(dataset.keys()) == ["free"]  # it has stayed where it was
+        return
+    dataset = Dataset(castore, made.root)
+    for key in made.keys:
+        with pytest.raises(IPLDStoreError, match=named):
+            dataset.read(key)
+    if not reference.DOCUMENTS.issuperset(made.keys):  # linked documents are not read to list keys
+        with pytest.raises(IPLDStoreError, match=named):
+            list(dataset.keys())
+    if made.free is not None:
+        assert dataset.read(made.free) == (b"v" if made.free == "free" else None)
