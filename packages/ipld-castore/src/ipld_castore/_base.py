@@ -168,6 +168,8 @@ class ContentAddressableStore(ABC):
             if verify:
                 check_hash(binary)
         data = self.get_block(cids.from_checked(binary))
+        if not isinstance(data, bytes):
+            data = bytes(memoryview(data))  # what a backend can still change is not what was verified
         if verify and not (usual and sha256(data).digest() == binary[4:]):
             try:
                 _verify(binary, data)

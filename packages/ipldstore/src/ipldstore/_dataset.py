@@ -41,12 +41,12 @@ def _hold_all() -> None:
     """Before a fork: no thread is amid a change, so that the child has whole trees."""
     _HELD.extend(_LIVE.values())
     for dataset in _HELD:
-        dataset._lock.acquire()
+        dataset._lock.acquire()  # noqa: SLF001  # as all here: this module's own class
 
 
 def _release_all() -> None:
     for dataset in _HELD:
-        dataset._lock.release()
+        dataset._lock.release()  # noqa: SLF001
     _HELD.clear()
 
 
@@ -54,8 +54,8 @@ def _renew_all() -> None:
     """In the child of a fork: the threads that held a lock are not there to release it."""
     _HELD.clear()
     for dataset in list(_LIVE.values()):
-        dataset._lock = threading.RLock()
-        dataset._nodes.renew_lock()
+        dataset._lock = threading.RLock()  # noqa: SLF001
+        dataset._nodes.renew_lock()  # noqa: SLF001
 
 
 _HELD: list[Dataset] = []
@@ -186,6 +186,8 @@ class Dataset:
         try:
             data = self.castore.get_block(cids.from_checked(found))
         except LOWER_ERRORS:
+            return None
+        if not isinstance(data, bytes):
             return None
         return window.of(data) if len(data) <= most and sha256(data).digest() == found[4:] else None
 

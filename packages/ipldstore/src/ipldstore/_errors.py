@@ -21,8 +21,8 @@ class NodeError(IPLDStoreError):
     """A block is there, and not what the format allows."""
 
 
-LOWER_ERRORS = (CAStoreError, CarError)
-"""What the layers below raise when data is lost, wrong or out of reach."""
+LOWER_ERRORS = (CAStoreError, CarError, KeyError, OSError, ValueError, TypeError)
+"""What the layers below raise when data is lost, wrong or out of reach; a third party's backend may raise builtins."""
 
 
 def lost(what: str, error: Exception) -> IPLDStoreError:
