@@ -71,8 +71,8 @@ class IPLDStore(Store):
         super().__init__(read_only=read_only)
         if castore is not None and not isinstance(castore, ContentAddressableStore):
             raise TypeError(
-                f"expected a ContentAddressableStore, found {type(castore).__name__}: MappingCAStore(...) makes one of a "
-                f"mapping, FileSystemCAStore(...) of a folder"
+                f"expected a ContentAddressableStore, found {type(castore).__name__}: MappingCAStore(...) makes one "
+                f"of a mapping, FileSystemCAStore(...) of a folder"
             )
         store = MappingCAStore() if castore is None else castore
         self._data = Dataset(store, None if root is None else cids.to_bytes(root))
