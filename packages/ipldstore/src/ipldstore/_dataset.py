@@ -37,31 +37,15 @@ def _here() -> tuple[str, int]:
 _LIVE: weakref.WeakValueDictionary[str, Dataset] = weakref.WeakValueDictionary()
 
 
-def _hold_all() -> None:
-    """Before a fork: no thread is amid a change, so that the child has whole trees."""
-    _HELD.extend(_LIVE.values())
-    for dataset in _HELD:
-        dataset._lock.acquire()  # noqa: SLF001  # as all here: this module's own class
-
-
-def _release_all() -> None:
-    for dataset in _HELD:
-        dataset._lock.release()  # noqa: SLF001
-    _HELD.clear()
-
-
 def _renew_all() -> None:
     """In the child of a fork: the threads that held a lock are not there to release it."""
-    _HELD.clear()
     for dataset in list(_LIVE.values()):
-        dataset._lock = threading.RLock()  # noqa: SLF001
+        dataset._lock = threading.RLock()  # noqa: SLF001  # this module's own class
         dataset._nodes.renew_lock()  # noqa: SLF001
 
 
-_HELD: list[Dataset] = []
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_hold_all, after_in_parent=_release_all, after_in_child=_renew_all)
+    os.register_at_fork(after_in_child=_renew_all)
 
 
 class Window(NamedTuple):
