@@ -205,8 +205,7 @@ def test_a_chunk_that_is_lost_can_be_written_anew(
         assert np.array_equal(zarr.open_array(IPLDStore(castore, root=sample), path="wide/v03"), WIDE)
 
 
-@pytest.mark.parametrize("how", DAMAGES)
-@pytest.mark.parametrize("leaf", [0, 1, 2])
+@pytest.mark.parametrize(("leaf", "how"), list(enumerate(DAMAGES)))
 def test_a_leaf_of_a_large_value(
     castore: ContentAddressableStore, sample: CID, chunk: Callable[..., str], how: str, leaf: int
 ) -> None:

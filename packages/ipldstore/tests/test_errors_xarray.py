@@ -6,11 +6,12 @@ xarray takes ValueError for "not consolidated" and then tries another way; KeyEr
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from ipld_castore import BackendUnavailableError, ContentAddressableStore, MappingCAStore
+from ipld_castore import BackendUnavailableError, ContentAddressableStore, FileSystemCAStore, MappingCAStore
 from ipldstore import IPLDStore, IPLDStoreError
 from multiformats import CID
 from store_samples import DAMAGES, ObservedCAStore, damage, link_at
@@ -26,6 +27,13 @@ def zarr_format(request: pytest.FixtureRequest) -> int:
 def consolidated(request: pytest.FixtureRequest) -> bool | None:
     found: bool | None = request.param
     return found
+
+
+@pytest.fixture(params=[*DAMAGES, "flipped in a folder"])
+def damaged(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ContentAddressableStore, str]:
+    """An empty store, and what will happen to a block of it."""
+    how, _, folder = request.param.partition(" ")
+    return FileSystemCAStore(tmp_path / "blocks", fsync=False) if folder else MappingCAStore(), how
 
 
 def dataset(history: int = 0) -> Any:
@@ -53,11 +61,11 @@ def refused(castore: ContentAddressableStore, root: CID, use: Callable[[IPLDStor
     return caught.value
 
 
-@pytest.mark.parametrize("how", DAMAGES)
 def test_the_consolidated_metadata(
-    castore: ContentAddressableStore, zarr_format: int, consolidated: bool | None, how: str
+    damaged: tuple[ContentAddressableStore, str], zarr_format: int, consolidated: bool | None
 ) -> None:
     """They are a block of their own where they are long. zarr reads them even where they are not wanted."""
+    castore, how = damaged
     root = write(castore, zarr_format, history=3000, consolidated=True)
     name = ".zmetadata" if zarr_format == 2 else "zarr.json"
     damage(castore, link_at(castore, root, name), how)
@@ -66,10 +74,10 @@ def test_the_consolidated_metadata(
     refused(castore, root, lambda store: xr.open_datatree(store, engine="zarr", consolidated=consolidated))
 
 
-@pytest.mark.parametrize("how", DAMAGES)
 def test_the_directory_of_a_variable(
-    castore: ContentAddressableStore, zarr_format: int, consolidated: bool | None, how: str
+    damaged: tuple[ContentAddressableStore, str], zarr_format: int, consolidated: bool | None
 ) -> None:
+    castore, how = damaged
     root = write(castore, zarr_format, history=1200, consolidated=consolidated is not False)
     damage(castore, link_at(castore, root, "v07"), how)
     if consolidated is False:  # the metadata are in that block
@@ -83,8 +91,8 @@ def test_the_directory_of_a_variable(
         xr.testing.assert_identical(found.drop_vars("v07").load(), dataset(1200).drop_vars("v07"))
 
 
-@pytest.mark.parametrize("how", DAMAGES)
-def test_a_chunk(castore: ContentAddressableStore, zarr_format: int, consolidated: bool | None, how: str) -> None:
+def test_a_chunk(damaged: tuple[ContentAddressableStore, str], zarr_format: int, consolidated: bool | None) -> None:
+    castore, how = damaged
     root = write(castore, zarr_format, history=0, consolidated=consolidated is not False)
     path = ("v00", "1.0") if zarr_format == 2 else ("v00", "c", "1", "0")
     damage(castore, link_at(castore, root, *path), how)

@@ -62,7 +62,7 @@ def test_readers_a_writer_and_freezes(castore: ContentAddressableStore) -> None:
     def write() -> None:
         order = random.Random(1)
         try:
-            for version in range(1, 600):
+            for version in range(1, 400):
                 key = order.choice(keys)
                 store[key] = value(key, version)
                 versions[key] = version
@@ -105,7 +105,7 @@ def check_read(store: IPLDStore, key: str, least: int) -> None:
     assert f"{key}/x" not in store
 
 
-def final_contents(versions: dict[str, int], last: int = 599) -> dict[str, bytes]:
+def final_contents(versions: dict[str, int], last: int = 399) -> dict[str, bytes]:
     """What the writer of the test above leaves."""
     expected = {f"{name}/zarr.json": METADATA for name in ("a", "b")}
     expected |= {key: value(key, version) for key, version in versions.items()}
