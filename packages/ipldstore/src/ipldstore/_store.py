@@ -16,7 +16,7 @@ from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
 from ._dataset import WHOLE, Dataset, Window
 from ._errors import store_errors
-from ._mapping import StoreMapping
+from ._mapping import StoreMapping, as_bytes
 from ._stats import Stats
 from ._zarr_order import for_zarr
 
@@ -178,7 +178,8 @@ class IPLDStore(Store):
         return self.mapping[key]
 
     def __setitem__(self, key: str, value: bytes) -> None:
-        self.mapping[key] = value
+        self._check_writable()
+        self._data.write(key, as_bytes(value))
 
     def __delitem__(self, key: str) -> None:
         del self.mapping[key]
