@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from . import cids, dagcbor, dagpb, hashes, unixfs, varint
 from ._block import Block, BlockLocation
+from ._difference import held_binary
 from ._errors import (
     CarError,
     HashMismatchError,
@@ -43,6 +44,7 @@ __all__ = [
     "dagcbor",
     "dagpb",
     "hashes",
+    "held_binary",
     "links",
     "read_car",
     "unixfs",
