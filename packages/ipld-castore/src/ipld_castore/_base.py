@@ -167,6 +167,19 @@ class ContentAddressableStore(ABC):
     def flush(self) -> None:
         """Return when all that was put is where it stays, as safe as the backend makes it."""
 
+    def keep(self, root: CID, previous: CID | None = None) -> None:
+        """Flush, and see to it that the graph below ``root`` stays: what a dataset calls when it has frozen.
+
+        A backend that keeps a head has it there. One that protects what a root reaches from being cleaned up does so
+        here.
+
+        :param previous: the root that the same dataset had before, if it had one
+        :raises BackendUnavailableError: if that cannot be done; calling it again goes on
+        """
+        if self.keeps_head:
+            self.set_head(root)
+        self.flush()
+
     def close(self) -> None:
         """Flush, and let go of what the backend holds open."""
         self.flush()

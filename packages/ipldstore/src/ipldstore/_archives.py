@@ -46,7 +46,7 @@ class ArchiveVerbs(Store):
         >>> mirror.freeze() == store.freeze()
         True
         """
-        root = self._data.freeze()
+        root = self._data.frozen()
         with store_errors("writing an archive"):
             if stream is None:
                 return self._data.castore.to_car(root, since=since)

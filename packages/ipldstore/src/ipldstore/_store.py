@@ -91,14 +91,15 @@ class IPLDStore(ArchiveVerbs, DictVerbs):
         return None if root is None else cids.from_checked(root)
 
     def freeze(self) -> CID:
-        """Write what has changed and flush ``castore``; returns the CID of the root. Nothing is lost after it.
+        """Write what has changed and have ``castore`` keep it; returns the CID of the root. Nothing is lost after it.
 
-        It reads and writes only what changed, and the neighbours that a merge needs. If it fails the changes are
+        Keeping is what the backend makes of it: a folder is flushed to the disk, an IPFS node pins the root. It reads and writes only what changed, and the neighbours that a merge needs. If it fails the changes are
         still there, and a second call goes on.
 
         :raises IPLDStoreError: if blocks cannot be written, or this is a copy with changes in another process
         """
-        return cids.from_checked(self._data.freeze())
+        # Who only reads a root does not decide that it is to be kept.
+        return cids.from_checked(self._data.frozen() if self.read_only else self._data.freeze())
 
     def set_root(self, cid: AnyCID) -> None:
         """Go on from a root, as CID object, text or bytes. Changes that are not frozen are dropped.
