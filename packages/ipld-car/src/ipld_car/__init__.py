@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from . import cids, dagcbor, dagpb, hashes, unixfs, varint
 from ._block import Block, BlockLocation
+from ._difference import held_binary
 from ._errors import (
     BlockAbsentError,
     CarError,
@@ -59,6 +60,7 @@ __all__ = [
     "dagpb",
     "encode_v2_header",
     "hashes",
+    "held_binary",
     "links",
     "read_car",
     "unixfs",

@@ -43,9 +43,15 @@ def links(cid: CID | str | bytes, data: bytes) -> list[CID]:
     return [cids.from_bytes(link) for link in binary_links(cids.to_bytes(cid), data)]
 
 
-def walk_binary(get: Callable[[bytes], bytes], root: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The walk of :func:`walk` over binary CIDs."""
-    seen: set[bytes] = set()
+def walk_binary(
+    get: Callable[[bytes], bytes], root: bytes, seen: set[bytes] | None = None
+) -> Iterator[tuple[bytes, bytes]]:
+    """The walk of :func:`walk` over binary CIDs.
+
+    :param seen: CIDs to go round, with all that only they reach; those that are met are added
+    """
+    if seen is None:
+        seen = set()
     # The next block is the last one here: what is not yet visited of the links of all blocks above it.
     waiting = [root]
     while waiting:

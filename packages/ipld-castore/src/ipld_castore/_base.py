@@ -8,7 +8,19 @@ from io import BytesIO
 from types import TracebackType
 from typing import Any, Self, overload
 
-from ipld_car import CarError, CarReader, CarWriter, Source, Writable, cids, dagcbor, hashes, unixfs, walk_binary
+from ipld_car import (
+    CarError,
+    CarReader,
+    CarWriter,
+    Source,
+    Writable,
+    cids,
+    dagcbor,
+    hashes,
+    held_binary,
+    unixfs,
+    walk_binary,
+)
 from multiformats import CID, multicodec
 
 from ._errors import BlockCorruptError, BlockMalformedError, BlockNotFoundError, UnsupportedVerbError
@@ -118,13 +130,7 @@ class ContentAddressableStore(ABC):
         :raises BlockCorruptError: if the bytes of one are not the ones its CID names
         :raises BlockMalformedError: if one is not what its codec says
         """
-        top = current = cids.to_bytes(root)
-        try:
-            for cid, data in walk_binary(self.get_raw, top):
-                current = cid  # its links are read when the walk goes on
-                yield cids.from_checked(cid), data
-        except CarError as error:
-            raise BlockMalformedError(f"block {_text(current)} below {_text(top)}: {error}") from error
+        return self._walk(cids.to_bytes(root))
 
     def delete_block(self, cid: CID) -> None:
         """Forget the block of ``cid``; deleting what is absent changes nothing.
@@ -159,6 +165,19 @@ class ContentAddressableStore(ABC):
 
     def flush(self) -> None:
         """Return when all that was put is where it stays, as safe as the backend makes it."""
+
+    def keep(self, root: CID, previous: CID | None = None) -> None:
+        """Flush, and see to it that the graph below ``root`` stays: what a dataset calls when it has frozen.
+
+        A backend that keeps a head has it there. One that protects what a root reaches from being cleaned up does so
+        here.
+
+        :param previous: the root that the same dataset had before, if it had one
+        :raises BackendUnavailableError: if that cannot be done; calling it again goes on
+        """
+        if self.keeps_head:
+            self.set_head(root)
+        self.flush()
 
     def close(self) -> None:
         """Flush, and let go of what the backend holds open."""
@@ -310,19 +329,23 @@ class ContentAddressableStore(ABC):
             raise BlockMalformedError(f"value {_text(binary)}: {error}") from error
 
     @overload
-    def to_car(self, root: AnyCID, stream: None = None) -> bytes: ...
+    def to_car(self, root: AnyCID, stream: None = None, *, since: AnyCID | None = None) -> bytes: ...
     @overload
-    def to_car(self, root: AnyCID, stream: Writable) -> None: ...
-    def to_car(self, root: AnyCID, stream: Writable | None = None) -> bytes | None:
+    def to_car(self, root: AnyCID, stream: Writable, *, since: AnyCID | None = None) -> None: ...
+    def to_car(self, root: AnyCID, stream: Writable | None = None, *, since: AnyCID | None = None) -> bytes | None:
         """Write the graph below ``root`` as a CARv1: depth first, each block once, so always the same bytes.
 
         :param stream: where to write it, block by block; without it the archive is returned as bytes
-        :raises CAStoreError: as :meth:`get_dag`; what was written until then is no whole archive
+        :param since: another root: only the blocks are written that its graph lacks. What both graphs share is not
+            read for that, nor are raw blocks of this one; a block that it has only below something shared is written
+            too. In memory are, at most 150 bytes each, the links in nodes that one of the two graphs alone has.
+        :raises CAStoreError: as :meth:`get_dag`, of both graphs; what was written until then is no whole archive
         :raises ipld_car.LimitError: if a block is longer than readers of archives accept, 8 MiB
         """
         sink = BytesIO() if stream is None else stream
-        with CarWriter(sink, [root], verify=False) as writer:  # get_dag has verified
-            for cid, data in self.get_dag(root):
+        blocks = self.get_dag(root) if since is None else self._walk(cids.to_bytes(root), cids.to_bytes(since))
+        with CarWriter(sink, [root], verify=False) as writer:  # the walk has verified
+            for cid, data in blocks:
                 if identity_bytes(bytes(cid)) is None:
                     writer.write(cid, data)
         return sink.getvalue() if isinstance(sink, BytesIO) and stream is None else None
@@ -343,6 +366,22 @@ class ContentAddressableStore(ABC):
             reader, verify = CarReader(source), False
         self.put_blocks(_trusted(reader, verify=verify))
         return reader.roots
+
+    def _walk(self, root: bytes, since: bytes | None = None) -> Iterator[tuple[CID, bytes]]:
+        """Every block that ``root`` reaches, and ``since`` does not as far as comparing the two shows."""
+        current = root
+
+        def get(wanted: bytes) -> bytes:
+            nonlocal current
+            current = wanted  # its links are read when this has returned
+            return self.get_raw(wanted)
+
+        try:
+            seen = None if since is None else held_binary(get, since, root)
+            for cid, data in walk_binary(get, root, seen):
+                yield cids.from_checked(cid), data
+        except CarError as error:
+            raise BlockMalformedError(f"block {_text(current)} below {_text(root)}: {error}") from error
 
     def _put_binary(self, cid: bytes, data: bytes) -> None:
         self.put_block(cids.from_checked(cid), data)

@@ -85,7 +85,10 @@ class Dataset:
         self._nodes = NodeStore(castore)
         self._lock = threading.RLock()
         self._tree = Tree(self._nodes, root, limits)
+        self._kept = root
         self._versions = 0
+        self.whole = True
+        """False after an archive that lacks blocks has been taken."""
         self._consolidated: tuple[object, bool] | None = None
         self.token = uuid.uuid4().hex
         self._home = _HERE
@@ -300,30 +303,51 @@ class Dataset:
         with self._lock:
             return self._tree.changed
 
-    def freeze(self) -> bytes:
-        """Write what has changed and flush the blocks; returns the binary CID of the root."""
+    def _write_tree(self) -> bytes:
+        """Write the nodes that have changed; returns the binary CID of the root."""
         with self._lock:
             if self._tree.changed:
                 self.check_home()
-            if self._tree.root is None:
-                with store_errors("freezing"):
-                    root = self._tree.freeze()
-            else:
-                root = self._tree.root
-        with store_errors("flushing the blocks"):
-            self.castore.flush()
+            if self._tree.root is not None:
+                return self._tree.root
+            with store_errors("freezing"):
+                return self._tree.freeze()
+
+    def freeze(self) -> bytes:
+        """Write what has changed and have the blocks kept; returns the binary CID of the root."""
+        root = self._write_tree()
+        if self._home == _HERE:  # a copy has written nothing, and what is kept is not its affair
+            before = None if self._kept is None else cids.from_checked(self._kept)
+            with store_errors("keeping the blocks"):
+                self.castore.keep(cids.from_checked(root), before)
+            self._kept = root
         return root
 
-    def set_root(self, root: bytes) -> None:
-        """Go on from a root; changes that are not frozen are dropped."""
+    def frozen(self) -> bytes:
+        """The binary CID of the root, freezing only if there are changes that no root has."""
+        root = self.root
+        return self.freeze() if root is None else root
+
+    @property
+    def frozen_root(self) -> bytes | None:
+        """Binary CID of the root that changes go on from, whether there are any or not; None for an empty dataset."""
+        with self._lock:
+            return self._tree.frozen
+
+    def set_root(self, root: bytes, *, whole: bool = True) -> None:
+        """Go on from a root; changes that are not frozen are dropped.
+
+        :param whole: whether all that it reaches can be taken to be there
+        """
         tree = Tree(self._nodes, root, self._limits)
         with self._lock:
             self._tree = tree
+            self.whole = whole
             self._versions += 1
 
     def stats(self) -> Stats:
         """Keys and index blocks, after freezing."""
-        root = self.freeze()
+        root = self.frozen()
         return count(self._nodes.load(root, as_root).map, self._nodes.load, self._limits)
 
     def canonicalize(self) -> bytes:
@@ -342,7 +366,11 @@ class Dataset:
 
     def __reduce__(self) -> tuple[object, ...]:
         # Changes go along as nodes in the block store: that is what a copy reads.
-        root = self.freeze() if self._tree.changed and self._home == _HERE else (self._tree.root or None)
+        root = self._tree.root
+        if self._tree.changed and self._home == _HERE:
+            root = self._write_tree()
+            with store_errors("flushing the blocks"):
+                self.castore.flush()
         return _restore, (self.token, self._home, self.castore, root, self._limits)
 
 
