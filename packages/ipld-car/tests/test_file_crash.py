@@ -112,9 +112,9 @@ def test_a_machine_that_stops(tmp_path: Path, moves: list[tuple[str, int]], seed
         for step in steps[:synced]:
             apply(disk, step)
         part = choice.random()
-        for step in [loose for step in steps[synced:at] for loose in parts(step, choice)]:
+        for loose in [each for step in steps[synced:at] for each in parts(step, choice)]:
             if choice.random() < part:
-                apply(disk, step)
+                apply(disk, loose)
         check_survivor(bytes(disk), tmp_path / "a.car", last, roots)
 
 
