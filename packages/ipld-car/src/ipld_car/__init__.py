@@ -18,6 +18,9 @@ from ._errors import (
     TruncatedError,
     UnverifiableError,
 )
+from ._header import V2Header, encode_v2_header
+from ._index import INDEX_SORTED, MULTIHASH_INDEX_SORTED, CarIndex, IndexEntry
+from ._index_writer import IndexWriter
 from ._reader import CarReader, read_car
 from ._source import Readable, Source
 from ._walk import binary_links, links, walk, walk_binary
@@ -25,23 +28,30 @@ from ._writer import CarWriter, Writable
 from .hashes import verify_block
 
 __all__ = [
+    "INDEX_SORTED",
+    "MULTIHASH_INDEX_SORTED",
     "Block",
     "BlockLocation",
     "CarError",
+    "CarIndex",
     "CarReader",
     "CarWriter",
     "HashMismatchError",
+    "IndexEntry",
+    "IndexWriter",
     "LimitError",
     "MalformedError",
     "Readable",
     "Source",
     "TruncatedError",
     "UnverifiableError",
+    "V2Header",
     "Writable",
     "binary_links",
     "cids",
     "dagcbor",
     "dagpb",
+    "encode_v2_header",
     "hashes",
     "links",
     "read_car",

@@ -46,6 +46,9 @@ class ContentAddressableStore(ABC):
     local: bool = True
     """Whether the blocks are on this machine: looking for one costs no round trip."""
 
+    keeps_head: bool = False
+    """Whether the backend has a place for one CID beside its blocks, the head: see :attr:`head`."""
+
     _hash_code: int = cids.SHA2_256
 
     @property
@@ -137,6 +140,23 @@ class ContentAddressableStore(ABC):
         :raises UnsupportedVerbError: if this backend cannot list
         """
         raise UnsupportedVerbError(f"{type(self).__name__} cannot list its blocks")
+
+    @property
+    def head(self) -> CID | None:
+        """The CID that :meth:`set_head` was given last: what the store is about, such as the root of its dataset.
+
+        None if there was none yet, and always where :attr:`keeps_head` is False.
+        """
+        return None
+
+    def set_head(self, cid: CID) -> None:
+        """Have ``cid`` as the :attr:`head`; its block should have been put.
+
+        It stays, and never without the blocks that were put before it, from the next :meth:`flush` on.
+
+        :raises UnsupportedVerbError: if this backend has no place for it
+        """
+        raise UnsupportedVerbError(f"{type(self).__name__} has no place for a head")
 
     def flush(self) -> None:
         """Return when all that was put is where it stays, as safe as the backend makes it."""
