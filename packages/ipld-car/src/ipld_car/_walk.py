@@ -43,8 +43,13 @@ def links(cid: CID | str | bytes, data: bytes) -> list[CID]:
     return [cids.from_bytes(link) for link in binary_links(cids.to_bytes(cid), data)]
 
 
-def walk_binary(get: Callable[[bytes], bytes], root: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The walk of :func:`walk` over binary CIDs."""
+def walk_binary(
+    get: Callable[[bytes], bytes], root: bytes, *, missing: Callable[[bytes], None] | None = None
+) -> Iterator[tuple[bytes, bytes]]:
+    """The walk of :func:`walk` over binary CIDs.
+
+    :param missing: is told the CID of a block for which ``get`` raises KeyError; then the walk goes on without it
+    """
     seen: set[bytes] = set()
     # The next block is the last one here: what is not yet visited of the links of all blocks above it.
     waiting = [root]
@@ -53,7 +58,13 @@ def walk_binary(get: Callable[[bytes], bytes], root: bytes) -> Iterator[tuple[by
         if cid in seen:
             continue
         seen.add(cid)
-        data = get(cid)
+        try:
+            data = get(cid)
+        except KeyError:
+            if missing is None:
+                raise
+            missing(cid)
+            continue
         yield cid, data
         below = [link for link in binary_links(cid, data) if link not in seen]
         below.reverse()
