@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ipld_car import cids, varint
 from ipld_car._errors import CarError, HashMismatchError, UnverifiableError
@@ -60,6 +59,20 @@ class Part:
     """Position of each section and bytes of its payload, where they are wanted."""
     error: CarError | None = None
     """Why nothing can be read behind ``end``, if it is not the end of the archive."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: usual CIDs as one string of bytes, for to pickle each costs as much as to hash it."""
+        odd = {number: cid for number, cid in enumerate(self.cids) if len(cid) != cids.USUAL_SIZE}
+        same = self.cids if not odd else [cid for cid in self.cids if len(cid) == cids.USUAL_SIZE]
+        return {**self.__dict__, "cids": (b"".join(same), odd)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        joined, odd = state["cids"]
+        size = cids.USUAL_SIZE
+        found = [joined[at : at + size] for at in range(0, len(joined), size)]
+        for number, cid in odd.items():  # in their order
+            found.insert(number, cid)
+        self.__dict__.update(state, cids=found)
 
 
 def check_part(buffer: Buffer, start: int, limit: int, stop: int, *, sizes: bool = False) -> Part:
@@ -155,7 +168,8 @@ def check_parts(path: Path, buffer: Buffer, start: int, stop: int, *, jobs: int,
 
 
 def _check_in_processes(path: Path, buffer: Buffer, start: int, stop: int, jobs: int, sizes: bool) -> Iterator[Part]:
-    from concurrent.futures import Future, ProcessPoolExecutor  # one process does without
+    import multiprocessing  # one process does without
+    from concurrent.futures import Future, ProcessPoolExecutor
 
     # Forking is much the cheaper; this is a process with one thread, but for those of the executor itself.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
@@ -179,14 +193,19 @@ def _check_in_processes(path: Path, buffer: Buffer, start: int, stop: int, jobs:
 def _hops(buffer: Buffer, start: int, stop: int) -> Iterator[tuple[int, int]]:
     """Ranges that begin with a section, found by the lengths alone; where these go wrong, the last one ends."""
     position = begin = start
+    last = stop - varint.MAX_BYTES
     while position < stop:
-        try:
-            size, width = _length(buffer, position, stop)
-        except CarError:
-            break
-        if not size:
-            break
-        position += width + size
+        first, second = buffer[position : position + 2] if position < last else (0xFF, 0)
+        if first > 0x7F > second > 0:
+            position += 2 + (first & 0x7F | second << 7)
+        else:
+            try:
+                size, width = _length(buffer, position, stop)
+            except CarError:
+                break
+            if not size:
+                break
+            position += width + size
         if position - begin >= STEP and position < stop:
             yield begin, position
             begin = position

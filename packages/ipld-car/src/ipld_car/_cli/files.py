@@ -33,10 +33,11 @@ def on_disk(path: str) -> Iterator[Path]:
     if path != STANDARD and not _is_stream(path):
         yield Path(path)
         return
-    with reading(path) as stream, tempfile.NamedTemporaryFile(prefix="ipld-car-", suffix=".car") as file:
-        shutil.copyfileobj(stream, file, _COPY_BYTES)
-        file.flush()
-        yield Path(file.name)
+    with tempfile.TemporaryDirectory(prefix="ipld-car-") as folder:
+        kept = Path(folder, "input")
+        with reading(path) as stream, kept.open("xb") as file:
+            shutil.copyfileobj(stream, file, _COPY_BYTES)
+        yield kept
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from ipld_car._errors import CarError, LimitError
 from ipld_car.unixfs import Kind, PBLink
 
 from .blocks import Blocks, missing_block
+from .tell import printable
 
 MAX_DEPTH: Final = 256
 """Directories in each other."""
@@ -24,7 +25,7 @@ def details(cid: bytes, data: bytes) -> Iterator[str]:
         return
     yield f"{len(node.links)} links. {len(node.data or b'')} bytes"
     for link in node.links[:3]:
-        yield f"\t{link.name or '<no name>'}[{link.size or 0} B] {cids.to_text(link.cid)}"
+        yield f"\t{printable(link.name or '<no name>')}[{link.size or 0} B] {cids.to_text(link.cid)}"
     if len(node.links) > 3:
         yield f"\t({len(node.links)} total)"
     try:

@@ -18,12 +18,15 @@ _PIECE = 1 << 16
 
 @contextmanager
 def lines_to(path: str, *, standard_is_taken: bool = False) -> Iterator[Tell]:
-    """A function that writes a line: text as it is, a mapping as JSON. Lines go out in pieces, and in the end all.
+    """A function that writes a line: text as it is, a mapping as JSON.
+
+    To a terminal each line goes at once, elsewhere they go in pieces.
 
     :param standard_is_taken: write to standard error, as standard output has bytes for machines
     """
     with nullcontext(sys.stderr.buffer) if standard_is_taken else writing(path) as stream:
         waiting: list[str] = []
+        someone_looks_on = stream.isatty()
         size = 0
 
         def tell(line: Line) -> None:
@@ -31,13 +34,14 @@ def lines_to(path: str, *, standard_is_taken: bool = False) -> Iterator[Tell]:
             text = line if isinstance(line, str) else json.dumps(line, ensure_ascii=False)
             waiting.append(text)
             size += len(text)
-            if size > _PIECE:
+            if size > _PIECE or someone_looks_on:
                 flush()
 
         def flush() -> None:
             nonlocal size
             if waiting:
                 stream.write(("\n".join(waiting) + "\n").encode(errors="surrogateescape"))
+                stream.flush()
                 waiting.clear()
                 size = 0
 

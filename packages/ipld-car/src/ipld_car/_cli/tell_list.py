@@ -38,7 +38,7 @@ def blocks_of(path: str, *, as_json: bool, verbose: bool) -> Iterator[Line]:
                 yield f"{name_of(codec)}: {text}"
                 if codec == cids.DAG_PB:
                     for line in details(cid, buffer[payload_offset : payload_offset + size]):
-                        yield "\t" + printable(line)
+                        yield "\t" + line
 
 
 def paths_of(path: str, *, as_json: bool, with_cids: bool) -> Iterator[Line]:

@@ -78,6 +78,8 @@ def _person(report: Report, partial: bool) -> Iterator[Line]:
 
 
 def _summary(report: Report) -> str:
+    if report.version is None:
+        return "no archive"
     parts = [f"CARv{report.version}", _count(report.blocks, "block")]
     if report.blocks > report.distinct:
         parts.append(_count(report.blocks - report.distinct, "duplicate"))

@@ -24,7 +24,8 @@ _HEAD: Final = varint.MAX_BYTES + cids.MAX_CID_BYTES
 class Report:
     """What was found of an archive."""
 
-    version: int = 0
+    version: int | None = None
+    """None if not even the header can be read."""
     roots: list[bytes] = field(default_factory=list)
     blocks: int = 0
     distinct: int = 0
@@ -65,9 +66,11 @@ def verify(
     :param jobs: processes that work at once
     :param tell: gets the verdict of each bad block
     :param every: of each good one too
-    :raises CarError: if not even the header can be read
     """
-    layout = read_layout(buffer)
+    try:
+        layout = read_layout(buffer)
+    except CarError as error:
+        return Report(error=error)
     report = Report(layout.version, layout.roots)
     seen: set[bytes] = set()
     links: set[bytes] = set()
