@@ -39,9 +39,10 @@ def _one_or_two(files: tuple[str, ...], first: str) -> tuple[str, str]:
 @_codec_option
 @version_option(2)
 def index(files: tuple[str, ...], codec: str, version: int) -> None:
-    r"""Write FILE with an index, as a CARv2; or with "index create FILE", an index alone.
+    r"""Write FILE with an index, or an index alone.
 
-    The blocks are verified, and stay as they are, byte for byte. --version 1 writes them without index.
+    With an index it is a CARv2; "index create FILE" writes the index alone. The blocks are verified, and stay
+    as they are, byte for byte. --version 1 writes them without index.
 
     \b
       ipld-car index era5.car era5-indexed.car
@@ -68,9 +69,11 @@ def index(files: tuple[str, ...], codec: str, version: int) -> None:
 @_files_argument
 @json_option
 def detach_index(files: tuple[str, ...], as_json: bool) -> None:
-    """Write the index of the CARv2 FILE alone; or with "detach-index list INDEX", print its entries.
+    """Write the index of a CARv2 alone, or list one.
 
-    An entry is the multihash, in hexadecimal, and the offset of the section from the start of the CARv1.
+    "detach-index FILE" writes the index to OUTPUT; "detach-index list INDEX" prints the entries of one that
+    stands alone. An entry is the multihash, in hexadecimal, and the offset of the section from the start of the
+    CARv1.
     """
     from . import indexes
     from .tell import lines_to
@@ -90,7 +93,10 @@ def detach_index(files: tuple[str, ...], as_json: bool) -> None:
 @output_argument
 @_codec_option
 def wrap(file: str, output: str, codec: str) -> None:
-    """Write the CARv1 FILE as a CARv2 with an index; its bytes stay as they are within."""
+    """Write a CARv1 as a CARv2 with an index.
+
+    The blocks of FILE are verified, and its bytes stay as they are within OUTPUT. A CARv2 gets a new index.
+    """
     _rewrite(file, output, 2, codec)
 
 
@@ -98,7 +104,10 @@ def wrap(file: str, output: str, codec: str) -> None:
 @archive_argument
 @output_argument
 def unwrap(file: str, output: str) -> None:
-    """Write the CARv1 that is in the CARv2 FILE, byte for byte."""
+    """Write the CARv1 that is in a CARv2.
+
+    The blocks of FILE are verified, and its bytes go to OUTPUT as they are.
+    """
     _rewrite(file, output, 1, "none")
 
 

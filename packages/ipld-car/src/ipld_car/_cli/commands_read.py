@@ -26,10 +26,10 @@ from .options import archive_argument, cid_value, json_option, output_argument, 
     help="Processes that hash at once; 0 for as many as there are processors.",
 )
 def verify(file: str, as_json: bool, partial: bool, verbose: bool, jobs: int) -> int:
-    """Check every block, the roots, and the index of FILE; say what is wrong, and where.
+    """Check blocks, roots, links and index of FILE.
 
-    Each block is hashed and compared with its CID. Every root, and every block that another one links, must
-    be in the archive (--partial: a root must, what is linked may be elsewhere). The index of a CARv2 must have
+    Each block is hashed and compared with its CID. Every root, and every block that another one links, must be
+    in the archive (--partial: a root must, what is linked may be elsewhere). The index of a CARv2 must have
     each block, in order, at its place.
 
     With --json there is a line for every block ("verdict": "ok", "mismatch", "unverifiable" for a hash function
@@ -64,10 +64,10 @@ def verify(file: str, as_json: bool, partial: bool, verbose: bool, jobs: int) ->
 @click.option("--unixfs", is_flag=True, help="List the paths of files and directories below the roots instead.")
 @click.option("--unixfs-blocks", is_flag=True, help="List these paths with their CIDs.")
 def list_verb(file: str, output: str, as_json: bool, verbose: bool, unixfs: bool, unixfs_blocks: bool) -> None:
-    """List the CIDs of the blocks in FILE, in their order, to OUTPUT.
+    """List the blocks in FILE, or the paths.
 
-    Blocks are not hashed here, and payloads not even read; "verify" does. With --json also where each
-    block is: "payload_offset" and "size" are what a byte range request needs.
+    The CIDs go to OUTPUT, in their order. Blocks are not hashed here, and payloads not even read; "verify"
+    does. With --json also where each block is: "payload_offset" and "size" are what a byte range request needs.
     """
     from .tell import lines_to
     from .tell_list import blocks_of, paths_of
@@ -86,7 +86,11 @@ def list_verb(file: str, output: str, as_json: bool, verbose: bool, unixfs: bool
 @json_option
 @click.option("--full", is_flag=True, help="Hash every block, too; the first bad one is an error.")
 def inspect(file: str, as_json: bool, full: bool) -> None:
-    """Print figures about FILE: version, roots, index, sizes, codecs and hash functions."""
+    """Print figures about FILE.
+
+    Version, roots, where data and index are, how many blocks of which codecs and hash functions there are, and
+    of what sizes, as go-car's "car inspect" prints them. The first thing that cannot be read is an error.
+    """
     from . import inspecting
     from .files import mapped_file
     from .progress import progress
@@ -102,7 +106,10 @@ def inspect(file: str, as_json: bool, full: bool) -> None:
 @json_option
 @click.option("--implicit", is_flag=True, help="Print the blocks that no other block links, whatever the header says.")
 def root(file: str, as_json: bool, implicit: bool) -> None:
-    """Print the roots that the header of FILE names, one a line."""
+    """Print the roots of FILE, one a line.
+
+    These are what the header names; an archive may have none, and need not have the blocks of those it names.
+    """
     from .blocks import open_blocks, roots_of
     from .tell import lines_to
 
@@ -121,9 +128,10 @@ def root(file: str, as_json: bool, implicit: bool) -> None:
 @click.argument("cid", callback=cid_value)
 @output_argument
 def get_block(file: str, cid: bytes, output: str) -> None:
-    """Write the bytes of the block CID in FILE to OUTPUT, verified.
+    """Write the bytes of one block.
 
-    A CID of another codec or version over the same bytes finds them too.
+    The block CID in FILE goes to OUTPUT, when it has been verified. A CID of another codec or version over the
+    same bytes finds them too.
     """
     from .blocks import missing_block, open_blocks
     from .files import writing
@@ -144,10 +152,11 @@ def get_block(file: str, cid: bytes, output: str) -> None:
 @click.option("--length", type=click.IntRange(min=0), default=None, help="Write at most so many bytes.")
 @click.option("-o", "--output", default="-", help="Write here instead of standard output.")
 def cat(file: str, path: str, offset: int, length: int | None, output: str) -> None:
-    """Write the bytes of the UnixFS file at PATH in FILE, verified.
+    """Write the bytes of a UnixFS file.
 
-    PATH is names joined by "/", below the root, or begins with a CID; no path is the root itself. Of a large
-    file only the blocks of the bytes that are wanted are read.
+    It is the one at PATH in FILE, and its blocks are verified as they are read. PATH is names joined by "/",
+    below the root, or begins with a CID; no path is the root itself. Of a large file only the blocks of the
+    bytes that are wanted are read.
     """
     from .blocks import open_blocks, roots_for, split_cid
     from .cat import pieces
@@ -170,10 +179,10 @@ def cat(file: str, path: str, offset: int, length: int | None, output: str) -> N
 @click.option("--unixfs", is_flag=True, help="Compare the paths of files and directories instead of blocks.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if there is a difference.")
 def diff(a: str, b: str, as_json: bool, unixfs: bool, exit_code: bool) -> int:
-    """Print what is in only one of the archives A and B: "-" for A, "+" for B.
+    """Print what is in only one of two archives.
 
-    Roots first, then blocks in their order. With --unixfs paths, "~" for what has changed. As "verify" does, check the
-    blocks first if you do not trust the archives: here they are compared by CID.
+    "-" is only in A, "+" only in B: roots first, then blocks in their order; with --unixfs paths, and "~" for
+    what has changed. Blocks are compared by their CIDs, and not hashed here; "verify" does.
     """
     from .compare import changes
     from .tell import lines_to

@@ -37,21 +37,21 @@ def create(  # noqa: PLR0913, PLR0917 - one for each option
     verbose: bool,
     as_json: bool,
 ) -> None:
-    r"""Make an archive of files and folders, as UnixFS, and print its root.
+    r"""Make an archive of files and folders.
 
-    The CIDs are those of
+    They are kept as UnixFS, and the root is printed. The CIDs are those of
 
     \b
       ipfs add -r --cid-version=1 --raw-leaves \
         --chunker=size-1048576 --max-file-links=1024
 
-    (with -w, unless there is --no-wrap): raw leaves of 1 MiB, so that the fewest blocks carry the data.
-    What Kubo alone would take, is --chunker=size-262144 --max-file-links=174. Directories whose names and
-    CIDs take more than 256 KiB are sharded, as Kubo does it. Symbolic links are kept as links.
-    Neither modes nor times are kept: the same contents have the same CID.
+    (with -w, unless there is --no-wrap): raw leaves of 1 MiB, so that the fewest blocks carry the data. What
+    Kubo alone would take, is --chunker=size-262144 --max-file-links=174. Directories whose names and CIDs take
+    more than 256 KiB are sharded, as Kubo does it. Symbolic links are kept as links. Neither modes nor times
+    are kept: the same contents have the same CID.
 
-    Blocks are written depth first from the root, each once: with --version 1 the very bytes of
-    "ipfs dag export".
+    Blocks are written depth first from the root, each once: with --version 1 the very bytes of "ipfs dag
+    export".
     """
     from .create import Added, Options, planned
     from .out import writing_archive
@@ -99,14 +99,15 @@ def extract(
     verbose: bool,
     as_json: bool,
 ) -> int:
-    """Write files, folders and links out of an archive of UnixFS data.
+    """Write the files and folders in an archive.
 
-    PATHs are names joined by "/", below the root; without, all that is below the roots is written. A
-    root that is a file itself gets its CID as name. An archive without roots begins with what no block links.
+    It must hold UnixFS data. PATHs are names joined by "/", below the root; without, all that is below the
+    roots is written. A root that is a file itself gets its CID as name. An archive without roots begins with
+    what no block links.
 
-    Every block is verified. Nothing is written if a block is bad, if a name or a link would lead out of
-    the folder, or if a file is there already (--force replaces files). Files of which blocks are
-    missing are left out and told; then the exit code is 1, unless there is --partial.
+    Every block is verified. Nothing is written if a block is bad, if a name or a link would lead out of the
+    folder, or if a file is there already (--force replaces files). Files of which blocks are missing are left
+    out and told; then the exit code is 1, unless there is --partial.
     """
     from .blocks import open_blocks, roots_for
     from .cat import pieces

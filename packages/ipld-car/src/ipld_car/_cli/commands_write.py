@@ -17,10 +17,10 @@ from .options import json_option, size_value, version_option
 @click.option("--strict", is_flag=True, help="Fail if a block below CID is missing.")
 @version_option(2)
 def get_dag(arguments: tuple[str, ...], strict: bool, version: int) -> None:
-    """Write the blocks that CID reaches in FILE as an archive with CID as root, to OUTPUT.
+    """Write what one block reaches as an archive.
 
-    Without CID, those that the one root of FILE reaches. They are written depth first, each once. Blocks that
-    are missing are told, and left out.
+    OUTPUT has CID as root, and the blocks of FILE that it reaches; without CID, those that the one root of FILE
+    reaches. They are written depth first, each once. Blocks that are missing are told, and left out.
     """
     from .blocks import open_blocks, roots_for
     from .cut import dag_of
@@ -63,7 +63,11 @@ def _dag_arguments(arguments: list[str]) -> tuple[str, bytes | None, str]:
 @click.option("--append", is_flag=True, help="Append to OUTPUT, a CARv2, and keep its roots.")
 @version_option(2)
 def filter_verb(file: str, output: str, cid_file: str, inverse: bool, append: bool, version: int) -> None:
-    """Write only the blocks of FILE whose CIDs are given to OUTPUT; roots that are left out leave the header."""
+    """Write only the blocks with given CIDs.
+
+    The blocks of FILE are verified, and go to OUTPUT in their order, each once. Roots that are left out are not
+    in its header either.
+    """
     from . import cut
     from .files import reading
     from .progress import progress
@@ -94,7 +98,10 @@ _output_option = click.option("-o", "--output", "-f", "output", default="-", hel
 @_output_option
 @version_option(1)
 def concat(sources: tuple[str, ...], output: str, version: int) -> None:
-    """Write all blocks of all FILEs one after the other, as they are, with the roots of the first."""
+    """Write archives one after the other.
+
+    All blocks of all FILEs, duplicates too, and the roots of the first. Blocks are verified.
+    """
     from .cut import join
     from .progress import progress
 
@@ -107,9 +114,10 @@ def concat(sources: tuple[str, ...], output: str, version: int) -> None:
 @_output_option
 @version_option(2)
 def merge(sources: tuple[str, ...], output: str, version: int) -> None:
-    """Write the blocks of all FILEs, each once, with the roots of all.
+    """Write archives into one, each block once.
 
-    It also joins the parts that "split" makes.
+    It has the roots of all FILEs. Blocks are verified, and keep their order. It also joins the parts that
+    "split" makes.
     """
     from .cut import join
     from .progress import progress
@@ -124,10 +132,11 @@ def merge(sources: tuple[str, ...], output: str, version: int) -> None:
 @click.option("--size", callback=size_value, required=True, help="Bytes of a part at most, such as 100MB or 2GiB.")
 @json_option
 def split(file: str, prefix: str | None, size: int, as_json: bool) -> None:
-    """Cut FILE into archives of at most SIZE: PREFIX0000.car, PREFIX0001.car and so on.
+    """Cut an archive into smaller ones.
 
-    Each part is a CARv1 with the roots of FILE; "merge" joins them. PREFIX is by default the name of FILE
-    without ".car", and "-". No part is written over a file that is there.
+    FILE becomes PREFIX0000.car, PREFIX0001.car and so on, of at most SIZE each. Each is a CARv1 with the roots
+    of FILE; "merge" joins them. PREFIX is by default the name of FILE without ".car", and "-". No part is
+    written over a file that is there.
     """
     from . import cut
     from .progress import progress

@@ -30,11 +30,21 @@ ALIASES = {
 }
 
 
+class _SeenEnoughError(Exception):
+    """Nobody reads what is printed any more."""
+
+
 class _Verbs(click.Group):
     """Verbs by their names, and by the short ones that go-car has."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return super().get_command(ctx, ALIASES.get(cmd_name, cmd_name))
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # which click would end with 1, as if the archive were bad
+            raise _SeenEnoughError from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -71,7 +81,7 @@ def main() -> int:
         return _failed(str(error), BAD)
     except RefusedError as error:
         return _failed(str(error), USAGE)
-    except BrokenPipeError:  # who read us has seen enough
+    except (_SeenEnoughError, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except OSError as error:
