@@ -1,6 +1,7 @@
 """What the tests share: their helper module, and where the fixtures of other projects are."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # for car_samples, the helpers; importlib mode adds nothing itself
+
+from cli_samples import Ran, Run  # noqa: E402 - found since the line above
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +24,17 @@ def fixtures() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder
+
+
+@pytest.fixture(scope="session")
+def ipld_car() -> Run:
+    """Run the command as a process of its own; the expected exit code is 0 unless told."""
+
+    def run(*arguments: object, stdin: bytes = b"", code: int = 0, cwd: Path | None = None) -> Ran:
+        command = [sys.executable, "-m", "ipld_car", *map(str, arguments)]
+        done = subprocess.run(command, input=stdin, capture_output=True, check=False, cwd=cwd)
+        assert done.returncode == code, (command, done.stdout[-2000:], done.stderr.decode(errors="replace")[-2000:])
+        assert b"Traceback" not in done.stderr, done.stderr.decode()
+        return Ran(done.stdout, done.stderr.decode())
+
+    return run

@@ -44,11 +44,16 @@ def links(cid: CID | str | bytes, data: bytes) -> list[CID]:
 
 
 def walk_binary(
-    get: Callable[[bytes], bytes], root: bytes, seen: set[bytes] | None = None
+    get: Callable[[bytes], bytes],
+    root: bytes,
+    seen: set[bytes] | None = None,
+    *,
+    missing: Callable[[bytes], None] | None = None,
 ) -> Iterator[tuple[bytes, bytes]]:
     """The walk of :func:`walk` over binary CIDs.
 
     :param seen: CIDs to go round, with all that only they reach; those that are met are added
+    :param missing: is told the CID of a block for which ``get`` raises KeyError; then the walk goes on without it
     """
     if seen is None:
         seen = set()
@@ -59,7 +64,13 @@ def walk_binary(
         if cid in seen:
             continue
         seen.add(cid)
-        data = get(cid)
+        try:
+            data = get(cid)
+        except KeyError:
+            if missing is None:
+                raise
+            missing(cid)
+            continue
         yield cid, data
         below = [link for link in binary_links(cid, data) if link not in seen]
         below.reverse()

@@ -1,20 +1,53 @@
-"""UnixFS files: byte strings larger than a block, as a balanced tree of blocks.
+"""UnixFS: files larger than a block as balanced trees of blocks, directories and symbolic links.
 
 Source: https://specs.ipfs.tech/unixfs/. :func:`build` gives the CIDs of ``ipfs add --cid-version=1
 --raw-leaves --chunker=size-1048576 --max-file-links=1024``; :func:`read` reads files of other shapes
-too, within its bounds.
+too, within its bounds. :func:`build_directory` makes directories as Kubo does, one block or shards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from . import cids, dagpb
+from . import cids
 from ._errors import CarError, LimitError, MalformedError
+from ._source import Readable
+from ._unixfs_directory import (
+    SHARD_ABOVE,
+    Kind,
+    build_directory,
+    build_symlink,
+    check_name,
+    find_entry,
+    kind_of,
+    read_directory,
+    read_symlink,
+)
+from ._unixfs_node import FILE_TYPE, RAW_TYPE, Get, Put, Tree, decode_node, encode_message, in_block, put_node
+from .dagpb import PBLink
 from .hashes import digest_of
 
-__all__ = ["CHUNK_SIZE", "MAX_DEPTH", "MAX_LINKS", "build", "read", "size_of"]
+__all__ = [
+    "CHUNK_SIZE",
+    "MAX_DEPTH",
+    "MAX_LINKS",
+    "SHARD_ABOVE",
+    "Kind",
+    "PBLink",
+    "Tree",
+    "build",
+    "build_directory",
+    "build_stream",
+    "build_symlink",
+    "check_name",
+    "find_entry",
+    "kind_of",
+    "read",
+    "read_directory",
+    "read_symlink",
+    "size_of",
+]
 
 CHUNK_SIZE: Final = 1 << 20
 """Bytes in a leaf."""
@@ -22,20 +55,6 @@ MAX_LINKS: Final = 1024
 """Links in a node."""
 MAX_DEPTH: Final = 8
 """Levels of nodes above the leaves."""
-
-_RAW_TYPE: Final = 0
-_FILE_TYPE: Final = 2
-
-Put = Callable[[bytes, bytes], object]
-Get = Callable[[bytes], bytes]
-
-
-class _Part(NamedTuple):
-    """A subtree while a file is built."""
-
-    cid: bytes
-    file_size: int
-    graph_size: int
 
 
 def build(
@@ -63,39 +82,99 @@ def build(
     >>> len(blocks)
     3
     """
-    if chunk_size < 1 or max_links < 2:
-        raise ValueError(
-            f"expected chunks of at least 1 byte and at least 2 links, found {chunk_size} bytes and {max_links} links"
-        )
+    _check_shape(chunk_size, max_links)
     view = memoryview(data)
     if view.nbytes <= chunk_size:  # nearly all values are
         return _leaf(data if isinstance(data, bytes) else bytes(view), put, hash_code).cid
     view = view.cast("B")
-    level = [_leaf(bytes(view[at : at + chunk_size]), put, hash_code) for at in range(0, len(view), chunk_size)]
-    while len(level) > 1:
-        level = [_node(level[at : at + max_links], put, hash_code) for at in range(0, len(level), max_links)]
-    return level[0].cid
+    pieces = (bytes(view[at : at + chunk_size]) for at in range(0, len(view), chunk_size))
+    return _build_tree(pieces, put, hash_code, max_links).cid
 
 
-def _leaf(data: bytes, put: Put, hash_code: int) -> _Part:
+def build_stream(
+    stream: Readable,
+    put: Put,
+    *,
+    hash_code: int = cids.SHA2_256,
+    chunk_size: int = CHUNK_SIZE,
+    max_links: int = MAX_LINKS,
+) -> Tree:
+    """Store what a binary stream gives, up to its end, as :func:`build` stores bytes.
+
+    Holds one chunk, and the links of one node for each level.
+
+    :param stream: anything with ``read(size)``
+    :returns: the binary CID of the root, the bytes read, and what a directory's link to the file tells
+    :raises ValueError: if no tree has such chunks or links
+
+    >>> import io
+    >>> blocks = {}
+    >>> tree = build_stream(io.BytesIO(bytes(CHUNK_SIZE + 1)), blocks.__setitem__)
+    >>> cids.to_text(tree.cid), tree.file_size, tree.graph_size
+    ('bafybeihd4yzq7n5umhjngdum4r6k2to7egxfkf2jz6thvwzf6djus22cmq', 1048577, 1048681)
+    """
+    _check_shape(chunk_size, max_links)
+    return _build_tree(_pieces(stream, chunk_size), put, hash_code, max_links)
+
+
+def _check_shape(chunk_size: int, max_links: int) -> None:
+    if chunk_size < 1 or max_links < 2:
+        raise ValueError(
+            f"expected chunks of at least 1 byte and at least 2 links, found {chunk_size} bytes and {max_links} links"
+        )
+
+
+def _pieces(stream: Readable, chunk_size: int) -> Iterator[bytes]:
+    """All that a stream gives in pieces of one size, but for the last; a single empty one if there is nothing."""
+    first = True
+    while True:
+        parts: list[bytes] = []
+        missing = chunk_size
+        while missing and (part := stream.read(missing)):
+            parts.append(part)
+            missing -= len(part)
+        if parts or first:
+            yield b"".join(parts)
+        if missing:
+            return
+        first = False
+
+
+def _build_tree(pieces: Iterable[bytes], put: Put, hash_code: int, max_links: int) -> Tree:
+    """The file of these leaves. A full node is made when there is more to come, so the last one may be the root."""
+    levels: list[list[Tree]] = [[]]
+
+    def add(tree: Tree, level: int) -> None:
+        while len(levels[level]) == max_links:  # at most once for each level
+            full, levels[level] = levels[level], [tree]
+            tree = _node(full, put, hash_code)
+            level += 1
+            if level == len(levels):
+                levels.append([])
+        levels[level].append(tree)
+
+    for piece in pieces:
+        add(_leaf(piece, put, hash_code), 0)
+    level = 0
+    while level + 1 < len(levels) or len(levels[level]) > 1:
+        if level + 1 == len(levels):
+            levels.append([])
+        add(_node(levels[level], put, hash_code), level + 1)
+        level += 1
+    return levels[level][0]
+
+
+def _leaf(data: bytes, put: Put, hash_code: int) -> Tree:
     cid = cids.make(cids.RAW, digest_of(hash_code, data), hash_code)
     put(cid, data)
-    return _Part(cid, len(data), len(data))
+    return Tree(cid, len(data), len(data))
 
 
-def _node(parts: Sequence[_Part], put: Put, hash_code: int) -> _Part:
-    file_size = sum(part.file_size for part in parts)
-    message = _file_message([part.file_size for part in parts], file_size)
-    block = dagpb.encode([dagpb.PBLink(part.cid, "", part.graph_size) for part in parts], message)
-    cid = cids.make(cids.DAG_PB, digest_of(hash_code, block), hash_code)
-    put(cid, block)
-    return _Part(cid, file_size, len(block) + sum(part.graph_size for part in parts))
-
-
-def _file_message(block_sizes: Sequence[int], file_size: int) -> bytes:
-    """The ``Data`` message of a file node: type, file size, and the size of each link's bytes."""
-    fields = [dagpb.encode_field(1, _FILE_TYPE), dagpb.encode_field(3, file_size)]
-    return b"".join(fields + [dagpb.encode_field(4, size) for size in block_sizes])
+def _node(parts: Sequence[Tree], put: Put, hash_code: int) -> Tree:
+    sizes = [part.file_size for part in parts]
+    size = sum(sizes)
+    links = [PBLink(part.cid, "", part.graph_size) for part in parts]
+    return put_node(links, encode_message(FILE_TYPE, size=size, sizes=sizes), put, hash_code, size)
 
 
 class _File(NamedTuple):
@@ -117,31 +196,18 @@ def _decode(cid: bytes, block: bytes, max_links: int) -> _File:
         return _File(block, [], len(block))
     if codec != cids.DAG_PB:
         raise MalformedError(f"expected a UnixFS file of raw and dag-pb blocks, found codec 0x{codec:x}")
-    node = dagpb.decode(block)
-    kind: int | None = None
-    size: int | None = None
-    data = b""
-    sizes: list[int] = []
-    for number, _, value in dagpb.fields(node.data or b""):
-        if number == 1 and isinstance(value, int):
-            kind = value
-        elif number == 2 and isinstance(value, bytes):
-            data = value
-        elif number == 3 and isinstance(value, int):
-            size = value
-        elif number == 4 and isinstance(value, int):
-            sizes.append(value)
-    if kind not in (_RAW_TYPE, _FILE_TYPE):
-        raise MalformedError(f"expected a UnixFS file, found UnixFS type {kind}")
-    if len(node.links) > max_links:
-        raise LimitError(f"expected at most {max_links} links in a UnixFS node, found {len(node.links)}")
-    total = len(data) + sum(sizes)
-    if len(sizes) != len(node.links) or (size is not None and size != total):
+    links, message = decode_node(block)
+    if message.kind not in (RAW_TYPE, FILE_TYPE):
+        raise MalformedError(f"expected a UnixFS file, found UnixFS type {message.kind}")
+    if len(links) > max_links:
+        raise LimitError(f"expected at most {max_links} links in a UnixFS node, found {len(links)}")
+    total = len(message.data) + sum(message.sizes)
+    if len(message.sizes) != len(links) or (message.size is not None and message.size != total):
         raise MalformedError(
-            f"expected a size for each of {len(node.links)} links, {size} bytes in all; "
-            f"found {len(sizes)} sizes and {total} bytes"
+            f"expected a size for each of {len(links)} links, {message.size} bytes in all; "
+            f"found {len(message.sizes)} sizes and {total} bytes"
         )
-    return _File(data, [(link.cid, size) for link, size in zip(node.links, sizes, strict=True)], total)
+    return _File(message.data, [(link.cid, size) for link, size in zip(links, message.sizes, strict=True)], total)
 
 
 def _load(get: Get, cid: bytes, max_links: int, expected: int | None = None) -> _File:
@@ -151,7 +217,7 @@ def _load(get: Get, cid: bytes, max_links: int, expected: int | None = None) -> 
         if expected is not None and file.size != expected:
             raise MalformedError(f"expected {expected} bytes, as the node above says; found {file.size}")
     except CarError as error:
-        raise type(error)(f"block {cids.to_text(cid)}: {error.message}", offset=error.offset) from error
+        raise in_block(cid, error) from error
     return file
 
 

@@ -1,0 +1,229 @@
+"""Verifying blocks in mapped memory: the hot loop of ``ipld-car verify``, and its work shared among processes."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from ipld_car import cids, varint
+from ipld_car._errors import CarError, HashMismatchError, UnverifiableError
+from ipld_car._reader import MAX_SECTION_BYTES
+from ipld_car._walk import binary_links
+from ipld_car.hashes import verify_digest
+
+from .sections import Buffer, check_length, cid_at
+
+STEP: Final = 4 << 20
+"""Bytes of an archive that are checked at once, rounded up to whole sections."""
+
+OK: Final = "ok"
+MISMATCH: Final = "mismatch"
+UNVERIFIABLE: Final = "unverifiable"
+UNDECODABLE: Final = "undecodable"
+
+_HEAD: Final = 3 + cids.USUAL_SIZE
+
+
+class Verdict(NamedTuple):
+    """What was found of a block."""
+
+    number: int
+    """Which of the blocks it is, the first being 0."""
+    offset: int
+    """Where its section begins."""
+    size: int
+    """Bytes of the block."""
+    cid: bytes
+    verdict: str
+    detail: str = ""
+
+
+@dataclass
+class Part:
+    """What was found between two positions."""
+
+    start: int
+    end: int
+    """Behind the last whole section."""
+    cids: list[bytes] = field(default_factory=list)
+    links: set[bytes] = field(default_factory=set)
+    bad: list[Verdict] = field(default_factory=list)
+    """Blocks that are not what their CIDs say, numbered from the start of the part."""
+    sizes: list[tuple[int, int]] | None = None
+    """Position of each section and bytes of its payload, where they are wanted."""
+    error: CarError | None = None
+    """Why nothing can be read behind ``end``, if it is not the end of the archive."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: usual CIDs as one string of bytes, for to pickle each costs as much as to hash it."""
+        odd = {number: cid for number, cid in enumerate(self.cids) if len(cid) != cids.USUAL_SIZE}
+        same = self.cids if not odd else [cid for cid in self.cids if len(cid) == cids.USUAL_SIZE]
+        return {**self.__dict__, "cids": (b"".join(same), odd)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        joined, odd = state["cids"]
+        size = cids.USUAL_SIZE
+        found = [joined[at : at + size] for at in range(0, len(joined), size)]
+        for number, cid in odd.items():  # in their order
+            found.insert(number, cid)
+        self.__dict__.update(state, cids=found)
+
+
+def check_part(buffer: Buffer, start: int, limit: int, stop: int, *, sizes: bool = False) -> Part:
+    """Verify the blocks whose sections begin from ``start`` to before ``limit``; no section may go behind ``stop``.
+
+    Each block is hashed where it lies, and gives its links if it is what its CID says.
+
+    :param sizes: note where each section is
+    """
+    part = Part(start, start, sizes=[] if sizes else None)
+    usual, add = cids.USUAL_PREFIXES, part.cids.append
+    position = start
+    with memoryview(buffer) as view:
+        try:
+            while position < limit:
+                head = buffer[position : position + _HEAD]
+                # Lengths of one or two bytes; with them, the CID that nearly all blocks have.
+                first, second = head[0], head[1] if len(head) == _HEAD else 0
+                if first < 0x80:
+                    size, width = first, 1
+                elif 0 < second < 0x80:
+                    size, width = first & 0x7F | second << 7, 2
+                else:
+                    size, width = _length(buffer, position, stop)
+                split = position + width + 36
+                end = position + width + size
+                cid = head[width : width + 36]
+                if size >= 36 and cid[:4] in usual and end <= stop and size <= MAX_SECTION_BYTES and len(cid) == 36:
+                    if not cid.endswith(sha256(view[split:end]).digest()):
+                        _check(part, position, cid, bytes(view[split:end]))
+                    elif cid[1] != 0x55:
+                        _add_links(part, position, cid, bytes(view[split:end]))
+                else:
+                    check_length(size, stop - position - width)
+                    cid = cid_at(buffer, position + width, size)
+                    split = position + width + len(cid)
+                    _check(part, position, cid, bytes(view[split:end]))
+                add(cid)
+                if part.sizes is not None:
+                    part.sizes.append((position, end - split))
+                position = end
+        except CarError as error:
+            part.error = error.at(position)
+    part.end = position
+    return part
+
+
+def _length(buffer: Buffer, position: int, stop: int) -> tuple[int, int]:
+    """The length of the section at a position, and the bytes it takes."""
+    head = buffer[position : min(position + varint.MAX_BYTES, stop)]
+    size, width = varint.decode(head)
+    return size, width
+
+
+def _check(part: Part, position: int, cid: bytes, data: bytes) -> None:
+    """Verify a block with a CID of any form, and note its links."""
+    try:
+        verify_digest(cid, data)
+    except HashMismatchError as error:
+        verdict = UNVERIFIABLE if isinstance(error, UnverifiableError) else MISMATCH
+        part.bad.append(Verdict(len(part.cids), position, len(data), cid, verdict, error.message))
+    else:
+        _add_links(part, position, cid, data)
+
+
+def _add_links(part: Part, position: int, cid: bytes, data: bytes) -> None:
+    try:
+        part.links.update(binary_links(cid, data))
+    except CarError as error:
+        part.bad.append(Verdict(len(part.cids), position, len(data), cid, UNDECODABLE, str(error)))
+
+
+# -- parts, one after the other or at once ----------------------------------------------------------
+
+
+def check_parts(path: Path, buffer: Buffer, start: int, stop: int, *, jobs: int, sizes: bool = False) -> Iterator[Part]:
+    """The parts of an archive, in their order, the last one with the error if there is one.
+
+    :param path: the file that ``buffer`` has mapped
+    :param start: position of the first section
+    :param stop: position behind the last
+    :param jobs: processes that work at once
+    """
+    if jobs > 1 and stop - start > STEP:
+        yield from _check_in_processes(path, buffer, start, stop, jobs, sizes)
+        return
+    while start < stop:
+        part = check_part(buffer, start, min(start + STEP, stop), stop, sizes=sizes)
+        yield part
+        if part.error:
+            return
+        start = part.end
+
+
+def _check_in_processes(path: Path, buffer: Buffer, start: int, stop: int, jobs: int, sizes: bool) -> Iterator[Part]:
+    import multiprocessing  # one process does without
+    from concurrent.futures import Future, ProcessPoolExecutor
+
+    # Forking is much the cheaper; this is a process with one thread, but for those of the executor itself.
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    with ProcessPoolExecutor(jobs, context, _open_in_worker, (path,)) as pool:
+        parts: deque[Future[Part]] = deque()
+        try:
+            for begin, limit in _hops(buffer, start, stop):
+                parts.append(pool.submit(_check_in_worker, begin, limit, stop, sizes))
+                if len(parts) > 4 * jobs:  # as many wait as keep all busy
+                    yield (part := parts.popleft().result())
+                    if part.error:
+                        return
+            while parts:
+                yield (part := parts.popleft().result())
+                if part.error:
+                    return
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _hops(buffer: Buffer, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Ranges that begin with a section, found by the lengths alone; where these go wrong, the last one ends."""
+    position = begin = start
+    last = stop - varint.MAX_BYTES
+    while position < stop:
+        first, second = buffer[position : position + 2] if position < last else (0xFF, 0)
+        if first > 0x7F > second > 0:
+            position += 2 + (first & 0x7F | second << 7)
+        else:
+            try:
+                size, width = _length(buffer, position, stop)
+            except CarError:
+                break
+            if not size:
+                break
+            position += width + size
+        if position - begin >= STEP and position < stop:
+            yield begin, position
+            begin = position
+    if begin < stop:
+        yield begin, stop
+
+
+_mapped: mmap | None = None
+"""Of a worker process: the file it reads."""
+
+
+def _open_in_worker(path: Path) -> None:
+    global _mapped  # noqa: PLW0603  # an initializer of a process has no other place to leave it
+    with path.open("rb") as file:
+        _mapped = mmap(file.fileno(), 0, access=ACCESS_READ)
+
+
+def _check_in_worker(start: int, limit: int, stop: int, sizes: bool) -> Part:
+    if _mapped is None:
+        raise RuntimeError("expected a worker that has opened its file")
+    return check_part(_mapped, start, limit, stop, sizes=sizes)

@@ -1,0 +1,155 @@
+"""The verbs that make archives out of archives."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import click
+
+from ipld_car import cids
+from ipld_car._errors import CarError
+
+from .options import json_option, size_value, version_option
+
+
+@click.command("get-dag")
+@click.argument("arguments", nargs=-1, required=True, metavar="FILE [CID] [OUTPUT]")
+@click.option("--strict", is_flag=True, help="Fail if a block below CID is missing.")
+@version_option(2)
+def get_dag(arguments: tuple[str, ...], strict: bool, version: int) -> None:
+    """Write what one block reaches as an archive.
+
+    OUTPUT has CID as root, and the blocks of FILE that it reaches; without CID, those that the one root of FILE
+    reaches. They are written depth first, each once. Blocks that are missing are told, and left out.
+    """
+    from .blocks import open_blocks, roots_for
+    from .cut import dag_of
+    from .out import writing_archive
+    from .progress import progress
+    from .tell import lines_to
+
+    file, root, output = _dag_arguments(list(arguments))
+    with open_blocks(file) as blocks, lines_to("-", standard_is_taken=True) as note, progress("writing") as bar:
+        (root,) = [root] if root else roots_for(blocks, single=True)
+        missing: list[bytes] = []
+        with writing_archive(output, [root], version) as out:
+            for cid, data in dag_of(blocks, root, None if strict else missing.append):
+                out.append(cid, data)
+                bar.advance(len(data))
+        for cid in missing:
+            note(f"block not found: {cids.to_text(cid)} (skipping...)")
+
+
+def _dag_arguments(arguments: list[str]) -> tuple[str, bytes | None, str]:
+    file = arguments.pop(0)
+    root = None
+    if arguments:
+        try:
+            root = cids.to_bytes(arguments[0])
+            del arguments[0]
+        except CarError:
+            if len(arguments) > 1:
+                raise click.UsageError(f"expected a CID, found {arguments[0]!r}") from None
+    if len(arguments) > 1:
+        raise click.UsageError(f"expected FILE, CID and OUTPUT, found {arguments[1]!r} too")
+    return file, root, arguments[0] if arguments else "-"
+
+
+@click.command("filter")
+@click.argument("file")
+@click.argument("output")
+@click.option("--cid-file", default="-", help="Read the CIDs here, one a line; by default from standard input.")
+@click.option("--inverse", is_flag=True, help="Leave these CIDs out, and keep all others.")
+@click.option("--append", is_flag=True, help="Append to OUTPUT, a CARv2, and keep its roots.")
+@version_option(2)
+def filter_verb(file: str, output: str, cid_file: str, inverse: bool, append: bool, version: int) -> None:
+    """Write only the blocks with given CIDs.
+
+    The blocks of FILE are verified, and go to OUTPUT in their order, each once. Roots that are left out are not
+    in its header either.
+    """
+    from . import cut
+    from .files import reading
+    from .progress import progress
+    from .tell import lines_to
+
+    if cid_file == "-" and file == "-":
+        raise click.UsageError("standard input has either the archive or the CIDs: --cid-file names a file of them")
+    if append and version != 2:
+        raise click.UsageError("expected to append to a CARv2, found --version 1")
+    with reading(cid_file) as lines:
+        wanted = cut.read_cids(lines)
+    with lines_to("-", standard_is_taken=output == "-") as tell, progress("filtering") as bar:
+        tell(f"filtering {'out' if inverse else 'to'} {len(wanted)} cids")
+        if append:
+            cut.append_filtered(file, output, wanted, inverse=inverse, progress=bar)
+            return
+        roots, _ = cut.copy_filtered(file, output, wanted, inverse=inverse, version=version, progress=bar)
+    if not roots:
+        click.echo("warning: no roots defined after filtering", err=True)
+
+
+_sources_argument = click.argument("sources", nargs=-1, required=True, metavar="FILE...")
+_output_option = click.option("-o", "--output", "-f", "output", default="-", help="Write here instead of stdout.")
+
+
+@click.command()
+@_sources_argument
+@_output_option
+@version_option(1)
+def concat(sources: tuple[str, ...], output: str, version: int) -> None:
+    """Write archives one after the other.
+
+    All blocks of all FILEs, duplicates too, and the roots of the first. Blocks are verified.
+    """
+    from .cut import join
+    from .progress import progress
+
+    with progress("joining") as bar:
+        join(list(sources), output, merge=False, version=version, progress=bar)
+
+
+@click.command()
+@_sources_argument
+@_output_option
+@version_option(2)
+def merge(sources: tuple[str, ...], output: str, version: int) -> None:
+    """Write archives into one, each block once.
+
+    It has the roots of all FILEs. Blocks are verified, and keep their order. It also joins the parts that
+    "split" makes.
+    """
+    from .cut import join
+    from .progress import progress
+
+    with progress("joining") as bar:
+        join(list(sources), output, merge=True, version=version, progress=bar)
+
+
+@click.command()
+@click.argument("file")
+@click.argument("prefix", required=False)
+@click.option("--size", callback=size_value, required=True, help="Bytes of a part at most, such as 100MB or 2GiB.")
+@json_option
+def split(file: str, prefix: str | None, size: int, as_json: bool) -> None:
+    """Cut an archive into smaller ones.
+
+    FILE becomes PREFIX0000.car, PREFIX0001.car and so on, of at most SIZE each. Each is a CARv1 with the roots
+    of FILE; "merge" joins them. PREFIX is by default the name of FILE without ".car", and "-". No part is
+    written over a file that is there.
+    """
+    from . import cut
+    from .progress import progress
+    from .tell import lines_to
+
+    if prefix is None:
+        if file == "-":
+            raise click.UsageError("expected a PREFIX for the parts of what standard input gives")
+        prefix = file.removesuffix(".car") + "-"
+    with lines_to("-") as tell, progress("splitting") as bar:
+        for name, blocks, written in cut.split(file, prefix, size, bar):
+            found = {"path": str(name), "blocks": blocks, "size": written}
+            tell(found if as_json else f"{name}: {blocks} blocks, {written} bytes")
+
+
+WRITING: Final[list[Any]] = [get_dag, filter_verb, concat, merge, split]

@@ -1,0 +1,57 @@
+"""Arguments and options that several verbs have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+import click
+
+from ipld_car import cids, unixfs
+from ipld_car._errors import CarError
+
+_UNITS: Final[dict[str, int]] = {"": 1} | {
+    f"{letter}{ending}": base**power
+    for base, ending in ((1000, ""), (1024, "i"))
+    for power, letter in enumerate("kmgt", 1)
+}
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def cid_value(ctx: click.Context, param: click.Parameter, value: str) -> bytes:
+    """A CID as text, handed on as bytes."""
+    try:
+        return cids.to_bytes(value)
+    except CarError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
+def size_value(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    """Bytes, with a unit or not."""
+    found = re.fullmatch(r"(\d+) ?([kmgt]i?|)b?", value.strip().lower())
+    if not found or not int(found[1]):
+        raise click.BadParameter(f"expected bytes such as 500000, 100MB or 2GiB, found {value!r}", ctx, param)
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def chunker_value(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    """Bytes of a leaf: ``size-N``, as Kubo writes it."""
+    kind, _, number = value.partition("-")
+    if kind != "size" or not number.isdecimal() or not 0 < int(number) <= unixfs.CHUNK_SIZE:
+        raise click.BadParameter(f"expected size-1 to size-{unixfs.CHUNK_SIZE}, found {value!r}", ctx, param)
+    return int(number)
+
+
+archive_argument = click.argument("file", default="-")
+output_argument = click.argument("output", default="-")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line, for machines.")
+partial_option = click.option("--partial", is_flag=True, help="Blocks that are linked may be missing.")
+
+
+def version_option(default: int) -> Decorator:
+    """``--version``, with the default that go-car has for the verb."""
+    return click.option(
+        "--version", type=click.IntRange(1, 2), default=default, show_default=True, help="Write a CARv1 or a CARv2."
+    )

@@ -1,0 +1,79 @@
+"""The sections of an archive in memory, from one to the next, over their payloads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from mmap import mmap
+from typing import Final, NamedTuple
+
+from ipld_car import cids, varint
+from ipld_car._errors import CarError, LimitError, MalformedError, TruncatedError
+from ipld_car._reader import MAX_SECTION_BYTES
+
+from .layout import Layout
+
+Buffer = bytes | mmap
+
+_HEAD: Final = varint.MAX_BYTES + cids.USUAL_SIZE
+
+
+class Section(NamedTuple):
+    """Where a block is."""
+
+    offset: int
+    """Of its section, from the start of the file."""
+    cid: bytes
+    payload_offset: int
+    """Of the block itself."""
+    size: int
+    """Bytes of the block."""
+
+
+def check_length(size: int, left: int) -> None:
+    """Refuse a section that cannot be.
+
+    :param size: what its length says
+    :param left: bytes from behind the length to the end of the archive
+    :raises CarError: if it is empty, longer than a section may be, or cut short
+    """
+    if not size:
+        raise MalformedError("expected a section, found one of length zero")
+    if size > MAX_SECTION_BYTES:
+        raise LimitError(f"expected a section of at most {MAX_SECTION_BYTES} bytes, found a length of {size}")
+    if size > left:
+        raise TruncatedError(f"expected a section of {size} bytes, found {left} and then the end")
+
+
+def cid_at(buffer: Buffer, start: int, size: int) -> bytes:
+    """The CID, of any form, that begins a section; ``size`` is what the section's length says.
+
+    :raises CarError: if there is no CID, or no whole one
+    """
+    head = buffer[start : start + min(size, cids.MAX_CID_BYTES)]
+    try:
+        return head[: cids.prefix_of(head).cid_size]
+    except TruncatedError as error:
+        raise MalformedError(f"expected a section with a whole CID: {error.message}") from None
+
+
+def sections(buffer: Buffer, layout: Layout) -> Iterator[Section]:
+    """The sections of an archive, in their order.
+
+    :raises CarError: with the place of what is no section
+    """
+    position, stop, number = layout.first, layout.end, 0
+    usual = cids.USUAL_PREFIXES
+    try:
+        while position < stop:
+            head = buffer[position : min(position + _HEAD, stop)]
+            size, width = varint.decode(head)
+            start = position + width
+            check_length(size, stop - start)
+            cid = head[width : width + cids.USUAL_SIZE]
+            if size < cids.USUAL_SIZE or cid[:4] not in usual:
+                cid = cid_at(buffer, start, size)
+            yield Section(position, cid, start + len(cid), size - len(cid))
+            position = start + size
+            number += 1
+    except CarError as error:
+        raise error.at(position, number) from None

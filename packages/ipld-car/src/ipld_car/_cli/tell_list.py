@@ -1,0 +1,53 @@
+"""What ``ipld-car list`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+from ipld_car import cids
+
+from .blocks import open_blocks, roots_for
+from .files import mapped_file
+from .inspecting import code_name
+from .layout import read_layout
+from .listing import details, tree
+from .sections import sections
+from .tell import Line, printable
+
+
+def blocks_of(path: str, *, as_json: bool, verbose: bool) -> Iterator[Line]:
+    """A line for each block, or with ``verbose`` several."""
+    name_of = cache(code_name)
+    with mapped_file(path) as (_, buffer):
+        layout = read_layout(buffer)
+        for offset, cid, payload_offset, size in sections(buffer, layout):
+            text = cids.to_text(cid)
+            if as_json:
+                yield {
+                    "cid": text,
+                    "codec": name_of(cids.codec_of(cid)),
+                    "offset": offset,
+                    "payload_offset": payload_offset,
+                    "size": size,
+                }
+            elif not verbose:
+                yield text
+            else:
+                codec = cids.codec_of(cid)
+                yield f"{name_of(codec)}: {text}"
+                if codec == cids.DAG_PB:
+                    for line in details(cid, buffer[payload_offset : payload_offset + size]):
+                        yield "\t" + line
+
+
+def paths_of(path: str, *, as_json: bool, with_cids: bool) -> Iterator[Line]:
+    """A line for each file, directory and link below the roots."""
+    with open_blocks(path) as blocks:
+        for root in roots_for(blocks):
+            for entry in tree(blocks, root):
+                text = cids.to_text(entry.cid)
+                if as_json:
+                    yield {"path": entry.path, "cid": text, "kind": entry.kind or "missing"}
+                elif entry.path:
+                    yield f"{text} {printable(entry.path)}" if with_cids else printable(entry.path)

@@ -1,0 +1,104 @@
+"""What ``ipld-car verify`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ipld_car import cids
+
+from .check import Verdict
+from .tell import Line
+from .verify import Report
+
+_TOLD = 20
+"""Missing blocks that a person is told of one by one."""
+
+
+def tell_verdict(verdict: Verdict, as_json: bool) -> Line:
+    """The line on one block."""
+    text = cids.to_text(verdict.cid)
+    if not as_json:
+        line = f"{verdict.verdict:<12} {text} block {verdict.number}, offset {verdict.offset}, {verdict.size} bytes"
+        return f"{line}: {verdict.detail}" if verdict.detail else line
+    found = {
+        "type": "block",
+        "block": verdict.number,
+        "cid": text,
+        "offset": verdict.offset,
+        "size": verdict.size,
+        "verdict": verdict.verdict,
+    }
+    return {**found, "detail": verdict.detail} if verdict.detail else found
+
+
+def tell_report(report: Report, as_json: bool, partial: bool) -> Iterator[Line]:
+    """The lines on the whole archive."""
+    yield from _machine(report, partial) if as_json else _person(report, partial)
+
+
+def _machine(report: Report, partial: bool) -> Iterator[Line]:
+    for cid in report.missing:
+        yield {"type": "missing", "cid": cids.to_text(cid), "root": cid in report.missing_roots}
+    for fault in report.told_faults:
+        yield {"type": "index", "detail": fault}
+    if report.error:
+        yield {
+            "type": "error",
+            "detail": report.error.message,
+            "offset": report.error.offset,
+            "block": report.error.block,
+        }
+    yield {
+        "type": "summary",
+        "good": report.is_good(partial=partial),
+        "version": report.version,
+        "roots": [cids.to_text(root) for root in report.roots],
+        "blocks": report.blocks,
+        "duplicates": report.blocks - report.distinct,
+        "bad": report.bad,
+        "missing": None if report.error else len(report.missing),
+        "index_entries": report.index_entries,
+        "index_faults": report.index_faults,
+    }
+
+
+def _person(report: Report, partial: bool) -> Iterator[Line]:
+    for number, cid in enumerate(report.missing):
+        if number == _TOLD:
+            yield f"missing      and {len(report.missing) - _TOLD} more (--json tells all)"
+            break
+        yield f"missing      {cids.to_text(cid)}{', a root' if cid in report.missing_roots else ''}"
+    for fault in report.told_faults:
+        yield f"index        {fault}"
+    if report.index_faults > len(report.told_faults):
+        yield f"index        and {report.index_faults - len(report.told_faults)} more faults"
+    if report.error:
+        yield f"unreadable   {report.error}"
+    yield f"{'good' if report.is_good(partial=partial) else 'BAD'}: {_summary(report)}"
+
+
+def _summary(report: Report) -> str:
+    if report.version is None:
+        return "no archive"
+    parts = [f"CARv{report.version}", _count(report.blocks, "block")]
+    if report.blocks > report.distinct:
+        parts.append(_count(report.blocks - report.distinct, "duplicate"))
+    parts.append(f"{report.bad} bad")
+    parts.append(_count(len(report.roots), "root") if report.roots else "no roots")
+    if report.error:
+        parts.append("cut off, so nobody knows what is missing")
+    elif report.missing:
+        parts.append(f"incomplete, {len(report.missing)} missing")
+    else:
+        parts.append("complete")
+    if report.version == 2:
+        if report.index_entries is None:
+            parts.append("index unreadable" if report.index_faults else "no index")
+        else:
+            good = "index good" if not report.index_faults else _count(report.index_faults, "fault") + " in the index"
+            parts.append(good)
+    return ", ".join(parts)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

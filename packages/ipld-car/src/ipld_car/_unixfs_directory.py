@@ -1,0 +1,209 @@
+"""UnixFS directories and symbolic links, built and read.
+
+Source: https://specs.ipfs.tech/unixfs/. :func:`build_directory` gives the CIDs of ``ipfs add
+--cid-version=1``: one block with all entries, or shards where their names and CIDs take more than 256 KiB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from enum import StrEnum
+from typing import Final
+
+from . import cids
+from ._errors import CarError, MalformedError
+from ._unixfs_hamt import build_shards, find_in_shards, shard_links
+from ._unixfs_node import (
+    DIRECTORY_TYPE,
+    FILE_TYPE,
+    RAW_TYPE,
+    SHARD_TYPE,
+    SYMLINK_TYPE,
+    Get,
+    Node,
+    Put,
+    Tree,
+    encode_message,
+    in_block,
+    load_node,
+    put_node,
+)
+from .dagpb import PBLink
+
+SHARD_ABOVE: Final = 256 << 10
+"""Bytes of names and CIDs up to which a directory is one block."""
+
+
+class Kind(StrEnum):
+    """What a UnixFS node is."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    SYMLINK = "symlink"
+
+
+_KINDS: Final = {
+    RAW_TYPE: Kind.FILE,
+    FILE_TYPE: Kind.FILE,
+    DIRECTORY_TYPE: Kind.DIRECTORY,
+    SHARD_TYPE: Kind.DIRECTORY,
+    SYMLINK_TYPE: Kind.SYMLINK,
+}
+
+
+def check_name(name: str) -> None:
+    r"""Refuse a name that no entry of a directory may have.
+
+    These are the empty one, ``.`` and ``..``, and all with ``/`` or a NUL in them: as a path they would lead
+    elsewhere. What one system forbids beyond that is for who writes files there to check.
+
+    :raises MalformedError: if it is such a name, or no text in UTF-8
+
+    >>> check_name("a name")
+    >>> check_name("..")
+    Traceback (most recent call last):
+    ipld_car._errors.MalformedError: expected a name of a directory entry, found '..'
+    """
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise MalformedError(f"expected a name of a directory entry, found {name[:100]!r}")
+    if not name.isascii() and any("\ud800" <= each <= "\udfff" for each in name):
+        raise MalformedError(f"expected a name of a directory entry in UTF-8, found {name[:100]!r}")
+
+
+def build_directory(
+    entries: Iterable[PBLink], put: Put, *, hash_code: int = cids.SHA2_256, shard_above: int = SHARD_ABOVE
+) -> Tree:
+    """Store a UnixFS directory.
+
+    The order of the entries does not matter. Where their names and binary CIDs take more than ``shard_above``
+    bytes together, it is sharded (HAMT, fanout 256, murmur3-x64-64), as Kubo does it.
+
+    :param entries: name, binary CID and graph size of each
+    :param put: takes the binary CID and the bytes of a block; a block is put before what links it
+    :param hash_code: multihash code of the hash function of the blocks
+    :param shard_above: bytes of names and CIDs that are still one block
+    :raises MalformedError: if a name is none that an entry may have, or comes twice; nothing is put
+    :raises LimitError: if a block would be over 1 MiB; what links it is not put
+
+    >>> blocks = {}
+    >>> cids.to_text(build_directory([], blocks.__setitem__).cid)
+    'bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354'
+    """
+    named: dict[str, PBLink] = {}
+    for link in entries:
+        name = link.name or ""
+        check_name(name)
+        if named.setdefault(name, link) is not link:
+            raise MalformedError(f"expected each name once in a directory, found {name[:100]!r} again")
+    ordered = sorted(named.values(), key=_encoded_name)
+    if sum(len(_encoded_name(link)) + len(link.cid) for link in ordered) > shard_above:
+        return build_shards(ordered, put, hash_code)
+    return put_node(ordered, encode_message(DIRECTORY_TYPE), put, hash_code)
+
+
+def _encoded_name(link: PBLink) -> bytes:
+    return (link.name or "").encode()
+
+
+def build_symlink(target: str, put: Put, *, hash_code: int = cids.SHA2_256) -> Tree:
+    """Store a UnixFS symbolic link to a path.
+
+    >>> blocks = {}
+    >>> tree = build_symlink("a/b", blocks.__setitem__)
+    >>> read_symlink(blocks.__getitem__, tree.cid)
+    'a/b'
+    """
+    return put_node([], encode_message(SYMLINK_TYPE, data=target.encode()), put, hash_code)
+
+
+def kind_of(get: Get, cid: bytes) -> Kind:
+    """What the UnixFS node at a binary CID is; a raw block is a file, and is not even got.
+
+    :raises CarError: if it is nothing of UnixFS
+    """
+    if cids.codec_of(cid) == cids.RAW:
+        return Kind.FILE
+    kind = load_node(get, cid).message.kind
+    if kind not in _KINDS:
+        raise MalformedError(
+            f"block {cids.to_text(cid)}: expected a file, directory or symbolic link, found UnixFS type {kind}"
+        )
+    return _KINDS[kind]
+
+
+def read_symlink(get: Get, cid: bytes) -> str:
+    """Where the symbolic link at a binary CID points: a path that nobody has checked.
+
+    :raises CarError: if it is no UnixFS link, or no text
+    """
+    message = load_node(get, cid).message
+    if message.kind != SYMLINK_TYPE:
+        raise MalformedError(f"block {cids.to_text(cid)}: expected a symbolic link, found UnixFS type {message.kind}")
+    try:
+        return message.data.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedError(f"block {cids.to_text(cid)}: expected a link to a path in UTF-8: {error}") from error
+
+
+def read_directory(get: Get, root: bytes, *, missing: Callable[[bytes], None] | None = None) -> Iterator[PBLink]:
+    """The entries of the UnixFS directory at a binary CID: name, binary CID, and the size that a link tells.
+
+    One block after the other, plain and sharded ones: a plain directory gives its entries as they are in the
+    block, a sharded one in the order of their hashes. Every name is one that an entry may have
+    (:func:`check_name`), and comes once.
+
+    :param get: gives the bytes of a block by its binary CID, verified; what it raises ends the reading
+    :param missing: is told the CID of a shard for which ``get`` raises KeyError; then the reading goes on
+    :raises CarError: if a block is no UnixFS directory
+
+    >>> blocks = {}
+    >>> tree = build_directory([PBLink(cids.to_bytes("bafkqaaa"), "empty", 0)], blocks.__setitem__)
+    >>> [(link.name, cids.to_text(link.cid)) for link in read_directory(blocks.__getitem__, tree.cid)]
+    [('empty', 'bafkqaaa')]
+    """
+    node = load_node(get, root)
+    if node.message.kind == SHARD_TYPE:
+        for link in shard_links(get, root, node, missing):
+            _check_entry(root, link)
+            yield link
+        return
+    seen: set[str] = set()
+    for link in _plain_links(root, node):
+        name = _check_entry(root, link)
+        if name in seen:
+            raise MalformedError(
+                f"block {cids.to_text(root)}: expected each name once in a directory, found {name[:100]!r} again"
+            )
+        seen.add(name)
+        yield PBLink(link.cid, name, link.size)
+
+
+def _plain_links(cid: bytes, node: Node) -> list[PBLink]:
+    if node.message.kind != DIRECTORY_TYPE:
+        raise MalformedError(
+            f"block {cids.to_text(cid)}: expected a UnixFS directory, found UnixFS type {node.message.kind}"
+        )
+    return node.links
+
+
+def _check_entry(cid: bytes, link: PBLink) -> str:
+    name = link.name or ""
+    try:
+        check_name(name)
+    except CarError as error:
+        raise in_block(cid, error) from error
+    return name
+
+
+def find_entry(get: Get, root: bytes, name: str) -> PBLink | None:
+    """The entry of this name in the UnixFS directory at a binary CID; None if there is none.
+
+    Of a sharded directory it reads only the shards on the way.
+
+    :raises CarError: if a block is no UnixFS directory, or the name none that an entry may have
+    """
+    check_name(name)
+    node = load_node(get, root)
+    if node.message.kind == SHARD_TYPE:
+        return find_in_shards(get, root, node, name)
+    return next((link for link in _plain_links(root, node) if link.name == name), None)

@@ -1,0 +1,187 @@
+"""Sharded UnixFS directories: a trie over the hashes of the names, for more names than a block can hold.
+
+Source: https://specs.ipfs.tech/unixfs/#hamt-structure-and-parameters. Each level takes the next bits of
+the name's murmur3 hash; a slot with one name links its entry as ``<slot in hex><name>``, one with
+several links a shard as ``<slot in hex>``. So the trie is a function of the set of names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Final, NamedTuple
+
+from . import cids
+from ._errors import CarError, LimitError, MalformedError
+from ._unixfs_node import SHARD_TYPE, Get, Message, Node, Put, Tree, encode_message, in_block, load_node, put_node
+from .dagpb import PBLink
+
+FANOUT: Final = 256
+MURMUR3_X64_64: Final = 0x22
+
+_HASH_BITS: Final = 64
+_MAX_FANOUT: Final = 1024
+
+
+def name_hash(name: str) -> int:
+    """The hash of a name: the first 64 bits of murmur3-x64-128, as an integer."""
+    import mmh3  # only who has such directories waits for it
+
+    return mmh3.hash64(name.encode(), x64arch=True, signed=False)[0]
+
+
+def build_shards(links: Sequence[PBLink], put: Put, hash_code: int) -> Tree:
+    """Store a sharded directory of links with distinct names; shards are put before what links them."""
+    hashed = sorted((name_hash(link.name or ""), link) for link in links)
+    return _build_shard(hashed, _HASH_BITS, put, hash_code)
+
+
+def _build_shard(hashed: Sequence[tuple[int, PBLink]], bits_left: int, put: Put, hash_code: int) -> Tree:
+    # Recursion ends with the bits of the hash, 8 levels down.
+    bits_left -= FANOUT.bit_length() - 1
+    if bits_left < 0:
+        names = ", ".join(repr(link.name) for _, link in hashed)
+        raise LimitError(f"expected names with different hashes, found the same 64 bits for {names}")
+    bitfield = 0
+    children = []
+    for slot, group in groupby(hashed, lambda item: item[0] >> bits_left & FANOUT - 1):
+        below = list(group)
+        bitfield |= 1 << slot
+        if len(below) == 1:
+            link = below[0][1]
+            children.append(PBLink(link.cid, f"{slot:02X}{link.name}", link.size))
+        else:
+            tree = _build_shard(below, bits_left, put, hash_code)
+            children.append(PBLink(tree.cid, f"{slot:02X}", tree.graph_size))
+    data = bitfield.to_bytes((bitfield.bit_length() + 7) // 8)
+    message = encode_message(SHARD_TYPE, data=data, hash_type=MURMUR3_X64_64, fanout=FANOUT)
+    return put_node(children, message, put, hash_code)
+
+
+class _Place(NamedTuple):
+    """Where in the trie a shard is."""
+
+    bits: int
+    """Bits of the hash that led here."""
+    prefix: int
+    """What they are."""
+    fanout: int
+    """Of the root: all shards have the same."""
+
+
+class _Slot(NamedTuple):
+    slot: int
+    name: str
+    """The name of an entry; empty for a shard."""
+    link: PBLink
+
+
+def _slots(cid: bytes, node: Node, place: _Place) -> list[_Slot]:
+    """The children of a shard, all that it says of them checked.
+
+    :raises CarError: that names the block
+    """
+    try:
+        fanout = _checked_fanout(node.message)
+        if fanout != place.fanout:
+            raise MalformedError(f"expected a shard with fanout {place.fanout} as the root has, found {fanout}")
+        bits = place.bits + fanout.bit_length() - 1
+        if bits > _HASH_BITS:
+            raise LimitError(f"expected at most {place.bits // (fanout.bit_length() - 1)} levels of shards, found more")
+        if place.bits and not node.links:
+            raise MalformedError("expected a shard with entries below the root, found an empty one")
+        return _named_slots(node, fanout)
+    except CarError as error:
+        raise in_block(cid, error) from error
+
+
+def _checked_fanout(message: Message) -> int:
+    fanout = message.fanout or 0
+    if message.kind != SHARD_TYPE or message.hash_type != MURMUR3_X64_64:
+        raise MalformedError(
+            f"expected a shard of a UnixFS directory (type {SHARD_TYPE}) with hash 0x{MURMUR3_X64_64:x}, found type "
+            f"{message.kind} with hash 0x{message.hash_type or 0:x}"
+        )
+    if not 8 <= fanout <= _MAX_FANOUT or fanout & fanout - 1:
+        raise MalformedError(f"expected a fanout that is a power of two from 8 to {_MAX_FANOUT}, found {fanout}")
+    return fanout
+
+
+def _named_slots(node: Node, fanout: int) -> list[_Slot]:
+    bitfield = int.from_bytes(node.message.data)
+    if bitfield.bit_length() > fanout or bitfield.bit_count() != len(node.links):
+        raise MalformedError(
+            f"expected a bit for each of {len(node.links)} links among {fanout}, found {bitfield.bit_count()} bits, "
+            f"the last of them number {bitfield.bit_length()}"
+        )
+    digits = len(f"{fanout - 1:X}")
+    filled = [slot for slot in range(bitfield.bit_length()) if bitfield >> slot & 1]
+    slots = []
+    for slot, link in zip(filled, node.links, strict=True):
+        name = link.name or ""
+        if name[:digits] != f"{slot:0{digits}X}":
+            raise MalformedError(f"expected a link to slot {slot:0{digits}X}, found one named {name[:100]!r}")
+        slots.append(_Slot(slot, name[digits:], link))
+    return slots
+
+
+def shard_links(get: Get, root: bytes, node: Node, missing: Callable[[bytes], None] | None) -> Iterator[PBLink]:
+    """The entries of the sharded directory at a binary CID, whose node is given, in the order of their hashes.
+
+    Each name must have the hash that leads to it. So each is found where :func:`find_in_shards` looks for
+    it, and a few blocks that link each other cannot stand for more entries than they hold.
+    """
+    place = _Place(0, 0, _root_fanout(root, node))
+    width = place.fanout.bit_length() - 1
+    levels = [(root, place, iter(_slots(root, node, place)))]
+    while levels:
+        cid, place, slots = levels[-1]
+        for slot, name, link in slots:
+            below = _Place(place.bits + width, place.prefix << width | slot, place.fanout)
+            if name:
+                _check_hash(cid, name, below)
+                yield PBLink(link.cid, name, link.size)
+                continue
+            try:
+                node = load_node(get, link.cid)
+            except KeyError:
+                if missing is None:
+                    raise
+                missing(link.cid)
+                continue
+            levels.append((link.cid, below, iter(_slots(link.cid, node, below))))
+            break
+        else:
+            levels.pop()
+
+
+def _check_hash(cid: bytes, name: str, place: _Place) -> None:
+    if name_hash(name) >> _HASH_BITS - place.bits != place.prefix:
+        raise MalformedError(
+            f"block {cids.to_text(cid)}: expected a name whose hash begins with the {place.bits} bits "
+            f"0x{place.prefix:x}, found {name[:100]!r}"
+        )
+
+
+def find_in_shards(get: Get, root: bytes, node: Node, name: str) -> PBLink | None:
+    """The entry of this name in the sharded directory at a binary CID, whose node is given."""
+    hashed = name_hash(name)
+    place, cid = _Place(0, 0, _root_fanout(root, node)), root
+    width = place.fanout.bit_length() - 1
+    while True:
+        bits = place.bits + width
+        slot = hashed >> _HASH_BITS - bits & place.fanout - 1 if bits <= _HASH_BITS else 0
+        found = next((each for each in _slots(cid, node, place) if each.slot == slot), None)
+        if found is None or (found.name and found.name != name):
+            return None
+        if found.name:
+            return PBLink(found.link.cid, name, found.link.size)
+        place, cid = _Place(bits, hashed >> _HASH_BITS - bits, place.fanout), found.link.cid
+        node = load_node(get, cid)
+
+
+def _root_fanout(root: bytes, node: Node) -> int:
+    try:
+        return _checked_fanout(node.message)
+    except CarError as error:
+        raise in_block(root, error) from error

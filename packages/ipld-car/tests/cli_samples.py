@@ -1,0 +1,66 @@
+"""What the tests of the command line share."""
+
+import json
+from typing import Any, NamedTuple, Protocol
+
+from ipld_car import cids, unixfs
+from ipld_car.unixfs import PBLink
+
+
+class Ran(NamedTuple):
+    """What a process printed."""
+
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out.decode()
+
+    @property
+    def lines(self) -> list[str]:
+        return self.text.splitlines()
+
+    @property
+    def json(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.lines]
+
+
+class Run(Protocol):
+    """The command as a function."""
+
+    def __call__(self, *arguments: object, stdin: bytes = b"", code: int = 0, cwd: Any = None) -> Ran: ...
+
+
+class Tree:
+    """Blocks of UnixFS that say what they are told."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[bytes, bytes] = {}
+
+    def file(self, data: bytes, name: str = "") -> PBLink:
+        tree = unixfs.build(data, self.blocks.__setitem__)
+        return PBLink(tree, name, len(data))
+
+    def link(self, target: str, name: str = "") -> PBLink:
+        return PBLink(unixfs.build_symlink(target, self.blocks.__setitem__).cid, name, 0)
+
+    def folder(self, *links: PBLink, name: str = "") -> PBLink:
+        """A directory whose names nobody checks."""
+        from car_samples import cid
+        from ipld_car import dagpb
+
+        block = dagpb.encode(links, b"\x08\x01")
+        made = cid(block, "dag-pb")
+        self.blocks[made] = block
+        return PBLink(made, name, 0)
+
+    def car(self, *roots: PBLink, without: tuple[bytes, ...] = ()) -> bytes:
+        from car_samples import car_v1, section
+
+        kept = [section(data, name) for name, data in self.blocks.items() if name not in without]
+        return car_v1(*kept, roots=[root.cid for root in roots])
+
+
+def text(cid: bytes) -> str:
+    return cids.to_text(cid)

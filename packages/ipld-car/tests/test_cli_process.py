@@ -1,0 +1,156 @@
+"""The command as a process: exit codes, pipes, terminals, and what it prints for help."""
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+from car_samples import SMALL_V1, SMALL_V2, car_v1, section
+from cli_samples import Run, Tree
+from click.testing import CliRunner
+from ipld_car._cli.main import ALIASES, cli
+
+VERBS = [
+    *("create", "extract", "list", "inspect", "verify", "root", "get-block", "get-dag", "index", "detach-index"),
+    *("filter", "concat", "cat", "wrap", "unwrap", "merge", "split", "diff"),
+]
+
+
+def test_every_verb_tells_how_it_is_used() -> None:
+    top = CliRunner().invoke(cli, ["--help"])
+    assert sorted(cli.commands) == sorted(VERBS)
+    for verb in VERBS:
+        assert f"\n  {verb} " in top.output
+        told = CliRunner().invoke(cli, [verb, "--help"])
+        assert told.exit_code == 0
+        assert len(told.output) > 200, verb
+    short = [line for line in top.output.splitlines() if line.startswith("  ") and line.endswith("...")]
+    assert short == [], "a short help is cut off"
+    assert set(ALIASES.values()) <= set(VERBS)
+
+
+def test_it_is_installed() -> None:
+    (script,) = entry_points(group="console_scripts", name="ipld-car")
+    assert script.value == "ipld_car._cli.main:main"
+
+
+def test_exit_codes(ipld_car: Run, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.car", tmp_path / "bad.car"
+    good.write_bytes(SMALL_V1)
+    bad.write_bytes(SMALL_V1.replace(b"hello", b"jello", 1).replace(b"hello", b"jello"))
+    assert "good" in ipld_car("verify", good).text
+    assert "mismatch" in ipld_car("verify", bad, code=1).text
+    assert "No such file" in ipld_car("list", tmp_path / "none.car", code=2).err
+    assert "No such command" in ipld_car("frobnicate", code=2).err
+    assert "No such option" in ipld_car("list", "--frobnicate", code=2).err
+    assert "expected the text of a CID" in ipld_car("get-block", good, "nonsense", code=2).err
+    assert "does not have it" in ipld_car("get-block", good, CID_TEXT, code=1).err
+    assert "no bytes at all" in ipld_car("list", code=1).err
+    assert not ipld_car("get-block", good, CID_TEXT, tmp_path / "out", code=1).out
+    assert not (tmp_path / "out").exists()
+
+
+CID_TEXT = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"  # "hello world"
+
+
+def test_standard_input_and_output(ipld_car: Run, tmp_path: Path) -> None:
+    plain = ipld_car("list", "-", stdin=SMALL_V1).lines
+    assert len(plain) == 6
+    assert ipld_car("list", stdin=SMALL_V2).lines == plain
+    assert ipld_car("unwrap", "-", "-", stdin=ipld_car("wrap", "-", stdin=SMALL_V1).out).out == SMALL_V1
+    (tmp_path / "a.car").write_bytes(SMALL_V1)
+    with (tmp_path / "a.car").open("rb") as file:  # standard input that is a file
+        done = subprocess.run([sys.executable, "-m", "ipld_car", "list"], stdin=file, capture_output=True, check=True)
+    assert done.stdout.decode().splitlines() == plain
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    many = car_v1(*(section(number.to_bytes(8)) for number in range(20_000)))
+    command = [sys.executable, "-m", "ipld_car", "list", "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdin.write(many)
+        process.stdin.close()
+        assert process.stdout.readline().startswith(b"bafk")
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def on_terminal(*arguments: str) -> tuple[int, str, str]:
+    """Run the command with standard error on a terminal; exit code, what is on it, and standard output."""
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))  # else it has no columns to draw in
+    # The work here is done in no time; a patience of none shows the bar at once.
+    patient = "from ipld_car._cli import main, progress; progress._PATIENCE = -1; raise SystemExit(main.main())"
+    command = [sys.executable, "-c", patient, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=end) as process:
+        os.close(end)
+        seen = b""
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            if select.select([terminal], [], [], 0.1)[0]:
+                try:
+                    seen += os.read(terminal, 1 << 16)
+                except OSError:  # the other end is closed
+                    break
+            elif process.poll() is not None:
+                break
+        out = process.stdout.read().decode() if process.stdout else ""
+    os.close(terminal)
+    return process.returncode, seen.decode(), out
+
+
+def test_a_bar_shows_on_a_terminal_and_nowhere_else(ipld_car: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a.car"
+    path.write_bytes(car_v1(*(section(bytes([number]) * 100_000) for number in range(100))))
+    code, seen, out = on_terminal("verify", str(path))
+    assert code == 0
+    assert "verifying" in seen
+    assert "B/s" in seen
+    assert out.startswith("good: ")
+    assert ipld_car("verify", path).err == ""
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["verify"], ["inspect", "--full"]])
+def test_what_is_not_needed_is_not_loaded(arguments: list[str]) -> None:
+    """Each import costs every run: the bar without a terminal, processes for one job."""
+    code = (
+        "import sys; from ipld_car._cli.main import main; code = main(); "
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr); raise SystemExit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], input=SMALL_V1, capture_output=True, check=True)
+    loaded = done.stderr.decode().split()
+    assert "click" in loaded
+    assert not {"tqdm", "rich", "multiprocessing", "concurrent", "mmh3", "numpy", "requests"}.intersection(loaded)
+
+
+def test_what_an_archive_says_cannot_command_the_terminal(ipld_car: Run) -> None:
+    """Names and links are printed with controls escaped."""
+    tree = Tree()
+    root = tree.folder(tree.file(b"x", "\x1b]0;owned\x07\x1b[2J"))
+    shown = ipld_car("list", "--unixfs", stdin=tree.car(root)).out
+    assert b"\x1b" not in shown
+    assert b"owned" in shown
+    assert b"\x1b" not in ipld_car("list", "-v", stdin=tree.car(root)).out
+    (line,) = ipld_car("list", "--unixfs", "--json", stdin=tree.car(root)).json
+    assert line["path"] == "\x1b]0;owned\x07\x1b[2J"
+
+
+def test_machine_readable_lines_are_json(ipld_car: Run) -> None:
+    for verb in ("list", "inspect", "verify", "root"):
+        lines = ipld_car(verb, "--json", stdin=SMALL_V1).json
+        assert lines
+        assert all(isinstance(line, dict) for line in lines)
+    assert ipld_car("list", "--json", stdin=SMALL_V1).json[0]["size"] == 5
+    assert ipld_car("root", "--json", stdin=SMALL_V1).json[0]["root"].startswith("bafk")
