@@ -11,6 +11,7 @@ from ipld_castore import ContentAddressableStore, FileSystemCAStore, IPFSStore, 
 from ._errors import IPLDStoreError, NodeError
 from ._ipfs import get_ipfs_mapper
 from ._mapping import StoreMapping
+from ._references import car_references
 from ._stats import Stats
 from ._store import IPLDStore
 
@@ -24,5 +25,6 @@ __all__ = [
     "NodeError",
     "Stats",
     "StoreMapping",
+    "car_references",
     "get_ipfs_mapper",
 ]

@@ -190,9 +190,10 @@ class Dataset:
     def size(self, key: str) -> int | None:
         """How many bytes a key has; None if it is absent. Of a value no chunk is read."""
         found = self.find(key)
-        return None if found is None else self._size(key, found)
+        return None if found is None else self.size_found(key, found)
 
-    def _size(self, key: str, found: _lookup.Found) -> int:
+    def size_found(self, key: str, found: _lookup.Found) -> int:
+        """How many bytes what :meth:`find` has found for a key has; see :meth:`size`."""
         with store_errors(f"asking for the size of {key!r}"):
             document = self._document(found, as_it_is)
             return self.castore.size(found) if document is None and isinstance(found, bytes) else len(document or b"")
@@ -203,11 +204,15 @@ class Dataset:
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """All keys that begin with a prefix, as they were when it was called; they stream."""
-        return (key for key, _ in _lookup.items(self._snapshot(), self._nodes.load, prefix))
+        return (key for key, _ in self.items(prefix))
+
+    def items(self, prefix: str = "") -> Iterator[tuple[str, _lookup.Found]]:
+        """The same keys, each with what :meth:`find` finds for it."""
+        return _lookup.items(self._snapshot(), self._nodes.load, prefix)
 
     def sizes(self, prefix: str) -> Iterator[int]:
         """The size in bytes of each key that begins with a prefix."""
-        return (self._size(key, found) for key, found in _lookup.items(self._snapshot(), self._nodes.load, prefix))
+        return (self.size_found(key, found) for key, found in self.items(prefix))
 
     def names(self, directory: str) -> Iterator[str]:
         """The names directly below a directory, each once; "" is the root."""
