@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from hashlib import sha256
 from io import BytesIO
+from itertools import tee
 from types import TracebackType
 from typing import Any, Self, overload
 
@@ -13,7 +14,7 @@ from ipld_car import CarError, CarReader, CarWriter, Source, Writable, cids, dag
 from multiformats import CID, multicodec
 
 from ._errors import BlockCorruptError, BlockMalformedError, BlockNotFoundError, UnsupportedVerbError
-from ._policy import HASH_CODES, check_hash, identity_bytes, verify
+from ._policy import HASH_CODES, check_hash, identity_bytes, trusted_blocks, verify
 
 MAX_NODE_BYTES = 2 << 20
 """The largest block that IPFS nodes exchange; a value that is one dag-cbor block may not be larger."""
@@ -88,6 +89,10 @@ class ContentAddressableStore(ABC):
             return False
         return True
 
+    def has_blocks(self, wanted: Iterable[CID]) -> Iterator[bool]:
+        """Whether the backend has each of many blocks, in their order."""
+        return (self.has_block(cid) for cid in wanted)
+
     def block_size(self, cid: CID) -> int:
         """Bytes of the block of ``cid``.
 
@@ -116,13 +121,41 @@ class ContentAddressableStore(ABC):
         :raises BlockCorruptError: if the bytes of one are not the ones its CID names
         :raises BlockMalformedError: if one is not what its codec says
         """
-        top = current = cids.to_bytes(root)
+        return self._walk(cids.to_bytes(root), self.get_raw)
+
+    def _walk(
+        self,
+        top: bytes,
+        get: Callable[[bytes], bytes],
+        ahead: Callable[[Sequence[bytes], Container[bytes]], None] | None = None,
+    ) -> Iterator[tuple[CID, bytes]]:
+        """The walk of :meth:`get_dag`, for a backend that has a better way to the blocks.
+
+        :param get: gives a verified block by its binary CID
+        :param ahead: see :func:`ipld_car.walk_binary`
+        """
+        current = top
         try:
-            for cid, data in walk_binary(self.get_raw, top):
+            for cid, data in walk_binary(get, top, ahead):
                 current = cid  # its links are read when the walk goes on
                 yield cids.from_checked(cid), data
         except CarError as error:
             raise BlockMalformedError(f"block {_text(current)} below {_text(top)}: {error}") from error
+
+    def check_dag(self, root: AnyCID) -> None:
+        """Return if the backend has every block that ``root`` reaches; reads and verifies all but raw blocks.
+
+        :raises BlockNotFoundError: if it lacks one
+        """
+
+        def get(cid: bytes) -> bytes:
+            return b"" if cids.codec_of(cid) == cids.RAW else self.get_raw(cid)
+
+        leaves = (cid for cid, _ in self._walk(cids.to_bytes(root), get) if cids.codec_of(bytes(cid)) == cids.RAW)
+        asked, wanted = tee(cid for cid in leaves if identity_bytes(bytes(cid)) is None)
+        for cid, there in zip(wanted, self.has_blocks(asked), strict=True):
+            if not there:
+                raise BlockNotFoundError(f"no block {cid} below {_text(root)} in {self!r}")
 
     def delete_block(self, cid: CID) -> None:
         """Forget the block of ``cid``; deleting what is absent changes nothing.
@@ -332,7 +365,7 @@ class ContentAddressableStore(ABC):
             reader, verify = source, True  # there is no telling whether it does
         else:
             reader, verify = CarReader(source), False
-        self.put_blocks(_trusted(reader, verify=verify))
+        self.put_blocks(trusted_blocks(reader, verify=verify))
         return reader.roots
 
     def _put_binary(self, cid: bytes, data: bytes) -> None:
@@ -354,16 +387,3 @@ _verify = verify  # ``verify`` is also the name of an argument that users know
 
 def _text(cid: AnyCID) -> str:
     return cids.to_text(cids.to_bytes(cid))
-
-
-def _trusted(reader: CarReader, *, verify: bool) -> Iterator[tuple[CID, bytes]]:
-    """The blocks of an archive that are worth keeping: identity CIDs hold their bytes themselves."""
-    for block in reader:
-        if identity_bytes(block.cid_bytes) is None:
-            check_hash(block.cid_bytes)
-            if verify:
-                try:
-                    hashes.verify_digest(block.cid_bytes, block.data)
-                except CarError as error:
-                    raise error.at(block.location.offset) from None
-            yield block.cid, block.data
