@@ -47,14 +47,16 @@ Ahead = Callable[[Sequence[bytes], Container[bytes]], None]
 
 
 def walk_binary(
-    get: Callable[[bytes], bytes], root: bytes, ahead: Ahead | None = None
+    get: Callable[[bytes], bytes], root: bytes, seen: set[bytes] | None = None, ahead: Ahead | None = None
 ) -> Iterator[tuple[bytes, bytes]]:
     """The walk of :func:`walk` over binary CIDs.
 
+    :param seen: CIDs to go round, with all that only they reach; those that are met are added
     :param ahead: for those who fetch ahead: told before each ``get`` which CIDs wait, the next one last, and which
         were met before; it must not change either
     """
-    seen: set[bytes] = set()
+    if seen is None:
+        seen = set()
     # The next block is the last one here: what is not yet visited of the links of all blocks above it.
     waiting = [root]
     while waiting:

@@ -10,7 +10,19 @@ from itertools import tee
 from types import TracebackType
 from typing import Any, Self, overload
 
-from ipld_car import CarError, CarReader, CarWriter, Source, Writable, cids, dagcbor, hashes, unixfs, walk_binary
+from ipld_car import (
+    CarError,
+    CarReader,
+    CarWriter,
+    Source,
+    Writable,
+    cids,
+    dagcbor,
+    hashes,
+    held_binary,
+    unixfs,
+    walk_binary,
+)
 from multiformats import CID, multicodec
 
 from ._errors import BlockCorruptError, BlockMalformedError, BlockNotFoundError, UnsupportedVerbError
@@ -46,6 +58,9 @@ class ContentAddressableStore(ABC):
 
     local: bool = True
     """Whether the blocks are on this machine: looking for one costs no round trip."""
+
+    keeps_head: bool = False
+    """Whether the backend has a place for one CID beside its blocks, the head: see :attr:`head`."""
 
     _hash_code: int = cids.SHA2_256
 
@@ -123,25 +138,6 @@ class ContentAddressableStore(ABC):
         """
         return self._walk(cids.to_bytes(root), self.get_raw)
 
-    def _walk(
-        self,
-        top: bytes,
-        get: Callable[[bytes], bytes],
-        ahead: Callable[[Sequence[bytes], Container[bytes]], None] | None = None,
-    ) -> Iterator[tuple[CID, bytes]]:
-        """The walk of :meth:`get_dag`, for a backend that has a better way to the blocks.
-
-        :param get: gives a verified block by its binary CID
-        :param ahead: see :func:`ipld_car.walk_binary`
-        """
-        current = top
-        try:
-            for cid, data in walk_binary(get, top, ahead):
-                current = cid  # its links are read when the walk goes on
-                yield cids.from_checked(cid), data
-        except CarError as error:
-            raise BlockMalformedError(f"block {_text(current)} below {_text(top)}: {error}") from error
-
     def check_dag(self, root: AnyCID) -> None:
         """Return if the backend has every block that ``root`` reaches; reads and verifies all but raw blocks.
 
@@ -171,17 +167,37 @@ class ContentAddressableStore(ABC):
         """
         raise UnsupportedVerbError(f"{type(self).__name__} cannot list its blocks")
 
+    @property
+    def head(self) -> CID | None:
+        """The CID that :meth:`set_head` was given last: what the store is about, such as the root of its dataset.
+
+        None if there was none yet, and always where :attr:`keeps_head` is False.
+        """
+        return None
+
+    def set_head(self, cid: CID) -> None:
+        """Have ``cid`` as the :attr:`head`; its block should have been put.
+
+        It stays, and never without the blocks that were put before it, from the next :meth:`flush` on.
+
+        :raises UnsupportedVerbError: if this backend has no place for it
+        """
+        raise UnsupportedVerbError(f"{type(self).__name__} has no place for a head")
+
     def flush(self) -> None:
         """Return when all that was put is where it stays, as safe as the backend makes it."""
 
     def keep(self, root: CID, previous: CID | None = None) -> None:
         """Flush, and see to it that the graph below ``root`` stays: what a dataset calls when it has frozen.
 
-        A backend that can remember a root, or protects what a root reaches from being cleaned up, does so here.
+        A backend that keeps a head has it there. One that protects what a root reaches from being cleaned up does so
+        here.
 
         :param previous: the root that the same dataset had before, if it had one
         :raises BackendUnavailableError: if that cannot be done; calling it again goes on
         """
+        if self.keeps_head:
+            self.set_head(root)
         self.flush()
 
     def close(self) -> None:
@@ -334,19 +350,23 @@ class ContentAddressableStore(ABC):
             raise BlockMalformedError(f"value {_text(binary)}: {error}") from error
 
     @overload
-    def to_car(self, root: AnyCID, stream: None = None) -> bytes: ...
+    def to_car(self, root: AnyCID, stream: None = None, *, since: AnyCID | None = None) -> bytes: ...
     @overload
-    def to_car(self, root: AnyCID, stream: Writable) -> None: ...
-    def to_car(self, root: AnyCID, stream: Writable | None = None) -> bytes | None:
+    def to_car(self, root: AnyCID, stream: Writable, *, since: AnyCID | None = None) -> None: ...
+    def to_car(self, root: AnyCID, stream: Writable | None = None, *, since: AnyCID | None = None) -> bytes | None:
         """Write the graph below ``root`` as a CARv1: depth first, each block once, so always the same bytes.
 
         :param stream: where to write it, block by block; without it the archive is returned as bytes
-        :raises CAStoreError: as :meth:`get_dag`; what was written until then is no whole archive
+        :param since: another root: only the blocks are written that its graph lacks. What both graphs share is not
+            read for that, nor are raw blocks of this one; a block that it has only below something shared is written
+            too. In memory are, at most 150 bytes each, the links in nodes that one of the two graphs alone has.
+        :raises CAStoreError: as :meth:`get_dag`, of both graphs; what was written until then is no whole archive
         :raises ipld_car.LimitError: if a block is longer than readers of archives accept, 8 MiB
         """
         sink = BytesIO() if stream is None else stream
-        with CarWriter(sink, [root], verify=False) as writer:  # get_dag has verified
-            for cid, data in self.get_dag(root):
+        blocks = self.get_dag(root) if since is None else self._walk(cids.to_bytes(root), self.get_raw, since=cids.to_bytes(since))
+        with CarWriter(sink, [root], verify=False) as writer:  # the walk has verified
+            for cid, data in blocks:
                 if identity_bytes(bytes(cid)) is None:
                     writer.write(cid, data)
         return sink.getvalue() if isinstance(sink, BytesIO) and stream is None else None
@@ -367,6 +387,33 @@ class ContentAddressableStore(ABC):
             reader, verify = CarReader(source), False
         self.put_blocks(trusted_blocks(reader, verify=verify))
         return reader.roots
+
+    def _walk(
+        self,
+        root: bytes,
+        get: Callable[[bytes], bytes],
+        *,
+        since: bytes | None = None,
+        ahead: Callable[[Sequence[bytes], Container[bytes]], None] | None = None,
+    ) -> Iterator[tuple[CID, bytes]]:
+        """Every block that ``root`` reaches, and ``since`` does not as far as comparing the two shows.
+
+        :param get: gives a verified block by its binary CID
+        :param ahead: see :func:`ipld_car.walk_binary`
+        """
+        current = root
+
+        def noting(wanted: bytes) -> bytes:
+            nonlocal current
+            current = wanted  # its links are read when this has returned
+            return get(wanted)
+
+        try:
+            seen = None if since is None else held_binary(noting, since, root)
+            for cid, data in walk_binary(noting, root, seen, ahead):
+                yield cids.from_checked(cid), data
+        except CarError as error:
+            raise BlockMalformedError(f"block {_text(current)} below {_text(root)}: {error}") from error
 
     def _put_binary(self, cid: bytes, data: bytes) -> None:
         self.put_block(cids.from_checked(cid), data)

@@ -167,7 +167,7 @@ class IPFSStore(ContentAddressableStore):
             yield from super().get_dag(root)
             return
         with GraphReader(self._rpc, binary, self.get_raw, offline=self._offline) as reader:
-            yield from self._walk(binary, reader.get, reader.ahead)
+            yield from self._walk(binary, reader.get, ahead=reader.ahead)
 
     def has_block(self, cid: CID) -> bool:
         """Whether the node itself has a block for ``cid``, or it is on its way there; the network is not asked."""

@@ -91,6 +91,8 @@ class Dataset:
         self._tree = Tree(self._nodes, root, limits)
         self._kept = root
         self._versions = 0
+        self.whole = True
+        """False after an archive that lacks blocks has been taken."""
         self._consolidated: tuple[object, bool] | None = None
         self.token = uuid.uuid4().hex
         self._home = _here()
@@ -326,11 +328,21 @@ class Dataset:
         root = self.root
         return self.freeze() if root is None else root
 
-    def set_root(self, root: bytes) -> None:
-        """Go on from a root; changes that are not frozen are dropped."""
+    @property
+    def frozen_root(self) -> bytes | None:
+        """Binary CID of the root that changes go on from, whether there are any or not; None for an empty dataset."""
+        with self._lock:
+            return self._tree.frozen
+
+    def set_root(self, root: bytes, *, whole: bool = True) -> None:
+        """Go on from a root; changes that are not frozen are dropped.
+
+        :param whole: whether all that it reaches can be taken to be there
+        """
         tree = Tree(self._nodes, root, self._limits)
         with self._lock:
             self._tree = tree
+            self.whole = whole
             self._versions += 1
 
     def stats(self) -> Stats:

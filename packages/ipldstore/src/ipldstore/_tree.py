@@ -50,6 +50,11 @@ class Tree:
         return None if self._changed else self._frozen
 
     @property
+    def frozen(self) -> bytes | None:
+        """Binary CID of the root that the changes are made to; None if there is none."""
+        return self._frozen
+
+    @property
     def top(self) -> _lookup.AnyDirectory:
         """The root directory as it is now."""
         return self._top
