@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from hashlib import sha256
 from io import BytesIO
 from itertools import tee
 from types import TracebackType
@@ -229,7 +228,7 @@ class ContentAddressableStore(ABC):
         data = self.get_block(cids.from_checked(binary))
         if not isinstance(data, bytes):
             data = bytes(memoryview(data))  # what a backend can still change is not what was verified
-        if verify and not (usual and sha256(data).digest() == binary[4:]):
+        if verify and not (usual and hashes.sha2_256(data) == binary[4:]):
             try:
                 _verify(binary, data)
             except BlockCorruptError as error:
