@@ -26,6 +26,7 @@ from multiformats import CID, multicodec
 
 from ._errors import BlockCorruptError, BlockMalformedError, BlockNotFoundError, UnsupportedVerbError
 from ._policy import HASH_CODES, check_hash, identity_bytes, trusted_blocks, verify
+from ._way import follow
 
 MAX_NODE_BYTES = 2 << 20
 """The largest block that IPFS nodes exchange; a value that is one dag-cbor block may not be larger."""
@@ -151,6 +152,29 @@ class ContentAddressableStore(ABC):
         for cid, there in zip(wanted, self.has_blocks(asked), strict=True):
             if not there:
                 raise BlockNotFoundError(f"no block {cid} below {_text(root)} in {self!r}")
+
+    def get_way(self, cid: AnyCID, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
+        """The blocks that a path through dag-cbor meets: that of ``cid``, then that of each link on it, verified.
+
+        A path that leads nowhere ends with the block where it does. A gateway sends them all in one answer.
+
+        :param names: keys of maps, and positions in lists
+        :raises BlockNotFoundError: if the backend lacks one of them
+        :raises BlockCorruptError: if the bytes of one are not the ones its CID names
+        :raises BlockMalformedError: if one is not what its codec says
+
+        >>> from ipld_castore import MappingCAStore
+        >>> store = MappingCAStore()
+        >>> root = store.put({"a": [store.put(b"zero"), store.put(b"one")]})
+        >>> [data for _, data in store.get_way(root, ["a", "1"])][1:]
+        [b'one']
+        """
+        step: tuple[bytes, Sequence[str]] | None = (cids.to_bytes(cid), names)
+        while step is not None:
+            binary, names = step
+            data = self.get_raw(binary)
+            step = follow(binary, data, names)
+            yield cids.from_checked(binary), data
 
     def delete_block(self, cid: CID) -> None:
         """Forget the block of ``cid``; deleting what is absent changes nothing.
