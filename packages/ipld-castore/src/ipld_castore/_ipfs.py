@@ -9,7 +9,7 @@ from ipld_car import cids
 from multiformats import CID
 
 from . import _pins
-from ._base import MAX_NODE_BYTES, AnyCID, ContentAddressableStore
+from ._base import MAX_NODE_BYTES, ContentAddressableStore
 from ._car_body import CarBody
 from ._errors import BackendUnavailableError, BlockNotFoundError, HashRefusedError
 from ._graph import GraphReader
@@ -18,6 +18,7 @@ from ._outbox import Outbox, Pairs
 from ._parallel import in_order
 from ._policy import check_hash
 from ._rpc import RPC
+from ._verbs import AnyCID
 
 CAR_BYTES: Final = 16 << 20
 """Bytes of the blocks that go to the node together."""
