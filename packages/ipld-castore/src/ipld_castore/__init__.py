@@ -1,14 +1,15 @@
 """Content-addressed stores: blocks by CID, from where they are.
 
-:class:`ContentAddressableStore` is what a backend subclasses, with two verbs of its own; backends over a
-mapping, a folder and an IPFS node are here. :mod:`ipld_castore.testing` has the tests that a backend should pass.
+:class:`ContentAddressableStore` is what a backend subclasses, with two verbs of its own; backends over a mapping, a
+folder, an IPFS node and gateways are here, and one that keeps near what it reads from afar.
+:mod:`ipld_castore.testing` has the tests that a backend should pass, and a server that misbehaves on demand.
 Every error is a :class:`CAStoreError`, but for archives that cannot be read and CIDs that are none, which are
 :class:`ipld_car.CarError`, a ValueError.
 """
 
 from __future__ import annotations
 
-from ._base import AnyCID, ContentAddressableStore
+from ._base import ContentAddressableStore
 from ._errors import (
     BackendUnavailableError,
     BlockCorruptError,
@@ -19,8 +20,11 @@ from ._errors import (
     UnsupportedVerbError,
 )
 from ._filesystem import FileSystemCAStore
+from ._gateway import GatewayCAStore
 from ._ipfs import IPFSStore
 from ._mapping import MappingCAStore
+from ._tiered import TieredCAStore
+from ._verbs import AnyCID
 
 __all__ = [
     "AnyCID",
@@ -31,8 +35,10 @@ __all__ = [
     "CAStoreError",
     "ContentAddressableStore",
     "FileSystemCAStore",
+    "GatewayCAStore",
     "HashRefusedError",
     "IPFSStore",
     "MappingCAStore",
+    "TieredCAStore",
     "UnsupportedVerbError",
 ]

@@ -9,6 +9,11 @@ from zarr.abc.store import Store
 from ._dataset import Dataset
 
 
+def as_bytes(value: bytes) -> bytes:
+    """A value as bytes that nobody changes; ``bytes()`` alone would take a number for a length."""
+    return value if type(value) is bytes else bytes(memoryview(value))
+
+
 class StoreMapping(MutableMapping[str, bytes]):
     """Keys and their bytes, as ``MutableMapping[str, bytes]``: ``store.mapping``.
 
@@ -29,7 +34,7 @@ class StoreMapping(MutableMapping[str, bytes]):
 
     def __setitem__(self, key: str, value: bytes) -> None:
         self._check_writable()
-        self._data.write(key, bytes(memoryview(value)))  # bytes() alone would take a number for a length
+        self._data.write(key, as_bytes(value))
 
     def __delitem__(self, key: str) -> None:
         self._check_writable()
@@ -68,7 +73,8 @@ class DictVerbs(Store):
         return self.mapping[key]
 
     def __setitem__(self, key: str, value: bytes) -> None:
-        self.mapping[key] = value
+        self._check_writable()
+        self._data.write(key, as_bytes(value))
 
     def __delitem__(self, key: str) -> None:
         del self.mapping[key]
