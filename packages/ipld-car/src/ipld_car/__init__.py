@@ -12,13 +12,16 @@ from . import cids, dagcbor, dagpb, hashes, unixfs, varint
 from ._block import Block, BlockLocation
 from ._difference import held_binary
 from ._errors import (
+    BlockAbsentError,
     CarError,
+    CarWarning,
     HashMismatchError,
     LimitError,
     MalformedError,
     TruncatedError,
     UnverifiableError,
 )
+from ._file import CarFile
 from ._header import V2Header, encode_v2_header
 from ._index import INDEX_SORTED, MULTIHASH_INDEX_SORTED, CarIndex, IndexEntry
 from ._index_writer import IndexWriter
@@ -32,10 +35,13 @@ __all__ = [
     "INDEX_SORTED",
     "MULTIHASH_INDEX_SORTED",
     "Block",
+    "BlockAbsentError",
     "BlockLocation",
     "CarError",
+    "CarFile",
     "CarIndex",
     "CarReader",
+    "CarWarning",
     "CarWriter",
     "HashMismatchError",
     "IndexEntry",

@@ -61,3 +61,11 @@ class HashMismatchError(CarError):
 
 class UnverifiableError(HashMismatchError):
     """A CID names a hash function that cannot be computed here, so its block cannot be trusted."""
+
+
+class BlockAbsentError(CarError, KeyError):
+    """An archive has no block of this CID."""
+
+
+class CarWarning(UserWarning):
+    """An archive is not as it should be, and what is in it is read all the same."""

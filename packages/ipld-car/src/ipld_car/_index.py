@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left
 from collections.abc import Iterator
+from math import isqrt
 from mmap import mmap
 from typing import Final, NamedTuple
 
@@ -27,7 +28,20 @@ _MAX_WIDTH: Final = cids.MAX_CID_BYTES + OFFSET_BYTES
 # Archives have a handful; each is remembered, so that an index of nothing but buckets must not fill the memory.
 _MAX_BUCKETS: Final = 4096
 
-Buffer = bytes | bytearray | memoryview | mmap
+Buffer = bytes | memoryview | mmap
+
+
+class _Copies:
+    """A memoryview whose slices are bytes, which have an order, as those of bytes and maps are."""
+
+    def __init__(self, view: memoryview) -> None:
+        self._view = view.cast("B")
+
+    def __getitem__(self, part: slice) -> bytes:
+        return bytes(self._view[part])
+
+    def __len__(self) -> int:
+        return len(self._view)
 
 
 class IndexEntry(NamedTuple):
@@ -78,7 +92,7 @@ class CarIndex:
     """The position in the buffer behind the index."""
 
     def __init__(self, buffer: Buffer, start: int = 0, stop: int | None = None) -> None:
-        self.buffer = buffer
+        self.buffer = _Copies(buffer) if isinstance(buffer, memoryview) else buffer
         self.start = start
         self._stop = len(buffer) if stop is None else min(stop, len(buffer))
         self.buckets: dict[tuple[int | None, int], Bucket] = {}
@@ -92,7 +106,7 @@ class CarIndex:
         self._count = sum(bucket.entries for bucket in self.buckets.values())
 
     def _read_heads(self) -> None:
-        head = bytes(self.buffer[self.start : min(self.start + varint.MAX_BYTES, self._stop)])
+        head = self.buffer[self.start : min(self.start + varint.MAX_BYTES, self._stop)]
         self.codec, size = varint.decode(head)
         if self.codec not in (INDEX_SORTED, MULTIHASH_INDEX_SORTED):
             raise MalformedError(f"expected an index of codec 0x400 or 0x401, found 0x{self.codec:x}")
@@ -107,7 +121,7 @@ class CarIndex:
         end = self._position + struct.calcsize(form)
         if end > self._stop:
             raise TruncatedError("expected the head of a bucket of the index, found the end")
-        (number,) = struct.unpack(form, bytes(self.buffer[self._position : end]))
+        (number,) = struct.unpack(form, self.buffer[self._position : end])
         self._position = end
         return int(number)
 
@@ -149,21 +163,31 @@ class CarIndex:
 
         :param multihash: as :func:`ipld_car.cids.multihash_of` gives it
         """
-        code, position = varint.decode(multihash)
-        size, position = varint.decode(multihash, position)
+        code, size, position = multihash[0], multihash[1], 2
+        if code > 0x7F or size > 0x7F:
+            code, position = varint.decode(multihash)
+            size, position = varint.decode(multihash, position)
         bucket = self.buckets.get((code if self.codec == MULTIHASH_INDEX_SORTED else None, size))
         if bucket is None:
             return []
         digest = multihash[position:]
-        buffer, first, width = self.buffer, bucket.start, bucket.width
+        buffer, first, entries, width = self.buffer, bucket.start, bucket.entries, bucket.width
 
         def digest_at(number: int) -> bytes:
             at = first + number * width
-            return bytes(buffer[at : at + size])
+            return buffer[at : at + size]
 
+        # Digests are spread evenly, so it is where its first bytes say, give or take the root of the number of entries.
+        low, high = 0, entries
+        if entries > 1 << 10 and size >= 8:
+            guess, reach = int.from_bytes(digest[:8]) * entries >> 64, isqrt(entries)
+            if guess > reach and digest_at(guess - reach) < digest:
+                low = guess - reach
+            if guess + reach < entries and digest_at(guess + reach) >= digest:
+                high = guess + reach
         offsets = []
-        number = bisect_left(range(bucket.entries), digest, key=digest_at)
-        while number < bucket.entries and digest_at(number) == digest:
+        number = bisect_left(range(entries), digest, low, high, key=digest_at)
+        while number < entries and digest_at(number) == digest:
             at = first + number * width + size
             offsets.append(int.from_bytes(buffer[at : at + OFFSET_BYTES], "little"))
             number += 1
@@ -176,7 +200,7 @@ class CarIndex:
             for at in range(bucket.start, bucket.end, bucket.width):
                 split = at + size
                 offset = int.from_bytes(buffer[split : split + OFFSET_BYTES], "little")
-                yield IndexEntry(hash_code, bytes(buffer[at:split]), offset)
+                yield IndexEntry(hash_code, buffer[at:split], offset)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} 0x{self.codec:x}: {len(self)} entries>"

@@ -82,11 +82,15 @@ class IndexWriter:
 
         :param stream: anything whose ``write`` takes all it is given, such as a buffered file
         """
-        size = 0
+        size, held, held_size = 0, [], 0
         for piece in self._pieces():
-            stream.write(piece)
-            size += len(piece)
-        return size
+            held.append(piece)
+            held_size += len(piece)
+            if held_size >= _PIECE:
+                stream.write(b"".join(held))
+                size, held, held_size = size + held_size, [], 0
+        stream.write(b"".join(held))
+        return size + held_size
 
     def _pieces(self) -> Iterator[bytes]:
         buckets = {} if self._base is None else self._base.buckets
@@ -136,7 +140,7 @@ class IndexWriter:
 
     def _old(self, start: int, stop: int) -> bytes:
         assert self._base is not None  # noqa: S101  # without a base there is no range to ask for
-        return bytes(self._base.buffer[start:stop])
+        return self._base.buffer[start:stop]
 
     def _copy(self, start: int, stop: int) -> Iterator[bytes]:
         for at in range(start, stop, _PIECE):

@@ -59,6 +59,8 @@ class CarReader:
     """1 or 2."""
     v2_header: V2Header | None
     """Where payload and index of a CARv2 are; None for CARv1."""
+    header_end: int
+    """Bytes from the start of the source to the first section."""
 
     def __init__(
         self,
@@ -120,6 +122,7 @@ class CarReader:
         except CarError as error:
             raise error.at(place) from None
         self.version = 2 if is_v2 else 1
+        self.header_end = window.offset
         self._roots = inner.roots
 
     def _inner_header(self) -> Header:

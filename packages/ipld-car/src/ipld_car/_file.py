@@ -1,0 +1,327 @@
+"""An archive in a file, with access to any block of it, and room for more."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from io import FileIO, UnsupportedOperation
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Literal, Self
+
+from multiformats import CID
+
+from . import cids, varint
+from ._block import BlockLocation
+from ._errors import BlockAbsentError, HashMismatchError
+from ._file_append import Appender
+from ._file_blocks import Blocks, Found, key_of
+from ._file_layout import FIXED_SIZE, size_of, sync_folder, write_at
+from ._file_lock import open_locked, unlock
+from ._file_scan import Section, is_identity
+from ._header import V2Header, encode_header, encode_v2_header
+from .hashes import verify_digest
+
+Mode = Literal["r", "x", "a"]
+
+EMPTY_MAP: Final = cids.make(cids.DAG_CBOR, sha256(b"\xa0").digest())
+"""The root of a new file: the CID of the empty map in DAG-CBOR."""
+
+
+class CarFile:
+    """An archive in a file, CARv1 or CARv2: any block of it at once, and more of them at its end.
+
+    Blocks are found by multihash, so a CID of another codec or version over the same bytes finds them too. The index of
+    a CARv2 is searched where it lies: opening a file costs no time or memory to speak of, however many blocks it has.
+    A CARv1, or a CARv2 without index, is scanned when it is opened, from section to section; so is a file whose
+    index turns out to be wrong, with a :class:`CarWarning`. :attr:`scan_reason` tells.
+
+    A new file is a CARv2 whose header has one root, the CID of the empty map in DAG-CBOR; :attr:`roots` may be set to
+    any other CID of that length. What was put is safe from :meth:`flush` on: if the process, or with ``fsync`` the
+    machine, stops at whatever instant, opening the file again gives all blocks and the roots as they were flushed, or
+    some later blocks too. :meth:`close` writes the index. A CARv1 is continued as one, and has none.
+
+    Threads: any number may use it at once, but for :meth:`close`. Processes: one may have a file open for writing, any
+    number may read it meanwhile, and see what had been flushed when they opened it, or later. After a fork the child
+    only reads. A file that is dropped without :meth:`close`, or open when Python ends, is closed.
+
+    Use :meth:`open` to make one.
+
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp() + "/hello.car"
+    >>> cid = cids.make(cids.RAW, sha256(b"hello world").digest())
+    >>> with CarFile.open(path, "x") as file:
+    ...     file.put(cid, b"hello world")
+    ...     file.roots = [cid]
+    True
+    >>> with CarFile.open(path) as file:
+    ...     print(file.roots[0], file.get(cid), len(file))
+    bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e b'hello world' 1
+    """
+
+    def __init__(self, path: str | os.PathLike[str], mode: Mode = "r", *, fsync: bool = True) -> None:
+        if mode not in ("r", "x", "a"):
+            raise ValueError(f'expected the mode "r", "x" or "a", found {mode!r}')
+        self._path = Path(path)
+        self._appender: Appender | None = None
+        self._closed = True  # until it is open
+        if mode == "r":
+            self._blocks = _open_to_read(self._path)
+        else:
+            self._blocks, self._appender = _open_to_write(self._path, exclusive=mode == "x", fsync=fsync)
+        # Not a method of this object, which would never be dropped then.
+        self._let_go = weakref.finalize(self, _close, self._blocks, self._appender)
+        self._closed = False
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], mode: Mode = "r", *, fsync: bool = True) -> Self:
+        """Open the archive at a path.
+
+        :param mode: "r" reads; "x" makes a new file; "a" reads and appends, and makes the file if it is absent or empty
+        :param fsync: wait for the disk at :meth:`flush` and :meth:`close`; without, a machine that stops may lose
+            what was flushed, or worse
+        :raises FileExistsError: if there is a file and the mode is "x"
+        :raises BlockingIOError: if another writer has the file open
+        :raises OSError: if it cannot be opened or made
+        :raises CarError: if it is no archive, or has no index and is damaged before its last section; it is not changed
+        """
+        return cls(path, mode, fsync=fsync)
+
+    # -- what it is --
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    @property
+    def version(self) -> int:
+        """1 or 2."""
+        return self._blocks.layout.version
+
+    @property
+    def writable(self) -> bool:
+        """Whether blocks can be put: it is open for that, and this is the process that opened it."""
+        return self._appender is not None and not self._appender.closed
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
+
+    @property
+    def scan_reason(self) -> str | None:
+        """Why the blocks were looked for without an index; None if the file's own index is used."""
+        return self._blocks.scan_reason
+
+    @property
+    def roots(self) -> list[CID]:
+        """The CIDs that the header names, or will at the next flush.
+
+        They can be set where they take the place of the old ones: as many, of the same length.
+
+        :raises CarError: if they do not
+        :raises io.UnsupportedOperation: if the file is open for reading
+        """
+        binary = self._blocks.layout.roots if self._appender is None else self._appender.roots
+        return [cids.from_bytes(root) for root in binary]
+
+    @roots.setter
+    def roots(self, roots: Iterable[CID | str | bytes]) -> None:
+        self._writer().set_roots([cids.to_bytes(root) for root in roots])
+
+    # -- reading --
+
+    def get(self, cid: CID | str | bytes, *, verify: bool = True) -> bytes:
+        """The bytes of a block, verified.
+
+        :param verify: False gives what is in the file
+        :raises BlockAbsentError: if the file has no such block; a KeyError too
+        :raises HashMismatchError: if its bytes in the file are others
+        :raises CarError: if the file is found to be damaged
+        """
+        binary = cids.to_bytes(cid)
+        if is_identity(binary):
+            return binary[cids.prefix_of(binary).size :]
+        key = key_of(binary)
+        blocks = self._open_blocks()
+        while True:
+            generation = blocks.generation
+            damaged: HashMismatchError | None = None
+            for found in blocks.find(key):
+                data = blocks.read(found)
+                if not verify or (cids.is_usual(binary) and sha256(data).digest() == binary[4:]):
+                    return data
+                try:
+                    verify_digest(binary, data)
+                except HashMismatchError as error:
+                    damaged = damaged or error.at(found.location.payload_offset)
+                else:
+                    return data
+            if damaged is not None:
+                raise damaged
+            if not blocks.settle(generation):
+                raise self._absent(binary)
+
+    def _find(self, binary: bytes) -> Found | None:
+        """The section of a block, the newest one under this very CID if there is one."""
+        key = key_of(binary)
+        blocks = self._open_blocks()
+        while True:
+            generation = blocks.generation
+            every = list(blocks.find(key))
+            if every:
+                return next((found for found in every if found.cid == binary), every[0])
+            if not blocks.settle(generation):
+                return None
+
+    def location(self, cid: CID | str | bytes) -> BlockLocation:
+        """Where in the file a block is; its bytes are there at the latest after the next flush.
+
+        :raises BlockAbsentError: if the file has no such block; a KeyError too
+        """
+        binary = cids.to_bytes(cid)
+        found = None if is_identity(binary) else self._find(binary)
+        if found is None:
+            raise self._absent(binary)
+        return found.location
+
+    def __contains__(self, cid: CID | str | bytes) -> bool:
+        binary = cids.to_bytes(cid)
+        return is_identity(binary) or self._find(binary) is not None
+
+    def __len__(self) -> int:
+        """How many blocks there are; identity CIDs, which hold their bytes themselves, do not count."""
+        blocks = self._open_blocks()
+        while blocks.settle(blocks.generation):
+            pass
+        return len(blocks.index) + blocks.added_count
+
+    def __iter__(self) -> Iterator[tuple[CID, BlockLocation]]:
+        """CID and location of each block, in the order of the file, as they are now; no block is read."""
+        blocks = self._open_blocks()
+        inside, held = (blocks.sections(), []) if self._appender is None else self._appender.snapshot()
+        return _locations(inside, held)
+
+    def _open_blocks(self) -> Blocks:
+        if self._closed:
+            raise ValueError(f"expected an open CarFile, found a closed one: {self._path}")
+        return self._blocks
+
+    def _absent(self, cid: bytes) -> BlockAbsentError:
+        return BlockAbsentError(f"expected the block {cids.to_text(cid)} in {self._path}, found none")
+
+    # -- writing --
+
+    def _writer(self) -> Appender:
+        if self._appender is None:
+            self._open_blocks()
+            raise UnsupportedOperation(f'expected a file that is open for writing, found mode "r": {self._path}')
+        return self._appender
+
+    def put(self, cid: CID | str | bytes, data: bytes, *, verify: bool = True) -> bool:
+        """Add a block, unless the file has it under this CID; returns whether it was added.
+
+        A block that is there with damaged bytes is mended. A block with an identity CID is nothing to add.
+
+        :param verify: False takes it as it is, from who has verified it
+        :raises HashMismatchError: if these are not the bytes that the CID names; nothing is put
+        :raises LimitError: if the section would be over 8 MiB, which readers refuse
+        :raises OSError: if it cannot be written; nothing is put, and what was put before is still held
+        :raises io.UnsupportedOperation: if the file is open for reading
+        """
+        binary = cids.to_bytes(cid)
+        if not isinstance(data, bytes):
+            data = bytes(memoryview(data))
+        writer = self._writer()
+        if verify and not (cids.is_usual(binary) and sha256(data).digest() == binary[4:]):
+            verify_digest(binary, data)
+        return not is_identity(binary) and writer.put(binary, data)
+
+    def flush(self) -> None:
+        """Return when all that was put, and the roots, are in the file, and with ``fsync`` on the disk.
+
+        :raises OSError: if they cannot be written; what was put is still held
+        """
+        self._open_blocks()
+        if self._appender is not None:
+            self._appender.flush()
+
+    def close(self) -> None:
+        """Flush, write the index and let the file go; closing again does nothing.
+
+        :raises OSError: if something cannot be written; the file is closed, with all that was flushed before
+        """
+        self._closed = True
+        self._let_go()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "writing" if self.writable else "reading"
+        return f"<{type(self).__name__} {self._path}: CARv{self.version}, {state}>"
+
+
+def _locations(
+    inside: Iterator[Section], held: list[tuple[int, tuple[bytes, bytes]]]
+) -> Iterator[tuple[CID, BlockLocation]]:
+    for offset, varint_size, cid, size in inside:
+        if not is_identity(cid):
+            yield cids.from_checked(cid), BlockLocation(offset, varint_size, len(cid), size)
+    for offset, (cid, data) in held:
+        varint_size = len(varint.encode(len(cid) + len(data)))
+        yield cids.from_checked(cid), BlockLocation(offset, varint_size, len(cid), len(data))
+
+
+def _open_to_read(path: Path, *, for_writing: bool = False) -> Blocks:
+    file = FileIO(path)
+    try:
+        return Blocks(file, for_writing=for_writing)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _open_to_write(path: Path, *, exclusive: bool, fsync: bool) -> tuple[Blocks, Appender]:
+    file, is_new = open_locked(path, exclusive=exclusive)
+    try:
+        if not size_of(file):
+            _begin(file, path, fsync=fsync)
+        # A handle of its own: a lock lasts as long as any copy of its handle, and a map keeps one.
+        blocks = _open_to_read(path, for_writing=True)
+        return blocks, Appender(file, blocks, fsync=fsync)
+    except BaseException:
+        if is_new:
+            path.unlink(missing_ok=True)
+        unlock(file)
+        file.close()
+        raise
+
+
+def _close(blocks: Blocks, appender: Appender | None) -> None:
+    try:
+        if appender is not None:
+            appender.close()
+    finally:
+        blocks.close()
+
+
+def _begin(file: FileIO, path: Path, *, fsync: bool) -> None:
+    """Write the headers of a new archive."""
+    header = encode_header([EMPTY_MAP])
+    try:
+        write_at(file, 0, [encode_v2_header(V2Header(False, FIXED_SIZE, len(header), 0)) + header])
+    except OSError:
+        file.truncate(0)
+        raise
+    if fsync:
+        os.fsync(file.fileno())
+        sync_folder(path.parent)

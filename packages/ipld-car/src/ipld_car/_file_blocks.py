@@ -1,0 +1,274 @@
+"""The blocks of a file that is open: found by its index, read where they are mapped."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from io import FileIO
+from itertools import chain
+from mmap import ACCESS_READ, mmap
+from threading import RLock
+from typing import Final, NamedTuple
+
+from . import cids, varint
+from ._block import BlockLocation
+from ._errors import CarError, CarWarning, MalformedError
+from ._file_layout import read_at, read_layout, size_of
+from ._file_scan import Section, index_of, is_index_of, sections, sections_until_torn, whole_sections
+from ._index import MULTIHASH_INDEX_SORTED, CarIndex
+
+# Up to so many bytes of data an index is compared with them before it is believed that a block is absent; in a
+# larger file, if its header says that the index has all blocks, it is believed at once.
+_AUDIT_BYTES: Final = 1 << 30
+_HEAD: Final = 2 * varint.MAX_BYTES + 1
+"""Bytes before the multihash of a section at most: length, CID version and codec."""
+
+
+class Found(NamedTuple):
+    """A section with the multihash that was looked for."""
+
+    offset: int
+    varint_size: int
+    cid: bytes
+    size: int
+    """Bytes of the payload."""
+    data: bytes | None = None
+    """The payload, if it is not in the file yet."""
+
+    @property
+    def location(self) -> BlockLocation:
+        return BlockLocation(self.offset, self.varint_size, len(self.cid), self.size)
+
+
+class _LieError(Exception):
+    """An index says that a block is where it is not."""
+
+
+def key_of(cid: bytes) -> bytes:
+    """What a block is found by: the multihash of its CID."""
+    return cid[2:] if cids.is_usual(cid) else cids.multihash_of(cid)
+
+
+class Blocks:
+    """What a file has: its index, the sections that were added since, and the map that all are read from.
+
+    Any number of threads may look and read. When the index turns out to be wrong, or the file to have grown, ``map`` is
+    replaced first and ``index`` then: every map covers the data that an older index tells of.
+
+    :param file: to read; it stays open, as the map must follow a file that grows
+    :param for_writing: take up what a writer left that was stopped
+    :raises CarError: if it is no archive, or one without index that is damaged
+    """
+
+    def __init__(self, file: FileIO, *, for_writing: bool = False) -> None:
+        self._file = file
+        self._for_writing = for_writing
+        self._lock = RLock()
+        self.added: dict[bytes, int | tuple[int, ...]] = {}
+        """Offsets by multihash, the newest first, of sections that are in no index."""
+        self.added_count = 0
+        self.held: dict[int, tuple[bytes, bytes]] = {}
+        """CID and bytes by offset, of sections that are not in the file yet."""
+        self.generation = 0
+        """Counts up when the index is replaced."""
+        self.layout = read_layout(file)
+        self._load()
+
+    # -- what the file has --
+
+    def _load(self) -> None:
+        """Take the index, or make one."""
+        layout = self.layout
+        self.end = layout.end
+        """Behind the last section that is in the file."""
+        if layout.index_offset:
+            mapped = self.new_map(size_of(self._file))
+            try:
+                index = CarIndex(mapped, layout.index_offset)
+            except CarError as error:
+                self._scan(f"its index cannot be read: {error}", warn=True)
+            else:
+                self.map, self.index, self.is_complete = mapped, index, layout.fully_indexed
+                self.scan_reason: str | None = None
+                self._is_checked = False
+        elif not layout.finished:
+            self._scan("its writer was stopped before it wrote the header", warn=not self._for_writing)
+        elif layout.version == 1:
+            self._scan("a CARv1 has no index")
+        else:
+            self._scan("it has no index")
+
+    def new_map(self, end: int) -> mmap:
+        """A map up to ``end``; what lies behind it a writer may cut off, and to touch it then would be our death."""
+        return mmap(self._file.fileno(), end, access=ACCESS_READ)
+
+    def _scan(self, reason: str, *, warn: bool = False) -> None:
+        """Make an index of the sections that are there."""
+        layout, read, size = self.layout, partial(read_at, self._file), size_of(self._file)
+        found = sections(read, layout.first, layout.end)
+        if layout.version == 1:
+            found = sections_until_torn(read, layout.first, size)
+        elif not layout.finished or (self._for_writing and not layout.index_offset):
+            found = chain(found, whole_sections(read, layout.end, size))
+        index, end, self.is_complete = index_of(found, layout.start, layout.end)
+        if layout.version == 1 and end < size:
+            reason = f"it ends in the middle of a section, at offset {end}"
+            warn = not self._for_writing
+        self.end = max(self.end, end)  # a writer may have come further
+        self.map, self.index = self.new_map(self.end), index
+        self.scan_reason, self._is_checked = reason, True
+        if warn:
+            warnings.warn(f"{self._file.name} was scanned: {reason}", CarWarning, stacklevel=2)
+
+    def hold_index(self) -> None:
+        """Have the index in memory: its place in the file is going to be overwritten."""
+        with self._lock:
+            index = self.index
+            if index.codec != MULTIHASH_INDEX_SORTED:
+                self._scan("its index does not tell hash functions")
+            elif index.buffer is self.map:
+                self.index = CarIndex(self.map[index.start : index.end])
+            self.map = self.new_map(self.end)
+
+    def settle(self, generation: int) -> bool:
+        """Whether there is reason to look again for a block that was not found.
+
+        That it is absent is believed if the file has not changed meanwhile, and the index has all that there is.
+
+        :param generation: what :attr:`generation` was before the block was looked for
+        :raises CarError: if the file turns out to be damaged
+        """
+        if self._is_checked and generation == self.generation and not self._has_changed():
+            return False
+        with self._lock:
+            if generation != self.generation:
+                return True
+            if self._has_changed():
+                self._reload()
+            elif self._is_checked or self._is_believed():
+                self._is_checked = True
+                return False
+            else:
+                self._scan("its index lacks blocks that are there, or has some that are not", warn=True)
+            self.generation += 1
+            return True
+
+    def _has_changed(self) -> bool:
+        """Whether another process has written to the file, as far as its header tells."""
+        fixed = self.layout.fixed
+        return not self._for_writing and self.map[: len(fixed)] != fixed
+
+    def _is_believed(self) -> bool:
+        layout = self.layout
+        if self.is_complete and layout.end - layout.start > _AUDIT_BYTES:
+            return True
+        found = sections(partial(read_at, self._file), layout.first, layout.end)
+        return is_index_of(self.index, found, layout.start)
+
+    def _reload(self) -> None:
+        """See what a writer has flushed; a map of the index it may have overwritten."""
+        before, self.layout = self.end, read_layout(self._file)
+        if self.layout.index_offset or self.scan_reason is None:
+            self.added, self.added_count = {}, 0
+            self._load()
+            return
+        self.map, self.end = self.new_map(self.layout.end), self.layout.end
+        for offset, _, cid, _ in sections(partial(read_at, self._file), before, self.end):
+            self.add(key_of(cid), offset)
+
+    def add(self, key: bytes, offset: int) -> None:
+        """Note a section that is in no index."""
+        known = self.added.get(key)
+        self.added[key] = offset if known is None else (offset, *((known,) if isinstance(known, int) else known))
+        self.added_count += 1
+
+    # -- what is looked for --
+
+    def find(self, key: bytes) -> list[Found]:
+        """The sections with a multihash, the newest first.
+
+        :raises CarError: if the file turns out to be damaged
+        """
+        added = self.added.get(key)
+        if added is None:
+            return self._indexed(key)
+        try:
+            newer = [self._section(offset, key) for offset in ((added,) if isinstance(added, int) else added)]
+        except _LieError as error:
+            raise MalformedError(f"the archive is not what was written to it: {error}") from None
+        return newer + self._indexed(key)
+
+    def _indexed(self, key: bytes) -> list[Found]:
+        while True:
+            generation, index = self.generation, self.index
+            try:
+                found = [self._section(self.layout.start + offset, key) for offset in index.find(key)]
+            except _LieError as error:
+                self._replace(generation, str(error))
+                continue
+            found.reverse()
+            return found
+
+    def _replace(self, generation: int, lie: str) -> None:
+        with self._lock:
+            if generation != self.generation:
+                return
+            if self._has_changed():
+                self._reload()
+            elif self.scan_reason is None:
+                self._scan(f"its index is wrong: {lie}", warn=True)
+            else:
+                raise MalformedError(f"the archive has changed since it was scanned: {lie}")
+            self.generation += 1
+
+    def _section(self, offset: int, key: bytes) -> Found:
+        """The section at an offset, which must be one with this multihash."""
+        held = self.held.get(offset)
+        if held is not None:
+            cid, data = held
+            return Found(offset, len(varint.encode(len(cid) + len(data))), cid, len(data), data)
+        if not self.layout.start <= offset < self.end:
+            raise _LieError(f"nothing can be at offset {offset}")
+        if offset >= len(self.map):  # written since it was mapped, up to the end of some section
+            self.map = self.new_map(self.end)
+        head = self.map[offset : offset + _HEAD + len(key)]
+        try:
+            # A length of two bytes, and a CID of version 1 whose codec has one, as nearly all sections have.
+            if len(head) > 2 and (first := head[0]) > 0x7F > (second := head[1]) > 0:
+                size, begin = first & 0x7F | second << 7, 2
+            else:
+                size, begin = varint.decode(head)
+            if head.startswith(key, begin + 2) and head[begin] == 1 and head[begin + 1] < 0x80:
+                cid_size = len(key) + 2
+            else:
+                cid_size = cids.prefix_of(head, begin, min(begin + size, len(head))).cid_size
+        except CarError as error:
+            raise _LieError(f"no section of this block is at offset {offset}: {error.message}") from None
+        cid = head[begin : begin + cid_size]
+        if cid_size > size or offset + begin + size > self.end or key_of(cid) != key:
+            raise _LieError(f"another block is at offset {offset}")
+        return Found(offset, begin, cid, size - cid_size)
+
+    def read(self, found: Found) -> bytes:
+        """The bytes of a block, unverified."""
+        if found.data is not None:
+            return found.data
+        start = found.offset + found.varint_size + len(found.cid)
+        return self.map[start : start + found.size]
+
+    def sections(self) -> Iterator[Section]:
+        """All that is in the file, in its order, as it is now; the caller sees to it that nothing is held."""
+        if len(self.map) < self.end:
+            self.map = self.new_map(self.end)
+        mapped = self.map
+        return sections(lambda position, size: mapped[position : position + size], self.layout.first, self.end)
+
+    def leave_fork(self) -> None:
+        """In a forked process: whoever held the lock is not here."""
+        self._lock = RLock()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.map.close()
+        self._file.close()
