@@ -1,14 +1,15 @@
 """Content-addressed stores: blocks by CID, from where they are.
 
 :class:`ContentAddressableStore` is what a backend subclasses, with two verbs of its own; backends over a
-mapping, a folder and an IPFS node are here. :mod:`ipld_castore.testing` has the tests that a backend should pass.
-Every error is a :class:`CAStoreError`, but for archives that cannot be read and CIDs that are none, which are
-:class:`ipld_car.CarError`, a ValueError.
+mapping, a folder, a CAR file and an IPFS node are here. :mod:`ipld_castore.testing` has the tests that a backend
+should pass. Every error is a :class:`CAStoreError`, but for archives that cannot be read and CIDs that are none, which
+are :class:`ipld_car.CarError`, a ValueError.
 """
 
 from __future__ import annotations
 
 from ._base import AnyCID, ContentAddressableStore
+from ._car import CarCAStore
 from ._errors import (
     BackendUnavailableError,
     BlockCorruptError,
@@ -29,6 +30,7 @@ __all__ = [
     "BlockMalformedError",
     "BlockNotFoundError",
     "CAStoreError",
+    "CarCAStore",
     "ContentAddressableStore",
     "FileSystemCAStore",
     "HashRefusedError",
