@@ -8,8 +8,14 @@ from pathlib import Path
 from threading import Lock
 
 import pytest
-from ipld_car import cids
-from ipld_castore import BlockNotFoundError, ContentAddressableStore, FileSystemCAStore, MappingCAStore
+from ipld_car import CarFile, CarWriter, cids
+from ipld_castore import (
+    BlockNotFoundError,
+    CarCAStore,
+    ContentAddressableStore,
+    FileSystemCAStore,
+    MappingCAStore,
+)
 from ipld_castore.testing import CAStoreTests
 from multiformats import CID
 
@@ -93,6 +99,50 @@ class TestFolderWithoutFsync(FileTests):
     @pytest.fixture
     def castore(self, tmp_path: Path) -> ContentAddressableStore:
         return FileSystemCAStore(tmp_path / "blocks", fsync=False)
+
+
+class CarTests(CAStoreTests):
+    can_delete = False
+
+    def corrupt(self, castore: ContentAddressableStore, cid: CID, data: bytes | None) -> None:
+        """Overwrite the block in the open file; a longer or shorter one, or none, needs another file."""
+        assert isinstance(castore, CarCAStore)
+        castore.flush()
+        with CarFile.open(castore.path) as file:
+            location = file.location(cid)
+            blocks = [(bytes(each), file.get(each)) for each, _ in file]
+        if data is not None and len(data) == location.payload_size:
+            with castore.path.open("r+b") as stream:
+                stream.seek(location.payload_offset)
+                stream.write(data)
+            return
+        castore.close()
+        castore.path.unlink()
+        with CarFile.open(castore.path, "x", fsync=False) as file:
+            for each, old in blocks:
+                if each != bytes(cid):
+                    file.put(each, old)
+                elif data is not None:
+                    file.put(each, data, verify=False)
+        castore.__init__(castore.path, fsync=False)  # type: ignore[misc]  # the same object over the other file
+
+
+class TestCarFile(CarTests):
+    @pytest.fixture
+    def castore(self, tmp_path: Path) -> Iterator[ContentAddressableStore]:
+        with CarCAStore(tmp_path / "blocks.car") as store:
+            yield store
+
+
+class TestCarV1(CarTests):
+    """A CARv1 is continued as one."""
+
+    @pytest.fixture
+    def castore(self, tmp_path: Path) -> Iterator[ContentAddressableStore]:
+        with (tmp_path / "blocks.car").open("wb") as stream:
+            CarWriter(stream, [MappingCAStore().put({})]).close()
+        with CarCAStore(tmp_path / "blocks.car", fsync=False) as store:
+            yield store
 
 
 class TestBlake3(MappingTests):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterable, Iterator
-from hashlib import sha256
 from io import FileIO, UnsupportedOperation
 from pathlib import Path
 from types import TracebackType
@@ -22,11 +21,11 @@ from ._file_layout import FIXED_SIZE, size_of, sync_folder, write_at
 from ._file_lock import open_locked, unlock
 from ._file_scan import Section, is_identity
 from ._header import V2Header, encode_header, encode_v2_header
-from .hashes import verify_digest
+from .hashes import sha2_256, verify_digest
 
 Mode = Literal["r", "x", "a"]
 
-EMPTY_MAP: Final = cids.make(cids.DAG_CBOR, sha256(b"\xa0").digest())
+EMPTY_MAP: Final = cids.make(cids.DAG_CBOR, sha2_256(b"\xa0"))
 """The root of a new file: the CID of the empty map in DAG-CBOR."""
 
 
@@ -51,7 +50,7 @@ class CarFile:
 
     >>> import tempfile
     >>> path = tempfile.mkdtemp() + "/hello.car"
-    >>> cid = cids.make(cids.RAW, sha256(b"hello world").digest())
+    >>> cid = cids.make(cids.RAW, sha2_256(b"hello world"))
     >>> with CarFile.open(path, "x") as file:
     ...     file.put(cid, b"hello world")
     ...     file.roots = [cid]
@@ -152,7 +151,7 @@ class CarFile:
             damaged: HashMismatchError | None = None
             for found in blocks.find(key):
                 data = blocks.read(found)
-                if not verify or (cids.is_usual(binary) and sha256(data).digest() == binary[4:]):
+                if not verify or (cids.is_usual(binary) and sha2_256(data) == binary[4:]):
                     return data
                 try:
                     verify_digest(binary, data)
@@ -236,7 +235,7 @@ class CarFile:
         if not isinstance(data, bytes):
             data = bytes(memoryview(data))
         writer = self._writer()
-        if verify and not (cids.is_usual(binary) and sha256(data).digest() == binary[4:]):
+        if verify and not (cids.is_usual(binary) and sha2_256(data) == binary[4:]):
             verify_digest(binary, data)
         return not is_identity(binary) and writer.put(binary, data)
 

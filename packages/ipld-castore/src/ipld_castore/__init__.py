@@ -1,7 +1,7 @@
 """Content-addressed stores: blocks by CID, from where they are.
 
 :class:`ContentAddressableStore` is what a backend subclasses, with two verbs of its own; backends over a mapping, a
-folder, an IPFS node and gateways are here, and one that keeps near what it reads from afar.
+folder, a CAR file, an IPFS node and gateways are here, and one that keeps near what it reads from afar.
 :mod:`ipld_castore.testing` has the tests that a backend should pass, and a server that misbehaves on demand.
 Every error is a :class:`CAStoreError`, but for archives that cannot be read and CIDs that are none, which are
 :class:`ipld_car.CarError`, a ValueError.
@@ -10,6 +10,7 @@ Every error is a :class:`CAStoreError`, but for archives that cannot be read and
 from __future__ import annotations
 
 from ._base import ContentAddressableStore
+from ._car import CarCAStore
 from ._errors import (
     BackendUnavailableError,
     BlockCorruptError,
@@ -33,6 +34,7 @@ __all__ = [
     "BlockMalformedError",
     "BlockNotFoundError",
     "CAStoreError",
+    "CarCAStore",
     "ContentAddressableStore",
     "FileSystemCAStore",
     "GatewayCAStore",

@@ -1,0 +1,221 @@
+"""Blocks in one CAR file."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal
+from weakref import WeakValueDictionary
+
+from ipld_car import BlockAbsentError, CarError, CarFile, cids, dagcbor, hashes
+from multiformats import CID
+
+from ._base import ContentAddressableStore
+from ._errors import BackendUnavailableError, BlockCorruptError, BlockNotFoundError, UnsupportedVerbError
+
+_EMPTY_MAP: Final = cids.make(cids.DAG_CBOR, hashes.sha2_256(dagcbor.encode({})))
+
+_written: WeakValueDictionary[str, CarFile] = WeakValueDictionary()
+"""The files that this process writes, by the name that pickles of their stores carry."""
+_read: WeakValueDictionary[str, CarFile] = WeakValueDictionary()
+"""The files that stores out of pickles read."""
+_recent: Final[deque[CarFile]] = deque(maxlen=4)
+"""The last of these, as a worker gets one pickle after the other, and opening a file may be scanning it."""
+
+
+class CarCAStore(ContentAddressableStore):
+    """Blocks in one file, which is an archive that any tool for CAR files reads: see :class:`ipld_car.CarFile`.
+
+    What was put is safe from :meth:`flush` on, and the index is written by :meth:`close`. The head is the one root of
+    the file. Any number of threads may use a store at once. One process may have the file open for writing, others
+    read what was flushed. A pickle is the same file in the process it came from, and elsewhere one that is open for
+    reading; it has what was put before it was made. Blocks are keyed by multihash, and listed with the
+    CIDs they were put with; none is deleted.
+
+    Two stores are equal if they are over the same path.
+
+    :param path: the file, CARv1 or CARv2
+    :param mode: "r" reads; "x" makes a new file; "a" reads and appends, and makes the file if it is absent or empty
+    :param fsync: wait for the disk at :meth:`flush` and :meth:`close`
+    :param hash: see :class:`ContentAddressableStore`
+    :raises BackendUnavailableError: if the file cannot be opened or made, or another writer has it
+    :raises ipld_car.CarError: if it is no archive, or has no index and is damaged
+
+    >>> import tempfile
+    >>> with CarCAStore(tempfile.mkdtemp() + "/hello.car") as store:
+    ...     cid = store.put(b"hello")
+    ...     store.get(cid)
+    b'hello'
+    """
+
+    blocking = False  # but for a page that is not in memory, and a write now and then, there is nothing to wait for
+    keeps_head = True
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        mode: Literal["r", "x", "a"] = "a",
+        *,
+        fsync: bool = True,
+        hash: str = "sha2-256",  # noqa: A002  # the name users know
+    ) -> None:
+        super().__init__(hash=hash)
+        self._path = Path(os.path.realpath(path))
+        self._hash = hash
+        try:
+            self._file = CarFile.open(self._path, mode, fsync=fsync)
+        except OSError as error:
+            raise BackendUnavailableError(f"cannot open {self._path}: {error}") from error
+        self._is_copy = False
+        self._name = "" if mode == "r" else secrets.token_hex(16)
+        """By which copies find the file in this process."""
+        if self._name:
+            _written[self._name] = self._file
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    @property
+    def address(self) -> str:
+        """See :attr:`ContentAddressableStore.address`."""
+        return str(self._path)
+
+    @property
+    def writable(self) -> bool:
+        """Whether blocks can be put."""
+        return self._file.writable
+
+    def _not_read(self, error: Exception, what: str) -> Exception:
+        """What an error of the file is to the callers of a store."""
+        if isinstance(error, BlockAbsentError):
+            return BlockNotFoundError(f"no block {what} in {self._path}")
+        if isinstance(error, CarError):
+            return BlockCorruptError(f"cannot read {what} from {self._path}: {error}")
+        return BackendUnavailableError(f"cannot read {what}: {error}")
+
+    def _not_written(self, error: Exception, what: str) -> Exception:
+        if self._file.closed or self._file.writable:
+            return BackendUnavailableError(f"cannot write {what} to {self._path}: {error}")
+        why = "it is a copy in another process" if self._name else "it was opened so"
+        return UnsupportedVerbError(f"cannot write {what}: {self!r} only reads, as {why}")
+
+    def get_block(self, cid: CID) -> bytes:
+        """See :meth:`ContentAddressableStore.get_block`."""
+        try:
+            return self._file.get(cid, verify=False)
+        except (OSError, ValueError) as error:
+            raise self._not_read(error, str(cid)) from error
+
+    def put_block(self, cid: CID, data: bytes) -> None:
+        """See :meth:`ContentAddressableStore.put_block`; it is in the file after the next flush.
+
+        :raises UnsupportedVerbError: if the file is open for reading
+        """
+        try:
+            self._file.put(cid, data, verify=False)
+        except (OSError, ValueError) as error:
+            raise self._not_written(error, f"block {cid}") from error
+
+    def has_block(self, cid: CID) -> bool:
+        """See :meth:`ContentAddressableStore.has_block`."""
+        try:
+            return cid in self._file
+        except (OSError, ValueError) as error:
+            raise self._not_read(error, str(cid)) from error
+
+    def block_size(self, cid: CID) -> int:
+        """See :meth:`ContentAddressableStore.block_size`."""
+        try:
+            return self._file.location(cid).payload_size
+        except (OSError, ValueError) as error:
+            raise self._not_read(error, str(cid)) from error
+
+    def __iter__(self) -> Iterator[CID]:
+        """The CIDs that blocks were put with, in the order of the file."""
+        try:
+            for cid, location in self._file:
+                if self._file.location(cid) == location:  # an archive may have a block twice
+                    yield cid
+        except (OSError, ValueError) as error:
+            raise self._not_read(error, "the CIDs") from error
+
+    @property
+    def head(self) -> CID | None:
+        """The root of the file; None if there is not one, or it is that of a new file."""
+        roots = self._file.roots
+        if len(roots) != 1 or (bytes(roots[0]) == _EMPTY_MAP and not self.has_block(roots[0])):
+            return None
+        return roots[0]
+
+    def set_head(self, cid: CID) -> None:
+        """See :meth:`ContentAddressableStore.set_head`.
+
+        :raises UnsupportedVerbError: if the file is open for reading, or its header has no place for this CID
+        """
+        try:
+            self._file.roots = [cid]
+        except CarError as error:
+            raise UnsupportedVerbError(f"cannot have {cid} as the root of {self._path}: {error}") from error
+        except (OSError, ValueError) as error:
+            raise self._not_written(error, f"root {cid}") from error
+
+    def flush(self) -> None:
+        """See :meth:`ContentAddressableStore.flush`: the blocks first, then the head."""
+        if self._file.closed:
+            return
+        try:
+            if self._file.writable:
+                self._file.flush()
+        except (OSError, ValueError) as error:
+            raise self._not_written(error, "blocks") from error
+
+    def close(self) -> None:
+        """Flush, write the index and let the file go; a store out of a pickle leaves it to others."""
+        if self._is_copy:
+            self.flush()
+            return
+        try:
+            self._file.close()
+        except OSError as error:
+            raise BackendUnavailableError(f"cannot finish {self._path}: {error}") from error
+
+    def __getstate__(self) -> tuple[str, str, str]:
+        self.flush()
+        return str(self._path), self._hash, self._name
+
+    def __setstate__(self, state: tuple[str, str, str]) -> None:
+        path, hash_name, self._name = state
+        super().__init__(hash=hash_name)
+        self._path, self._hash, self._is_copy = Path(path), hash_name, True
+        file = _written.get(self._name)
+        self._file = file if file is not None and file.writable else _reading(self._path)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CarCAStore):
+            return NotImplemented
+        return self._path == other._path
+
+    def __hash__(self) -> int:
+        return hash(self._path)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self._path}>"
+
+
+def _reading(path: Path) -> CarFile:
+    """The file at a path as it is now, open for reading; one for all copies."""
+    try:
+        status = path.stat()
+        key = f"{status.st_dev} {status.st_ino} {path}"
+        file = _read.get(key)
+        if file is None:
+            file = _read[key] = CarFile.open(path)
+            _recent.append(file)
+    except OSError as error:
+        raise BackendUnavailableError(f"cannot open {path}: {error}") from error
+    return file

@@ -1,0 +1,274 @@
+"""CarCAStore beyond the suite: the file, its root, who may write, and pickles of it in other processes."""
+
+from __future__ import annotations
+
+import gc
+import io
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ipld_car import CarError, CarFile, CarReader, CarWriter
+from ipld_castore import (
+    BackendUnavailableError,
+    BlockCorruptError,
+    BlockNotFoundError,
+    CarCAStore,
+    MappingCAStore,
+    UnsupportedVerbError,
+)
+
+
+def test_the_file_is_an_archive_of_the_store(tmp_path: Path) -> None:
+    """In the order of putting, with the head as its root."""
+    path = tmp_path / "a.car"
+    memory = MappingCAStore()
+    with CarCAStore(path) as store:
+        leaf = store.put(b"leaf")
+        root = store.put({"leaf": leaf})
+        store.set_head(root)
+    reader = CarReader(path.read_bytes())
+    assert reader.roots == [root]
+    assert [block.cid for block in reader] == [leaf, root]
+    assert memory.import_car(path.read_bytes()) == [root]
+    with CarCAStore(path, "r") as store:
+        assert store.head == root
+        assert store.get(root) == {"leaf": leaf}
+        assert list(store) == [leaf, root]
+        assert store.to_car(root) == memory.to_car(root)
+
+
+def test_the_head_comes_with_the_blocks(tmp_path: Path) -> None:
+    """A reader sees it after the flush, and has all that was put before; then it stays when nothing is put."""
+    path = tmp_path / "a.car"
+    with CarCAStore(path) as store:
+        root = store.put({"a": store.put(bytes(5_000_000))})
+        store.set_head(root)
+        with CarCAStore(path, "r") as reader:
+            assert reader.head is None
+            store.flush()
+        with CarCAStore(path, "r") as reader:
+            assert reader.head == root
+            assert reader.get(reader.get(root)["a"]) == bytes(5_000_000)
+    with CarCAStore(path) as store:
+        assert store.head == root
+
+
+def test_the_empty_map_is_a_head_if_its_block_is_there(tmp_path: Path) -> None:
+    """A new file names it, and is about nothing."""
+    with CarCAStore(tmp_path / "a.car") as store:
+        assert store.head is None
+        cid = store.put({})
+        assert store.head == cid
+        store.set_head(cid)
+    with CarCAStore(tmp_path / "a.car") as store:
+        assert store.head == cid
+
+
+def test_archives_without_room_for_a_head(tmp_path: Path) -> None:
+    """Two roots, or none: there is no head, and setting it says what to do."""
+    cid = MappingCAStore().put(b"a")
+    for roots in ([], [cid, cid]):
+        with (tmp_path / "a.car").open("wb") as stream:
+            CarWriter(stream, roots).close()
+        with CarCAStore(tmp_path / "a.car") as store:
+            assert store.head is None
+            with pytest.raises(UnsupportedVerbError, match="must be rewritten"):
+                store.set_head(cid)
+            assert store.head is None
+
+
+def test_who_may_write(tmp_path: Path) -> None:
+    path = tmp_path / "a.car"
+    with pytest.raises(BackendUnavailableError, match=r"cannot open .*a\.car"):
+        CarCAStore(path, "r")
+    with CarCAStore(path, "x") as store:
+        cid = store.put(b"a")
+        with pytest.raises(BackendUnavailableError, match="no other writer"):
+            CarCAStore(path)
+        with pytest.raises(BackendUnavailableError, match="File exists"):
+            CarCAStore(path, "x")
+    with CarCAStore(path, "r") as store:
+        assert store.get(cid) == b"a"
+        for verb in (lambda: store.put(b"a"), lambda: store.set_head(cid)):
+            with pytest.raises(UnsupportedVerbError, match="only reads, as it was opened so"):
+                verb()
+        store.flush()
+    (tmp_path / "bad.car").write_bytes(b"nonsense")
+    with pytest.raises(CarError):
+        CarCAStore(tmp_path / "bad.car")
+
+
+def test_closed(tmp_path: Path) -> None:
+    """Whatever is asked of a closed store is an error of its family."""
+    store = CarCAStore(tmp_path / "a.car")
+    cid = store.put(b"a")
+    store.close()
+    store.close()
+    store.flush()
+    for verb in (lambda: store.get(cid), lambda: store.put(b"b"), lambda: list(store), lambda: cid in store):
+        with pytest.raises(BackendUnavailableError, match="closed"):
+            verb()
+
+
+def test_a_damaged_section_is_corrupt_not_absent(tmp_path: Path) -> None:
+    """The others are read on."""
+    path = tmp_path / "a.car"
+    with CarCAStore(path) as store:
+        names = [store.put(b"%d" % number * 100) for number in range(5)]
+    with CarFile.open(path) as file:
+        offset = file.location(names[2]).offset
+    with path.open("r+b") as stream:
+        stream.seek(offset)
+        stream.write(b"\xff\xff")
+    with CarCAStore(path, "r") as store:
+        with pytest.raises(BlockCorruptError, match=f"offset {offset}"):
+            store.get(names[2])
+        for number in (0, 1, 3, 4):
+            assert store.get(names[number]) == b"%d" % number * 100
+        with pytest.raises(BlockCorruptError):  # nobody knows
+            store.has_block(MappingCAStore().put(b"absent"))
+
+
+# -- pickles --
+
+COPY = """
+import pickle, sys
+from ipld_castore import BlockNotFoundError, UnsupportedVerbError
+for line in sys.stdin:
+    verb, *arguments = line.split()
+    if verb == "load":
+        store = pickle.loads(bytes.fromhex(arguments[0]))
+        print(store.address)
+    elif verb == "get":
+        try:
+            print(store.get(arguments[0]).decode())
+        except BlockNotFoundError:
+            print("absent")
+    elif verb == "head":
+        print(store.head)
+    else:
+        try:
+            store.put(b"by the copy")
+        except UnsupportedVerbError as error:
+            print(error)
+    sys.stdout.flush()
+"""
+
+
+class Copy:
+    """A process that has a store out of a pickle."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def __call__(self, *words: object) -> str:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().rstrip("\n")
+
+
+def test_a_pickle_in_another_process_reads(tmp_path: Path) -> None:
+    """What was put before it was made, what is flushed later, and it never writes."""
+    command = [sys.executable, "-c", COPY]
+    with (
+        CarCAStore(tmp_path / "a.car") as store,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process,
+    ):
+        copy = Copy(process)
+        first = store.put(b"first")
+        store.set_head(first)
+        assert copy("load", pickle.dumps(store).hex()) == store.address
+        assert copy("get", first) == "first"
+        assert copy("head") == str(first)
+        assert "only reads, as it is a copy in another process" in copy("put")
+        later = store.put(b"later")
+        assert copy("get", later) == "absent"
+        store.flush()
+        assert copy("get", later) == "later"
+        for _ in range(20):
+            assert copy("load", pickle.dumps(store).hex()) == store.address
+        handles = Path(f"/proc/{process.pid}/fd")
+        if handles.is_dir():  # many pickles are one open file: to read, and mapped
+            assert sum(handle.readlink() == store.path for handle in handles.iterdir()) == 2
+        assert process.stdin is not None
+        process.stdin.close()
+    with CarCAStore(tmp_path / "a.car") as store:
+        assert list(store) == [first, later]
+
+
+def test_a_pickle_in_this_process_is_the_file(tmp_path: Path) -> None:
+    """It writes there too, and leaves closing to the store it came from."""
+    with CarCAStore(tmp_path / "a.car") as store:
+        with pickle.loads(pickle.dumps(store)) as copy:  # noqa: S301  # our own
+            assert copy == store
+            assert hash(copy) == hash(store)
+            cid = copy.put(b"by the copy")
+        assert store.get(cid) == b"by the copy"
+        store.put(b"still open")
+        again = pickle.loads(pickle.dumps(copy))  # noqa: S301  # our own
+        assert again.put(b"again") in store
+    assert len(list(CarCAStore(tmp_path / "a.car", "r"))) == 3
+    gone = pickle.dumps(store)
+    del store, copy, again
+    gc.collect()
+    (tmp_path / "a.car").unlink()
+    with pytest.raises(BackendUnavailableError):
+        pickle.loads(gone)  # noqa: S301  # our own
+
+
+def test_a_pickle_after_the_file_was_replaced(tmp_path: Path) -> None:
+    """As compacting does: what stands at the path is read."""
+    path = tmp_path / "a.car"
+    with CarCAStore(path) as store:
+        cid = store.put(b"old")
+    made = pickle.dumps(store)
+    assert pickle.loads(made).get(cid) == b"old"  # noqa: S301  # our own
+    with CarCAStore(tmp_path / "b.car") as store:
+        new = store.put(b"new")
+    (tmp_path / "b.car").replace(path)
+    copy = pickle.loads(made)  # noqa: S301  # our own
+    assert copy.get(new) == b"new"
+    with pytest.raises(BlockNotFoundError):
+        copy.get(cid)
+
+
+FORK = """
+import os, sys
+from ipld_castore import CarCAStore, UnsupportedVerbError
+with CarCAStore(sys.argv[1]) as store:
+    cid = store.put(b"held")
+    if not (child := os.fork()):
+        assert store.get(cid) == b"held"
+        try:
+            store.put(b"by the child")
+        except UnsupportedVerbError:
+            os._exit(0)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks there")
+def test_a_fork_reads(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", FORK, str(tmp_path / "a.car")], check=True)
+    with CarCAStore(tmp_path / "a.car", "r") as store:
+        assert len(list(store)) == 1
+
+
+def test_archives_go_in_and_out(tmp_path: Path) -> None:
+    memory = MappingCAStore()
+    root = memory.put([memory.put(b"%d" % number) for number in range(1000)])
+    with CarCAStore(tmp_path / "a.car", fsync=False) as store:
+        assert store.import_car(io.BytesIO(memory.to_car(root))) == [root]
+        assert store.to_car(root) == memory.to_car(root)
+        size = (tmp_path / "a.car").stat().st_size
+        store.import_car(memory.to_car(root))
+        store.flush()
+        assert len(list(store)) == 1001
+    assert (tmp_path / "a.car").stat().st_size >= size
