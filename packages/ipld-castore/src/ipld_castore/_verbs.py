@@ -186,7 +186,7 @@ class BlockVerbs(ABC):
         :param previous: the root that the same dataset had before, if it had one
         :raises BackendUnavailableError: if that cannot be done; calling it again goes on
         """
-        if self.keeps_head:
+        if self.keeps_head and self.head != root:
             self.set_head(root)
         self.flush()
 

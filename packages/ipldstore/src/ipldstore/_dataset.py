@@ -7,7 +7,7 @@ import threading
 import uuid
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from ipld_car import cids, dagcbor, hashes, unixfs
 from ipld_castore import ContentAddressableStore
@@ -20,6 +20,7 @@ from ._limits import LIMITS, Limits
 from ._nodes import Load, NodeMissing, NodeStore, as_root
 from ._stats import Stats, count
 from ._tree import EMPTY_MAP, Tree
+from ._window import WHOLE, Window
 
 T = TypeVar("T")
 
@@ -43,24 +44,6 @@ def _renew_all() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_all)
 
-
-class Window(NamedTuple):
-    """A part of a value."""
-
-    start: int = 0
-    """Position of the first byte."""
-    stop: int | None = None
-    """Position behind the last byte; None is the end."""
-    suffix: int | None = None
-    """Instead of both, how many bytes from the end."""
-
-    def of(self, data: bytes) -> bytes:
-        """This part of the whole."""
-        start, stop, suffix = self
-        return data[start:stop] if suffix is None else data[max(len(data) - suffix, 0) :]
-
-
-WHOLE: Final = Window()
 
 View = Callable[[_documents.Document], _documents.Document]
 
@@ -89,6 +72,8 @@ class Dataset:
         self._versions = 0
         self.whole = True
         """False after an archive that lacks blocks has been taken."""
+        self.closed = False
+        """Whether nothing may be changed any more."""
         self._consolidated: tuple[object, bool] | None = None
         self.token = uuid.uuid4().hex
         self._home = _HERE
@@ -217,12 +202,19 @@ class Dataset:
 
     # -- changing --
 
+    @property
+    def is_home(self) -> bool:
+        """Whether this is the process that made the dataset, and not a copy in another."""
+        return self._home == _HERE
+
     def check_home(self) -> None:
         """Refuse to change what another process would never see.
 
         :raises IPLDStoreError: in any process but the one that made the dataset
         """
-        if self._home != _HERE:
+        if self.closed:
+            raise IPLDStoreError("this store was closed: what is written now would be lost, so open it again")
+        if not self.is_home:
             raise IPLDStoreError(
                 "this store was copied into another process, where it can only be read: what is written here would "
                 "be lost to the store it was copied from. Write from threads of one process (for example "
@@ -308,6 +300,12 @@ class Dataset:
         with self._lock:
             return self._tree.changed
 
+    @property
+    def unkept(self) -> bool:
+        """Whether the block store has not been told of the contents as they are."""
+        with self._lock:
+            return self._tree.changed or self._tree.frozen != self._kept
+
     def _write_tree(self) -> bytes:
         """Write the nodes that have changed; returns the binary CID of the root."""
         with self._lock:
@@ -321,7 +319,8 @@ class Dataset:
     def freeze(self) -> bytes:
         """Write what has changed and have the blocks kept; returns the binary CID of the root."""
         root = self._write_tree()
-        if self._home == _HERE:  # a copy has written nothing, and what is kept is not its affair
+        # A copy has written nothing, and what is kept is not its affair; what is closed was kept before.
+        if self.is_home and not self.closed:
             before = None if self._kept is None else cids.from_checked(self._kept)
             with store_errors("keeping the blocks"):
                 self.castore.keep(cids.from_checked(root), before)
@@ -372,7 +371,7 @@ class Dataset:
     def __reduce__(self) -> tuple[object, ...]:
         # Changes go along as nodes in the block store: that is what a copy reads.
         root = self._tree.root
-        if self._tree.changed and self._home == _HERE:
+        if self._tree.changed and self.is_home:
             root = self._write_tree()
             with store_errors("flushing the blocks"):
                 self.castore.flush()

@@ -15,7 +15,8 @@ from ipld_castore import BackendUnavailableError, BlockNotFoundError, ContentAdd
 from multiformats import CID
 
 from . import _lookup
-from ._dataset import WHOLE, Dataset
+from ._dataset import Dataset
+from ._window import WHOLE
 from ._zarr_order import arranged
 
 Reference = str | list[str | int]
