@@ -175,7 +175,7 @@ def test_what_holds_no_dataset(tmp_path: Path) -> None:
             CarWriter(stream, [store.freeze()] * count).close()
         for mode in ("r", "a"):
             with pytest.raises(ValueError, match=f"one root, found {count}"):
-                ipldstore.open(tmp_path / "roots.car", mode)  # type: ignore[arg-type]  # from a list
+                ipldstore.open(tmp_path / "roots.car", mode)
     for mode in ("r", "a"):
         with pytest.raises(CarError):
             ipldstore.open(tmp_path / "text.car", mode)  # type: ignore[arg-type]  # from a list
@@ -292,7 +292,7 @@ def test_dropping_without_changes_is_silent(path: Path) -> None:
     """As is dropping stores that nobody opened, and readers. (Warnings are errors here.)"""
     fill(path)
     for mode in ("r", "a"):
-        store = ipldstore.open(path, mode)  # type: ignore[arg-type]  # from a list
+        store = ipldstore.open(path, mode)
         store["a/c/0"]
         if mode == "a":
             store["more"] = b"more"
