@@ -26,7 +26,7 @@ MAX_DEPTH: Final = 8
 _RAW_TYPE: Final = 0
 _FILE_TYPE: Final = 2
 
-Put = Callable[[bytes, bytes], None]
+Put = Callable[[bytes, bytes], object]
 Get = Callable[[bytes], bytes]
 
 

@@ -114,9 +114,9 @@ class IPLDStore(ArchiveVerbs, DictVerbs):
     def freeze(self) -> CID:
         """Write what has changed and have ``castore`` keep it; returns the CID of the root. Nothing is lost after it.
 
-        Keeping is what the backend makes of it: a folder is flushed to the disk, an IPFS node pins the root. Freezing
-        reads and writes only what changed, and the neighbours that a merge needs. If it fails the changes are still
-        there, and a second call goes on.
+        Keeping is what the backend makes of it: at least what was put is where it stays. It reads and writes only what
+        changed, and the neighbours that a merge needs. If it fails the changes are still there, and a second call goes
+        on.
 
         :raises IPLDStoreError: if blocks cannot be written, or this is a copy with changes in another process
         """
