@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import stat
 import subprocess
 import sys
@@ -13,7 +14,13 @@ from threading import Barrier
 
 import pytest
 from ipld_car import cids
-from ipld_castore import BackendUnavailableError, BlockCorruptError, BlockNotFoundError, FileSystemCAStore
+from ipld_castore import (
+    BackendUnavailableError,
+    BlockCorruptError,
+    BlockNotFoundError,
+    FileSystemCAStore,
+    UnsupportedVerbError,
+)
 
 DATA = b"some block" * 100
 
@@ -215,3 +222,31 @@ def test_blocks_may_come_and_go_during_a_listing(tmp_path: Path) -> None:
             shard.rmdir()
     assert stay <= listed
     assert {cids.multihash_of(bytes(cid)) for cid in store} >= {cids.multihash_of(bytes(cid)) for cid in stay}
+
+
+# -- the head --
+
+
+def test_a_head_stays_beside_the_blocks(tmp_path: Path) -> None:
+    """In a file that is no block; who does not ask for it neither sees nor makes one."""
+    store = FileSystemCAStore(tmp_path, fsync=False, keeps_head=True)
+    cid = store.put({"root": 1})
+    store.set_head(cid)
+    assert (tmp_path / "HEAD").read_text() == f"{cid}\n"
+    assert FileSystemCAStore(tmp_path, keeps_head=True).head == cid
+    assert pickle.loads(pickle.dumps(store)).head == cid  # noqa: S301  # made here
+    other = FileSystemCAStore(tmp_path)
+    assert other.head is None
+    with pytest.raises(UnsupportedVerbError, match="keeps_head"):
+        other.set_head(cid)
+    assert len(list(store)) == 1
+    assert [path.name for path in tmp_path.rglob("put-*")] == []
+
+
+@pytest.mark.parametrize("text", [b"", b"nonsense\n", b"\xff" * 10_000])
+def test_a_head_that_is_no_cid(tmp_path: Path, text: bytes) -> None:
+    """To take it for none would begin an empty dataset where one is."""
+    store = FileSystemCAStore(tmp_path, fsync=False, keeps_head=True)
+    (tmp_path / "HEAD").write_bytes(text)
+    with pytest.raises(BackendUnavailableError, match="head"):
+        store.head  # noqa: B018  # a property that looks

@@ -146,7 +146,7 @@ def test_an_archive_that_lacks_a_chunk(castore: ContentAddressableStore) -> None
     archive = lacking(source, lost)
     store = written({"before": b"before"}, castore)
     before = store.freeze()
-    with pytest.raises(IPLDStoreError, match=f"{lost}.*incomplete=True"):
+    with pytest.raises(IPLDStoreError, match=f"incomplete=True.*{lost}"):
         store.import_car(archive)
     assert store.root_cid == before
     with pytest.raises(IPLDStoreError, match=str(lost)):

@@ -1,14 +1,15 @@
 """Content-addressed stores: blocks by CID, from where they are.
 
-:class:`ContentAddressableStore` is what a backend subclasses, with two verbs of its own; backends over a
-mapping, a folder, a CAR file and an IPFS node are here. :mod:`ipld_castore.testing` has the tests that a backend
-should pass. Every error is a :class:`CAStoreError`, but for archives that cannot be read and CIDs that are none, which
-are :class:`ipld_car.CarError`, a ValueError.
+:class:`ContentAddressableStore` is what a backend subclasses, with two verbs of its own; backends over a mapping, a
+folder, a CAR file, an IPFS node and gateways are here, and one that keeps near what it reads from afar.
+:mod:`ipld_castore.testing` has the tests that a backend should pass, and a server that misbehaves on demand.
+Every error is a :class:`CAStoreError`, but for archives that cannot be read and CIDs that are none, which are
+:class:`ipld_car.CarError`, a ValueError.
 """
 
 from __future__ import annotations
 
-from ._base import AnyCID, ContentAddressableStore
+from ._base import ContentAddressableStore
 from ._car import CarCAStore
 from ._errors import (
     BackendUnavailableError,
@@ -20,8 +21,11 @@ from ._errors import (
     UnsupportedVerbError,
 )
 from ._filesystem import FileSystemCAStore
+from ._gateway import GatewayCAStore
 from ._ipfs import IPFSStore
 from ._mapping import MappingCAStore
+from ._tiered import TieredCAStore
+from ._verbs import AnyCID
 
 __all__ = [
     "AnyCID",
@@ -33,8 +37,10 @@ __all__ = [
     "CarCAStore",
     "ContentAddressableStore",
     "FileSystemCAStore",
+    "GatewayCAStore",
     "HashRefusedError",
     "IPFSStore",
     "MappingCAStore",
+    "TieredCAStore",
     "UnsupportedVerbError",
 ]

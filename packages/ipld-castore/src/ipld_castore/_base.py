@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
 from io import BytesIO
 from types import TracebackType
 from typing import Any, Self, overload
 
-from ipld_car import (
-    CarError,
-    CarReader,
-    CarWriter,
-    Source,
-    Writable,
-    cids,
-    dagcbor,
-    hashes,
-    held_binary,
-    unixfs,
-    walk_binary,
-)
+from ipld_car import CarError, CarReader, CarWriter, Source, Writable, cids, dagcbor, hashes, unixfs
 from multiformats import CID, multicodec
 
-from ._errors import BlockCorruptError, BlockMalformedError, BlockNotFoundError, UnsupportedVerbError
-from ._policy import HASH_CODES, check_hash, identity_bytes, verify
+from ._errors import BlockMalformedError
+from ._policy import identity_bytes, trusted_blocks
+from ._verbs import AnyCID, BlockVerbs
+from ._verbs import text_of as _text
 
 MAX_NODE_BYTES = 2 << 20
 """The largest block that IPFS nodes exchange; a value that is one dag-cbor block may not be larger."""
@@ -32,14 +20,12 @@ MAX_NODE_BYTES = 2 << 20
 MAX_VALUE_BYTES = 4 << 30
 """The most bytes of a UnixFS file that are put together unless asked for more: a few blocks can name any number."""
 
-AnyCID = CID | str | bytes
 
-
-class ContentAddressableStore(ABC):
+class ContentAddressableStore(BlockVerbs):
     """Blocks by CID.
 
     A backend writes :meth:`get_block` and :meth:`put_block`, and may override the verbs that have a slow but
-    correct default; what stands below "what callers use" is never overridden.
+    correct default; what stands here, and :meth:`get_raw`, is what callers use and is never overridden.
 
     Verbs get CIDs as :class:`multiformats.CID` whose ``str()`` and ``bytes()`` are cheap. They neither hash nor
     verify: that is done here, above every backend. Callers may give a CID as object, text or bytes.
@@ -51,169 +37,9 @@ class ContentAddressableStore(ABC):
     :raises ValueError: if the hash function is another
     """
 
-    blocking: bool = True
-    """Whether verbs may wait for a disk or a network, so that an event loop calls them in threads."""
-
-    local: bool = True
-    """Whether the blocks are on this machine: looking for one costs no round trip."""
-
-    keeps_head: bool = False
-    """Whether the backend has a place for one CID beside its blocks, the head: see :attr:`head`."""
-
-    _hash_code: int = cids.SHA2_256
-
-    @property
-    def address(self) -> str:
-        """What tells this store from others, without its data: a path, a host, or else the object in memory."""
-        return f"{type(self).__name__}-{id(self)}"
-
-    def __init__(self, *, hash: str = "sha2-256") -> None:  # noqa: A002  # the name users know
-        if hash not in HASH_CODES:
-            raise ValueError(f"expected a hash function of {', '.join(HASH_CODES)}; found {hash!r}")
-        self._hash_code = HASH_CODES[hash]
-        hashes.hasher(self._hash_code)  # the extra is missed here, not at the first block
-
-    # -- the two verbs that a backend must write --
-
-    @abstractmethod
-    def get_block(self, cid: CID) -> bytes:
-        """The bytes that the backend has for ``cid``, as they are.
-
-        :raises BlockNotFoundError: if it has none
-        :raises BackendUnavailableError: if it cannot be asked
-        """
-
-    @abstractmethod
-    def put_block(self, cid: CID, data: bytes) -> None:
-        """Keep ``data``, which has been found to be the block of ``cid``. Putting it again changes nothing.
-
-        A block that the backend finds damaged should be replaced by this one.
-
-        :raises BackendUnavailableError: if it cannot be kept
-        """
-
-    # -- verbs with a slow but correct default --
-
-    def has_block(self, cid: CID) -> bool:
-        """Whether the backend has a block for ``cid``."""
-        try:
-            self.get_block(cid)
-        except BlockNotFoundError:
-            return False
-        return True
-
-    def block_size(self, cid: CID) -> int:
-        """Bytes of the block of ``cid``.
-
-        :raises BlockNotFoundError: if the backend has none
-        """
-        return len(self.get_block(cid))
-
-    def get_blocks(self, wanted: Iterable[CID]) -> Iterator[tuple[CID, bytes]]:
-        """CID and bytes of many blocks, each as :meth:`get_block` gives it, in any order.
-
-        :raises BlockNotFoundError: if the backend lacks one
-        """
-        return ((cid, self.get_block(cid)) for cid in wanted)
-
-    def put_blocks(self, pairs: Iterable[tuple[CID, bytes]]) -> None:
-        """Keep many blocks, as :meth:`put_block` does; the iterable is consumed as they are kept."""
-        for cid, data in pairs:
-            self.put_block(cid, data)
-
-    def get_dag(self, root: AnyCID) -> Iterator[tuple[CID, bytes]]:
-        """Every block that ``root`` reaches, verified, each once.
-
-        Depth first, a block before what it links, links in the order of their encoding.
-
-        :raises BlockNotFoundError: if the backend lacks one
-        :raises BlockCorruptError: if the bytes of one are not the ones its CID names
-        :raises BlockMalformedError: if one is not what its codec says
-        """
-        return self._walk(cids.to_bytes(root))
-
-    def delete_block(self, cid: CID) -> None:
-        """Forget the block of ``cid``; deleting what is absent changes nothing.
-
-        :raises UnsupportedVerbError: if this backend deletes nothing
-        """
-        raise UnsupportedVerbError(f"{type(self).__name__} cannot delete blocks")
-
-    def __iter__(self) -> Iterator[CID]:
-        """The CIDs of all blocks, with the codec where the backend keeps it, else raw.
-
-        :raises UnsupportedVerbError: if this backend cannot list
-        """
-        raise UnsupportedVerbError(f"{type(self).__name__} cannot list its blocks")
-
-    @property
-    def head(self) -> CID | None:
-        """The CID that :meth:`set_head` was given last: what the store is about, such as the root of its dataset.
-
-        None if there was none yet, and always where :attr:`keeps_head` is False.
-        """
-        return None
-
-    def set_head(self, cid: CID) -> None:
-        """Have ``cid`` as the :attr:`head`; its block should have been put.
-
-        It stays, and never without the blocks that were put before it, from the next :meth:`flush` on.
-
-        :raises UnsupportedVerbError: if this backend has no place for it
-        """
-        raise UnsupportedVerbError(f"{type(self).__name__} has no place for a head")
-
-    def flush(self) -> None:
-        """Return when all that was put is where it stays, as safe as the backend makes it."""
-
-    def keep(self, root: CID, previous: CID | None = None) -> None:
-        """Flush, and see to it that the graph below ``root`` stays: what a dataset calls when it has frozen.
-
-        A backend that keeps a head has it there. One that protects what a root reaches from being cleaned up does so
-        here.
-
-        :param previous: the root that the same dataset had before, if it had one
-        :raises BackendUnavailableError: if that cannot be done; calling it again goes on
-        """
-        if self.keeps_head:
-            self.set_head(root)
-        self.flush()
-
-    def close(self) -> None:
-        """Flush, and let go of what the backend holds open."""
-        self.flush()
-
-    # -- what callers use; never overridden --
-
     def __contains__(self, cid: AnyCID) -> bool:
         binary = cids.to_bytes(cid)
         return identity_bytes(binary) is not None or self.has_block(cids.from_checked(binary))
-
-    def get_raw(self, cid: AnyCID, *, verify: bool = True) -> bytes:
-        """The bytes of a block, verified against its CID.
-
-        :param verify: False gives what the backend has, whatever it is
-        :raises BlockNotFoundError: if the store lacks the block
-        :raises BlockCorruptError: if the bytes are not the ones that the CID names
-        :raises HashRefusedError: if the CID's hash function proves nothing
-        """
-        binary = cids.to_bytes(cid)
-        usual = cids.is_usual(binary)
-        if not usual:
-            inline = identity_bytes(binary)
-            if inline is not None:
-                return inline
-            if verify:
-                check_hash(binary)
-        data = self.get_block(cids.from_checked(binary))
-        if not isinstance(data, bytes):
-            data = bytes(memoryview(data))  # what a backend can still change is not what was verified
-        if verify and not (usual and hashes.sha2_256(data) == binary[4:]):
-            try:
-                _verify(binary, data)
-            except BlockCorruptError as error:
-                raise BlockCorruptError(f"{error} (read from {self!r}; put the block there again)") from None
-        return data
 
     def put_raw(self, data: bytes | bytearray | memoryview, codec: str | int = "raw") -> CID:
         """Keep a block and return its CID.
@@ -343,7 +169,10 @@ class ContentAddressableStore(ABC):
         :raises ipld_car.LimitError: if a block is longer than readers of archives accept, 8 MiB
         """
         sink = BytesIO() if stream is None else stream
-        blocks = self.get_dag(root) if since is None else self._walk(cids.to_bytes(root), cids.to_bytes(since))
+        if since is None:
+            blocks = self.get_dag(root)
+        else:
+            blocks = self._walk(cids.to_bytes(root), self.get_raw, since=cids.to_bytes(since))
         with CarWriter(sink, [root], verify=False) as writer:  # the walk has verified
             for cid, data in blocks:
                 if identity_bytes(bytes(cid)) is None:
@@ -364,24 +193,8 @@ class ContentAddressableStore(ABC):
             reader, verify = source, True  # there is no telling whether it does
         else:
             reader, verify = CarReader(source), False
-        self.put_blocks(_trusted(reader, verify=verify))
+        self.put_blocks(trusted_blocks(reader, verify=verify))
         return reader.roots
-
-    def _walk(self, root: bytes, since: bytes | None = None) -> Iterator[tuple[CID, bytes]]:
-        """Every block that ``root`` reaches, and ``since`` does not as far as comparing the two shows."""
-        current = root
-
-        def get(wanted: bytes) -> bytes:
-            nonlocal current
-            current = wanted  # its links are read when this has returned
-            return self.get_raw(wanted)
-
-        try:
-            seen = None if since is None else held_binary(get, since, root)
-            for cid, data in walk_binary(get, root, seen):
-                yield cids.from_checked(cid), data
-        except CarError as error:
-            raise BlockMalformedError(f"block {_text(current)} below {_text(root)}: {error}") from error
 
     def _put_binary(self, cid: bytes, data: bytes) -> None:
         self.put_block(cids.from_checked(cid), data)
@@ -396,22 +209,3 @@ class ContentAddressableStore(ABC):
 
 
 _CODECS = {"raw": cids.RAW, "dag-pb": cids.DAG_PB, "dag-cbor": cids.DAG_CBOR}
-
-_verify = verify  # ``verify`` is also the name of an argument that users know
-
-
-def _text(cid: AnyCID) -> str:
-    return cids.to_text(cids.to_bytes(cid))
-
-
-def _trusted(reader: CarReader, *, verify: bool) -> Iterator[tuple[CID, bytes]]:
-    """The blocks of an archive that are worth keeping: identity CIDs hold their bytes themselves."""
-    for block in reader:
-        if identity_bytes(block.cid_bytes) is None:
-            check_hash(block.cid_bytes)
-            if verify:
-                try:
-                    hashes.verify_digest(block.cid_bytes, block.data)
-                except CarError as error:
-                    raise error.at(block.location.offset) from None
-            yield block.cid, block.data

@@ -86,6 +86,11 @@ class CarCAStore(ContentAddressableStore):
         return str(self._path)
 
     @property
+    def roots(self) -> list[CID]:
+        """The roots in the header of the file, as they are or will be after the next flush."""
+        return self._file.roots
+
+    @property
     def writable(self) -> bool:
         """Whether blocks can be put."""
         return self._file.writable

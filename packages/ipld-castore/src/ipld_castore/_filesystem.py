@@ -10,17 +10,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from ipld_car import cids
+from ipld_car import CarError, cids
 from multiformats import CID
 
 from . import _flatfs
 from ._base import ContentAddressableStore
-from ._errors import BackendUnavailableError, BlockNotFoundError
+from ._errors import BackendUnavailableError, BlockNotFoundError, UnsupportedVerbError
 
 _WRITERS: Final = 8
 """Threads of ``put_blocks``; file systems make one write to the disk of syncs that come at once."""
 _HELD_BYTES: Final = 8 << 20
 """Bytes of blocks that may wait for them."""
+_HEAD_FILE: Final = "HEAD"
+"""Beside the shards, where flatfs passes over what is no folder."""
+_MAX_HEAD_BYTES: Final = 4096
 
 
 def _sync_file(file: Path) -> None:
@@ -53,6 +56,8 @@ class FileSystemCAStore(ContentAddressableStore):
 
     :param path: the folder; it is made if it is absent
     :param fsync: wait for the disk with each block
+    :param keeps_head: keep the head, in a file ``HEAD`` of the folder; one dataset then has the folder, where otherwise
+        any number share it
     :param hash: see :class:`ContentAddressableStore`
     :raises BackendUnavailableError: if the folder cannot be made or read, or has other files and no ``SHARDING``
         file of flatfs
@@ -63,8 +68,16 @@ class FileSystemCAStore(ContentAddressableStore):
     b'hello'
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, fsync: bool = True, hash: str = "sha2-256") -> None:  # noqa: A002
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        fsync: bool = True,
+        hash: str = "sha2-256",  # noqa: A002  # the name users know
+        keeps_head: bool = False,
+    ) -> None:
         super().__init__(hash=hash)
+        self.keeps_head = keeps_head
         self._path = Path(os.path.realpath(path))
         self._fsync = fsync
         self._shards: set[str] = set()
@@ -190,6 +203,37 @@ class FileSystemCAStore(ContentAddressableStore):
         if self._fsync:
             _sync_folder(self._path)
         self._shards.update(safe)
+
+    @property
+    def head(self) -> CID | None:
+        """See :attr:`ContentAddressableStore.head`.
+
+        :raises BackendUnavailableError: if the file cannot be read, or holds no CID
+        """
+        if not self.keeps_head:
+            return None
+        file = self._path / _HEAD_FILE
+        try:
+            with file.open("rb") as stream:
+                text = stream.read(_MAX_HEAD_BYTES).decode("ascii", errors="replace").strip()
+            return cids.from_bytes(cids.to_bytes(text))
+        except FileNotFoundError:
+            return None
+        except (OSError, CarError) as error:
+            raise BackendUnavailableError(f"cannot read the head in {file}: {error}") from error
+
+    def set_head(self, cid: CID) -> None:
+        """See :meth:`ContentAddressableStore.set_head`; the file is replaced now, and is on the disk.
+
+        :raises UnsupportedVerbError: if this store keeps none
+        """
+        if not self.keeps_head:
+            raise UnsupportedVerbError(f"{self!r} was made without keeps_head=True")
+        try:
+            self._write(self._path / _HEAD_FILE, f"{cid}\n".encode(), fsync=True)
+            _sync_folder(self._path)
+        except OSError as error:
+            raise BackendUnavailableError(f"cannot write the head into {self._path}: {error}") from error
 
     def _stat(self, cid: CID) -> os.stat_result | None:
         """The status of a block's file; None if there is none. ``Path.is_file`` takes any error for absence."""

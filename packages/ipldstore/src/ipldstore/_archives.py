@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, overload
 
-from ipld_car import Block, CarError, CarReader, Source, Writable, binary_links, cids, held_binary
-from ipld_castore import AnyCID, ContentAddressableStore
+from ipld_car import Block, CarError, CarReader, Source, Writable, cids, held_binary
+from ipld_castore import AnyCID
 from zarr.abc.store import Store
 
 from ._dataset import Dataset
-from ._errors import LOWER_ERRORS, IPLDStoreError, store_errors
+from ._errors import LOWER_ERRORS, store_errors
+from ._reach import reach
 
 if TYPE_CHECKING:
     from typing import Self
-
-_NODE_CODECS = frozenset({cids.DAG_CBOR, cids.DAG_PB})
 
 
 class ArchiveVerbs(Store):
@@ -79,8 +78,11 @@ class ArchiveVerbs(Store):
         with store_errors("importing an archive", passing=(CarError,)):
             data.castore.import_car(reader)
         if not incomplete:
-            with store_errors(f"looking for what {cids.to_text(root)} reaches"):
-                _check_complete(data.castore, root, reader.met, _vouched_for(data, root))
+            with store_errors(
+                f"expected an archive that has, with the blocks that are here, all that its root {cids.to_text(root)} "
+                f"reaches (incomplete=True takes others)"
+            ):
+                reach(data.castore, root, _vouched_for(data, root), reader.met)
         data.set_root(root, whole=not incomplete)
 
     @classmethod
@@ -115,30 +117,3 @@ def _vouched_for(data: Dataset, root: bytes) -> set[bytes]:
         return held_binary(data.castore.get_raw, present, root)
     except LOWER_ERRORS:
         return set()  # then everything is looked for, and what is missing is found by that
-
-
-def _check_complete(castore: ContentAddressableStore, root: bytes, met: set[bytes], seen: set[bytes]) -> None:
-    """Find all that ``root`` reaches.
-
-    :param met: blocks that were kept just now; of these, only those that link others are read
-    :param seen: blocks that need not be looked at; gets those that have been
-    :raises IPLDStoreError: if one is not there
-    """
-    waiting = [root]
-    while waiting:
-        cid = waiting.pop()
-        if cid in seen:
-            continue
-        seen.add(cid)
-        if cid not in met and cid not in castore:
-            raise IPLDStoreError(
-                f"expected an archive that has, with the blocks that are here, all that its root "
-                f"{cids.to_text(root)} reaches; found no block {cids.to_text(cid)} (incomplete=True takes it anyway)"
-            )
-        if _is_node(cid):
-            links = binary_links(cid, castore.get_raw(cid))
-            waiting += (link for link in links if link not in seen and (_is_node(link) or link not in met))
-
-
-def _is_node(cid: bytes) -> bool:
-    return cids.codec_of(cid) in _NODE_CODECS

@@ -7,7 +7,7 @@ import threading
 import uuid
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from ipld_car import cids, dagcbor, hashes, unixfs
 from ipld_castore import ContentAddressableStore
@@ -20,6 +20,7 @@ from ._limits import LIMITS, Limits
 from ._nodes import Load, NodeMissing, NodeStore, as_root
 from ._stats import Stats, count
 from ._tree import EMPTY_MAP, Tree
+from ._window import WHOLE, Window
 
 T = TypeVar("T")
 
@@ -43,24 +44,6 @@ def _renew_all() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_all)
 
-
-class Window(NamedTuple):
-    """A part of a value."""
-
-    start: int = 0
-    """Position of the first byte."""
-    stop: int | None = None
-    """Position behind the last byte; None is the end."""
-    suffix: int | None = None
-    """Instead of both, how many bytes from the end."""
-
-    def of(self, data: bytes) -> bytes:
-        """This part of the whole."""
-        start, stop, suffix = self
-        return data[start:stop] if suffix is None else data[max(len(data) - suffix, 0) :]
-
-
-WHOLE: Final = Window()
 
 View = Callable[[_documents.Document], _documents.Document]
 
@@ -89,6 +72,8 @@ class Dataset:
         self._versions = 0
         self.whole = True
         """False after an archive that lacks blocks has been taken."""
+        self.closed = False
+        """Whether nothing may be changed any more."""
         self._consolidated: tuple[object, bool] | None = None
         self.token = uuid.uuid4().hex
         self._home = _HERE
@@ -186,9 +171,10 @@ class Dataset:
     def size(self, key: str) -> int | None:
         """How many bytes a key has; None if it is absent. Of a value no chunk is read."""
         found = self.find(key)
-        return None if found is None else self._size(key, found)
+        return None if found is None else self.size_found(key, found)
 
-    def _size(self, key: str, found: _lookup.Found) -> int:
+    def size_found(self, key: str, found: _lookup.Found) -> int:
+        """How many bytes what :meth:`find` has found for a key has; see :meth:`size`."""
         with store_errors(f"asking for the size of {key!r}"):
             document = self._document(found, as_it_is)
             return self.castore.size(found) if document is None and isinstance(found, bytes) else len(document or b"")
@@ -199,11 +185,15 @@ class Dataset:
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """All keys that begin with a prefix, as they were when it was called; they stream."""
-        return (key for key, _ in _lookup.items(self._snapshot(), self._nodes.load, prefix))
+        return (key for key, _ in self.items(prefix))
+
+    def items(self, prefix: str = "") -> Iterator[tuple[str, _lookup.Found]]:
+        """The same keys, each with what :meth:`find` finds for it."""
+        return _lookup.items(self._snapshot(), self._nodes.load, prefix)
 
     def sizes(self, prefix: str) -> Iterator[int]:
         """The size in bytes of each key that begins with a prefix."""
-        return (self._size(key, found) for key, found in _lookup.items(self._snapshot(), self._nodes.load, prefix))
+        return (self.size_found(key, found) for key, found in self.items(prefix))
 
     def names(self, directory: str) -> Iterator[str]:
         """The names directly below a directory, each once; "" is the root."""
@@ -212,12 +202,19 @@ class Dataset:
 
     # -- changing --
 
+    @property
+    def is_home(self) -> bool:
+        """Whether this is the process that made the dataset, and not a copy in another."""
+        return self._home == _HERE
+
     def check_home(self) -> None:
         """Refuse to change what another process would never see.
 
         :raises IPLDStoreError: in any process but the one that made the dataset
         """
-        if self._home != _HERE:
+        if self.closed:
+            raise IPLDStoreError("this store was closed: what is written now would be lost, so open it again")
+        if not self.is_home:
             raise IPLDStoreError(
                 "this store was copied into another process, where it can only be read: what is written here would "
                 "be lost to the store it was copied from. Write from threads of one process (for example "
@@ -303,6 +300,12 @@ class Dataset:
         with self._lock:
             return self._tree.changed
 
+    @property
+    def unkept(self) -> bool:
+        """Whether the block store has not been told of the contents as they are."""
+        with self._lock:
+            return self._tree.changed or self._tree.frozen != self._kept
+
     def _write_tree(self) -> bytes:
         """Write the nodes that have changed; returns the binary CID of the root."""
         with self._lock:
@@ -316,7 +319,8 @@ class Dataset:
     def freeze(self) -> bytes:
         """Write what has changed and have the blocks kept; returns the binary CID of the root."""
         root = self._write_tree()
-        if self._home == _HERE:  # a copy has written nothing, and what is kept is not its affair
+        # A copy has written nothing, and what is kept is not its affair; what is closed was kept before.
+        if self.is_home and not self.closed:
             before = None if self._kept is None else cids.from_checked(self._kept)
             with store_errors("keeping the blocks"):
                 self.castore.keep(cids.from_checked(root), before)
@@ -367,7 +371,7 @@ class Dataset:
     def __reduce__(self) -> tuple[object, ...]:
         # Changes go along as nodes in the block store: that is what a copy reads.
         root = self._tree.root
-        if self._tree.changed and self._home == _HERE:
+        if self._tree.changed and self.is_home:
             root = self._write_tree()
             with store_errors("flushing the blocks"):
                 self.castore.flush()

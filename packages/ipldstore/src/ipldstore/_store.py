@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from copy import copy
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ipld_car import cids
 from ipld_castore import AnyCID, ContentAddressableStore, MappingCAStore
@@ -15,9 +15,12 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Suf
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
 from ._archives import ArchiveVerbs
-from ._dataset import WHOLE, Dataset, Window
+from ._dataset import Dataset
+from ._errors import store_errors
 from ._mapping import DictVerbs
+from ._opened import Opened
 from ._stats import Stats
+from ._window import WHOLE, Window
 from ._zarr_order import for_zarr
 
 if TYPE_CHECKING:
@@ -45,7 +48,8 @@ class IPLDStore(ArchiveVerbs, DictVerbs):
     read; they refuse to write, as the changes would be lost. In one process a pickle is the same store again.
 
     :param castore: where the blocks are, by default in memory
-    :param root: a root to begin with, as CID object, text or bytes; by default the dataset is empty
+    :param root: a root to begin with, as CID object, text or bytes; by default the one that ``castore`` names as its
+        head, as a CAR file does, or else the dataset is empty
     :param read_only: refuse all changes
     :raises IPLDStoreError: if the root cannot be read
 
@@ -75,12 +79,29 @@ class IPLDStore(ArchiveVerbs, DictVerbs):
                 f"of a mapping, FileSystemCAStore(...) of a folder"
             )
         store = MappingCAStore() if castore is None else castore
+        if root is None:
+            with store_errors("reading the root"):
+                root = store.head
         self._data = Dataset(store, None if root is None else cids.to_bytes(root))
+        self._opened: Opened | None = None
+        self._is_view = False
 
     @property
     def castore(self) -> ContentAddressableStore:
         """Where the blocks are."""
         return self._data.castore
+
+    def close(self) -> None:
+        """Be closed; a store that :func:`ipldstore.open` opened is frozen first, and lets go of its file or folder.
+
+        Closing again does nothing, and closing another view of the store leaves it open. If it cannot be frozen, it
+        stays open, and nothing is lost.
+
+        :raises IPLDStoreError: if blocks cannot be written
+        """
+        super().close()
+        if self._opened is not None and not self._is_view:
+            self._opened.close()
 
     # -- roots --
 
@@ -155,7 +176,11 @@ class IPLDStore(ArchiveVerbs, DictVerbs):
         """Another view of the same contents, changes included; it is not open yet."""
         view = copy(self)
         view._is_open, view._read_only = False, read_only  # noqa: SLF001  # its own class
+        view._opened, view._is_view = self._opened, True  # noqa: SLF001  # it keeps open what it does not close
         return view
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_opened": None}  # who was given a copy does not close the store
 
     @property
     def supports_consolidated_metadata(self) -> bool:

@@ -31,8 +31,11 @@ _SCATTERED_IS_LOST = _loses_scattered_siblings()
 
 def for_zarr(document: Document) -> Document:
     """A document as zarr is to read it."""
-    if not _SCATTERED_IS_LOST:
-        return document
+    return arranged(document) if _SCATTERED_IS_LOST else document
+
+
+def arranged(document: Document) -> Document:
+    """A document as every version of zarr can read it."""
     if isinstance(document.get("consolidated_metadata"), dict):
         return {**document, "consolidated_metadata": _by_path(document["consolidated_metadata"])}
     return _by_path(document) if "zarr_consolidated_format" in document else document

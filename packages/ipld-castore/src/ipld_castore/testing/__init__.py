@@ -37,12 +37,15 @@ A backend of one's own, and all of its tests::
 
 from __future__ import annotations
 
+from . import faults
 from ._blocks import BlockTests
 from ._graphs import GraphTests
+from ._replies import Reply
+from ._server import BlockServer, Exchange, Fault, Request
 from ._use import UseTests
 from ._values import ValueTests
 
-__all__ = ["CAStoreTests"]
+__all__ = ["BlockServer", "CAStoreTests", "Exchange", "Fault", "Reply", "Request", "faults"]
 
 
 class CAStoreTests(BlockTests, ValueTests, GraphTests, UseTests):

@@ -27,6 +27,8 @@ class Harness:
     """``corrupt`` is there; only a backend that nothing gets behind may do without."""
     can_repair: bool = True
     """Putting a block whose bytes are damaged replaces them."""
+    shows_damage: bool = True
+    """``get_raw(verify=False)`` gives damaged bytes as they are; else the backend verifies, and they are an error."""
     hash: str = "sha2-256"
     """The hash function that the store of the fixture was made with."""
     depth: int = 10_000

@@ -1,0 +1,339 @@
+"""A near store in front of a far one."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from ipld_car import CarError, cids, walk_binary
+from multiformats import CID
+
+from ._base import ContentAddressableStore
+from ._errors import BlockCorruptError, BlockMalformedError, BlockNotFoundError
+from ._flights import Flights
+from ._policy import check_hash, identity_bytes, verify
+from ._verbs import AnyCID
+from ._way import follow
+
+_BATCH_BLOCKS: Final = 1024
+_BATCH_BYTES: Final = 16 << 20
+
+
+class TieredCAStore(ContentAddressableStore):
+    """A near store, usually a folder or memory, that keeps what was read from a far one, a gateway or a node say.
+
+    A block is read from ``near``; if that lacks it, or has other bytes, from ``far``, verified, and then kept in
+    ``near``. What is written goes to ``far`` and then to ``near``, so that ``near`` has nothing that ``far`` has not
+    been given. Listing is that of ``far``; deleting deletes in both.
+
+    Threads: as safe as the two stores are; however many threads want a block, it is got from ``far`` once.
+    Two stores are equal if both of their parts are.
+
+    :param near: where to look first, and to keep what was found
+    :param far: where everything is
+    :param max_bytes: the most bytes of blocks to keep in ``near``; those that were not used for the longest time are
+        deleted. It counts what ``near`` has to begin with, so this must be able to list and delete, and no other
+        should write to it. By default there is no limit
+    :param hash: see :class:`ContentAddressableStore`
+    :raises ValueError: if ``max_bytes`` is negative
+    :raises UnsupportedVerbError: if there is a limit, and ``near`` cannot list
+
+    >>> from ipld_castore import MappingCAStore
+    >>> near, far = MappingCAStore(), MappingCAStore()
+    >>> cid = far.put(b"data")
+    >>> TieredCAStore(near, far).get(cid), cid in near
+    (b'data', True)
+    """
+
+    def __init__(
+        self,
+        near: ContentAddressableStore,
+        far: ContentAddressableStore,
+        *,
+        max_bytes: int | None = None,
+        hash: str = "sha2-256",  # noqa: A002  # as the base class has it
+    ) -> None:
+        super().__init__(hash=hash)
+        if max_bytes is not None and max_bytes < 0:
+            raise ValueError(f"expected a limit from 0 bytes on, found {max_bytes}")
+        self.near = near
+        """Where blocks are looked for first."""
+        self.far = far
+        """Where all blocks are."""
+        self.blocking = near.blocking or far.blocking
+        self.local = near.local and far.local
+        self._max_bytes = max_bytes
+        self._flights: Flights[bytes] = Flights()
+        self._kept = None if max_bytes is None else _Kept(near, max_bytes)
+
+    @property
+    def address(self) -> str:
+        """That of the far store: see :attr:`ContentAddressableStore.address`."""
+        return self.far.address
+
+    # -- reading --
+
+    def _near(self, binary: bytes) -> bytes | None:
+        """The verified bytes that the near store has; None if it has none, or others."""
+        try:
+            data = self.near.get_raw(binary)
+        except (BlockNotFoundError, BlockCorruptError):  # a damaged block is as good as none: it is got again
+            return None
+        if self._kept is not None:
+            self._kept.used(binary)
+        return data
+
+    def _keep(self, binary: bytes, data: bytes) -> None:
+        """Have a verified block in the near store."""
+        if self._kept is None:
+            self.near.put_block(cids.from_checked(binary), data)
+        else:
+            self._kept.put(binary, data)
+
+    def _get(self, binary: bytes) -> bytes:
+        """The bytes of a block, from where they are, verified."""
+        inline = identity_bytes(binary)
+        if inline is not None:
+            return inline
+        check_hash(binary)
+        data = self._near(binary)
+        if data is not None:
+            return data
+        return self._flights.once(cids.multihash_of(binary), lambda: self._fetch(binary))
+
+    def _fetch(self, binary: bytes) -> bytes:
+        data = self._near(binary)  # the flight before this one may have brought it
+        if data is None:
+            data = self.far.get_raw(binary)
+            self._keep(binary, data)
+        return data
+
+    def get_block(self, cid: CID) -> bytes:
+        """See :meth:`ContentAddressableStore.get_block`; what comes from the far store is verified and kept.
+
+        :raises BlockCorruptError: if the far store has other bytes, and the near one has not the right ones
+        :raises HashRefusedError: if the CID's hash function proves nothing
+        """
+        return self._get(cids.to_bytes(cid))
+
+    def get_blocks(self, wanted: Iterable[CID]) -> Iterator[tuple[CID, bytes]]:
+        """See :meth:`ContentAddressableStore.get_blocks`; what the near store lacks is asked of the far one at once."""
+        here: list[tuple[CID, bytes]] = []
+
+        def missing() -> Iterator[CID]:
+            for cid in wanted:
+                data = self._near(cids.to_bytes(cid))
+                if data is None:
+                    yield cid
+                else:
+                    here.append((cid, data))
+
+        for cid, data in self.far.get_blocks(missing()):
+            self._take(cids.to_bytes(cid), data)
+            yield cid, data
+            while here:
+                yield here.pop()
+        yield from here
+
+    def _take(self, binary: bytes, data: bytes) -> None:
+        """Keep a block that the far store gave, if these are its bytes."""
+        check_hash(binary)
+        verify(binary, data)
+        self._keep(binary, data)
+
+    def get_dag(self, root: AnyCID) -> Iterator[tuple[CID, bytes]]:
+        """See :meth:`ContentAddressableStore.get_dag`.
+
+        Where a node is missing in the near store, what is below it comes from the far one as that sends whole graphs.
+        """
+        top = current = cids.to_bytes(root)
+        source = _FarGraphs(self)
+        try:
+            for cid, data in walk_binary(source.get, top):
+                current = cid
+                yield cids.from_checked(cid), data
+        except CarError as error:
+            name = f"block {cids.to_text(current)} below {cids.to_text(top)}"
+            raise BlockMalformedError(f"{name}: {error}") from error
+
+    def get_way(self, cid: AnyCID, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
+        """See :meth:`ContentAddressableStore.get_way`; from the first block that is missing on, from the far store."""
+        step: tuple[bytes, Sequence[str]] | None = (cids.to_bytes(cid), names)
+        while step is not None:
+            binary, names = step
+            data = identity_bytes(binary) or self._near(binary)
+            if data is None:
+                for found, data in self.far.get_way(binary, names):
+                    if identity_bytes(cids.to_bytes(found)) is None:
+                        self._take(cids.to_bytes(found), data)
+                    yield found, data
+                return
+            step = follow(binary, data, names)
+            yield cids.from_checked(binary), data
+
+    def has_block(self, cid: CID) -> bool:
+        """Whether one of the two has a block for ``cid``."""
+        return self.near.has_block(cid) or self.far.has_block(cid)
+
+    def block_size(self, cid: CID) -> int:
+        """See :meth:`ContentAddressableStore.block_size`."""
+        data = self._near(cids.to_bytes(cid))
+        return self.far.block_size(cid) if data is None else len(data)
+
+    def __iter__(self) -> Iterator[CID]:
+        """The CIDs of the blocks that the far store has."""
+        return iter(self.far)
+
+    # -- writing --
+
+    def put_block(self, cid: CID, data: bytes) -> None:
+        """See :meth:`ContentAddressableStore.put_block`; in the far store first."""
+        self.far.put_block(cid, data)
+        self._keep(cids.to_bytes(cid), data)
+
+    def put_blocks(self, pairs: Iterable[tuple[CID, bytes]]) -> None:
+        """See :meth:`ContentAddressableStore.put_blocks`."""
+        batch: list[tuple[CID, bytes]] = []
+        size = 0
+        for cid, data in pairs:
+            batch.append((cid, data))
+            size += len(data)
+            if size > _BATCH_BYTES or len(batch) >= _BATCH_BLOCKS:
+                self._put_batch(batch)
+                batch, size = [], 0
+        self._put_batch(batch)
+
+    def _put_batch(self, batch: list[tuple[CID, bytes]]) -> None:
+        self.far.put_blocks(batch)
+        for cid, data in batch:
+            self._keep(cids.to_bytes(cid), data)
+
+    def delete_block(self, cid: CID) -> None:
+        """See :meth:`ContentAddressableStore.delete_block`; both forget it."""
+        self.far.delete_block(cid)
+        self.near.delete_block(cid)
+        if self._kept is not None:
+            self._kept.forget(cids.to_bytes(cid))
+
+    def flush(self) -> None:
+        """See :meth:`ContentAddressableStore.flush`: that of both."""
+        self.far.flush()
+        self.near.flush()
+
+    def close(self) -> None:
+        """Close both stores."""
+        try:
+            self.far.close()
+        finally:
+            self.near.close()
+
+    # -- the store itself --
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_kept": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._max_bytes is not None:
+            self._kept = _Kept(self.near, self._max_bytes)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TieredCAStore):
+            return NotImplemented
+        return self.near == other.near and self.far == other.far
+
+    __hash__ = None  # type: ignore[assignment]  # as mutable as its parts
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.near!r} before {self.far!r}>"
+
+
+class _FarGraphs:
+    """Blocks for a walk: near ones, and where a node is missing, what the far store sends for all below it."""
+
+    def __init__(self, store: TieredCAStore) -> None:
+        self._store = store
+        self._coming: Iterator[tuple[CID, bytes]] = iter(())
+
+    def get(self, cid: bytes) -> bytes:
+        store = self._store
+        inline = identity_bytes(cid)
+        if inline is not None:
+            return inline
+        check_hash(cid)
+        data = store._near(cid)  # noqa: SLF001  # parts of one store
+        if data is not None:
+            return data
+        data = self._next(cid)
+        if data is None and cids.codec_of(cid) != cids.RAW:
+            self._coming = store.far.get_dag(cid)
+            data = self._next(cid)
+        if data is None:
+            return store._get(cid)  # noqa: SLF001  # as above
+        store._keep(cid, data)  # noqa: SLF001  # as above; get_dag has verified it
+        return data
+
+    def _next(self, wanted: bytes) -> bytes | None:
+        """The block that is wanted, if it comes: the walk here skips some, but has the order of theirs."""
+        return next((data for cid, data in self._coming if cids.to_bytes(cid) == wanted), None)
+
+
+class _Kept:
+    """What a near store keeps, the least recently used first, within a limit. Safe with threads."""
+
+    def __init__(self, near: ContentAddressableStore, max_bytes: int) -> None:
+        self._near = near
+        self._max_bytes = max_bytes
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._sizes: OrderedDict[bytes, tuple[CID, int]] = OrderedDict(
+            (cids.multihash_of(cids.to_bytes(cid)), (cid, near.block_size(cid))) for cid in near
+        )
+        self._held = sum(size for _, size in self._sizes.values())
+        self._shrink()
+
+    def _guard(self) -> threading.Lock:
+        if self._process != os.getpid():  # a thread of the parent may have held it
+            self._process, self._lock = os.getpid(), threading.Lock()
+        return self._lock
+
+    def used(self, binary: bytes) -> None:
+        """Note that a block was read."""
+        key = cids.multihash_of(binary)
+        with self._guard():
+            if key in self._sizes:
+                self._sizes.move_to_end(key)
+
+    def put(self, binary: bytes, data: bytes) -> None:
+        """Keep a block, and delete others for it; one that is larger than the limit is not kept."""
+        if len(data) > self._max_bytes:
+            return
+        cid, key = cids.from_checked(binary), cids.multihash_of(binary)
+        with self._guard():
+            before = self._sizes.get(key)
+            if before is not None and before[0] != cid:  # under another codec, which some stores keep apart
+                self._near.delete_block(before[0])
+            self._near.put_block(cid, data)
+            self._drop(key)
+            self._sizes[key] = (cid, len(data))
+            self._held += len(data)
+            self._shrink()
+
+    def forget(self, binary: bytes) -> None:
+        """Note that a block was deleted."""
+        with self._guard():
+            self._drop(cids.multihash_of(binary))
+
+    def _drop(self, key: bytes) -> None:
+        found = self._sizes.pop(key, None)
+        if found is not None:
+            self._held -= found[1]
+
+    def _shrink(self) -> None:
+        while self._held > self._max_bytes:
+            _, (cid, size) = self._sizes.popitem(last=False)
+            self._held -= size
+            self._near.delete_block(cid)

@@ -1,0 +1,373 @@
+"""A server over a block store that speaks as gateways and nodes do, and misbehaves on demand."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final, Self
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from ipld_car import CarError
+
+from ipld_castore._base import ContentAddressableStore
+from ipld_castore._errors import CAStoreError
+from ipld_castore._mapping import MappingCAStore
+
+from ._gateway_side import GatewaySide
+from ._replies import Reply, text_reply
+from ._rpc_side import RPCSide
+
+_MAX_BODY_BYTES: Final = 256 << 20
+
+
+@dataclass
+class Request:
+    """A request, and what is known of its answer."""
+
+    method: str
+    path: str
+    """Without the query, percent signs decoded."""
+    query: dict[str, list[str]]
+    headers: Mapping[str, str]
+    body: bytes = b""
+    """What came of it."""
+    arrived: float = 0.0
+    """By ``time.monotonic()``."""
+    answered: float | None = None
+    """When the answer was sent; None before."""
+    connection: int = 0
+    """Number of the connection that it came by; one connection carries many requests."""
+    status: int | None = None
+    """HTTP status of the answer; None if there was none."""
+
+    def option(self, name: str, default: str = "") -> str:
+        """The last value of a name in the query."""
+        return self.query.get(name, [default])[-1]
+
+    def __str__(self) -> str:
+        query = "&".join(f"{name}={value}" for name, values in self.query.items() for value in values)
+        return f"{self.method} {self.path}{'?' if query else ''}{query}"
+
+
+class Exchange:
+    """A request while it is answered: what a fault gets, to answer it otherwise."""
+
+    def __init__(self, server: BlockServer, handler: BaseHTTPRequestHandler, request: Request) -> None:
+        self.server = server
+        self.request = request
+        self._handler = handler
+
+    def reply(self) -> Reply:
+        """The right answer; the whole request is read for it."""
+        self.read_body()
+        return self.server.reply_to(self.request)
+
+    def read_body(self, limit: int = _MAX_BODY_BYTES) -> bytes:
+        """The body of the request, or its first ``limit`` bytes; a second call gives what the first one gave."""
+        if not self.request.body:
+            self.request.body = _read_body(self._handler, limit)
+        return self.request.body
+
+    def send(self, reply: Reply) -> None:
+        """Send an answer; if it has no length it is sent in chunks, and what raises in it ends it in the middle."""
+        handler = self._handler
+        self.request.status = reply.status
+        handler.send_response(reply.status)
+        for name, value in reply.headers.items():
+            handler.send_header(name, value)
+        chunked = "Content-Length" not in reply.headers
+        if chunked:
+            handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        if self.request.method == "HEAD":
+            return
+        for piece in reply.body:
+            if piece:
+                handler.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+                if not reply.buffered:
+                    handler.wfile.flush()
+        if chunked:
+            handler.wfile.write(b"0\r\n\r\n")
+
+    def hang_up(self) -> None:
+        """Close the connection after what was sent."""
+        self._handler.close_connection = True
+
+    def reset(self) -> None:
+        """Break the connection as a machine does that has lost it (TCP RST)."""
+        connection = self._handler.connection
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.hang_up()
+        socket.close(connection.detach())  # the streams over this object would keep it open
+
+    def wait(self, seconds: float) -> bool:
+        """Wait, but not longer than the server lives; returns whether it still does."""
+        return not self.server.stopping.wait(seconds)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A bad way to answer a request; :mod:`ipld_castore.testing.faults` has many, and these are how to make more."""
+
+    name: str
+    act: Callable[[Exchange], None]
+    """Answers, or does not."""
+    before_body: bool = False
+    """Whether it begins before the body of the request has been read."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass
+class _Injected:
+    fault: Fault
+    where: Callable[[Request], bool]
+    left: int | None
+
+
+class BlockServer:
+    """A trustless gateway and the RPC of an IPFS node over a block store, on a free port of this machine.
+
+    It counts requests, adds latency, and answers wrongly when a fault of :mod:`~ipld_castore.testing.faults` is
+    injected. It serves bytes as the store has them, unverified, so that a damaged block comes out damaged. Of the
+    RPC it knows what block stores need: ``block/*``, ``dag/import``, ``dag/export``, ``refs/local``, ``pin/*``,
+    ``key/*``, ``name/*``, ``id``, ``version``; the data in pins and names are kept in memory. Threads may
+    use it at once. It needs nothing but the standard library.
+
+    :param blocks: the store, by default an empty one in memory
+    :param latency: seconds that every answer is late
+
+    >>> from ipld_castore import GatewayCAStore
+    >>> with BlockServer() as server:
+    ...     cid = server.blocks.put(b"hello")
+    ...     GatewayCAStore(server.url).get(cid), len(server.requests)
+    (b'hello', 1)
+    """
+
+    def __init__(self, blocks: ContentAddressableStore | None = None, *, latency: float = 0.0) -> None:
+        self.blocks = MappingCAStore() if blocks is None else blocks
+        self.latency = latency
+        self.requests: list[Request] = []
+        """All that came since :meth:`forget`, in their order."""
+        self.stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._faults: list[_Injected] = []
+        self._sides = (RPCSide(self.blocks), GatewaySide(self.blocks))
+        self._connections: set[socket.socket] = set()
+        self._count = 0
+        self._port = 0
+        self._http: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """What both a gateway's URL and a node's address are."""
+        return f"http://127.0.0.1:{self._port}"
+
+    # -- its life --
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self.stopping = threading.Event()
+        self._http = _Server(("127.0.0.1", self._port), self)
+        self._port = self._http.server_port
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop listening, and break all connections, in the middle of answers too."""
+        self.stopping.set()
+        if self._http is not None and self._thread is not None:
+            self._http.shutdown()
+            self._thread.join()
+            self._http.server_close()
+            with self._lock:
+                left = list(self._connections)
+            for connection in left:
+                _shut(connection)
+            self._http = self._thread = None
+
+    def restart(self) -> None:
+        """Stop, and start again on the same port, as a node that was updated; blocks and pins are still there."""
+        self.stop()
+        self.start()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # -- what tests ask of it --
+
+    def inject(self, fault: Fault, *, times: int | None = 1, where: str | Callable[[Request], bool] = "") -> None:
+        """Answer coming requests by a fault, the oldest that fits first.
+
+        :param times: how many requests; None is all that are to come
+        :param where: which of them: a part of the request's line, as ``"block/put"`` or ``"format=car"``, or a function
+        """
+        chosen = (lambda request: where in str(request)) if isinstance(where, str) else where
+        with self._lock:
+            self._faults.append(_Injected(fault, chosen, times))
+
+    def heal(self) -> None:
+        """Inject nothing any more."""
+        with self._lock:
+            self._faults.clear()
+
+    def forget(self) -> None:
+        """Count from here on."""
+        with self._lock:
+            self.requests = []
+
+    @property
+    def rounds(self) -> int:
+        """The most requests that came one after another, each after the one before was answered.
+
+        So many latencies has a client waited; requests that were under way together count once.
+        """
+        spans = sorted((request.answered, request.arrived) for request in self.requests if request.answered is not None)
+        count, end = 0, 0.0
+        for answered, arrived in spans:
+            if arrived >= end:
+                count, end = count + 1, answered
+        return count
+
+    @property
+    def most_in_flight(self) -> int:
+        """The most requests that were under way at one time."""
+        events = [(request.arrived, 1) for request in self.requests]
+        events += [(request.answered, -1) for request in self.requests if request.answered is not None]
+        count = most = 0
+        for _, change in sorted(events):
+            count += change
+            most = max(most, count)
+        return most
+
+    # -- what the handlers ask of it --
+
+    def reply_to(self, request: Request) -> Reply:
+        """The right answer to a request."""
+        for side in self._sides:
+            reply = side.reply_to(request)
+            if reply is not None:
+                return reply
+        return text_reply(404, "404 page not found")
+
+    def _answer(self, exchange: Exchange) -> None:
+        request = exchange.request
+        with self._lock:
+            self.requests.append(request)
+            chosen = next((each for each in self._faults if each.where(request)), None)
+            if chosen is not None and chosen.left is not None:
+                chosen.left -= 1
+                if not chosen.left:
+                    self._faults.remove(chosen)
+        if chosen is None or not chosen.fault.before_body:
+            exchange.read_body()
+        if self.latency:
+            self.stopping.wait(self.latency)
+        try:
+            if chosen is None:
+                exchange.send(exchange.reply())
+            else:
+                chosen.fault.act(exchange)
+        finally:
+            request.answered = time.monotonic()
+
+    def _opened(self, connection: socket.socket) -> int:
+        with self._lock:
+            self._connections.add(connection)
+            self._count += 1
+            return self._count
+
+    def _closed(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._connections.discard(connection)
+
+
+class _Server(ThreadingHTTPServer):
+    """The HTTP below; a thread for each connection."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 256
+
+    def __init__(self, address: tuple[str, int], owner: BlockServer) -> None:
+        self.owner = owner
+        super().__init__(address, _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A connection that breaks is no error here; anything else is printed."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = 1 << 16
+    server: socketserver.BaseServer
+
+    def setup(self) -> None:
+        super().setup()
+        assert isinstance(self.server, _Server)  # noqa: S101  # no other makes it
+        self.owner = self.server.owner
+        self.number = self.owner._opened(self.connection)  # noqa: SLF001  # parts of one server
+
+    def finish(self) -> None:
+        self.owner._closed(self.connection)  # noqa: SLF001  # as above
+        super().finish()
+
+    def _handle(self) -> None:
+        parts = urlsplit(self.path)
+        request = Request(
+            method=self.command,
+            path=unquote(parts.path),
+            query=parse_qs(parts.query, keep_blank_values=True),
+            headers={name.lower(): value for name, value in self.headers.items()},
+            arrived=time.monotonic(),
+            connection=self.number,
+        )
+        try:
+            self.owner._answer(Exchange(self.owner, self, request))  # noqa: SLF001  # as above
+        except (CAStoreError, CarError):  # found when the answer had begun: all that is left is to break it off
+            self.close_connection = True
+        self.wfile.flush()
+
+    do_GET = do_HEAD = do_POST = _handle  # noqa: N815  # names of http.server
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # name of http.server
+        pass
+
+
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):  # the client was first
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def _read_body(handler: BaseHTTPRequestHandler, limit: int) -> bytes:
+    """The body of a request, with a length or in chunks, up to ``limit`` bytes."""
+    if handler.headers.get("Transfer-Encoding", "").lower() != "chunked":
+        return handler.rfile.read(min(int(handler.headers.get("Content-Length", 0)), limit))
+    return b"".join(_chunks(handler, limit))
+
+
+def _chunks(handler: BaseHTTPRequestHandler, limit: int) -> Iterable[bytes]:
+    while limit > 0:
+        size = int(handler.rfile.readline(1024).partition(b";")[0], 16)
+        yield handler.rfile.read(min(size, limit))
+        limit -= size
+        handler.rfile.readline(1024)
+        if not size:
+            return

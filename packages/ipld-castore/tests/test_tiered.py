@@ -1,0 +1,316 @@
+"""TieredCAStore: what is kept near, what is asked from afar, and how often."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from ipld_car import cids
+from ipld_castore import (
+    BackendUnavailableError,
+    BlockCorruptError,
+    BlockNotFoundError,
+    ContentAddressableStore,
+    FileSystemCAStore,
+    GatewayCAStore,
+    MappingCAStore,
+    TieredCAStore,
+    UnsupportedVerbError,
+)
+from ipld_castore.testing import BlockServer, CAStoreTests, faults
+from multiformats import CID
+
+from .remote import damage, tree
+
+
+class TieredTests(CAStoreTests):
+    shows_damage = False  # nothing leaves it that was not verified
+
+    def corrupt(self, castore: ContentAddressableStore, cid: CID, data: bytes | None) -> None:
+        """In both: where only one is damaged, the other one has the block."""
+        assert isinstance(castore, TieredCAStore)
+        if isinstance(castore.near, MappingCAStore):
+            castore.near.mapping.pop(str(cid), None)
+        else:
+            castore.near.delete_block(cid)
+        damage(castore.far, cid, data)
+
+
+class TestTiered(TieredTests):
+    @pytest.fixture
+    def castore(self) -> ContentAddressableStore:
+        return TieredCAStore(MappingCAStore(), MappingCAStore())
+
+
+class TestTieredWithALimit(TieredTests):
+    """So small that nearly every block falls out."""
+
+    @pytest.fixture
+    def castore(self) -> ContentAddressableStore:
+        return TieredCAStore(MappingCAStore(), MappingCAStore(), max_bytes=2000)
+
+
+class TestTieredOverAFolder(TieredTests):
+    depth = width = 300
+
+    @pytest.fixture
+    def castore(self, tmp_path: Path) -> ContentAddressableStore:
+        return TieredCAStore(FileSystemCAStore(tmp_path, fsync=False), MappingCAStore(), max_bytes=1 << 20)
+
+
+class Counting(MappingCAStore):
+    """Counts what it is asked for, slowly if it should be."""
+
+    def __init__(self, pause: float = 0.0) -> None:
+        super().__init__()
+        self.got: list[CID] = []
+        self.dags: list[str] = []
+        self.ways: list[str] = []
+        self.pause = pause
+
+    def get_block(self, cid: CID) -> bytes:
+        self.got.append(cid)
+        time.sleep(self.pause)
+        return super().get_block(cid)
+
+    def get_dag(self, root):  # type: ignore[no-untyped-def]  # as the base class has it
+        self.dags.append(str(root))
+        yield from super().get_dag(root)
+
+    def get_way(self, cid, names):  # type: ignore[no-untyped-def]  # as the base class has it
+        self.ways.append(str(cid))
+        yield from super().get_way(cid, names)
+
+
+@pytest.fixture
+def near() -> MappingCAStore:
+    return MappingCAStore()
+
+
+@pytest.fixture
+def far() -> Counting:
+    return Counting()
+
+
+def test_what_was_read_is_near(near: MappingCAStore, far: Counting) -> None:
+    cid = far.put(b"block")
+    store = TieredCAStore(near, far)
+    for _ in range(3):
+        assert store.get(cid) == b"block"
+    assert far.got == [cid]
+    assert list(near) == [cid]
+
+
+def test_what_is_written_is_in_both(near: MappingCAStore, far: Counting) -> None:
+    """One by one and many; a far store that fails leaves nothing near that it has not."""
+    store = TieredCAStore(near, far)
+    cid = store.put(b"block")
+    store.put_blocks((cids.from_bytes(cids.make(cids.RAW, bytes(31) + bytes([n]))), b"x") for n in range(100))
+    assert set(near) == set(far)
+    assert len(list(far)) == 101
+    assert cid in far
+
+    class Down(MappingCAStore):
+        def put_block(self, cid: CID, data: bytes) -> None:
+            raise BackendUnavailableError("down")
+
+    empty = MappingCAStore()
+    store = TieredCAStore(empty, Down())
+    for verb in (lambda: store.put(b"block"), lambda: store.put_blocks([(cid, b"block")])):
+        with pytest.raises(BackendUnavailableError):
+            verb()
+    assert not list(empty)
+
+
+@pytest.mark.parametrize("bad", [b"other", b""])
+def test_a_damaged_near_block_is_got_again(near: MappingCAStore, far: Counting, bad: bytes) -> None:
+    """And repaired."""
+    store = TieredCAStore(near, far)
+    cid = store.put(b"block")
+    damage(near, cid, bad)
+    assert store.get(cid) == b"block"
+    assert near.get(cid) == b"block"
+    damage(near, cid, bad)
+    assert list(store.get_blocks([cid])) == [(cid, b"block")]
+    assert near.get(cid) == b"block"
+
+
+def test_wrong_bytes_are_not_kept(near: MappingCAStore, far: Counting) -> None:
+    """Whatever verb they come by."""
+    root = tree(far, depth=2)
+    leaf = next(cid for cid in far if cids.codec_of(bytes(cid)) == cids.RAW)
+    damage(far, leaf, b"wrong")
+    store = TieredCAStore(near, far)
+    for verb in (store.get, store.get_raw, store.get_block, lambda cid: list(store.get_blocks([cid]))):
+        with pytest.raises(BlockCorruptError, match=str(leaf)):
+            verb(leaf)
+    with pytest.raises(BlockCorruptError, match=str(leaf)):
+        store.to_car(root)
+    assert leaf not in near
+
+
+def test_one_flight_for_all_threads(near: MappingCAStore) -> None:
+    """However many ask for a block, it is got once; an error reaches them all, and is not kept."""
+    far = Counting(pause=0.05)
+    blocks = [far.put(b"%d" % number) for number in range(5)]
+    store = TieredCAStore(near, far)
+    start = threading.Barrier(20)
+
+    def read(_: int) -> list[bytes]:
+        start.wait()
+        return [store.get(cid) for cid in blocks]
+
+    with ThreadPoolExecutor(20) as pool:
+        assert set(map(tuple, pool.map(read, range(20)))) == {tuple(b"%d" % number for number in range(5))}
+        assert sorted(map(str, far.got)) == sorted(map(str, blocks))
+        absent = MappingCAStore().put(b"absent")
+        far.got.clear()
+
+        def fail(_: int) -> str:
+            start.wait()
+            with pytest.raises(BlockNotFoundError) as caught:
+                store.get(absent)
+            return str(caught.value)
+
+        assert len(set(pool.map(fail, range(20)))) == 1
+        assert len(far.got) < 20
+    far.put(b"absent")
+    assert store.get(absent) == b"absent"
+
+
+def test_an_interrupted_flight_is_flown_again(near: MappingCAStore, far: Counting) -> None:
+    """Control-C in one thread is nothing to the others that wait."""
+    cid = far.put(b"block")
+    begun, go = threading.Event(), threading.Event()
+
+    class Interrupted(MappingCAStore):
+        first = True
+
+        def get_block(self, wanted: CID) -> bytes:
+            if Interrupted.first:
+                Interrupted.first = False
+                begun.set()
+                go.wait(5)
+                raise KeyboardInterrupt
+            return far.get_block(wanted)
+
+    store = TieredCAStore(near, Interrupted())
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(store.get, cid)
+        begun.wait(5)
+        second = pool.submit(store.get, cid)
+        go.set()
+        with pytest.raises(KeyboardInterrupt):
+            first.result(5)
+        assert second.result(5) == b"block"
+
+
+def test_graphs_come_as_graphs(near: MappingCAStore, far: Counting) -> None:
+    """What is missing below a node comes in one request, and then everything is near."""
+    root = tree(far, width=3, depth=3)
+    store = TieredCAStore(near, far)
+    expected = far.to_car(root)
+    far.dags.clear()
+    assert store.to_car(root) == expected
+    assert len(far.dags) == 1
+    far.got.clear()
+    assert store.to_car(root) == expected
+    assert not far.got
+    # A part that is missing is all that is asked for.
+    value = store.get(root)
+    node = value["list"][1].set(base="base32")
+    near.delete_block(cids.from_bytes(bytes(node)))
+    far.dags.clear()
+    assert store.to_car(root) == expected
+    assert [cids.to_bytes(text) for text in far.dags] == [bytes(node)]
+
+
+def test_ways_come_as_ways(near: MappingCAStore, far: Counting) -> None:
+    """From the first block that is missing on, in one request."""
+    root = tree(far, width=3, depth=3)
+    names = ["list", "1", "list", "2", "list", "0"]
+    expected = list(far.get_way(root, names))
+    store = TieredCAStore(near, far)
+    store.get(root)
+    far.ways.clear()
+    assert list(store.get_way(root, names)) == expected
+    assert [cids.to_bytes(text) for text in far.ways] == [bytes(expected[1][0])]
+    assert list(store.get_way(root, names)) == expected
+    assert len(far.ways) == 1
+
+
+def test_the_limit_holds(far: Counting) -> None:
+    """The least recently used goes; what is larger than the limit is not kept; what was there counts."""
+    near = MappingCAStore()
+    before = near.put(bytes(400))
+    store = TieredCAStore(near, far, max_bytes=1000)
+    one, two, three = (far.put(bytes([n]) * 300) for n in range(3))
+    huge = far.put(bytes(1001))
+    for cid in (one, two, huge):
+        store.get(cid)
+    assert set(near) == {before, one, two}
+    store.get(one)
+    store.get(three)  # makes room: first `before`, which is oldest
+    assert set(near) == {one, two, three}
+    store.get(one)
+    store.put(bytes(350))
+    assert two not in near
+    assert one in near
+    store.delete_block(one)
+    assert one not in near
+    assert sum(map(len, near.mapping.values())) <= 1000
+    shrunk = TieredCAStore(near, far, max_bytes=0)
+    assert not list(near)
+    assert shrunk.get(two) == bytes([1]) * 300
+    assert not list(near)
+
+
+def test_the_limit_holds_under_threads(far: Counting) -> None:
+    near = MappingCAStore()
+    store = TieredCAStore(near, far, max_bytes=5_000)
+    blocks = [far.put(bytes([n]) * 500) for n in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(5):
+            assert list(pool.map(store.get, blocks)) == [bytes([n]) * 500 for n in range(40)]
+    assert sum(map(len, near.mapping.values())) <= 5_000
+
+
+def test_limits_that_cannot_be_held() -> None:
+    with BlockServer() as server, GatewayCAStore(server.url) as gateway, pytest.raises(UnsupportedVerbError):
+        TieredCAStore(gateway, MappingCAStore(), max_bytes=1)
+    with pytest.raises(ValueError, match="0 bytes"):
+        TieredCAStore(MappingCAStore(), MappingCAStore(), max_bytes=-1)
+
+
+@pytest.fixture
+def server() -> Iterator[BlockServer]:
+    with BlockServer() as server:
+        yield server
+
+
+def test_a_folder_before_a_gateway(server: BlockServer, tmp_path: Path) -> None:
+    """What most will use it for: afterwards the gateway is not needed any more."""
+    root = tree(server.blocks)
+    folder = FileSystemCAStore(tmp_path, fsync=False)
+    with TieredCAStore(folder, GatewayCAStore(server.url, timeout=5)) as store:
+        server.inject(faults.wrong_bytes, where="format=car")
+        with pytest.raises(BlockCorruptError):
+            store.to_car(root)
+        assert not store.local
+        assert store.address == server.url
+        with pytest.raises(UnsupportedVerbError):
+            store.put(b"x")
+        assert not list(folder) or set(map(bytes, folder)) < {b"\x01\x55" + bytes(cid)[2:] for cid in server.blocks}
+    with TieredCAStore(folder, GatewayCAStore(server.url, timeout=5)) as store:
+        archive = store.to_car(root)
+        copy = pickle.loads(pickle.dumps(store))  # noqa: S301  # our own
+        assert copy == store
+        assert copy != TieredCAStore(folder, MappingCAStore())
+    assert folder.to_car(root) == archive == server.blocks.to_car(root)
+    server.stop()
+    assert store.to_car(root) == archive

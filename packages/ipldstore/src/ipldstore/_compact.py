@@ -1,0 +1,112 @@
+"""Files and folders of blocks that have nothing but what their root reaches."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from ipld_car import CarFile, cids, dagcbor, files, hashes, walk_binary
+from ipld_castore import FileSystemCAStore
+
+from ._errors import store_errors
+from ._open import FolderLock
+from ._reach import reach
+
+_EMPTY_ROOT: Final = cids.make(cids.DAG_CBOR, hashes.digest_of(cids.SHA2_256, dagcbor.encode({})))
+
+
+class Compacted(NamedTuple):
+    """What :func:`compact` did."""
+
+    kept_blocks: int
+    """Blocks that the root reaches."""
+    freed_blocks: int
+    """Blocks that are gone."""
+    freed_bytes: int
+    """Bytes that the file is shorter, or that the blocks in the folder had."""
+
+
+def compact(path: str | os.PathLike[str]) -> Compacted:
+    """Forget all blocks of a CAR file or a folder that its root does not reach: older roots, and what was overwritten.
+
+    A file is written anew beside the old one, as a CARv2 with an index, depth first from the root, and takes its place
+    when it is on the disk; it can grow by an index that the old one had not. In a folder blocks are deleted, when all
+    that the root reaches was found to be there. Stopped at any instant, it leaves the old file or a folder that still
+    has the dataset, and can be called again. Who has the file or folder open for writing keeps it from being compacted;
+    who reads a file goes on with the old one, and who reads an older root in a folder loses it.
+
+    Memory: at most 150 bytes for each block that is kept.
+
+    :param path: a CAR file, or a folder that :func:`ipldstore.open` has written
+    :raises OSError: if it cannot be read or written, or another writer has it
+    :raises ValueError: if it does not name one root
+    :raises IPLDStoreError: if a block that the root reaches is missing or wrong; nothing has changed then
+
+    >>> import tempfile, ipldstore
+    >>> path = tempfile.mkdtemp() + "/air.car"
+    >>> with ipldstore.open(path, "a") as store:
+    ...     for chunk in (b"old", b"new"):
+    ...         store["a/0"] = chunk
+    ...         root = store.freeze()
+    >>> compact(path)
+    Compacted(kept_blocks=2, freed_blocks=2, freed_bytes=204)
+    """
+    where = Path(os.path.realpath(path))
+    return _compact_folder(where) if where.is_dir() else _compact_file(where)
+
+
+def _compact_file(path: Path) -> Compacted:
+    size = path.stat().st_size
+    with CarFile.open(path, "a") as old:  # nobody else writes as long as it is open
+        if len(old.roots) != 1:
+            raise ValueError(f"expected an archive with one root, found {len(old.roots)} roots in {path}")
+        root = old.roots[0]
+        fresh = path.with_name(f".{path.name}.compacting")
+        fresh.unlink(missing_ok=True)  # of one that was stopped
+        try:
+            with store_errors(f"compacting {path}", passing=(OSError,)), CarFile.open(fresh, "x") as new:
+                if bytes(root) != _EMPTY_ROOT or root in old:  # else nothing was ever frozen
+                    for cid, data in walk_binary(old.get, bytes(root)):
+                        new.put(cid, data, verify=False)
+                new.roots = [root]
+                kept, there = len(new), len(old)
+            shutil.copymode(path, fresh)
+            if os.name == "nt":
+                old.close()  # what is open is not replaced there
+            fresh.replace(path)
+        except BaseException:
+            fresh.unlink(missing_ok=True)
+            raise
+        files.sync_folder(path.parent)
+        return Compacted(kept, there - kept, size - path.stat().st_size)
+
+
+def _compact_folder(path: Path) -> Compacted:
+    if not (path / "SHARDING").exists():
+        raise ValueError(f"expected a folder of blocks, with a file SHARDING; found none in {path}")
+    castore = FileSystemCAStore(path, keeps_head=True)
+    lock = FolderLock(castore)
+    try:
+        root = castore.head
+        if root is None:
+            raise ValueError(
+                f"expected a folder whose file HEAD names a root, found none in {path}: others may need its blocks"
+            )
+        seen: set[bytes] = set()
+        with store_errors(f"compacting {path}"):
+            reach(castore, bytes(root), seen)
+            kept = {cids.multihash_of(cid) for cid in seen}
+            del seen
+            freed_blocks = freed_bytes = kept_blocks = 0
+            for cid in castore:
+                if cids.multihash_of(bytes(cid)) in kept:
+                    kept_blocks += 1
+                    continue
+                freed_bytes += castore.block_size(cid)
+                castore.delete_block(cid)
+                freed_blocks += 1
+        return Compacted(kept_blocks, freed_blocks, freed_bytes)
+    finally:
+        lock.release()

@@ -1,0 +1,151 @@
+"""A dataset where it is: in a file, in a folder, or below a CID."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Literal
+
+from ipld_car import CarError, cids, files
+from ipld_castore import BackendUnavailableError, CarCAStore, ContentAddressableStore, FileSystemCAStore
+from multiformats import CID
+
+from ._opened import Opened
+from ._store import IPLDStore
+
+Mode = Literal["r", "a", "x"]
+
+_LOCK_FILE: Final = "HEAD.lock"
+"""In a folder: locked by who writes. Beside the shards, where flatfs passes over what is no folder."""
+
+
+def open(  # noqa: A001  # as tarfile, gzip and many others have it
+    where: str | os.PathLike[str] | CID,
+    mode: Mode = "r",
+    *,
+    castore: ContentAddressableStore | None = None,
+    fsync: bool = True,
+) -> IPLDStore:
+    """The store in a CAR file or a folder, or below a CID.
+
+    A path that is, or will be, a folder of blocks has the root in its file ``HEAD``; any other path, and a new one that
+    ends in ``.car``, is a CAR file with the root in its header. One process at a time may have it open for writing;
+    others read the root that was frozen when they opened it.
+
+    What is opened for writing is frozen when it is closed, and closed when its ``with`` ends, be it by an error: what
+    was written is there, and what was there before has a root of its own still, which ``compact`` would forget.
+
+    :param where: a path; or with ``castore``, a CID as object or text
+    :param mode: "r" reads what is there; "a" also writes, and makes what is absent; "x" makes what must be absent
+    :param castore: where the blocks of a CID are; it is not closed with the store
+    :param fsync: wait for the disk where blocks are to be safe; see :class:`ipld_castore.CarCAStore` and
+        :class:`ipld_castore.FileSystemCAStore`
+    :raises FileNotFoundError: if there is nothing to read
+    :raises FileExistsError: if the mode is "x" and something is there
+    :raises OSError: if it cannot be opened, or another writer has it
+    :raises ValueError: if it holds no dataset, or not one alone
+    :raises IPLDStoreError: if the root cannot be read
+
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp() + "/air.car"
+    >>> with open(path, "a") as store:
+    ...     store["a/0"] = b"chunk"
+    >>> with open(path) as store:
+    ...     print(store.root_cid, store["a/0"])
+    bafyreieyzoqqgs3l3tinb3llbqke53v2i52plrc67tdqih2ddciwjaqrh4 b'chunk'
+    """
+    if mode not in ("r", "a", "x"):
+        raise ValueError(f'expected the mode "r", "a" or "x", found {mode!r}')
+    if castore is not None:
+        if mode != "r":
+            raise ValueError(f'expected the mode "r" with a CID, found {mode!r}: IPLDStore(castore, root=cid) writes')
+        return IPLDStore(castore, root=cids.to_bytes(_text(where)), read_only=True)
+    path = _path(where)
+    if mode == "r" and not path.exists():
+        raise FileNotFoundError(errno.ENOENT, "expected a CAR file or a folder of blocks, found nothing", str(path))
+    if mode == "x" and path.exists():
+        raise FileExistsError(errno.EEXIST, "expected nothing where a new store is to be, found something", str(path))
+    if path.is_dir() or (not path.exists() and path.suffix != ".car"):
+        return _open_folder(path, mode, fsync=fsync)
+    return _open_file(path, mode, fsync=fsync)
+
+
+def _text(where: str | os.PathLike[str] | CID) -> CID | str:
+    return where if isinstance(where, (CID, str)) else os.fspath(where)
+
+
+def _path(where: str | os.PathLike[str] | CID) -> Path:
+    if isinstance(where, CID) or (isinstance(where, str) and _is_cid(where) and not Path(where).exists()):
+        raise ValueError(f"expected with a CID the castore that has its blocks, found none: {where}")
+    return Path(where)
+
+
+def _is_cid(text: str) -> bool:
+    try:
+        cids.to_bytes(text)
+    except CarError:
+        return False
+    return True
+
+
+def _open_file(path: Path, mode: Mode, *, fsync: bool) -> IPLDStore:
+    castore = CarCAStore(path, mode, fsync=fsync)
+    try:
+        if len(castore.roots) != 1:
+            raise ValueError(
+                f"expected an archive with one root, found {len(castore.roots)} in {path}: {castore!r} gives its "
+                f"blocks, and IPLDStore(castore, root=cid) one of its datasets"
+            )
+        return _opened(castore, mode, lambda: None)
+    except BaseException:
+        castore.close()
+        raise
+
+
+def _open_folder(path: Path, mode: Mode, *, fsync: bool) -> IPLDStore:
+    if mode == "r":
+        if not (path / "SHARDING").exists():
+            raise ValueError(f"expected a folder of blocks, with a file SHARDING; found none in {path}")
+        castore = FileSystemCAStore(path, keeps_head=True)
+        if castore.head is None:
+            raise ValueError(
+                f"expected a folder whose file HEAD names a root, found none in {path}: "
+                f"IPLDStore(FileSystemCAStore(path), root=cid) reads the dataset of a CID"
+            )
+        return _opened(castore, mode, lambda: None)
+    castore = FileSystemCAStore(path, fsync=fsync, keeps_head=True)
+    lock = FolderLock(castore)
+    try:
+        return _opened(castore, mode, lock.release)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _opened(castore: ContentAddressableStore, mode: Mode, let_go: Callable[[], None]) -> IPLDStore:
+    store = IPLDStore(castore, read_only=mode == "r")
+    store._opened = Opened(store._data, writable=mode != "r", let_go=let_go)  # noqa: SLF001  # set nowhere else
+    return store
+
+
+class FolderLock:
+    """Being the one writer of a folder.
+
+    :raises BackendUnavailableError: if there is another
+    """
+
+    def __init__(self, castore: FileSystemCAStore) -> None:
+        try:
+            self._file, _ = files.open_locked(castore.path / _LOCK_FILE, exclusive=False)
+        except OSError as error:
+            raise BackendUnavailableError(f"cannot write to {castore.path}: {error}") from error
+        self._home = os.getpid()
+
+    def release(self) -> None:
+        """Let others write; in a forked process the lock is still the parent's."""
+        if not self._file.closed:
+            if os.getpid() == self._home:
+                files.unlock(self._file)
+            self._file.close()

@@ -1,0 +1,53 @@
+"""Whether all is there that a root reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from ipld_car import binary_links, cids
+from ipld_castore import BlockNotFoundError, ContentAddressableStore
+
+_NODE_CODECS: Final = frozenset({cids.DAG_CBOR, cids.DAG_PB})
+_BATCH: Final = 1024
+"""Blocks that are asked for at once."""
+
+
+def is_node(cid: bytes) -> bool:
+    """Whether a block can link others."""
+    return cids.codec_of(cid) in _NODE_CODECS
+
+
+def reach(castore: ContentAddressableStore, root: bytes, seen: set[bytes], met: Collection[bytes] = ()) -> None:
+    """Find all blocks that ``root`` reaches. Nodes are read and verified; of others it is asked whether they are there.
+
+    :param seen: blocks that need not be looked at, nor what only they reach; gets all that were, but for those of
+        ``met`` that are no nodes
+    :param met: blocks of which it is known that they are there
+    :raises BlockNotFoundError: if one is not there
+    :raises CAStoreError: if a node cannot be read
+    :raises ipld_car.CarError: if a node is not what its codec says
+    """
+    waiting = [root]
+    others: list[bytes] = []
+    while waiting or others:
+        if not waiting or len(others) >= _BATCH:
+            _check(castore, others)
+            others = []
+            continue
+        cid = waiting.pop()
+        if cid in seen:
+            continue
+        seen.add(cid)
+        if is_node(cid):
+            links = binary_links(cid, castore.get_raw(cid))
+            waiting += (link for link in links if link not in seen and (is_node(link) or link not in met))
+        elif cid not in met:
+            others.append(cid)
+
+
+def _check(castore: ContentAddressableStore, wanted: list[bytes]) -> None:
+    asked = [cid for cid in wanted if cids.prefix_of(cid).hash_code != cids.IDENTITY]
+    for cid, there in zip(asked, castore.has_blocks(map(cids.from_checked, asked)), strict=True):
+        if not there:
+            raise BlockNotFoundError(f"no block {cids.to_text(cid)} in {castore!r}")

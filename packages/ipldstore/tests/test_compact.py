@@ -1,0 +1,255 @@
+"""Files and folders without what their root does not reach: nothing else is lost, whatever happens on the way."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import ipldstore
+import pytest
+from archive_samples import as_carv2
+from ipld_car import CarFile, CarReader, CarWriter
+from ipld_castore import BackendUnavailableError, CarCAStore, FileSystemCAStore
+from ipldstore import Compacted, IPLDStoreError, compact
+from multiformats import CID
+from store_samples import block_file, contents, written
+
+SOME = {"a/c/0": b"zero", "a/c/1": b"one", "b/.zattrs": b'{"long":"%s"}' % (b"x" * 40_000), "big": bytes((1 << 20) + 1)}
+
+
+@pytest.fixture(params=["data.car", "folder"])
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Where a store is: a file, or a folder."""
+    return tmp_path / str(request.param)
+
+
+def blocks_in(path: Path) -> set[bytes]:
+    """Digests of all blocks."""
+    castore = FileSystemCAStore(path) if path.is_dir() else CarCAStore(path, "r")
+    with castore:
+        return {cid.raw_digest for cid in castore}
+
+
+def reached(path: Path) -> set[bytes]:
+    with ipldstore.open(path) as store:
+        return {cid.raw_digest for cid, _ in store.castore.get_dag(store.freeze())}
+
+
+def contents_of(path: Path) -> dict[str, bytes]:
+    with ipldstore.open(path) as store:
+        return contents(store)
+
+
+def with_history(path: Path) -> tuple[CID, CID]:
+    """Contents with chunks that were overwritten and a root before; returns both roots."""
+    with ipldstore.open(path, "a", fsync=False) as store:
+        store.mapping.update({key: data + b"!" for key, data in SOME.items() if "." not in key})
+        store["gone"] = b"gone"
+        first = store.freeze()
+        store.mapping.update(SOME)
+        del store["gone"]
+        return first, store.freeze()
+
+
+def test_what_is_not_reached_is_forgotten(path: Path) -> None:
+    first, root = with_history(path)
+    before = blocks_in(path)
+    assert before > reached(path)
+    done = compact(path)
+    kept = reached(path)
+    assert blocks_in(path) == kept
+    assert done[:2] == (len(kept), len(before) - len(kept))
+    assert contents_of(path) == SOME
+    with ipldstore.open(path) as store:
+        assert store.root_cid == root
+        assert first not in store.castore
+    again = compact(path)
+    assert again == Compacted(len(kept), 0, 0)
+    with ipldstore.open(path, "a") as store:  # and it can go on
+        store["more"] = b"more"
+    assert contents_of(path) == SOME | {"more": b"more"}
+
+
+def test_bytes_that_are_freed(path: Path) -> None:
+    def size() -> int:
+        return path.stat().st_size if path.is_file() else sum(file.stat().st_size for file in path.rglob("*.data"))
+
+    with_history(path)
+    before = size()
+    assert compact(path).freed_bytes == before - size()
+
+
+def test_a_file_is_as_if_written_at_once(tmp_path: Path) -> None:
+    """In the order of the graph; under its name, with its rights, also where a link leads to it."""
+    file = tmp_path / "data.car"
+    with_history(file)
+    file.chmod(0o640)
+    (tmp_path / "link.car").symlink_to(file)
+    compact(tmp_path / "link.car")
+    assert (tmp_path / "link.car").is_symlink()
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["data.car", "link.car"]
+    archive = written(SOME).to_car()
+    assert [block.cid for block in CarReader(file.read_bytes())] == [block.cid for block in CarReader(archive)]
+    with CarFile.open(file) as opened:
+        assert opened.version == 2
+        assert opened.scan_reason is None
+
+
+@pytest.mark.parametrize("v2", [False, True], ids=["CARv1", "CARv2"])
+def test_archives_of_others(tmp_path: Path, *, v2: bool) -> None:
+    file = tmp_path / "other.car"
+    store = written(SOME)
+    store.castore.put(b"nobody's")
+    root = store.freeze()
+    with file.open("wb") as stream, CarWriter(stream, [root]) as writer:
+        for cid in store.castore:
+            writer.write(cid, store.castore.get_raw(cid))
+    if v2:
+        file.write_bytes(as_carv2(file.read_bytes()))
+    assert compact(file).freed_blocks == 1
+    assert contents_of(file) == SOME
+
+
+def test_nothing_written(path: Path) -> None:
+    with ipldstore.open(path, "a", fsync=False):
+        pass
+    assert compact(path).freed_blocks == 0
+    assert contents_of(path) == {}
+    if path.is_file():
+        path.unlink()
+        CarFile.open(path, "x").close()  # without a root that anybody set
+        assert compact(path) == (0, 0, 0)
+        assert contents_of(path) == {}
+
+
+def test_readers_go_on(tmp_path: Path) -> None:
+    """Of a file, with the old one."""
+    file = tmp_path / "data.car"
+    first, _ = with_history(file)
+    with CarCAStore(file, "r") as castore:
+        old = ipldstore.IPLDStore(castore, root=first, read_only=True)
+        compact(file)
+        assert old["gone"] == b"gone"
+
+
+def test_what_cannot_be_compacted(path: Path) -> None:
+    """And is as it was."""
+    with pytest.raises(FileNotFoundError):
+        compact(path)
+    assert not path.exists()
+    with_history(path)
+    before = blocks_in(path)
+    with ipldstore.open(path, "a"), pytest.raises(OSError, match="writer"):
+        compact(path)
+    assert blocks_in(path) == before
+
+
+def test_folders_of_others(tmp_path: Path) -> None:
+    """Where no root is named any block may be somebody's."""
+    castore = FileSystemCAStore(tmp_path / "blocks", fsync=False)
+    written(SOME, castore).freeze()
+    before = blocks_in(tmp_path / "blocks")
+    with pytest.raises(ValueError, match="HEAD"):
+        compact(tmp_path / "blocks")
+    assert blocks_in(tmp_path / "blocks") == before
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.png").write_bytes(b"meow")
+    with pytest.raises(ValueError, match="SHARDING"):
+        compact(tmp_path / "photos")
+    assert [file.name for file in (tmp_path / "photos").iterdir()] == ["cat.png"]
+
+
+def test_what_lacks_a_block_is_left_alone(path: Path) -> None:
+    """It may be in what would be forgotten, under a root that somebody still knows."""
+    _, root = with_history(path)
+    with ipldstore.open(path) as store:
+        lost = next(cid for cid, data in store.castore.get_dag(root) if data == b"one")
+    if path.is_dir():
+        block_file(FileSystemCAStore(path), lost).unlink()
+    else:
+        path.write_bytes(path.read_bytes().replace(b"one", b"eno"))
+    before = blocks_in(path)
+    with pytest.raises(IPLDStoreError, match=str(lost)):
+        compact(path)
+    assert blocks_in(path) == before
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    with ipldstore.open(path) as store:
+        others = [key for key in SOME if key != "a/c/1"]
+        assert [store[key] for key in others] == [SOME[key] for key in others]
+
+
+COMPACT = """
+    import sys, ipldstore
+    print("begin", flush=True)
+    print(ipldstore.compact(sys.argv[1]), flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal there")
+def test_compacting_that_is_killed(path: Path) -> None:
+    """At whatever instant, the contents are there, and what was begun can be ended."""
+    instants = random.Random(7)
+    noise = {f"a/c/{number}": instants.randbytes(5_000) for number in range(400)}
+    rounds = 60 if os.environ.get("IPLD_SLOW") == "1" else 12
+    took = 0.2
+    killed = 0
+    for number in range(rounds):
+        with ipldstore.open(path, "a", fsync=False) as store:
+            store.mapping.update({key: data + b"%d" % number for key, data in noise.items()})
+            store.freeze()
+            store.mapping.update(noise)
+        process: Any = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(COMPACT), str(path)], stdout=subprocess.PIPE, text=True
+        )
+        with process:
+            assert process.stdout.readline() == "begin\n"
+            start = time.perf_counter()
+            if number:
+                time.sleep(instants.uniform(0, 1.1 * took))
+                process.kill()
+            if process.stdout.readline():
+                took = time.perf_counter() - start
+            else:
+                killed += 1
+        assert contents_of(path) == noise
+    assert killed > rounds // 4
+    compact(path)
+    assert blocks_in(path) == reached(path)
+    assert sorted(each.name for each in path.parent.iterdir()) == [path.name]
+
+
+def test_a_full_disk(path: Path) -> None:
+    """The file cannot be written anew, which is said; it is as it was. A folder needs no room."""
+    resource = pytest.importorskip("resource", reason="no resource limits there")
+    with_history(path)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limit[1]))
+    try:
+        if path.is_dir():
+            compact(path)
+        else:
+            with pytest.raises(OSError, match="large"):
+                compact(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    assert contents_of(path) == SOME
+
+
+def test_the_lock_is_let_go(path: Path) -> None:
+    with_history(path)
+    compact(path)
+    try:
+        ipldstore.open(path, "a").close()
+    except BackendUnavailableError as error:  # pragma: no cover
+        pytest.fail(str(error))
