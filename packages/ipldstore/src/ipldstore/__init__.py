@@ -13,6 +13,7 @@ from ._ipfs import get_ipfs_mapper
 from ._mapping import StoreMapping
 from ._stats import Stats
 from ._store import IPLDStore
+from ._sync import pull, push
 
 __all__ = [
     "ContentAddressableStore",
@@ -25,4 +26,6 @@ __all__ = [
     "Stats",
     "StoreMapping",
     "get_ipfs_mapper",
+    "pull",
+    "push",
 ]

@@ -17,6 +17,7 @@ from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from ._archives import ArchiveVerbs
 from ._dataset import WHOLE, Dataset, Window
 from ._mapping import DictVerbs
+from ._names import NameVerbs
 from ._stats import Stats
 from ._zarr_order import for_zarr
 
@@ -31,7 +32,7 @@ _BATCH = 1024
 """Keys that are listed at once in another thread, where the blocks are slow."""
 
 
-class IPLDStore(ArchiveVerbs, DictVerbs):
+class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
     """A zarr store, formats 2 and 3, whose contents are an IPLD graph with one root CID.
 
     What is written changes the tree in memory and puts blocks into ``castore``; :meth:`freeze` writes the tree and
