@@ -128,7 +128,7 @@ def test_a_backend_that_cannot_write(lie: str) -> None:
         store.freeze()
     castore.acts = False
     again = zarr.open_array(IPLDStore(castore, root=store.freeze()), path="a", mode="r")
-    assert np.array_equal(again, np.arange(4))
+    assert np.array_equal(again[:], np.arange(4))
 
 
 def test_a_backend_that_changes_what_it_gave(blocks: tuple[CID, dict[str, bytes]]) -> None:

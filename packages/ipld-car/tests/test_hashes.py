@@ -146,3 +146,10 @@ def test_a_hash_function_that_this_machine_refuses(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(hashlib, "new", refuse)
     with pytest.raises(UnverifiableError, match="md5 is not to be had here"):
         verify_block(cids.make(cids.RAW, hashlib.md5(b"x").digest(), 0xD5), b"x")  # noqa: S324
+
+
+@pytest.mark.parametrize("size", [0, 1, 2046, 2047, 2048, 4096, 6141, 8191, 8192, 8193, 100_000])
+def test_sha2_256_in_pieces(size: int) -> None:
+    data = bytes(number % 251 for number in range(size))
+    assert hashes.sha2_256(data) == hashlib.sha256(data).digest()
+    assert hashes.digest_of(cids.SHA2_256, data) == hashlib.sha256(data).digest()

@@ -57,6 +57,7 @@ class TestIPFSStore(CAStoreTests):
         return store
 
     def corrupt(self, castore: ContentAddressableStore, cid: CID, data: bytes | None) -> None:
+        castore.flush()
         assert bytes(cid)[:2] == b"\x01\x55"
         key = base64.b32encode(bytes(cid)[2:]).decode().rstrip("=")
         file = self.blocks / key[-3:-1] / f"{key}.data"
@@ -74,6 +75,7 @@ def test_values_are_what_ipfs_shows(store: IPFSStore, kubo: Any) -> None:
     """Codec, links and UnixFS arrive as they were put."""
     large = store.put(LARGE)
     root = store.put({"title": "ünïcödé", "large": large})
+    store.flush()
     assert kubo.run("dag", "get", f"{root}/title").decode() == '"ünïcödé"'
     assert kubo.run("cat", str(large)) == LARGE
 
@@ -116,11 +118,17 @@ def test_weak_hashes_are_not_even_sent(store: IPFSStore) -> None:
 
 
 def test_other_bytes_than_the_cid_names(store: IPFSStore) -> None:
-    """The node tells what it has hashed: bytes that were damaged on the way are found when they are put."""
+    """The node hashes what it is sent: bytes that were damaged on the way are found, and do not hold others up."""
     cid = cids.from_bytes(cids.make(cids.RAW, hashes.digest_of(cids.SHA2_256, b"right")))
+    good = [store.put(b"before"), store.put(b"after")]
+    store.put_block(cid, b"wrong")
     with pytest.raises(BlockCorruptError, match=str(cid)):
-        store.put_block(cid, b"wrong")
+        store.flush()
     assert cid not in store
+    store.flush()
+    with IPFSStore(store.host, offline=True) as other:
+        assert all(each in other for each in good)
+        assert cid not in other
 
 
 def test_too_large_to_travel(store: IPFSStore, kubo: Any) -> None:
@@ -137,6 +145,7 @@ def test_too_large_to_travel(store: IPFSStore, kubo: Any) -> None:
 def test_pinned_blocks_stay(store: IPFSStore, kubo: Any) -> None:
     """Deleting says why not; the RPC answers 200 all the same."""
     cid = store.put(b"pinned")
+    store.flush()
     kubo.post("pin/add", arg=str(cid))
     with pytest.raises(BackendUnavailableError, match="pinned"):
         store.delete_block(cid)
@@ -202,6 +211,7 @@ def test_a_closed_store_can_be_used_again(store: IPFSStore) -> None:
 def test_a_running_node_is_found(store: IPFSStore, kubo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the file that it writes, past any proxy of the environment."""
     cid = store.put(b"found")
+    store.flush()
     monkeypatch.setenv("IPFS_PATH", str(kubo.repo))
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
@@ -215,10 +225,11 @@ def test_a_running_node_is_found(store: IPFSStore, kubo: Any, monkeypatch: pytes
 def test_the_gateway_is_not_the_rpc(kubo: Any) -> None:
     """The other port of the node is what people take for it."""
     gateway = (kubo.repo / "gateway").read_text().strip()
-    with IPFSStore(gateway) as store:
-        for verb in (lambda: store.put(b""), lambda: store.get(ABSENT), lambda: list(store)):
-            with pytest.raises(BackendUnavailableError, match="not the gateway"):
-                verb()
+    store = IPFSStore(gateway)
+    store.put(b"")
+    for verb in (store.flush, lambda: store.get(ABSENT), lambda: list(store)):
+        with pytest.raises(BackendUnavailableError, match="not the gateway"):
+            verb()
 
 
 @pytest.fixture
@@ -254,6 +265,7 @@ def test_a_node_that_comes_and_goes(other: Any, monkeypatch: pytest.MonkeyPatch)
     other.run("config", "Addresses.API", (other.repo / "api").read_text().strip())  # the same port again
     with IPFSStore() as store:
         cid = store.put(b"x")
+        store.flush()
         other.stop()
         told = f"no IPFS node answers at {store.host} .the address is from .*, which may be stale"
         with pytest.raises(BackendUnavailableError, match=told):
@@ -268,6 +280,7 @@ def test_a_node_that_comes_and_goes(other: Any, monkeypatch: pytest.MonkeyPatch)
 def test_the_folder_of_a_running_node_is_a_store(store: IPFSStore, kubo: Any) -> None:
     """Read-only use beside the daemon: the same blocks, listed and read."""
     root = store.put({"large": store.put(LARGE)})
+    store.flush()
     folder = FileSystemCAStore(kubo.repo / "blocks")
     assert folder.to_car(root) == store.to_car(root)
     assert set(folder) == set(store)

@@ -202,6 +202,13 @@ WRONG = {
     "says that it cannot delete": ("can_delete = False", "deleting"),
     "says that it keeps no codecs": ("keeps_codecs = False", "listing"),
     "says that it cannot repair": ("can_repair = False", "putting_repairs_a_damaged_block"),
+    "forgets its head": (
+        """
+        keeps_head, head = True, None
+        def set_head(self, cid): pass
+        """,
+        "the_head_is_what_was_set_last",
+    ),
     "shows its blocks": ("def __repr__(self): return repr(self.mapping)", "equality_and_text"),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
@@ -31,7 +31,7 @@ def contents_of(case: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
             yield f"{names['prefix']}{number}{names['suffix']}", data
 
 
-def figures_of(root: bytes, blocks: dict[bytes, bytes]) -> dict[str, Any]:
+def figures_of(root: bytes, blocks: Mapping[bytes, bytes]) -> dict[str, Any]:
     """What a vector says of the blocks below a root."""
     nodes = [block for link, block in blocks.items() if link[1] == 0x71]
     return {
@@ -45,4 +45,4 @@ def figures_of(root: bytes, blocks: dict[bytes, bytes]) -> dict[str, Any]:
 
 def reference_figures(case: dict[str, Any]) -> dict[str, Any]:
     built = reference.build(dict(contents_of(case)))
-    return figures_of(built.root, dict(built.blocks))
+    return figures_of(built.root, {bytes(link): block for link, block in built.blocks.items()})

@@ -272,19 +272,6 @@ def test_a_bad_archive_changes_nothing(castore: ContentAddressableStore, archive
     assert contents(store) == {"kept/frozen": b"kept"}
 
 
-def test_an_archive_that_lacks_a_chunk(castore: ContentAddressableStore) -> None:
-    """It may be one of several, so it is taken; the chunk is an error when it is read."""
-    source = written(SOME)
-    root = source.freeze()
-    lost = link_at(source.castore, root, "a", "1")
-    blocks = [(cid, data) for cid, data in source.castore.get_dag(root) if cid != lost]
-    store = IPLDStore(castore)
-    store.import_car(car([root], blocks))
-    assert store["a/0"] == b"zero"
-    with pytest.raises(IPLDStoreError, match=str(lost)):
-        store["a/1"]
-
-
 def test_what_a_stream_raises_is_not_hidden() -> None:
     class Broken(io.RawIOBase):
         def readable(self) -> bool:

@@ -124,6 +124,16 @@ def _roots(data: bytes, start: int) -> tuple[list[bytes], int]:
     return roots, position
 
 
+def encode_v2_header(header: V2Header) -> bytes:
+    """The first 51 bytes of a CARv2: pragma, characteristics and offsets.
+
+    >>> encode_v2_header(V2Header(True, 51, 18, 69))[27:].hex(" ", 8)
+    '3300000000000000 1200000000000000 4500000000000000'
+    """
+    characteristics = bytes((0x80 if header.fully_indexed else 0,)) + bytes(15)
+    return PRAGMA + characteristics + struct.pack("<QQQ", header.data_offset, header.data_size, header.index_offset)
+
+
 def decode_v2_header(data: bytes) -> V2Header:
     """The 40 bytes behind the pragma of a CARv2.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
 from multiformats import CID
 
@@ -43,12 +43,25 @@ def links(cid: CID | str | bytes, data: bytes) -> list[CID]:
     return [cids.from_bytes(link) for link in binary_links(cids.to_bytes(cid), data)]
 
 
-def walk_binary(get: Callable[[bytes], bytes], root: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The walk of :func:`walk` over binary CIDs."""
-    seen: set[bytes] = set()
+Ahead = Callable[[Sequence[bytes], Container[bytes]], None]
+
+
+def walk_binary(
+    get: Callable[[bytes], bytes], root: bytes, seen: set[bytes] | None = None, ahead: Ahead | None = None
+) -> Iterator[tuple[bytes, bytes]]:
+    """The walk of :func:`walk` over binary CIDs.
+
+    :param seen: CIDs to go round, with all that only they reach; those that are met are added
+    :param ahead: for those who fetch ahead: told before each ``get`` which CIDs wait, the next one last, and which
+        were met before; it must not change either
+    """
+    if seen is None:
+        seen = set()
     # The next block is the last one here: what is not yet visited of the links of all blocks above it.
     waiting = [root]
     while waiting:
+        if ahead is not None:
+            ahead(waiting, seen)
         cid = waiting.pop()
         if cid in seen:
             continue

@@ -12,7 +12,7 @@ from multiformats import CID
 from . import cids
 from ._errors import HashMismatchError, UnverifiableError
 
-__all__ = ["BLAKE2B_256", "BLAKE3", "SHA2_512", "digest_of", "hasher", "verify_block", "verify_digest"]
+__all__ = ["BLAKE2B_256", "BLAKE3", "SHA2_512", "digest_of", "hasher", "sha2_256", "verify_block", "verify_digest"]
 
 SHA2_512: Final = 0x13
 BLAKE3: Final = 0x1E
@@ -38,7 +38,25 @@ _HASHLIB: Final = {
 }
 
 
-def _sha2_256(data: bytes) -> bytes:
+_GIL_KEPT: Final = 2047
+"""Bytes that hashlib hashes without letting other threads run meanwhile."""
+_SMALL: Final = 8 << 10
+
+
+def sha2_256(data: bytes) -> bytes:
+    """The sha2-256 digest of a block.
+
+    hashlib lets other threads run while it hashes more than 2047 bytes. For a small block to hand over and to
+    wait for one's turn again takes longer than the hashing, so it is hashed in pieces.
+
+    >>> sha2_256(b"").hex()[:8]
+    'e3b0c442'
+    """
+    if _GIL_KEPT < len(data) <= _SMALL:
+        hasher = hashlib.sha256()
+        for at in range(0, len(data), _GIL_KEPT):
+            hasher.update(data[at : at + _GIL_KEPT])
+        return hasher.digest()
     return hashlib.sha256(data).digest()
 
 
@@ -87,7 +105,7 @@ def hasher(code: int, size: int | None = None) -> Hasher:
     :raises UnverifiableError: if the function is not known, or its library not installed
     """
     if code == cids.SHA2_256:
-        return _sha2_256
+        return sha2_256
     if code == cids.IDENTITY:
         return _identity
     if code == 0x56:

@@ -9,7 +9,7 @@ Every error is a :class:`CAStoreError`, but for archives that cannot be read and
 
 from __future__ import annotations
 
-from ._base import AnyCID, ContentAddressableStore
+from ._base import ContentAddressableStore
 from ._errors import (
     BackendUnavailableError,
     BlockCorruptError,
@@ -24,6 +24,7 @@ from ._gateway import GatewayCAStore
 from ._ipfs import IPFSStore
 from ._mapping import MappingCAStore
 from ._tiered import TieredCAStore
+from ._verbs import AnyCID
 
 __all__ = [
     "AnyCID",

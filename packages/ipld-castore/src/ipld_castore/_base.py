@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from hashlib import sha256
 from io import BytesIO
 from types import TracebackType
 from typing import Any, Self, overload
 
-from ipld_car import CarError, CarReader, CarWriter, Source, Writable, cids, dagcbor, hashes, unixfs, walk_binary
+from ipld_car import CarError, CarReader, CarWriter, Source, Writable, cids, dagcbor, hashes, unixfs
 from multiformats import CID, multicodec
 
-from ._errors import BlockCorruptError, BlockMalformedError, BlockNotFoundError, UnsupportedVerbError
-from ._policy import HASH_CODES, check_hash, identity_bytes, verify
-from ._way import follow
+from ._errors import BlockMalformedError
+from ._policy import identity_bytes, trusted_blocks
+from ._verbs import AnyCID, BlockVerbs
+from ._verbs import text_of as _text
 
 MAX_NODE_BYTES = 2 << 20
 """The largest block that IPFS nodes exchange; a value that is one dag-cbor block may not be larger."""
@@ -22,14 +20,12 @@ MAX_NODE_BYTES = 2 << 20
 MAX_VALUE_BYTES = 4 << 30
 """The most bytes of a UnixFS file that are put together unless asked for more: a few blocks can name any number."""
 
-AnyCID = CID | str | bytes
 
-
-class ContentAddressableStore(ABC):
+class ContentAddressableStore(BlockVerbs):
     """Blocks by CID.
 
     A backend writes :meth:`get_block` and :meth:`put_block`, and may override the verbs that have a slow but
-    correct default; what stands below "what callers use" is never overridden.
+    correct default; what stands here, and :meth:`get_raw`, is what callers use and is never overridden.
 
     Verbs get CIDs as :class:`multiformats.CID` whose ``str()`` and ``bytes()`` are cheap. They neither hash nor
     verify: that is done here, above every backend. Callers may give a CID as object, text or bytes.
@@ -41,165 +37,9 @@ class ContentAddressableStore(ABC):
     :raises ValueError: if the hash function is another
     """
 
-    blocking: bool = True
-    """Whether verbs may wait for a disk or a network, so that an event loop calls them in threads."""
-
-    local: bool = True
-    """Whether the blocks are on this machine: looking for one costs no round trip."""
-
-    _hash_code: int = cids.SHA2_256
-
-    @property
-    def address(self) -> str:
-        """What tells this store from others, without its data: a path, a host, or else the object in memory."""
-        return f"{type(self).__name__}-{id(self)}"
-
-    def __init__(self, *, hash: str = "sha2-256") -> None:  # noqa: A002  # the name users know
-        if hash not in HASH_CODES:
-            raise ValueError(f"expected a hash function of {', '.join(HASH_CODES)}; found {hash!r}")
-        self._hash_code = HASH_CODES[hash]
-        hashes.hasher(self._hash_code)  # the extra is missed here, not at the first block
-
-    # -- the two verbs that a backend must write --
-
-    @abstractmethod
-    def get_block(self, cid: CID) -> bytes:
-        """The bytes that the backend has for ``cid``, as they are.
-
-        :raises BlockNotFoundError: if it has none
-        :raises BackendUnavailableError: if it cannot be asked
-        """
-
-    @abstractmethod
-    def put_block(self, cid: CID, data: bytes) -> None:
-        """Keep ``data``, which has been found to be the block of ``cid``. Putting it again changes nothing.
-
-        A block that the backend finds damaged should be replaced by this one.
-
-        :raises BackendUnavailableError: if it cannot be kept
-        """
-
-    # -- verbs with a slow but correct default --
-
-    def has_block(self, cid: CID) -> bool:
-        """Whether the backend has a block for ``cid``."""
-        try:
-            self.get_block(cid)
-        except BlockNotFoundError:
-            return False
-        return True
-
-    def block_size(self, cid: CID) -> int:
-        """Bytes of the block of ``cid``.
-
-        :raises BlockNotFoundError: if the backend has none
-        """
-        return len(self.get_block(cid))
-
-    def get_blocks(self, wanted: Iterable[CID]) -> Iterator[tuple[CID, bytes]]:
-        """CID and bytes of many blocks, each as :meth:`get_block` gives it, in any order.
-
-        :raises BlockNotFoundError: if the backend lacks one
-        """
-        return ((cid, self.get_block(cid)) for cid in wanted)
-
-    def put_blocks(self, pairs: Iterable[tuple[CID, bytes]]) -> None:
-        """Keep many blocks, as :meth:`put_block` does; the iterable is consumed as they are kept."""
-        for cid, data in pairs:
-            self.put_block(cid, data)
-
-    def get_dag(self, root: AnyCID) -> Iterator[tuple[CID, bytes]]:
-        """Every block that ``root`` reaches, verified, each once.
-
-        Depth first, a block before what it links, links in the order of their encoding.
-
-        :raises BlockNotFoundError: if the backend lacks one
-        :raises BlockCorruptError: if the bytes of one are not the ones its CID names
-        :raises BlockMalformedError: if one is not what its codec says
-        """
-        top = current = cids.to_bytes(root)
-        try:
-            for cid, data in walk_binary(self.get_raw, top):
-                current = cid  # its links are read when the walk goes on
-                yield cids.from_checked(cid), data
-        except CarError as error:
-            raise BlockMalformedError(f"block {_text(current)} below {_text(top)}: {error}") from error
-
-    def get_way(self, cid: AnyCID, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
-        """The blocks that a path through dag-cbor meets: that of ``cid``, then that of each link on it, verified.
-
-        A path that leads nowhere ends with the block where it does. A gateway sends them all in one answer.
-
-        :param names: keys of maps, and positions in lists
-        :raises BlockNotFoundError: if the backend lacks one of them
-        :raises BlockCorruptError: if the bytes of one are not the ones its CID names
-        :raises BlockMalformedError: if one is not what its codec says
-
-        >>> from ipld_castore import MappingCAStore
-        >>> store = MappingCAStore()
-        >>> root = store.put({"a": [store.put(b"zero"), store.put(b"one")]})
-        >>> [data for _, data in store.get_way(root, ["a", "1"])][1:]
-        [b'one']
-        """
-        step: tuple[bytes, Sequence[str]] | None = (cids.to_bytes(cid), names)
-        while step is not None:
-            binary, names = step
-            data = self.get_raw(binary)
-            step = follow(binary, data, names)
-            yield cids.from_checked(binary), data
-
-    def delete_block(self, cid: CID) -> None:
-        """Forget the block of ``cid``; deleting what is absent changes nothing.
-
-        :raises UnsupportedVerbError: if this backend deletes nothing
-        """
-        raise UnsupportedVerbError(f"{type(self).__name__} cannot delete blocks")
-
-    def __iter__(self) -> Iterator[CID]:
-        """The CIDs of all blocks, with the codec where the backend keeps it, else raw.
-
-        :raises UnsupportedVerbError: if this backend cannot list
-        """
-        raise UnsupportedVerbError(f"{type(self).__name__} cannot list its blocks")
-
-    def flush(self) -> None:
-        """Return when all that was put is where it stays, as safe as the backend makes it."""
-
-    def close(self) -> None:
-        """Flush, and let go of what the backend holds open."""
-        self.flush()
-
-    # -- what callers use; never overridden --
-
     def __contains__(self, cid: AnyCID) -> bool:
         binary = cids.to_bytes(cid)
         return identity_bytes(binary) is not None or self.has_block(cids.from_checked(binary))
-
-    def get_raw(self, cid: AnyCID, *, verify: bool = True) -> bytes:
-        """The bytes of a block, verified against its CID.
-
-        :param verify: False gives what the backend has, whatever it is
-        :raises BlockNotFoundError: if the store lacks the block
-        :raises BlockCorruptError: if the bytes are not the ones that the CID names
-        :raises HashRefusedError: if the CID's hash function proves nothing
-        """
-        binary = cids.to_bytes(cid)
-        usual = cids.is_usual(binary)
-        if not usual:
-            inline = identity_bytes(binary)
-            if inline is not None:
-                return inline
-            if verify:
-                check_hash(binary)
-        data = self.get_block(cids.from_checked(binary))
-        if not isinstance(data, bytes):
-            data = bytes(memoryview(data))  # what a backend can still change is not what was verified
-        if verify and not (usual and sha256(data).digest() == binary[4:]):
-            try:
-                _verify(binary, data)
-            except BlockCorruptError as error:
-                raise BlockCorruptError(f"{error} (read from {self!r}; put the block there again)") from None
-        return data
 
     def put_raw(self, data: bytes | bytearray | memoryview, codec: str | int = "raw") -> CID:
         """Keep a block and return its CID.
@@ -315,19 +155,26 @@ class ContentAddressableStore(ABC):
             raise BlockMalformedError(f"value {_text(binary)}: {error}") from error
 
     @overload
-    def to_car(self, root: AnyCID, stream: None = None) -> bytes: ...
+    def to_car(self, root: AnyCID, stream: None = None, *, since: AnyCID | None = None) -> bytes: ...
     @overload
-    def to_car(self, root: AnyCID, stream: Writable) -> None: ...
-    def to_car(self, root: AnyCID, stream: Writable | None = None) -> bytes | None:
+    def to_car(self, root: AnyCID, stream: Writable, *, since: AnyCID | None = None) -> None: ...
+    def to_car(self, root: AnyCID, stream: Writable | None = None, *, since: AnyCID | None = None) -> bytes | None:
         """Write the graph below ``root`` as a CARv1: depth first, each block once, so always the same bytes.
 
         :param stream: where to write it, block by block; without it the archive is returned as bytes
-        :raises CAStoreError: as :meth:`get_dag`; what was written until then is no whole archive
+        :param since: another root: only the blocks are written that its graph lacks. What both graphs share is not
+            read for that, nor are raw blocks of this one; a block that it has only below something shared is written
+            too. In memory are, at most 150 bytes each, the links in nodes that one of the two graphs alone has.
+        :raises CAStoreError: as :meth:`get_dag`, of both graphs; what was written until then is no whole archive
         :raises ipld_car.LimitError: if a block is longer than readers of archives accept, 8 MiB
         """
         sink = BytesIO() if stream is None else stream
-        with CarWriter(sink, [root], verify=False) as writer:  # get_dag has verified
-            for cid, data in self.get_dag(root):
+        if since is None:
+            blocks = self.get_dag(root)
+        else:
+            blocks = self._walk(cids.to_bytes(root), self.get_raw, since=cids.to_bytes(since))
+        with CarWriter(sink, [root], verify=False) as writer:  # the walk has verified
+            for cid, data in blocks:
                 if identity_bytes(bytes(cid)) is None:
                     writer.write(cid, data)
         return sink.getvalue() if isinstance(sink, BytesIO) and stream is None else None
@@ -346,7 +193,7 @@ class ContentAddressableStore(ABC):
             reader, verify = source, True  # there is no telling whether it does
         else:
             reader, verify = CarReader(source), False
-        self.put_blocks(_trusted(reader, verify=verify))
+        self.put_blocks(trusted_blocks(reader, verify=verify))
         return reader.roots
 
     def _put_binary(self, cid: bytes, data: bytes) -> None:
@@ -362,22 +209,3 @@ class ContentAddressableStore(ABC):
 
 
 _CODECS = {"raw": cids.RAW, "dag-pb": cids.DAG_PB, "dag-cbor": cids.DAG_CBOR}
-
-_verify = verify  # ``verify`` is also the name of an argument that users know
-
-
-def _text(cid: AnyCID) -> str:
-    return cids.to_text(cids.to_bytes(cid))
-
-
-def _trusted(reader: CarReader, *, verify: bool) -> Iterator[tuple[CID, bytes]]:
-    """The blocks of an archive that are worth keeping: identity CIDs hold their bytes themselves."""
-    for block in reader:
-        if identity_bytes(block.cid_bytes) is None:
-            check_hash(block.cid_bytes)
-            if verify:
-                try:
-                    hashes.verify_digest(block.cid_bytes, block.data)
-                except CarError as error:
-                    raise error.at(block.location.offset) from None
-            yield block.cid, block.data

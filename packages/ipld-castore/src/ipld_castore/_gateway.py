@@ -14,12 +14,13 @@ from ipld_car import CarError, cids, walk_binary
 from multiformats import CID
 
 from ._attempts import Attempts, Failure, Why
-from ._base import MAX_NODE_BYTES, AnyCID, ContentAddressableStore
+from ._base import MAX_NODE_BYTES, ContentAddressableStore
 from ._car_stream import CarStream, Walk, check_bytes
 from ._errors import BlockMalformedError, BlockNotFoundError, HashRefusedError, UnsupportedVerbError
 from ._fetch import Answer, Connections
 from ._gateways import Gateway, find_gateways
 from ._policy import check_hash, identity_bytes
+from ._verbs import AnyCID
 from ._way import follow
 
 _RAW: Final = "application/vnd.ipld.raw"

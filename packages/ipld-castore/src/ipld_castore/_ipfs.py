@@ -1,65 +1,56 @@
-"""Blocks on an IPFS node, one call of Kubo's RPC a block: https://docs.ipfs.tech/reference/kubo/rpc/."""
+"""Blocks on an IPFS node, over Kubo's RPC: https://docs.ipfs.tech/reference/kubo/rpc/."""
 
 from __future__ import annotations
 
-import json
-import os
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.cookiejar import DefaultCookiePolicy
-from importlib.metadata import version
-from typing import Any, Final, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
-import requests
-from ipld_car import CarError, cids, hashes
+from ipld_car import cids
 from multiformats import CID
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from . import _pins
 from ._base import MAX_NODE_BYTES, ContentAddressableStore
-from ._errors import BackendUnavailableError, BlockCorruptError, BlockNotFoundError, HashRefusedError
+from ._car_body import CarBody
+from ._errors import BackendUnavailableError, BlockNotFoundError, HashRefusedError
+from ._graph import GraphReader
 from ._node import find_node
+from ._outbox import Outbox, Pairs
+from ._parallel import in_order
 from ._policy import check_hash
+from ._rpc import RPC
+from ._verbs import AnyCID
 
-T = TypeVar("T")
-
-_CODECS: Final = {cids.RAW: "raw", cids.DAG_PB: "dag-pb", cids.DAG_CBOR: "dag-cbor"}
-
-_HASHES: Final = {
-    cids.SHA2_256: "sha2-256",
-    hashes.SHA2_512: "sha2-512",
-    hashes.BLAKE3: "blake3",
-    hashes.BLAKE2B_256: "blake2b-256",
-}
-
-_MAX_ANSWER_BYTES: Final = 1 << 16
-"""Longest answer, or line of one, that is no block."""
-
-GRACE: Final = 10.0
-"""Seconds beyond the timeout, in which the node says itself that it is over."""
-
-_NOT_FOUND: Final = ("ipld: could not find", "block not found")
-_GAVE_UP: Final = ("context deadline exceeded", "request timed out", "deadline has elapsed")
-
-
-def _text(cid: CID) -> str:
-    """What stands in a request: nothing but a CID, whatever was given for one."""
-    return cids.to_text(cids.to_bytes(cid))
+CAR_BYTES: Final = 16 << 20
+"""Bytes of the blocks that go to the node together."""
 
 
 class IPFSStore(ContentAddressableStore):
     """Blocks on an IPFS node (Kubo), over its RPC API.
 
-    The node keeps blocks by multihash, so listing gives raw CIDs. Blocks are not pinned: the node's garbage
-    collection, if it is on, takes what no pin reaches. Two stores are equal if they are of the same address.
+    **Writing.** Blocks that are put are collected, and go to the node in CARs of 16 MiB, several at a time, while
+    others are put. :meth:`flush` sends the rest and returns when all have arrived; until then they are read from here.
+    What could not be sent, as the node was away, is kept for the next try: the error comes from the next put or flush,
+    and another flush finishes the work. One CAR more than ``in_flight`` is held in memory; then putting waits.
+
+    **Keeping.** Garbage collection, if the node does any, takes what no pin reaches. :meth:`keep`, which a dataset
+    calls when it freezes, pins its root, so it returns only when the node has every block below. Without a name for the
+    pin each root stays pinned until :meth:`unpin`; a pin with a name moves from root to root.
+
+    **Reading.** :meth:`get_dag` gets a whole graph in one answer, :meth:`get_blocks` many blocks at a time.
+
+    The node keeps blocks by multihash, so listing gives raw CIDs. Two stores are equal if they are of the same
+    address. Threads may share a store; a pickle, made after all is sent, and a fork have connections of their own.
 
     :param host: the address of the RPC API as URL (``http://127.0.0.1:5001``; with ``user:password@`` where the node
         asks for that), ``host:port`` or multiaddr; by default the one in the file ``api`` of ``$IPFS_PATH`` or
         ``~/.ipfs``, which a running node writes, else ``http://127.0.0.1:5001``
+    :param auth: what opens the node, as ``ipfs --api-auth`` takes it: ``bearer:token`` or ``basic:user:password``
+    :param pin: whether :meth:`keep` pins the root, or the name of the pin
     :param timeout: seconds that the node may look for a block, and that it may be silent
     :param offline: get only what the node has; else it asks the network for the rest
+    :param in_flight: the most CARs under way at a time
     :param hash: see :class:`ContentAddressableStore`
-    :raises ValueError: if the address is none
+    :raises ValueError: if the address or the credentials are none
 
     >>> IPFSStore("/ip4/127.0.0.1/tcp/5001")
     <IPFSStore: http://127.0.0.1:5001>
@@ -71,257 +62,223 @@ class IPFSStore(ContentAddressableStore):
         self,
         host: str | None = None,
         *,
+        auth: str | None = None,
+        pin: bool | str = True,
         timeout: float = 60.0,
         offline: bool = False,
+        in_flight: int = 4,
         hash: str = "sha2-256",  # noqa: A002
     ) -> None:
         super().__init__(hash=hash)
         if not timeout > 0:
             raise ValueError(f"expected a timeout of more than 0 seconds, found {timeout}")
-        self._node = find_node(host)
-        self._timeout = timeout
+        if in_flight < 1:
+            raise ValueError(f"expected at least 1 CAR in flight, found {in_flight}")
+        self._rpc = RPC(find_node(host, auth), timeout)
+        self._pin = pin
         self._offline = offline
-        self._session: tuple[int, requests.Session] | None = None
+        self._in_flight = in_flight
+        self._outbox = Outbox(self._send, CAR_BYTES, in_flight)
 
     @property
     def host(self) -> str:
         """The URL of the node, without credentials."""
-        return self._node.url
+        return self._rpc.node.url
 
     @property
     def address(self) -> str:
         """See :attr:`ContentAddressableStore.address`."""
         return self.host
 
-    # -- verbs --
+    # -- writing --
+
+    def put_block(self, cid: CID, data: bytes) -> None:
+        """See :meth:`ContentAddressableStore.put_block`; it is sent with others, at the latest by :meth:`flush`.
+
+        :raises BackendUnavailableError: if blocks that were put before could not be sent; this one is not taken then
+        :raises BlockCorruptError: if blocks that were put before are not what their CIDs name: the node has hashed them
+        :raises HashRefusedError: if the CID's hash function proves nothing
+        """
+        binary = cids.to_bytes(cid)
+        if not cids.is_usual(binary):
+            check_hash(binary)
+        if len(data) > MAX_NODE_BYTES:
+            raise BackendUnavailableError(
+                f"cannot put block {cid}: IPFS nodes exchange at most {MAX_NODE_BYTES} bytes, found {len(data)}"
+            )
+        self._outbox.put(cids.multihash_of(binary), binary, data)
+
+    def _send(self, pairs: Pairs) -> None:
+        """Have blocks on the node; it hashes each, and doing it again does no harm."""
+        options = {"pin-roots": "false", "stats": "true", "fast-provide-root": "false"}
+        with self._rpc.call("dag/import", options, body=CarBody(pairs).body, long=True) as answer:
+            stats: object = next((line["Stats"] for line in answer.lines() if "Stats" in line), {})
+        expected = {"BlockCount": len(pairs), "BlockBytesCount": sum(len(data) for _, data in pairs)}
+        if stats != expected:
+            raise BackendUnavailableError(f"expected the node at {self.host} to take {expected}, found {stats}")
+
+    def flush(self) -> None:
+        """Return when the node has all that was put; what it could not take is kept, and the next call tries again.
+
+        :raises BackendUnavailableError: if blocks could not be sent
+        :raises BlockCorruptError: if blocks are not what their CIDs name; the others are sent
+        """
+        self._outbox.flush()
+
+    def keep(self, root: CID, previous: CID | None = None) -> None:
+        """Send the rest, and pin ``root``, as the store was told when it was made: with all that is below it.
+
+        :param previous: a root with the same pin; what both have in common is not looked at again, and a pin with a
+            name moves on from there
+        :raises BackendUnavailableError: if not all blocks below are on the node and can be had by it
+        """
+        self.flush()
+        if self._pin is not False:
+            self.pin(root, "" if self._pin is True else self._pin, previous)
+
+    # -- reading --
 
     def get_block(self, cid: CID) -> bytes:
         """See :meth:`ContentAddressableStore.get_block`.
 
         :raises BlockNotFoundError: also if the network had no such block within the timeout
         """
-        offline = "true" if self._offline else "false"
-        with self._call("block/get", cid, arg=_text(cid), offline=offline, timeout=self._duration()) as answer:
-            return self._read(answer, MAX_NODE_BYTES, f"block {cid}")
-
-    def put_block(self, cid: CID, data: bytes) -> None:
-        """See :meth:`ContentAddressableStore.put_block`; a block that the node has already is left as it is.
-
-        :raises BlockCorruptError: if the node found another hash than that of the CID
-        :raises HashRefusedError: if the CID's hash function proves nothing
-        """
         binary = cids.to_bytes(cid)
-        check_hash(binary)
-        if len(data) > MAX_NODE_BYTES:
-            raise BackendUnavailableError(
-                f"cannot put block {cid}: IPFS nodes exchange at most {MAX_NODE_BYTES} bytes, found {len(data)}"
-            )
-        prefix = cids.prefix_of(binary)
-        boundary = secrets.token_hex(16)
-        head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="block"\r\n\r\n'
-        with self._call(
-            "block/put",
-            cid,
-            b"".join((head.encode(), data, f"\r\n--{boundary}--\r\n".encode())),
-            f"multipart/form-data; boundary={boundary}",
-            pin="false",
-            timeout=self._duration(),
-            mhtype=_HASHES[prefix.hash_code],
-            mhlen=str(prefix.digest_size),
-            **{"cid-codec": _CODECS.get(prefix.codec, "raw")},
-        ) as answer:
-            key = self._field(self._read(answer, _MAX_ANSWER_BYTES), "Key", str)
-        if cids.multihash_of(self._binary(key)) != cids.multihash_of(binary):
-            raise BlockCorruptError(f"put block {cid}, but the bytes that reached the node at {self.host} are {key}")
+        held = self._held(binary)
+        if held is not None:
+            return held
+        options = {"arg": cids.to_text(binary), "offline": "true" if self._offline else "false"}
+        with self._rpc.call("block/get", options, cid=binary) as answer:
+            return answer.read(MAX_NODE_BYTES, "a block")
+
+    def _held(self, cid: bytes) -> bytes | None:
+        return self._outbox.get(cids.multihash_of(cid)) if len(self._outbox) else None
+
+    def get_blocks(self, wanted: Iterable[CID]) -> Iterator[tuple[CID, bytes]]:
+        """See :meth:`ContentAddressableStore.get_blocks`; several at a time, in the order in which they are wanted."""
+        return in_order(self.get_block, wanted)
+
+    def get_dag(self, root: AnyCID) -> Iterator[tuple[CID, bytes]]:
+        """See :meth:`ContentAddressableStore.get_dag`.
+
+        One answer of the node has the graph; where blocks are large, they are got one by one, several at a time.
+        """
+        binary = cids.to_bytes(root)
+        if len(self._outbox):  # the node has not all of it
+            yield from super().get_dag(root)
+            return
+        with GraphReader(self._rpc, binary, self.get_raw, offline=self._offline) as reader:
+            yield from self._walk(binary, reader.get, ahead=reader.ahead)
 
     def has_block(self, cid: CID) -> bool:
-        """Whether the node itself has a block for ``cid``; the network is not asked."""
+        """Whether the node itself has a block for ``cid``, or it is on its way there; the network is not asked."""
         try:
             self.block_size(cid)
         except (BlockNotFoundError, HashRefusedError):  # nodes keep no blocks of weak hashes
             return False
         return True
 
+    def has_blocks(self, wanted: Iterable[CID]) -> Iterator[bool]:
+        """See :meth:`ContentAddressableStore.has_blocks`; several at a time."""
+        return (there for _, there in in_order(self.has_block, wanted))
+
     def block_size(self, cid: CID) -> int:
         """See :meth:`ContentAddressableStore.block_size`; the network is not asked.
 
         :raises HashRefusedError: if the CID's hash function proves nothing
         """
-        check_hash(cids.to_bytes(cid))
-        with self._call("block/stat", cid, arg=_text(cid), offline="true", timeout=self._duration()) as answer:
-            return self._field(self._read(answer, _MAX_ANSWER_BYTES), "Size", int)
+        binary = cids.to_bytes(cid)
+        check_hash(binary)
+        held = self._held(binary)
+        if held is not None:
+            return len(held)
+        with self._rpc.call("block/stat", {"arg": cids.to_text(binary), "offline": "true"}, cid=binary) as answer:
+            return answer.field(answer.json(), "Size", int)
+
+    def check_dag(self, root: AnyCID) -> None:
+        """See :meth:`ContentAddressableStore.check_dag`; the node walks, and its blocks stay where they are."""
+        self.flush()
+        _pins.check_all_below(self._rpc, cids.to_bytes(root))
+
+    def __iter__(self) -> Iterator[CID]:
+        """Raw CIDs of all blocks that the node has, while they are listed; what is not sent yet is sent before."""
+        self.flush()
+        with self._rpc.call("refs/local", long=True) as answer:
+            for line in answer.lines():
+                if line.get("Err"):
+                    raise BackendUnavailableError(f"the node at {self.host} cannot list its blocks: {line['Err']}")
+                yield cids.from_checked(answer.cid(line, "Ref"))
+
+    # -- what else a node does --
 
     def delete_block(self, cid: CID) -> None:
         """See :meth:`ContentAddressableStore.delete_block`.
 
         :raises BackendUnavailableError: also if a pin holds the block
         """
-        with self._call("block/rm", cid, arg=_text(cid), force="true", timeout=self._duration()) as answer:
-            for line in self._lines(answer):
-                problem = self._parse(line).get("Error")
-                if problem:
-                    raise BackendUnavailableError(f"the node at {self.host} cannot delete block {cid}: {problem}")
+        self.flush()  # it may be on its way
+        binary = cids.to_bytes(cid)
+        with self._rpc.call("block/rm", {"arg": cids.to_text(binary), "force": "true"}, cid=binary) as answer:
+            for line in answer.lines():
+                if line.get("Error"):
+                    raise BackendUnavailableError(
+                        f"the node at {self.host} cannot delete block {cid}: {str(line['Error'])[:500]}"
+                    )
 
-    def __iter__(self) -> Iterator[CID]:
-        """Raw CIDs of all blocks that the node has, while they are listed."""
-        # Without a timeout of the node's: where one ends a list cannot be told from the end of the list.
-        with self._call("refs/local") as answer:
-            for line in self._lines(answer):
-                problem = self._parse(line).get("Err")
-                if problem:
-                    raise BackendUnavailableError(f"the node at {self.host} cannot list its blocks: {problem}")
-                yield cids.from_checked(self._binary(self._field(line, "Ref", str)))
+    def pin(self, root: AnyCID, name: str = "", previous: AnyCID | None = None) -> None:
+        """Have the node keep ``root`` and all below it; returns when all of it is there.
+
+        :param name: of the pin; a root has one pin, and a pin one name
+        :param previous: see :meth:`keep`
+        :raises BackendUnavailableError: if not all blocks below are on the node and can be had by it
+        """
+        before = None if previous is None else cids.to_bytes(previous)
+        _pins.pin(self._rpc, cids.to_bytes(root), name, before)
+
+    def unpin(self, root: AnyCID) -> None:
+        """Have the node keep ``root`` no longer; one that is not pinned is left as it is."""
+        _pins.unpin(self._rpc, cids.to_bytes(root))
+
+    def pins(self) -> Iterator[tuple[CID, str]]:
+        """The roots that the node keeps with all below them, and the names of their pins."""
+        return ((cids.from_checked(pin.cid), pin.name) for pin in _pins.all_pins(self._rpc))
+
+    def publish(self, name: str, root: AnyCID) -> str:
+        """Point an IPNS name to ``root``, for :meth:`resolve` here and anywhere.
+
+        :param name: of the node's key, which is made if there is none
+        :returns: the name as others know it (``k51...``)
+        :raises BackendUnavailableError: if the node cannot do it
+        """
+        self.flush()
+        return _pins.publish(self._rpc, name, cids.to_bytes(root))
+
+    def resolve(self, name: str) -> CID:
+        """The root that a name points to.
+
+        :param name: of one of the node's keys, or an IPNS name (``k51...``), or a domain name with a DNSLink
+        :raises BlockNotFoundError: if it points to nothing, as far as the node can find out within the timeout
+        """
+        return cids.from_checked(_pins.resolve(self._rpc, name))
 
     def close(self) -> None:
         """See :meth:`ContentAddressableStore.close`; a closed store opens new connections when it is used."""
-        super().close()
-        if self._session is not None:
-            self._session[1].close()
-            self._session = None
-
-    # -- calls --
-
-    def _duration(self) -> str:
-        """The timeout as Kubo takes it; without a unit it would answer at once, with nothing."""
-        return f"{max(round(self._timeout * 1000), 1)}ms"
-
-    def _connections(self) -> requests.Session:
-        """The connections of this process; a fork must not speak on those of its parent."""
-        if self._session is not None and self._session[0] == os.getpid():
-            return self._session[1]
-        session = requests.Session()
-        session.trust_env = not self._node.is_loopback  # HTTP_PROXY would send the call elsewhere
-        session.auth = self._node.credentials
-        session.headers.update({"User-Agent": f"ipld-castore/{version('ipld-castore')}", "Accept-Encoding": "identity"})
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = requests.adapters.HTTPAdapter(pool_connections=1, pool_maxsize=32)
-        session.mount("http://", adapter)
-        session.mount("https://", adapter)
-        self._session = os.getpid(), session
-        return session
-
-    @contextmanager
-    def _call(
-        self, command: str, cid: CID | None = None, body: bytes | None = None, content: str = "", **options: str
-    ) -> Iterator[requests.Response]:
-        """The answer to a command, its body not yet read.
-
-        :param cid: the block that the command is about, for errors
-        :param body: what to send, of the media type ``content``
-        """
         try:
-            answer = self._connections().post(
-                f"{self.host}/api/v0/{command}",
-                params=options,
-                data=body,
-                headers={"Content-Type": content} if body is not None else None,
-                # The node's own timeout comes first, as it says what it waited for.
-                timeout=(min(self._timeout, 10.0), self._timeout + GRACE),
-                allow_redirects=False,
-                stream=True,
-            )
-        except requests.RequestException as error:
-            raise self._unanswered(command, error) from error
-        with answer:
-            try:
-                if answer.status_code != 200:
-                    raise self._refusal(command, cid, answer)
-                yield answer
-            except requests.RequestException as error:
-                raise BackendUnavailableError(
-                    f"the IPFS node at {self.host} broke off its answer to {command}: {error}"
-                ) from error
-
-    def _unanswered(self, command: str, error: requests.RequestException) -> BackendUnavailableError:
-        """The error that it means when a call fails before there is an answer."""
-        if isinstance(error, requests.ReadTimeout):
-            return BackendUnavailableError(
-                f"the IPFS node at {self.host} was silent for {self._timeout + GRACE:g} s after {command}"
-            )
-        reason = getattr(error.args[0], "reason", None) if error.args else None
-        if not isinstance(reason, (NewConnectionError, ConnectTimeoutError)):
-            return BackendUnavailableError(f"{command} did not reach the IPFS node at {self.host}: {error}")
-        told = f" (the address is from {self._node.source}, which may be stale)" if self._node.source else ""
-        return BackendUnavailableError(
-            f"no IPFS node answers at {self.host}{told}: start one with `ipfs daemon`, or give the address of "
-            f"its RPC API as {type(self).__name__}(host)"
-        )
-
-    def _odd(self, what: str) -> BackendUnavailableError:
-        return BackendUnavailableError(
-            f"{self.host} answered {what}: is that the RPC API of an IPFS node (usually port 5001, not the gateway)?"
-        )
-
-    def _refusal(self, command: str, cid: CID | None, answer: requests.Response) -> Exception:
-        """The error that an answer other than 200 means."""
-        status = answer.status_code
-        if answer.is_redirect:
-            return self._odd(f"{command} with a redirect, which is not followed")
-        body = self._read(answer, _MAX_ANSWER_BYTES)
-        if status == 403:
-            return BackendUnavailableError(
-                f"the IPFS node at {self.host} forbids {command}: its API.Authorizations ask for credentials, "
-                f"which can be given as http://user:password@host:port"
-            )
-        if status != 500:
-            return self._odd(f"{command} with HTTP {status} {body[:200]!r}")
-        message = self._field(body, "Message", str)
-        if any(sign in message for sign in _NOT_FOUND):
-            return BlockNotFoundError(f"no block {cid} on the IPFS node at {self.host}")
-        if command == "block/get" and any(sign in message for sign in _GAVE_UP):
-            return BlockNotFoundError(
-                f"no block {cid} on the IPFS node at {self.host}, nor in the network within {self._timeout:g} s"
-            )
-        return BackendUnavailableError(f"the IPFS node at {self.host} cannot do {command} of {cid}: {message[:500]}")
-
-    # -- answers --
-
-    def _read(self, answer: requests.Response, limit: int, what: str = "an answer") -> bytes:
-        """The body of an answer, refused as soon as it is longer than ``limit`` bytes."""
-        pieces, size = [], 0
-        for piece in answer.iter_content(1 << 18):
-            pieces.append(piece)
-            size += len(piece)
-            if size > limit:
-                raise BackendUnavailableError(f"expected {what} of at most {limit} bytes from {self.host}, found more")
-        return b"".join(pieces)
-
-    def _lines(self, answer: requests.Response) -> Iterator[bytes]:
-        """The lines of an answer; one that is too long is refused before it is read."""
-        rest = b""
-        for piece in answer.iter_content(1 << 14):
-            *lines, rest = (rest + piece).split(b"\n")
-            yield from filter(None, lines)
-            if len(rest) > _MAX_ANSWER_BYTES:
-                raise self._odd("with a line that does not end")
-        if rest:
-            yield rest
-
-    def _parse(self, text: bytes) -> dict[str, Any]:
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise self._odd(f"with {text[:100]!r} instead of JSON") from error
-        if not isinstance(value, dict):
-            raise self._odd(f"with {text[:100]!r} instead of a JSON object")
-        return value
-
-    def _field(self, text: bytes, name: str, kind: type[T]) -> T:
-        value = self._parse(text).get(name)
-        if type(value) is not kind:
-            raise self._odd(f"with {text[:100]!r}, where {name!r} was expected")
-        return value
-
-    def _binary(self, text: str) -> bytes:
-        try:
-            return cids.to_bytes(text)
-        except CarError as error:
-            raise self._odd(f"with {text[:100]!r} instead of a CID") from error
+            super().close()
+        finally:
+            self._rpc.close()
 
     # -- the store itself --
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_session": None}
+        self.flush()  # blocks are not in a pickle: the copy finds them on the node
+        state = self.__dict__.copy()
+        del state["_outbox"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._outbox = Outbox(self._send, CAR_BYTES, self._in_flight)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, IPFSStore):

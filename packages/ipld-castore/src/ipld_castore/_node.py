@@ -1,7 +1,8 @@
-"""Where the RPC API of an IPFS node is: https://docs.ipfs.tech/reference/kubo/rpc/."""
+"""Where the RPC API of an IPFS node is, and what opens it: https://docs.ipfs.tech/reference/kubo/rpc/."""
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import os
 from pathlib import Path
@@ -11,13 +12,29 @@ from urllib.parse import unquote, urlsplit
 DEFAULT_URL: Final = "http://127.0.0.1:5001"
 
 
+class Secret:
+    """A value of the Authorization header; nothing that shows objects shows it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """What goes into the header, and nowhere else."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+
 class Node(NamedTuple):
     """The address of a node."""
 
     url: str
     """Scheme, host, port and path, without credentials and without a slash at the end."""
-    credentials: tuple[str, str] | None
-    """User and password of HTTP basic authentication."""
+    secret: Secret | None
+    """What opens it, if it is closed."""
     source: str | None = None
     """Where the address was found, if nobody gave it."""
 
@@ -31,12 +48,32 @@ class Node(NamedTuple):
             return False
 
 
-def find_node(host: str | None) -> Node:
+def find_node(host: str | None, auth: str | None = None) -> Node:
     """The node that the caller names, else the one that runs here as far as files tell, else the usual address.
 
     :param host: an URL, ``host:port`` or a multiaddr
-    :raises ValueError: if that is none of the three
+    :param auth: what opens it, as ``ipfs --api-auth`` takes it: ``bearer:token`` or ``basic:user:password``
+    :raises ValueError: if the address is none of the three, or the credentials none of the two
     """
+    node = _find(host)
+    return node if auth is None else node._replace(secret=_parse_auth(auth))
+
+
+def _parse_auth(auth: str) -> Secret:
+    kind, _, rest = auth.partition(":")
+    # A header takes no other characters, and what is not sent as it is opens nothing.
+    if kind == "bearer" and rest and all("!" <= character <= "~" for character in rest):
+        return Secret(f"Bearer {rest}")
+    if kind == "basic" and ":" in rest:
+        return _basic(*rest.split(":", 1))
+    raise ValueError("expected credentials as bearer:token or basic:user:password, found something else")
+
+
+def _basic(user: str, password: str) -> Secret:
+    return Secret("Basic " + base64.b64encode(f"{user}:{password}".encode()).decode())
+
+
+def _find(host: str | None) -> Node:
     if host is not None:
         return parse_address(host)
     folders = [os.environ.get("IPFS_PATH"), "~/.ipfs"]
@@ -76,8 +113,8 @@ def parse_address(text: str) -> Node:
             "/ip4/127.0.0.1/tcp/5001, found something else"
         ) from None
     path = parts.path.rstrip("/").removesuffix("/api/v0")
-    credentials = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
-    return Node(f"{parts.scheme}://{host}{port}{path}", credentials)
+    secret = None if parts.username is None else _basic(unquote(parts.username), unquote(parts.password or ""))
+    return Node(f"{parts.scheme}://{host}{port}{path}", secret)
 
 
 def _url_of_multiaddr(text: str) -> str:

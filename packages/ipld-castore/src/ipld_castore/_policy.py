@@ -7,9 +7,11 @@ at most the bytes that the function gives.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
-from ipld_car import HashMismatchError, UnverifiableError, cids, hashes
+from ipld_car import CarError, CarReader, HashMismatchError, UnverifiableError, cids, hashes
+from multiformats import CID
 
 from ._errors import BlockCorruptError, HashRefusedError
 
@@ -70,3 +72,16 @@ def verify(cid: bytes, data: bytes) -> None:
         raise HashRefusedError(str(error)) from None
     except HashMismatchError as error:
         raise BlockCorruptError(f"corrupt block: {error.message}") from None
+
+
+def trusted_blocks(reader: CarReader, *, verify: bool) -> Iterator[tuple[CID, bytes]]:
+    """The blocks of an archive that are worth keeping: identity CIDs hold their bytes themselves."""
+    for block in reader:
+        if identity_bytes(block.cid_bytes) is None:
+            check_hash(block.cid_bytes)
+            if verify:
+                try:
+                    hashes.verify_digest(block.cid_bytes, block.data)
+                except CarError as error:
+                    raise error.at(block.location.offset) from None
+            yield block.cid, block.data

@@ -11,10 +11,11 @@ from typing import Any, Final
 from ipld_car import CarError, cids, walk_binary
 from multiformats import CID
 
-from ._base import AnyCID, ContentAddressableStore
+from ._base import ContentAddressableStore
 from ._errors import BlockCorruptError, BlockMalformedError, BlockNotFoundError
 from ._flights import Flights
 from ._policy import check_hash, identity_bytes, verify
+from ._verbs import AnyCID
 from ._way import follow
 
 _BATCH_BLOCKS: Final = 1024

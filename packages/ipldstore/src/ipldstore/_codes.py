@@ -9,6 +9,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Final
+
+_TIME_BITS: Final = 2
+"""Axis 0 is multiplied by 4, so that leaves are longer in time than in space."""
 
 
 def name_code(name: str) -> bytes:
@@ -19,28 +23,30 @@ def name_code(name: str) -> bytes:
 @lru_cache(maxsize=1 << 16)
 def _spread(number: int, axes: int) -> int:
     """The bits of a number, ``axes`` places apart. Few numbers stand on an axis, and they come often."""
-    spread = place = 0
-    while number:
-        spread |= (number & 1) << place
-        number >>= 1
-        place += axes
-    return spread
+    return int(("0" * (axes - 1)).join(f"{number:b}"), 2)
+
+
+@lru_cache(maxsize=1 << 12)
+def _all_but_last(above: str, separator: str) -> tuple[int, int]:
+    """The number of axes of the keys below ``above``, and their bits but for the last axis. Many keys have the same."""
+    numbers = [part for part in above.split(separator) if part not in ("", "c")]
+    axes = len(numbers) + 1
+    bits = 0
+    for axis, number in enumerate(numbers):
+        bits |= _spread(int(number) << (0 if axis else _TIME_BITS), axes) << axes - 1 - axis
+    return axes, bits
 
 
 def chunk_code(key: str) -> bytes:
     """The code of a chunk key: number of axes, the interleaved bits of the numbers, the key itself.
 
-    Axis 0 counts four times, so that leaves are longer in time than in space.
-
     >>> chunk_code("c/1/2").hex()
     '0200000000000000000000000000000024632f312f32'
     """
-    body = key[2:] if key[0] == "c" else key
-    numbers = body.split("/" if "/" in body else ".")
-    axes = len(numbers)
-    bits = _spread(int(numbers[0]) << 2, axes) << axes - 1
-    for axis in range(1, axes):
-        bits |= _spread(int(numbers[axis]), axes) << axes - 1 - axis
+    separator = "/" if "/" in key else "."
+    above, _, last = key.rpartition(separator)
+    axes, bits = _all_but_last(above, separator)
+    bits |= _spread(int(last) << (0 if axes > 1 else _TIME_BITS), axes)
     return axes.to_bytes(1) + bits.to_bytes(8 * axes) + key.encode()
 
 

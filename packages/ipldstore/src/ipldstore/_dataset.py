@@ -7,7 +7,6 @@ import threading
 import uuid
 import weakref
 from collections.abc import Callable, Iterator
-from hashlib import sha256
 from typing import Any, Final, NamedTuple, TypeVar
 
 from ipld_car import cids, dagcbor, hashes, unixfs
@@ -26,19 +25,16 @@ T = TypeVar("T")
 
 _EMPTY_ROOT: Final = cids.make(cids.DAG_CBOR, hashes.digest_of(cids.SHA2_256, EMPTY_MAP))
 
-# A fork keeps the first and changes the second; another machine may have the same second.
-_PROCESS: Final = uuid.uuid4().hex
-
-
-def _here() -> tuple[str, int]:
-    return _PROCESS, os.getpid()
-
+_HERE = uuid.uuid4().hex
+"""This process; another, a fork too, has another."""
 
 _LIVE: weakref.WeakValueDictionary[str, Dataset] = weakref.WeakValueDictionary()
 
 
 def _renew_all() -> None:
-    """In the child of a fork: the threads that held a lock are not there to release it."""
+    """In the child of a fork: it is another process, and the threads that held a lock are not there to release it."""
+    global _HERE  # noqa: PLW0603  # it is what the whole process is
+    _HERE = uuid.uuid4().hex
     for dataset in list(_LIVE.values()):
         dataset._lock = threading.RLock()  # noqa: SLF001  # this module's own class
         dataset._nodes.renew_lock()  # noqa: SLF001
@@ -89,10 +85,13 @@ class Dataset:
         self._nodes = NodeStore(castore)
         self._lock = threading.RLock()
         self._tree = Tree(self._nodes, root, limits)
+        self._kept = root
         self._versions = 0
+        self.whole = True
+        """False after an archive that lacks blocks has been taken."""
         self._consolidated: tuple[object, bool] | None = None
         self.token = uuid.uuid4().hex
-        self._home = _here()
+        self._home = _HERE
         _LIVE[self.token] = self
 
     # -- reading --
@@ -173,7 +172,7 @@ class Dataset:
             return None
         if not isinstance(data, bytes):
             return None
-        return window.of(data) if len(data) <= most and sha256(data).digest() == found[4:] else None
+        return window.of(data) if len(data) <= most and hashes.sha2_256(data) == found[4:] else None
 
     def is_consolidated(self) -> bool:
         """Whether any group has consolidated metadata, or there are too many to know."""
@@ -218,7 +217,7 @@ class Dataset:
 
         :raises IPLDStoreError: in any process but the one that made the dataset
         """
-        if self._home != _here():
+        if self._home != _HERE:
             raise IPLDStoreError(
                 "this store was copied into another process, where it can only be read: what is written here would "
                 "be lost to the store it was copied from. Write from threads of one process (for example "
@@ -249,7 +248,11 @@ class Dataset:
         """Write what a key of that last part is to have; its directory gets it later."""
         block = _documents.encode(name, data) if name in _keys.DOCUMENTS else None
         if block is None:
-            return unixfs.build(data, self._put_block)
+            if len(data) > unixfs.CHUNK_SIZE:
+                return unixfs.build(data, self._put_block)
+            link = cids.make(cids.RAW, hashes.sha2_256(data))  # nearly all values: as build() does, at half the cost
+            self.castore.put_block(cids.from_checked(link), data)
+            return link
         if len(block) <= _documents.MAX_EMBEDDED:
             document: dict[str, Any] = dagcbor.decode_node(block)
             return document
@@ -300,30 +303,51 @@ class Dataset:
         with self._lock:
             return self._tree.changed
 
-    def freeze(self) -> bytes:
-        """Write what has changed and flush the blocks; returns the binary CID of the root."""
+    def _write_tree(self) -> bytes:
+        """Write the nodes that have changed; returns the binary CID of the root."""
         with self._lock:
             if self._tree.changed:
                 self.check_home()
-            if self._tree.root is None:
-                with store_errors("freezing"):
-                    root = self._tree.freeze()
-            else:
-                root = self._tree.root
-        with store_errors("flushing the blocks"):
-            self.castore.flush()
+            if self._tree.root is not None:
+                return self._tree.root
+            with store_errors("freezing"):
+                return self._tree.freeze()
+
+    def freeze(self) -> bytes:
+        """Write what has changed and have the blocks kept; returns the binary CID of the root."""
+        root = self._write_tree()
+        if self._home == _HERE:  # a copy has written nothing, and what is kept is not its affair
+            before = None if self._kept is None else cids.from_checked(self._kept)
+            with store_errors("keeping the blocks"):
+                self.castore.keep(cids.from_checked(root), before)
+            self._kept = root
         return root
 
-    def set_root(self, root: bytes) -> None:
-        """Go on from a root; changes that are not frozen are dropped."""
+    def frozen(self) -> bytes:
+        """The binary CID of the root, freezing only if there are changes that no root has."""
+        root = self.root
+        return self.freeze() if root is None else root
+
+    @property
+    def frozen_root(self) -> bytes | None:
+        """Binary CID of the root that changes go on from, whether there are any or not; None for an empty dataset."""
+        with self._lock:
+            return self._tree.frozen
+
+    def set_root(self, root: bytes, *, whole: bool = True) -> None:
+        """Go on from a root; changes that are not frozen are dropped.
+
+        :param whole: whether all that it reaches can be taken to be there
+        """
         tree = Tree(self._nodes, root, self._limits)
         with self._lock:
             self._tree = tree
+            self.whole = whole
             self._versions += 1
 
     def stats(self) -> Stats:
         """Keys and index blocks, after freezing."""
-        root = self.freeze()
+        root = self.frozen()
         return count(self._nodes.load(root, as_root).map, self._nodes.load, self._limits)
 
     def canonicalize(self) -> bytes:
@@ -342,17 +366,19 @@ class Dataset:
 
     def __reduce__(self) -> tuple[object, ...]:
         # Changes go along as nodes in the block store: that is what a copy reads.
-        root = self.freeze() if self._tree.changed and self._home == _here() else (self._tree.root or None)
+        root = self._tree.root
+        if self._tree.changed and self._home == _HERE:
+            root = self._write_tree()
+            with store_errors("flushing the blocks"):
+                self.castore.flush()
         return _restore, (self.token, self._home, self.castore, root, self._limits)
 
 
-def _restore(
-    token: str, home: tuple[str, int], castore: ContentAddressableStore, root: bytes | None, limits: Limits
-) -> Dataset:
+def _restore(token: str, home: str, castore: ContentAddressableStore, root: bytes | None, limits: Limits) -> Dataset:
     """In its own process a pickle is the dataset itself; elsewhere a copy that only reads."""
     live = _LIVE.get(token)
     # A copy in another process may be of an earlier pickle, or of a fork, and has not seen what came since.
-    if live is not None and (home == _here() or live.root == root):
+    if live is not None and (home == _HERE or live.root == root):
         return live
     dataset = Dataset(castore, root, limits=limits)
     dataset.token = token

@@ -66,19 +66,29 @@ class Kind:
 def nested_map(links: Mapping[str, bytes]) -> dict[str, Any]:
     """The plain map of keys: nested, ``__ipld_value__`` where a directory is also a value."""
     top: dict[str, Any] = {}
+    directories = {"": top}  # by path: the keys of a leaf have few
     for key, link in links.items():
-        directory = top
-        *above, name = key.split("/")
-        for part in above:
-            below = directory.get(part)
-            if not isinstance(below, dict):
-                below = directory[part] = {} if below is None else {_keys.VALUE: below}
-            directory = below
-        if isinstance(directory.get(name), dict):
-            directory[name][_keys.VALUE] = link
-        else:
+        path, _, name = key.rpartition("/")
+        directory = directories.get(path)
+        if directory is None:
+            directory = directories[path] = _directory_in(top, path)
+        found = directory.get(name)
+        if found is None or isinstance(found, bytes):
             directory[name] = link
+        else:
+            found[_keys.VALUE] = link
     return top
+
+
+def _directory_in(top: dict[str, Any], path: str) -> dict[str, Any]:
+    """The map at a path; what is missing of it is made, with ``__ipld_value__`` where a value was."""
+    directory = top
+    for part in path.split("/"):
+        below = directory.get(part)
+        if not isinstance(below, dict):
+            below = directory[part] = {} if below is None else {_keys.VALUE: below}
+        directory = below
+    return directory
 
 
 CHUNKS: Final = Kind(chunk_code, _keys.is_chunk_key, _checks.chunk_leaf, nested_map)

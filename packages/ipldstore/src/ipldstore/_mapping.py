@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping
 
+from zarr.abc.store import Store
+
 from ._dataset import Dataset
+
+
+def as_bytes(value: bytes) -> bytes:
+    """A value as bytes that nobody changes; ``bytes()`` alone would take a number for a length."""
+    return value if type(value) is bytes else bytes(memoryview(value))
 
 
 class StoreMapping(MutableMapping[str, bytes]):
@@ -27,7 +34,7 @@ class StoreMapping(MutableMapping[str, bytes]):
 
     def __setitem__(self, key: str, value: bytes) -> None:
         self._check_writable()
-        self._data.write(key, bytes(memoryview(value)))  # bytes() alone would take a number for a length
+        self._data.write(key, as_bytes(value))
 
     def __delitem__(self, key: str) -> None:
         self._check_writable()
@@ -50,3 +57,36 @@ class StoreMapping(MutableMapping[str, bytes]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self._data.castore!r}>"
+
+
+class DictVerbs(Store):
+    """The verbs of a dict that a zarr store can have."""
+
+    _data: Dataset
+
+    @property
+    def mapping(self) -> StoreMapping:
+        """The contents as a ``MutableMapping[str, bytes]``."""
+        return StoreMapping(self._data, self._check_writable)
+
+    def __getitem__(self, key: str) -> bytes:
+        return self.mapping[key]
+
+    def __setitem__(self, key: str, value: bytes) -> None:
+        self._check_writable()
+        self._data.write(key, as_bytes(value))
+
+    def __delitem__(self, key: str) -> None:
+        del self.mapping[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.mapping
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.mapping)
+
+    def __len__(self) -> int:
+        return len(self.mapping)
+
+    def __bool__(self) -> bool:  # an empty store is a store
+        return True

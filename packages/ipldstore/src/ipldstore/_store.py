@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from copy import copy
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar
 
-from ipld_car import CarError, CarReader, Source, Writable, cids
+from ipld_car import cids
 from ipld_castore import AnyCID, ContentAddressableStore, MappingCAStore
 from multiformats import CID
-from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
+from ._archives import ArchiveVerbs
 from ._dataset import WHOLE, Dataset, Window
-from ._errors import store_errors
-from ._mapping import StoreMapping
+from ._mapping import DictVerbs
 from ._stats import Stats
 from ._zarr_order import for_zarr
 
@@ -31,7 +31,7 @@ _BATCH = 1024
 """Keys that are listed at once in another thread, where the blocks are slow."""
 
 
-class IPLDStore(Store):
+class IPLDStore(ArchiveVerbs, DictVerbs):
     """A zarr store, formats 2 and 3, whose contents are an IPLD graph with one root CID.
 
     What is written changes the tree in memory and puts blocks into ``castore``; :meth:`freeze` writes the tree and
@@ -91,14 +91,16 @@ class IPLDStore(Store):
         return None if root is None else cids.from_checked(root)
 
     def freeze(self) -> CID:
-        """Write what has changed and flush ``castore``; returns the CID of the root. Nothing is lost after it.
+        """Write what has changed and have ``castore`` keep it; returns the CID of the root. Nothing is lost after it.
 
-        It reads and writes only what changed, and the neighbours that a merge needs. If it fails the changes are
-        still there, and a second call goes on.
+        Keeping is what the backend makes of it: a folder is flushed to the disk, an IPFS node pins the root. Freezing
+        reads and writes only what changed, and the neighbours that a merge needs. If it fails the changes are still
+        there, and a second call goes on.
 
         :raises IPLDStoreError: if blocks cannot be written, or this is a copy with changes in another process
         """
-        return cids.from_checked(self._data.freeze())
+        # Who only reads a root does not decide that it is to be kept.
+        return cids.from_checked(self._data.frozen() if self.read_only else self._data.freeze())
 
     def set_root(self, cid: AnyCID) -> None:
         """Go on from a root, as CID object, text or bytes. Changes that are not frozen are dropped.
@@ -127,73 +129,6 @@ class IPLDStore(Store):
         Stats(keys=1, index_blocks=0)
         """
         return self._data.stats()
-
-    @overload
-    def to_car(self, stream: None = None) -> bytes: ...
-    @overload
-    def to_car(self, stream: Writable) -> None: ...
-    def to_car(self, stream: Writable | None = None) -> bytes | None:
-        """Freeze, and write root and all blocks below it as a CARv1: to ``stream``, or returned as bytes.
-
-        :raises IPLDStoreError: if a block is missing or wrong; the stream then has a part of an archive
-        """
-        root = self._data.freeze()
-        with store_errors("writing an archive"):
-            return self.castore.to_car(root) if stream is None else self.castore.to_car(root, stream)
-
-    def import_car(self, source: Source) -> None:
-        """Take all blocks of an archive into ``castore`` and go on from its one root. Streams.
-
-        :param source: the archive, CARv1 or CARv2, as bytes or binary stream
-        :raises ValueError: if the archive is damaged (:class:`ipld_car.CarError`) or has not exactly one root
-        :raises IPLDStoreError: if a block cannot be taken, or the root is not in the archive
-        """
-        self._check_writable()
-        self._data.check_home()
-        reader = CarReader(source, verify=False)  # the block store verifies what it takes
-        roots = reader.roots
-        if len(roots) != 1:
-            raise ValueError(
-                f"expected an archive with one root, found {len(roots)} roots: {[str(cid) for cid in roots]}"
-            )
-        with store_errors("importing an archive", passing=(CarError,)):
-            self.castore.import_car(reader)
-        self._data.set_root(cids.to_bytes(roots[0]))
-
-    @classmethod
-    def from_car(cls, source: Source) -> Self:
-        """A store in memory with the contents of an archive; see :meth:`import_car`."""
-        store = cls()
-        store.import_car(source)
-        return store
-
-    # -- as a mapping --
-
-    @property
-    def mapping(self) -> StoreMapping:
-        """The contents as a ``MutableMapping[str, bytes]``."""
-        return StoreMapping(self._data, self._check_writable)
-
-    def __getitem__(self, key: str) -> bytes:
-        return self.mapping[key]
-
-    def __setitem__(self, key: str, value: bytes) -> None:
-        self.mapping[key] = value
-
-    def __delitem__(self, key: str) -> None:
-        del self.mapping[key]
-
-    def __contains__(self, key: object) -> bool:
-        return key in self.mapping
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.mapping)
-
-    def __len__(self) -> int:
-        return len(self.mapping)
-
-    def __bool__(self) -> bool:  # an empty store is a store
-        return True
 
     # -- as a zarr store: what it is --
 

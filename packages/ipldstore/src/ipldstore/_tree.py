@@ -25,8 +25,11 @@ class Tree:
     :param root: binary CID of a root; None for an empty dataset
     """
 
-    _recent: tuple[list[str], Directory] | None = None
-    """Path and directory of the array that got the last chunk, and likely gets the next; nothing else changed since."""
+    _recent: tuple[list[str], Directory, str] | None = None
+    """The array that got the last chunk, and likely gets the next; nothing else changed since.
+
+    Its path, its directory, and what its chunk keys begin with.
+    """
 
     def __init__(self, nodes: NodeStore, root: bytes | None = None, limits: Limits = LIMITS) -> None:
         self._nodes = nodes
@@ -48,6 +51,11 @@ class Tree:
     def root(self) -> bytes | None:
         """Binary CID of the root; None while there are changes that no root has."""
         return None if self._changed else self._frozen
+
+    @property
+    def frozen(self) -> bytes | None:
+        """Binary CID of the root that the changes are made to; None if there is none."""
+        return self._frozen
 
     @property
     def top(self) -> _lookup.AnyDirectory:
@@ -78,12 +86,12 @@ class Tree:
 
     def put(self, parts: list[str], found: _lookup.Found) -> None:
         """Give a key its document or link. If it fails nothing has changed."""
+        if self._put_next_chunk(parts, found):
+            return
         if parts[-1] in _keys.DOCUMENTS:
             self._put_document(parts, found)
             return
         assert isinstance(found, bytes)  # noqa: S101  # only a document is data itself
-        if self._put_next_chunk(parts, found):
-            return
         load = self._nodes.remembering()
         visited = self._visit(parts, load)
         holder = self._holder(parts, visited, load)
@@ -100,8 +108,9 @@ class Tree:
                 drop_plain(visited[0], parts, load)
             at = visited.index(holder)
             holder.put_chunk("/".join(parts[at:]), found)
-            if holder is visited[-1] and not any(directory.has_chunks for directory in visited[:-1]):
-                self._recent = (parts[:at], holder)
+            alone = holder is visited[-1] and not any(directory.has_chunks for directory in visited[:-1])
+            if alone and holder.name_base is None:
+                self._recent = (parts[:at], holder, "" if holder.owner(load) == FULL else "c")
 
     def _put_document(self, parts: list[str], found: _lookup.Found) -> None:
         load = self._nodes.remembering()
@@ -111,23 +120,18 @@ class Tree:
         self._note_change()
         directory.put_document(parts[-1], found)
 
-    def _put_next_chunk(self, parts: list[str], link: bytes) -> bool:
+    def _put_next_chunk(self, parts: list[str], found: _lookup.Found) -> bool:
         """The short way for a chunk of the same array as the one before, if that is all there is to it."""
         if self._recent is None:
             return False
-        path, holder = self._recent
+        path, holder, begin = self._recent
         start = len(path)
-        if (
-            parts[:start] != path
-            or holder.name_base is not None
-            or start == len(parts)
-            or parts[start] in holder.entries
-        ):
+        if parts[:start] != path or start == len(parts) or parts[start] in holder.entries:
             return False
         rest = "/".join(parts[start:])
-        if not _keys.is_chunk_key(rest) or not (holder.owner(self._nodes.load) == FULL or rest.startswith("c")):
+        if not _keys.is_chunk_key(rest) or not rest.startswith(begin) or not isinstance(found, bytes):
             return False
-        holder.put_chunk(rest, link)
+        holder.put_chunk(rest, found)
         return True
 
     def _visit(self, parts: list[str], load: Load) -> list[Directory]:

@@ -121,6 +121,26 @@ class GraphTests(Harness):
             other.put_block(cid, castore.get_raw(cid))
         assert other.to_car(root) == castore.to_car(root)
 
+    def test_an_archive_of_what_another_root_lacks(self, castore: ContentAddressableStore) -> None:
+        """Whoever has the graph of that root and takes the archive has both graphs."""
+        kept, dropped = castore.put([castore.put(b"kept")]), castore.put([castore.put(b"dropped")])
+        old = castore.put([kept, dropped, castore.put(b"leaf")])
+        added = castore.put(b"added")
+        new = castore.put([kept, added, castore.put(b"leaf")])
+        archive = castore.to_car(new, since=str(old))
+        assert CarReader(archive).roots == [new]
+        assert sections(archive) == [new, added]
+        stream = BytesIO()
+        assert castore.to_car(new, stream, since=old) is None
+        assert stream.getvalue() == archive
+        assert sections(castore.to_car(new, since=new)) == []
+        other = MappingCAStore()
+        other.import_car(castore.to_car(old))
+        other.import_car(archive)
+        assert other.to_car(new) == castore.to_car(new)
+        with pytest.raises(BlockNotFoundError):
+            castore.to_car(new, since=self.make_cid(b"nobody's", cids.DAG_CBOR))
+
     @pytest.mark.parametrize("stream", [False, True], ids=["bytes", "stream"])
     def test_archives_are_imported(self, castore: ContentAddressableStore, *, stream: bool) -> None:
         """From bytes and from a stream that is no file; the roots are what the archive says."""

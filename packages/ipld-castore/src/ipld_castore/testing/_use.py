@@ -13,7 +13,7 @@ from ipld_car import cids
 from multiformats import CID
 
 from ipld_castore._base import ContentAddressableStore
-from ipld_castore._errors import BlockNotFoundError
+from ipld_castore._errors import BlockNotFoundError, UnsupportedVerbError
 
 from ._blocks import DATA
 from ._harness import Harness
@@ -64,6 +64,21 @@ class UseTests(Harness):
         castore.flush()
         castore.flush()
         assert castore.get_raw(cid) == DATA
+
+    def test_the_head_is_what_was_set_last(self, castore: ContentAddressableStore) -> None:
+        """Where the backend has a place for it; elsewhere there is none, and setting it says so."""
+        assert castore.head is None
+        for data in (b"first", b"second", b"first"):
+            cid = castore.put_raw(data)
+            if not castore.keeps_head:
+                with pytest.raises(UnsupportedVerbError):
+                    castore.set_head(cid)
+                assert castore.head is None
+                continue
+            castore.set_head(cid)
+            assert castore.head == cid
+            castore.flush()
+            assert castore.head == cid
 
     def test_a_store_is_a_context(self, castore: ContentAddressableStore) -> None:
         """It closes on leaving, as often as one likes."""

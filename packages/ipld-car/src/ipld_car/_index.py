@@ -1,0 +1,182 @@
+"""The indexes of CARv2, as go-car writes them: where in an archive the blocks of a digest are.
+
+Two codecs: 0x0400, entries by digest alone, and 0x0401, grouped by hash function first. An entry is a digest and
+the offset of its section, counted from the start of the CARv1. Entries of one length are a bucket, sorted by digest,
+so a bucket can be searched where it lies. Source: https://ipld.io/specs/transport/car/carv2/#format-0x0400-indexsorted,
+whose text on 0x0401 is wrong (https://github.com/ipld/ipld/issues/366): what go-car 2 writes is what holds.
+
+An index is a hint that anybody may have written: look at the CID that stands at an offset before you trust it.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_left
+from collections.abc import Iterator
+from mmap import mmap
+from typing import Final, NamedTuple
+
+from . import cids, varint
+from ._errors import CarError, LimitError, MalformedError, TruncatedError
+
+INDEX_SORTED: Final = 0x0400
+MULTIHASH_INDEX_SORTED: Final = 0x0401
+
+OFFSET_BYTES: Final = 8
+_MAX_WIDTH: Final = cids.MAX_CID_BYTES + OFFSET_BYTES
+# Archives have a handful; each is remembered, so that an index of nothing but buckets must not fill the memory.
+_MAX_BUCKETS: Final = 4096
+
+Buffer = bytes | bytearray | memoryview | mmap
+
+
+class IndexEntry(NamedTuple):
+    """Where the section of a block begins."""
+
+    hash_code: int | None
+    """Multihash code of the hash function; None where the index does not say, with codec 0x0400."""
+    digest: bytes
+    """The digest of the block."""
+    offset: int
+    """Bytes from the start of the CARv1 (in a CARv2: of its data) to the length varint of the section."""
+
+
+class Bucket(NamedTuple):
+    """Entries of one length and hash function, sorted by digest."""
+
+    start: int
+    """Bytes from the start of the buffer."""
+    entries: int
+    width: int
+    """Bytes of an entry: digest and offset."""
+
+    @property
+    def end(self) -> int:
+        return self.start + self.entries * self.width
+
+
+class CarIndex:
+    r"""An index of a CARv2, or one in a file of its own, read where it lies.
+
+    Making it reads the heads of the buckets and no entry, so a mapped index of any size costs nothing; looking for
+    a digest is a bisection. It holds ``buffer`` as long as it lives, and copies nothing of it. Any number of
+    threads may use it.
+
+    :param buffer: bytes, a memoryview or a mapped file
+    :param start: where in the buffer the index begins
+    :param stop: what may not be read, by default the end of the buffer
+    :raises CarError: if it is no index, or says that it has more than there is, with the offset in the buffer
+
+    >>> index = CarIndex(bytes.fromhex("8008 01000000 0a000000 0a00000000000000 abcd 3b00000000000000"))
+    >>> hex(index.codec), len(index), list(index)
+    ('0x400', 1, [IndexEntry(hash_code=None, digest=b'\xab\xcd', offset=59)])
+    """
+
+    codec: int
+    """0x0400 or 0x0401."""
+    end: int
+    """The position in the buffer behind the index."""
+
+    def __init__(self, buffer: Buffer, start: int = 0, stop: int | None = None) -> None:
+        self.buffer = buffer
+        self.start = start
+        self._stop = len(buffer) if stop is None else min(stop, len(buffer))
+        self.buckets: dict[tuple[int | None, int], Bucket] = {}
+        """The buckets by hash code (None with codec 0x0400) and bytes of the digest, in their order."""
+        self._position = start
+        try:
+            self._read_heads()
+        except CarError as error:
+            raise error.at(self._position) from None
+        self.end = self._position
+        self._count = sum(bucket.entries for bucket in self.buckets.values())
+
+    def _read_heads(self) -> None:
+        head = bytes(self.buffer[self.start : min(self.start + varint.MAX_BYTES, self._stop)])
+        self.codec, size = varint.decode(head)
+        if self.codec not in (INDEX_SORTED, MULTIHASH_INDEX_SORTED):
+            raise MalformedError(f"expected an index of codec 0x400 or 0x401, found 0x{self.codec:x}")
+        self._position += size
+        if self.codec == INDEX_SORTED:
+            self._read_buckets(None)
+            return
+        for _ in range(self._count_of(12)):
+            self._read_buckets(self._number("<Q"))
+
+    def _number(self, form: str) -> int:
+        end = self._position + struct.calcsize(form)
+        if end > self._stop:
+            raise TruncatedError("expected the head of a bucket of the index, found the end")
+        (number,) = struct.unpack(form, bytes(self.buffer[self._position : end]))
+        self._position = end
+        return int(number)
+
+    def _count_of(self, least: int) -> int:
+        """A count of items of at least so many bytes, compared with the bytes there are."""
+        count = self._number("<i")
+        if not 0 <= count <= (self._stop - self._position) // least:
+            raise MalformedError(
+                f"expected a count of parts that the {self._stop - self._position} bytes of the index can hold, "
+                f"found {count}"
+            )
+        return count
+
+    def _read_buckets(self, hash_code: int | None) -> None:
+        for _ in range(self._count_of(12)):
+            width, size = self._number("<I"), self._number("<q")
+            if not OFFSET_BYTES <= width <= _MAX_WIDTH:
+                raise MalformedError(f"expected index entries of {OFFSET_BYTES} to {_MAX_WIDTH} bytes, found {width}")
+            if size < 0 or size % width:
+                raise MalformedError(f"expected a bucket of whole entries of {width} bytes, found {size} bytes")
+            if size > self._stop - self._position:
+                raise TruncatedError(f"expected a bucket of {size} bytes, found {self._stop - self._position}")
+            key = hash_code, width - OFFSET_BYTES
+            if key in self.buckets:
+                raise MalformedError(f"expected one bucket for digests of {key[1]} bytes, found a second")
+            if len(self.buckets) == _MAX_BUCKETS:
+                raise LimitError(f"expected at most {_MAX_BUCKETS} buckets in an index, found more")
+            self.buckets[key] = Bucket(self._position, size // width, width)
+            self._position += size
+
+    def __len__(self) -> int:
+        """How many entries there are."""
+        return self._count
+
+    def find(self, multihash: bytes) -> list[int]:
+        """The offsets of the blocks with a multihash, in the order of the index; a digest may repeat.
+
+        With codec 0x0400 all that have the digest, whatever their hash function.
+
+        :param multihash: as :func:`ipld_car.cids.multihash_of` gives it
+        """
+        code, position = varint.decode(multihash)
+        size, position = varint.decode(multihash, position)
+        bucket = self.buckets.get((code if self.codec == MULTIHASH_INDEX_SORTED else None, size))
+        if bucket is None:
+            return []
+        digest = multihash[position:]
+        buffer, first, width = self.buffer, bucket.start, bucket.width
+
+        def digest_at(number: int) -> bytes:
+            at = first + number * width
+            return bytes(buffer[at : at + size])
+
+        offsets = []
+        number = bisect_left(range(bucket.entries), digest, key=digest_at)
+        while number < bucket.entries and digest_at(number) == digest:
+            at = first + number * width + size
+            offsets.append(int.from_bytes(buffer[at : at + OFFSET_BYTES], "little"))
+            number += 1
+        return offsets
+
+    def __iter__(self) -> Iterator[IndexEntry]:
+        """The entries, in the order of the index."""
+        buffer = self.buffer
+        for (hash_code, size), bucket in self.buckets.items():
+            for at in range(bucket.start, bucket.end, bucket.width):
+                split = at + size
+                offset = int.from_bytes(buffer[split : split + OFFSET_BYTES], "little")
+                yield IndexEntry(hash_code, bytes(buffer[at:split]), offset)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} 0x{self.codec:x}: {len(self)} entries>"

@@ -1,0 +1,78 @@
+"""Many calls at a time, their results in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+THREADS: Final = 8
+"""Calls at a time; Python gets no more through."""
+
+_AHEAD: Final = 32
+"""Calls that are begun before their result is wanted: blocks of 2 MiB in memory, at most."""
+
+
+def in_order(action: Callable[[A], R], items: Iterable[A]) -> Iterator[tuple[A, R]]:
+    """Each item and what the action makes of it, some of them in work before they are asked for."""
+    left = iter(items)
+    first = list(islice(left, 2))
+    if len(first) < 2:  # one call needs no thread
+        for item in first:
+            yield item, action(item)
+        return
+    pool = ThreadPoolExecutor(THREADS)
+    try:
+        waiting: deque[tuple[A, Future[R]]] = deque((item, pool.submit(action, item)) for item in first)
+        waiting.extend((item, pool.submit(action, item)) for item in islice(left, _AHEAD - len(first)))
+        while waiting:
+            item, future = waiting.popleft()
+            result = future.result()
+            waiting.extend((item, pool.submit(action, item)) for item in islice(left, 1))
+            yield item, result
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+class ReadAhead:
+    """Blocks that a walk will ask for, fetched while it looks at those before.
+
+    :param get: gives a block by its binary CID; called from several threads
+    """
+
+    def __init__(self, get: Callable[[bytes], bytes]) -> None:
+        self._get = get
+        self._pool: ThreadPoolExecutor | None = None
+        self._begun: dict[bytes, Future[bytes]] = {}
+
+    def ahead(self, waiting: Sequence[bytes], seen: Container[bytes]) -> None:
+        """Begin with those of the blocks that come next; see :func:`ipld_car.walk_binary`."""
+        if len(waiting) < 2 and not self._begun:
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(THREADS)
+        for cid in reversed(waiting[-_AHEAD:]):
+            if len(self._begun) >= _AHEAD:
+                return
+            if cid not in seen and cid not in self._begun:
+                self._begun[cid] = self._pool.submit(self._get, cid)
+
+    def get(self, cid: bytes) -> bytes:
+        """A block, whether it was begun with or not."""
+        begun = self._begun.pop(cid, None)
+        return self._get(cid) if begun is None else begun.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)

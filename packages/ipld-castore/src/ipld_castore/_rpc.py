@@ -1,0 +1,230 @@
+"""Calls of an IPFS node's RPC API: https://docs.ipfs.tech/reference/kubo/rpc/."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import version
+from typing import Any, Final, NamedTuple, cast
+from urllib.parse import urlencode
+
+import requests
+from ipld_car import cids
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, Timeout
+from urllib3.exceptions import (
+    ClosedPoolError,
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+)
+
+from ._answers import Answer, odd
+from ._errors import BackendUnavailableError, BlockNotFoundError
+from ._node import Node
+
+GRACE: Final = 10.0
+"""Seconds beyond the timeout, in which the node says itself that it is over."""
+
+_DAY: Final = "24h"
+"""The node's own timeout for what may take long, as it needs one with a unit; silence ends a call much earlier."""
+
+_CONNECTIONS: Final = 64
+
+_PAUSES: Final = (0.05, 0.5)
+"""Seconds before a call is repeated that the node, or what stands before it, broke off."""
+
+_MAX_PAUSE: Final = 60.0
+
+_NOT_FOUND: Final = ("ipld: could not find", "block not found")
+_GAVE_UP: Final = ("context deadline exceeded", "request timed out", "deadline has elapsed")
+
+Options = Mapping[str, str | list[str]]
+
+
+class Body(NamedTuple):
+    """What a call sends: pieces that can be gone through again if it is repeated."""
+
+    pieces: Iterable[bytes]
+    size: int
+    """Bytes of all pieces; the node is told before, as it cuts bodies of unknown length off."""
+    content: str
+    """The media type."""
+
+
+class RefusedError(BackendUnavailableError):
+    """The node understood the call, and cannot or will not do it."""
+
+
+class RPC:
+    """The RPC API of one node. Safe with threads and forks; a pickle has connections of its own.
+
+    The connections are those of a pool below requests, which costs a call a fourth of what a session does; proxies
+    and certificates are what requests makes of the environment.
+
+    :param timeout: seconds that the node may take for a block, and that it may be silent
+    """
+
+    def __init__(self, node: Node, timeout: float) -> None:
+        self.node = node
+        self.timeout = timeout
+        self._pooled: tuple[int, HTTPConnectionPool, str] | None = None
+
+    def close(self) -> None:
+        """Let the connections go; the next call makes new ones."""
+        pooled, self._pooled = self._pooled, None
+        if pooled is not None and pooled[0] == os.getpid():
+            pooled[1].close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_pooled": None}
+
+    def _pool(self) -> tuple[HTTPConnectionPool, str]:
+        """The connections of this process, and what stands before a command in a request."""
+        pooled = self._pooled
+        if pooled is not None and pooled[0] == os.getpid():  # a fork must not speak on those of its parent
+            return pooled[1:]
+        session = requests.Session()
+        session.trust_env = not self.node.is_loopback  # HTTP_PROXY would send the call elsewhere
+        call = requests.Request("POST", f"{self.node.url}/api/v0/").prepare()
+        settings = session.merge_environment_settings(call.url, {}, None, None, None)
+        adapter = requests.adapters.HTTPAdapter(pool_connections=1, pool_maxsize=_CONNECTIONS)
+        pool = adapter.get_connection_with_tls_context(
+            call, settings["verify"], proxies=settings["proxies"], cert=settings["cert"]
+        )
+        base = adapter.request_url(call, settings["proxies"])
+        http_pool = cast("HTTPConnectionPool", pool)  # so its stubs should say
+        self._pooled = os.getpid(), http_pool, base
+        return http_pool, base
+
+    def _headers(self, body: Body | None) -> dict[str, str]:
+        headers = {"User-Agent": f"ipld-castore/{_version()}", "Accept-Encoding": "identity"}
+        if self.node.secret is not None:
+            headers["Authorization"] = self.node.secret.reveal()
+        if body is None:
+            headers["Content-Length"] = "0"
+        else:
+            headers |= {"Content-Length": str(body.size), "Content-Type": body.content}
+        return headers
+
+    @contextmanager
+    def call(
+        self,
+        command: str,
+        options: Options | None = None,
+        *,
+        cid: bytes | None = None,
+        body: Body | None = None,
+        long: bool = False,
+        repeat: bool = True,
+    ) -> Iterator[Answer]:
+        """The answer to a command.
+
+        :param options: its arguments and options
+        :param cid: the binary CID that it is about, for errors
+        :param body: what to send with it
+        :param long: it may take more than the timeout, as long as it is not silent
+        :param repeat: whether it does no harm to do it twice
+        :raises BlockNotFoundError: if the node says so
+        :raises BackendUnavailableError: if there is no answer, or it is broken off, or says that it cannot be done
+        """
+        limit = _DAY if long else f"{max(round(self.timeout * 1000), 1)}ms"
+        answer, response = self._answered(command, {**(options or {}), "timeout": limit}, body, repeat=repeat)
+        try:
+            if answer.status != 200:
+                raise self._refusal(command, cid, answer)
+            yield answer
+        except HTTPError as error:
+            raise BackendUnavailableError(
+                f"the IPFS node at {self.node.url} broke off its answer to {command}: {error}"
+            ) from error
+        finally:
+            # A body that was read has given its connection back already; what is not wanted is not read.
+            response.close()
+
+    def _answered(
+        self, command: str, options: Options, body: Body | None, *, repeat: bool
+    ) -> tuple[Answer, BaseHTTPResponse]:
+        for pause in (*_PAUSES, None) if repeat else (None,):
+            try:
+                response = self._send(command, options, body)
+            except (ProtocolError, ClosedPoolError) as error:  # a node that was restarted, a store that was closed
+                if pause is None:
+                    raise self._unanswered(command, error) from error
+            except (HTTPError, requests.RequestException) as error:
+                raise self._unanswered(command, error) from error
+            else:
+                if pause is None or response.status not in {429, 502, 503, 504}:
+                    return Answer(response, self.node.url), response
+                response.close()
+                pause = max(pause, _wait_of(response))  # noqa: PLW2901  # only of this round
+            time.sleep(pause)
+        raise AssertionError("the last try returns or raises")
+
+    def _send(self, command: str, options: Options, body: Body | None) -> BaseHTTPResponse:
+        pool, base = self._pool()
+        return pool.urlopen(
+            "POST",
+            base + command + "?" + urlencode(options, doseq=True),
+            body=None if body is None else iter(body.pieces),
+            headers=self._headers(body),
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            # The node's own timeout comes first, as it says what it waited for.
+            timeout=Timeout(connect=min(self.timeout, 10.0), read=self.timeout + GRACE),
+            preload_content=False,
+            decode_content=False,
+        )
+
+    def _unanswered(self, command: str, error: Exception) -> BackendUnavailableError:
+        """The error that it means when a call fails before there is an answer."""
+        url = self.node.url
+        if isinstance(error, ReadTimeoutError):
+            return BackendUnavailableError(
+                f"the IPFS node at {url} was silent for {self.timeout + GRACE:g} s after {command}"
+            )
+        if not isinstance(error, (NewConnectionError, ConnectTimeoutError)):
+            return BackendUnavailableError(f"{command} did not reach the IPFS node at {url}: {error}")
+        told = f" (the address is from {self.node.source}, which may be stale)" if self.node.source else ""
+        return BackendUnavailableError(
+            f"no IPFS node answers at {url}{told}: start one with `ipfs daemon`, or give the address of its RPC API "
+            f"as IPFSStore(host)"
+        )
+
+    def _refusal(self, command: str, cid: bytes | None, answer: Answer) -> Exception:
+        """The error that an answer other than 200 means."""
+        url, status = self.node.url, answer.status
+        if status in {301, 302, 303, 307, 308}:
+            return odd(url, f"{command} with a redirect, which is not followed")
+        if status == 403:
+            return BackendUnavailableError(
+                f"the IPFS node at {url} forbids {command}: its API.Authorizations ask for credentials, which can "
+                f"be given as http://user:password@host:port, or IPFSStore(host, auth='bearer:token')"
+            )
+        if status != 500:
+            return odd(url, f"{command} with HTTP {status} {answer.read()[:200]!r}")
+        message = answer.field(answer.json(), "Message", str)
+        block = "" if cid is None else f" {cids.to_text(cid)}"
+        if any(sign in message for sign in _NOT_FOUND) and command.startswith(("block/", "dag/export")):
+            return BlockNotFoundError(f"no block{block} on the IPFS node at {url}")
+        if command == "block/get" and any(sign in message for sign in _GAVE_UP):
+            return BlockNotFoundError(
+                f"no block{block} on the IPFS node at {url}, nor in the network within {self.timeout:g} s"
+            )
+        return RefusedError(f"the IPFS node at {url} cannot do {command}{block and ' of'}{block}: {message[:500]}")
+
+
+@cache
+def _version() -> str:
+    return version("ipld-castore")
+
+
+def _wait_of(response: BaseHTTPResponse) -> float:
+    """Seconds that a proxy before the node asks for; a date is left to the usual pause."""
+    told = response.headers.get("Retry-After", "")
+    return min(float(told), _MAX_PAUSE) if told.isdecimal() else 0.0

@@ -1,0 +1,255 @@
+"""The verbs of a block store: two that a backend writes, those that it may override, and reading that verifies."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from itertools import tee
+
+from ipld_car import CarError, cids, hashes, held_binary, walk_binary
+from multiformats import CID
+
+from ._errors import BlockCorruptError, BlockMalformedError, BlockNotFoundError, UnsupportedVerbError
+from ._policy import HASH_CODES, check_hash, identity_bytes
+from ._policy import verify as _verify  # ``verify`` is also the name of an argument that users know
+from ._way import follow
+
+AnyCID = CID | str | bytes
+
+
+class BlockVerbs(ABC):
+    """The verbs of :class:`ContentAddressableStore`, and what makes blocks of its backend believed: :meth:`get_raw`."""
+
+    blocking: bool = True
+    """Whether verbs may wait for a disk or a network, so that an event loop calls them in threads."""
+
+    local: bool = True
+    """Whether the blocks are on this machine: looking for one costs no round trip."""
+
+    keeps_head: bool = False
+    """Whether the backend has a place for one CID beside its blocks, the head: see :attr:`head`."""
+
+    _hash_code: int = cids.SHA2_256
+
+    @property
+    def address(self) -> str:
+        """What tells this store from others, without its data: a path, a host, or else the object in memory."""
+        return f"{type(self).__name__}-{id(self)}"
+
+    def __init__(self, *, hash: str = "sha2-256") -> None:  # noqa: A002  # the name users know
+        if hash not in HASH_CODES:
+            raise ValueError(f"expected a hash function of {', '.join(HASH_CODES)}; found {hash!r}")
+        self._hash_code = HASH_CODES[hash]
+        hashes.hasher(self._hash_code)  # the extra is missed here, not at the first block
+
+    # -- the two verbs that a backend must write --
+
+    @abstractmethod
+    def get_block(self, cid: CID) -> bytes:
+        """The bytes that the backend has for ``cid``, as they are.
+
+        :raises BlockNotFoundError: if it has none
+        :raises BackendUnavailableError: if it cannot be asked
+        """
+
+    @abstractmethod
+    def put_block(self, cid: CID, data: bytes) -> None:
+        """Keep ``data``, which has been found to be the block of ``cid``. Putting it again changes nothing.
+
+        A block that the backend finds damaged should be replaced by this one.
+
+        :raises BackendUnavailableError: if it cannot be kept
+        """
+
+    # -- verbs with a slow but correct default --
+
+    def has_block(self, cid: CID) -> bool:
+        """Whether the backend has a block for ``cid``."""
+        try:
+            self.get_block(cid)
+        except BlockNotFoundError:
+            return False
+        return True
+
+    def has_blocks(self, wanted: Iterable[CID]) -> Iterator[bool]:
+        """Whether the backend has each of many blocks, in their order."""
+        return (self.has_block(cid) for cid in wanted)
+
+    def block_size(self, cid: CID) -> int:
+        """Bytes of the block of ``cid``.
+
+        :raises BlockNotFoundError: if the backend has none
+        """
+        return len(self.get_block(cid))
+
+    def get_blocks(self, wanted: Iterable[CID]) -> Iterator[tuple[CID, bytes]]:
+        """CID and bytes of many blocks, each as :meth:`get_block` gives it, in any order.
+
+        :raises BlockNotFoundError: if the backend lacks one
+        """
+        return ((cid, self.get_block(cid)) for cid in wanted)
+
+    def put_blocks(self, pairs: Iterable[tuple[CID, bytes]]) -> None:
+        """Keep many blocks, as :meth:`put_block` does; the iterable is consumed as they are kept."""
+        for cid, data in pairs:
+            self.put_block(cid, data)
+
+    def get_dag(self, root: AnyCID) -> Iterator[tuple[CID, bytes]]:
+        """Every block that ``root`` reaches, verified, each once.
+
+        Depth first, a block before what it links, links in the order of their encoding.
+
+        :raises BlockNotFoundError: if the backend lacks one
+        :raises BlockCorruptError: if the bytes of one are not the ones its CID names
+        :raises BlockMalformedError: if one is not what its codec says
+        """
+        return self._walk(cids.to_bytes(root), self.get_raw)
+
+    def check_dag(self, root: AnyCID) -> None:
+        """Return if the backend has every block that ``root`` reaches; reads and verifies all but raw blocks.
+
+        :raises BlockNotFoundError: if it lacks one
+        """
+
+        def get(cid: bytes) -> bytes:
+            return b"" if cids.codec_of(cid) == cids.RAW else self.get_raw(cid)
+
+        leaves = (cid for cid, _ in self._walk(cids.to_bytes(root), get) if cids.codec_of(bytes(cid)) == cids.RAW)
+        asked, wanted = tee(cid for cid in leaves if identity_bytes(bytes(cid)) is None)
+        for cid, there in zip(wanted, self.has_blocks(asked), strict=True):
+            if not there:
+                raise BlockNotFoundError(f"no block {cid} below {text_of(root)} in {self!r}")
+
+    def get_way(self, cid: AnyCID, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
+        """The blocks that a path through dag-cbor meets: that of ``cid``, then that of each link on it, verified.
+
+        A path that leads nowhere ends with the block where it does. A gateway sends them all in one answer.
+
+        :param names: keys of maps, and positions in lists
+        :raises BlockNotFoundError: if the backend lacks one of them
+        :raises BlockCorruptError: if the bytes of one are not the ones its CID names
+        :raises BlockMalformedError: if one is not what its codec says
+
+        >>> from ipld_castore import MappingCAStore
+        >>> store = MappingCAStore()
+        >>> root = store.put({"a": [store.put(b"zero"), store.put(b"one")]})
+        >>> [data for _, data in store.get_way(root, ["a", "1"])][1:]
+        [b'one']
+        """
+        step: tuple[bytes, Sequence[str]] | None = (cids.to_bytes(cid), names)
+        while step is not None:
+            binary, names = step
+            data = self.get_raw(binary)
+            step = follow(binary, data, names)
+            yield cids.from_checked(binary), data
+
+    def delete_block(self, cid: CID) -> None:
+        """Forget the block of ``cid``; deleting what is absent changes nothing.
+
+        :raises UnsupportedVerbError: if this backend deletes nothing
+        """
+        raise UnsupportedVerbError(f"{type(self).__name__} cannot delete blocks")
+
+    def __iter__(self) -> Iterator[CID]:
+        """The CIDs of all blocks, with the codec where the backend keeps it, else raw.
+
+        :raises UnsupportedVerbError: if this backend cannot list
+        """
+        raise UnsupportedVerbError(f"{type(self).__name__} cannot list its blocks")
+
+    @property
+    def head(self) -> CID | None:
+        """The CID that :meth:`set_head` was given last: what the store is about, such as the root of its dataset.
+
+        None if there was none yet, and always where :attr:`keeps_head` is False.
+        """
+        return None
+
+    def set_head(self, cid: CID) -> None:
+        """Have ``cid`` as the :attr:`head`; its block should have been put.
+
+        It stays, and never without the blocks that were put before it, from the next :meth:`flush` on.
+
+        :raises UnsupportedVerbError: if this backend has no place for it
+        """
+        raise UnsupportedVerbError(f"{type(self).__name__} has no place for a head")
+
+    def flush(self) -> None:
+        """Return when all that was put is where it stays, as safe as the backend makes it."""
+
+    def keep(self, root: CID, previous: CID | None = None) -> None:
+        """Flush, and see to it that the graph below ``root`` stays: what a dataset calls when it has frozen.
+
+        A backend that keeps a head has it there. One that protects what a root reaches from being cleaned up does so
+        here.
+
+        :param previous: the root that the same dataset had before, if it had one
+        :raises BackendUnavailableError: if that cannot be done; calling it again goes on
+        """
+        if self.keeps_head:
+            self.set_head(root)
+        self.flush()
+
+    def close(self) -> None:
+        """Flush, and let go of what the backend holds open."""
+        self.flush()
+
+    # -- never overridden --
+
+    def get_raw(self, cid: AnyCID, *, verify: bool = True) -> bytes:
+        """The bytes of a block, verified against its CID.
+
+        :param verify: False gives what the backend has, whatever it is
+        :raises BlockNotFoundError: if the store lacks the block
+        :raises BlockCorruptError: if the bytes are not the ones that the CID names
+        :raises HashRefusedError: if the CID's hash function proves nothing
+        """
+        binary = cids.to_bytes(cid)
+        usual = cids.is_usual(binary)
+        if not usual:
+            inline = identity_bytes(binary)
+            if inline is not None:
+                return inline
+            if verify:
+                check_hash(binary)
+        data = self.get_block(cids.from_checked(binary))
+        if not isinstance(data, bytes):
+            data = bytes(memoryview(data))  # what a backend can still change is not what was verified
+        if verify and not (usual and hashes.sha2_256(data) == binary[4:]):
+            try:
+                _verify(binary, data)
+            except BlockCorruptError as error:
+                raise BlockCorruptError(f"{error} (read from {self!r}; put the block there again)") from None
+        return data
+
+    def _walk(
+        self,
+        root: bytes,
+        get: Callable[[bytes], bytes],
+        *,
+        since: bytes | None = None,
+        ahead: Callable[[Sequence[bytes], Container[bytes]], None] | None = None,
+    ) -> Iterator[tuple[CID, bytes]]:
+        """Every block that ``root`` reaches, and ``since`` does not as far as comparing the two shows.
+
+        :param get: gives a verified block by its binary CID
+        :param ahead: see :func:`ipld_car.walk_binary`
+        """
+        current = root
+
+        def noting(wanted: bytes) -> bytes:
+            nonlocal current
+            current = wanted  # its links are read when this has returned
+            return get(wanted)
+
+        try:
+            seen = None if since is None else held_binary(noting, since, root)
+            for cid, data in walk_binary(noting, root, seen, ahead):
+                yield cids.from_checked(cid), data
+        except CarError as error:
+            raise BlockMalformedError(f"block {text_of(current)} below {text_of(root)}: {error}") from error
+
+
+def text_of(cid: AnyCID) -> str:
+    """The text of a CID, for errors."""
+    return cids.to_text(cids.to_bytes(cid))

@@ -1,0 +1,144 @@
+"""Contents as an archive: whole, or only what changed since another root."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, overload
+
+from ipld_car import Block, CarError, CarReader, Source, Writable, binary_links, cids, held_binary
+from ipld_castore import AnyCID, ContentAddressableStore
+from zarr.abc.store import Store
+
+from ._dataset import Dataset
+from ._errors import LOWER_ERRORS, IPLDStoreError, store_errors
+
+if TYPE_CHECKING:
+    from typing import Self
+
+_NODE_CODECS = frozenset({cids.DAG_CBOR, cids.DAG_PB})
+
+
+class ArchiveVerbs(Store):
+    """What a store does with archives."""
+
+    _data: Dataset
+
+    @overload
+    def to_car(self, stream: None = None, *, since: AnyCID | None = None) -> bytes: ...
+    @overload
+    def to_car(self, stream: Writable, *, since: AnyCID | None = None) -> None: ...
+    def to_car(self, stream: Writable | None = None, *, since: AnyCID | None = None) -> bytes | None:
+        """Freeze, and write root and all blocks below it as a CARv1: to ``stream``, or returned as bytes.
+
+        :param since: an older root: only the blocks are written that it lacks, for those who have its blocks. Reads
+            the nodes in which the two differ, and of the older one no chunk; a chunk that it has only in parts of the
+            indexes that did not change may be written again. In memory are, at most 150 bytes each, the links in the
+            nodes that differ: of an appended step those in a few leaves, of two unrelated roots all.
+        :raises IPLDStoreError: if a block is missing or wrong; the stream then has a part of an archive
+
+        >>> from ipldstore import IPLDStore
+        >>> store = IPLDStore()
+        >>> store["a/0"] = b"zero"
+        >>> mirror = IPLDStore.from_car(store.to_car())
+        >>> old = store.freeze()
+        >>> store["a/1"] = b"one"
+        >>> mirror.import_car(store.to_car(since=old))  # the new root and one chunk
+        >>> mirror.freeze() == store.freeze()
+        True
+        """
+        root = self._data.frozen()
+        with store_errors("writing an archive"):
+            if stream is None:
+                return self._data.castore.to_car(root, since=since)
+            self._data.castore.to_car(root, stream, since=since)
+            return None
+
+    def import_car(self, source: Source, *, incomplete: bool = False) -> None:
+        """Take all blocks of an archive into ``castore`` and go on from its one root. Streams.
+
+        With what is in ``castore`` already, the archive must have all that its root reaches; so one that was written
+        ``since`` the present root may be imported. Blocks that came from it are not looked for again, but nodes, the
+        hundredth part or less, are read back to follow their links; others that they link are asked for, except for
+        what the present root has too. In memory is what the archive has met, at most 150 bytes a block.
+
+        :param source: the archive, CARv1 or CARv2, as bytes or binary stream
+        :param incomplete: take it also if blocks are missing: reading what they hold is then an error
+        :raises ValueError: if the archive is damaged (:class:`ipld_car.CarError`) or has not exactly one root
+        :raises IPLDStoreError: if a block cannot be taken, or is missing; the contents are then what they were
+        """
+        self._check_writable()
+        data = self._data
+        data.check_home()
+        reader = _NotingReader(source, verify=False)  # the block store verifies what it takes
+        roots = reader.roots
+        if len(roots) != 1:
+            raise ValueError(
+                f"expected an archive with one root, found {len(roots)} roots: {[str(cid) for cid in roots]}"
+            )
+        root = cids.to_bytes(roots[0])
+        with store_errors("importing an archive", passing=(CarError,)):
+            data.castore.import_car(reader)
+        if not incomplete:
+            with store_errors(f"looking for what {cids.to_text(root)} reaches"):
+                _check_complete(data.castore, root, reader.met, _vouched_for(data, root))
+        data.set_root(root, whole=not incomplete)
+
+    @classmethod
+    def from_car(cls, source: Source, *, incomplete: bool = False) -> Self:
+        """A store in memory with the contents of an archive; see :meth:`import_car`."""
+        store = cls()
+        store.import_car(source, incomplete=incomplete)
+        return store
+
+
+class _NotingReader(CarReader):
+    """An archive, and which blocks it had."""
+
+    def __init__(self, source: Source, *, verify: bool) -> None:
+        super().__init__(source, verify=verify)
+        self.met: set[bytes] = set()
+        """Binary CIDs of the blocks so far."""
+
+    def __iter__(self) -> Iterator[Block]:
+        met = self.met
+        for block in super().__iter__():
+            met.add(block.cid_bytes)
+            yield block
+
+
+def _vouched_for(data: Dataset, root: bytes) -> set[bytes]:
+    """What the present contents reach, as far as it is below ``root`` too: it is there, as it was."""
+    present = data.frozen_root
+    if present is None or not data.whole:
+        return set()
+    try:
+        return held_binary(data.castore.get_raw, present, root)
+    except LOWER_ERRORS:
+        return set()  # then everything is looked for, and what is missing is found by that
+
+
+def _check_complete(castore: ContentAddressableStore, root: bytes, met: set[bytes], seen: set[bytes]) -> None:
+    """Find all that ``root`` reaches.
+
+    :param met: blocks that were kept just now; of these, only those that link others are read
+    :param seen: blocks that need not be looked at; gets those that have been
+    :raises IPLDStoreError: if one is not there
+    """
+    waiting = [root]
+    while waiting:
+        cid = waiting.pop()
+        if cid in seen:
+            continue
+        seen.add(cid)
+        if cid not in met and cid not in castore:
+            raise IPLDStoreError(
+                f"expected an archive that has, with the blocks that are here, all that its root "
+                f"{cids.to_text(root)} reaches; found no block {cids.to_text(cid)} (incomplete=True takes it anyway)"
+            )
+        if _is_node(cid):
+            links = binary_links(cid, castore.get_raw(cid))
+            waiting += (link for link in links if link not in seen and (_is_node(link) or link not in met))
+
+
+def _is_node(cid: bytes) -> bool:
+    return cids.codec_of(cid) in _NODE_CODECS
