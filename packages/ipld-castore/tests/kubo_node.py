@@ -99,7 +99,7 @@ class Node:
 
     def empty(self) -> None:
         """Have no pin and no block."""
-        for cid in self.post("pin/ls", type="recursive")["Keys"]:
+        for cid in self.post("pin/ls", type="recursive").get("Keys", {}):
             self.post("pin/rm", arg=cid)
         self.run("repo", "gc", "--quiet")
         for cid in self.run("refs", "local").decode().split():  # the empty folder that a node begins with

@@ -8,11 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ipld_car import CarReader, cids, dagcbor
+from ipld_car import CarReader, CarWriter, cids, dagcbor
 from ipld_castore import (
     BackendUnavailableError,
     BlockCorruptError,
@@ -24,6 +25,7 @@ from ipld_castore import (
     _rpc,
 )
 from ipld_castore.testing import BlockServer, Fault, faults
+from ipld_castore.testing._replies import reply
 from multiformats import CID
 
 
@@ -112,25 +114,20 @@ def test_a_graph_that_comes_in_another_order(server: BlockServer, store: IPFSSto
     def shuffled(exchange: Any) -> None:
         right = exchange.reply()
         reader = CarReader(right.data())
-        archive = FakeCar([root], [(block.cid_bytes, block.data) for block in reader][::-1])
-        exchange.send(faults.reply(200, archive.data, "application/vnd.ipld.car"))
+        archive = archive_of(root, [(block.cid_bytes, block.data) for block in reader][::-1])
+        exchange.send(reply(200, archive, "application/vnd.ipld.car"))
 
     server.inject(Fault("shuffled", shuffled), where="dag/export")
     assert list(store.get_dag(root)) == list(blocks.items())
     assert len(server.requests) == 1
 
 
-class FakeCar:
-    def __init__(self, roots: list[CID], pairs: list[tuple[bytes, bytes]]) -> None:
-        from io import BytesIO
-
-        from ipld_car import CarWriter
-
-        stream = BytesIO()
-        with CarWriter(stream, roots, verify=False) as writer:
-            for cid, data in pairs:
-                writer.write(cid, data)
-        self.data = stream.getvalue()
+def archive_of(root: CID, pairs: list[tuple[bytes, bytes]]) -> bytes:
+    stream = BytesIO()
+    with CarWriter(stream, [root], verify=False) as writer:
+        for cid, data in pairs:
+            writer.write(cid, data)
+    return stream.getvalue()
 
 
 def test_what_nobody_asked_for_is_not_hoarded(
@@ -143,7 +140,7 @@ def test_what_nobody_asked_for_is_not_hoarded(
     pairs = [(bytes(cid), server.blocks.get_raw(cid)) for cid in junk] + [(bytes(c), d) for c, d in blocks.items()]
 
     def junky(exchange: Any) -> None:
-        exchange.send(faults.reply(200, FakeCar([root], pairs).data, "application/vnd.ipld.car"))
+        exchange.send(reply(200, archive_of(root, pairs), "application/vnd.ipld.car"))
 
     server.inject(Fault("junk", junky), where="dag/export")
     with _graph.GraphReader(store._rpc, bytes(root), store.get_raw, offline=True) as reader:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from ipld_car import cids, hashes
@@ -212,7 +213,7 @@ def test_threads_put_and_flush_at_once(place: Place) -> None:
     def work(thread: int) -> None:
         for number in range(60):
             data = b"%d of %d " % (number, thread) * 30
-            insist(lambda data=data: put(outbox, data))
+            insist(partial(put, outbox, data))
             if number % 20 == 19:
                 insist(outbox.flush)
                 assert cids.make(cids.RAW, hashes.digest_of(cids.SHA2_256, data)) in place.blocks
