@@ -25,6 +25,7 @@ from ._gateway import GatewayCAStore
 from ._ipfs import IPFSStore
 from ._mapping import MappingCAStore
 from ._tiered import TieredCAStore
+from ._transfer import Transferred, transfer
 from ._verbs import AnyCID
 
 __all__ = [
@@ -42,5 +43,7 @@ __all__ = [
     "IPFSStore",
     "MappingCAStore",
     "TieredCAStore",
+    "Transferred",
     "UnsupportedVerbError",
+    "transfer",
 ]

@@ -37,23 +37,30 @@ def _car_header() -> bytes:
 _CAR_HEADER: Final = _car_header()
 
 
-class CarBody:
-    """The pieces of a multipart form with a CAR of these blocks; they can be gone through again.
+def car_body(pairs: Pairs) -> Body:
+    """A multipart form with a CAR of these blocks.
 
     Sections say raw, whatever the codec: a node keeps blocks by multihash, and would take those of other codecs apart
     only to find that it does not know one.
     """
+    boundary = secrets.token_hex(16)
+    head = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="blocks.car"\r\n'
+        f"Content-Type: application/vnd.ipld.car\r\n\r\n"
+    ).encode() + _CAR_HEADER
+    tail = f"\r\n--{boundary}--\r\n".encode()
+    sections = [(_section_head(cid, len(data)), data) for cid, data in pairs]
+    size = len(head) + sum(len(start) + len(data) for start, data in sections) + len(tail)
+    return Body(_Pieces(head, sections, tail), size, f"multipart/form-data; boundary={boundary}")
 
-    def __init__(self, pairs: Pairs) -> None:
-        boundary = secrets.token_hex(16)
-        self._head = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="blocks.car"\r\n'
-            f"Content-Type: application/vnd.ipld.car\r\n\r\n"
-        ).encode() + _CAR_HEADER
-        self._tail = f"\r\n--{boundary}--\r\n".encode()
-        self._sections = [(_section_head(cid, len(data)), data) for cid, data in pairs]
-        size = len(self._head) + sum(len(head) + len(data) for head, data in self._sections) + len(self._tail)
-        self.body = Body(self, size, f"multipart/form-data; boundary={boundary}")
+
+class _Pieces:
+    """The bytes of a form, in pieces that are worth a system call; they can be gone through again."""
+
+    def __init__(self, head: bytes, sections: Pairs, tail: bytes) -> None:
+        self._head = head
+        self._sections = sections
+        self._tail = tail
 
     def __iter__(self) -> Iterator[bytes]:
         small, size = [self._head], len(self._head)

@@ -64,6 +64,8 @@ class CarStream:
             for block in self._blocks:
                 found = block.cid_bytes
                 if found == wanted:
+                    if len(block.data) > MAX_NODE_BYTES:
+                        raise Failure(Why.FAILED, f"expected a block of at most {MAX_NODE_BYTES} bytes, found more")
                     check_bytes(found, block.data)
                     self._given.add(found)
                     return block.data

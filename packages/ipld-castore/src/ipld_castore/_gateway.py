@@ -237,9 +237,10 @@ class GatewayCAStore(ContentAddressableStore):
         :param rest: what stands behind the CID in the URL
         """
         path = f"/ipfs/{cids.to_text(binary)}{rest}"
+        has_names = rest.startswith("/")
 
         def ask(gateway: Gateway) -> tuple[bytes, CarStream | None]:
-            answer = self._open_car(gateway, path) if gateway.gives_cars else None
+            answer = self._open_car(gateway, path, has_names=has_names) if gateway.gives_cars else None
             if answer is None:
                 return self._fetch_block(gateway, binary), None
             try:
@@ -251,12 +252,15 @@ class GatewayCAStore(ContentAddressableStore):
 
         return self._attempts.ask(binary, ask)
 
-    def _open_car(self, gateway: Gateway, path: str) -> Answer | None:
-        """The answer to a request for a CAR; None if this gateway only sends blocks."""
+    def _open_car(self, gateway: Gateway, path: str, *, has_names: bool) -> Answer | None:
+        """The answer to a request for a CAR; None if this gateway only sends blocks, or cannot go this way."""
         try:
             return self._open(gateway, path, _CAR_WANTED, _CAR)
-        except _NoSuchFormatError:
-            gateway.gives_cars = False
+        except _RefusedError as refused:
+            if not has_names:
+                if refused.status not in _NO_CARS:
+                    raise
+                gateway.gives_cars = False
             return None
 
     # -- the store itself --
@@ -273,8 +277,12 @@ class GatewayCAStore(ContentAddressableStore):
         return f"<{type(self).__name__}: {', '.join(self.urls)}>"
 
 
-class _NoSuchFormatError(Failure):
-    """A gateway does not send what was asked for in this form."""
+class _RefusedError(Failure):
+    """A gateway answers with a status that says only that it does not do this."""
+
+    def __init__(self, status: int, told: str) -> None:
+        super().__init__(Why.FAILED, told)
+        self.status = status
 
 
 def _block_path(binary: bytes) -> str:
@@ -298,7 +306,7 @@ def _refusal(answer: Answer) -> Failure:
         return Failure(Why.FAILED, f"it looked for the block in vain: {told}")
     if status in {401, 403}:
         return Failure(Why.FAILED, f"it asks for credentials, or forbids this: {told}")
-    return _NoSuchFormatError(Why.FAILED, told) if status in _NO_CARS else Failure(Why.FAILED, told)
+    return _RefusedError(status, told)
 
 
 def _pause(text: str | None) -> float | None:

@@ -10,7 +10,7 @@ from multiformats import CID
 
 from . import _pins
 from ._base import MAX_NODE_BYTES, ContentAddressableStore
-from ._car_body import CarBody
+from ._car_body import car_body
 from ._errors import BackendUnavailableError, BlockNotFoundError, HashRefusedError
 from ._graph import GraphReader
 from ._node import find_node
@@ -111,7 +111,7 @@ class IPFSStore(ContentAddressableStore):
     def _send(self, pairs: Pairs) -> None:
         """Have blocks on the node; it hashes each, and doing it again does no harm."""
         options = {"pin-roots": "false", "stats": "true", "fast-provide-root": "false"}
-        with self._rpc.call("dag/import", options, body=CarBody(pairs).body, long=True) as answer:
+        with self._rpc.call("dag/import", options, body=car_body(pairs), long=True) as answer:
             stats: object = next((line["Stats"] for line in answer.lines() if "Stats" in line), {})
         expected = {"BlockCount": len(pairs), "BlockBytesCount": sum(len(data) for _, data in pairs)}
         if stats != expected:

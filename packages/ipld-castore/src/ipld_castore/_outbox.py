@@ -84,7 +84,7 @@ class Outbox:
             if key in self._held:
                 return
             self._tell()
-            while self._bytes and self._bytes + len(data) > self._batch_bytes * (self._in_flight + 1):
+            while self._bytes and self._bytes + len(data) + _OVERHEAD > self._batch_bytes * (self._in_flight + 1):
                 if not self._ready and not self._active:
                     self._seal()
                     self._try_again()

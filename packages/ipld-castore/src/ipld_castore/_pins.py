@@ -129,8 +129,11 @@ def publish(rpc: RPC, name: str, root: bytes) -> str:
         with rpc.call("key/gen", {"arg": name, "type": "ed25519"}, repeat=False) as answer:
             answer.field(answer.json(), "Id", str)
     options = {"arg": f"/ipfs/{cids.to_text(root)}", "key": name, "allow-offline": "true", "resolve": "false"}
-    with rpc.call("name/publish", options, cid=root) as answer:
-        return answer.field(answer.json(), "Name", str)
+    told = ""
+    for offline in ("true", "false"):  # at the node itself, which may have no way to others, then to those
+        with rpc.call("name/publish", {**options, "offline": offline}, cid=root) as answer:
+            told = answer.field(answer.json(), "Name", str)
+    return told
 
 
 def resolve(rpc: RPC, name: str) -> bytes:
@@ -139,16 +142,26 @@ def resolve(rpc: RPC, name: str) -> bytes:
     :raises BlockNotFoundError: if the name points to nothing, as far as can be found out
     :raises BackendUnavailableError: if it points to what is no CID
     """
-    known = _keys(rpc).get(name, name).removeprefix("/ipns/")
+    keys = _keys(rpc)
+    known = keys.get(name, name).removeprefix("/ipns/")
+    own = known in keys.values()  # what the node itself has published last, it knows best
     try:
-        with rpc.call("name/resolve", {"arg": f"/ipns/{known}", "recursive": "true"}) as answer:
-            path = answer.field(answer.json(), "Path", str)
-    except RefusedError as error:
-        raise BlockNotFoundError(f"no root at the name {name!r}: {error}") from error
+        path = _resolve(rpc, known, offline=own)
+    except RefusedError:
+        try:
+            path = _resolve(rpc, known, offline=not own)
+        except RefusedError as error:
+            raise BlockNotFoundError(f"no root at the name {name!r}: {error}") from error
     try:
         return cids.to_bytes(path.removeprefix("/ipfs/").rstrip("/"))
     except CarError as error:
         raise BackendUnavailableError(f"expected the name {name!r} to point to a CID, found {path[:200]!r}") from error
+
+
+def _resolve(rpc: RPC, name: str, *, offline: bool) -> str:
+    options = {"arg": f"/ipns/{name}", "recursive": "true", "offline": "true" if offline else "false"}
+    with rpc.call("name/resolve", options) as answer:
+        return answer.field(answer.json(), "Path", str)
 
 
 def _keys(rpc: RPC) -> dict[str, str]:

@@ -198,16 +198,19 @@ class TieredCAStore(ContentAddressableStore):
         """See :meth:`ContentAddressableStore.put_blocks`."""
         batch: list[tuple[CID, bytes]] = []
         size = 0
-        for cid, data in pairs:
-            batch.append((cid, data))
-            size += len(data)
-            if size > _BATCH_BYTES or len(batch) >= _BATCH_BLOCKS:
-                self._put_batch(batch)
-                batch, size = [], 0
-        self._put_batch(batch)
+        try:
+            for cid, data in pairs:
+                batch.append((cid, data))
+                size += len(data)
+                if size > _BATCH_BYTES or len(batch) >= _BATCH_BLOCKS:
+                    full, batch, size = batch, [], 0
+                    self._put_batch(full)
+        finally:  # what came before an error is kept
+            self._put_batch(batch)
 
     def _put_batch(self, batch: list[tuple[CID, bytes]]) -> None:
-        self.far.put_blocks(batch)
+        if batch:
+            self.far.put_blocks(batch)
         for cid, data in batch:
             self._keep(cids.to_bytes(cid), data)
 

@@ -190,6 +190,21 @@ class BlockVerbs(ABC):
             self.set_head(root)
         self.flush()
 
+    def publish(self, name: str, root: AnyCID) -> str:
+        """Point a name to ``root``, for :meth:`resolve` here and anywhere; returns the name as others know it.
+
+        :raises UnsupportedVerbError: if this backend knows no names
+        """
+        raise UnsupportedVerbError(f"{type(self).__name__} cannot publish names")
+
+    def resolve(self, name: str) -> CID:
+        """The CID that a name points to.
+
+        :raises BlockNotFoundError: if it points to nothing, as far as can be found out
+        :raises UnsupportedVerbError: if this backend knows no names
+        """
+        raise UnsupportedVerbError(f"{type(self).__name__} cannot resolve names")
+
     def close(self) -> None:
         """Flush, and let go of what the backend holds open."""
         self.flush()

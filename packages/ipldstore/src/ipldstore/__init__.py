@@ -17,6 +17,7 @@ from ._open import open  # noqa: A004  # as tarfile, gzip and many others have i
 from ._references import car_references
 from ._stats import Stats
 from ._store import IPLDStore
+from ._sync import pull, push
 
 __all__ = [
     "CarCAStore",
@@ -34,4 +35,6 @@ __all__ = [
     "compact",
     "get_ipfs_mapper",
     "open",
+    "pull",
+    "push",
 ]

@@ -18,6 +18,7 @@ from ._archives import ArchiveVerbs
 from ._dataset import Dataset
 from ._errors import store_errors
 from ._mapping import DictVerbs
+from ._names import NameVerbs
 from ._opened import Opened
 from ._stats import Stats
 from ._window import WHOLE, Window
@@ -34,7 +35,7 @@ _BATCH = 1024
 """Keys that are listed at once in another thread, where the blocks are slow."""
 
 
-class IPLDStore(ArchiveVerbs, DictVerbs):
+class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
     """A zarr store, formats 2 and 3, whose contents are an IPLD graph with one root CID.
 
     What is written changes the tree in memory and puts blocks into ``castore``; :meth:`freeze` writes the tree and

@@ -54,6 +54,8 @@ class GatewaySide:
             return text_reply(400, f"invalid path: {error}")
         except BlockNotFoundError as error:
             return text_reply(404, f"ipld: could not find {error}")
+        except CAStoreError as error:
+            return text_reply(500, str(error))
         return text_reply(406, "only application/vnd.ipld.raw and application/vnd.ipld.car are served here")
 
     def _raw(self, request: AnyRequest, root: bytes, names: list[str]) -> Reply:

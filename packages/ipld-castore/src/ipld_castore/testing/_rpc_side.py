@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Any
 
-from ipld_car import CarError, cids, hashes
+from ipld_car import CarError, CarReader, cids, hashes
 from multiformats import CID
 
 from ipld_castore._base import ContentAddressableStore
@@ -41,6 +41,7 @@ class RPCSide:
             "block/stat": self._block_stat,
             "block/rm": self._block_rm,
             "refs/local": lambda _: lines_reply({"Ref": str(_raw(cid)), "Err": ""} for cid in list(self._blocks)),
+            "refs": self._refs,
             "dag/import": self._dag_import,
             "dag/export": self._dag_export,
             "pin/add": self._pin_add,
@@ -119,14 +120,16 @@ class RPCSide:
 
     def _dag_import(self, request: AnyRequest) -> Reply:
         lines: list[Any] = []
+        sizes: list[int] = []
         for archive in _files(request):
             before: list[CID] = self._blocks.import_car(archive)
+            sizes += [len(block.data) for block in CarReader(archive)]
             if request.option("pin-roots", "true") == "true":
                 lines += [
                     {"Root": {"Cid": {"/": str(root)}, "PinErrorMsg": self._pin(str(root), "")}} for root in before
                 ]
         if request.option("stats") == "true":
-            lines.append({"Stats": {"BlockCount": 0, "BlockBytesCount": 0}})
+            lines.append({"Stats": {"BlockCount": len(sizes), "BlockBytesCount": sum(sizes)}})
         return lines_reply(lines)
 
     def _dag_export(self, request: AnyRequest) -> Reply:
@@ -144,6 +147,13 @@ class RPCSide:
             yield from collected
 
         return Reply(200, {"Content-Type": "application/vnd.ipld.car", "Trailer": "X-Stream-Error"}, pieces())
+
+    def _refs(self, request: AnyRequest) -> Reply:
+        root = _argument(request)
+        try:
+            return lines_reply({"Ref": str(cid), "Err": ""} for cid, _ in list(self._blocks.get_dag(root))[1:])
+        except CAStoreError:
+            return lines_reply([{"Ref": "", "Err": "failed to fetch all nodes"}])
 
     # -- pins --
 

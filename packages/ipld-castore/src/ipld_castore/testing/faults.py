@@ -61,7 +61,7 @@ wrong_bytes = Fault("wrong bytes", _changed(lambda data: data[:-1] + bytes([data
 
 def wrong_length(extra: int) -> Fault:
     """A ``Content-Length`` that is larger than the body, or, where negative, smaller."""
-    return Fault("longer than it says" if extra < 0 else "shorter than it says", _changed(bytes, says=extra))
+    return Fault(f"length {extra:+}", _changed(bytes, says=extra))
 
 
 truncated_car = Fault("truncated CAR", _changed(lambda data: data[: len(data) * 2 // 3 or 1]))
@@ -107,7 +107,7 @@ def error_page(media_type: str | None = "text/html") -> Fault:
         page = b"<html><h1>504 Gateway Time-out</h1></html>"
         exchange.send(reply(200, page, media_type or right.headers["Content-Type"]))
 
-    return Fault("error page", act)
+    return Fault(f"error page as {media_type or 'what was asked for'}", act)
 
 
 def _endless(exchange: Exchange) -> None:
@@ -172,27 +172,30 @@ def stall(after: int | None = None) -> Fault:
             exchange.send(Reply(right.status, right.headers, start(), buffered=False))
         exchange.hang_up()
 
-    return Fault("silence" if after is None else "stall", act)
+    return Fault("silence" if after is None else f"stall after {after}", act)
 
 
 def redirect(location: str, code: int = 302) -> Fault:
     """A redirect."""
-    return Fault("redirect", lambda exchange: exchange.send(text_reply(code, "Found", Location=location)))
+    return Fault(f"redirect {code}", lambda exchange: exchange.send(text_reply(code, "Found", Location=location)))
 
 
 def status(code: int, text: str = "", **headers: str) -> Fault:
     """A status with some text; underscores in the names of headers are hyphens."""
-    return Fault(f"status {code}", lambda exchange: exchange.send(text_reply(code, text, **headers)))
+    told = "".join(f", {name} {value}" for name, value in headers.items())
+    return Fault(f"status {code}{told}", lambda exchange: exchange.send(text_reply(code, text, **headers)))
 
 
 def too_many_requests(seconds: float, *, as_date: bool = False, code: int = 429) -> Fault:
     """Status 429, or another that means "later", with ``Retry-After`` in seconds or as a date."""
 
     def act(exchange: Exchange) -> None:
-        date = format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
-        exchange.send(text_reply(code, "slow down", Retry_After=date if as_date else str(round(seconds))))
+        told = str(round(seconds))
+        if as_date:
+            told = format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+        exchange.send(text_reply(code, "slow down", Retry_After=told))
 
-    return Fault(f"status {code}, wait {'until' if as_date else 'for'}", act)
+    return Fault(f"status {code}, wait {'until' if as_date else 'for'} {seconds:g} s", act)
 
 
 def error_with_message(message: str, code: int = 500) -> Fault:
@@ -209,7 +212,7 @@ def reset(after: int | None = None) -> Fault:
             exchange.send(Reply(right.status, _with_length(right), [right.data()[:after]], buffered=False))
         exchange.reset()
 
-    return Fault("reset", act)
+    return Fault("reset" if after is None else f"reset after {after}", act)
 
 
 def _with_length(right: Reply) -> dict[str, str]:

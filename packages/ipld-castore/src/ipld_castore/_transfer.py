@@ -1,0 +1,154 @@
+"""A graph from one store into another: what is missing there, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
+
+from ipld_car import CarError, binary_links, cids
+from multiformats import CID
+
+from ._base import ContentAddressableStore
+from ._errors import BlockMalformedError, BlockNotFoundError
+from ._policy import identity_bytes, verify
+from ._verbs import AnyCID
+
+Progress = Callable[[int, int, int], object]
+"""Told after each block: blocks sent, blocks known to be missing up to now, bytes sent."""
+
+_FEW: Final = 4
+"""Leaves below a node, from which on it is worth while to ask for all of them at once."""
+
+
+class Transferred(NamedTuple):
+    """What a transfer has sent."""
+
+    blocks: int
+    bytes: int
+
+
+class _Node(NamedTuple):
+    """A block that has links, and what of them the other store lacks."""
+
+    cid: bytes
+    data: bytes
+    is_missing: bool
+    leaves: list[bytes]
+    """Links to raw blocks that are missing."""
+    all_missing: bool
+    """Whether it links nothing but these."""
+
+
+def transfer(
+    root: AnyCID, src: ContentAddressableStore, dst: ContentAddressableStore, progress: Progress | None = None
+) -> Transferred:
+    """Have in ``dst`` every block that ``root`` reaches, from ``src``; only what is missing is read there and sent.
+
+    Blocks are put before those that link them. So where a block is, all below it should be, and nothing below is asked
+    for: a transfer that was broken off is resumed by calling this again. That everything has arrived is checked at the
+    end, by ``dst``; if it has not, as somebody deleted blocks there, all of it is compared and sent once more.
+
+    :param progress: called as the work goes on
+    :returns: how much was sent
+    :raises BlockNotFoundError: if ``src`` lacks a block that is missing in ``dst``
+    :raises CAStoreError: as the verbs of the two; what was sent until then stays
+    """
+    top = cids.to_bytes(root)
+    work = _Transfer(src, dst, progress)
+    work.run(top, trusting=True)
+    dst.flush()
+    try:
+        dst.check_dag(root)
+    except BlockNotFoundError:
+        work.run(top, trusting=False)
+        dst.flush()
+        dst.check_dag(root)
+    return Transferred(work.blocks, work.bytes)
+
+
+class _Transfer:
+    def __init__(self, src: ContentAddressableStore, dst: ContentAddressableStore, progress: Progress | None) -> None:
+        self._src = src
+        self._dst = dst
+        self._progress = progress
+        self._queued: set[bytes] = set()
+        self.blocks = self.known = self.bytes = 0
+
+    def run(self, root: bytes, *, trusting: bool) -> None:
+        """Send what is missing below a root, the deepest first.
+
+        :param trusting: where a block is, take it that all below it is
+        """
+        met: set[bytes] = set()
+        (root_is_there,) = self._there([root])
+        if root_is_there and (trusting or cids.codec_of(root) == cids.RAW):
+            return
+        self.known += not root_is_there
+        stack: list[tuple[bytes, bool] | _Node] = [(root, not root_is_there)]
+        while stack:
+            item = stack.pop()
+            if isinstance(item, _Node):
+                self._send(item)
+                continue
+            cid, is_missing = item
+            if cid in met:
+                continue
+            met.add(cid)
+            data = (self._src if is_missing else self._dst).get_raw(cid)
+            node, below = self._look(cid, data, is_missing, met, trusting=trusting)
+            stack.append(node)
+            stack.extend(below)
+
+    def _look(
+        self, cid: bytes, data: bytes, is_missing: bool, met: set[bytes], *, trusting: bool
+    ) -> tuple[_Node, list[tuple[bytes, bool]]]:
+        """What is missing directly below a block."""
+        try:
+            all_links = list(dict.fromkeys(binary_links(cid, data)))
+        except CarError as error:
+            raise BlockMalformedError(f"block {cids.to_text(cid)}: {error}") from error
+        links = [link for link in all_links if link not in met]
+        leaves: list[bytes] = []
+        below: list[tuple[bytes, bool]] = []
+        for link, there in zip(links, self._there(links), strict=True):
+            if cids.codec_of(link) == cids.RAW:
+                if not there:
+                    leaves.append(link)
+                met.add(link)
+            elif not there or not trusting:
+                below.append((link, not there))
+            if not there and link not in self._queued:
+                self._queued.add(link)
+                self.known += 1
+        below.reverse()
+        return _Node(cid, data, is_missing, leaves, len(leaves) == len(all_links)), below
+
+    def _there(self, links: list[bytes]) -> list[bool]:
+        """Whether the other store has each of these; those that hold their bytes themselves are everywhere."""
+        asked = [link for link in links if identity_bytes(link) is None]
+        found = dict(zip(asked, self._dst.has_blocks(map(cids.from_checked, asked)), strict=True))
+        return [found.get(link, True) for link in links]
+
+    def _send(self, node: _Node) -> None:
+        """Leaves, then the node."""
+        if node.all_missing and node.is_missing and len(node.leaves) >= _FEW:
+            pairs: Iterable[tuple[CID, bytes]] = self._src.get_dag(node.cid)  # verified, and in one answer if it can be
+            self._dst.put_blocks(self._counted(pair for pair in pairs if bytes(pair[0]) != node.cid))
+        elif node.leaves:
+            pairs = self._src.get_blocks(map(cids.from_checked, node.leaves))
+            self._dst.put_blocks(self._counted(map(_verified, pairs)))
+        if node.is_missing:
+            self._dst.put_blocks(self._counted([(cids.from_checked(node.cid), node.data)]))
+
+    def _counted(self, pairs: Iterable[tuple[CID, bytes]]) -> Iterator[tuple[CID, bytes]]:
+        for pair in pairs:
+            yield pair
+            self.blocks += 1
+            self.bytes += len(pair[1])
+            if self._progress is not None:
+                self._progress(self.blocks, self.known, self.bytes)
+
+
+def _verified(pair: tuple[CID, bytes]) -> tuple[CID, bytes]:
+    verify(bytes(pair[0]), pair[1])
+    return pair

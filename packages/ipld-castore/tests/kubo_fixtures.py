@@ -1,0 +1,32 @@
+"""Fixtures of a real IPFS node, for the tests of this package and those across packages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from kubo_node import Node, NoKuboError, find_binary
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "kubo: needs a real IPFS node, Kubo (IPLD_TEST_KUBO=ipfs or IPLD_BUILD_KUBO=1)")
+
+
+@pytest.fixture(scope="session")
+def kubo_binary() -> str:
+    try:
+        return find_binary()
+    except NoKuboError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def kubo(kubo_binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A node that runs, without any block."""
+    node = Node(kubo_binary, tmp_path_factory.mktemp("kubo"))
+    node.start()
+    try:
+        node.empty()
+        yield node
+    finally:
+        node.stop()

@@ -1,0 +1,124 @@
+"""A real IPFS node, Kubo, for tests and benchmarks: a binary, and nodes on loopback that talk to nobody else."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+BUILD = Path(__file__).parent / "peers" / "kubo" / "build.py"
+
+
+class NoKuboError(Exception):
+    """There is no binary; the message says how to get one."""
+
+
+def find_binary() -> str:
+    """The binary that IPLD_TEST_KUBO names, or that was built already, or is built now if IPLD_BUILD_KUBO is 1.
+
+    :raises NoKuboError: if there is none
+    :raises RuntimeError: if it cannot be built
+    """
+    given = os.environ.get("IPLD_TEST_KUBO")
+    if given:
+        return given
+    building = os.environ.get("IPLD_BUILD_KUBO") == "1"
+    command = [sys.executable, str(BUILD), *([] if building else ["--find"])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if not done.returncode:
+        return done.stdout.strip()
+    if building:
+        raise RuntimeError(f"IPLD_BUILD_KUBO=1, but {done.stderr}")
+    raise NoKuboError("no Kubo: IPLD_TEST_KUBO names an ipfs binary, IPLD_BUILD_KUBO=1 builds one (Go, some minutes)")
+
+
+class Node:
+    """A Kubo node of its own repo, on loopback, which talks to nobody else."""
+
+    CONFIG = {  # noqa: RUF012  # it is not changed
+        "Routing.Type": "none",
+        "Provide.Enabled": False,
+        "Swarm.RelayClient.Enabled": False,
+        "Swarm.EnableHolePunching": False,
+        "HTTPRetrieval.Enabled": False,
+        # Tests damage blocks behind its back: it must not remember which it had.
+        "Datastore.BlockKeyCacheSize": 0,
+    }
+
+    def __init__(self, binary: str, repo: Path) -> None:
+        self.binary = binary
+        self.repo = repo
+        self.environment = os.environ | {"IPFS_PATH": str(repo), "IPFS_TELEMETRY": "off"}
+        self.daemon: subprocess.Popen[bytes] | None = None
+        self.run("init", "--profile=test", "--empty-repo")
+        for key, value in self.CONFIG.items():
+            self.run("config", "--json", key, json.dumps(value))
+
+    def run(self, *arguments: str, data: bytes | None = None) -> bytes:
+        """What a command of the binary prints."""
+        done = subprocess.run(
+            [self.binary, *arguments], input=data, capture_output=True, env=self.environment, timeout=60, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"ipfs {' '.join(arguments)}: {done.stderr.decode()}")
+        return done.stdout
+
+    def post(self, command: str, **options: str) -> Any:
+        """The JSON that a command of the RPC answers."""
+        import requests
+
+        answer = requests.post(f"{self.url}/api/v0/{command}", params=options, timeout=30)
+        if answer.status_code != 200:
+            raise RuntimeError(f"{command}: {answer.text}")
+        return answer.json()
+
+    @property
+    def url(self) -> str:
+        """The address of the RPC API, from the multiaddr that the node wrote."""
+        _, _, host, _, port = (self.repo / "api").read_text().strip().split("/")
+        return f"http://{host}:{port}"
+
+    def start(self) -> None:
+        (self.repo / "api").unlink(missing_ok=True)
+        log = self.repo / "daemon.log"
+        with log.open("wb") as output:
+            self.daemon = subprocess.Popen(
+                [self.binary, "daemon"], stdout=output, stderr=subprocess.STDOUT, env=self.environment
+            )
+        for _ in range(600):
+            if b"Daemon is ready" in log.read_bytes():
+                return
+            if self.daemon.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise RuntimeError(f"the node did not start: {log.read_text()}")
+
+    def empty(self) -> None:
+        """Have no pin and no block."""
+        for cid in self.post("pin/ls", type="recursive").get("Keys", {}):
+            self.post("pin/rm", arg=cid)
+        self.run("repo", "gc", "--quiet")
+        for cid in self.run("refs", "local").decode().split():  # the empty folder that a node begins with
+            self.run("block", "rm", cid)
+
+    def connect(self, other: Node) -> None:
+        """Make it a peer of another one."""
+        address = next(text for text in other.post("id")["Addresses"] if "/127.0.0.1/tcp/" in text)
+        self.run("swarm", "connect", address)
+
+    def kill(self) -> None:
+        """End it without a word."""
+        if self.daemon is not None:
+            self.daemon.kill()
+            self.daemon.wait(30)
+            self.daemon = None
+
+    def stop(self) -> None:
+        if self.daemon is not None:
+            self.daemon.terminate()
+            self.daemon.wait(30)
+            self.daemon = None

@@ -1,0 +1,177 @@
+"""Pins, names and what is kept, on a real Kubo node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ipld_car import cids, hashes
+from ipld_castore import BackendUnavailableError, BlockNotFoundError, IPFSStore, MappingCAStore, _pins
+from multiformats import CID
+
+pytestmark = pytest.mark.kubo
+
+
+@pytest.fixture
+def node(kubo: Any) -> Iterator[Any]:
+    yield kubo
+    kubo.empty()
+
+
+def store_at(node: Any, pin: bool | str = True, timeout: float = 10) -> IPFSStore:
+    return IPFSStore(node.url, pin=pin, timeout=timeout, offline=True)
+
+
+def absent(data: bytes) -> CID:
+    return cids.from_bytes(cids.make(cids.RAW, hashes.digest_of(cids.SHA2_256, data)))
+
+
+def versions(store: IPFSStore, count: int = 3) -> list[CID]:
+    """Roots that share most of what is below them."""
+    same = [store.put([store.put(b"%d of %d" % (leaf, node)) for leaf in range(20)]) for node in range(5)]
+    return [store.put({"same": same, "new": store.put(b"version %d" % number)}) for number in range(count)]
+
+
+def test_keeping_pins_the_root(node: Any) -> None:
+    """All below it stays when the node cleans up, and what nobody keeps goes."""
+    with store_at(node) as store:
+        other = store.put(b"nobody keeps this")
+        (root,) = versions(store, 1)
+        store.keep(root)
+        assert dict(store.pins()) == {root: ""}
+        archive = store.to_car(root)
+        node.run("repo", "gc", "--quiet")
+        assert store.to_car(root) == archive
+        assert other not in store
+        store.unpin(root)
+        store.unpin(root)
+        assert dict(store.pins()) == {}
+        node.run("repo", "gc", "--quiet")
+        assert root not in store
+
+
+def test_every_root_without_a_name_stays(node: Any) -> None:
+    """Who has an older CID has the data; keeping again changes nothing."""
+    with store_at(node) as store:
+        first, second, third = versions(store)
+        store.keep(first)
+        store.keep(second, first)
+        store.keep(second, first)
+        store.keep(third, second)
+        store.keep(first, third)
+        assert set(store.pins()) == {(first, ""), (second, ""), (third, "")}
+
+
+def test_a_name_moves_from_root_to_root(node: Any) -> None:
+    with store_at(node, pin="weather") as store:
+        first, second, third = versions(store)
+        store.keep(first)
+        assert set(store.pins()) == {(first, "weather")}
+        store.keep(second, first)
+        assert set(store.pins()) == {(second, "weather")}
+        store.keep(second, first)
+        assert set(store.pins()) == {(second, "weather")}
+        store.keep(third)  # nobody says from where
+        assert set(store.pins()) == {(second, "weather"), (third, "weather")}
+        store.keep(third, second)
+        assert set(store.pins()) == {(third, "weather")}
+
+
+def test_pins_of_others_are_left_alone(node: Any) -> None:
+    """A pin of another name neither moves nor lends its name."""
+    with store_at(node) as store, store_at(node, pin="mine") as mine:
+        first, second, third = versions(store)
+        store.flush()
+        store.pin(first, "theirs")
+        store.keep(second, first)
+        assert set(store.pins()) == {(first, "theirs"), (second, "")}
+        mine.keep(third, first)
+        assert set(store.pins()) == {(first, "theirs"), (second, ""), (third, "mine")}
+
+
+def test_without_pins_nothing_is_pinned(node: Any) -> None:
+    with store_at(node, pin=False) as store:
+        (root,) = versions(store, 1)
+        store.keep(root)
+        assert dict(store.pins()) == {}
+        assert root in store_at(node)
+
+
+def test_the_next_root_is_pinned_by_what_differs(node: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pin/update: after an append the node does not walk through everything again."""
+
+    def never(*_: object) -> None:
+        raise AssertionError("pin/add")
+
+    with store_at(node) as store:
+        first, second, _ = versions(store)
+        store.keep(first)
+        monkeypatch.setattr(_pins, "_add", never)
+        store.keep(second, first)
+        assert set(store.pins()) == {(first, ""), (second, "")}
+
+
+@pytest.mark.parametrize("with_previous", [False, True])
+def test_a_root_above_a_lost_block_is_not_kept(node: Any, *, with_previous: bool) -> None:
+    """It is an error within the timeout, not a hang nor a pin, and when the block is there the next call works."""
+    with store_at(node, timeout=1) as store:
+        (first,) = versions(store, 1)
+        store.keep(first)
+        root = store.put({"lost": absent(b"found again"), "same": first})
+        with pytest.raises(BackendUnavailableError, match=f"did not pin {root}: after \\d+ blocks it found no more"):
+            store.keep(root, first if with_previous else None)
+        assert set(store.pins()) == {(first, "")}
+        with pytest.raises(BlockNotFoundError, match=f"lacks a block below {root}"):
+            store.check_dag(root)
+        store.put(b"found again")
+        store.keep(root, first if with_previous else None)
+        assert set(store.pins()) == {(first, ""), (root, "")}
+        store.check_dag(root)
+
+
+def test_a_root_that_is_not_there_is_not_kept(node: Any) -> None:
+    with store_at(node, timeout=1) as store:
+        with pytest.raises(BackendUnavailableError):
+            store.keep(absent(b"nobody has this"))
+        with pytest.raises(BlockNotFoundError):
+            store.check_dag(absent(b"nobody has this"))
+        assert dict(store.pins()) == {}
+
+
+def test_a_pin_name_that_the_node_refuses(node: Any) -> None:
+    with store_at(node, pin="x" * 300) as store, pytest.raises(BackendUnavailableError, match="pin"):
+        store.keep(store.put(b"x"))
+
+
+# -- names --
+
+
+def test_a_name_points_to_what_was_published_last(node: Any) -> None:
+    """By the key's name at the node, and by the name that others know."""
+    with store_at(node) as store:
+        first, second, _ = versions(store)
+        told = store.publish("weather", first)
+        assert told.startswith("k51")
+        assert store.resolve("weather") == store.resolve(told) == store.resolve(f"/ipns/{told}") == first
+        assert store.publish("weather", str(second)) == told
+        assert store.resolve("weather") == second
+        assert store.publish("other", first) != told
+        assert store.resolve("other") == first
+
+
+def test_names_that_point_to_nothing(node: Any) -> None:
+    """Neither a key that never published, nor a name of nobody's, nor nonsense; within the timeout."""
+    node.run("key", "gen", "unused")
+    with store_at(node, timeout=2) as store:
+        for name in ("unused", "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8", "no such name"):
+            with pytest.raises(BlockNotFoundError, match=f"no root at the name '{name}'"):
+                store.resolve(name)
+
+
+def test_stores_without_names_say_so() -> None:
+    store = MappingCAStore()
+    with pytest.raises(NotImplementedError, match="MappingCAStore cannot publish names"):
+        store.publish("x", store.put(b"x"))
+    with pytest.raises(NotImplementedError, match="MappingCAStore cannot resolve names"):
+        store.resolve("x")

@@ -1,0 +1,35 @@
+"""Roots by names that stay while the data change."""
+
+from __future__ import annotations
+
+from ipld_car import cids
+from multiformats import CID
+from zarr.abc.store import Store
+
+from ._dataset import Dataset
+from ._errors import store_errors
+
+
+class NameVerbs(Store):
+    """What a store does with names, where its blocks are on an IPFS node: https://docs.ipfs.tech/concepts/ipns/."""
+
+    _data: Dataset
+
+    def publish(self, name: str) -> str:
+        """Freeze, and point an IPNS name to the root; returns the name as others know it (``k51...``).
+
+        :param name: of a key on the node; it is made if there is none. Only who has the key can move the name.
+        :raises IPLDStoreError: if freezing or publishing fails, or the blocks are not on an IPFS node
+        """
+        root = self._data.frozen() if self.read_only else self._data.freeze()
+        with store_errors(f"publishing {name!r}"):
+            return self._data.castore.publish(name, cids.from_checked(root))
+
+    def resolve(self, name: str) -> CID:
+        """The root that a name points to, for :meth:`set_root` or a store of its own.
+
+        :param name: of a key on the node, or an IPNS name (``k51...``), or a domain name with a DNSLink
+        :raises IPLDStoreError: if it points to none, as far as can be found out, or the blocks are not on an IPFS node
+        """
+        with store_errors(f"resolving {name!r}"):
+            return self._data.castore.resolve(name)

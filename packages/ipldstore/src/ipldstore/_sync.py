@@ -1,0 +1,86 @@
+"""Whole datasets from one place to another."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ipld_car import cids
+from ipld_castore import AnyCID, ContentAddressableStore, Transferred, transfer
+
+from ._errors import store_errors
+
+
+def push(
+    root: AnyCID, src: ContentAddressableStore, dst: ContentAddressableStore, *, progress: bool | None = None
+) -> Transferred:
+    """Bring a dataset to another block store, and have it kept there: an IPFS node pins the root.
+
+    Only the blocks are sent that ``dst`` lacks, so what was broken off is resumed by calling this again, and a new
+    version costs what changed. At the end ``dst`` is found to have every block below the root.
+
+    :param root: the root, as :meth:`IPLDStore.freeze` gives it
+    :param src: where its blocks are
+    :param dst: where they should be
+    :param progress: whether to show a bar on standard error; by default where that is a terminal
+    :returns: how many blocks and bytes were sent
+    :raises IPLDStoreError: if a block is lost, or one of the two stores cannot be reached; what was sent stays
+
+    >>> from ipldstore import IPLDStore, MappingCAStore
+    >>> store, there = IPLDStore(), MappingCAStore()
+    >>> store["a/0"] = b"chunk"
+    >>> push(store.freeze(), store.castore, there)
+    Transferred(blocks=2, bytes=52)
+    >>> push(store.freeze(), store.castore, there)
+    Transferred(blocks=0, bytes=0)
+    """
+    sent = _transfer("pushing", root, src, dst, progress)
+    with store_errors("pushing"):
+        dst.keep(cids.from_bytes(cids.to_bytes(root)))
+    return sent
+
+
+def pull(
+    root: AnyCID, src: ContentAddressableStore, dst: ContentAddressableStore, *, progress: bool | None = None
+) -> Transferred:
+    """Get a dataset from another block store: as :func:`push`, but ``dst`` is only given the blocks.
+
+    The arguments are those of :func:`push`: ``src`` is the far one here.
+
+    >>> from ipldstore import IPLDStore, MappingCAStore
+    >>> far, here = IPLDStore(), MappingCAStore()
+    >>> far["a/0"] = b"chunk"
+    >>> pull(far.freeze(), far.castore, here)
+    Transferred(blocks=2, bytes=52)
+    >>> IPLDStore(here, root=far.root_cid)["a/0"]
+    b'chunk'
+    """
+    return _transfer("pulling", root, src, dst, progress)
+
+
+def _transfer(
+    what: str, root: AnyCID, src: ContentAddressableStore, dst: ContentAddressableStore, progress: bool | None
+) -> Transferred:
+    visible = sys.stderr.isatty() if progress is None else progress
+    with store_errors(what), _bar(what, visible=visible) as bar:
+        return transfer(root, src, dst, bar)
+
+
+@contextmanager
+def _bar(what: str, *, visible: bool) -> Iterator[Any]:
+    """What :func:`ipld_castore.transfer` tells how far it has come; None where nobody looks."""
+    if not visible:
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(desc=what, unit=" blocks", file=sys.stderr, mininterval=0.2) as bar:
+
+        def show(blocks: int, known: int, size: int) -> None:
+            bar.total = known
+            bar.set_postfix_str(f"{size / 1e6:.1f} MB", refresh=False)
+            bar.update(blocks - bar.n)
+
+        yield show
