@@ -17,6 +17,7 @@ import requests
 pytest.register_assert_rewrite("ipld_castore.testing")
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # for the helpers; importlib mode adds nothing itself
 
 
 def pytest_configure(config: pytest.Config) -> None:
