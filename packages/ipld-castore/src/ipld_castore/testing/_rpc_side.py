@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Any
 
-from ipld_car import CarError, cids, hashes
+from ipld_car import CarError, CarReader, cids, hashes
 from multiformats import CID
 
 from ipld_castore._base import ContentAddressableStore
@@ -110,23 +110,24 @@ class RPCSide:
         return {cids.multihash_of(bytes(cid)) for pin in self._pins for cid, _ in self._blocks.get_dag(pin)}
 
     def _get(self, cid: CID) -> bytes:
-        try:
-            return self._blocks.get_raw(cid, verify=False)
-        except BlockNotFoundError:
-            raise BlockNotFoundError(str(cid)) from None
+        return self._blocks.get_raw(cid, verify=False)
 
     # -- graphs --
 
     def _dag_import(self, request: AnyRequest) -> Reply:
         lines: list[Any] = []
+        count = size = 0
         for archive in _files(request):
-            before: list[CID] = self._blocks.import_car(archive)
+            reader = CarReader(archive)
+            for block in reader:
+                self._blocks.put_block(block.cid, block.data)
+                count += 1
+                size += len(block.data)
             if request.option("pin-roots", "true") == "true":
-                lines += [
-                    {"Root": {"Cid": {"/": str(root)}, "PinErrorMsg": self._pin(str(root), "")}} for root in before
-                ]
+                roots = map(str, reader.roots)
+                lines += ({"Root": {"Cid": {"/": root}, "PinErrorMsg": self._pin(root, "")}} for root in roots)
         if request.option("stats") == "true":
-            lines.append({"Stats": {"BlockCount": 0, "BlockBytesCount": 0}})
+            lines.append({"Stats": {"BlockCount": count, "BlockBytesCount": size}})
         return lines_reply(lines)
 
     def _dag_export(self, request: AnyRequest) -> Reply:
