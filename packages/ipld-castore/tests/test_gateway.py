@@ -26,8 +26,7 @@ from ipld_castore import (
 )
 from ipld_castore.testing import BlockServer, CAStoreTests, faults
 from multiformats import CID
-
-from .remote import ServedCAStore, damage, tree
+from remote import ServedCAStore, damage, tree
 
 ABSENT = "bafkreihc4ibtvz7btvualgou5mfbgwncwshmlovmoudgyml7x6crlhcu54"
 
@@ -376,7 +375,7 @@ def test_what_is_no_url(url: str) -> None:
 def test_numbers_that_make_no_sense() -> None:
     for bad in ({"timeout": 0}, {"timeout": -1}, {"retries": -1}, {"token": "a b"}, {"token": "a\nb"}, {"token": ""}):
         with pytest.raises(ValueError, match="expected"):
-            GatewayCAStore("http://gateway.example", **bad)  # type: ignore[arg-type]  # as a caller might
+            GatewayCAStore("http://gateway.example", **bad)
     with pytest.raises(ValueError, match="empty list"):
         GatewayCAStore([])
     with pytest.raises(ValueError, match="one gateway to send the token to"):

@@ -28,8 +28,7 @@ from ipld_castore import (
 )
 from ipld_castore.testing import BlockServer, Fault, Reply, faults
 from multiformats import CID
-
-from .remote import tree
+from remote import tree
 
 TIMEOUT = 0.25
 """Seconds; short, so that silence is found out soon."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pickle
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from ipld_car import cids
 from ipld_castore import (
+    AnyCID,
     BackendUnavailableError,
     BlockCorruptError,
     BlockNotFoundError,
@@ -24,8 +25,7 @@ from ipld_castore import (
 )
 from ipld_castore.testing import BlockServer, CAStoreTests, faults
 from multiformats import CID
-
-from .remote import damage, tree
+from remote import damage, tree
 
 
 class TieredTests(CAStoreTests):
@@ -78,11 +78,11 @@ class Counting(MappingCAStore):
         time.sleep(self.pause)
         return super().get_block(cid)
 
-    def get_dag(self, root):  # type: ignore[no-untyped-def]  # as the base class has it
+    def get_dag(self, root: AnyCID) -> Iterator[tuple[CID, bytes]]:
         self.dags.append(cids.to_bytes(root))
         yield from super().get_dag(root)
 
-    def get_way(self, cid, names):  # type: ignore[no-untyped-def]  # as the base class has it
+    def get_way(self, cid: AnyCID, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
         self.ways.append(cids.to_bytes(cid))
         yield from super().get_way(cid, names)
 

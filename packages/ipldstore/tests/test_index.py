@@ -15,6 +15,7 @@ from ipldstore._codes import chunk_code, name_code, split
 from ipldstore._limits import Limits
 from ipldstore._nodes import NodeStore
 from ipldstore._parts import Parts
+from ipldstore._ways import NOWHERE
 from reference import Link
 
 LINKS = [reference.cid(0x55, bytes([number])) for number in range(3)]
@@ -128,8 +129,8 @@ def test_a_change_reads_the_leaves_it_falls_into_and_those_that_merge(kind: str,
     read: list[str] = []
 
     class Reading(NodeStore):
-        def load(self, cid, role):  # type: ignore[no-untyped-def]
-            node = super().load(cid, role)
+        def load(self, cid, role, way=NOWHERE):  # type: ignore[no-untyped-def]
+            node = super().load(cid, role, way)
             if isinstance(node, _index.Leaf):
                 read.append(node.keys[0])
             return node

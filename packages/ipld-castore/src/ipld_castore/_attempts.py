@@ -29,6 +29,7 @@ class Why(Enum):
     WRONG = "its bytes are not those of the CID"
     """Never ask it for that block again."""
     BUSY = "it may give the block later"
+    SILENT = "it took too long, and likely would again"
     FAILED = "asking it again now would not help"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 from typing import Final
 
 from ipld_car import CarError, CarReader, cids
@@ -12,11 +12,13 @@ from ._base import MAX_NODE_BYTES
 from ._errors import BlockCorruptError, BlockNotFoundError
 from ._fetch import Answer
 from ._gateways import Gateway
+from ._parallel import ReadAhead
 from ._policy import check_hash, identity_bytes, verify
 
 _MAX_HEADER_BYTES: Final = 1 << 20
 _MAX_REPEATED_BYTES: Final = 8 << 20
 """Of blocks that a CAR brings more than once, though it was asked not to."""
+_LEAVES_AHEAD: Final = 64
 
 
 def check_bytes(cid: bytes, data: bytes) -> None:
@@ -112,6 +114,12 @@ class Walk:
         self._resumes = resumes
         self._begun = False
         self._stream: CarStream | None = None
+        self._singles = ReadAhead(single)
+
+    def ahead(self, waiting: Sequence[bytes], seen: Container[bytes]) -> None:
+        """Where no CAR comes any more, get blocks before the walk comes to them; see :func:`ipld_car.walk_binary`."""
+        if self._begun and self._stream is None:
+            self._singles.ahead([cid for cid in waiting[-_LEAVES_AHEAD:] if cids.codec_of(cid) == cids.RAW], seen)
 
     def get(self, cid: bytes) -> bytes:
         """The verified bytes of the block that the walk has come to.
@@ -127,9 +135,9 @@ class Walk:
                 return self._stream.take(cid)
             except Failure as failure:
                 self._attempts.note(self._stream.gateway, cid, failure)
-                self.close()
+                self._let_go()
         if self._begun and not (self._resumes and cids.codec_of(cid) != cids.RAW):
-            return self._single(cid)
+            return self._singles.get(cid)
         self._begun = True
         try:
             data, self._stream = self._begin(cid)
@@ -147,6 +155,10 @@ class Walk:
 
     def close(self) -> None:
         """The walk is over, or was given up."""
+        self._let_go()
+        self._singles.__exit__(None, None, None)
+
+    def _let_go(self) -> None:
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()

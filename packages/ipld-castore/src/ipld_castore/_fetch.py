@@ -64,7 +64,7 @@ class Answer:
         self._came += len(data)
         if self._waited > self._timeout:
             if self._came < SLOWEST and data:
-                raise Failure(Why.FAILED, f"it sent {self._came} bytes in {self._timeout:g} s")
+                raise Failure(Why.SILENT, f"it sent {self._came} bytes in {self._timeout:g} s")
             self._waited = self._came = 0
         return data
 
@@ -195,9 +195,9 @@ _USER_AGENT: Final = f"ipld-castore/{version('ipld-castore')}"
 def _failure(error: HTTPError, timeout: float) -> Failure:
     """What it means that urllib3 gave up."""
     if isinstance(error, (ConnectTimeoutError, NewConnectionError)):
-        return Failure(Why.FAILED, "nobody answers there")
+        return Failure(Why.SILENT, "nobody answers there")
     if isinstance(error, ReadTimeoutError):
-        return Failure(Why.FAILED, f"it was silent for {timeout:g} s")
+        return Failure(Why.SILENT, f"it was silent for {timeout:g} s")
     if isinstance(error, SSLError):
         return Failure(Why.FAILED, f"its certificate or encryption is no good: {error}")
     return Failure(Why.BUSY, f"the connection broke: {type(error).__name__}: {error}")

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from itertools import islice
 from typing import Final
 from urllib.parse import quote
 
-from ipld_car import CarError, cids, walk_binary
+from ipld_car import cids
 from multiformats import CID
 
 from ._attempts import Attempts, Failure, Why
 from ._base import MAX_NODE_BYTES, ContentAddressableStore
 from ._car_stream import CarStream, Walk, check_bytes
-from ._errors import BlockMalformedError, BlockNotFoundError, HashRefusedError, UnsupportedVerbError
+from ._errors import BlockNotFoundError, HashRefusedError, UnsupportedVerbError
 from ._fetch import Answer, Connections
 from ._gateways import Gateway, find_gateways
+from ._parallel import in_order
 from ._policy import check_hash, identity_bytes
 from ._verbs import AnyCID
 from ._way import follow
@@ -137,39 +136,25 @@ class GatewayCAStore(ContentAddressableStore):
         except (BlockNotFoundError, HashRefusedError):  # what proves nothing is not to be had here
             return False
 
+    def has_blocks(self, wanted: Iterable[CID]) -> Iterator[bool]:
+        """See :meth:`ContentAddressableStore.has_blocks`; 32 requests are in flight."""
+        return (there for _, there in in_order(self.has_block, wanted, threads=_IN_FLIGHT))
+
     def get_blocks(self, wanted: Iterable[CID]) -> Iterator[tuple[CID, bytes]]:
-        """See :meth:`ContentAddressableStore.get_blocks`; 32 requests are in flight, answers come as they arrive."""
-        todo = iter(wanted)
-        pool = ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="ipld-gateway")
-        running: dict[Future[bytes], CID] = {}
-        try:
-            while True:
-                for cid in islice(todo, 2 * _IN_FLIGHT - len(running)):
-                    running[pool.submit(self.get_block, cid)] = cid
-                if not running:
-                    return
-                for done in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(done), done.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        """See :meth:`ContentAddressableStore.get_blocks`; 32 requests are in flight."""
+        return in_order(self.get_block, wanted, threads=_IN_FLIGHT)
 
     def get_dag(self, root: AnyCID) -> Iterator[tuple[CID, bytes]]:
         """See :meth:`ContentAddressableStore.get_dag`; the blocks come as a CAR, streamed.
 
         What does not come, or not in the order of the walk, is asked for again, and of the other gateways.
         """
-        top = current = cids.to_bytes(root)
         walk = Walk(
             self._attempts, lambda cid: self._begin(cid, "?format=car&dag-scope=all"), self._get_binary, resumes=True
         )
         try:
-            for cid, data in walk_binary(walk.get, top):
-                current = cid
-                yield cids.from_checked(cid), data
+            yield from self._walk(cids.to_bytes(root), walk.get, ahead=walk.ahead)
             walk.finish()
-        except CarError as error:
-            name = f"block {cids.to_text(current)} below {cids.to_text(top)}"
-            raise BlockMalformedError(f"{name}: {error}") from error
         finally:
             walk.close()
 
@@ -241,14 +226,16 @@ class GatewayCAStore(ContentAddressableStore):
 
         def ask(gateway: Gateway) -> tuple[bytes, CarStream | None]:
             answer = self._open_car(gateway, path, has_names=has_names) if gateway.gives_cars else None
-            if answer is None:
-                return self._fetch_block(gateway, binary), None
-            try:
-                stream = CarStream(answer, gateway)
-                return stream.take(binary), stream
-            except Failure:
-                answer.close()
-                raise
+            if answer is not None:
+                try:
+                    stream = CarStream(answer, gateway)
+                    return stream.take(binary), stream
+                except Failure as failure:
+                    answer.close()
+                    if failure.why in {Why.WRONG, Why.SILENT}:
+                        raise
+            # Whatever is wrong with its archive, the block alone may be right.
+            return self._fetch_block(gateway, binary), None
 
         return self._attempts.ask(binary, ask)
 
@@ -256,10 +243,10 @@ class GatewayCAStore(ContentAddressableStore):
         """The answer to a request for a CAR; None if this gateway only sends blocks, or cannot go this way."""
         try:
             return self._open(gateway, path, _CAR_WANTED, _CAR)
-        except _RefusedError as refused:
-            if not has_names:
-                if refused.status not in _NO_CARS:
-                    raise
+        except Failure as failure:
+            if failure.why is not Why.FAILED:
+                raise
+            if isinstance(failure, _RefusedError) and failure.status in _NO_CARS and not has_names:
                 gateway.gives_cars = False
             return None
 

@@ -19,18 +19,22 @@ _AHEAD: Final = 32
 """Calls that are begun before their result is wanted: blocks of 2 MiB in memory, at most."""
 
 
-def in_order(action: Callable[[A], R], items: Iterable[A]) -> Iterator[tuple[A, R]]:
-    """Each item and what the action makes of it, some of them in work before they are asked for."""
+def in_order(action: Callable[[A], R], items: Iterable[A], *, threads: int = THREADS) -> Iterator[tuple[A, R]]:
+    """Each item and what the action makes of it, some of them in work before they are asked for.
+
+    :param threads: calls at a time
+    """
     left = iter(items)
     first = list(islice(left, 2))
     if len(first) < 2:  # one call needs no thread
         for item in first:
             yield item, action(item)
         return
-    pool = ThreadPoolExecutor(THREADS)
+    pool = ThreadPoolExecutor(threads)
+    ahead = max(_AHEAD, 2 * threads)
     try:
         waiting: deque[tuple[A, Future[R]]] = deque((item, pool.submit(action, item)) for item in first)
-        waiting.extend((item, pool.submit(action, item)) for item in islice(left, _AHEAD - len(first)))
+        waiting.extend((item, pool.submit(action, item)) for item in islice(left, ahead - len(first)))
         while waiting:
             item, future = waiting.popleft()
             result = future.result()

@@ -8,11 +8,11 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from ipld_car import CarError, cids, walk_binary
+from ipld_car import cids
 from multiformats import CID
 
 from ._base import ContentAddressableStore
-from ._errors import BlockCorruptError, BlockMalformedError, BlockNotFoundError
+from ._errors import BlockCorruptError, BlockNotFoundError
 from ._flights import Flights
 from ._policy import check_hash, identity_bytes, verify
 from ._verbs import AnyCID
@@ -149,15 +149,7 @@ class TieredCAStore(ContentAddressableStore):
 
         Where a node is missing in the near store, what is below it comes from the far one as that sends whole graphs.
         """
-        top = current = cids.to_bytes(root)
-        source = _FarGraphs(self)
-        try:
-            for cid, data in walk_binary(source.get, top):
-                current = cid
-                yield cids.from_checked(cid), data
-        except CarError as error:
-            name = f"block {cids.to_text(current)} below {cids.to_text(top)}"
-            raise BlockMalformedError(f"{name}: {error}") from error
+        return self._walk(cids.to_bytes(root), _FarGraphs(self).get)
 
     def get_way(self, cid: AnyCID, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
         """See :meth:`ContentAddressableStore.get_way`; from the first block that is missing on, from the far store."""
@@ -182,6 +174,10 @@ class TieredCAStore(ContentAddressableStore):
         """See :meth:`ContentAddressableStore.block_size`."""
         data = self._near(cids.to_bytes(cid))
         return self.far.block_size(cid) if data is None else len(data)
+
+    def check_dag(self, root: AnyCID) -> None:
+        """See :meth:`ContentAddressableStore.check_dag`: whether the far store has everything."""
+        self.far.check_dag(root)
 
     def __iter__(self) -> Iterator[CID]:
         """The CIDs of the blocks that the far store has."""
@@ -225,6 +221,25 @@ class TieredCAStore(ContentAddressableStore):
         """See :meth:`ContentAddressableStore.flush`: that of both."""
         self.far.flush()
         self.near.flush()
+
+    @property
+    def keeps_head(self) -> bool:  # type: ignore[override]  # a fact of the far store, where others have it as a constant
+        """Whether the far store has a place for a head."""
+        return self.far.keeps_head
+
+    @property
+    def head(self) -> CID | None:
+        """The head of the far store."""
+        return self.far.head
+
+    def set_head(self, cid: CID) -> None:
+        """See :meth:`ContentAddressableStore.set_head`: in the far store."""
+        self.far.set_head(cid)
+
+    def keep(self, root: CID, previous: CID | None = None) -> None:
+        """See :meth:`ContentAddressableStore.keep`: in the far store."""
+        self.near.flush()
+        self.far.keep(root, previous)
 
     def close(self) -> None:
         """Close both stores."""

@@ -12,14 +12,16 @@ from typing import Any, Final, TypeVar
 from ipld_car import cids, dagcbor, hashes, unixfs
 from ipld_castore import ContentAddressableStore
 
-from . import _checks, _documents, _keys, _lookup
+from . import _checks, _documents, _index, _keys, _lookup
+from ._ahead import Ahead
 from ._consolidated import is_consolidated
 from ._directory import Frozen, as_document
 from ._errors import LOWER_ERRORS, IPLDStoreError, lost, store_errors
 from ._limits import LIMITS, Limits
-from ._nodes import Load, NodeMissing, NodeStore, as_root
+from ._nodes import Load, NodeMissing, NodeStore, Role, as_root
 from ._stats import Stats, count
 from ._tree import EMPTY_MAP, Tree
+from ._ways import NOWHERE, Way
 from ._window import WHOLE, Window
 
 T = TypeVar("T")
@@ -39,6 +41,8 @@ def _renew_all() -> None:
     for dataset in list(_LIVE.values()):
         dataset._lock = threading.RLock()  # noqa: SLF001  # this module's own class
         dataset._nodes.renew_lock()  # noqa: SLF001
+        if isinstance(dataset._blocks, Ahead):  # noqa: SLF001
+            dataset._blocks.renew_lock()  # noqa: SLF001
 
 
 if hasattr(os, "register_at_fork"):
@@ -65,7 +69,9 @@ class Dataset:
     def __init__(self, castore: ContentAddressableStore, root: bytes | None = None, *, limits: Limits = LIMITS) -> None:
         self.castore = castore
         self._limits = limits
-        self._nodes = NodeStore(castore)
+        self._blocks = castore if castore.local else Ahead(castore)
+        """Where blocks are read."""
+        self._nodes = NodeStore(self._blocks)
         self._lock = threading.RLock()
         self._tree = Tree(self._nodes, root, limits)
         self._kept = root
@@ -92,7 +98,7 @@ class Dataset:
                 with self._lock:
                     return action(self._tree.top, self._nodes.loading_nothing(held))
             except NodeMissing as missing:
-                held[missing.cid, missing.role] = self._nodes.load(missing.cid, missing.role)
+                held[missing.cid, missing.role] = self._nodes.load(missing.cid, missing.role, missing.way)
 
     def find(self, key: str) -> _lookup.Found | None:
         """The document or link of a key; None if it is absent, or no key at all."""
@@ -100,6 +106,26 @@ class Dataset:
         if parts is None:
             return None
         return self._read(lambda top, load: _lookup.find(top, parts, load))
+
+    def _find_ahead(self, key: str, blocks: Ahead) -> _lookup.Found | None:
+        """As :meth:`find`, for who is about to read the whole value: other blocks come with it."""
+        leaf: tuple[bytes, _index.Leaf] | None = None
+
+        def find(top: _lookup.AnyDirectory, load: Load) -> _lookup.Found | None:
+            def noting(cid: bytes, role: Role[Any], way: Way = NOWHERE, /) -> Any:
+                nonlocal leaf
+                node = load(cid, role, way)
+                leaf = (cid, node) if isinstance(node, _index.Leaf) and way.keys else None
+                return node
+
+            return _lookup.find(top, _keys.parts_of(key) or [], noting)
+
+        found = self._read(find) if _keys.is_key(key) else None
+        if isinstance(found, bytes) and not _checks.is_directory_link(found):
+            if leaf is not None:
+                blocks.chunk_of(leaf[0], leaf[1].links.values(), found)
+            blocks.value(found)
+        return found
 
     def _document(self, found: _lookup.Found, view: View) -> bytes | None:
         """The JSON of a document; None if this is the link of a value."""
@@ -115,7 +141,8 @@ class Dataset:
         :param view: what to make of a document before it becomes text
         :raises IPLDStoreError: if the key is there and its bytes cannot be had, or are not the ones named
         """
-        found = self.find(key)
+        ahead = self._blocks if isinstance(self._blocks, Ahead) and window == WHOLE else None
+        found = self.find(key) if ahead is None else self._find_ahead(key, ahead)
         if found is None:
             return None
         if not self.castore.blocking:
@@ -133,8 +160,8 @@ class Dataset:
             assert isinstance(found, bytes)  # noqa: S101  # what is no document is a link
             start, stop, suffix = window
             if suffix is not None:
-                start, stop = max(self.castore.size(found) - suffix, 0), None
-            return self.castore.get_range(found, start, stop)
+                start, stop = max(self._blocks.size(found) - suffix, 0), None
+            return self._blocks.get_range(found, start, stop)
         except LOWER_ERRORS as error:
             raise lost(f"reading {key!r}", error) from error
 
@@ -164,7 +191,7 @@ class Dataset:
         state = self.state
         if self._consolidated is None or self._consolidated[0] != state:
             with store_errors("looking for consolidated metadata"):
-                found = self._read(lambda top, load: is_consolidated(top, load, self.castore.get_range))
+                found = self._read(lambda top, load: is_consolidated(top, load, self._blocks))
             self._consolidated = (state, found)
         return self._consolidated[1]
 

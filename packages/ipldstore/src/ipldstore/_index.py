@@ -19,6 +19,7 @@ from ._errors import NodeError
 from ._limits import Limits
 from ._nodes import Load, NodeStore
 from ._parts import Part, Parts
+from ._ways import NOWHERE, Way, to_chunk
 
 MAX_LEVELS: Final = 8
 
@@ -116,13 +117,14 @@ def _place(parts: Parts, at: int, end: bytes | None) -> Place:
     return Place(parts.parts[at], parts.codes[at + 1] if at + 1 < len(parts) else end)
 
 
-def _enter(kind: Kind, place: Place, load: Load, level: int, depth: int = 0) -> Parts | Leaf:
+def _enter(kind: Kind, place: Place, load: Load, level: int, depth: int = 0, way: Way = NOWHERE) -> Parts | Leaf:
     """The node of a part, held against what its part says.
 
     :param level: lists of parts above it
     :param depth: parts that its directory is below the root; 0 for one that has been looked at before
+    :param way: where the reader goes from there
     """
-    node: Parts | Leaf = load(place.part.link, kind.node)
+    node: Parts | Leaf = load(place.part.link, kind.node, way)
     where = f"node {cids.to_text(place.part.link)}"
     if isinstance(node, Leaf):
         if not node.keys:
@@ -168,7 +170,8 @@ def find(kind: Kind, base: Base, key: str, load: Load, depth: int = 0) -> bytes 
         if at < 0:
             return None
         place = _place(node, at, end)
-        node, end = _enter(kind, place, load, level, depth), place.end
+        way = to_chunk(key, place.part.size) if kind is CHUNKS else Way([key])
+        node, end = _enter(kind, place, load, level, depth, way), place.end
         level += 1
     return node.links.get(key)
 

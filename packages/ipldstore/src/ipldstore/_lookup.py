@@ -10,6 +10,7 @@ from . import _checks, _index, _keys
 from ._directory import Directory, Frozen, Map, holds_nothing, is_name
 from ._errors import NodeError
 from ._nodes import Folder, Load, as_folder
+from ._ways import NOWHERE, Way, below_directory
 
 Found = Map | bytes
 """What a key has: a document, or the link of a document or a value."""
@@ -17,17 +18,18 @@ Found = Map | bytes
 AnyDirectory = Frozen | Directory
 
 
-def enter(entry: Map | bytes | Directory | None, depth: int, load: Load) -> AnyDirectory | None:
+def enter(entry: Map | bytes | Directory | None, depth: int, load: Load, way: Way = NOWHERE) -> AnyDirectory | None:
     """The directory that an entry is; None if it is a value, or nothing.
 
     :param depth: parts of the entry's key
+    :param way: where the reader goes from there
     """
     if entry is None or isinstance(entry, Directory):
         return entry
     if isinstance(entry, bytes):
         if not _checks.is_directory_link(entry):
             return None
-        folder: Folder = load(entry, as_folder)
+        folder: Folder = load(entry, as_folder, way)
         if depth + folder.depth > _checks.MAX_BELOW_ROOT:
             raise NodeError(
                 f"node {cids.to_text(entry)}: expected directories at most {_checks.MAX_BELOW_ROOT} parts below the "
@@ -62,7 +64,7 @@ def find(top: AnyDirectory, parts: list[str], load: Load) -> Found | None:
         entry = directory.entry(name, load)
         if last:
             return value_of(entry, at + 1, load)
-        directory = enter(entry, at + 1, load)
+        directory = enter(entry, at + 1, load, below_directory(parts[at + 1 :]))
     return None
 
 

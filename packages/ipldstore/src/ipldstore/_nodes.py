@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from ipld_car import CarError, cids, dagcbor, hashes
 from ipld_castore import ContentAddressableStore
 
+from ._ahead import Ahead
 from ._checks import check_directory
 from ._errors import NodeError, store_errors
+from ._ways import NOWHERE, Way
 
 MAX_ROOT_BYTES: Final = 64 << 20
 MAX_NODE_BYTES: Final = 2 << 20
@@ -35,8 +37,11 @@ class Folder(NamedTuple):
 Role = Callable[[Any, int], T]
 """What a block is read as: makes a node of its decoded value and its size in bytes, or raises NodeError."""
 
-Load = Callable[[bytes, Role[Any]], Any]
-"""``load(cid, role)``: the node of a block, as :meth:`NodeStore.load` gives it."""
+
+class Load(Protocol):
+    """``load(cid, role)``: the node of a block, as :meth:`NodeStore.load` gives it."""
+
+    def __call__(self, cid: bytes, role: Role[Any], way: Way = NOWHERE, /) -> Any: ...
 
 
 def as_folder(value: Any, size: int) -> Folder:
@@ -52,10 +57,11 @@ def as_root(value: Any, size: int) -> Folder:
 class NodeMissing(Exception):  # noqa: N818  # a signal between two functions, no error
     """A node is needed that is not in memory."""
 
-    def __init__(self, cid: bytes, role: Role[Any]) -> None:
+    def __init__(self, cid: bytes, role: Role[Any], way: Way) -> None:
         super().__init__(cid)
         self.cid = cid
         self.role = role
+        self.way = way
 
 
 class NodeStore:
@@ -66,23 +72,27 @@ class NodeStore:
         self._cache: OrderedDict[tuple[bytes, Any], tuple[Any, int]] = OrderedDict()
         self._held = 0
         self._lock = threading.Lock()
+        self._decoding = threading.Lock()
 
     def renew_lock(self) -> None:
         """In the child of a fork, where nobody will release the lock if a thread held it."""
-        self._lock = threading.Lock()
+        self._lock, self._decoding = threading.Lock(), threading.Lock()
 
-    def load(self, cid: bytes, role: Role[T]) -> T:
+    def load(self, cid: bytes, role: Role[T], way: Way = NOWHERE) -> T:
         """The node of a block.
 
         :param role: what the block is read as
+        :param way: where the reader goes from there
         :raises IPLDStoreError: if the block cannot be had, or is not what it is read as
         """
         node: T | None = self.cached(cid, role)
         if node is not None:
             return node
         with store_errors("reading a node"):
-            data = self._castore.get_raw(cid)
-        return self.adopt(cid, data, role)
+            data = self._castore.along(cid, way) if isinstance(self._castore, Ahead) else self._castore.get_raw(cid)
+        with self._decoding:  # of several that waited for a block one decodes it
+            node = self.cached(cid, role)
+            return self.adopt(cid, data, role) if node is None else node
 
     def adopt(self, cid: bytes, data: bytes, role: Role[T]) -> T:
         """The node of a block whose verified bytes are at hand."""
@@ -121,10 +131,10 @@ class NodeStore:
         """A ``load`` for one change: what it has loaded once it gives again, so that what was looked at cannot fail."""
         held: dict[tuple[bytes, Any], Any] = {}
 
-        def load(cid: bytes, role: Role[T]) -> T:
+        def load(cid: bytes, role: Role[T], way: Way = NOWHERE) -> T:
             node = held.get((cid, role))
             if node is None:
-                node = held[cid, role] = self.load(cid, role)
+                node = held[cid, role] = self.load(cid, role, way)
             return node
 
         return load
@@ -135,12 +145,12 @@ class NodeStore:
         For those who hold a lock: they let it go, load what was missing, and try again.
         """
 
-        def load(cid: bytes, role: Role[T]) -> T:
+        def load(cid: bytes, role: Role[T], way: Way = NOWHERE) -> T:
             node = held.get((cid, role))
             if node is None:
                 node = self.cached(cid, role)
             if node is None:
-                raise NodeMissing(cid, role)
+                raise NodeMissing(cid, role, way)
             return node
 
         return load

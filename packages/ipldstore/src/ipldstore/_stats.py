@@ -9,6 +9,7 @@ from ._directory import Frozen, Map
 from ._limits import Limits
 from ._nodes import Load, Role
 from ._parts import Parts
+from ._ways import NOWHERE, Way
 
 
 class Stats(NamedTuple):
@@ -44,8 +45,8 @@ def count(root: Map, load: Load, limits: Limits) -> Stats:
 def _blocks(kind: _index.Kind, base: _index.Base, load: Load, limits: Limits) -> int:
     lists = set()
 
-    def noting(cid: bytes, role: Role[Any]) -> Any:
-        node = load(cid, role)
+    def noting(cid: bytes, role: Role[Any], way: Way = NOWHERE, /) -> Any:
+        node = load(cid, role, way)
         if isinstance(node, Parts):
             lists.add(cid)
         return node

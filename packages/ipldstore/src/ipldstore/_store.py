@@ -21,6 +21,7 @@ from ._mapping import DictVerbs
 from ._names import NameVerbs
 from ._opened import Opened
 from ._stats import Stats
+from ._threads import in_far_thread
 from ._window import WHOLE, Window
 from ._zarr_order import for_zarr
 
@@ -196,7 +197,11 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
 
     async def _run(self, action: Callable[[], T], *, inline: bool) -> T:
         """Run an action here if it is quick, else in a thread."""
-        return action() if inline else await asyncio.to_thread(action)
+        return action() if inline else await self._in_thread(action)
+
+    async def _in_thread(self, action: Callable[[], T]) -> T:
+        """Run an action in a thread: where blocks are far away, in one of many, so that all wait side by side."""
+        return await (asyncio.to_thread(action) if self.castore.local else in_far_thread(action))
 
     async def get(
         self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
@@ -208,7 +213,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
         self._is_open = True
         window = _window(byte_range)
         if self.castore.blocking:
-            value = await asyncio.to_thread(self._data.read, key, window, for_zarr)
+            value = await self._in_thread(lambda: self._data.read(key, window, for_zarr))
         else:
             found = self._data.find(key)
             if found is None:
@@ -252,7 +257,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
             for name in found:
                 yield name
             return
-        while batch := await asyncio.to_thread(lambda: list(islice(found, _BATCH))):
+        while batch := await self._in_thread(lambda: list(islice(found, _BATCH))):
             for name in batch:
                 yield name
 
@@ -300,7 +305,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
         if len(data) <= _INLINE_BYTES and not self.castore.blocking:
             self._data.write(key, data, only_new=only_new)
         else:
-            await asyncio.to_thread(self._data.write, key, data, only_new=only_new)
+            await self._in_thread(lambda: self._data.write(key, data, only_new=only_new))
 
     async def delete(self, key: str) -> None:
         """Have no such key; deleting an absent one changes nothing."""

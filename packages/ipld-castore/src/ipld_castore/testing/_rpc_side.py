@@ -41,7 +41,6 @@ class RPCSide:
             "block/stat": self._block_stat,
             "block/rm": self._block_rm,
             "refs/local": lambda _: lines_reply({"Ref": str(_raw(cid)), "Err": ""} for cid in list(self._blocks)),
-            "refs": self._refs,
             "dag/import": self._dag_import,
             "dag/export": self._dag_export,
             "pin/add": self._pin_add,
@@ -111,25 +110,24 @@ class RPCSide:
         return {cids.multihash_of(bytes(cid)) for pin in self._pins for cid, _ in self._blocks.get_dag(pin)}
 
     def _get(self, cid: CID) -> bytes:
-        try:
-            return self._blocks.get_raw(cid, verify=False)
-        except BlockNotFoundError:
-            raise BlockNotFoundError(str(cid)) from None
+        return self._blocks.get_raw(cid, verify=False)
 
     # -- graphs --
 
     def _dag_import(self, request: AnyRequest) -> Reply:
         lines: list[Any] = []
-        sizes: list[int] = []
+        count = size = 0
         for archive in _files(request):
-            before: list[CID] = self._blocks.import_car(archive)
-            sizes += [len(block.data) for block in CarReader(archive)]
+            reader = CarReader(archive)
+            for block in reader:
+                self._blocks.put_block(block.cid, block.data)
+                count += 1
+                size += len(block.data)
             if request.option("pin-roots", "true") == "true":
-                lines += [
-                    {"Root": {"Cid": {"/": str(root)}, "PinErrorMsg": self._pin(str(root), "")}} for root in before
-                ]
+                roots = map(str, reader.roots)
+                lines += ({"Root": {"Cid": {"/": root}, "PinErrorMsg": self._pin(root, "")}} for root in roots)
         if request.option("stats") == "true":
-            lines.append({"Stats": {"BlockCount": len(sizes), "BlockBytesCount": sum(sizes)}})
+            lines.append({"Stats": {"BlockCount": count, "BlockBytesCount": size}})
         return lines_reply(lines)
 
     def _dag_export(self, request: AnyRequest) -> Reply:
@@ -147,13 +145,6 @@ class RPCSide:
             yield from collected
 
         return Reply(200, {"Content-Type": "application/vnd.ipld.car", "Trailer": "X-Stream-Error"}, pieces())
-
-    def _refs(self, request: AnyRequest) -> Reply:
-        root = _argument(request)
-        try:
-            return lines_reply({"Ref": str(cid), "Err": ""} for cid, _ in list(self._blocks.get_dag(root))[1:])
-        except CAStoreError:
-            return lines_reply([{"Ref": "", "Err": "failed to fetch all nodes"}])
 
     # -- pins --
 

@@ -22,6 +22,7 @@ from ipld_castore._errors import CAStoreError
 from ipld_castore._mapping import MappingCAStore
 
 from ._gateway_side import GatewaySide
+from ._node_blocks import NodeBlocks
 from ._replies import Reply, text_reply
 from ._rpc_side import RPCSide
 
@@ -161,7 +162,8 @@ class BlockServer:
         self.stopping = threading.Event()
         self._lock = threading.Lock()
         self._faults: list[_Injected] = []
-        self._sides = (RPCSide(self.blocks), GatewaySide(self.blocks))
+        node_blocks = NodeBlocks(self.blocks)
+        self._sides = (RPCSide(node_blocks), GatewaySide(node_blocks))
         self._connections: set[socket.socket] = set()
         self._count = 0
         self._port = 0

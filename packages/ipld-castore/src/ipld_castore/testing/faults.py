@@ -227,7 +227,7 @@ def reset_upload(after: int = 1000) -> Fault:
         exchange.read_body(after)
         exchange.reset()
 
-    return Fault("reset upload", act, before_body=True)
+    return Fault(f"reset upload after {after}", act, before_body=True)
 
 
 def _close(exchange: Exchange) -> None:

@@ -1,0 +1,52 @@
+"""The blocks of the test server as a node has them: by multihash, whatever codec they are asked for with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ipld_car import cids
+from multiformats import CID
+
+from ipld_castore._base import ContentAddressableStore
+from ipld_castore._errors import BlockNotFoundError
+
+_CODECS = (cids.RAW, cids.DAG_CBOR, cids.DAG_PB)
+
+
+def _names(cid: CID) -> list[CID]:
+    """The CID itself, and those that other codecs make of its multihash."""
+    binary = cids.to_bytes(cid)
+    multihash = cids.multihash_of(binary)
+    return [cid, *(cids.from_bytes(bytes((1, codec)) + multihash) for codec in _CODECS)]
+
+
+class NodeBlocks(ContentAddressableStore):
+    """Another store, in which a block that is there under one codec is there under all."""
+
+    def __init__(self, blocks: ContentAddressableStore) -> None:
+        super().__init__()
+        self._blocks = blocks
+
+    def get_block(self, cid: CID) -> bytes:
+        """The bytes of a block, as they are."""
+        for name in _names(cid):
+            if self._blocks.has_block(name):
+                return self._blocks.get_raw(name, verify=False)
+        raise BlockNotFoundError(str(cid))
+
+    def put_block(self, cid: CID, data: bytes) -> None:
+        """Keep a block."""
+        self._blocks.put_block(cid, data)
+
+    def has_block(self, cid: CID) -> bool:
+        """Whether there is such a block."""
+        return any(map(self._blocks.has_block, _names(cid)))
+
+    def delete_block(self, cid: CID) -> None:
+        """Forget a block."""
+        for name in _names(cid):
+            self._blocks.delete_block(name)
+
+    def __iter__(self) -> Iterator[CID]:
+        """The CIDs of all blocks."""
+        return iter(self._blocks)

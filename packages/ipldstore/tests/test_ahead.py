@@ -1,0 +1,385 @@
+"""Reading over a slow gateway: how many requests, how many in a row, and that nothing read ahead is trusted."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from ipld_car import cids
+from ipld_castore import GatewayCAStore, MappingCAStore
+from ipld_castore.testing import BlockServer, Fault, Reply, faults
+from ipldstore import IPLDStore, IPLDStoreError, _ahead, _threads
+from multiformats import CID
+from store_samples import zarr
+
+SHAPE = (128, 25, 40)
+"""So many chunks that the list of parts is a block of its own, as it is for 10^6."""
+
+LATENCY = 0.05
+
+
+def array_of(shape: tuple[int, ...]) -> Any:
+    return np.arange(np.prod(shape), dtype="i8").reshape(shape)
+
+
+def dataset(blocks: MappingCAStore, shape: tuple[int, ...], arrays: int = 1, chunk_bytes: int = 8) -> CID:
+    """A consolidated group; its array ``a0`` has a chunk for each element, of which the first 8 bytes count."""
+    store = IPLDStore(blocks)
+    group = zarr.create_group(store)
+    for number in range(arrays):
+        group.create_array(
+            f"a{number}",
+            shape=(*shape, chunk_bytes // 8),
+            chunks=(*(1,) * len(shape), chunk_bytes // 8),
+            dtype="i8",
+            compressors=None,
+            filters=None,
+            fill_value=-1,
+        )
+    rest = bytes(chunk_bytes - 8)
+    for number, place in enumerate(np.ndindex(shape)):
+        store["a0/c/" + "/".join(map(str, place)) + "/0"] = number.to_bytes(8, "little") + rest
+    zarr.consolidate_metadata(store)
+    return store.freeze()
+
+
+@pytest.fixture(scope="module")
+def many() -> tuple[MappingCAStore, CID]:
+    """The blocks and the root of many small chunks."""
+    blocks = MappingCAStore()
+    return blocks, dataset(blocks, SHAPE)
+
+
+@pytest.fixture
+def server(many: tuple[MappingCAStore, CID]) -> Iterator[BlockServer]:
+    """A gateway over a copy of those blocks, so that a test may damage them."""
+    with BlockServer(MappingCAStore(dict(many[0].mapping))) as server:
+        yield server
+
+
+def opened(server: BlockServer, root: CID, *, timeout: float = 10.0, retries: int = 3) -> IPLDStore:
+    return IPLDStore(GatewayCAStore(server.url, timeout=timeout, retries=retries), root=root, read_only=True)
+
+
+def chunk_link(blocks: MappingCAStore, root: CID, *place: int) -> CID:
+    """The link of a chunk of ``a0``."""
+    found = IPLDStore(blocks, root=root)._data.find("a0/c/" + "/".join(map(str, place)) + "/0")
+    assert isinstance(found, bytes)
+    return cids.from_bytes(found)
+
+
+# -- the figures --
+
+
+def test_one_chunk_of_many(server: BlockServer, many: tuple[MappingCAStore, CID]) -> None:
+    """Opening is one request; the first chunk is two more: the list of parts, then leaf and chunk in one CAR."""
+    array = zarr.open_group(opened(server, many[1]), mode="r")["a0"]
+    assert len(server.requests) == 1
+    assert array[100, 12, 33, 0] == array_of(SHAPE)[100, 12, 33]
+    assert len(server.requests) == 3
+    assert "dag-scope=block" in str(server.requests[-1])
+    server.forget()
+    assert array[100, 12, 34, 0] == array_of(SHAPE)[100, 12, 34]
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "region",
+    [np.s_[60:65, 3:13, 7:17], np.s_[60:61, 0:20, 0:25], np.s_[3:23, 20:25, 35:40], np.s_[62:66, 10:15, 10:35]],
+    ids=["box", "map", "column", "across"],
+)
+def test_a_region(server: BlockServer, many: tuple[MappingCAStore, CID], region: tuple[slice, ...]) -> None:
+    """500 chunks in at most 12 latencies, opening included: whole leaves come at once."""
+    server.latency = LATENCY
+    array = zarr.open_group(opened(server, many[1]), mode="r")["a0"]
+    assert np.array_equal(array[*region, 0], array_of(SHAPE)[region])
+    assert array_of(SHAPE)[region].size == 500
+    assert server.rounds <= 12
+    assert len(server.requests) <= 40
+
+
+def test_one_pixel_through_time(server: BlockServer, many: tuple[MappingCAStore, CID]) -> None:
+    """Where each leaf has few of the chunks, it takes as many at a time as zarr asks for."""
+    server.latency = 5 * LATENCY  # as server and client share a processor, which has much to do in each
+    array = zarr.open_group(opened(server, many[1]), mode="r")["a0"]
+    with zarr.config.set({"async.concurrency": 64}):
+        assert np.array_equal(array[:, 12, 33, 0], array_of(SHAPE)[:, 12, 33])
+    assert server.rounds <= 12
+    assert server.most_in_flight >= 20
+
+
+def test_a_wide_dataset(server: BlockServer) -> None:
+    """Where each array is a block of its own, that comes with its list of parts: still three requests for a chunk."""
+    root = dataset(server.blocks, (40, 20, 20), arrays=20)  # type: ignore[arg-type]  # it is a mapping
+    array = zarr.open_group(opened(server, root), mode="r")["a0"]
+    assert array[30, 12, 3, 0] == array_of((40, 20, 20))[30, 12, 3]
+    assert len(server.requests) <= 4
+
+
+@pytest.mark.slow
+def test_a_million_chunks(server: BlockServer) -> None:
+    """The figures of the issue, at the size that it names."""
+    shape = (1000, 25, 40)
+    root = dataset(server.blocks, shape)  # type: ignore[arg-type]  # it is a mapping
+    server.latency = LATENCY
+    array = zarr.open_group(opened(server, root), mode="r")["a0"]
+    assert array[500, 12, 33, 0] == array_of(shape)[500, 12, 33]
+    assert len(server.requests) == 3
+    server.forget()
+    array = zarr.open_group(opened(server, root), mode="r")["a0"]
+    assert np.array_equal(array[500:505, 3:13, 7:17, 0], array_of(shape)[500:505, 3:13, 7:17])
+    assert server.rounds <= 12
+
+
+# -- opening --
+
+
+def test_metadata_that_is_a_block_of_its_own(server: BlockServer) -> None:
+    """One request for the node, one for the document."""
+    store = IPLDStore(server.blocks)
+    zarr.create_group(store, attributes={"text": "x" * 40_000})
+    root = store.freeze()
+    assert dict(zarr.open_group(opened(server, root), mode="r").attrs) == {"text": "x" * 40_000}
+    assert len(server.requests) == 2
+
+
+def test_a_group_far_below_the_root(server: BlockServer) -> None:
+    """All directories on the way come in one request, however deep it is."""
+    store = IPLDStore(server.blocks)
+    group = zarr.create_group(store)
+    for name in ("x", "y", "z"):
+        for number in range(20):  # so many that each is a block of its own
+            group.create_group(f"{name}{number}", attributes={"text": str(number) * 2000})
+        group = group[f"{name}7"]
+    root = store.freeze()
+    opened_store = opened(server, root)
+    server.latency = LATENCY
+    server.forget()
+    assert opened_store["x7/y7/z7/zarr.json"]
+    assert len(server.requests) == 1
+    assert zarr.open_group(opened_store, path="x7/y7/z7", mode="r").attrs["text"] == "7" * 2000
+    assert server.rounds <= 6  # it looks in the groups near the root whether anything is consolidated
+
+
+def test_many_arrays_that_are_not_consolidated(server: BlockServer) -> None:
+    """Their directories come side by side."""
+    store = IPLDStore(server.blocks)
+    group = zarr.create_group(store)
+    for number in range(60):
+        group.create_array(f"a{number}", shape=(1,), dtype="i8", attributes={"text": str(number) * 1000})
+    root = store.freeze()
+    server.latency = LATENCY
+    names = sorted(zarr.open_group(opened(server, root), mode="r").array_keys())
+    assert names == sorted(f"a{number}" for number in range(60))
+    assert len(server.requests) == 61
+    assert server.rounds <= 6
+
+
+# -- together --
+
+
+def test_reads_wait_side_by_side(server: BlockServer, many: tuple[MappingCAStore, CID]) -> None:
+    """At least 32 requests are under way if zarr asks for so many, and they wait in threads of their own."""
+    server.latency = 10 * LATENCY  # as above
+    store = opened(server, many[1])
+    array = zarr.open_group(store, mode="r")["a0"]
+    with zarr.config.set({"async.concurrency": 64}):
+        places = (list(range(0, 128, 2)), [12] * 64, [33] * 64)
+        assert np.array_equal(array.get_coordinate_selection((*places, [0] * 64)), array_of(SHAPE)[places])
+    assert server.most_in_flight >= 32
+    assert _threads.THREADS >= 32
+
+
+def test_one_request_for_all_threads(server: BlockServer, many: tuple[MappingCAStore, CID]) -> None:
+    """However many want a chunk, and the nodes on its way."""
+    server.latency = LATENCY
+    store = opened(server, many[1])
+    server.forget()
+    start = threading.Barrier(16)
+
+    def read(_: int) -> bytes:
+        start.wait()
+        return store["a0/c/7/7/7/0"]
+
+    with ThreadPoolExecutor(16) as pool:
+        assert len(set(pool.map(read, range(16)))) == 1
+    assert len(server.requests) == 2
+
+
+def test_changes_in_memory_do_not_matter(server: BlockServer, many: tuple[MappingCAStore, CID]) -> None:
+    """Also a tree that is being changed is read ahead."""
+    store = IPLDStore(GatewayCAStore(server.url), root=many[1])
+    store._data._tree.drop(["a0", "c", "0", "0", "0", "0"])
+    server.forget()
+    assert store["a0/c/100/7/7/0"] == int(array_of(SHAPE)[100, 7, 7]).to_bytes(8, "little")
+    assert len(server.requests) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_reads_on(server: BlockServer, many: tuple[MappingCAStore, CID]) -> None:
+    """Though a thread of the parent was just bringing what the child wants."""
+    store = opened(server, many[1])
+    assert store["a0/c/1/1/1/0"]
+    server.inject(faults.stall(), where="format")
+    thread = threading.Thread(target=lambda: store.get_sync("a0/c/127/1/1/0"), daemon=True)
+    thread.start()
+    while len(server.requests) < 4:
+        pass
+    child = os.fork()
+    if not child:
+        ok = store["a0/c/127/1/1/0"] == int(array_of(SHAPE)[127, 1, 1]).to_bytes(8, "little")
+        os._exit(0 if ok else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    server.restart()
+    thread.join(20)
+
+
+# -- what is large --
+
+
+def test_large_chunks_come_alone(server: BlockServer) -> None:
+    """A leaf of them would be more than was asked for; they come side by side."""
+    root = dataset(server.blocks, (4, 20, 30), chunk_bytes=64 << 10)  # type: ignore[arg-type]  # it is a mapping
+    array = zarr.open_group(opened(server, root), mode="r")["a0"]
+    assert np.array_equal(array[0, :, 0, 0], array_of((4, 20, 30))[0, :, 0])
+    assert not [request for request in server.requests if "dag-scope=all" in str(request)]
+    assert len(server.requests) <= 23
+
+
+def test_a_value_of_many_blocks_is_one_request(server: BlockServer) -> None:
+    store = IPLDStore(server.blocks)
+    data = os.urandom(5_300_000)
+    store["a/0"] = data
+    root = store.freeze()
+    far = opened(server, root)
+    server.forget()
+    assert far["a/0"] == data
+    assert len(server.requests) == 1
+
+
+def test_a_part_of_a_value_is_only_its_blocks(server: BlockServer) -> None:
+    store = IPLDStore(server.blocks)
+    data = os.urandom(5_300_000)
+    store["a/0"] = data
+    far = opened(server, store.freeze())
+    server.forget()
+    buffer = zarr.core.buffer.default_buffer_prototype()
+    wanted = zarr.abc.store.RangeByteRequest(3_000_000, 3_000_010)
+    found = far.get_sync("a/0", prototype=buffer, byte_range=wanted)
+    assert found is not None
+    assert found.to_bytes() == data[3_000_000:3_000_010]
+    assert len(server.requests) == 2
+
+
+def test_what_is_kept_has_a_limit(
+    server: BlockServer, many: tuple[MappingCAStore, CID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And everything is still right where nearly nothing is kept."""
+    monkeypatch.setattr(_ahead, "CACHE_BYTES", 10_000)
+    store = opened(server, many[1])
+    array = zarr.open_group(store, mode="r")["a0"]
+    assert np.array_equal(array[60:62, 3:13, 7:17, 0], array_of(SHAPE)[60:62, 3:13, 7:17])
+    ahead = store._data._blocks
+    assert isinstance(ahead, _ahead.Ahead)
+    assert sum(map(len, ahead._cache.values())) == ahead._held
+    assert ahead._held <= 10_000 or len(ahead._cache) == 1
+    assert not ahead._flights
+
+
+# -- what is absent, lost or wrong --
+
+
+def test_absent_chunks_are_absent(server: BlockServer, many: tuple[MappingCAStore, CID]) -> None:
+    """A chunk that was never written is the fill value, and costs no more requests than another."""
+    store = IPLDStore(server.blocks, root=many[1])
+    for x in range(10):
+        del store[f"a0/c/100/12/{x}/0"]
+    root = store.freeze()
+    server.forget()
+    array = zarr.open_group(opened(server, root), mode="r")["a0"]
+    assert array[100, 12, 3, 0] == -1
+    assert len(server.requests) <= 3
+    expected = array_of(SHAPE)[100, 10:14].copy()
+    expected[2, :10] = -1
+    assert np.array_equal(array[100, 10:14, :, 0], expected)
+
+
+@pytest.mark.parametrize("bad", [None, b"wrong"], ids=["missing", "wrong"])
+def test_only_the_chunk_that_is_lost(server: BlockServer, many: tuple[MappingCAStore, CID], bad: bytes | None) -> None:
+    """Its neighbours, with which it would have come, are read; it is an error by name, and no fill value."""
+    blocks, root = server.blocks, many[1]
+    link = cids.to_text(bytes(chunk_link(many[0], root, 60, 5, 9)))
+    assert isinstance(blocks, MappingCAStore)
+    if bad is None:
+        del blocks.mapping[link]
+    else:
+        blocks.mapping[link] = bad
+    array = zarr.open_group(opened(server, root, retries=0), mode="r")["a0"]
+    assert np.array_equal(array[60, 3:13, 10:17, 0], array_of(SHAPE)[60, 3:13, 10:17])
+    assert np.array_equal(array[60, 6:13, 7:17, 0], array_of(SHAPE)[60, 6:13, 7:17])
+    with pytest.raises(IPLDStoreError, match=link):
+        _ = array[60, 5, 9, 0]
+    with pytest.raises(IPLDStoreError, match=link):
+        _ = array[60, 3:13, 7:17, 0]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        faults.truncated_car,
+        faults.missing_child,
+        faults.unknown_block(),
+        faults.error_page(),
+        faults.reset(after=1000),
+        faults.wrong_length(-5000),
+        faults.status(500),
+        faults.status(404),
+        faults.redirect("/"),
+    ],
+    ids=str,
+)
+def test_cars_that_fail(server: BlockServer, many: tuple[MappingCAStore, CID], fault: Fault) -> None:
+    """Every one of them: then blocks come one by one, and the data are the same."""
+    server.inject(fault, times=None, where="format=car")
+    array = zarr.open_group(opened(server, many[1], timeout=2), mode="r")["a0"]
+    assert np.array_equal(array[60, 3:7, 7:17, 0], array_of(SHAPE)[60, 3:7, 7:17])
+
+
+def test_a_car_that_stalls(server: BlockServer, many: tuple[MappingCAStore, CID]) -> None:
+    """It costs its timeout, and then the rest comes in another way."""
+    server.inject(faults.stall(after=200_000), where="dag-scope=all")
+    array = zarr.open_group(opened(server, many[1], timeout=0.5), mode="r")["a0"]
+    assert np.array_equal(array[60, 3:13, 7:17, 0], array_of(SHAPE)[60, 3:13, 7:17])
+
+
+def test_a_gateway_that_goes_away(server: BlockServer, many: tuple[MappingCAStore, CID]) -> None:
+    """No chunk is taken for absent."""
+    array = zarr.open_group(opened(server, many[1], timeout=1, retries=0), mode="r")["a0"]
+    server.stop()
+    with pytest.raises(IPLDStoreError, match="nobody answers there"):
+        _ = array[60, 3:13, 7:17, 0]
+
+
+def test_lies_about_a_way(server: BlockServer, many: tuple[MappingCAStore, CID]) -> None:
+    """A CAR of another graph is not believed: the blocks come one by one."""
+    other = MappingCAStore()
+    fake = other.put({"c": {}})
+
+    def lie(exchange: Any) -> None:
+        right = exchange.reply()
+        archive = other.to_car(fake)
+        exchange.send(Reply(200, {**right.headers, "Content-Length": str(len(archive))}, [archive]))
+
+    server.inject(Fault("a lie", lie), times=None, where="format=car")
+    array = zarr.open_group(opened(server, many[1], retries=0), mode="r")["a0"]
+    assert array[60, 3, 7, 0] == array_of(SHAPE)[60, 3, 7]
+
+
+def test_what_is_here_is_not_read_ahead() -> None:
+    """Stores on this machine are read as they are."""
+    assert not isinstance(IPLDStore()._data._blocks, _ahead.Ahead)
