@@ -30,6 +30,7 @@ def test_every_verb_tells_how_it_is_used() -> None:
     for verb in VERBS:
         assert f"\n  {verb} " in top.output
         told = CliRunner().invoke(cli, [verb, "--help"])
+        assert "\\b" not in told.output, "a mark of click's, not an escape, was written into the text"
         assert told.exit_code == 0
         assert len(told.output) > 200, verb
     short = [line for line in top.output.splitlines() if line.startswith("  ") and line.endswith("...")]

@@ -39,7 +39,7 @@ def _one_or_two(files: tuple[str, ...], first: str) -> tuple[str, str]:
 @_codec_option
 @version_option(2)
 def index(files: tuple[str, ...], codec: str, version: int) -> None:
-    r"""Write FILE with an index, or an index alone.
+    """Write FILE with an index, or an index alone.
 
     With an index it is a CARv2; "index create FILE" writes the index alone. The blocks are verified, and stay
     as they are, byte for byte. --version 1 writes them without index.

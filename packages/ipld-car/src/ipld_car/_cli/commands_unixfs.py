@@ -37,12 +37,12 @@ def create(  # noqa: PLR0913, PLR0917 - one for each option
     verbose: bool,
     as_json: bool,
 ) -> None:
-    r"""Make an archive of files and folders.
+    """Make an archive of files and folders.
 
     They are kept as UnixFS, and the root is printed. The CIDs are those of
 
     \b
-      ipfs add -r --cid-version=1 --raw-leaves \
+      ipfs add -r --cid-version=1 --raw-leaves
         --chunker=size-1048576 --max-file-links=1024
 
     (with -w, unless there is --no-wrap): raw leaves of 1 MiB, so that the fewest blocks carry the data. What
