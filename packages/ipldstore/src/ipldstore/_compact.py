@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from ipld_car import CarFile, cids, dagcbor, files, hashes, walk_binary
+from ipld_car import CarFile, cids, files, walk_binary
 from ipld_castore import FileSystemCAStore
 
 from ._errors import store_errors
 from ._open import FolderLock
 from ._reach import reach
-
-_EMPTY_ROOT: Final = cids.make(cids.DAG_CBOR, hashes.digest_of(cids.SHA2_256, dagcbor.encode({})))
+from ._tree import EMPTY_ROOT
 
 
 class Compacted(NamedTuple):
@@ -67,7 +66,7 @@ def _compact_file(path: Path) -> Compacted:
         fresh.unlink(missing_ok=True)  # of one that was stopped
         try:
             with store_errors(f"compacting {path}", passing=(OSError,)), CarFile.open(fresh, "x") as new:
-                if bytes(root) != _EMPTY_ROOT or root in old:  # else nothing was ever frozen
+                if bytes(root) != EMPTY_ROOT or root in old:  # else nothing was ever frozen
                     for cid, data in walk_binary(old.get, bytes(root)):
                         new.put(cid, data, verify=False)
                 new.roots = [root]

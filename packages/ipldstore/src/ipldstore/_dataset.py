@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import uuid
-import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from ipld_car import cids, dagcbor, hashes, unixfs
 from ipld_castore import ContentAddressableStore
 
-from . import _checks, _documents, _index, _keys, _lookup
+from . import _checks, _documents, _home, _index, _keys, _lookup
 from ._ahead import Ahead
 from ._consolidated import is_consolidated
 from ._directory import Frozen, as_document
@@ -20,34 +18,11 @@ from ._errors import LOWER_ERRORS, IPLDStoreError, lost, store_errors
 from ._limits import LIMITS, Limits
 from ._nodes import Load, NodeMissing, NodeStore, Role, as_root
 from ._stats import Stats, count
-from ._tree import EMPTY_MAP, Tree
+from ._tree import EMPTY_ROOT, Tree
 from ._ways import NOWHERE, Way
 from ._window import WHOLE, Window
 
 T = TypeVar("T")
-
-_EMPTY_ROOT: Final = cids.make(cids.DAG_CBOR, hashes.digest_of(cids.SHA2_256, EMPTY_MAP))
-
-_HERE = uuid.uuid4().hex
-"""This process; another, a fork too, has another."""
-
-_LIVE: weakref.WeakValueDictionary[str, Dataset] = weakref.WeakValueDictionary()
-
-
-def _renew_all() -> None:
-    """In the child of a fork: it is another process, and the threads that held a lock are not there to release it."""
-    global _HERE  # noqa: PLW0603  # it is what the whole process is
-    _HERE = uuid.uuid4().hex
-    for dataset in list(_LIVE.values()):
-        dataset._lock = threading.RLock()  # noqa: SLF001  # this module's own class
-        dataset._nodes.renew_lock()  # noqa: SLF001
-        if isinstance(dataset._blocks, Ahead):  # noqa: SLF001
-            dataset._blocks.renew_lock()  # noqa: SLF001
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_all)
-
 
 View = Callable[[_documents.Document], _documents.Document]
 
@@ -82,8 +57,8 @@ class Dataset:
         """Whether nothing may be changed any more."""
         self._consolidated: tuple[object, bool] | None = None
         self.token = uuid.uuid4().hex
-        self._home = _HERE
-        _LIVE[self.token] = self
+        self._home = _home.here()
+        _home.LIVE[self.token] = self
 
     # -- reading --
 
@@ -232,7 +207,7 @@ class Dataset:
     @property
     def is_home(self) -> bool:
         """Whether this is the process that made the dataset, and not a copy in another."""
-        return self._home == _HERE
+        return self._home == _home.here()
 
     def check_home(self) -> None:
         """Refuse to change what another process would never see.
@@ -241,12 +216,7 @@ class Dataset:
         """
         if self.closed:
             raise IPLDStoreError("this store was closed: what is written now would be lost, so open it again")
-        if not self.is_home:
-            raise IPLDStoreError(
-                "this store was copied into another process, where it can only be read: what is written here would "
-                "be lost to the store it was copied from. Write from threads of one process (for example "
-                "dask.config.set(scheduler='threads')), or to a store of its own in each process"
-            )
+        _home.check(self._home)
 
     def write(self, key: str, data: bytes, *, only_new: bool = False) -> None:
         """Give a key its bytes.
@@ -319,7 +289,7 @@ class Dataset:
         with self._lock:
             if self._tree.changed:
                 return self.token, self._versions
-            return (self._tree.root or _EMPTY_ROOT,)
+            return (self._tree.root or EMPTY_ROOT,)
 
     @property
     def changed(self) -> bool:
@@ -395,6 +365,13 @@ class Dataset:
 
     # -- other processes --
 
+    def renew_locks(self) -> None:
+        """In the child of a fork, where nobody will release a lock that another thread held."""
+        self._lock = threading.RLock()
+        self._nodes.renew_lock()
+        if isinstance(self._blocks, Ahead):
+            self._blocks.renew_lock()
+
     def __reduce__(self) -> tuple[object, ...]:
         # Changes go along as nodes in the block store: that is what a copy reads.
         root = self._tree.root
@@ -407,12 +384,12 @@ class Dataset:
 
 def _restore(token: str, home: str, castore: ContentAddressableStore, root: bytes | None, limits: Limits) -> Dataset:
     """In its own process a pickle is the dataset itself; elsewhere a copy that only reads."""
-    live = _LIVE.get(token)
+    live = _home.LIVE.get(token)
     # A copy in another process may be of an earlier pickle, or of a fork, and has not seen what came since.
-    if live is not None and (home == _HERE or live.root == root):
+    if live is not None and (home == _home.here() or live.root == root):
         return live
     dataset = Dataset(castore, root, limits=limits)
     dataset.token = token
     dataset._home = home  # noqa: SLF001  # its own class
-    _LIVE[token] = dataset
+    _home.LIVE[token] = dataset
     return dataset

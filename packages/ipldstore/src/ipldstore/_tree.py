@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from ipld_car import cids
+from ipld_car import cids, hashes
 
 from . import _index, _keys, _lookup
 from ._checks import MAX_BELOW_ROOT
@@ -15,7 +16,8 @@ from ._limits import LIMITS, Limits
 from ._nodes import Folder, Load, NodeStore, as_root
 from ._plain import drop_plain, prune, put_plain
 
-EMPTY_MAP = b"\xa0"
+EMPTY_MAP: Final = b"\xa0"
+EMPTY_ROOT: Final = cids.make(cids.DAG_CBOR, hashes.sha2_256(EMPTY_MAP))
 
 
 class Tree:
