@@ -10,6 +10,7 @@ import pytest
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # for car_samples, the helpers; importlib mode adds nothing itself
 
+pytest.register_assert_rewrite("car_samples", "damaged_files", "file_samples")
 from cli_samples import Ran, Run  # noqa: E402 - found since the line above
 
 

@@ -1,88 +1,28 @@
 """Files that others wrote, or nobody finished: what can be read is read, and what is wrong is said."""
 
 import hashlib
-import io
 import random
-import struct
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from car_samples import MIXED, SMALL_V1, car_v1, car_v2, cid, outcome, section
+from damaged_files import ABSENT, BLOCKS, PAIRS, PAYLOAD, Pairs, check_blocks, check_continued, index_of, warned
 from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import (
     INDEX_SORTED,
-    BlockAbsentError,
     CarError,
     CarFile,
     CarReader,
     CarWarning,
     HashMismatchError,
-    IndexWriter,
     MalformedError,
     TruncatedError,
     _file_blocks,
     cids,
 )
-
-Pairs = list[tuple[bytes, int]]
-
-ABSENT = cid(b"absent")
-BLOCKS = [(cid(data), data) for data in (b"%d" % number * 50 for number in range(300))]
-PAYLOAD = car_v1(*(section(data, name) for name, data in BLOCKS), roots=[BLOCKS[0][0]])
-PAIRS: Pairs = [(name, at.offset) for name, _, at in outcome(PAYLOAD).blocks]
-
-
-def index_of(pairs: Pairs, codec: int = 0x0401) -> bytes:
-    writer, stream = IndexWriter(codec), io.BytesIO()
-    for name, offset in pairs:
-        writer.add(name, offset)
-    writer.write(stream)
-    return stream.getvalue()
-
-
-def check_blocks(file: CarFile, archive: bytes) -> None:
-    """It has what a reader of streams finds."""
-    expected = [found for found in outcome(archive).blocks if cids.prefix_of(found[0]).hash_code]
-    for name, data, _ in outcome(archive).blocks:
-        assert file.get(name) == data
-        assert name in file
-    with pytest.raises(BlockAbsentError):
-        file.get(ABSENT)
-    assert len(file) == len(expected)
-    assert [(bytes(name), at) for name, at in file] == [(name, at) for name, _, at in expected]
-
-
-def check_continued(path: Path, archive: bytes) -> None:
-    """It takes another block, and then has an index that is right."""
-    path.write_bytes(archive)
-    roots = outcome(archive).roots
-    with CarFile.open(path, "a") as file:
-        assert file.put(ABSENT, b"absent")
-        for name, data, _ in outcome(archive).blocks:
-            assert not file.put(name, data)
-    continued = path.read_bytes()
-    found = outcome(continued)
-    assert (found.error, found.roots) == (None, roots)
-    assert [pair[:2] for pair in found.blocks] == [pair[:2] for pair in outcome(archive).blocks] + [(ABSENT, b"absent")]
-    with CarFile.open(path) as file:
-        assert (file.scan_reason is None) == (file.version == 2)
-        for name, data, _ in found.blocks:
-            assert file.get(name) == data
-        assert cid(b"nor this") not in file
-
-
-@contextmanager
-def warned(path: Path, match: str, mode: Literal["r", "a"] = "r") -> Iterator[CarFile]:
-    """An open file of which something is said, once."""
-    with pytest.warns(CarWarning, match=match) as caught, CarFile.open(path, mode) as file:
-        yield file
-    assert len(caught) == 1
-
 
 # -- of other projects --
 
@@ -328,97 +268,3 @@ def test_a_damaged_section_in_the_middle(tmp_path: Path) -> None:
             with pytest.raises(MalformedError, match="offset"):
                 CarFile.open(tmp_path / "a.car", mode)
         assert (tmp_path / "a.car").read_bytes() == archive
-
-
-# -- ends --
-
-
-@pytest.mark.parametrize("cut", [1, 10, 100, 130])
-def test_a_torn_tail_of_a_carv1(tmp_path: Path, cut: int) -> None:
-    """A reader says so; a writer drops it, and what it then writes is found."""
-    path = tmp_path / "a.car"
-    torn = PAYLOAD[:-cut]
-    path.write_bytes(torn)
-    whole = outcome(torn).blocks
-    with warned(path, "ends in the middle of a section, at offset") as file:
-        assert len(file) == len(whole) == 299
-        assert BLOCKS[-1][0] not in file
-    assert path.read_bytes() == torn
-    with CarFile.open(path, "a") as file:
-        end = whole[-1][2].offset + whole[-1][2].size
-        assert file.scan_reason == f"it ends in the middle of a section, at offset {end}"
-        assert file.put(ABSENT, b"absent")
-    assert path.read_bytes() == PAYLOAD[: -len(section(BLOCKS[-1][1]))] + section(b"absent")
-    path.write_bytes(torn)
-    CarFile.open(path, "a").close()
-    assert path.read_bytes() == PAYLOAD[: -len(section(BLOCKS[-1][1]))]
-
-
-def test_zeros_at_the_end_of_a_carv1(tmp_path: Path) -> None:
-    """What a machine that stopped may leave of a section; zeros with something behind them are damage."""
-    path = tmp_path / "a.car"
-    path.write_bytes(PAYLOAD + bytes(3_000_000))
-    with warned(path, "middle of a section") as file:
-        assert len(file) == len(BLOCKS)
-    with CarFile.open(path, "a") as file:
-        assert file.put(ABSENT, b"absent")
-    assert path.read_bytes() == PAYLOAD + section(b"absent")
-    path.write_bytes(PAYLOAD + bytes(3_000_000) + b"\x01")
-    with pytest.raises(MalformedError):
-        CarFile.open(path, "a")
-
-
-def test_a_carv2_that_go_car_did_not_finish(tmp_path: Path) -> None:
-    """Forty zeros for a header: what is whole is read, and a writer finishes it."""
-    path = tmp_path / "a.car"
-    unfinished = bytes.fromhex("0aa16776657273696f6e02") + bytes(40) + PAYLOAD[:-7]
-    path.write_bytes(unfinished)
-    with warned(path, "its writer was stopped") as file:
-        assert len(file) == 299
-        assert file.get(BLOCKS[5][0]) == BLOCKS[5][1]
-    assert path.read_bytes() == unfinished
-    with CarFile.open(path, "a") as file:
-        assert file.scan_reason == "its writer was stopped before it wrote the header"
-        assert file.put(*BLOCKS[-1])
-    assert [pair[:2] for pair in outcome(path.read_bytes()).blocks] == BLOCKS
-    with CarFile.open(path) as file:
-        assert file.scan_reason is None
-
-
-def test_what_stands_behind_a_carv2_without_index(tmp_path: Path) -> None:
-    """Whole blocks are taken by the next writer, as far as they go; a reader sees what the header vouches for."""
-    path = tmp_path / "a.car"
-    behind = section(b"whole") + section(b"whole too")
-    fixed = struct.pack("<16sQQQ", bytes(16), 51, len(PAYLOAD), 0)
-    for rest in (b"", b"junk", section(b"torn")[:-1], section(b"wrong", cid(b"right")) + section(b"lost"), bytes(500)):
-        path.write_bytes(bytes.fromhex("0aa16776657273696f6e02") + fixed + PAYLOAD + behind + rest)
-        with CarFile.open(path) as file:
-            assert len(file) == len(BLOCKS)
-        with CarFile.open(path, "a") as file:
-            assert len(file) == len(BLOCKS) + 2
-        found = outcome(path.read_bytes())
-        assert found.error is None
-        assert [data for _, data, _ in found.blocks[len(BLOCKS) :]] == [b"whole", b"whole too"]
-        with CarFile.open(path) as file:
-            assert (len(file), file.scan_reason) == (len(BLOCKS) + 2, None)
-
-
-def test_a_payload_that_is_not_all_there(tmp_path: Path) -> None:
-    for archive in (car_v2(PAYLOAD)[:-1], car_v2(PAYLOAD, data_size=1 << 50), car_v2(PAYLOAD, data_offset=1 << 40)):
-        (tmp_path / "a.car").write_bytes(archive)
-        for mode in ("r", "a"):
-            with pytest.raises(TruncatedError):
-                CarFile.open(tmp_path / "a.car", mode)
-        assert (tmp_path / "a.car").read_bytes() == archive
-
-
-@pytest.mark.parametrize("size", [40, 91, 4000, 70_000, 200_000])
-def test_blocks_of_any_size_are_stepped_over(tmp_path: Path, size: int) -> None:
-    blocks = [random.Random(number).randbytes(size + number) for number in range(40)]
-    path = tmp_path / "a.car"
-    path.write_bytes(car_v1(*map(section, blocks), section(b""), section(bytes(3)), *map(section, blocks[:3])))
-    with CarFile.open(path) as file:
-        assert len(file) == 45
-        assert [at for _, at in file] == [at for _, _, at in outcome(path.read_bytes()).blocks]
-        for data in blocks:
-            assert file.get(cid(data)) == data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ pytest.register_assert_rewrite("ipld_castore.testing")
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # for the helpers; importlib mode adds nothing itself
 
+from ipld_castore.testing import BlockServer  # noqa: E402  # registered above
 from kubo_fixtures import kubo, kubo_binary, pytest_configure  # noqa: E402  # they are found there
 
 __all__ = ["kubo", "kubo_binary", "pytest_configure"]
@@ -28,3 +30,10 @@ def archives() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+@pytest.fixture
+def server() -> Iterator[BlockServer]:
+    """A server of blocks, with none yet, which misbehaves when it is told to."""
+    with BlockServer() as server:
+        yield server

@@ -7,6 +7,9 @@ from ipld_castore import ContentAddressableStore, GatewayCAStore, MappingCAStore
 from ipld_castore.testing import BlockServer
 from multiformats import CID
 
+ABSENT = "bafkreihc4ibtvz7btvualgou5mfbgwncwshmlovmoudgyml7x6crlhcu54"
+"""The CID of a block that no store of the tests has."""
+
 
 class ServedCAStore(GatewayCAStore):
     """A gateway that is read as a store, with a back door to write by."""

@@ -30,10 +30,10 @@ from ipld_castore import (
 )
 from ipld_castore.testing import CAStoreTests
 from multiformats import CID
+from remote import ABSENT
 
 pytestmark = pytest.mark.kubo
 
-ABSENT = "bafkreihc4ibtvz7btvualgou5mfbgwncwshmlovmoudgyml7x6crlhcu54"
 
 LARGE = random.Random(1).randbytes(5_300_000)
 

@@ -20,6 +20,10 @@ DAMAGES = ("missing", "flipped", "emptied")
 """What can happen to the bytes of a block."""
 
 
+SOME = {".zgroup": b'{"zarr_format":2}', "a/.zarray": b'{"shape":[2]}', "a/0": b"zero", "a/1": b"one", "a/b/c/0": b""}
+"""Contents of every kind, and few."""
+
+
 def block_file(castore: FileSystemCAStore, cid: CID) -> Path:
     """The file of a block, by the rule of flatfs."""
     key = base64.b32encode(bytes(cid)[2:]).decode().rstrip("=")

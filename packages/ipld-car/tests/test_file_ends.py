@@ -1,0 +1,105 @@
+"""CarFile: files that end where they should not."""
+
+import random
+import struct
+from pathlib import Path
+
+import pytest
+from car_samples import car_v1, car_v2, cid, outcome, section
+from damaged_files import ABSENT, BLOCKS, PAYLOAD, warned
+from ipld_car import (
+    CarFile,
+    MalformedError,
+    TruncatedError,
+)
+
+
+@pytest.mark.parametrize("cut", [1, 10, 100, 130])
+def test_a_torn_tail_of_a_carv1(tmp_path: Path, cut: int) -> None:
+    """A reader says so; a writer drops it, and what it then writes is found."""
+    path = tmp_path / "a.car"
+    torn = PAYLOAD[:-cut]
+    path.write_bytes(torn)
+    whole = outcome(torn).blocks
+    with warned(path, "ends in the middle of a section, at offset") as file:
+        assert len(file) == len(whole) == 299
+        assert BLOCKS[-1][0] not in file
+    assert path.read_bytes() == torn
+    with CarFile.open(path, "a") as file:
+        end = whole[-1][2].offset + whole[-1][2].size
+        assert file.scan_reason == f"it ends in the middle of a section, at offset {end}"
+        assert file.put(ABSENT, b"absent")
+    assert path.read_bytes() == PAYLOAD[: -len(section(BLOCKS[-1][1]))] + section(b"absent")
+    path.write_bytes(torn)
+    CarFile.open(path, "a").close()
+    assert path.read_bytes() == PAYLOAD[: -len(section(BLOCKS[-1][1]))]
+
+
+def test_zeros_at_the_end_of_a_carv1(tmp_path: Path) -> None:
+    """What a machine that stopped may leave of a section; zeros with something behind them are damage."""
+    path = tmp_path / "a.car"
+    path.write_bytes(PAYLOAD + bytes(3_000_000))
+    with warned(path, "middle of a section") as file:
+        assert len(file) == len(BLOCKS)
+    with CarFile.open(path, "a") as file:
+        assert file.put(ABSENT, b"absent")
+    assert path.read_bytes() == PAYLOAD + section(b"absent")
+    path.write_bytes(PAYLOAD + bytes(3_000_000) + b"\x01")
+    with pytest.raises(MalformedError):
+        CarFile.open(path, "a")
+
+
+def test_a_carv2_that_go_car_did_not_finish(tmp_path: Path) -> None:
+    """Forty zeros for a header: what is whole is read, and a writer finishes it."""
+    path = tmp_path / "a.car"
+    unfinished = bytes.fromhex("0aa16776657273696f6e02") + bytes(40) + PAYLOAD[:-7]
+    path.write_bytes(unfinished)
+    with warned(path, "its writer was stopped") as file:
+        assert len(file) == 299
+        assert file.get(BLOCKS[5][0]) == BLOCKS[5][1]
+    assert path.read_bytes() == unfinished
+    with CarFile.open(path, "a") as file:
+        assert file.scan_reason == "its writer was stopped before it wrote the header"
+        assert file.put(*BLOCKS[-1])
+    assert [pair[:2] for pair in outcome(path.read_bytes()).blocks] == BLOCKS
+    with CarFile.open(path) as file:
+        assert file.scan_reason is None
+
+
+def test_what_stands_behind_a_carv2_without_index(tmp_path: Path) -> None:
+    """Whole blocks are taken by the next writer, as far as they go; a reader sees what the header vouches for."""
+    path = tmp_path / "a.car"
+    behind = section(b"whole") + section(b"whole too")
+    fixed = struct.pack("<16sQQQ", bytes(16), 51, len(PAYLOAD), 0)
+    for rest in (b"", b"junk", section(b"torn")[:-1], section(b"wrong", cid(b"right")) + section(b"lost"), bytes(500)):
+        path.write_bytes(bytes.fromhex("0aa16776657273696f6e02") + fixed + PAYLOAD + behind + rest)
+        with CarFile.open(path) as file:
+            assert len(file) == len(BLOCKS)
+        with CarFile.open(path, "a") as file:
+            assert len(file) == len(BLOCKS) + 2
+        found = outcome(path.read_bytes())
+        assert found.error is None
+        assert [data for _, data, _ in found.blocks[len(BLOCKS) :]] == [b"whole", b"whole too"]
+        with CarFile.open(path) as file:
+            assert (len(file), file.scan_reason) == (len(BLOCKS) + 2, None)
+
+
+def test_a_payload_that_is_not_all_there(tmp_path: Path) -> None:
+    for archive in (car_v2(PAYLOAD)[:-1], car_v2(PAYLOAD, data_size=1 << 50), car_v2(PAYLOAD, data_offset=1 << 40)):
+        (tmp_path / "a.car").write_bytes(archive)
+        for mode in ("r", "a"):
+            with pytest.raises(TruncatedError):
+                CarFile.open(tmp_path / "a.car", mode)
+        assert (tmp_path / "a.car").read_bytes() == archive
+
+
+@pytest.mark.parametrize("size", [40, 91, 4000, 70_000, 200_000])
+def test_blocks_of_any_size_are_stepped_over(tmp_path: Path, size: int) -> None:
+    blocks = [random.Random(number).randbytes(size + number) for number in range(40)]
+    path = tmp_path / "a.car"
+    path.write_bytes(car_v1(*map(section, blocks), section(b""), section(bytes(3)), *map(section, blocks[:3])))
+    with CarFile.open(path) as file:
+        assert len(file) == 45
+        assert [at for _, at in file] == [at for _, _, at in outcome(path.read_bytes()).blocks]
+        for data in blocks:
+            assert file.get(cid(data)) == data
