@@ -202,6 +202,16 @@ def test_damage_anywhere_is_told_as_the_reader_tells_it(data: st.DataObject) -> 
     assert found.bad == sum(verdict.verdict != check.OK for verdict in verdicts)
 
 
+def test_an_archive_that_ends_in_a_length() -> None:
+    """It is told in the words of the reader."""
+    archive = SMALL_V1 + b"\x80"
+    found, verdicts = report(archive)
+    read = outcome(archive)
+    assert len(read.blocks) == len(verdicts)
+    assert found.error is not None
+    assert read.error == (type(found.error), found.error.message, found.error.offset, found.error.block)
+
+
 def many(count: int) -> list[bytes]:
     """Sections, some of them with another hash function."""
     blocks = [number.to_bytes(4) * 30 for number in range(count)]
@@ -253,7 +263,7 @@ def test_sections_over_the_limit_and_cids_cut_short() -> None:
         (b"\x05\x01\x55\x12\x20\x00", "whole CID"),
         (b"\x81\x80\x80\x04", "at most 8388608"),
         (b"\x02\x02\x00", "version"),
-        (b"\x80", "varint"),
+        (b"\x80", "the length of a section, found its first 1 bytes"),
         (b"\xff" * 10, "varint"),
     ):
         found, verdicts = report(car_v1(section(b"good")) + junk)

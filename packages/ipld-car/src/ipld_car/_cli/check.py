@@ -17,7 +17,7 @@ from ipld_car._reader import MAX_SECTION_BYTES
 from ipld_car._walk import binary_links
 from ipld_car.hashes import verify_digest
 
-from .sections import Buffer, check_length, cid_at
+from .sections import Buffer, check_length, cid_at, length_at
 
 STEP: Final = 4 << 20
 """Bytes of an archive that are checked at once, rounded up to whole sections."""
@@ -96,7 +96,7 @@ def check_part(buffer: Buffer, start: int, limit: int, stop: int, *, sizes: bool
                 elif 0 < second < 0x80:
                     size, width = first & 0x7F | second << 7, 2
                 else:
-                    size, width = _length(buffer, position, stop)
+                    size, width = length_at(buffer, position, stop)
                 split = position + width + 36
                 end = position + width + size
                 cid = head[width : width + 36]
@@ -118,13 +118,6 @@ def check_part(buffer: Buffer, start: int, limit: int, stop: int, *, sizes: bool
             part.error = error.at(position)
     part.end = position
     return part
-
-
-def _length(buffer: Buffer, position: int, stop: int) -> tuple[int, int]:
-    """The length of the section at a position, and the bytes it takes."""
-    head = buffer[position : min(position + varint.MAX_BYTES, stop)]
-    size, width = varint.decode(head)
-    return size, width
 
 
 def _check(part: Part, position: int, cid: bytes, data: bytes) -> None:
@@ -200,7 +193,7 @@ def _hops(buffer: Buffer, start: int, stop: int) -> Iterator[tuple[int, int]]:
             position += 2 + (first & 0x7F | second << 7)
         else:
             try:
-                size, width = _length(buffer, position, stop)
+                size, width = length_at(buffer, position, stop)
             except CarError:
                 break
             if not size:

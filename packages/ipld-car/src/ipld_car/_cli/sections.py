@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from mmap import mmap
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from ipld_car import cids, varint
 from ipld_car._errors import CarError, LimitError, MalformedError, TruncatedError
@@ -13,8 +13,6 @@ from ipld_car._reader import MAX_SECTION_BYTES
 from .layout import Layout
 
 Buffer = bytes | mmap
-
-_HEAD: Final = varint.MAX_BYTES + cids.USUAL_SIZE
 
 
 class Section(NamedTuple):
@@ -27,6 +25,20 @@ class Section(NamedTuple):
     """Of the block itself."""
     size: int
     """Bytes of the block."""
+
+
+def length_at(buffer: Buffer, position: int, stop: int) -> tuple[int, int]:
+    """The length of the section at a position, and the bytes that it takes itself.
+
+    :raises CarError: if there is no whole length
+    """
+    head = buffer[position : min(position + varint.MAX_BYTES, stop)]
+    try:
+        return varint.decode(head)
+    except TruncatedError:
+        raise TruncatedError(
+            f"expected the length of a section, found its first {len(head)} bytes and then the end"
+        ) from None
 
 
 def check_length(size: int, left: int) -> None:
@@ -65,11 +77,10 @@ def sections(buffer: Buffer, layout: Layout) -> Iterator[Section]:
     usual = cids.USUAL_PREFIXES
     try:
         while position < stop:
-            head = buffer[position : min(position + _HEAD, stop)]
-            size, width = varint.decode(head)
+            size, width = length_at(buffer, position, stop)
             start = position + width
             check_length(size, stop - start)
-            cid = head[width : width + cids.USUAL_SIZE]
+            cid = buffer[start : start + cids.USUAL_SIZE]
             if size < cids.USUAL_SIZE or cid[:4] not in usual:
                 cid = cid_at(buffer, start, size)
             yield Section(position, cid, start + len(cid), size - len(cid))
