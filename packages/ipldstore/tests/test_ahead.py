@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 from ipld_car import cids
-from ipld_castore import GatewayCAStore, MappingCAStore
+from ipld_castore import AnyCID, GatewayCAStore, MappingCAStore
 from ipld_castore.testing import BlockServer, Fault, Reply, faults
 from ipldstore import IPLDStore, IPLDStoreError, _ahead, _threads
 from multiformats import CID
@@ -209,6 +210,40 @@ def test_one_request_for_all_threads(server: BlockServer, many: tuple[MappingCAS
     with ThreadPoolExecutor(16) as pool:
         assert len(set(pool.map(read, range(16)))) == 1
     assert len(server.requests) == 2
+
+
+class Dripping(MappingCAStore):
+    """Far away, and what is on a way comes piece by piece."""
+
+    local = False
+
+    def __init__(self, blocks: MappingCAStore) -> None:
+        super().__init__(blocks.mapping)
+        self.blocking = True
+        self.asked: list[CID] = []
+
+    def get_block(self, cid: CID) -> bytes:
+        self.asked.append(cid)
+        return super().get_block(cid)
+
+    def get_way(self, cid: AnyCID, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
+        for found in super().get_way(cid, names):
+            yield found
+            time.sleep(0.05)
+
+
+def test_who_finds_a_node_finds_what_follows(many: tuple[MappingCAStore, CID]) -> None:
+    """No thread sees the first part of a way before the rest is here, and asks for it again."""
+    far = Dripping(many[0])
+    store = IPLDStore(far, root=many[1], read_only=True)
+
+    def read(number: int) -> bytes:
+        time.sleep(number / 100)
+        return store["a0/c/7/7/7/0"]
+
+    with ThreadPoolExecutor(16) as pool:
+        assert len(set(pool.map(read, range(16)))) == 1
+    assert len(far.asked) == len(set(far.asked)) == 4  # root, list of parts, leaf, chunk
 
 
 def test_changes_in_memory_do_not_matter(server: BlockServer, many: tuple[MappingCAStore, CID]) -> None:

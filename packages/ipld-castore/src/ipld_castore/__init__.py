@@ -27,6 +27,7 @@ from ._mapping import MappingCAStore
 from ._tiered import TieredCAStore
 from ._transfer import Transferred, transfer
 from ._verbs import AnyCID
+from ._way import follow
 
 __all__ = [
     "AnyCID",
@@ -45,5 +46,6 @@ __all__ = [
     "TieredCAStore",
     "Transferred",
     "UnsupportedVerbError",
+    "follow",
     "transfer",
 ]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from ipld_car import CarError, binary_links, cids, unixfs, verify_block
-from ipld_castore import CAStoreError, ContentAddressableStore
+from ipld_castore import CAStoreError, ContentAddressableStore, follow
 from multiformats import CID
 
 from ._ways import Way
@@ -123,7 +123,18 @@ class Ahead(ContentAddressableStore):
             return self.get_raw(cid)
         if self._is_guess_good(way.keys):
             return self._get(cid, lambda: self._whole_leaf(cid))
-        return self._get(cid, lambda: self.far.get_way(cid, way.names))
+        return self._get(cid, lambda: self._on_way(cid, way.names))
+
+    def _on_way(self, node: bytes, names: Sequence[str]) -> Blocks:
+        """The blocks of a way, each promised before the one that links it is here: nobody else asks for it then."""
+        step: tuple[bytes, Sequence[str]] | None = (node, names)
+        for cid, data in self.far.get_way(node, names):
+            step = None if step is None else follow(cids.to_bytes(cid), data, step[1])
+            if step is not None:
+                with self._lock:
+                    if self._is_missing(step[0]):
+                        self._promise([step[0]], self._flights[node])
+            yield cid, data
 
     def prefetch(self, wanted: Iterable[bytes]) -> None:
         """Have blocks here that are about to be wanted."""
