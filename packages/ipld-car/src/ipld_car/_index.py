@@ -13,7 +13,6 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left
 from collections.abc import Iterator
-from math import isqrt
 from mmap import mmap
 from typing import Final, NamedTuple
 
@@ -25,6 +24,8 @@ MULTIHASH_INDEX_SORTED: Final = 0x0401
 
 OFFSET_BYTES: Final = 8
 _MAX_WIDTH: Final = cids.MAX_CID_BYTES + OFFSET_BYTES
+_WINDOW: Final = 256
+"""Entries that are looked at together."""
 # Archives have a handful; each is remembered, so that an index of nothing but buckets must not fill the memory.
 _MAX_BUCKETS: Final = 4096
 
@@ -171,27 +172,47 @@ class CarIndex:
         if bucket is None:
             return []
         digest = multihash[position:]
-        buffer, first, entries, width = self.buffer, bucket.start, bucket.entries, bucket.width
+        number = self._first(bucket, digest)
+        offsets = []
+        for at in range(bucket.start + number * bucket.width, bucket.end, bucket.width):
+            entry = self.buffer[at : at + bucket.width]
+            if not entry.startswith(digest):
+                break
+            offsets.append(int.from_bytes(entry[size:], "little"))
+        return offsets
+
+    def _first(self, bucket: Bucket, digest: bytes) -> int:
+        """The number of the first entry with a digest, or of the one that it would stand before."""
+        buffer, start, entries, width = self.buffer, bucket.start, bucket.entries, bucket.width
+        size = width - OFFSET_BYTES
 
         def digest_at(number: int) -> bytes:
-            at = first + number * width
+            at = start + number * width
             return buffer[at : at + size]
 
-        # Digests are spread evenly, so it is where its first bytes say, give or take the root of the number of entries.
         low, high = 0, entries
-        if entries > 1 << 10 and size >= 8:
-            guess, reach = int.from_bytes(digest[:8]) * entries >> 64, isqrt(entries)
-            if guess > reach and digest_at(guess - reach) < digest:
-                low = guess - reach
-            if guess + reach < entries and digest_at(guess + reach) >= digest:
-                high = guess + reach
-        offsets = []
-        number = bisect_left(range(entries), digest, low, high, key=digest_at)
-        while number < entries and digest_at(number) == digest:
-            at = first + number * width + size
-            offsets.append(int.from_bytes(buffer[at : at + OFFSET_BYTES], "little"))
-            number += 1
-        return offsets
+        if size >= 8 and entries > _WINDOW:
+            # Digests are spread evenly, so this one is about where its first bytes say, and one look there tells by how
+            # much that is wrong. Where they are not, and at the edges, there is the bisection.
+            value = int.from_bytes(digest[:8])
+            guess = value * entries >> 64
+            for _ in range(3):
+                first = min(max(guess - _WINDOW // 2, low), high - _WINDOW)
+                window = buffer[start + first * width : start + (first + _WINDOW) * width]
+                if digest <= window[:size]:
+                    high = first + 1
+                elif digest > window[-width:-OFFSET_BYTES]:
+                    low = first + _WINDOW
+                else:
+                    low, high = first + 1, first + _WINDOW
+                    at = window.find(digest)
+                    if at > 0 and not at % width:
+                        return first + at // width
+                    break
+                if high - low < _WINDOW:
+                    break
+                guess = first + ((value - int.from_bytes(window[:8])) * entries >> 64)
+        return bisect_left(range(entries), digest, low, high, key=digest_at)
 
     def __iter__(self) -> Iterator[IndexEntry]:
         """The entries, in the order of the index."""

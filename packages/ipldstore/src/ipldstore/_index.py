@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import accumulate
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -30,7 +31,8 @@ Base = Parts | bytes | None
 """An index as a directory has it: a list of parts, the link of one, or none."""
 
 
-class Leaf(NamedTuple):
+@dataclass(slots=True, weakref_slot=True)
+class Leaf:
     """A checked leaf: links by key, and the keys by code."""
 
     links: dict[str, bytes]
@@ -125,27 +127,31 @@ def _enter(kind: Kind, place: Place, load: Load, level: int, depth: int = 0, way
     :param way: where the reader goes from there
     """
     node: Parts | Leaf = load(place.part.link, kind.node, way)
-    where = f"node {cids.to_text(place.part.link)}"
     if isinstance(node, Leaf):
         if not node.keys:
-            raise NodeError(f"expected {place.part.size} keys, found an empty leaf: {where}")
+            raise _wrong(place, f"expected {place.part.size} keys, found an empty leaf")
         if depth + node.depth > _checks.MAX_BELOW_ROOT:
-            raise NodeError(
+            raise _wrong(
+                place,
                 f"expected directories at most {_checks.MAX_BELOW_ROOT} parts below the root, found one at "
-                f"{depth + node.depth}: {where}"
+                f"{depth + node.depth}",
             )
         first, count, last = node.keys[0], len(node.keys), node.codes[-1]
     else:
         if level >= MAX_LEVELS:
-            raise NodeError(f"expected at most {MAX_LEVELS} levels of parts in an index, found more: {where}")
+            raise _wrong(place, f"expected at most {MAX_LEVELS} levels of parts in an index, found more")
         first, count, last = node.parts[0].first, node.total, node.codes[-1]
     if first != place.part.first or count != place.part.size:
-        raise NodeError(
-            f"expected {place.part.size} keys from {place.part.first!r} on, found {count} from {first!r}: {where}"
+        raise _wrong(
+            place, f"expected {place.part.size} keys from {place.part.first!r} on, found {count} from {first!r}"
         )
     if place.end is not None and last >= place.end:
-        raise NodeError(f"expected keys below those of the next part, found others: {where}")
+        raise _wrong(place, "expected keys below those of the next part, found others")
     return node
+
+
+def _wrong(place: Place, what: str) -> NodeError:
+    return NodeError(f"{what}: node {cids.to_text(place.part.link)}")
 
 
 def total(kind: Kind, base: Base, load: Load) -> int:
@@ -161,8 +167,13 @@ def find(kind: Kind, base: Base, key: str, load: Load, depth: int = 0) -> bytes 
     """
     if base is None:
         return None
+    top = _open(kind, base, load)
+    recent = top.recent_leaf(depth)
+    if recent is not None and (link := recent[0].links.get(key)) is not None:
+        load(recent[1], kind.node, _way(kind, key, len(recent[0].keys)))  # who keeps or counts nodes hears of it
+        return link
     code = kind.code(key)
-    node: Parts | Leaf = _open(kind, base, load)
+    node: Parts | Leaf = top
     end: bytes | None = None
     level = 1
     while isinstance(node, Parts):
@@ -170,10 +181,15 @@ def find(kind: Kind, base: Base, key: str, load: Load, depth: int = 0) -> bytes 
         if at < 0:
             return None
         place = _place(node, at, end)
-        way = to_chunk(key, place.part.size) if kind is CHUNKS else Way([key])
+        way = _way(kind, key, place.part.size)
         node, end = _enter(kind, place, load, level, depth, way), place.end
         level += 1
+    top.remember(node, place.part.link, depth)
     return node.links.get(key)
+
+
+def _way(kind: Kind, key: str, keys: int) -> Way:
+    return to_chunk(key, keys) if kind is CHUNKS else Way([key])
 
 
 def items(

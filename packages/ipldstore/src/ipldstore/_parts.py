@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from itertools import pairwise
@@ -44,6 +45,23 @@ class Parts(list[Any]):
             raise NodeError("expected parts in the order of their keys, found others")
         self.total = sum(part.size for part in self.parts)
         """Keys in all parts."""
+        self._recent: tuple[weakref.ref[Any], bytes, int] | None = None
+
+    def recent_leaf(self, depth: int) -> tuple[Any, bytes] | None:
+        """The leaf that :meth:`remember` was given last, and its CID, if it is still in memory.
+
+        Who reads an array asks for one chunk after the other, and a leaf holds all keys of its interval.
+
+        :param depth: what its depth is to be checked with
+        """
+        if self._recent is None or self._recent[2] != depth:
+            return None
+        leaf = self._recent[0]()
+        return None if leaf is None else (leaf, self._recent[1])
+
+    def remember(self, leaf: Any, cid: bytes, depth: int) -> None:
+        """Remember a leaf below this list that was checked on the way to it, as long as others do."""
+        self._recent = weakref.ref(leaf), cid, depth
 
     def find(self, code: bytes) -> int:
         """The index of the part that has a code in its interval; -1 before the first part."""
