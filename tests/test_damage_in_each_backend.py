@@ -1,4 +1,4 @@
-"""A block changed, emptied or removed, in each backend there is: an error on read, through the store, zarr and xarray."""
+"""A block changed, emptied or removed, in each backend: an error on read, through the store, zarr and xarray."""
 
 from __future__ import annotations
 
@@ -46,15 +46,16 @@ def place_of(root: CID, blocks: Blocks, what: str) -> str:
     castore = MappingCAStore(blocks)
     top: Any = castore.get(root)
     leaf: Any = top["rows"]["__ipld_chunks__"][0][1]
-    directory = top["big"]
-    found = {
-        "a chunk": lambda: castore.get(leaf)["c"]["17"],
-        "a leaf of the index": lambda: leaf,
-        "the directory of an array": lambda: directory,
-        "a file of several blocks": lambda: castore.get(directory)["c"]["0"],
-        "a block of a file": lambda: [cid for cid, _ in castore.get_dag(castore.get(directory)["c"]["0"])][-1],
-    }[what]()
-    return cids.to_text(bytes(found))
+    node: Any = castore.get(leaf)
+    big: Any = castore.get(top["big"])
+    found: dict[str, CID] = {
+        "a chunk": node["c"]["17"],
+        "a leaf of the index": leaf,
+        "the directory of an array": top["big"],
+        "a file of several blocks": big["c"]["0"],
+        "a block of a file": [cid for cid, _ in castore.get_dag(big["c"]["0"])][-1],
+    }
+    return cids.to_text(bytes(found[what]))
 
 
 KEYS = {
@@ -117,7 +118,7 @@ def uses(key: str) -> dict[str, Use]:
     return {
         "the store": lambda store: store[key],
         "get_sync": lambda store: store.get_sync(key),
-        "zarr": lambda store: zarr.open_group(store, mode="r", use_consolidated=False)[name][...],
+        "zarr": lambda store: np.asarray(zarr.open_group(store, mode="r", use_consolidated=False)[name]),
         "one value": lambda store: zarr.open_array(store, path=name, mode="r")[17],
         "xarray": lambda store: xr.open_zarr(store, consolidated=True, chunks=None)[name].load(),
         "xarray, not consolidated": lambda store: xr.open_zarr(store, consolidated=False)[name].load(),
