@@ -1,7 +1,7 @@
-"""A grid of very many chunks, in a process of its own whose memory is measured: ``many_chunks.py FOLDER SHAPE EVERY``.
+"""A grid of very many chunks, in a process of its own whose memory is measured.
 
-Prints as JSON the root, the most bytes that a block has, and the peaks of memory while writing with a freeze after so
-many chunks, and while listing all of them from the root.
+``many_chunks.py FOLDER write SHAPE EVERY`` writes it with a freeze after so many chunks, ``FOLDER read ROOT`` lists it.
+Both print as JSON what there was, and the peak of memory in bytes beyond that of the interpreter with its modules.
 """
 
 from __future__ import annotations
@@ -43,14 +43,9 @@ def chunk_of(number: int) -> bytes:
 
 
 def resident(what: str) -> int:
-    """Bytes of memory in use (``VmRSS``) or the most there were (``VmHWM``); ru_maxrss would count the parent's."""
+    """Bytes in use (``VmRSS``), or the most there were (``VmHWM``; ru_maxrss would count the parent's). On Linux."""
     status = Path("/proc/self/status").read_text()
     return int(status.split(f"{what}:")[1].split()[0]) << 10
-
-
-def forget_peak() -> None:
-    """Begin to look for the peak anew."""
-    Path("/proc/self/clear_refs").write_text("5")
 
 
 def write(folder: str, shape: tuple[int, ...], every: int) -> dict[str, Any]:
@@ -69,16 +64,14 @@ def read(folder: str, root: str) -> dict[str, Any]:
     return {"listed": len(store)}
 
 
-def main(folder: str, shape_text: str, every: str) -> None:
-    shape = tuple(map(int, shape_text.split("x")))
+def main(folder: str, what: str, *arguments: str) -> None:
     before = resident("VmRSS")
-    found = write(folder, shape, int(every))
-    found["write_bytes"] = resident("VmHWM") - before
-    forget_peak()
-    before = resident("VmRSS")
-    found |= read(folder, found["root"])
-    found["read_bytes"] = resident("VmHWM") - before
-    print(json.dumps({"chunks": math.prod(shape), **found}))  # noqa: T201
+    if what == "read":
+        found = read(folder, *arguments)
+    else:
+        shape = tuple(map(int, arguments[0].split("x")))
+        found = {"chunks": math.prod(shape), **write(folder, shape, int(arguments[1]))}
+    print(json.dumps(found | {"bytes": resident("VmHWM") - before}))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -207,15 +207,16 @@ def test_no_block_is_over_1_mib(name: str) -> None:
 )
 def test_millions_with_a_freeze_every_million(shape: str, tmp_path: Path) -> None:
     """No block over 1 MiB, at most 1.5 GB while writing 10^7; and listing them holds a few leaves at a time."""
-    script = Path(__file__).with_name("many_chunks.py")
-    run = subprocess.run(
-        [sys.executable, str(script), str(tmp_path / "blocks"), shape, "1000000"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found = json.loads(run.stdout)
-    assert found["listed"] == found["chunks"] + 1
-    assert found["largest"] <= 1 << 20
-    assert found["write_bytes"] < 1_500_000_000
-    assert found["read_bytes"] < 200_000_000
+    folder = str(tmp_path / "blocks")
+
+    def run(*arguments: str) -> dict[str, Any]:
+        command = [sys.executable, str(Path(__file__).with_name("many_chunks.py")), folder, *arguments]
+        found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        return found
+
+    written = run("write", shape, "1000000")
+    assert written["largest"] <= 1 << 20
+    assert written["bytes"] < 1_500_000_000
+    listed = run("read", written["root"])
+    assert listed["listed"] == written["chunks"] + 1
+    assert listed["bytes"] < 200_000_000
