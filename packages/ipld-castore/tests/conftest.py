@@ -14,6 +14,7 @@ pytest.register_assert_rewrite("ipld_castore.testing")
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # for the helpers; importlib mode adds nothing itself
 
+from ipld_castore import _attempts  # noqa: E402  # after the path
 from ipld_castore.testing import BlockServer  # noqa: E402  # registered above
 from kubo_fixtures import kubo, kubo_binary, pytest_configure  # noqa: E402  # they are found there
 
@@ -37,3 +38,9 @@ def server() -> Iterator[BlockServer]:
     """A server of blocks, with none yet, which misbehaves when it is told to."""
     with BlockServer() as server:
         yield server
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those before another attempt, where no gateway asks for one."""
+    monkeypatch.setattr(_attempts, "_FIRST_PAUSE", 0.01)

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
 
 import pytest
+from gateway_reads import DATA, READS, TIMEOUT, graph, way
 from ipld_car import CarReader, CarWriter
 from ipld_castore import (
     BackendUnavailableError,
@@ -22,30 +21,13 @@ from ipld_castore import (
     ContentAddressableStore,
     GatewayCAStore,
     MappingCAStore,
-    _attempts,
     _car_stream,
-    _fetch,
 )
 from ipld_castore.testing import BlockServer, Fault, Reply, faults
 from multiformats import CID
 from remote import tree
 
-TIMEOUT = 0.25
-"""Seconds; short, so that silence is found out soon."""
-
-DATA = bytes(range(256)) * 100
-
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that no gateway asks for."""
-    monkeypatch.setattr(_attempts, "_FIRST_PAUSE", 0.01)
-
-
-@pytest.fixture
-def server() -> Iterator[BlockServer]:
-    with BlockServer() as server:
-        yield server
+pytestmark = pytest.mark.usefixtures("short_pauses")
 
 
 @pytest.fixture
@@ -53,24 +35,6 @@ def store(server: BlockServer) -> Iterator[GatewayCAStore]:
     with GatewayCAStore(server.url, timeout=TIMEOUT) as store:
         yield store
 
-
-def block(store: ContentAddressableStore, cid: CID) -> bytes:
-    return store.get_raw(cid)
-
-
-def graph(store: ContentAddressableStore, root: CID) -> dict[str, bytes]:
-    return {str(cid): data for cid, data in store.get_dag(root)}
-
-
-def way(store: ContentAddressableStore, root: CID) -> dict[str, bytes]:
-    return {str(cid): data for cid, data in store.get_way(root, ["list", "1", "list", "0"])}
-
-
-def blocks(store: ContentAddressableStore, root: CID) -> dict[str, bytes]:
-    return {str(cid): data for cid, data in store.get_blocks([root])}
-
-
-READS: list[Callable[[ContentAddressableStore, CID], Any]] = [block, graph, way, blocks]
 
 ALWAYS: list[tuple[Fault, type[CAStoreError], str]] = [
     (faults.wrong_bytes, BlockCorruptError, "corrupt block"),
@@ -285,157 +249,3 @@ def test_another_gateway_has_it(server: BlockServer, fault: Fault) -> None:
     with BlockServer(server.blocks) as other, GatewayCAStore([server.url, other.url], timeout=TIMEOUT) as store:
         for read in READS:
             assert read(store, root) == read(server.blocks, root)
-
-
-# -- pauses --
-
-
-@pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long was waited, without waiting: the clock is moved on instead."""
-    waited: list[float] = []
-    monotonic = time.monotonic
-
-    class Clock:
-        @staticmethod
-        def monotonic() -> float:
-            return monotonic() + sum(waited)
-
-    monkeypatch.setattr(_attempts, "time", Clock)
-    monkeypatch.setattr(_attempts, "sleep", waited.append)
-    return waited
-
-
-@pytest.mark.parametrize("as_date", [False, True])
-@pytest.mark.parametrize("code", [429, 502, 503, 504])
-@pytest.mark.parametrize(("asked", "least", "most"), [(7, 5, 7.1), (3600, 59, 60.1), (10**20, 59, 60.1)])
-def test_retry_after(
-    server: BlockServer,
-    store: GatewayCAStore,
-    pauses: list[float],
-    as_date: bool,
-    code: int,
-    asked: int,
-    least: float,
-    most: float,
-) -> None:
-    """In seconds and as a date, at most 60 seconds; a date has whole seconds, so it may come out one shorter."""
-    if as_date:
-        asked = min(asked, 10**9)
-    cid = server.blocks.put(DATA)
-    server.inject(faults.too_many_requests(asked, as_date=as_date, code=code), times=2)
-    assert store.get(cid) == DATA
-    assert len(pauses) == 2
-    assert all(least <= pause <= most for pause in pauses)
-
-
-def test_dates_of_other_forms(server: BlockServer, store: GatewayCAStore, pauses: list[float]) -> None:
-    """The old forms of RFC 9110, one without a zone, and what is no date."""
-    cid = server.blocks.put(DATA)
-    now = datetime.now(UTC)
-    for text in (
-        f"{now:%A, %d-%b-%y %H:%M:%S} GMT",
-        f"{now:%a %b %d %H:%M:%S %Y}",
-        f"{now:%a, %d %b %Y %H:%M:%S} -0000",
-        "Thu, 99 Foo 2099 99:99:99 GMT",
-        "-5",
-        "",
-    ):
-        server.inject(faults.status(429, Retry_After=text))
-        assert store.get(cid) == DATA
-    assert all(pause < 1 for pause in pauses)
-
-
-@pytest.mark.usefixtures("pauses")
-def test_a_gateway_that_stays_busy(server: BlockServer, store: GatewayCAStore) -> None:
-    """It is asked as often as the caller said, and then it is an error."""
-    cid = server.blocks.put(DATA)
-    server.inject(faults.too_many_requests(5), times=None)
-    with pytest.raises(BackendUnavailableError, match="429"):
-        store.get(cid)
-    assert len(server.requests) == 4
-    server.forget()
-    with GatewayCAStore(server.url, retries=0) as impatient, pytest.raises(BackendUnavailableError, match="429"):
-        impatient.get(cid)
-    assert len(server.requests) == 1
-
-
-def test_a_pause_is_for_all_threads(server: BlockServer, store: GatewayCAStore) -> None:
-    """While one was asked to wait, the others do not ask."""
-    blocks = [server.blocks.put(b"%d" % number) for number in range(8)]
-    server.inject(faults.too_many_requests(1))
-    with pytest.raises(BackendUnavailableError), GatewayCAStore(server.url, retries=0) as other:
-        other.get(blocks[0])
-    server.inject(faults.too_many_requests(1))
-    first = time.monotonic()
-    with ThreadPoolExecutor(8) as pool:
-        head = pool.submit(store.get, blocks[0])
-        time.sleep(0.3)
-        list(pool.map(store.get, blocks[1:]))
-        head.result()
-    assert all(request.arrived - first > 0.9 for request in server.requests[2:])
-
-
-# -- the rest of the wire --
-
-
-def test_a_block_of_the_largest_size(server: BlockServer, store: GatewayCAStore) -> None:
-    """2 MiB pass, one byte more does not, and is not read to its end."""
-    largest = bytes(2 << 20)
-    assert store.get(server.blocks.put_raw(largest)) == largest
-    with pytest.raises(BackendUnavailableError, match="at most 2097152 bytes"):
-        store.get_raw(server.blocks.put_raw(largest + b"\0"))
-    root = server.blocks.put([server.blocks.put_raw(largest + b"\0")])
-    with pytest.raises(BackendUnavailableError, match="at most 2097152 bytes"):
-        list(store.get_dag(root))
-
-
-def test_a_server_that_restarts(server: BlockServer, store: GatewayCAStore) -> None:
-    """Connections that were kept are dead; that is no error."""
-    root = tree(server.blocks)
-    for read in READS:
-        assert read(store, root) == read(server.blocks, root)
-        server.restart()
-    server.stop()
-    with pytest.raises(BackendUnavailableError, match="nobody answers there"):
-        store.get_raw(root)
-    server.start()
-    assert store.get_raw(root) == server.blocks.get_raw(root)
-
-
-def test_a_steady_slow_answer_is_no_silence(
-    server: BlockServer, store: GatewayCAStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Slower than the timeout in all, but never below the least speed."""
-    monkeypatch.setattr(_fetch, "SLOWEST", 5)
-    cid = server.blocks.put(DATA[:40])
-    server.inject(faults.slow_drip(0.03), times=None)
-    start = time.monotonic()
-    assert store.get(cid) == DATA[:40]
-    assert time.monotonic() - start > 2 * TIMEOUT
-
-
-def test_what_is_no_http(store: GatewayCAStore, server: BlockServer) -> None:
-    """A server of another kind."""
-    cid = server.blocks.put(DATA)
-
-    def nonsense(exchange: Any) -> None:
-        exchange._handler.wfile.write(b"SSH-2.0-OpenSSH_9.7\r\n" * 10)
-        exchange.hang_up()
-
-    server.inject(Fault("no HTTP", nonsense), times=None)
-    with pytest.raises(BackendUnavailableError, match=server.url):
-        store.get(cid)
-
-
-def test_compressed_answers_are_refused(store: GatewayCAStore, server: BlockServer) -> None:
-    """Nobody asked for them, and a few bytes of them can be gigabytes."""
-
-    def compressed(exchange: Any) -> None:
-        right = exchange.reply()
-        right.headers["Content-Encoding"] = "gzip"
-        exchange.send(right)
-
-    server.inject(Fault("gzip", compressed), times=None)
-    with pytest.raises(BackendUnavailableError, match="encoded"):
-        store.get(server.blocks.put(DATA))

@@ -14,7 +14,7 @@ from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCASt
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # for reference and the other helpers; importlib mode adds nothing itself
 
-pytest.register_assert_rewrite("reference", "store_samples")
+pytest.register_assert_rewrite("lost_blocks", "reference", "store_samples")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,22 +1,39 @@
 """The block format, as slow and plain as its words: what a dataset's contents give, and what a root holds.
 
 The oracle of the tests. It shares no line, and no library for nodes, with the package: hashes are hashlib's, and
-DAG-CBOR, dag-pb, JSON and the order of an index are spelled out here. Sections are those of the format.
+DAG-CBOR, dag-pb, JSON and the order of an index are spelled out here and in the modules beside this one. Sections are
+those of the format.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-import struct
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-import dag_cbor
-from multiformats import CID
+from reference_blocks import Link, cid, decode, encode, field, value_blocks
+from reference_documents import DOCUMENTS, Document, document_of, read_back
 
-DOCUMENTS = {".zarray", ".zgroup", ".zattrs", ".zmetadata", "zarr.json"}
-MIB = 1 << 20
+__all__ = [
+    "DOCUMENTS",
+    "Builder",
+    "Built",
+    "Document",
+    "Limits",
+    "Link",
+    "Reader",
+    "build",
+    "chunk_code",
+    "cid",
+    "decode",
+    "document_of",
+    "encode",
+    "field",
+    "plain_map",
+    "read_back",
+    "split",
+    "value_blocks",
+]
 
 
 class Limits(NamedTuple):
@@ -27,14 +44,6 @@ class Limits(NamedTuple):
     embedding: tuple[tuple[int, int], ...] = ((16, 16384), (256, 1024))
 
 
-class Link(bytes):
-    """A binary CID."""
-
-
-class Document(NamedTuple):
-    value: dict[str, Any]
-
-
 class Built(NamedTuple):
     root: Link
     blocks: dict[Link, bytes]
@@ -43,234 +52,6 @@ class Built(NamedTuple):
     @property
     def nodes(self) -> dict[Link, bytes]:
         return {link: block for link, block in self.blocks.items() if link[1] == 0x71}
-
-
-# -- DAG-CBOR, and the CIDs of blocks --
-
-
-def head(kind: int, number: int) -> bytes:
-    if number < 24:
-        return bytes([kind << 5 | number])
-    for extra, size in enumerate((1, 2, 4, 8)):
-        if number < 256**size:
-            return bytes([kind << 5 | 24 + extra]) + number.to_bytes(size, "big")
-    raise ValueError(number)
-
-
-def encode(value: Any) -> bytes:
-    if value is None or value is True or value is False:
-        return {None: b"\xf6", True: b"\xf5", False: b"\xf4"}[value]
-    if isinstance(value, Link):
-        return b"\xd8\x2a" + head(2, len(value) + 1) + b"\0" + value
-    if isinstance(value, int):
-        return head(0, value) if value >= 0 else head(1, -1 - value)
-    if isinstance(value, float):
-        return b"\xfb" + struct.pack(">d", value)
-    if isinstance(value, str):
-        text = value.encode()
-        return head(3, len(text)) + text
-    if isinstance(value, list):
-        return head(4, len(value)) + b"".join(map(encode, value))
-    pairs = sorted((len(name.encode()), name.encode(), name) for name in value)
-    return head(5, len(pairs)) + b"".join(encode(name) + encode(value[name]) for _, _, name in pairs)
-
-
-def cid(codec: int, block: bytes) -> Link:
-    return Link(bytes([1, codec, 0x12, 0x20]) + hashlib.sha256(block).digest())
-
-
-# -- section 2: values and documents --
-
-
-def varint(number: int) -> bytes:
-    found = b""
-    while number > 127:
-        found, number = found + bytes([number & 127 | 128]), number >> 7
-    return found + bytes([number])
-
-
-def field(number: int, value: int | bytes) -> bytes:
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    return varint(number << 3 | 2) + varint(len(value)) + value
-
-
-def value_blocks(data: bytes) -> tuple[Link, dict[Link, bytes]]:
-    """The link of a value, and its blocks: raw, or a UnixFS file."""
-    blocks: dict[Link, bytes] = {}
-    level = []  # link, bytes of the file, bytes of all blocks
-    for at in range(0, max(len(data), 1), MIB):
-        leaf = data[at : at + MIB]
-        blocks[cid(0x55, leaf)] = leaf
-        level.append((cid(0x55, leaf), len(leaf), len(leaf)))
-    while len(level) > 1:
-        above = []
-        for at in range(0, len(level), 1024):
-            children = level[at : at + 1024]
-            links = [field(2, field(1, link) + field(2, b"") + field(3, whole)) for link, _, whole in children]
-            size = sum(size for _, size, _ in children)
-            message = field(1, 2) + field(3, size) + b"".join(field(4, size) for _, size, _ in children)
-            block = b"".join(links) + field(1, message)
-            blocks[cid(0x70, block)] = block
-            above.append((cid(0x70, block), size, len(block) + sum(whole for _, _, whole in children)))
-        level = above
-    return level[0][0], blocks
-
-
-class LossyError(Exception):
-    """As data, something of the text would be lost."""
-
-
-SPACE = re.compile(r"[ \t\n\r]*")
-NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-STRING = re.compile(r'"((?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*)"')
-ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
-ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-
-
-class Json:
-    """A parser of RFC 8259 that refuses what would be lost."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.at = 0
-
-    def document(self) -> dict[str, Any]:
-        found = self.value(1)
-        if self.at != len(self.text) or not isinstance(found, dict):
-            raise LossyError
-        return found
-
-    def space(self) -> None:
-        self.at = SPACE.match(self.text, self.at).end()  # type: ignore[union-attr]
-
-    def take(self, mark: str) -> bool:
-        """Whether a mark stands here, and space around it; if so they are behind us."""
-        self.space()
-        found = self.text.startswith(mark, self.at)
-        if found:
-            self.at += len(mark)
-            self.space()
-        return found
-
-    def value(self, depth: int) -> Any:
-        if self.take("{"):
-            return self.object(depth)
-        if self.take("["):
-            return self.array(depth)
-        for text, value in (("true", True), ("false", False), ("null", None)):
-            if self.take(text):
-                return value
-        found = self.string() if self.text.startswith('"', self.at) else self.number()
-        self.space()
-        return found
-
-    def object(self, depth: int) -> dict[str, Any]:
-        if depth > 64:
-            raise LossyError
-        found: dict[str, Any] = {}
-        if self.take("}"):
-            return found
-        while True:
-            name = self.string()
-            if name in found or not self.take(":"):
-                raise LossyError
-            found[name] = self.value(depth + 1)
-            if self.take("}"):
-                return found
-            if not self.take(","):
-                raise LossyError
-
-    def array(self, depth: int) -> list[Any]:
-        if depth > 64:
-            raise LossyError
-        found: list[Any] = []
-        if self.take("]"):
-            return found
-        while True:
-            found.append(self.value(depth + 1))
-            if self.take("]"):
-                return found
-            if not self.take(","):
-                raise LossyError
-
-    def match(self, pattern: re.Pattern[str]) -> re.Match[str]:
-        found = pattern.match(self.text, self.at)
-        if found is None:
-            raise LossyError
-        self.at = found.end()
-        return found
-
-    def string(self) -> str:
-        units = ESCAPE.sub(_unescaped, self.match(STRING)[1])
-        try:
-            # Two escapes may make one character; one alone is no text.
-            return units.encode("utf-16", "surrogatepass").decode("utf-16")
-        except UnicodeDecodeError:
-            raise LossyError from None
-
-    def number(self) -> int | float:
-        found = self.match(NUMBER)
-        if found[1] is None and found[2] is None:
-            if found[0] == "-0" or len(found[0]) > 30 or not -(2**64) <= int(found[0]) < 2**64:
-                raise LossyError
-            return int(found[0])
-        number = float(found[0])
-        if number in (float("inf"), -float("inf")) or (number == 0 and found[0][0] == "-"):
-            raise LossyError
-        return number
-
-
-def _unescaped(found: re.Match[str]) -> str:
-    return chr(int(found[1], 16)) if found[1] else ESCAPES.get(found[2], found[2])
-
-
-def without_separator(array: Any) -> Any:
-    if isinstance(array, dict) and array.get("dimension_separator") == ".":
-        return {name: item for name, item in array.items() if name != "dimension_separator"}
-    return array
-
-
-def document_of(name: str, data: bytes) -> Document | None:
-    """A document as data; None where it is kept as exact bytes."""
-    try:
-        value = Json(data.decode("utf-8")).document()
-    except (LossyError, UnicodeDecodeError):
-        return None
-    if name == ".zarray":
-        value = without_separator(value)
-    if name == ".zmetadata" and isinstance(value.get("metadata"), dict):
-        value["metadata"] = {
-            path: without_separator(item) if re.search(r"(^|/)\.zarray\Z", path) else item
-            for path, item in value["metadata"].items()
-        }
-    return Document(value) if len(encode(value)) <= MIB else None
-
-
-def text_of(value: Any) -> str:
-    """The JSON text that a document is read back as."""
-    if value is None or value is True or value is False:
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, str):
-        return '"' + "".join(map(_escaped, value)) + '"'
-    if isinstance(value, list):
-        return "[" + ",".join(map(text_of, value)) + "]"
-    names = sorted(value, key=lambda name: (len(name.encode()), name.encode()))
-    return "{" + ",".join(text_of(name) + ":" + text_of(value[name]) for name in names) + "}"
-
-
-def _escaped(character: str) -> str:
-    short = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
-    return short.get(character) or (f"\\u{ord(character):04x}" if character < " " else character)
-
-
-def read_back(key: str, data: bytes) -> bytes:
-    """What reading a key gives after writing ``data`` to it."""
-    name = key.rpartition("/")[2]
-    document = document_of(name, data) if name in DOCUMENTS else None
-    return data if document is None else text_of(document.value).encode()
 
 
 # -- section 3: directories --
@@ -494,15 +275,3 @@ def _leaf_items(node: dict[str, Any], prefix: str) -> Iterator[tuple[str, Link]]
             yield from _leaf_items(item, f"{prefix}{name}/")
         else:
             yield prefix + name, item
-
-
-def decode(block: bytes) -> Any:
-    return _with_links(dag_cbor.decode(block))  # the same as users of other libraries get
-
-
-def _with_links(value: Any) -> Any:
-    if isinstance(value, CID):
-        return Link(bytes(value))
-    if isinstance(value, dict):
-        return {name: _with_links(item) for name, item in value.items()}
-    return [_with_links(item) for item in value] if isinstance(value, list) else value
