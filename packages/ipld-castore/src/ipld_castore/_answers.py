@@ -53,7 +53,7 @@ class Answer:
         """The body, refused as soon as it is longer than ``limit`` bytes."""
         pieces, size = [], 0
         # Only the read that finds the end tells whether it is the end.
-        while piece := self.read_some(limit + 1 - size):
+        while piece := self._some(limit + 1 - size):
             pieces.append(piece)
             size += len(piece)
             if size > limit:
@@ -61,10 +61,19 @@ class Answer:
         return b"".join(pieces)
 
     def read_some(self, size: int, /) -> bytes:
-        """Some bytes of the body, at most ``size``; none at its end.
+        """``size`` bytes of the body, fewer only at its end: what :class:`ipld_car.CarReader` asks for.
 
         :raises urllib3.exceptions.HTTPError: if the answer is broken off, or comes too slowly ever to end
         """
+        pieces, left = [], size
+        # The end is read too where it comes with the last bytes: the connection can be used again then.
+        while left > 0 and (piece := self._some(left)):
+            pieces.append(piece)
+            left -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _some(self, size: int) -> bytes:
+        """Some bytes of the body, at most ``size``; none at its end."""
         start = time.monotonic()
         piece = self._response.read1(min(size, _PIECE), decode_content=False)
         self._waited += time.monotonic() - start
@@ -78,7 +87,7 @@ class Answer:
     def lines(self) -> Iterator[dict[str, Any]]:
         """The JSON objects of an answer that has one on each line, as they come in."""
         rest = b""
-        while piece := self.read_some(_PIECE):
+        while piece := self._some(_PIECE):
             *lines, rest = (rest + piece).split(b"\n")
             if lines:
                 self._waited = self._came = 0
