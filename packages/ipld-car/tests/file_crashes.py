@@ -188,7 +188,8 @@ def kill(path: str, start: int, seconds: float) -> int:
     with os.fdopen(here) as told:
         time.sleep(seconds)
         os.kill(writer, signal.SIGKILL)
-        os.waitpid(writer, 0)
+        _, status = os.waitpid(writer, 0)
+        assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, "the writer stopped by itself"
         return max([0, *map(int, told.read().split())])
 
 

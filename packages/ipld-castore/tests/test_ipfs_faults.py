@@ -212,6 +212,39 @@ def test_no_call_hangs(server: BlockServer, store: IPFSStore, fault: Fault) -> N
     assert time.monotonic() - start < 5
 
 
+@pytest.mark.parametrize("size", [20_000, 2_000_000])
+def test_a_block_that_never_ends(server: BlockServer, store: IPFSStore, size: int) -> None:
+    """A byte now and then keeps nobody waiting for days."""
+    cid = server.blocks.put_raw(bytes(size))
+    server.inject(faults.slow_drip(0.02))
+    start = time.monotonic()
+    with pytest.raises(BackendUnavailableError, match=r"broke off its answer to block/get: it sent only \d+ bytes"):
+        store.get(cid)
+    assert time.monotonic() - start < 5
+
+
+def test_a_graph_that_drips(server: BlockServer, store: IPFSStore) -> None:
+    """What does not come in the one answer is asked for by itself."""
+    root, blocks = graph(server.blocks)
+    server.inject(faults.slow_drip(0.02), where="dag/export")
+    start = time.monotonic()
+    assert dict(store.get_dag(root)) == blocks
+    assert time.monotonic() - start < 5
+
+
+def test_a_line_that_drips(server: BlockServer, store: IPFSStore) -> None:
+    """So with the answer to what was sent: it is tried again later."""
+    cid = store.put(b"sent")
+    server.inject(faults.slow_drip(0.2), where="dag/import", times=None)
+    start = time.monotonic()
+    with pytest.raises(BackendUnavailableError, match="broke off its answer to dag/import: it sent only"):
+        store.flush()
+    assert time.monotonic() - start < 5
+    server.heal()
+    store.flush()
+    assert server.blocks.get(cid) == b"sent"
+
+
 def test_a_node_that_is_restarted_between_calls(server: BlockServer, store: IPFSStore) -> None:
     cid = server.blocks.put(b"still there")
     for _ in range(3):

@@ -314,3 +314,26 @@ def test_a_folder_before_a_gateway(server: BlockServer, tmp_path: Path) -> None:
     assert folder.to_car(root) == archive == server.blocks.to_car(root)
     server.stop()
     assert store.to_car(root) == archive
+
+
+@pytest.mark.parametrize("every", [1, 3000])
+def test_near_blocks_do_not_pile_up(every: int) -> None:
+    """However many are wanted: what is near does not wait in memory for what is far."""
+    near, far = MappingCAStore(), MappingCAStore()
+    stored = [far.put(b"%d" % number) for number in range(5000)]
+    for number, cid in enumerate(stored, 1):
+        if every == 1 or number % every:
+            near.put_block(cid, far.get_block(cid))
+    asked = 0
+
+    def wanted() -> Iterator[CID]:
+        nonlocal asked
+        for cid in stored:
+            asked += 1
+            yield cid
+
+    given = 0
+    for given, (cid, data) in enumerate(TieredCAStore(near, far).get_blocks(wanted()), 1):
+        assert data == far.get_block(cid)
+        assert asked - given < 1200
+    assert given == len(stored)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any, Final, TypeVar
 
 from ipld_car import CarError, cids
 from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError
 
 from ._errors import BackendUnavailableError
 
@@ -16,7 +18,10 @@ T = TypeVar("T")
 MAX_BYTES: Final = 1 << 16
 """Longest answer, or line of one, that is no block."""
 
-_PIECE: Final = 1 << 16
+SLOWEST: Final = 16 << 10
+"""Bytes, or one line, that must come while the node may be silent: who sends less never comes to an end."""
+
+_PIECE: Final = 1 << 18
 
 
 def odd(host: str, what: str) -> BackendUnavailableError:
@@ -27,11 +32,17 @@ def odd(host: str, what: str) -> BackendUnavailableError:
 
 
 class Answer:
-    """The answer to one command, its body not yet read. What is wrong with it is a BackendUnavailableError."""
+    """The answer to one command, its body not yet read. What is wrong with it is a BackendUnavailableError.
 
-    def __init__(self, response: BaseHTTPResponse, host: str) -> None:
+    :param patience: seconds in which something worth while must come
+    """
+
+    def __init__(self, response: BaseHTTPResponse, host: str, patience: float) -> None:
         self._response = response
         self._host = host
+        self._patience = patience
+        self._waited = 0.0
+        self._came = 0
         self.status = response.status
 
     def header(self, name: str) -> str | None:
@@ -42,7 +53,7 @@ class Answer:
         """The body, refused as soon as it is longer than ``limit`` bytes."""
         pieces, size = [], 0
         # Only the read that finds the end tells whether it is the end.
-        while piece := self._response.read(limit + 1 - size, decode_content=False):
+        while piece := self._some(limit + 1 - size):
             pieces.append(piece)
             size += len(piece)
             if size > limit:
@@ -50,14 +61,36 @@ class Answer:
         return b"".join(pieces)
 
     def read_some(self, size: int, /) -> bytes:
-        """At most ``size`` bytes of the body: what :class:`ipld_car.CarReader` asks for."""
-        return self._response.read(size, decode_content=False)
+        """``size`` bytes of the body, fewer only at its end: what :class:`ipld_car.CarReader` asks for.
+
+        :raises urllib3.exceptions.HTTPError: if the answer is broken off, or comes too slowly ever to end
+        """
+        pieces, left = [], size
+        # The end is read too where it comes with the last bytes: the connection can be used again then.
+        while left > 0 and (piece := self._some(left)):
+            pieces.append(piece)
+            left -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _some(self, size: int) -> bytes:
+        """Some bytes of the body, at most ``size``; none at its end."""
+        start = time.monotonic()
+        piece = self._response.read1(min(size, _PIECE), decode_content=False)
+        self._waited += time.monotonic() - start
+        self._came += len(piece)
+        if self._waited > self._patience:
+            if piece and self._came < SLOWEST:
+                raise HTTPError(f"it sent only {self._came} bytes in {self._waited:.3g} s")
+            self._waited = self._came = 0
+        return piece
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """The JSON objects of an answer that has one on each line, as they come in."""
         rest = b""
-        for piece in self._response.stream(_PIECE, decode_content=False):
+        while piece := self._some(_PIECE):
             *lines, rest = (rest + piece).split(b"\n")
+            if lines:
+                self._waited = self._came = 0
             yield from map(self._object, filter(None, lines))
             if len(rest) > MAX_BYTES:
                 raise odd(self._host, "with a line that does not end")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import quote
 
@@ -19,6 +17,7 @@ from ._fetch import Answer, Connections
 from ._gateways import Gateway, find_gateways
 from ._parallel import in_order
 from ._policy import check_hash, identity_bytes
+from ._retry_after import seconds_of
 from ._verbs import AnyCID
 from ._way import follow
 
@@ -33,7 +32,6 @@ _NO_CARS: Final = frozenset({400, 406, 415, 501})
 
 _NOT_FOUND: Final = (b"ipld: could not find", b"block not found")
 _MAX_MESSAGE_BYTES: Final = 1024
-_MAX_SECONDS: Final = 10**6
 
 _IN_FLIGHT: Final = 32
 _MAX_PATH_CHARS: Final = 4096
@@ -285,7 +283,7 @@ def _refusal(answer: Answer) -> Failure:
     answer.drain()
     if status in _ABSENT or (status == 500 and any(sign in start for sign in _NOT_FOUND)):
         return Failure(Why.ABSENT, f"HTTP {status}")
-    pause = _pause(answer.headers.get("Retry-After"))
+    pause = seconds_of(answer.headers.get("Retry-After"))
     told = f"HTTP {status} {start[:200]!r}"
     if status in _BUSY or (status == 504 and pause is not None):
         return Failure(Why.BUSY, told, pause)
@@ -294,19 +292,3 @@ def _refusal(answer: Answer) -> Failure:
     if status in {401, 403}:
         return Failure(Why.FAILED, f"it asks for credentials, or forbids this: {told}")
     return _RefusedError(status, told)
-
-
-def _pause(text: str | None) -> float | None:
-    """The seconds of a Retry-After, which gives seconds or a date; None if it gives neither."""
-    if text is None:
-        return None
-    text = text.strip()
-    if text.isascii() and text.isdigit():
-        return float(min(int(text[:10]), _MAX_SECONDS))
-    try:
-        date = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if date.tzinfo is None:  # "-0000" says that nothing is known of the place; HTTP dates are all in UTC
-        date = date.replace(tzinfo=UTC)
-    return max((date - datetime.now(UTC)).total_seconds(), 0.0)

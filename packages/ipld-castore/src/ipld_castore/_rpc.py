@@ -26,6 +26,7 @@ from urllib3.exceptions import (
 from ._answers import Answer, odd
 from ._errors import BackendUnavailableError, BlockNotFoundError
 from ._node import Node
+from ._retry_after import seconds_of
 
 GRACE: Final = 10.0
 """Seconds beyond the timeout, in which the node says itself that it is over."""
@@ -39,6 +40,7 @@ _PAUSES: Final = (0.05, 0.5)
 """Seconds before a call is repeated that the node, or what stands before it, broke off."""
 
 _MAX_PAUSE: Final = 60.0
+"""Seconds that what stands before the node may ask for."""
 
 _NOT_FOUND: Final = ("ipld: could not find", "block not found")
 _GAVE_UP: Final = ("context deadline exceeded", "request timed out", "deadline has elapsed")
@@ -159,9 +161,10 @@ class RPC:
                 raise self._unanswered(command, error) from error
             else:
                 if pause is None or response.status not in {429, 502, 503, 504}:
-                    return Answer(response, self.node.url), response
+                    return Answer(response, self.node.url, self.timeout + GRACE), response
                 response.close()
-                pause = max(pause, _wait_of(response))  # noqa: PLW2901  # only of this round
+                asked = seconds_of(response.headers.get("Retry-After")) or 0.0
+                pause = max(pause, min(asked, _MAX_PAUSE))  # noqa: PLW2901  # only of this round
             time.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
@@ -222,9 +225,3 @@ class RPC:
 @cache
 def _version() -> str:
     return version("ipld-castore")
-
-
-def _wait_of(response: BaseHTTPResponse) -> float:
-    """Seconds that a proxy before the node asks for; a date is left to the usual pause."""
-    told = response.headers.get("Retry-After", "")
-    return min(float(told), _MAX_PAUSE) if told.isdecimal() else 0.0

@@ -121,22 +121,36 @@ class TieredCAStore(ContentAddressableStore):
 
     def get_blocks(self, wanted: Iterable[CID]) -> Iterator[tuple[CID, bytes]]:
         """See :meth:`ContentAddressableStore.get_blocks`; what the near store lacks is asked of the far one at once."""
+        left = iter(wanted)
         here: list[tuple[CID, bytes]] = []
+        held = 0
+        is_full = True
 
         def missing() -> Iterator[CID]:
-            for cid in wanted:
+            """What is asked of the far store; ends before too much of the near one waits for it."""
+            nonlocal held, is_full
+            for cid in left:
                 data = self._near(cids.to_bytes(cid))
                 if data is None:
                     yield cid
-                else:
-                    here.append((cid, data))
+                    continue
+                here.append((cid, data))
+                held += len(data)
+                if held > _BATCH_BYTES or len(here) >= _BATCH_BLOCKS:
+                    is_full = True
+                    return
 
-        for cid, data in self.far.get_blocks(missing()):
-            self._take(cids.to_bytes(cid), data)
-            yield cid, data
+        while is_full:
+            is_full = False
+            for cid, data in self.far.get_blocks(missing()):
+                self._take(cids.to_bytes(cid), data)
+                yield cid, data
+                while here:
+                    yield here.pop()
+                held = 0
             while here:
                 yield here.pop()
-        yield from here
+            held = 0
 
     def _take(self, binary: bytes, data: bytes) -> None:
         """Keep a block that the far store gave, if these are its bytes."""

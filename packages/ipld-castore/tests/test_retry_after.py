@@ -1,0 +1,46 @@
+"""Retry-After, in both of its forms and in forms that it has not, from gateways and from what stands before a node."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from ipld_castore import GatewayCAStore, IPFSStore, _rpc
+from ipld_castore._retry_after import seconds_of
+from ipld_castore.testing import BlockServer, faults
+
+ODD = [
+    "Mon, 99999999999999999999 Jan 2026 00:00:00 GMT",
+    "Mon, 01 Jan 99999 00:00:00 GMT",
+    "Mon, 01 Jan 2026 00:00:00 +99999999",
+    "-1",
+    "1.5",
+    "\N{SUPERSCRIPT TWO}",
+    "",
+]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_what_is_no_time_is_none(text: str) -> None:
+    assert seconds_of(text) is None
+
+
+@pytest.mark.parametrize("kind", [GatewayCAStore, IPFSStore])
+@pytest.mark.parametrize("text", ODD[:4])
+def test_a_server_that_names_no_time(kind: type[GatewayCAStore | IPFSStore], text: str) -> None:
+    """It is asked again after the usual pause; whatever it sent is no error of its own."""
+    with BlockServer() as server, kind(server.url) as store:
+        cid = server.blocks.put(b"here")
+        server.inject(faults.status(429, Retry_After=text))
+        assert store.get(cid) == b"here"
+
+
+@pytest.mark.parametrize("kind", [GatewayCAStore, IPFSStore])
+def test_a_date_is_waited_for(kind: type[GatewayCAStore | IPFSStore], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_rpc, "_PAUSES", (0.0, 0.0))
+    with BlockServer() as server, kind(server.url) as store:
+        cid = server.blocks.put(b"here")
+        server.inject(faults.too_many_requests(2, as_date=True))
+        start = time.monotonic()
+        assert store.get(cid) == b"here"
+        assert 0.8 < time.monotonic() - start < 5  # a date has whole seconds
