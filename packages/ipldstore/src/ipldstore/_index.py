@@ -169,9 +169,12 @@ def find(kind: Kind, base: Base, key: str, load: Load, depth: int = 0) -> bytes 
         return None
     top = _open(kind, base, load)
     recent = top.recent_leaf(depth)
-    if recent is not None and (link := recent[0].links.get(key)) is not None:
-        load(recent[1], kind.node, _way(kind, key, len(recent[0].keys)))  # who keeps or counts nodes hears of it
-        return link
+    if recent is not None:
+        leaf: Leaf = recent[0]
+        link = leaf.links.get(key)
+        if link is not None:
+            load(recent[1], kind.node, _way(kind, key, len(leaf.keys)))  # who keeps or counts nodes hears of it
+            return link
     code = kind.code(key)
     node: Parts | Leaf = top
     end: bytes | None = None

@@ -1,0 +1,146 @@
+"""A dataset of 10^6 chunks over a real Kubo's gateway: requests, and latencies where it is 50 ms away.
+
+A proxy stands before the gateway, counts what is asked, and gives every answer 50 ms late. Requests that are under
+way together count as one latency. It exits with 1 if a target is missed.
+
+    python benchmarks/bench_gateway.py
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+
+import numpy as np
+import urllib3
+import zarr
+from _kubo import SHAPE, gateway_of, million, running_node, seconds, value_of
+from ipld_castore import GatewayCAStore
+from ipldstore import IPLDStore
+from multiformats import CID
+
+LATENCY = 0.05
+PIECE = 1 << 16
+ONE = (500, 12, 20)
+REGIONS = {
+    "box of 5 x 10 x 10": np.s_[500:505, 3:13, 7:17],
+    "map of 1 x 20 x 25": np.s_[500:501, 0:20, 0:25],
+    "column of 20 x 5 x 5": np.s_[490:510, 20:25, 35:40],
+}
+
+
+class Request(NamedTuple):
+    """When a request came, and when its answer began."""
+
+    arrived: float
+    answered: float
+
+
+class Proxy(ThreadingHTTPServer):
+    """Passes requests on to a gateway, and their answers back, late."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, gateway: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.gateway = urllib3.connection_from_url(gateway, maxsize=64)
+        self.requests: list[Request] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    @property
+    def rounds(self) -> int:
+        """The most requests of which each came after the one before was answered."""
+        count, end = 0, 0.0
+        for request in sorted(self.requests, key=lambda each: each.answered):
+            if request.arrived >= end:
+                count, end = count + 1, request.answered
+        return count
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Proxy
+
+    def do_GET(self) -> None:  # http.server looks for it by this name
+        arrived = time.monotonic()
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in {"host", "connection"}}
+        answer = self.server.gateway.urlopen("GET", self.path, headers=headers, redirect=False, preload_content=False)
+        time.sleep(LATENCY)
+        self.server.requests.append(Request(arrived, time.monotonic()))
+        self.send_response_only(answer.status)
+        self.send_header("Content-Type", answer.headers.get("Content-Type", ""))
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for piece in answer.stream(PIECE, decode_content=False):
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        self.wfile.write(b"0\r\n\r\n")
+        answer.release_conn()
+
+    def log_message(self, *_: object) -> None:
+        pass  # a benchmark prints its table
+
+
+@contextmanager
+def proxy_before(gateway: str) -> Iterator[Proxy]:
+    with Proxy(gateway) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever)
+        thread.start()
+        try:
+            yield proxy
+        finally:
+            proxy.shutdown()
+            thread.join()
+
+
+def read(proxy: Proxy, root: CID, region: tuple[slice, ...]) -> float:
+    """Open the dataset with nothing known, read a region and check it; returns seconds."""
+    proxy.requests.clear()
+    found: list[object] = []
+
+    def open_and_read() -> None:
+        store = IPLDStore(GatewayCAStore(proxy.url), root=root, read_only=True)
+        found.append(zarr.open_group(store, mode="r")["air"][region])
+
+    taken = seconds(open_and_read)
+    t, y, x = np.ogrid[region]
+    if not np.array_equal(found[0], value_of(t, y, x)):
+        raise SystemExit("what was read is not what was written")
+    return taken
+
+
+def main() -> int:
+    warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+    print(f"Python {sys.version.split()[0]}, zarr {zarr.__version__}\n")
+    verdicts: list[tuple[bool, str]] = []
+    with running_node() as node, proxy_before(gateway_of(node)) as proxy:
+        root = million(node)
+        one = tuple(slice(at, at + 1) for at in ONE)
+        print(f"{np.prod(SHAPE):,} chunks | chunks read | latencies | requests | seconds")
+        for name, region in {"one chunk": one, **REGIONS}.items():
+            taken = read(proxy, root, region)
+            requests, rounds = len(proxy.requests), proxy.rounds
+            chunks = int(np.prod([part.stop - part.start for part in region]))
+            print(f"{name} | {chunks} | {rounds} | {requests} | {taken:.2f}")
+            most = 5 if chunks == 1 else 12
+            verdicts.append((rounds <= most, f"{name}: {rounds} latencies (at most {most})"))
+            if chunks == 1:
+                verdicts.append((requests <= 1 + 3, f"{name}: {requests - 1} requests after opening (at most 3)"))
+    print()
+    for good, what in verdicts:
+        print(f"{'met   ' if good else 'MISSED'} {what}")
+    return 0 if all(good for good, _ in verdicts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
