@@ -56,7 +56,9 @@ class GraphReader:
     def _export(self, rpc: RPC, root: bytes, *, offline: bool) -> Iterator[Block] | None:
         options = {"arg": cids.to_text(root), "offline": "true" if offline else "false", "progress": "false"}
         try:
-            answer = self._open.enter_context(rpc.call("dag/export", options, cid=root, long=True))
+            # It never says that it has given a block up, so it is not waited for any longer than for one block.
+            call = rpc.call("dag/export", options, cid=root, long=True, silent=rpc.timeout)
+            answer = self._open.enter_context(call)
             reader = CarReader(_AnswerStream(answer.read_some), max_section_bytes=MAX_NODE_BYTES + cids.MAX_CID_BYTES)
             return iter(reader)
         except (CarError, HTTPError, BackendUnavailableError, BlockNotFoundError):

@@ -122,6 +122,7 @@ class RPC:
         cid: bytes | None = None,
         body: Body | None = None,
         long: bool = False,
+        silent: float | None = None,
         repeat: bool = True,
     ) -> Iterator[Answer]:
         """The answer to a command.
@@ -130,12 +131,14 @@ class RPC:
         :param cid: the binary CID that it is about, for errors
         :param body: what to send with it
         :param long: it may take more than the timeout, as long as it is not silent
+        :param silent: seconds that it may be silent, by default a little more than the timeout
         :param repeat: whether it does no harm to do it twice
         :raises BlockNotFoundError: if the node says so
         :raises BackendUnavailableError: if there is no answer, or it is broken off, or says that it cannot be done
         """
         limit = _DAY if long else f"{max(round(self.timeout * 1000), 1)}ms"
-        answer, response = self._answered(command, {**(options or {}), "timeout": limit}, body, repeat=repeat)
+        wait = self.timeout + GRACE if silent is None else silent
+        answer, response = self._answered(command, {**(options or {}), "timeout": limit}, body, wait, repeat=repeat)
         try:
             if answer.status != 200:
                 raise self._refusal(command, cid, answer)
@@ -149,26 +152,26 @@ class RPC:
             response.close()
 
     def _answered(
-        self, command: str, options: Options, body: Body | None, *, repeat: bool
+        self, command: str, options: Options, body: Body | None, wait: float, *, repeat: bool
     ) -> tuple[Answer, BaseHTTPResponse]:
         for pause in (*_PAUSES, None) if repeat else (None,):
             try:
-                response = self._send(command, options, body)
+                response = self._send(command, options, body, wait)
             except (ProtocolError, ClosedPoolError) as error:  # a node that was restarted, a store that was closed
                 if pause is None:
-                    raise self._unanswered(command, error) from error
+                    raise self._unanswered(command, error, wait) from error
             except (HTTPError, requests.RequestException) as error:
-                raise self._unanswered(command, error) from error
+                raise self._unanswered(command, error, wait) from error
             else:
                 if pause is None or response.status not in {429, 502, 503, 504}:
-                    return Answer(response, self.node.url, self.timeout + GRACE), response
+                    return Answer(response, self.node.url, wait), response
                 response.close()
                 asked = seconds_of(response.headers.get("Retry-After")) or 0.0
                 pause = max(pause, min(asked, _MAX_PAUSE))  # noqa: PLW2901  # only of this round
             time.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
-    def _send(self, command: str, options: Options, body: Body | None) -> BaseHTTPResponse:
+    def _send(self, command: str, options: Options, body: Body | None, wait: float) -> BaseHTTPResponse:
         pool, base = self._pool()
         return pool.urlopen(
             "POST",
@@ -179,18 +182,16 @@ class RPC:
             redirect=False,
             assert_same_host=False,
             # The node's own timeout comes first, as it says what it waited for.
-            timeout=Timeout(connect=min(self.timeout, 10.0), read=self.timeout + GRACE),
+            timeout=Timeout(connect=min(self.timeout, 10.0), read=wait),
             preload_content=False,
             decode_content=False,
         )
 
-    def _unanswered(self, command: str, error: Exception) -> BackendUnavailableError:
+    def _unanswered(self, command: str, error: Exception, wait: float) -> BackendUnavailableError:
         """The error that it means when a call fails before there is an answer."""
         url = self.node.url
         if isinstance(error, ReadTimeoutError):
-            return BackendUnavailableError(
-                f"the IPFS node at {url} was silent for {self.timeout + GRACE:g} s after {command}"
-            )
+            return BackendUnavailableError(f"the IPFS node at {url} was silent for {wait:g} s after {command}")
         if not isinstance(error, (NewConnectionError, ConnectTimeoutError)):
             return BackendUnavailableError(f"{command} did not reach the IPFS node at {url}: {error}")
         told = f" (the address is from {self.node.source}, which may be stale)" if self.node.source else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -176,7 +177,8 @@ class Ahead(ContentAddressableStore):
                 return
             use.blocks = missing
             flight = self._promise(missing)
-        self._fly(flight, self.far.get_dag(leaf), 2 * MAX_LEAF_BYTES)
+        if not self._fly(flight, self.far.get_dag(leaf), 2 * MAX_LEAF_BYTES):
+            use.look_again = sys.maxsize  # a block of it cannot be had, which would be waited for each time
 
     # -- what is here, and what is on its way --
 
@@ -212,8 +214,11 @@ class Ahead(ContentAddressableStore):
         assert first is not None  # noqa: S101  # without it the store raises
         return first
 
-    def _fly(self, flight: _Flight, blocks: Blocks, max_bytes: int = CACHE_BYTES) -> None:
-        """Bring blocks that nobody has asked for by themselves: whoever does will hear what is wrong with one."""
+    def _fly(self, flight: _Flight, blocks: Blocks, max_bytes: int = CACHE_BYTES) -> bool:
+        """Bring blocks that nobody has asked for by themselves: whoever does will hear what is wrong with one.
+
+        Returns whether nothing was.
+        """
         size = 0
         try:
             with suppress(CAStoreError, CarError):  # see above
@@ -221,7 +226,9 @@ class Ahead(ContentAddressableStore):
                     self._take(flight, cids.to_bytes(cid), data)
                     size += len(data)
                     if size > max_bytes:
-                        return
+                        break
+                return True
+            return False
         finally:
             self._land(flight)
 
