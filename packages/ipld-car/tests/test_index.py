@@ -7,6 +7,7 @@ import random
 import struct
 import tracemalloc
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from car_samples import SMALL_V1, cid, varint
@@ -24,6 +25,7 @@ from ipld_car import (
     MalformedError,
     TruncatedError,
     V2Header,
+    _index,
     cids,
     encode_v2_header,
 )
@@ -156,6 +158,25 @@ def test_all_that_is_added_is_found(
         shuffled = random.Random(seed).sample(every, len(every))
         assert index_of(shuffled, codec) == made
         assert CarIndex(memoryview(made)).find(b"\x12\x14" + bytes(20)) == index.find(b"\x12\x14" + bytes(20))
+
+
+SKEWED = st.one_of(
+    st.binary(min_size=20, max_size=20),
+    st.integers(0, 40).map(lambda number: number.to_bytes(20)),  # crowded at one end
+    st.integers(0, 3).map(lambda number: bytes([number]) * 20),  # and often the same
+).map(lambda digest: cids.make(cids.RAW, digest))
+
+
+@given(names=st.lists(SKEWED, max_size=80), others=st.lists(SKEWED, max_size=20), window=st.integers(2, 9))
+def test_all_is_found_where_digests_are_not_where_they_should_be(
+    names: list[bytes], others: list[bytes], window: int
+) -> None:
+    """The search guesses where a digest is, from digests that are spread evenly; anybody can make others."""
+    pairs = list(zip(names, range(len(names)), strict=True))
+    index = CarIndex(index_of(pairs))
+    with patch.object(_index, "_WINDOW", window):
+        for name in names + others:
+            assert sorted(index.find(cids.multihash_of(name))) == found_in(pairs, name, MULTIHASH_INDEX_SORTED)
 
 
 def test_an_index_as_its_layout_says() -> None:
