@@ -111,8 +111,13 @@ class IPFSStore(ContentAddressableStore):
     def _send(self, pairs: Pairs) -> None:
         """Have blocks on the node; it hashes each, and doing it again does no harm."""
         options = {"pin-roots": "false", "stats": "true", "fast-provide-root": "false"}
+        stats: object = {}
         with self._rpc.call("dag/import", options, body=car_body(pairs), long=True) as answer:
-            stats: object = next((line["Stats"] for line in answer.lines() if "Stats" in line), {})
+            for line in answer.lines():
+                stats = line.get("Stats", stats)
+                # Nothing is to be pinned yet; a node that tries all the same, and fails, says it with HTTP 200.
+                if "Root" in line and (failed := answer.field(line, "Root", dict).get("PinErrorMsg")):
+                    raise BackendUnavailableError(f"the IPFS node at {self.host} could not pin: {str(failed)[:500]}")
         expected = {"BlockCount": len(pairs), "BlockBytesCount": sum(len(data) for _, data in pairs)}
         if stats != expected:
             raise BackendUnavailableError(f"expected the node at {self.host} to take {expected}, found {stats}")
