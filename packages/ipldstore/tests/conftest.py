@@ -14,7 +14,9 @@ from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCASt
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # for reference and the other helpers; importlib mode adds nothing itself
 
-pytest.register_assert_rewrite("lost_blocks", "reference", "store_samples")
+pytest.register_assert_rewrite("far_datasets", "lost_blocks", "reference", "store_samples")
+
+from far_datasets import many, server  # noqa: E402, F401  # fixtures, which are found here
 
 
 def pytest_configure(config: pytest.Config) -> None:

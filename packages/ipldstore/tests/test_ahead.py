@@ -1,4 +1,4 @@
-"""Reading over a slow gateway: how many requests, how many in a row, and that nothing read ahead is trusted."""
+"""Reading over a slow gateway: how many requests, and how many in a row."""
 
 from __future__ import annotations
 
@@ -7,72 +7,15 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import pytest
-from ipld_car import cids
+from far_datasets import LATENCY, SHAPE, array_of, dataset, opened
 from ipld_castore import AnyCID, GatewayCAStore, MappingCAStore
-from ipld_castore.testing import BlockServer, Fault, Reply, faults
-from ipldstore import IPLDStore, IPLDStoreError, _ahead, _threads
+from ipld_castore.testing import BlockServer, faults
+from ipldstore import IPLDStore, _ahead, _threads
 from multiformats import CID
 from store_samples import zarr
-
-SHAPE = (128, 25, 40)
-"""So many chunks that the list of parts is a block of its own, as it is for 10^6."""
-
-LATENCY = 0.05
-
-
-def array_of(shape: tuple[int, ...]) -> Any:
-    return np.arange(np.prod(shape), dtype="i8").reshape(shape)
-
-
-def dataset(blocks: MappingCAStore, shape: tuple[int, ...], arrays: int = 1, chunk_bytes: int = 8) -> CID:
-    """A consolidated group; its array ``a0`` has a chunk for each element, of which the first 8 bytes count."""
-    store = IPLDStore(blocks)
-    group = zarr.create_group(store)
-    for number in range(arrays):
-        group.create_array(
-            f"a{number}",
-            shape=(*shape, chunk_bytes // 8),
-            chunks=(*(1,) * len(shape), chunk_bytes // 8),
-            dtype="i8",
-            compressors=None,
-            filters=None,
-            fill_value=-1,
-        )
-    rest = bytes(chunk_bytes - 8)
-    for number, place in enumerate(np.ndindex(shape)):
-        store["a0/c/" + "/".join(map(str, place)) + "/0"] = number.to_bytes(8, "little") + rest
-    zarr.consolidate_metadata(store)
-    return store.freeze()
-
-
-@pytest.fixture(scope="module")
-def many() -> tuple[MappingCAStore, CID]:
-    """The blocks and the root of many small chunks."""
-    blocks = MappingCAStore()
-    return blocks, dataset(blocks, SHAPE)
-
-
-@pytest.fixture
-def server(many: tuple[MappingCAStore, CID]) -> Iterator[BlockServer]:
-    """A gateway over a copy of those blocks, so that a test may damage them."""
-    with BlockServer(MappingCAStore(dict(many[0].mapping))) as server:
-        yield server
-
-
-def opened(server: BlockServer, root: CID, *, timeout: float = 10.0, retries: int = 3) -> IPLDStore:
-    return IPLDStore(GatewayCAStore(server.url, timeout=timeout, retries=retries), root=root, read_only=True)
-
-
-def chunk_link(blocks: MappingCAStore, root: CID, *place: int) -> CID:
-    """The link of a chunk of ``a0``."""
-    found = IPLDStore(blocks, root=root)._data.find("a0/c/" + "/".join(map(str, place)) + "/0")
-    assert isinstance(found, bytes)
-    return cids.from_bytes(found)
-
 
 # -- the figures --
 
@@ -324,95 +267,6 @@ def test_what_is_kept_has_a_limit(
     assert sum(map(len, ahead._cache.values())) == ahead._held
     assert ahead._held <= 10_000 or len(ahead._cache) == 1
     assert not ahead._flights
-
-
-# -- what is absent, lost or wrong --
-
-
-def test_absent_chunks_are_absent(server: BlockServer, many: tuple[MappingCAStore, CID]) -> None:
-    """A chunk that was never written is the fill value, and costs no more requests than another."""
-    store = IPLDStore(server.blocks, root=many[1])
-    for x in range(10):
-        del store[f"a0/c/100/12/{x}/0"]
-    root = store.freeze()
-    server.forget()
-    array = zarr.open_group(opened(server, root), mode="r")["a0"]
-    assert array[100, 12, 3, 0] == -1
-    assert len(server.requests) <= 3
-    expected = array_of(SHAPE)[100, 10:14].copy()
-    expected[2, :10] = -1
-    assert np.array_equal(array[100, 10:14, :, 0], expected)
-
-
-@pytest.mark.parametrize("bad", [None, b"wrong"], ids=["missing", "wrong"])
-def test_only_the_chunk_that_is_lost(server: BlockServer, many: tuple[MappingCAStore, CID], bad: bytes | None) -> None:
-    """Its neighbours, with which it would have come, are read; it is an error by name, and no fill value."""
-    blocks, root = server.blocks, many[1]
-    link = cids.to_text(bytes(chunk_link(many[0], root, 60, 5, 9)))
-    assert isinstance(blocks, MappingCAStore)
-    if bad is None:
-        del blocks.mapping[link]
-    else:
-        blocks.mapping[link] = bad
-    array = zarr.open_group(opened(server, root, retries=0), mode="r")["a0"]
-    assert np.array_equal(array[60, 3:13, 10:17, 0], array_of(SHAPE)[60, 3:13, 10:17])
-    assert np.array_equal(array[60, 6:13, 7:17, 0], array_of(SHAPE)[60, 6:13, 7:17])
-    with pytest.raises(IPLDStoreError, match=link):
-        _ = array[60, 5, 9, 0]
-    with pytest.raises(IPLDStoreError, match=link):
-        _ = array[60, 3:13, 7:17, 0]
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        faults.truncated_car,
-        faults.missing_child,
-        faults.unknown_block(),
-        faults.error_page(),
-        faults.reset(after=1000),
-        faults.wrong_length(-5000),
-        faults.status(500),
-        faults.status(404),
-        faults.redirect("/"),
-    ],
-    ids=str,
-)
-def test_cars_that_fail(server: BlockServer, many: tuple[MappingCAStore, CID], fault: Fault) -> None:
-    """Every one of them: then blocks come one by one, and the data are the same."""
-    server.inject(fault, times=None, where="format=car")
-    array = zarr.open_group(opened(server, many[1], timeout=2), mode="r")["a0"]
-    assert np.array_equal(array[60, 3:7, 7:17, 0], array_of(SHAPE)[60, 3:7, 7:17])
-
-
-def test_a_car_that_stalls(server: BlockServer, many: tuple[MappingCAStore, CID]) -> None:
-    """It costs its timeout, and then the rest comes in another way."""
-    server.inject(faults.stall(after=200_000), where="dag-scope=all")
-    array = zarr.open_group(opened(server, many[1], timeout=0.5), mode="r")["a0"]
-    assert np.array_equal(array[60, 3:13, 7:17, 0], array_of(SHAPE)[60, 3:13, 7:17])
-
-
-def test_a_gateway_that_goes_away(server: BlockServer, many: tuple[MappingCAStore, CID]) -> None:
-    """No chunk is taken for absent."""
-    array = zarr.open_group(opened(server, many[1], timeout=1, retries=0), mode="r")["a0"]
-    server.stop()
-    with pytest.raises(IPLDStoreError, match="nobody answers there"):
-        _ = array[60, 3:13, 7:17, 0]
-
-
-def test_lies_about_a_way(server: BlockServer, many: tuple[MappingCAStore, CID]) -> None:
-    """A CAR of another graph is not believed: the blocks come one by one."""
-    other = MappingCAStore()
-    fake = other.put({"c": {}})
-
-    def lie(exchange: Any) -> None:
-        right = exchange.reply()
-        archive = other.to_car(fake)
-        exchange.send(Reply(200, {**right.headers, "Content-Length": str(len(archive))}, [archive]))
-
-    server.inject(Fault("a lie", lie), times=None, where="format=car")
-    array = zarr.open_group(opened(server, many[1], retries=0), mode="r")["a0"]
-    assert array[60, 3, 7, 0] == array_of(SHAPE)[60, 3, 7]
 
 
 def test_what_is_here_is_not_read_ahead() -> None:
