@@ -136,7 +136,7 @@ def test_a_change_reads_the_leaves_it_falls_into_and_those_that_merge(kind: str,
             return node
 
     nodes = Reading(castore)
-    list_of_parts = _index._open(index, base, nodes.load)
+    list_of_parts = _index.topmost(index, base, nodes.load)
     firsts = [part.first for part in list_of_parts.parts]
     read.clear()
     key = data.draw(st.one_of(strategy, st.sampled_from(sorted(links))))

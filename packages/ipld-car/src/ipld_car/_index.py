@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left
 from collections.abc import Iterator
+from functools import partial
 from mmap import mmap
 from typing import Final, NamedTuple
 
@@ -24,7 +25,7 @@ MULTIHASH_INDEX_SORTED: Final = 0x0401
 
 OFFSET_BYTES: Final = 8
 _MAX_WIDTH: Final = cids.MAX_CID_BYTES + OFFSET_BYTES
-_WINDOW: Final = 256
+_WINDOW: Final = 48
 """Entries that are looked at together."""
 # Archives have a handful; each is remembered, so that an index of nothing but buckets must not fill the memory.
 _MAX_BUCKETS: Final = 4096
@@ -164,55 +165,68 @@ class CarIndex:
 
         :param multihash: as :func:`ipld_car.cids.multihash_of` gives it
         """
-        code, size, position = multihash[0], multihash[1], 2
-        if code > 0x7F or size > 0x7F:
-            code, position = varint.decode(multihash)
-            size, position = varint.decode(multihash, position)
-        bucket = self.buckets.get((code if self.codec == MULTIHASH_INDEX_SORTED else None, size))
+        bucket, digest = self._bucket_of(multihash)
         if bucket is None:
             return []
-        digest = multihash[position:]
-        number = self._first(bucket, digest)
+        size, width = len(digest), bucket.width
+        low, high = 0, bucket.entries
+        if size >= 8 and high > _WINDOW:
+            found = self._look(bucket, digest)
+            if isinstance(found, int):
+                return [found]
+            low, high = found
+        first = bisect_left(range(bucket.entries), digest, low, high, key=partial(self._digest_at, bucket))
         offsets = []
-        for at in range(bucket.start + number * bucket.width, bucket.end, bucket.width):
-            entry = self.buffer[at : at + bucket.width]
+        for at in range(bucket.start + first * width, bucket.end, width):
+            entry = self.buffer[at : at + width]
             if not entry.startswith(digest):
                 break
             offsets.append(int.from_bytes(entry[size:], "little"))
         return offsets
 
-    def _first(self, bucket: Bucket, digest: bytes) -> int:
-        """The number of the first entry with a digest, or of the one that it would stand before."""
-        buffer, start, entries, width = self.buffer, bucket.start, bucket.entries, bucket.width
-        size = width - OFFSET_BYTES
+    def _bucket_of(self, multihash: bytes) -> tuple[Bucket | None, bytes]:
+        """The bucket that has a multihash if any has, and the digest."""
+        code, size, position = multihash[0], multihash[1], 2
+        if code > 0x7F or size > 0x7F:
+            code, position = varint.decode(multihash)
+            size, position = varint.decode(multihash, position)
+        return self.buckets.get((code if self.codec == MULTIHASH_INDEX_SORTED else None, size)), multihash[position:]
 
-        def digest_at(number: int) -> bytes:
-            at = start + number * width
-            return buffer[at : at + size]
+    def _digest_at(self, bucket: Bucket, number: int) -> bytes:
+        at = bucket.start + number * bucket.width
+        return self.buffer[at : at + bucket.width - OFFSET_BYTES]
 
+    def _look(self, bucket: Bucket, digest: bytes) -> int | tuple[int, int]:
+        """The offset of a digest, if it is there once and about where it should be; else between which entries it is.
+
+        Digests are spread evenly, so this one is about where its first bytes say, and one look there tells by how much
+        that is wrong. Where they are not, and at the edges, there is the bisection.
+        """
+        buffer, (start, entries, width) = self.buffer, bucket
+        value = int.from_bytes(digest[:8])
+        guess = value * entries >> 64
         low, high = 0, entries
-        if size >= 8 and entries > _WINDOW:
-            # Digests are spread evenly, so this one is about where its first bytes say, and one look there tells by how
-            # much that is wrong. Where they are not, and at the edges, there is the bisection.
-            value = int.from_bytes(digest[:8])
-            guess = value * entries >> 64
-            for _ in range(3):
-                first = min(max(guess - _WINDOW // 2, low), high - _WINDOW)
-                window = buffer[start + first * width : start + (first + _WINDOW) * width]
-                if digest <= window[:size]:
-                    high = first + 1
-                elif digest > window[-width:-OFFSET_BYTES]:
-                    low = first + _WINDOW
-                else:
-                    low, high = first + 1, first + _WINDOW
-                    at = window.find(digest)
-                    if at > 0 and not at % width:
-                        return first + at // width
-                    break
-                if high - low < _WINDOW:
-                    break
-                guess = first + ((value - int.from_bytes(window[:8])) * entries >> 64)
-        return bisect_left(range(entries), digest, low, high, key=digest_at)
+        for _ in range(3):
+            at = start + guess * width
+            guess += (value - int.from_bytes(buffer[at : at + 8])) * entries >> 64
+            first = min(max(guess - _WINDOW // 2, low), high - _WINDOW)
+            at = start + first * width
+            window = buffer[at : at + _WINDOW * width]
+            position = window.find(digest)
+            after = position + width
+            # With an entry before it and one behind it the window shows that it is the only one.
+            if position > 0 and not position % width and after < len(window) and not window.startswith(digest, after):
+                return int.from_bytes(window[after - OFFSET_BYTES : after], "little")
+            if digest <= window[: width - OFFSET_BYTES]:
+                high = first + 1
+            elif digest > window[-width:-OFFSET_BYTES]:
+                low = first + _WINDOW
+            else:
+                return first + 1, first + _WINDOW
+            if high - low < _WINDOW:
+                break
+            guess = min(max(guess, low), high - 1)
+        return low, high
 
     def __iter__(self) -> Iterator[IndexEntry]:
         """The entries, in the order of the index."""

@@ -53,9 +53,10 @@ def sha2_256(data: bytes) -> bytes:
     'e3b0c442'
     """
     if _GIL_KEPT < len(data) <= _SMALL:
-        hasher = hashlib.sha256()
-        for at in range(0, len(data), _GIL_KEPT):
-            hasher.update(data[at : at + _GIL_KEPT])
+        view = memoryview(data)
+        hasher = hashlib.sha256(view[:_GIL_KEPT])
+        for at in range(_GIL_KEPT, len(data), _GIL_KEPT):
+            hasher.update(view[at : at + _GIL_KEPT])
         return hasher.digest()
     return hashlib.sha256(data).digest()
 

@@ -10,16 +10,16 @@ from typing import Any, TypeVar
 from ipld_car import cids, dagcbor, hashes, unixfs
 from ipld_castore import ContentAddressableStore
 
-from . import _checks, _documents, _home, _index, _keys, _lookup
+from . import _checks, _documents, _home, _keys, _lookup
 from ._ahead import Ahead
 from ._consolidated import is_consolidated
 from ._directory import Frozen, as_document
 from ._errors import LOWER_ERRORS, IPLDStoreError, lost, store_errors
 from ._limits import LIMITS, Limits
-from ._nodes import Load, NodeMissing, NodeStore, Role, as_root
+from ._near import Near
+from ._nodes import Load, NodeMissing, NodeStore, as_root
 from ._stats import Stats, count
 from ._tree import EMPTY_ROOT, Tree
-from ._ways import NOWHERE, Way
 from ._window import WHOLE, Window
 
 T = TypeVar("T")
@@ -56,6 +56,7 @@ class Dataset:
         self.closed = False
         """Whether nothing may be changed any more."""
         self._consolidated: tuple[object, bool] | None = None
+        self._near: Near | None = None
         self.token = uuid.uuid4().hex
         self._home = _home.here()
         _home.LIVE[self.token] = self
@@ -77,28 +78,30 @@ class Dataset:
 
     def find(self, key: str) -> _lookup.Found | None:
         """The document or link of a key; None if it is absent, or no key at all."""
+        near = self._near
+        if near is not None and near.frozen and near.top is self._tree.top:
+            at_once = near.find(key)
+            if at_once is not None:
+                return at_once[0]
         parts = _keys.parts_of(key)
         if parts is None:
             return None
-        return self._read(lambda top, load: _lookup.find(top, parts, load))
+
+        def find(top: _lookup.AnyDirectory, load: Load) -> _lookup.Found | None:
+            def note(at: int, directory: _lookup.AnyDirectory) -> None:
+                self._near = Near.of(top, parts, at, directory, load)
+
+            return _lookup.find(top, parts, load, note)
+
+        return self._read(find)
 
     def _find_ahead(self, key: str, blocks: Ahead) -> _lookup.Found | None:
         """As :meth:`find`, for who is about to read the whole value: other blocks come with it."""
-        leaf: tuple[bytes, _index.Leaf] | None = None
-
-        def find(top: _lookup.AnyDirectory, load: Load) -> _lookup.Found | None:
-            def noting(cid: bytes, role: Role[Any], way: Way = NOWHERE, /) -> Any:
-                nonlocal leaf
-                node = load(cid, role, way)
-                leaf = (cid, node) if isinstance(node, _index.Leaf) and way.keys else None
-                return node
-
-            return _lookup.find(top, _keys.parts_of(key) or [], noting)
-
-        found = self._read(find) if _keys.is_key(key) else None
+        found = self.find(key)
         if isinstance(found, bytes) and not _checks.is_directory_link(found):
-            if leaf is not None:
-                blocks.chunk_of(leaf[0], leaf[1].links.values(), found)
+            near = None if self._near is None else self._near.find(key)
+            if near is not None and near[0] == found:
+                blocks.chunk_of(near[2], near[1].links.values(), found)
             blocks.value(found)
         return found
 

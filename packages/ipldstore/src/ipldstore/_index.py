@@ -105,7 +105,7 @@ class Place(NamedTuple):
     end: bytes | None
 
 
-def _open(kind: Kind, base: Parts | bytes, load: Load) -> Parts:
+def topmost(kind: Kind, base: Parts | bytes, load: Load) -> Parts:
     """The topmost list of parts of an index."""
     if isinstance(base, Parts):
         return base
@@ -156,7 +156,7 @@ def _wrong(place: Place, what: str) -> NodeError:
 
 def total(kind: Kind, base: Base, load: Load) -> int:
     """How many keys an index has; reads its topmost list, no leaf."""
-    return 0 if base is None else _open(kind, base, load).total
+    return 0 if base is None else topmost(kind, base, load).total
 
 
 def find(kind: Kind, base: Base, key: str, load: Load, depth: int = 0) -> bytes | None:
@@ -167,14 +167,7 @@ def find(kind: Kind, base: Base, key: str, load: Load, depth: int = 0) -> bytes 
     """
     if base is None:
         return None
-    top = _open(kind, base, load)
-    recent = top.recent_leaf(depth)
-    if recent is not None:
-        leaf: Leaf = recent[0]
-        link = leaf.links.get(key)
-        if link is not None:
-            load(recent[1], kind.node, _way(kind, key, len(leaf.keys)))  # who keeps or counts nodes hears of it
-            return link
+    top = topmost(kind, base, load)
     code = kind.code(key)
     node: Parts | Leaf = top
     end: bytes | None = None
@@ -184,15 +177,11 @@ def find(kind: Kind, base: Base, key: str, load: Load, depth: int = 0) -> bytes 
         if at < 0:
             return None
         place = _place(node, at, end)
-        way = _way(kind, key, place.part.size)
+        way = to_chunk(key, place.part.size) if kind is CHUNKS else Way([key])
         node, end = _enter(kind, place, load, level, depth, way), place.end
         level += 1
     top.remember(node, place.part.link, depth)
     return node.links.get(key)
-
-
-def _way(kind: Kind, key: str, keys: int) -> Way:
-    return to_chunk(key, keys) if kind is CHUNKS else Way([key])
 
 
 def items(
@@ -204,7 +193,7 @@ def items(
     """
     if base is None:
         return
-    stack = [_places(_open(kind, base, load), None)]
+    stack = [_places(topmost(kind, base, load), None)]
     while stack:
         for place in stack[-1]:
             if place.end is not None and place.end <= low:
@@ -333,8 +322,8 @@ def leaf_places(kind: Kind, base: Base, load: Load, limits: Limits) -> Iterator[
     """
     if base is None:
         return
-    stack = [_places(_open(kind, base, load), None)]
-    tops = [_open(kind, base, load)]
+    stack = [_places(topmost(kind, base, load), None)]
+    tops = [topmost(kind, base, load)]
     while stack:
         parts = tops[-1].parts
         of_lists = any(part.size > limits.leaf for part in parts) or (len(tops) > 1 and len(parts) == 1)

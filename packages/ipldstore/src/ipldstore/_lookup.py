@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ipld_car import cids
 
@@ -47,9 +47,16 @@ def value_of(entry: Map | bytes | Directory | None, depth: int, load: Load) -> b
     return None if directory is None else directory.value
 
 
-def find(top: AnyDirectory, parts: list[str], load: Load) -> Found | None:
-    """What a key has; None if it is absent."""
+def find(
+    top: AnyDirectory, parts: list[str], load: Load, note: Callable[[int, AnyDirectory], None] | None = None
+) -> Found | None:
+    """What a key has; None if it is absent.
+
+    :param note: is told of the directory whose chunk the key is, if none above it keeps chunks apart, and how many
+        parts of the key lead there
+    """
     directory: AnyDirectory | None = top
+    above = False
     for at, name in enumerate(parts):
         if directory is None:
             return None
@@ -57,7 +64,10 @@ def find(top: AnyDirectory, parts: list[str], load: Load) -> Found | None:
             rest = "/".join(parts[at:])
             link = directory.chunk(rest, load, at) if _keys.is_chunk_key(rest) else None
             if link is not None:
+                if note is not None and not above:
+                    note(at, directory)
                 return link
+            above = True
         last = at + 1 == len(parts)
         if last and name in _keys.DOCUMENTS:
             return directory.document(name)
