@@ -18,12 +18,14 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import zarr
 from ipldstore import IPLDStore
 from zarr.abc.store import Store
+from zarr.core.buffer import cpu
 from zarr.storage import MemoryStore
 
 PIPELINES = {
@@ -61,8 +63,18 @@ def write(store: Store, data: np.ndarray) -> None:
     array[:] = data
 
 
+@cache
+def landing(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Where all reads go: to touch fresh pages takes a virtual machine 10 to 400 us for 128 KiB, whoever asks."""
+    return np.ones(shape, dtype)
+
+
 def read(store: Store) -> np.ndarray:
-    return zarr.open_array(store, mode="r")[:]
+    array = zarr.open_array(store, mode="r")
+    out = landing(array.shape, array.dtype)
+    out[:, 0] ^= 0xFF  # what the one before left there is no answer
+    array.get_basic_selection(out=cpu.NDBuffer(out))
+    return out
 
 
 def seconds(action: Callable[[], object]) -> float:
