@@ -95,6 +95,26 @@ def test_a_block_is_sent_once(place: Place) -> None:
     assert place.batches == [1]
 
 
+def test_who_does_not_wait_is_told_whether_there_is_room(place: Place) -> None:
+    """What is not taken is not held either, and an error is told to whoever puts next."""
+    outbox = Outbox(place.send, 1000, 1)
+    place.open.clear()
+    blocks = [(cids.make(cids.RAW, hashes.sha2_256(data)), data) for data in (bytes([n]) * 600 for n in range(9))]
+    taken = [outbox.put(cid[2:], cid, data, wait=False) for cid, data in blocks]
+    count = taken.index(False)
+    assert 2 <= count <= 3  # one batch under way, one more
+    assert not any(taken[count:])
+    assert [outbox.get(cid[2:]) is not None for cid, _ in blocks] == taken
+    place.error = BackendUnavailableError("away")
+    place.open.set()
+    with pytest.raises(BackendUnavailableError, match="away"):
+        outbox.flush()
+    place.error = None
+    outbox.flush()
+    assert sorted(place.blocks.items()) == sorted(blocks[:count])
+    assert all(outbox.put(cid[2:], cid, data, wait=False) for cid, data in blocks[:1])
+
+
 def test_no_more_is_under_way_and_held_than_allowed(place: Place) -> None:
     """Who puts more waits until something has arrived."""
     outbox = Outbox(place.send, 10_000, 3)

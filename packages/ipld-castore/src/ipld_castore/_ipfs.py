@@ -99,6 +99,13 @@ class IPFSStore(ContentAddressableStore):
         :raises BlockCorruptError: if blocks that were put before are not what their CIDs name: the node has hashed them
         :raises HashRefusedError: if the CID's hash function proves nothing
         """
+        self._put(cid, data, wait=True)
+
+    def put_at_once(self, cid: CID, data: bytes) -> bool:
+        """See :meth:`ContentAddressableStore.put_at_once`: True while there is room for what waits to be sent."""
+        return self._put(cid, data, wait=False)
+
+    def _put(self, cid: CID, data: bytes, *, wait: bool) -> bool:
         binary = cids.to_bytes(cid)
         if not cids.is_usual(binary):
             check_hash(binary)
@@ -106,7 +113,7 @@ class IPFSStore(ContentAddressableStore):
             raise BackendUnavailableError(
                 f"cannot put block {cid}: IPFS nodes exchange at most {MAX_NODE_BYTES} bytes, found {len(data)}"
             )
-        self._outbox.put(cids.multihash_of(binary), binary, data)
+        return self._outbox.put(cids.multihash_of(binary), binary, data, wait=wait)
 
     def _send(self, pairs: Pairs) -> None:
         """Have blocks on the node; it hashes each, and doing it again does no harm."""

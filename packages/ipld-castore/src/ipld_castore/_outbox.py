@@ -74,17 +74,20 @@ class Outbox:
         held = self._held.get(key)
         return None if held is None else held[1]
 
-    def put(self, key: bytes, cid: bytes, data: bytes) -> None:
-        """Take a block; waits while there is no room for it.
+    def put(self, key: bytes, cid: bytes, data: bytes, *, wait: bool = True) -> bool:
+        """Take a block; waits while there is no room for it. Returns whether it was taken.
 
         :param key: the multihash of its CID
+        :param wait: False takes it only if there is room now
         :raises CAStoreError: if blocks that were put before did not arrive; they are kept, this one is not taken
         """
         with self._changed:
             if key in self._held:
-                return
+                return True
             self._tell()
             while self._bytes and self._bytes + len(data) + _OVERHEAD > self._batch_bytes * (self._in_flight + 1):
+                if not wait:
+                    return False
                 if not self._ready and not self._active:
                     self._seal()
                     self._try_again()
@@ -94,6 +97,7 @@ class Outbox:
             self._held[key] = cid, data
             self._collect(key, len(data))
             self._start()
+            return True
 
     def flush(self) -> None:
         """Return when all that was put before has arrived.

@@ -94,6 +94,16 @@ class BlockVerbs(ABC):
         for cid, data in pairs:
             self.put_block(cid, data)
 
+    def put_at_once(self, cid: CID, data: bytes) -> bool:
+        """Keep ``data`` as :meth:`put_block` does, if nothing has to be waited for; returns whether it is kept.
+
+        For event loops, which need no thread then. A backend that collects what it sends has room most of the time.
+        """
+        if self.blocking:
+            return False
+        self.put_block(cid, data)
+        return True
+
     def get_dag(self, root: AnyCID) -> Iterator[tuple[CID, bytes]]:
         """Every block that ``root`` reaches, verified, each once.
 

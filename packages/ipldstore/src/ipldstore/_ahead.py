@@ -47,13 +47,16 @@ class _Flight:
         """CIDs of blocks that it may bring; who promises more holds the lock of the store."""
         self._change = threading.Condition()
         self._arrived: dict[bytes, bytes] = {}
+        self._wanted: set[bytes] = set()
+        """What threads wait for: to wake them for each of thousands of blocks takes longer than to bring these."""
         self._over = False
 
     def arrive(self, cid: bytes, data: bytes) -> None:
         """Give a block to who waits for it."""
         with self._change:
             self._arrived[cid] = data
-            self._change.notify_all()
+            if cid in self._wanted:
+                self._change.notify_all()
 
     def end(self) -> None:
         """Say that nothing more will arrive."""
@@ -64,6 +67,7 @@ class _Flight:
     def wait_for(self, cid: bytes) -> bytes | None:
         """A block as soon as it arrives; None if it does not."""
         with self._change:
+            self._wanted.add(cid)
             self._change.wait_for(lambda: self._over or cid in self._arrived)
             return self._arrived.get(cid)
 
@@ -117,6 +121,18 @@ class Ahead(ContentAddressableStore):
         """A block, verified, from here or from the far store."""
         binary = cids.to_bytes(cid)
         return self._get(binary, lambda: iter([(cid, self.far.get_raw(binary))]))
+
+    def put_at_once(self, cid: CID, data: bytes) -> bool:
+        """Put into the far store, if nothing has to be waited for."""
+        return self.far.put_at_once(cid, data)
+
+    def at_hand(self, cid: bytes) -> bytes | None:
+        """A block that is here, verified when it came; None if it would have to be waited for."""
+        with self._lock:
+            data = self._cache.get(cid)
+            if data is not None:
+                self._cache.move_to_end(cid)
+            return data
 
     def along(self, cid: bytes, way: Way) -> bytes:
         """The verified block of a node, and what follows on the way comes with it, if it has to be asked for."""

@@ -5,19 +5,19 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from ipld_car import cids, dagcbor, hashes, unixfs
+from ipld_car import cids, hashes, unixfs
 from ipld_castore import ContentAddressableStore
 
-from . import _checks, _documents, _home, _keys, _lookup
+from . import _checks, _documents, _home, _keys, _lookup, _values
 from ._ahead import Ahead
 from ._consolidated import is_consolidated
-from ._directory import Frozen, as_document
+from ._directory import as_document
 from ._errors import LOWER_ERRORS, IPLDStoreError, lost, store_errors
+from ._finding import Finding
 from ._limits import LIMITS, Limits
-from ._near import Near
-from ._nodes import Load, NodeMissing, NodeStore, as_root
+from ._nodes import NodeStore, as_root
 from ._stats import Stats, count
 from ._tree import EMPTY_ROOT, Tree
 from ._window import WHOLE, Window
@@ -32,7 +32,7 @@ def as_it_is(document: _documents.Document) -> _documents.Document:
     return document
 
 
-class Dataset:
+class Dataset(Finding):
     """Keys and their bytes. Safe with threads: many may read while one at a time writes.
 
     Changes live in memory until :meth:`freeze`, so they belong to the process that made them.
@@ -56,54 +56,11 @@ class Dataset:
         self.closed = False
         """Whether nothing may be changed any more."""
         self._consolidated: tuple[object, bool] | None = None
-        self._near: Near | None = None
         self.token = uuid.uuid4().hex
         self._home = _home.here()
         _home.LIVE[self.token] = self
 
     # -- reading --
-
-    def _read(self, action: Callable[[_lookup.AnyDirectory, Load], T]) -> T:
-        """What an action finds in the tree as it is now. Blocks are waited for without the lock."""
-        top = self._tree.top
-        if isinstance(top, Frozen):  # nobody changes it
-            return action(top, self._nodes.load)
-        held: dict[tuple[bytes, Any], Any] = {}
-        while True:
-            try:
-                with self._lock:
-                    return action(self._tree.top, self._nodes.loading_nothing(held))
-            except NodeMissing as missing:
-                held[missing.cid, missing.role] = self._nodes.load(missing.cid, missing.role, missing.way)
-
-    def find(self, key: str) -> _lookup.Found | None:
-        """The document or link of a key; None if it is absent, or no key at all."""
-        near = self._near
-        if near is not None and near.frozen and near.top is self._tree.top:
-            at_once = near.find(key)
-            if at_once is not None:
-                return at_once[0]
-        parts = _keys.parts_of(key)
-        if parts is None:
-            return None
-
-        def find(top: _lookup.AnyDirectory, load: Load) -> _lookup.Found | None:
-            def note(at: int, directory: _lookup.AnyDirectory) -> None:
-                self._near = Near.of(top, parts, at, directory, load)
-
-            return _lookup.find(top, parts, load, note)
-
-        return self._read(find)
-
-    def _find_ahead(self, key: str, blocks: Ahead) -> _lookup.Found | None:
-        """As :meth:`find`, for who is about to read the whole value: other blocks come with it."""
-        found = self.find(key)
-        if isinstance(found, bytes) and not _checks.is_directory_link(found):
-            near = None if self._near is None else self._near.find(key)
-            if near is not None and near[0] == found:
-                blocks.chunk_of(near[2], near[1].links.values(), found)
-            blocks.value(found)
-        return found
 
     def _document(self, found: _lookup.Found, view: View) -> bytes | None:
         """The JSON of a document; None if this is the link of a value."""
@@ -112,6 +69,16 @@ class Dataset:
                 return None
             found = self._nodes.load(found, as_document)
         return _documents.to_json(view(found))
+
+    def read_at_hand(self, key: str) -> bytes | None:
+        """The bytes of a key, if it is a chunk that came from far away with others; None if not: see :meth:`read`."""
+        found = self._find_near(key)
+        if found is None or not isinstance(self._blocks, Ahead) or cids.codec_of(found[0]) != cids.RAW:
+            return None
+        data = self._blocks.at_hand(found[0])
+        if data is not None:
+            self._blocks.chunk_of(found[2], found[1].links.values(), found[0])
+        return data
 
     def read(self, key: str, window: Window = WHOLE, view: View = as_it_is) -> bytes | None:
         """The bytes of a key, or a part of them; None if it is absent.
@@ -233,7 +200,7 @@ class Dataset:
         if only_new and self.find(key) is not None:
             return
         try:
-            found = self._put(parts[-1], data)
+            found = _values.put(self.castore, self._nodes, parts[-1], data)
         except LOWER_ERRORS as error:
             raise lost(f"writing {key!r}", error) from error
         with self._lock:
@@ -241,22 +208,27 @@ class Dataset:
                 self._tree.put(parts, found)
                 self._versions += 1
 
-    def _put(self, name: str, data: bytes) -> _lookup.Found:
-        """Write what a key of that last part is to have; its directory gets it later."""
-        block = _documents.encode(name, data) if name in _keys.DOCUMENTS else None
-        if block is None:
-            if len(data) > unixfs.CHUNK_SIZE:
-                return unixfs.build(data, self._put_block)
-            link = cids.make(cids.RAW, hashes.sha2_256(data))  # nearly all values: as build() does, at half the cost
-            self.castore.put_block(cids.from_checked(link), data)
-            return link
-        if len(block) <= _documents.MAX_EMBEDDED:
-            document: dict[str, Any] = dagcbor.decode_node(block)
-            return document
-        return self._nodes.put_encoded(block)
+    def write_at_once(self, key: str, data: bytes) -> bool:
+        """Give a key its bytes, if nothing has to be waited for; returns whether it has them. See :meth:`write`.
 
-    def _put_block(self, cid: bytes, data: bytes) -> None:
-        self.castore.put_block(cids.from_checked(cid), data)
+        So it is for one chunk after the other of an array, in a store that collects what it sends far away.
+        """
+        parts = _keys.split_key(key)
+        self.check_home()
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            link = None
+            if self._tree.next_chunk(parts) is not None:
+                link = _values.put_at_once(self.castore, parts[-1], data)
+            if link is not None:
+                self._tree.put(parts, link)
+                self._versions += 1
+        except LOWER_ERRORS as error:
+            raise lost(f"writing {key!r}", error) from error
+        finally:
+            self._lock.release()
+        return link is not None
 
     def delete(self, key: str) -> bool:
         """Have no such key; returns whether there was one."""

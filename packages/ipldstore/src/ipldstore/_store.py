@@ -212,8 +212,11 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
         """
         self._is_open = True
         window = _window(byte_range)
+        value: bytes | None
         if self.castore.blocking:
-            value = await self._in_thread(lambda: self._data.read(key, window, for_zarr))
+            value = self._data.read_at_hand(key) if window is WHOLE else None
+            if value is None:
+                value = await self._in_thread(lambda: self._data.read(key, window, for_zarr))
         else:
             found = self._data.find(key)
             if found is None:
@@ -302,10 +305,13 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
         self._check_writable()
         self._is_open = True
         data = self._data_of(value)
-        if len(data) <= _INLINE_BYTES and not self.castore.blocking:
-            self._data.write(key, data, only_new=only_new)
-        else:
-            await self._in_thread(lambda: self._data.write(key, data, only_new=only_new))
+        if len(data) <= _INLINE_BYTES:
+            if not self.castore.blocking:
+                self._data.write(key, data, only_new=only_new)
+                return
+            if not only_new and self._data.write_at_once(key, data):
+                return
+        await self._in_thread(lambda: self._data.write(key, data, only_new=only_new))
 
     async def delete(self, key: str) -> None:
         """Have no such key; deleting an absent one changes nothing."""

@@ -88,7 +88,9 @@ class Tree:
 
     def put(self, parts: list[str], found: _lookup.Found) -> None:
         """Give a key its document or link. If it fails nothing has changed."""
-        if self._put_next_chunk(parts, found):
+        short = self.next_chunk(parts)
+        if short is not None and isinstance(found, bytes):
+            short[0].put_chunk(short[1], found)
             return
         if parts[-1] in _keys.DOCUMENTS:
             self._put_document(parts, found)
@@ -122,19 +124,19 @@ class Tree:
         self._note_change()
         directory.put_document(parts[-1], found)
 
-    def _put_next_chunk(self, parts: list[str], found: _lookup.Found) -> bool:
-        """The short way for a chunk of the same array as the one before, if that is all there is to it."""
+    def next_chunk(self, parts: list[str]) -> tuple[Directory, str] | None:
+        """Where a chunk goes that is of the same array as the one before, if that is all there is to it.
+
+        Putting it reads no node then.
+        """
         if self._recent is None:
-            return False
+            return None
         path, holder, begin = self._recent
         start = len(path)
         if parts[:start] != path or start == len(parts) or parts[start] in holder.entries:
-            return False
+            return None
         rest = "/".join(parts[start:])
-        if not _keys.is_chunk_key(rest) or not rest.startswith(begin) or not isinstance(found, bytes):
-            return False
-        holder.put_chunk(rest, found)
-        return True
+        return (holder, rest) if _keys.is_chunk_key(rest) and rest.startswith(begin) else None
 
     def _visit(self, parts: list[str], load: Load) -> list[Directory]:
         """The directories on the way of a key, ready to change, as far as there are any."""

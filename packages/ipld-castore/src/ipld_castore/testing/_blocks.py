@@ -93,6 +93,13 @@ class BlockTests(Harness):
         assert castore.get_raw(cid) == DATA
         assert before == (sorted(map(bytes, castore)) if self.can_list else [])
 
+    def test_putting_at_once_keeps_a_block_or_says_that_it_does_not(self, castore: ContentAddressableStore) -> None:
+        """Nothing in between; a backend that never waits keeps it."""
+        cid = self.make_cid(DATA)
+        kept = castore.put_at_once(cid, DATA)
+        assert castore.has_block(cid) == kept
+        assert kept or castore.blocking
+
     def test_the_empty_block(self, castore: ContentAddressableStore) -> None:
         """No bytes are a block like any other."""
         cid = self.make_cid(b"")

@@ -1,0 +1,43 @@
+"""What a key is to have, written before its directory gets it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ipld_car import cids, dagcbor, hashes, unixfs
+from ipld_castore import ContentAddressableStore
+
+from . import _documents, _keys
+from ._lookup import Found
+from ._nodes import NodeStore
+
+
+def put(castore: ContentAddressableStore, nodes: NodeStore, name: str, data: bytes) -> Found:
+    """Write the bytes of a key with that last part: as a document, or as a file where they are more than a block."""
+    block = _documents.encode(name, data) if name in _keys.DOCUMENTS else None
+    if block is None:
+        if len(data) > unixfs.CHUNK_SIZE:
+            return unixfs.build(data, lambda cid, leaf: castore.put_block(cids.from_checked(cid), leaf))
+        link = link_of(data)  # nearly all values: as build() does, at half the cost
+        castore.put_block(cids.from_checked(link), data)
+        return link
+    if len(block) <= _documents.MAX_EMBEDDED:
+        document: dict[str, Any] = dagcbor.decode_node(block)
+        return document
+    return nodes.put_encoded(block)
+
+
+def put_at_once(castore: ContentAddressableStore, name: str, data: bytes) -> bytes | None:
+    """The link of a value that is kept now, one block; None if something has to be waited for, or it is no such value.
+
+    Nothing is kept then.
+    """
+    if name in _keys.DOCUMENTS or len(data) > unixfs.CHUNK_SIZE:
+        return None
+    link = link_of(data)
+    return link if castore.put_at_once(cids.from_checked(link), data) else None
+
+
+def link_of(data: bytes) -> bytes:
+    """The binary CID of a block of bytes."""
+    return cids.make(cids.RAW, hashes.sha2_256(data))

@@ -1,0 +1,138 @@
+"""Stores far away: what is here, or has room here, needs no thread, and nothing else is done without one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+from far_datasets import SHAPE, array_of
+from ipld_castore import MappingCAStore, UnsupportedVerbError
+from ipldstore import IPLDStore, IPLDStoreError, _store
+from multiformats import CID
+from zarr.core.buffer import cpu, default_buffer_prototype
+
+METADATA = b'{"node_type":"array","zarr_format":3}'
+
+
+class Collecting(MappingCAStore):
+    """Far away, with room for some blocks; says in which threads it was asked to wait."""
+
+    local = False
+
+    def __init__(self, room: int = 0) -> None:
+        super().__init__()
+        self.blocking = True
+        self.room = room
+        self.waited: list[str] = []
+        self.error: Exception | None = None
+
+    def get_block(self, cid: CID) -> bytes:
+        self.waited.append(threading.current_thread().name)
+        return super().get_block(cid)
+
+    def put_block(self, cid: CID, data: bytes) -> None:
+        self.waited.append(threading.current_thread().name)
+        super().put_block(cid, data)
+
+    def put_at_once(self, cid: CID, data: bytes) -> bool:
+        if self.error is not None:
+            raise self.error
+        if not self.room:
+            return False
+        self.room -= 1
+        super().put_block(cid, data)
+        return True
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+def begun(castore: Collecting, loop: asyncio.Runner) -> IPLDStore:
+    """A store whose array has its first chunk."""
+    store = IPLDStore(castore)
+    store["a/zarr.json"] = METADATA
+    loop.run(store.set("a/c/0", cpu.Buffer.from_bytes(b"first")))
+    castore.waited.clear()
+    return store
+
+
+def expected(count: int) -> dict[str, bytes]:
+    return {"a/zarr.json": METADATA, "a/c/0": b"first"} | {f"a/c/{n}": b"%d" % n for n in range(1, count)}
+
+
+def test_chunks_are_put_at_once_while_there_is_room(loop: asyncio.Runner) -> None:
+    """Then in another thread; the contents are the same."""
+    castore = Collecting(room=4)
+    store = begun(castore, loop)
+    room = castore.room
+    for number in range(1, 9):
+        loop.run(store.set(f"a/c/{number}", cpu.Buffer.from_bytes(b"%d" % number)))
+    assert len(castore.waited) == 8 - room
+    assert threading.current_thread().name not in castore.waited
+    at_once = IPLDStore()
+    at_once.mapping.update(expected(9))
+    assert store.freeze() == at_once.freeze()
+
+
+def test_an_event_loop_does_not_wait_for_who_holds_the_tree(loop: asyncio.Runner) -> None:
+    castore = Collecting(room=100)
+    store = begun(castore, loop)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with store._data._lock:
+            held.set()
+            assert done.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(30)
+
+    async def write() -> None:
+        writing = asyncio.create_task(store.set("a/c/1", cpu.Buffer.from_bytes(b"1")))
+        await asyncio.sleep(0.05)  # the loop goes on
+        assert not writing.done()
+        done.set()
+        await writing
+
+    loop.run(write())
+    thread.join()
+    assert dict(store.mapping) == expected(2)
+
+
+def test_what_was_not_sent_is_said_with_the_key(loop: asyncio.Runner) -> None:
+    castore = Collecting(room=100)
+    store = begun(castore, loop)
+    castore.error = UnsupportedVerbError("no more")
+    with pytest.raises(IPLDStoreError, match="writing 'a/c/1': no more"):
+        loop.run(store.set("a/c/1", cpu.Buffer.from_bytes(b"1")))
+    assert "a/c/1" not in store
+
+
+def test_what_came_with_others_is_read_at_once(
+    loop: asyncio.Runner, many: tuple[MappingCAStore, CID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a leaf is here no thread is asked for its chunks; a part of one is still asked for as such."""
+    far = Collecting()
+    far.mapping.update(many[0].mapping)
+    store = IPLDStore(far, root=many[1], read_only=True)
+    places = [(64, 0, x) for x in range(8)]
+    keys = ["a0/c/" + "/".join(map(str, place)) + "/0" for place in places]
+    for key in keys[:4]:
+        assert store[key]
+    far.waited.clear()
+
+    async def nothing(_: object) -> None:
+        raise AssertionError("a thread was asked for")
+
+    monkeypatch.setattr(_store, "in_far_thread", nothing)
+    for place, key in zip(places, keys, strict=True):
+        got = loop.run(store.get(key, default_buffer_prototype()))
+        assert got is not None
+        assert got.to_bytes() == int(array_of(SHAPE)[place]).to_bytes(8, "little")
+    assert far.waited == []
