@@ -73,7 +73,7 @@ class Dataset(Finding):
     def read_at_hand(self, key: str) -> bytes | None:
         """The bytes of a key, if it is a chunk that came from far away with others; None if not: see :meth:`read`."""
         found = self._find_near(key)
-        if found is None or not isinstance(self._blocks, Ahead) or cids.codec_of(found[0]) != cids.RAW:
+        if found is None or not isinstance(self._blocks, Ahead) or not _is_block_of_bytes(found[0]):
             return None
         data = self._blocks.at_hand(found[0])
         if data is not None:
@@ -103,6 +103,8 @@ class Dataset(Finding):
             if document is not None:
                 return window.of(document)
             assert isinstance(found, bytes)  # noqa: S101  # what is no document is a link
+            if isinstance(self._blocks, Ahead) and window == WHOLE and _is_block_of_bytes(found):
+                return self._blocks.get_block(cids.from_checked(found))  # verified when it came
             start, stop, suffix = window
             if suffix is not None:
                 start, stop = max(self._blocks.size(found) - suffix, 0), None
@@ -121,7 +123,7 @@ class Dataset(Finding):
         """
         if not isinstance(found, bytes):
             return window.of(_documents.to_json(view(found)))
-        if not cids.is_usual(found) or cids.codec_of(found) != cids.RAW:
+        if not _is_block_of_bytes(found):
             return None
         try:
             data = self.castore.get_block(cids.from_checked(found))
@@ -355,6 +357,11 @@ class Dataset(Finding):
             with store_errors("flushing the blocks"):
                 self.castore.flush()
         return _restore, (self.token, self._home, self.castore, root, self._limits)
+
+
+def _is_block_of_bytes(link: bytes) -> bool:
+    """Whether a link names the bytes of a value themselves, and these by sha2-256."""
+    return cids.is_usual(link) and cids.codec_of(link) == cids.RAW
 
 
 def _restore(token: str, home: str, castore: ContentAddressableStore, root: bytes | None, limits: Limits) -> Dataset:
