@@ -29,8 +29,8 @@ import urllib3
 import zarr
 from _kubo import Node, gateway_of, running_node, seconds
 from ipld_car import CarWriter, cids, dagcbor
-from ipld_castore import ContentAddressableStore
-from ipldstore import FileSystemCAStore, GatewayCAStore, IPFSStore, IPLDStore
+from ipld_castore import ContentAddressableStore, GatewayCAStore
+from ipldstore import FileSystemCAStore, IPFSStore, IPLDStore
 from multiformats import CID
 from zarr.abc.store import Store
 from zarr.storage import MemoryStore
