@@ -142,16 +142,17 @@ class CarFile:
         :raises CarError: if the file is found to be damaged
         """
         binary = cids.to_bytes(cid)
-        if is_identity(binary):
+        usual = cids.is_usual(binary)
+        if not usual and is_identity(binary):
             return binary[cids.prefix_of(binary).size :]
-        key = key_of(binary)
+        key = binary[2:] if usual else key_of(binary)
         blocks = self._open_blocks()
         while True:
             generation = blocks.generation
             damaged: HashMismatchError | None = None
             for found in blocks.find(key):
                 data = blocks.read(found)
-                if not verify or (cids.is_usual(binary) and sha2_256(data) == binary[4:]):
+                if not verify or (usual and sha2_256(data) == binary[4:]):
                     return data
                 try:
                     verify_digest(binary, data)

@@ -241,12 +241,15 @@ class Blocks:
                 size, begin = varint.decode(head)
             if head.startswith(key, begin + 2) and head[begin] == 1 and head[begin + 1] < 0x80:
                 cid_size = len(key) + 2
+                cid = head[begin : begin + cid_size]
             else:
                 cid_size = cids.prefix_of(head, begin, min(begin + size, len(head))).cid_size
+                cid = head[begin : begin + cid_size]
+                if key_of(cid) != key:
+                    raise _LieError(f"another block is at offset {offset}")
         except CarError as error:
             raise _LieError(f"no section of this block is at offset {offset}: {error.message}") from None
-        cid = head[begin : begin + cid_size]
-        if cid_size > size or offset + begin + size > self.end or key_of(cid) != key:
+        if cid_size > size or offset + begin + size > self.end:
             raise _LieError(f"another block is at offset {offset}")
         return Found(offset, begin, cid, size - cid_size)
 

@@ -20,6 +20,7 @@ MAX_BELOW_ROOT: Final = 63
 
 _VALUE_CODECS: Final = frozenset({cids.RAW, cids.DAG_PB})
 _CODECS: Final = _VALUE_CODECS | {cids.DAG_CBOR}
+_USUAL_VALUES: Final = frozenset(prefix for prefix in cids.USUAL_PREFIXES if prefix[1] in _VALUE_CODECS)
 
 
 def is_directory_link(link: bytes) -> bool:
@@ -124,11 +125,13 @@ def chunk_leaf(top: Any) -> LeafContent:
         for name, item in items:
             key = prefix[:-1] if name == _keys.VALUE else prefix + name
             if isinstance(item, dict) and name != _keys.VALUE:
-                if not _keys.is_index_name(name):  # an empty map has no key to be checked by
+                # An empty map has no key to be checked by.
+                if not (name.isdecimal() and len(name) < 20) and not _keys.is_index_name(name):
                     raise NodeError(f"expected only chunk keys in a leaf, found the directory {key[:200]!r}")
                 stack.append((key + "/", iter(item.items())))
                 break
-            _value_link(name, item)
+            if not (isinstance(item, bytes) and len(item) == cids.USUAL_SIZE and item[:4] in _USUAL_VALUES):
+                _value_link(name, item)
             if "/" in name or not _keys.is_chunk_key(key):
                 raise NodeError(f"expected only chunk keys in a leaf, found {key[:200]!r}")
             links[key] = item
