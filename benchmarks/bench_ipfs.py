@@ -96,7 +96,7 @@ def read_cold(castore: ContentAddressableStore, root: CID, data: np.ndarray) -> 
     """Seconds to read all by who has nothing yet."""
     with castore:
         reader = IPLDStore(castore, root=root, read_only=True)
-        result: list[Any] = []
+        result: list[np.ndarray] = []
         taken = seconds(lambda: result.append(zarr.open_array(reader, mode="r")[:]))
     check(result[0], data)
     return taken
