@@ -197,8 +197,9 @@ class Dataset(Finding):
         :raises ValueError: if the format does not allow the key
         :raises IPLDStoreError: if the block cannot be written, or this is another process
         """
-        parts = _keys.split_key(key)
         self.check_home()
+        place = None if only_new else self._tree.next_chunk(key)
+        parts = _keys.split_key(key) if place is None else key.split("/")
         if only_new and self.find(key) is not None:
             return
         try:
@@ -206,31 +207,31 @@ class Dataset(Finding):
         except LOWER_ERRORS as error:
             raise lost(f"writing {key!r}", error) from error
         with self._lock:
-            if not only_new or _lookup.find(self._tree.top, parts, self._nodes.load) is None:
+            if only_new and _lookup.find(self._tree.top, parts, self._nodes.load) is not None:
+                return
+            if place is None or not self._tree.put_next(place, found):
                 self._tree.put(parts, found)
-                self._versions += 1
+            self._versions += 1
 
     def write_at_once(self, key: str, data: bytes) -> bool:
         """Give a key its bytes, if nothing has to be waited for; returns whether it has them. See :meth:`write`.
 
         So it is for one chunk after the other of an array, in a store that collects what it sends far away.
         """
-        parts = _keys.split_key(key)
         self.check_home()
         if not self._lock.acquire(blocking=False):
             return False
         try:
-            link = None
-            if self._tree.next_chunk(parts) is not None:
-                link = _values.put_at_once(self.castore, parts[-1], data)
-            if link is not None:
-                self._tree.put(parts, link)
-                self._versions += 1
+            place = self._tree.next_chunk(key)
+            link = None if place is None else _values.put_at_once(self.castore, data)
+            if place is None or link is None:
+                return False
+            self._versions += 1
+            return self._tree.put_next(place, link)
         except LOWER_ERRORS as error:
             raise lost(f"writing {key!r}", error) from error
         finally:
             self._lock.release()
-        return link is not None
 
     def delete(self, key: str) -> bool:
         """Have no such key; returns whether there was one."""

@@ -19,6 +19,12 @@ from ._plain import drop_plain, prune, put_plain
 EMPTY_MAP: Final = b"\xa0"
 EMPTY_ROOT: Final = cids.make(cids.DAG_CBOR, hashes.sha2_256(EMPTY_MAP))
 
+Recent = tuple[str, Directory, str]
+"""An array: what its keys begin with, its directory, and what its chunk keys begin with."""
+
+NextChunk = tuple[Recent, str]
+"""An array, and a chunk key relative to it."""
+
 
 class Tree:
     """Keys with their documents and links. Whoever calls sees to it that one thread at a time does.
@@ -27,11 +33,8 @@ class Tree:
     :param root: binary CID of a root; None for an empty dataset
     """
 
-    _recent: tuple[list[str], Directory, str] | None = None
-    """The array that got the last chunk, and likely gets the next; nothing else changed since.
-
-    Its path, its directory, and what its chunk keys begin with.
-    """
+    _recent: Recent | None = None
+    """The array that got the last chunk, and likely gets the next; nothing else changed since."""
 
     def __init__(self, nodes: NodeStore, root: bytes | None = None, limits: Limits = LIMITS) -> None:
         self._nodes = nodes
@@ -88,10 +91,6 @@ class Tree:
 
     def put(self, parts: list[str], found: _lookup.Found) -> None:
         """Give a key its document or link. If it fails nothing has changed."""
-        short = self.next_chunk(parts)
-        if short is not None and isinstance(found, bytes):
-            short[0].put_chunk(short[1], found)
-            return
         if parts[-1] in _keys.DOCUMENTS:
             self._put_document(parts, found)
             return
@@ -114,7 +113,8 @@ class Tree:
             holder.put_chunk("/".join(parts[at:]), found)
             alone = holder is visited[-1] and not any(directory.has_chunks for directory in visited[:-1])
             if alone and holder.name_base is None:
-                self._recent = (parts[:at], holder, "" if holder.owner(load) == FULL else "c")
+                prefix = "".join(f"{part}/" for part in parts[:at])
+                self._recent = prefix, holder, "" if holder.owner(load) == FULL else "c"
 
     def _put_document(self, parts: list[str], found: _lookup.Found) -> None:
         load = self._nodes.remembering()
@@ -124,19 +124,29 @@ class Tree:
         self._note_change()
         directory.put_document(parts[-1], found)
 
-    def next_chunk(self, parts: list[str]) -> tuple[Directory, str] | None:
+    def next_chunk(self, key: str) -> NextChunk | None:
         """Where a chunk goes that is of the same array as the one before, if that is all there is to it.
 
-        Putting it reads no node then.
+        Putting it reads no node then, and the key is one that the format allows.
         """
-        if self._recent is None:
+        recent = self._recent
+        if recent is None or not key.startswith(recent[0]):
             return None
-        path, holder, begin = self._recent
-        start = len(path)
-        if parts[:start] != path or start == len(parts) or parts[start] in holder.entries:
+        prefix, holder, begin = recent
+        rest = key[len(prefix) :]
+        if not rest.startswith(begin) or not _keys.is_chunk_key(rest) or key.count("/") >= _keys.MAX_PARTS:
             return None
-        rest = "/".join(parts[start:])
-        return (holder, rest) if _keys.is_chunk_key(rest) and rest.startswith(begin) else None
+        if holder.entries and rest.partition("/")[0] in holder.entries:
+            return None
+        return recent, rest
+
+    def put_next(self, place: NextChunk, found: _lookup.Found) -> bool:
+        """Give a chunk its link where :meth:`next_chunk` has said; returns whether that is still its place."""
+        recent, rest = place
+        if recent is not self._recent or not isinstance(found, bytes):
+            return False
+        recent[1].put_chunk(rest, found)
+        return True
 
     def _visit(self, parts: list[str], load: Load) -> list[Directory]:
         """The directories on the way of a key, ready to change, as far as there are any."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from ipld_car import cids, dagcbor, hashes, unixfs
 from ipld_castore import ContentAddressableStore
@@ -18,7 +18,7 @@ def put(castore: ContentAddressableStore, nodes: NodeStore, name: str, data: byt
     if block is None:
         if len(data) > unixfs.CHUNK_SIZE:
             return unixfs.build(data, lambda cid, leaf: castore.put_block(cids.from_checked(cid), leaf))
-        link = link_of(data)  # nearly all values: as build() does, at half the cost
+        link = _link_of(data)  # nearly all values: as build() does, at half the cost
         castore.put_block(cids.from_checked(link), data)
         return link
     if len(block) <= _documents.MAX_EMBEDDED:
@@ -27,17 +27,17 @@ def put(castore: ContentAddressableStore, nodes: NodeStore, name: str, data: byt
     return nodes.put_encoded(block)
 
 
-def put_at_once(castore: ContentAddressableStore, name: str, data: bytes) -> bytes | None:
-    """The link of a value that is kept now, one block; None if something has to be waited for, or it is no such value.
-
-    Nothing is kept then.
-    """
-    if name in _keys.DOCUMENTS or len(data) > unixfs.CHUNK_SIZE:
+def put_at_once(castore: ContentAddressableStore, data: bytes) -> bytes | None:
+    """The link of a value that is kept now, in one block; None if something has to be waited for."""
+    if len(data) > unixfs.CHUNK_SIZE:
         return None
-    link = link_of(data)
+    link = _link_of(data)
     return link if castore.put_at_once(cids.from_checked(link), data) else None
 
 
-def link_of(data: bytes) -> bytes:
+def _link_of(data: bytes) -> bytes:
     """The binary CID of a block of bytes."""
-    return cids.make(cids.RAW, hashes.sha2_256(data))
+    return _RAW_PREFIX + hashes.sha2_256(data)
+
+
+_RAW_PREFIX: Final = cids.make(cids.RAW, bytes(32))[:4]
