@@ -10,7 +10,9 @@ import pytest
 from far_datasets import SHAPE, array_of
 from ipld_castore import MappingCAStore, UnsupportedVerbError
 from ipldstore import IPLDStore, IPLDStoreError, _store
+from ipldstore._ahead import Ahead
 from multiformats import CID
+from zarr.abc.store import RangeByteRequest
 from zarr.core.buffer import cpu, default_buffer_prototype
 
 METADATA = b'{"node_type":"array","zarr_format":3}'
@@ -105,6 +107,16 @@ def test_an_event_loop_does_not_wait_for_who_holds_the_tree(loop: asyncio.Runner
     assert dict(store.mapping) == expected(2)
 
 
+def test_a_disk_is_not_asked_whether_it_has_room(loop: asyncio.Runner) -> None:
+    """It collects nothing, so that the chunk would be hashed for the question and once more for the answer."""
+    castore = Collecting(room=100)
+    castore.local = True
+    store = begun(castore, loop)
+    castore.error = AssertionError("asked")
+    loop.run(store.set("a/c/1", cpu.Buffer.from_bytes(b"1")))
+    assert dict(store.mapping) == expected(2)
+
+
 def test_what_was_not_sent_is_said_with_the_key(loop: asyncio.Runner) -> None:
     castore = Collecting(room=100)
     store = begun(castore, loop)
@@ -135,4 +147,33 @@ def test_what_came_with_others_is_read_at_once(
         got = loop.run(store.get(key, default_buffer_prototype()))
         assert got is not None
         assert got.to_bytes() == int(array_of(SHAPE)[place]).to_bytes(8, "little")
+    assert far.waited == []
+    with pytest.raises(AssertionError, match="a thread was asked for"):
+        loop.run(store.get(keys[0], default_buffer_prototype(), RangeByteRequest(0, 4)))
+
+
+def test_what_was_dropped_meanwhile_is_not_waited_for(
+    many: tuple[MappingCAStore, CID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a thread may ask for a leaf again: looking at what is here, and noting it, are one step."""
+    far = Collecting()
+    far.mapping.update(many[0].mapping)
+    store = IPLDStore(far, root=many[1], read_only=True)
+    key = "a0/c/64/0/0/0"
+    for x in range(4):
+        assert store[f"a0/c/64/0/{x}/0"]
+    ahead = store._data._blocks
+    assert isinstance(ahead, Ahead)
+    at_hand = ahead.at_hand
+
+    def then_dropped(cid: bytes, leaf: bytes) -> bytes | None:
+        found = at_hand(cid, leaf)
+        ahead._cache.pop(cid, None)
+        return found
+
+    monkeypatch.setattr(ahead, "at_hand", then_dropped)  # what another thread may do at that moment
+    for use in ahead._leaves.values():
+        use.look_again = 0
+    far.waited.clear()
+    assert store._data.read_at_hand(key) == int(array_of(SHAPE)[64, 0, 0]).to_bytes(8, "little")
     assert far.waited == []

@@ -61,6 +61,19 @@ def test_it_does_not_outlive_the_tree(store: IPLDStore) -> None:
     assert store["a/c/1/2"] == b"a c/1/2"
 
 
+def test_a_chunk_key_that_the_format_does_not_allow(store: IPLDStore) -> None:
+    """Also right behind a chunk of the same array: no key has more than 64 parts."""
+    for last in ("0", "1"):
+        store[f"a/c/{last}"] = b"new"
+    longest = "/".join(["a", "c", *["0"] * 62])
+    store[longest] = b"long"
+    store["a/c/2"] = b"new"
+    with pytest.raises(ValueError, match="more than 64 parts"):
+        store[f"{longest}/0"] = b"too long"
+    assert store[longest] == b"long"
+    assert f"{longest}/0" not in store
+
+
 def test_an_index_above_comes_first() -> None:
     """A foreign root may have a key in the indexes of two directories: the outer one counts, whoever was read last."""
     castore = MappingCAStore()

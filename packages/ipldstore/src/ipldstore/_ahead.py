@@ -122,16 +122,15 @@ class Ahead(ContentAddressableStore):
         binary = cids.to_bytes(cid)
         return self._get(binary, lambda: iter([(cid, self.far.get_raw(binary))]))
 
-    def put_at_once(self, cid: CID, data: bytes) -> bool:
-        """Put into the far store, if nothing has to be waited for."""
-        return self.far.put_at_once(cid, data)
-
-    def at_hand(self, cid: bytes) -> bytes | None:
-        """A block that is here, verified when it came; None if it would have to be waited for."""
+    def at_hand(self, cid: bytes, leaf: bytes) -> bytes | None:
+        """A chunk that is here, verified when it came, read of a leaf; None if it would have to be waited for."""
         with self._lock:
             data = self._cache.get(cid)
             if data is not None:
                 self._cache.move_to_end(cid)
+                use = self._use_of(leaf)
+                use.asked += 1
+                self._note_use(use)
             return data
 
     def along(self, cid: bytes, way: Way) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from typing import TypeVar
 
 from ipld_car import cids, hashes, unixfs
 from ipld_castore import ContentAddressableStore
@@ -21,8 +20,6 @@ from ._nodes import NodeStore, as_root
 from ._stats import Stats, count
 from ._tree import EMPTY_ROOT, Tree
 from ._window import WHOLE, Window
-
-T = TypeVar("T")
 
 View = Callable[[_documents.Document], _documents.Document]
 
@@ -75,10 +72,7 @@ class Dataset(Finding):
         found = self._find_near(key)
         if found is None or not isinstance(self._blocks, Ahead) or not _is_block_of_bytes(found[0]):
             return None
-        data = self._blocks.at_hand(found[0])
-        if data is not None:
-            self._blocks.chunk_of(found[2], found[1].links.values(), found[0])
-        return data
+        return self._blocks.at_hand(found[0], found[2])
 
     def read(self, key: str, window: Window = WHOLE, view: View = as_it_is) -> bytes | None:
         """The bytes of a key, or a part of them; None if it is absent.
@@ -219,7 +213,8 @@ class Dataset(Finding):
         So it is for one chunk after the other of an array, in a store that collects what it sends far away.
         """
         self.check_home()
-        if not self._lock.acquire(blocking=False):
+        # Who waits for a disk collects nothing: to ask would be to hash a chunk twice.
+        if self.castore.local or not self._lock.acquire(blocking=False):
             return False
         try:
             place = self._tree.next_chunk(key)

@@ -127,7 +127,8 @@ class Tree:
     def next_chunk(self, key: str) -> NextChunk | None:
         """Where a chunk goes that is of the same array as the one before, if that is all there is to it.
 
-        Putting it reads no node then, and the key is one that the format allows.
+        Putting it reads no node then, and the key is one that the format allows. Any thread may ask at any time, as
+        :meth:`put_next` looks again.
         """
         recent = self._recent
         if recent is None or not key.startswith(recent[0]):
