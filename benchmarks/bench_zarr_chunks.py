@@ -2,7 +2,7 @@
 
 The chunks are random and not compressed, so that zarr's own work is small. Each round does everything once, in
 turn, and figures are medians over the rounds: machines are noisy, and drift. Writing counts ``freeze()``; reading is
-of a new store over the same blocks, opened by the root, and verifies every block.
+of a new store over the same blocks, opened by the root, into memory that was touched before, and verifies every block.
 
     python benchmarks/bench_zarr_chunks.py            # all cases; exits with 1 if a target is missed
     python benchmarks/bench_zarr_chunks.py --rounds 15
