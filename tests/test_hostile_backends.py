@@ -87,7 +87,7 @@ USES: dict[str, Use] = {
     "open_zarr": lambda store: xr.open_zarr(store, consolidated=False).load(),
     "open_zarr, either": lambda store: xr.open_zarr(store).load(),
     "open_zarr, one value": lambda store: xr.open_zarr(store, consolidated=False, chunks=None).v07[3].values,
-    "open_datatree": lambda store: xr.open_datatree(store, engine="zarr", consolidated=False),  # type: ignore[arg-type]
+    "open_datatree": lambda store: xr.open_datatree(store, engine="zarr", consolidated=False),  # type: ignore[arg-type]  # as xarray takes it
     "in": lambda store: "v07" in zarr.open_group(store, mode="r"),
     "get": lambda store: zarr.open_group(store, mode="r").get("v07"),
     "members": lambda store: zarr.open_group(store, mode="r").members(),
@@ -140,7 +140,7 @@ def test_a_backend_that_changes_what_it_gave(blocks: tuple[CID, dict[str, bytes]
         def get_block(self, cid: CID) -> bytes:
             data = bytearray(super().get_block(cid))
             given.append(data)
-            return data  # type: ignore[return-value]
+            return data  # type: ignore[return-value]  # what a backend should not give
 
     store = IPLDStore(Mutable(dict(backend)), root=root)
     try:

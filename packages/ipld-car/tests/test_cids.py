@@ -209,7 +209,7 @@ def test_upper_case_base32_is_a_multibase_too() -> None:
 @pytest.mark.parametrize("given_", [None, 17, 1.5, ["bafkqaaa"], object()])
 def test_what_is_of_another_type(given_: object) -> None:
     with pytest.raises(TypeError, match="expected a CID as"):
-        cids.to_bytes(given_)  # type: ignore[arg-type]
+        cids.to_bytes(given_)  # type: ignore[arg-type]  # the wrong type is what is tested
 
 
 @given(st.binary(max_size=50), st.integers(0, 8), st.integers(0, 50))

@@ -61,7 +61,7 @@ def test_every_hash_function_of_the_tables() -> None:
         try:
             digest = hashes.digest_of(code, b"data")
         except UnverifiableError as error:
-            assert f"0x{code:x}" in str(error) or "blake3" in str(error)  # noqa: PT017
+            assert f"0x{code:x}" in str(error) or "blake3" in str(error)  # noqa: PT017  # one of two good ends
             with pytest.raises(UnverifiableError):
                 verify_block(binary, b"data")
         else:
@@ -84,7 +84,7 @@ def test_double_sha2_256() -> None:
 
 def test_blake3_is_an_extra() -> None:
     try:
-        import blake3  # noqa: F401
+        import blake3  # noqa: F401  # whether it is there
     except ImportError:
         with pytest.raises(UnverifiableError, match="install the extra `blake3`"):
             hashes.digest_of(hashes.BLAKE3, b"")
@@ -131,8 +131,8 @@ def test_identity_holds_its_bytes() -> None:
 
 def test_what_a_block_may_be() -> None:
     name = CID.decode(cid(b"hello"))
-    verify_block(name, bytearray(b"hello"))  # type: ignore[arg-type]
-    verify_block(name, memoryview(b"hello"))  # type: ignore[arg-type]
+    verify_block(name, bytearray(b"hello"))  # type: ignore[arg-type]  # other types of bytes are taken too
+    verify_block(name, memoryview(b"hello"))  # type: ignore[arg-type]  # other types of bytes are taken too
     with pytest.raises(MalformedError):
         verify_block(b"no CID", b"hello")
 
@@ -145,7 +145,7 @@ def test_a_hash_function_that_this_machine_refuses(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(hashlib, "new", refuse)
     with pytest.raises(UnverifiableError, match="md5 is not to be had here"):
-        verify_block(cids.make(cids.RAW, hashlib.md5(b"x").digest(), 0xD5), b"x")  # noqa: S324
+        verify_block(cids.make(cids.RAW, hashlib.md5(b"x").digest(), 0xD5), b"x")  # noqa: S324  # a hash that proves nothing is what is tested
 
 
 @pytest.mark.parametrize("size", [0, 1, 2046, 2047, 2048, 4096, 6141, 8191, 8192, 8193, 100_000])

@@ -155,7 +155,7 @@ def test_the_longest_section_is_a_keyword() -> None:
     )
     assert found.error[2:] == (18 + 2 + 136, 1)
     assert outcome(archive, max_section_bytes=136, verify=False) == found
-    assert outcome(car_v1(section(bytes(8 << 20)))).error[0] is LimitError  # type: ignore[index]
+    assert outcome(car_v1(section(bytes(8 << 20)))).error[0] is LimitError  # type: ignore[index]  # it ended in an error
     assert outcome(car_v1(section(bytes((8 << 20) - 36)))).error is None
 
 
@@ -196,6 +196,6 @@ def test_varints_of_every_length_that_a_section_can_have() -> None:
 
 def test_blocks_pickle() -> None:
     for block in CarReader(SMALL_V2):
-        again: Block = pickle.loads(pickle.dumps(block))  # noqa: S301
+        again: Block = pickle.loads(pickle.dumps(block))  # noqa: S301  # made right here
         assert again == block
         assert again.location == block.location

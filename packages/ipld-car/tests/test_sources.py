@@ -120,7 +120,7 @@ class Fault:
         self._answers = list(answers)
 
     def read(self, size: int, /) -> bytes:
-        return self._answers.pop(0)  # type: ignore[return-value]
+        return self._answers.pop(0)  # type: ignore[return-value]  # what no source should answer
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ class Fault:
 )
 def test_sources_that_are_none(source: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        CarReader(source)  # type: ignore[arg-type]
+        CarReader(source)  # type: ignore[arg-type]  # the wrong type is what is tested
 
 
 def test_streams_may_give_what_is_like_bytes() -> None:

@@ -59,7 +59,7 @@ def test_what_is_no_cid_is_no_root(root: str | bytes) -> None:
 
 def test_what_is_no_cid_at_all_is_a_type_error() -> None:
     with pytest.raises(TypeError, match=r"expected a CID as multiformats\.CID, str or bytes, found int"):
-        CarWriter(io.BytesIO(), [17])  # type: ignore[list-item]
+        CarWriter(io.BytesIO(), [17])  # type: ignore[list-item]  # another type is what is tested
 
 
 def test_blocks_are_verified_before_anything_is_written() -> None:
@@ -127,7 +127,7 @@ def test_data_may_be_any_contiguous_buffer() -> None:
     for buffer in (bytearray(data), memoryview(data), memoryview(data).cast("I"), memoryview(data).cast("I", (2, 5))):
         stream = io.BytesIO()
         with CarWriter(stream, []) as writer:
-            location = writer.write(cid(data), buffer)  # type: ignore[arg-type]
+            location = writer.write(cid(data), buffer)  # type: ignore[arg-type]  # another type is what is tested
         assert location.payload_size == 40
         assert stream.getvalue() == car_v1(section(data))
 
@@ -136,7 +136,7 @@ def test_data_may_be_any_contiguous_buffer() -> None:
 def test_data_that_is_no_buffer(data: object) -> None:
     stream = io.BytesIO()
     with pytest.raises(TypeError):
-        CarWriter(stream, [], verify=False).write(HELLO, data)  # type: ignore[arg-type]
+        CarWriter(stream, [], verify=False).write(HELLO, data)  # type: ignore[arg-type]  # another type is what is tested
     assert stream.getvalue() == NO_ROOTS
 
 

@@ -132,4 +132,4 @@ def test_what_is_no_cid() -> None:
     with pytest.raises(ValueError, match="expected the text of a CID, found 'nonsense'"):
         store.get("nonsense")
     with pytest.raises(TypeError, match=r"expected a CID as multiformats\.CID, str or bytes, found int"):
-        store.get(5)  # type: ignore[arg-type]
+        store.get(5)  # type: ignore[arg-type]  # the wrong type is what is tested

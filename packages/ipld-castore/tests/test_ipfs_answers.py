@@ -281,7 +281,7 @@ def test_an_endless_block_is_not_read_to_its_end(server: Server, store: IPFSStor
 def test_silence_has_an_end(server: Server, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
     """A node that never answers is an error after the timeout and the time it has to say so itself."""
     monkeypatch.setattr(_rpc, "GRACE", 0.1)
-    server.answer = lambda _: server.done.wait(30)  # type: ignore[assignment]
+    server.answer = lambda _: server.done.wait(30)  # type: ignore[assignment]  # a function in place of a method
     with (
         store_at(server.url, 0.1) as store,
         pytest.raises(BackendUnavailableError, match=r"silent for 0\.2 s"),

@@ -38,7 +38,7 @@ def test_keys_of_others_are_left_alone() -> None:
     foreign = ["", "zarr.json", "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn", HELLO.upper()]
     store = MappingCAStore(dict.fromkeys(foreign, b""))
     store.mapping[5] = b""  # type: ignore[index]  # a mapping may have such keys
-    store.mapping[b"\x01\x55\x00\x00"] = b""  # type: ignore[index]
+    store.mapping[b"\x01\x55\x00\x00"] = b""  # type: ignore[index]  # somebody else's key
     assert list(store) == []
     cid = store.put(b"hello")
     assert list(store) == [cid]
@@ -74,7 +74,7 @@ def test_a_shelf(tmp_path: Path) -> None:
     """A mapping of the standard library that is on disk."""
     with shelve.open(str(tmp_path / "shelf")) as shelf:  # noqa: S301  # our own
         root = MappingCAStore(shelf).put({"hello": b"x" * 10_000})
-    with shelve.open(str(tmp_path / "shelf")) as shelf:  # noqa: S301
+    with shelve.open(str(tmp_path / "shelf")) as shelf:  # noqa: S301  # of this test
         assert MappingCAStore(shelf).get(root) == {"hello": b"x" * 10_000}
 
 
@@ -83,7 +83,7 @@ def test_values_that_are_no_bytes(value: object) -> None:
     """Something else wrote there; it is a damaged block, not a TypeError from within."""
     store = MappingCAStore()
     cid = store.put(b"hello")
-    store.mapping[HELLO] = value  # type: ignore[assignment]
+    store.mapping[HELLO] = value  # type: ignore[assignment]  # what a mapping should not have
     for verify in (True, False):
         with pytest.raises(BlockCorruptError, match=f"{HELLO}.*found {type(value).__name__}"):
             store.get_raw(cid, verify=verify)

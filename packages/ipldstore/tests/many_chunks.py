@@ -71,7 +71,7 @@ def main(folder: str, what: str, *arguments: str) -> None:
     else:
         shape = tuple(map(int, arguments[0].split("x")))
         found = {"chunks": math.prod(shape), **write(folder, shape, int(arguments[1]))}
-    print(json.dumps(found | {"bytes": resident("VmHWM") - before}))  # noqa: T201
+    print(json.dumps(found | {"bytes": resident("VmHWM") - before}))  # noqa: T201  # read by the test that started it
 
 
 if __name__ == "__main__":

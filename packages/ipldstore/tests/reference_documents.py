@@ -39,7 +39,7 @@ class Json:
         return found
 
     def space(self) -> None:
-        self.at = SPACE.match(self.text, self.at).end()  # type: ignore[union-attr]
+        self.at = SPACE.match(self.text, self.at).end()  # type: ignore[union-attr]  # it always matches
 
     def take(self, mark: str) -> bool:
         """Whether a mark stands here, and space around it; if so they are behind us."""

@@ -75,7 +75,7 @@ def names(count: int, size: int) -> dict[str, bytes]:
     empty = len(reference.encode({".zattrs": {"x": ""}}))
     head = 2 if size - empty >= 256 else 1  # bytes that the length of a longer text takes more
     attributes = b'{"x":"%s"}' % (b"y" * (size - empty - head))
-    assert len(reference.encode({".zattrs": reference.document_of(".zattrs", attributes).value})) == size  # type: ignore[union-attr]
+    assert len(reference.encode({".zattrs": reference.document_of(".zattrs", attributes).value})) == size  # type: ignore[union-attr]  # there are attributes
     return {f"g/n{number}/.zattrs": attributes for number in range(count)}
 
 

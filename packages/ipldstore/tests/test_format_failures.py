@@ -137,13 +137,13 @@ def test_nothing_is_lost(frozen: tuple[dict[str, bytes], bytes], name: str) -> N
     new, gone, below = CHANGES[name]
     failures = 0
     for key, data in new.items():
-        failures += until_it_succeeds(castore, dataset, lambda key=key, data=data: dataset.write(key, data))  # type: ignore[misc]
+        failures += until_it_succeeds(castore, dataset, lambda key=key, data=data: dataset.write(key, data))  # type: ignore[misc]  # a lambda with defaults
         contents[key] = data
     for key in gone:
-        failures += until_it_succeeds(castore, dataset, lambda key=key: dataset.delete(key))  # type: ignore[misc]
+        failures += until_it_succeeds(castore, dataset, lambda key=key: dataset.delete(key))  # type: ignore[misc]  # a lambda with defaults
         del contents[key]
     for path in below:
-        failures += until_it_succeeds(castore, dataset, lambda path=path: dataset.delete_below(path))  # type: ignore[misc]
+        failures += until_it_succeeds(castore, dataset, lambda path=path: dataset.delete_below(path))  # type: ignore[misc]  # a lambda with defaults
         contents = {key: data for key, data in contents.items() if not key.startswith(path + "/")}
     assert failures
     assert until_it_succeeds(castore, dataset, dataset.freeze)

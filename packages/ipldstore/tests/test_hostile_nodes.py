@@ -148,7 +148,7 @@ for label, block in {
     "a short float": b"\xa1\x67.zattrs\xa1\x61x\xf9\x3c\x00",
     "a declared length of 2^60": b"\xbb\x10" + bytes(7),
 }.items():
-    _linked(f"not DAG-CBOR: {label}", lambda blocks, block=block: blocks.put_block(block))  # type: ignore[misc]
+    _linked(f"not DAG-CBOR: {label}", lambda blocks, block=block: blocks.put_block(block))  # type: ignore[misc]  # a lambda with defaults
 
 
 @pytest.mark.parametrize("name", CASES)

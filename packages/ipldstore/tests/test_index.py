@@ -129,7 +129,7 @@ def test_a_change_reads_the_leaves_it_falls_into_and_those_that_merge(kind: str,
     read: list[str] = []
 
     class Reading(NodeStore):
-        def load(self, cid, role, way=NOWHERE):  # type: ignore[no-untyped-def]
+        def load(self, cid, role, way=NOWHERE):  # type: ignore[no-untyped-def]  # as Load has it
             node = super().load(cid, role, way)
             if isinstance(node, _index.Leaf):
                 read.append(node.keys[0])

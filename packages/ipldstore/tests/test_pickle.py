@@ -248,7 +248,7 @@ def test_a_fork_reads_and_refuses_to_write(castore: ContentAddressableStore) -> 
     context: BaseContext = multiprocessing.get_context("fork")
     store = written(SOME, castore)  # with changes that are not frozen
     results = context.Queue()
-    process = context.Process(target=_in_a_fork, args=(store, results))  # type: ignore[attr-defined]
+    process = context.Process(target=_in_a_fork, args=(store, results))  # type: ignore[attr-defined]  # a context that can fork has it
     process.start()
     found, said = results.get(timeout=60)
     process.join(60)
@@ -276,7 +276,7 @@ def test_a_fork_while_a_thread_holds_the_store(castore: ContentAddressableStore)
     try:
         held.wait()
         results = context.Queue()
-        process = context.Process(target=_in_a_fork, args=(store, results))  # type: ignore[attr-defined]
+        process = context.Process(target=_in_a_fork, args=(store, results))  # type: ignore[attr-defined]  # a context that can fork has it
         process.start()
         process.join(20)
         assert process.exitcode == 0, "the child waits for a lock that nobody holds any more"

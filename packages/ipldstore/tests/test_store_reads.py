@@ -123,11 +123,11 @@ async def test_only_buffers_are_values() -> None:
     store = IPLDStore()
     for wrong in (b"bytes", bytearray(2), np.zeros(3), "text", None, 5):
         with pytest.raises(TypeError):
-            await store.set("a", wrong)  # type: ignore[arg-type]
+            await store.set("a", wrong)  # type: ignore[arg-type]  # the wrong type is what is tested
         with pytest.raises(TypeError):
-            await store.set_if_not_exists("a", wrong)  # type: ignore[arg-type]
+            await store.set_if_not_exists("a", wrong)  # type: ignore[arg-type]  # the wrong type is what is tested
         with pytest.raises(TypeError):
-            store.set_sync("a", wrong)  # type: ignore[arg-type]
+            store.set_sync("a", wrong)  # type: ignore[arg-type]  # the wrong type is what is tested
     assert len(store) == 0
 
 

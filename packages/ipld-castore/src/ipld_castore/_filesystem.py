@@ -102,7 +102,7 @@ class FileSystemCAStore(ContentAddressableStore):
         rule = self._path / _flatfs.SHARDING_FILE
         self._make_folder(self._path)
         if not rule.exists():
-            foreign = [name for name in os.listdir(self._path) if not name.startswith(_flatfs.TEMPORARY)]  # noqa: PTH208
+            foreign = [name for name in os.listdir(self._path) if not name.startswith(_flatfs.TEMPORARY)]  # noqa: PTH208  # names are all that is needed
             if not foreign:
                 self._write(rule, f"{_flatfs.DEFAULT}\n".encode(), fsync=True)
                 _sync_folder(self._path)
@@ -199,7 +199,7 @@ class FileSystemCAStore(ContentAddressableStore):
             return
         shard.mkdir(exist_ok=True)
         # One sync makes all names safe, also those that others wrote: in an old folder the first is the last.
-        safe = {shard.name} if self._shards else {shard.name, *os.listdir(self._path)}  # noqa: PTH208
+        safe = {shard.name} if self._shards else {shard.name, *os.listdir(self._path)}  # noqa: PTH208  # names are all that is needed
         if self._fsync:
             _sync_folder(self._path)
         self._shards.update(safe)

@@ -67,7 +67,7 @@ class IPFSStore(ContentAddressableStore):
         timeout: float = 60.0,
         offline: bool = False,
         in_flight: int = 4,
-        hash: str = "sha2-256",  # noqa: A002
+        hash: str = "sha2-256",  # noqa: A002  # the name users know
     ) -> None:
         super().__init__(hash=hash)
         if not timeout > 0:

@@ -43,7 +43,7 @@ class MappingCAStore(ContentAddressableStore):
     bafyreidykglsfhoixmivffc5uwhcgshx4j465xwqntbmu43nb2dzqwfvae
     """
 
-    def __init__(self, mapping: MutableMapping[str, bytes] | None = None, *, hash: str = "sha2-256") -> None:  # noqa: A002
+    def __init__(self, mapping: MutableMapping[str, bytes] | None = None, *, hash: str = "sha2-256") -> None:  # noqa: A002  # as above
         super().__init__(hash=hash)
         self._mapping: MutableMapping[str, bytes] = {} if mapping is None else mapping
         # A dict answers at once; what else a mapping is, an object store say, nobody knows.

@@ -88,7 +88,7 @@ def _drop_default_separator(array: Any) -> Any:
 
 def _without_default_separators(name: str, document: Document) -> Document:
     if name == _keys.ZARRAY:
-        return _drop_default_separator(document)  # type: ignore[no-any-return]
+        return _drop_default_separator(document)  # type: ignore[no-any-return]  # a document is a map
     metadata = document.get("metadata") if name == _keys.ZMETADATA else None
     if not isinstance(metadata, dict):
         return document

@@ -121,7 +121,7 @@ class BlockTests(Harness):
     def test_put_raw_takes_nothing_else(self, castore: ContentAddressableStore, data: object) -> None:
         """A number is no length, and text has no bytes."""
         with pytest.raises(TypeError):
-            castore.put_raw(data)  # type: ignore[arg-type]
+            castore.put_raw(data)  # type: ignore[arg-type]  # the wrong type is what is tested
 
     @pytest.mark.parametrize("codec", [cids.RAW, cids.DAG_PB, cids.DAG_CBOR, _DAG_JSON], ids=hex)
     def test_any_codec(self, castore: ContentAddressableStore, codec: int) -> None:
