@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import ipldstore
 import numpy as np
 import zarr
+from _heap import keep_heap
 from bench_zarr_chunks import hash_all, read, seconds, write
 from ipldstore import IPLDStore
 from zarr.storage import LocalStore, MemoryStore, ZipStore
@@ -221,4 +222,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    keep_heap()
     sys.exit(main())

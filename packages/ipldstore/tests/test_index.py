@@ -28,7 +28,7 @@ numbers = st.one_of(
     st.integers(0, 10**18 - 1),
 )
 chunk_keys = st.tuples(
-    st.sampled_from(["", "c"]), st.sampled_from("/."), st.lists(numbers, min_size=1, max_size=4)
+    st.sampled_from(["", "c"]), st.sampled_from("/."), st.lists(numbers, min_size=1, max_size=7)
 ).map(lambda parts: parts[1].join([*filter(None, parts[:1]), *map(str, parts[2])]))
 names = st.text(st.sampled_from("ab0\x01\x7fé日🎈"), min_size=1, max_size=6)
 KINDS = {"chunks": (_index.CHUNKS, chunk_keys), "names": (_index.NAMES, names)}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import dag_cbor
@@ -99,10 +99,25 @@ def decode_node(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
 
 
 def _check_links(value: Any, max_depth: int) -> None:
-    """Refuse a value with bytes that libipld does not write as a link, or not as one whole CID."""
-    for leaf in _bytes_in(value, max_depth, cids.USUAL_PREFIXES):
-        if not _is_link(leaf):
-            raise MalformedError(f"expected a link, found a byte string of {len(leaf)} bytes")
+    """Refuse a value with bytes that libipld does not write as a link, or not as one whole CID. Goes level by level."""
+    level, depth = [value], 0
+    while level:
+        below: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind is bytes:
+                usual = len(item) == cids.USUAL_SIZE and item[:4] in cids.USUAL_PREFIXES
+                if not usual and not _is_link(item):
+                    raise MalformedError(f"expected a link, found a byte string of {len(item)} bytes")
+            elif kind is dict or kind is list:
+                if depth >= max_depth:
+                    raise _too_deep(max_depth)
+                below.extend(item.values() if kind is dict else item)
+        level, depth = below, depth + 1
+
+
+def _too_deep(max_depth: int) -> LimitError:
+    return LimitError(f"expected maps and lists nested at most {max_depth} deep, found more")
 
 
 def links(data: bytes, *, max_depth: int = 1024) -> list[bytes]:
@@ -140,19 +155,17 @@ def _is_link(leaf: bytes) -> bool:
     return True
 
 
-def _bytes_in(value: Any, max_depth: int, but: Collection[bytes] = ()) -> Iterator[bytes]:
-    """All byte strings of a decoded value, in order, without recursion; but for CIDs with these prefixes."""
-    usual = cids.USUAL_SIZE if but else -1
+def _bytes_in(value: Any, max_depth: int) -> Iterator[bytes]:
+    """All byte strings of a decoded value, in order, without recursion."""
     stack: list[Iterator[Any]] = [iter((value,))]
     while stack:
         for item in stack[-1]:
             kind = type(item)
             if kind is bytes:
-                if len(item) != usual or item[:4] not in but:
-                    yield item
+                yield item
             elif kind is dict or kind is list:
                 if len(stack) > max_depth:
-                    raise LimitError(f"expected maps and lists nested at most {max_depth} deep, found more")
+                    raise _too_deep(max_depth)
                 stack.append(iter(item.values() if kind is dict else item))
                 break
         else:

@@ -114,6 +114,42 @@ def chunk_leaf(top: Any) -> LeafContent:
     """
     if not isinstance(top, dict):
         raise NodeError(f"expected a leaf of chunks, a map; found {_kind(top)}")
+    return _ordinary_leaf(top) or _any_leaf(top)
+
+
+def _ordinary_leaf(top: dict[str, Any]) -> LeafContent | None:
+    """The chunks in a leaf where all is as it nearly always is, looked at all at once; None if anything is not.
+
+    That says nothing of what it is: :func:`_any_leaf` looks at one thing after the other.
+    """
+    links: dict[str, Any] = {}
+    slashes = depth = 0
+    level = [("", top)]
+    while True:
+        below = []
+        before = len(links)
+        for prefix, directory in level:
+            if not directory:
+                return None
+            for name, item in directory.items():
+                if type(item) is dict:
+                    below.append((f"{prefix}{name}/", item))
+                else:
+                    links[prefix + name] = item
+        slashes += depth * (len(links) - before)
+        if not below:
+            break
+        level, depth = below, depth + 1
+    found = links.values()
+    are_usual = set(map(type, found)) == {bytes} and set(map(len, found)) == {cids.USUAL_SIZE}
+    if not are_usual or not {link[:4] for link in found} <= _USUAL_VALUES:
+        return None
+    # Each key has a slash for each map that it is below, so where there are no more of them no name has one.
+    return LeafContent(links, depth) if _keys.are_chunk_keys(links, slashes) else None
+
+
+def _any_leaf(top: dict[str, Any]) -> LeafContent:
+    """The chunks in a leaf, looked at one by one."""
     if _keys.VALUE in top:
         raise NodeError(f"expected no {_keys.VALUE} at the top of a leaf, found one")
     links: dict[str, bytes] = {}
@@ -125,13 +161,11 @@ def chunk_leaf(top: Any) -> LeafContent:
         for name, item in items:
             key = prefix[:-1] if name == _keys.VALUE else prefix + name
             if isinstance(item, dict) and name != _keys.VALUE:
-                # An empty map has no key to be checked by.
-                if not (name.isdecimal() and len(name) < 20) and not _keys.is_index_name(name):
+                if not _keys.is_index_name(name):  # an empty map has no key to be checked by
                     raise NodeError(f"expected only chunk keys in a leaf, found the directory {key[:200]!r}")
                 stack.append((key + "/", iter(item.items())))
                 break
-            if not (isinstance(item, bytes) and len(item) == cids.USUAL_SIZE and item[:4] in _USUAL_VALUES):
-                _value_link(name, item)
+            _value_link(name, item)
             if "/" in name or not _keys.is_chunk_key(key):
                 raise NodeError(f"expected only chunk keys in a leaf, found {key[:200]!r}")
             links[key] = item

@@ -193,17 +193,22 @@ class Dataset(Finding):
         """
         self.check_home()
         place = None if only_new else self._tree.next_chunk(key)
-        parts = _keys.split_key(key) if place is None else key.split("/")
+        parts = _keys.split_key(key) if place is None else None
         if only_new and self.find(key) is not None:
             return
+        found: _lookup.Found
         try:
-            found = _values.put(self.castore, self._nodes, parts[-1], data)
+            if parts is None:
+                found = _values.put_bytes(self.castore, data)
+            else:
+                found = _values.put(self.castore, self._nodes, parts[-1], data)
         except LOWER_ERRORS as error:
             raise lost(f"writing {key!r}", error) from error
         with self._lock:
-            if only_new and _lookup.find(self._tree.top, parts, self._nodes.load) is not None:
-                return
             if place is None or not self._tree.put_next(place, found):
+                parts = parts or key.split("/")
+                if only_new and _lookup.find(self._tree.top, parts, self._nodes.load) is not None:
+                    return
                 self._tree.put(parts, found)
             self._versions += 1
 

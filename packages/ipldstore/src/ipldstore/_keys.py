@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 # In one string: hypothesis takes short ones in the code under test for likely inputs, and these are no names for
@@ -26,7 +26,12 @@ _ORDINARY: Final = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_-]{0,99}/){0,31}[A-Za-z
 """What nearly all keys are, and then nothing is wrong with them."""
 
 NUMBER: Final = r"(?:0|[1-9][0-9]{0,17})"
-_CHUNK_KEY: Final = re.compile(rf"(?:c/)?{NUMBER}(?:/{NUMBER})*|(?:c\.)?{NUMBER}(?:\.{NUMBER})*", re.ASCII)
+# Each character leaves one way to go on, so what does not match is found out in one pass.
+_CHUNK_KEY_FORM: Final = (
+    rf"(?:c/{NUMBER}(?:/{NUMBER})*|c\.{NUMBER}(?:\.{NUMBER})*|{NUMBER}(?:(?:/{NUMBER})+|(?:\.{NUMBER})+)?)"
+)
+_CHUNK_KEY: Final = re.compile(_CHUNK_KEY_FORM, re.ASCII)
+_CHUNK_KEYS: Final = re.compile(rf"{_CHUNK_KEY_FORM}(?:\n{_CHUNK_KEY_FORM})*", re.ASCII)
 _FIRST_PART: Final = re.compile(rf"c|(?:c\.)?{NUMBER}(?:\.{NUMBER})*", re.ASCII)
 _NUMBER: Final = re.compile(NUMBER, re.ASCII)
 
@@ -95,6 +100,18 @@ def is_key(key: str) -> bool:
 def is_chunk_key(rest: str) -> bool:
     """Whether a key, relative to an array, has the form of a chunk key."""
     return len(rest) <= MAX_CHUNK_KEY_BYTES and _CHUNK_KEY.fullmatch(rest) is not None
+
+
+def are_chunk_keys(keys: Collection[str], slashes: int) -> bool:
+    """Whether all keys, each relative to an array, have the form of chunk keys, and together so many slashes."""
+    together = "\n".join(keys)
+    # A line break in a key would make two of it.
+    return (
+        together.count("/") == slashes
+        and together.count("\n") == len(keys) - 1
+        and _CHUNK_KEYS.fullmatch(together) is not None
+        and len(max(keys, key=len)) <= MAX_CHUNK_KEY_BYTES
+    )
 
 
 def is_index_name(name: str) -> bool:

@@ -16,15 +16,20 @@ def put(castore: ContentAddressableStore, nodes: NodeStore, name: str, data: byt
     """Write the bytes of a key with that last part: as a document, or as a file where they are more than a block."""
     block = _documents.encode(name, data) if name in _keys.DOCUMENTS else None
     if block is None:
-        if len(data) > unixfs.CHUNK_SIZE:
-            return unixfs.build(data, lambda cid, leaf: castore.put_block(cids.from_checked(cid), leaf))
-        link = _link_of(data)  # nearly all values: as build() does, at half the cost
-        castore.put_block(cids.from_checked(link), data)
-        return link
+        return put_bytes(castore, data)
     if len(block) <= _documents.MAX_EMBEDDED:
         document: dict[str, Any] = dagcbor.decode_node(block)
         return document
     return nodes.put_encoded(block)
+
+
+def put_bytes(castore: ContentAddressableStore, data: bytes) -> bytes:
+    """Write the bytes of a value; returns its link."""
+    if len(data) > unixfs.CHUNK_SIZE:
+        return unixfs.build(data, lambda cid, leaf: castore.put_block(cids.from_checked(cid), leaf))
+    link = _link_of(data)  # nearly all values: as build() does, at half the cost
+    castore.put_block(cids.from_checked(link), data)
+    return link
 
 
 def put_at_once(castore: ContentAddressableStore, data: bytes) -> bytes | None:

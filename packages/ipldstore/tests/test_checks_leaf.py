@@ -1,0 +1,59 @@
+"""A leaf of chunks that is looked at all at once gives what looking at each key gives, and nothing else passes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import reference
+from hypothesis import event, example, given
+from hypothesis import strategies as st
+from ipld_car import cids
+from ipldstore import IPLDStoreError, _checks, _keys
+
+V = reference.cid(0x55, b"v")
+OTHERS = [reference.cid(0x70, b"v"), reference.cid(0x71, b"v"), cids.make(cids.RAW, b"v" * 64, 0x13), None, 1, "0"]
+ORDINARY = ["0", "1", "22", "123456789012345678"]
+ODD = ["", "c", "c.0", "0.1", "0.1.2", "0/1", "c/0", "01", "-1", "0\n1", "1\n", "٣", "x", "1234567890123456789"]
+names = st.sampled_from([*ORDINARY * 4, "c", *ODD, "__ipld_value__", ".zarray"])
+links = st.sampled_from([V] * 24 + OTHERS)
+leaves = st.dictionaries(
+    names, st.recursive(links, lambda below: st.dictionaries(names, below, max_size=3), max_leaves=6), max_size=4
+)
+
+
+@given(leaves)
+@example({"0": V, "1": {}})
+@example({"0/1": V, "2": {"3": V}})
+@example({"0\n1": V})
+@example({"0": V, "1\n2": V, "3": {"4\n5": V}})
+@example({"c": {"1": {"__ipld_value__": V, "2": V}}})
+@example({"/".join(["0"] * 128): V})
+@example({"9" * 18 + ("." + "9" * 18) * 13: V})
+@example({"0": V, "": V})
+@example({})
+def test_one_look_is_as_good_as_many(top: dict[str, Any]) -> None:
+    found = _checks._ordinary_leaf(top)
+    event("ordinary" if found else "odd")
+    try:
+        expected = _checks.chunk_leaf(top)
+        thorough = _checks._any_leaf(top)
+    except IPLDStoreError:
+        assert found is None
+        return
+    assert expected == thorough
+    assert found is None or found == thorough
+
+
+@pytest.mark.parametrize("key", [*ORDINARY, *ODD, "c/0/1", "c.0.1", "0/1.2", "0.1/2", "c/0.1", "c.0/1", "9" * 256])
+def test_what_is_no_chunk_key_among_many_that_are(key: str) -> None:
+    many = [f"{number}" for number in range(30, 50)]
+    for keys in ([key, *many], [*many, key], [key]):
+        expected = all(_keys.is_chunk_key(each) for each in keys)
+        assert _keys.are_chunk_keys(keys, "".join(keys).count("/")) == expected
+
+
+def test_finding_out_takes_one_pass() -> None:
+    """With a form that gave two ways to match a bare number this would not come back."""
+    keys = [*map(str, range(2048)), "x"]
+    assert not _keys.are_chunk_keys(keys, 0)
