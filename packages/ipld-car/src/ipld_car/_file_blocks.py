@@ -50,6 +50,13 @@ def key_of(cid: bytes) -> bytes:
     return cid[2:] if cids.is_usual(cid) else cids.multihash_of(cid)
 
 
+def _length(head: bytes) -> tuple[int, int]:
+    """The length that a section begins with, and the position behind it."""
+    if len(head) > 2 and (first := head[0]) > 0x7F > (second := head[1]) > 0:  # two bytes, as most are
+        return first & 0x7F | second << 7, 2
+    return varint.decode(head)
+
+
 class Blocks:
     """What a file has: its index, the sections that were added since, and the map that all are read from.
 
@@ -199,6 +206,28 @@ class Blocks:
             raise MalformedError(f"the archive is not what was written to it: {error}") from None
         return newer + self._indexed(key)
 
+    def at_first_sight(self, key: bytes) -> bytes | None:
+        """The bytes, unverified, of a block that stands where the index says, the short way.
+
+        :param key: a multihash of sha2-256
+        :return: None says nothing: see :meth:`find`
+        """
+        index, mapped = self.index, self.map  # in this order: see the class
+        offset = None if key in self.added else index.at_first_sight(key[2:])
+        if offset is None:
+            return None
+        offset += self.layout.start
+        head = mapped[offset : offset + _HEAD + len(key)]
+        try:
+            size, begin = _length(head)
+        except CarError:
+            return None
+        stop = offset + begin + size
+        begin += 2  # a CID of version 1 whose codec has one byte, as nearly all have
+        is_usual = head.startswith(key, begin) and head[begin - 2] == 1 and head[begin - 1] < 0x80
+        begin += offset + len(key)
+        return mapped[begin:stop] if is_usual and begin <= stop <= min(self.end, len(mapped)) else None
+
     def _indexed(self, key: bytes) -> list[Found]:
         while True:
             generation, index = self.generation, self.index
@@ -234,11 +263,8 @@ class Blocks:
             self.map = self.new_map(self.end)
         head = self.map[offset : offset + _HEAD + len(key)]
         try:
-            # A length of two bytes, and a CID of version 1 whose codec has one, as nearly all sections have.
-            if len(head) > 2 and (first := head[0]) > 0x7F > (second := head[1]) > 0:
-                size, begin = first & 0x7F | second << 7, 2
-            else:
-                size, begin = varint.decode(head)
+            size, begin = _length(head)
+            # A CID of version 1 whose codec has one byte, as nearly all have.
             if head.startswith(key, begin + 2) and head[begin] == 1 and head[begin + 1] < 0x80:
                 cid_size = len(key) + 2
                 cid = head[begin : begin + cid_size]

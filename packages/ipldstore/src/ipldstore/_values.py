@@ -11,6 +11,9 @@ from . import _documents, _keys
 from ._lookup import Found
 from ._nodes import NodeStore
 
+RAW_PREFIX: Final = cids.make(cids.RAW, bytes(32))[:4]
+"""What the CID of a block of bytes begins with."""
+
 
 def put(castore: ContentAddressableStore, nodes: NodeStore, name: str, data: bytes) -> Found:
     """Write the bytes of a key with that last part: as a document, or as a file where they are more than a block."""
@@ -42,7 +45,4 @@ def put_at_once(castore: ContentAddressableStore, data: bytes) -> bytes | None:
 
 def _link_of(data: bytes) -> bytes:
     """The binary CID of a block of bytes."""
-    return _RAW_PREFIX + hashes.sha2_256(data)
-
-
-_RAW_PREFIX: Final = cids.make(cids.RAW, bytes(32))[:4]
+    return RAW_PREFIX + hashes.sha2_256(data)
