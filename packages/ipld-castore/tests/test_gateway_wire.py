@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from gateway_reads import DATA, READS, TIMEOUT
-from ipld_castore import BackendUnavailableError, GatewayCAStore, _fetch
+from ipld_castore import BackendUnavailableError, GatewayCAStore, _wire
 from ipld_castore.testing import BlockServer, Fault, faults
 from remote import tree
 
@@ -49,7 +49,7 @@ def test_a_steady_slow_answer_is_no_silence(
     server: BlockServer, store: GatewayCAStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slower than the timeout in all, but never below the least speed."""
-    monkeypatch.setattr(_fetch, "SLOWEST", 5)
+    monkeypatch.setattr(_wire, "SLOWEST", 5)
     cid = server.blocks.put(DATA[:40])
     server.inject(faults.slow_drip(0.03), times=None)
     start = time.monotonic()

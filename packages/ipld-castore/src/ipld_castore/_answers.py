@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any, Final, TypeVar
 
 from ipld_car import CarError, cids
 from urllib3 import BaseHTTPResponse
-from urllib3.exceptions import HTTPError
 
 from ._errors import BackendUnavailableError
+from ._wire import read_within, watch_of
 
 T = TypeVar("T")
 
 MAX_BYTES: Final = 1 << 16
 """Longest answer, or line of one, that is no block."""
-
-SLOWEST: Final = 16 << 10
-"""Bytes, or one line, that must come while the node may be silent: who sends less never comes to an end."""
 
 _PIECE: Final = 1 << 18
 
@@ -32,33 +28,27 @@ def odd(host: str, what: str) -> BackendUnavailableError:
 
 
 class Answer:
-    """The answer to one command, its body not yet read. What is wrong with it is a BackendUnavailableError.
+    """The answer to one command, its body not yet read. What is wrong with it is a BackendUnavailableError."""
 
-    :param patience: seconds in which something worth while must come
-    """
-
-    def __init__(self, response: BaseHTTPResponse, host: str, patience: float) -> None:
+    def __init__(self, response: BaseHTTPResponse, host: str) -> None:
         self._response = response
         self._host = host
-        self._patience = patience
-        self._waited = 0.0
-        self._came = 0
+        self._watch = watch_of(response)
         self.status = response.status
 
     def header(self, name: str) -> str | None:
         """A header of the answer."""
         return self._response.headers.get(name)
 
-    def read(self, limit: int = MAX_BYTES, what: str = "an answer") -> bytes:
-        """The body, refused as soon as it is longer than ``limit`` bytes."""
-        pieces, size = [], 0
-        # Only the read that finds the end tells whether it is the end.
-        while piece := self._some(limit + 1 - size):
-            pieces.append(piece)
-            size += len(piece)
-            if size > limit:
-                raise BackendUnavailableError(f"expected {what} of at most {limit} bytes from {self._host}, found more")
-        return b"".join(pieces)
+    def read(self, limit: int = MAX_BYTES, what: str = "an answer", expected: int = MAX_BYTES) -> bytes:
+        """The body, refused as soon as it is longer than ``limit`` bytes.
+
+        :param expected: about how many there are
+        """
+        data = read_within(self._response, limit, expected)
+        if data is None:
+            raise BackendUnavailableError(f"expected {what} of at most {limit} bytes from {self._host}, found more")
+        return data
 
     def read_some(self, size: int, /) -> bytes:
         """``size`` bytes of the body, fewer only at its end: what :class:`ipld_car.CarReader` asks for.
@@ -67,30 +57,18 @@ class Answer:
         """
         pieces, left = [], size
         # The end is read too where it comes with the last bytes: the connection can be used again then.
-        while left > 0 and (piece := self._some(left)):
+        while left > 0 and (piece := self._response.read1(min(left, _PIECE), decode_content=False)):
             pieces.append(piece)
             left -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def _some(self, size: int) -> bytes:
-        """Some bytes of the body, at most ``size``; none at its end."""
-        start = time.monotonic()
-        piece = self._response.read1(min(size, _PIECE), decode_content=False)
-        self._waited += time.monotonic() - start
-        self._came += len(piece)
-        if self._waited > self._patience:
-            if piece and self._came < SLOWEST:
-                raise HTTPError(f"it sent only {self._came} bytes in {self._waited:.3g} s")
-            self._waited = self._came = 0
-        return piece
-
     def lines(self) -> Iterator[dict[str, Any]]:
         """The JSON objects of an answer that has one on each line, as they come in."""
         rest = b""
-        while piece := self._some(_PIECE):
+        while piece := self._response.read1(_PIECE, decode_content=False):
             *lines, rest = (rest + piece).split(b"\n")
-            if lines:
-                self._waited = self._came = 0
+            if lines and self._watch is not None:
+                self._watch.begin_anew()  # a line is worth while, however short it is
             yield from map(self._object, filter(None, lines))
             if len(rest) > MAX_BYTES:
                 raise odd(self._host, "with a line that does not end")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Final, Self
@@ -28,12 +27,10 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util import Timeout
 
 from ._attempts import Failure, Why
+from ._wire import TooSlowError, read_within, watch_all
 
 MAX_IN_FLIGHT: Final = 64
 """Connections to one server that are kept; more are opened when they are needed, and closed after use."""
-
-SLOWEST: Final = 16 << 10
-"""Bytes that must come within the timeout: whoever sends less is taken for silent, however often it sends."""
 
 _STEP: Final = 1 << 16
 _CONNECT_SECONDS: Final = 10.0
@@ -47,26 +44,16 @@ class Answer:
         self.headers: Mapping[str, str] = response.headers
         self._response = response
         self._timeout = timeout
-        self._waited = 0.0
-        self._came = 0
 
     def read(self, size: int = -1, /) -> bytes:
         """Some bytes of the body, at most ``size``; none at its end.
 
         :raises Failure: if the connection breaks, the body ends before its length, or it comes too slowly
         """
-        start = time.monotonic()
         try:
-            data = self._response.read1(_STEP if size < 0 else min(size, _STEP), decode_content=False)
+            return self._response.read1(_STEP if size < 0 else min(size, _STEP), decode_content=False)
         except HTTPError as error:
             raise _failure(error, self._timeout) from error
-        self._waited += time.monotonic() - start
-        self._came += len(data)
-        if self._waited > self._timeout:
-            if self._came < SLOWEST and data:
-                raise Failure(Why.SILENT, f"it sent {self._came} bytes in {self._timeout:g} s")
-            self._waited = self._came = 0
-        return data
 
     def read_all(self, limit: int) -> bytes:
         """The whole body.
@@ -74,13 +61,13 @@ class Answer:
         :param limit: the most bytes that are read
         :raises Failure: if there are more, and as :meth:`read`
         """
-        pieces, size = [], 0
-        while piece := self.read(limit + 1 - size):
-            pieces.append(piece)
-            size += len(piece)
-            if size > limit:
-                raise Failure(Why.FAILED, f"expected at most {limit} bytes, found more")
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        try:
+            data = read_within(self._response, limit)
+        except HTTPError as error:
+            raise _failure(error, self._timeout) from error
+        if data is None:
+            raise Failure(Why.FAILED, f"expected at most {limit} bytes, found more")
+        return data
 
     def drain(self) -> None:
         """Read what is left and does not matter, if it is little, so that the connection can be used again.
@@ -172,6 +159,7 @@ class Connections:
         proxies = settings["proxies"]
         pool = adapter.get_connection_with_tls_context(request, settings["verify"], proxies, settings["cert"])
         assert isinstance(pool, HTTPConnectionPool)  # noqa: S101  # as urllib3 makes them for both schemes
+        watch_all(pool)
         proxy = select_proxy(url, proxies)
         if proxy and url.startswith("http://") and not proxy.startswith("socks"):
             return pool, url, adapter.proxy_headers(proxy)
@@ -196,6 +184,8 @@ def _failure(error: HTTPError, timeout: float) -> Failure:
     """What it means that urllib3 gave up."""
     if isinstance(error, (ConnectTimeoutError, NewConnectionError)):
         return Failure(Why.SILENT, "nobody answers there")
+    if isinstance(error, TooSlowError):
+        return Failure(Why.SILENT, f"it sent {error.came} bytes in {timeout:g} s")
     if isinstance(error, ReadTimeoutError):
         return Failure(Why.SILENT, f"it was silent for {timeout:g} s")
     if isinstance(error, SSLError):

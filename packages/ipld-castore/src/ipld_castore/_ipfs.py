@@ -78,6 +78,8 @@ class IPFSStore(ContentAddressableStore):
         self._pin = pin
         self._offline = offline
         self._in_flight = in_flight
+        self._block_bytes = 0
+        """Of the block that was got last: the next is often as long."""
         self._outbox = Outbox(self._send, CAR_BYTES, in_flight)
 
     @property
@@ -161,7 +163,9 @@ class IPFSStore(ContentAddressableStore):
             return held
         options = {"arg": cids.to_text(binary), "offline": "true" if self._offline else "false"}
         with self._rpc.call("block/get", options, cid=binary) as answer:
-            return answer.read(MAX_NODE_BYTES, "a block")
+            data = answer.read(MAX_NODE_BYTES, "a block", self._block_bytes)
+        self._block_bytes = len(data)
+        return data
 
     def _held(self, cid: bytes) -> bytes | None:
         return self._outbox.get(cids.multihash_of(cid)) if len(self._outbox) else None

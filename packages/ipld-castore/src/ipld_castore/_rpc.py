@@ -27,6 +27,7 @@ from ._answers import Answer, odd
 from ._errors import BackendUnavailableError, BlockNotFoundError
 from ._node import Node
 from ._retry_after import seconds_of
+from ._wire import watch_all
 
 GRACE: Final = 10.0
 """Seconds beyond the timeout, in which the node says itself that it is over."""
@@ -100,6 +101,7 @@ class RPC:
         )
         base = adapter.request_url(call, settings["proxies"])
         http_pool = cast("HTTPConnectionPool", pool)  # so its stubs should say
+        watch_all(http_pool)
         self._pooled = os.getpid(), http_pool, base
         return http_pool, base
 
@@ -164,7 +166,7 @@ class RPC:
                 raise self._unanswered(command, error, wait) from error
             else:
                 if pause is None or response.status not in {429, 502, 503, 504}:
-                    return Answer(response, self.node.url, wait), response
+                    return Answer(response, self.node.url), response
                 response.close()
                 asked = seconds_of(response.headers.get("Retry-After")) or 0.0
                 pause = max(pause, min(asked, _MAX_PAUSE))  # noqa: PLW2901  # only of this round

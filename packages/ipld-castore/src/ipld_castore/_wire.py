@@ -1,0 +1,198 @@
+"""Answers as they come over a connection of urllib3: watched, and read with little ado.
+
+A socket's timeout holds for each read of it: a server that sends a byte now and then never comes to an end. Here the
+watch is over all that comes, headers too, so whoever reads a body may ask for all of it at once.
+
+Kubo's RPC sends blocks in HTTP chunks of 3 KB, for each of which http.client takes five times as long as it
+takes here.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from http.client import HTTPResponse, IncompleteRead
+from io import BufferedReader, RawIOBase
+from typing import TYPE_CHECKING, Any, Final
+
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool
+from urllib3.exceptions import HTTPError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer  # which comes with the type checker; in collections.abc from Python 3.12 on
+
+SLOWEST: Final = 16 << 10
+"""Bytes that must come within the timeout: whoever sends less is taken for silent, however often it sends."""
+
+_BUFFER_BYTES: Final = 256 << 10
+_FIRST_PIECE: Final = 16 << 10
+_PIECE: Final = 1 << 20
+_CHUNK_HEAD: Final = re.compile(rb"\r?\n([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]{0,512})?\r?\n")
+"""What stands between two chunks: the end of a line, and one that begins with the size of the second."""
+_MAX_LINE: Final = 1 << 10
+"""Bytes of a line between or behind chunks."""
+_MAX_TRAILERS: Final = 100
+
+
+class TooSlowError(HTTPError):
+    """What comes would never come to an end."""
+
+    def __init__(self, came: int, seconds: float) -> None:
+        super().__init__(f"it sent only {came} bytes in {seconds:.3g} s")
+        self.came = came
+
+
+class Watch(RawIOBase):
+    """What comes in from a socket, as long as enough of it comes.
+
+    :param raw: reads the socket
+    :param patience: seconds in which something worth while must come; None waits for ever
+    :raises TooSlowError: from a read, if it does not
+    """
+
+    def __init__(self, raw: RawIOBase, patience: float | None) -> None:
+        self._raw = raw
+        self._patience = patience
+        self._waited = 0.0
+        self._came = 0
+
+    def readable(self) -> bool:
+        """Whether it can be read: it can."""
+        return True
+
+    def readinto(self, buffer: Buffer, /) -> int | None:
+        """Fill some of a buffer; returns how much, 0 at the end."""
+        start = time.monotonic()
+        count: int | None = self._raw.readinto(buffer)
+        self._waited += time.monotonic() - start
+        self._came += count or 0
+        if self._patience is not None and self._waited > self._patience:
+            if count and self._came < SLOWEST:
+                raise TooSlowError(self._came, self._waited)
+            self.begin_anew()
+        return count
+
+    def begin_anew(self) -> None:
+        """What came was worth the wait."""
+        self._waited = self._came = 0
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        super().close()
+        self._raw.close()
+
+
+class _Chunks(RawIOBase):
+    """The body in a stream of chunks: https://www.rfc-editor.org/rfc/rfc9112#name-chunked-transfer-coding."""
+
+    def __init__(self, stream: BufferedReader) -> None:
+        self._stream = stream
+        self._data = b"\n"  # as behind a chunk
+        """What came last."""
+        self._at = 0
+        """Up to where that was taken."""
+        self._left = 0
+        """Bytes of this chunk that are still to be taken."""
+        self._ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Take all that came, as far as there is room; wait only where that is nothing."""
+        room = memoryview(buffer)
+        size, taken = len(room), 0
+        while taken < size and not self._ended:
+            data, at = self._data, self._at
+            if self._left:
+                part = data[at : at + min(self._left, size - taken)]
+                count = len(part)
+                room[taken : taken + count] = part
+                self._at, self._left, taken = at + count, self._left - count, taken + count
+                if self._at < len(data):
+                    continue
+            elif head := _CHUNK_HEAD.match(data, at):
+                self._at, self._left = head.end(), int(head[1], 16)
+                if not self._left:
+                    self._end()
+                continue
+            if taken:
+                break
+            self._more()
+        return taken
+
+    def _more(self) -> None:
+        """Wait for more of the stream."""
+        rest = self._data[self._at :]
+        more = self._stream.read1(_BUFFER_BYTES)
+        if not more or len(rest) > _MAX_LINE:
+            raise IncompleteRead(b"", self._left or None)
+        self._data, self._at = rest + more, 0
+
+    def _end(self) -> None:
+        """Go past the lines behind the last chunk."""
+        for _ in range(_MAX_TRAILERS):
+            while (end := self._data.find(b"\n", self._at)) < 0:
+                self._more()
+            line, self._at = self._data[self._at : end], end + 1
+            if not line.strip():
+                self._ended = True
+                return
+        raise IncompleteRead(b"")
+
+    def close(self) -> None:
+        super().close()
+        self._stream.close()
+
+
+class _Response(HTTPResponse):
+    """A response whose bytes come through a :class:`Watch`."""
+
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.watch = Watch(self.fp.detach(), sock.gettimeout())
+        self.fp = BufferedReader(self.watch, _BUFFER_BYTES)
+
+    def begin(self) -> None:
+        super().begin()
+        if self.chunked:
+            self.fp = BufferedReader(_Chunks(self.fp), _BUFFER_BYTES)
+            self.chunked = False
+
+
+def _respond(connection: Any, sock: Any, *args: Any, **kwargs: Any) -> _Response:
+    """What a connection makes a response with."""
+    response = _Response(sock, *args, **kwargs)
+    connection.watch = response.watch
+    return response
+
+
+def watch_all(pool: HTTPConnectionPool) -> None:
+    """Have all answers on the connections of a pool watched, with the patience that is their timeout of reads."""
+    kind = pool.ConnectionCls
+    if not hasattr(kind, "watch"):
+        pool.ConnectionCls = type(kind.__name__, (kind,), {"response_class": _respond, "watch": None})
+
+
+def watch_of(response: BaseHTTPResponse) -> Watch | None:
+    """The watch over an answer that is still to be read; None if all of it is here."""
+    watch: Watch | None = getattr(response.connection, "watch", None)
+    return watch
+
+
+def read_within(response: BaseHTTPResponse, limit: int, expected: int = _FIRST_PIECE) -> bytes | None:
+    """The body of an answer; None as soon as it is longer than ``limit`` bytes.
+
+    :param expected: about how many bytes, where the answer does not tell: so many come in one piece
+    :raises urllib3.exceptions.HTTPError: if the answer is broken off, or comes too slowly ever to end
+    """
+    pieces, size = [], 0
+    step = limit + 1 if "Content-Length" in response.headers else expected + 1
+    # Only the read that finds the end tells whether it is the end, and gives the connection back.
+    while piece := response.read(min(limit + 1 - size, step), decode_content=False):
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            return None
+        step = _PIECE if len(piece) == step else 1
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
