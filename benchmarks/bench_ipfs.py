@@ -27,7 +27,6 @@ from typing import NamedTuple
 import numpy as np
 import urllib3
 import zarr
-from _heap import keep_heap
 from _kubo import Node, gateway_of, running_node, seconds
 from ipld_car import CarWriter, cids, dagcbor
 from ipld_castore import ContentAddressableStore, GatewayCAStore
@@ -303,5 +302,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    keep_heap()
     sys.exit(main())

@@ -87,10 +87,10 @@ class _Chunks(RawIOBase):
 
     def __init__(self, stream: BufferedReader) -> None:
         self._stream = stream
-        self._data = b"\n"  # as behind a chunk
-        """What came last."""
-        self._at = 0
-        """Up to where that was taken."""
+        self._data = bytearray(_BUFFER_BYTES)
+        """What came last, up to ``_stop``."""
+        self._data[:1] = b"\n"  # as behind a chunk
+        self._at, self._stop = 0, 1
         self._left = 0
         """Bytes of this chunk that are still to be taken."""
         self._ended = False
@@ -100,18 +100,17 @@ class _Chunks(RawIOBase):
 
     def readinto(self, buffer: Buffer, /) -> int:
         """Take all that came, as far as there is room; wait only where that is nothing."""
-        room = memoryview(buffer)
+        room, data = memoryview(buffer), memoryview(self._data)
         size, taken = len(room), 0
         while taken < size and not self._ended:
-            data, at = self._data, self._at
+            at, stop = self._at, self._stop
             if self._left:
-                part = data[at : at + min(self._left, size - taken)]
-                count = len(part)
-                room[taken : taken + count] = part
+                count = min(self._left, size - taken, stop - at)
+                room[taken : taken + count] = data[at : at + count]
                 self._at, self._left, taken = at + count, self._left - count, taken + count
-                if self._at < len(data):
+                if self._at < stop:
                     continue
-            elif head := _CHUNK_HEAD.match(data, at):
+            elif head := _CHUNK_HEAD.match(self._data, at, stop):
                 self._at, self._left = head.end(), int(head[1], 16)
                 if not self._left:
                     self._end()
@@ -123,16 +122,20 @@ class _Chunks(RawIOBase):
 
     def _more(self) -> None:
         """Wait for more of the stream."""
-        rest = self._data[self._at :]
-        more = self._stream.read1(_BUFFER_BYTES)
-        if not more or len(rest) > _MAX_LINE:
+        rest = self._data[self._at : self._stop]
+        start = len(rest)
+        if start > _MAX_LINE:
+            raise IncompleteRead(b"")
+        self._data[:start] = rest
+        count = self._stream.readinto1(memoryview(self._data)[start:])
+        if not count:
             raise IncompleteRead(b"", self._left or None)
-        self._data, self._at = rest + more, 0
+        self._at, self._stop = 0, start + count
 
     def _end(self) -> None:
         """Go past the lines behind the last chunk."""
         for _ in range(_MAX_TRAILERS):
-            while (end := self._data.find(b"\n", self._at)) < 0:
+            while (end := self._data.find(b"\n", self._at, self._stop)) < 0:
                 self._more()
             line, self._at = self._data[self._at : end], end + 1
             if not line.strip():
@@ -156,7 +159,7 @@ class _Response(HTTPResponse):
     def begin(self) -> None:
         super().begin()
         if self.chunked:
-            self.fp = BufferedReader(_Chunks(self.fp), _BUFFER_BYTES)
+            self.fp = BufferedReader(_Chunks(self.fp))
             self.chunked = False
 
 
