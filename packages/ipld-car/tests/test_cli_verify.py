@@ -1,11 +1,10 @@
-"""``ipld-car verify``: every way in which an archive can be bad is told, with its place, by one process or several."""
+"""``ipld-car verify``: every way in which an archive can be bad is told, with its place."""
 
 import io
 import struct
 from collections import Counter
 from pathlib import Path
 
-import pytest
 from car_samples import MIXED, SMALL_V1, car_v1, car_v2, cid, outcome, section
 from cli_samples import Run, Tree, text
 from hypothesis import given
@@ -174,7 +173,7 @@ def test_an_index_that_cannot_be_read() -> None:
     assert "expected a count of parts" in fault
 
 
-# -- the same as the reader says, by one process or several --------------------------------------------
+# -- the same as the reader says -----------------------------------------------------------------------
 
 
 @given(st.data())
@@ -210,52 +209,6 @@ def test_an_archive_that_ends_in_a_length() -> None:
     assert len(read.blocks) == len(verdicts)
     assert found.error is not None
     assert read.error == (type(found.error), found.error.message, found.error.offset, found.error.block)
-
-
-def many(count: int) -> list[bytes]:
-    """Sections, some of them with another hash function."""
-    blocks = [number.to_bytes(4) * 30 for number in range(count)]
-    return [section(block, other_cid(block) if number % 7 == 0 else None) for number, block in enumerate(blocks)]
-
-
-def other_cid(block: bytes) -> bytes:
-    return cid(block, "raw", "blake2b-256")
-
-
-@pytest.mark.parametrize("damage", ["none", "a block", "a length", "the end"])
-def test_jobs_find_what_one_finds(damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check, "STEP", 1000)
-    blocks = many(300)
-    if damage == "a block":
-        blocks[100] = blocks[100][:-1] + b"!"
-        blocks[299] = blocks[299][:-1] + b"!"
-    archive = car_v1(*blocks, roots=[other_cid(bytes(120))])
-    if damage == "a length":
-        at = len(car_v1(*blocks[:150], roots=[other_cid(bytes(120))]))
-        archive = archive[:at] + b"\x80\x00" + archive[at + 2 :]
-    elif damage == "the end":
-        archive = archive[:-1]
-    path = tmp_path / "many.car"
-    path.write_bytes(archive)
-    one, all_of_one = report(archive, path)
-    two, all_of_two = report(archive, path, jobs=3)
-    assert all_of_one == all_of_two
-    assert len(all_of_one) == {"a length": 150, "the end": 299}.get(damage, 300)
-    assert [verdict.number for verdict in all_of_one] == list(range(len(all_of_one)))
-    assert str(one.error) == str(two.error)
-    one.error = two.error = None
-    assert one == two
-    assert one.bad == (2 if damage == "a block" else 0)
-
-
-def test_jobs_as_a_process(ipld_car: Run) -> None:
-    """With an archive that is more than one step, read from a pipe, and all processors."""
-    blocks = [section(number.to_bytes(4) * 25_000) for number in range(100)]
-    bad = [*blocks[:70], blocks[70][:-1] + b"!", *blocks[71:]]
-    assert sum(map(len, blocks)) > 2 * check.STEP
-    assert ipld_car("verify", "-j", 2, stdin=car_v1(*blocks)).text.startswith("good: CARv1, 100 blocks")
-    lines = ipld_car("verify", "--jobs", 0, stdin=car_v1(*bad), code=1).lines
-    assert "block 70" in lines[0]
 
 
 def test_sections_over_the_limit_and_cids_cut_short() -> None:

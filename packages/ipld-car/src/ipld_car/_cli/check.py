@@ -1,26 +1,19 @@
-"""Verifying blocks in mapped memory: the hot loop of ``ipld-car verify``, and its work shared among processes."""
+"""Verifying blocks in mapped memory: the hot loop of ``ipld-car verify``."""
 
 from __future__ import annotations
 
-import sys
-from collections import deque
-from collections.abc import Iterator
+import struct
 from dataclasses import dataclass, field
 from hashlib import sha256
-from mmap import ACCESS_READ, mmap
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from ipld_car import cids, varint
+from ipld_car import cids
 from ipld_car._errors import CarError, HashMismatchError, UnverifiableError
 from ipld_car._reader import MAX_SECTION_BYTES
 from ipld_car._walk import binary_links
 from ipld_car.hashes import verify_digest
 
 from .sections import Buffer, check_length, cid_at, length_at
-
-STEP: Final = 4 << 20
-"""Bytes of an archive that are checked at once, rounded up to whole sections."""
 
 OK: Final = "ok"
 MISMATCH: Final = "mismatch"
@@ -68,8 +61,8 @@ class Part:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         joined, odd = state["cids"]
-        size = cids.USUAL_SIZE
-        found = [joined[at : at + size] for at in range(0, len(joined), size)]
+        # Five times as fast as slices. An object of its own, for the module keeps those it makes.
+        found = list(struct.Struct(f"{cids.USUAL_SIZE}s" * (len(joined) // cids.USUAL_SIZE)).unpack(joined))
         for number, cid in odd.items():  # in their order
             found.insert(number, cid)
         self.__dict__.update(state, cids=found)
@@ -136,87 +129,3 @@ def _add_links(part: Part, position: int, cid: bytes, data: bytes) -> None:
         part.links.update(binary_links(cid, data))
     except CarError as error:
         part.bad.append(Verdict(len(part.cids), position, len(data), cid, UNDECODABLE, str(error)))
-
-
-# -- parts, one after the other or at once ----------------------------------------------------------
-
-
-def check_parts(path: Path, buffer: Buffer, start: int, stop: int, *, jobs: int, sizes: bool = False) -> Iterator[Part]:
-    """The parts of an archive, in their order, the last one with the error if there is one.
-
-    :param path: the file that ``buffer`` has mapped
-    :param start: position of the first section
-    :param stop: position behind the last
-    :param jobs: processes that work at once
-    """
-    if jobs > 1 and stop - start > STEP:
-        yield from _check_in_processes(path, buffer, start, stop, jobs, sizes)
-        return
-    while start < stop:
-        part = check_part(buffer, start, min(start + STEP, stop), stop, sizes=sizes)
-        yield part
-        if part.error:
-            return
-        start = part.end
-
-
-def _check_in_processes(path: Path, buffer: Buffer, start: int, stop: int, jobs: int, sizes: bool) -> Iterator[Part]:
-    import multiprocessing  # one process does without
-    from concurrent.futures import Future, ProcessPoolExecutor
-
-    # Forking is much the cheaper; this is a process with one thread, but for those of the executor itself.
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(jobs, context, _open_in_worker, (path,)) as pool:
-        parts: deque[Future[Part]] = deque()
-        try:
-            for begin, limit in _hops(buffer, start, stop):
-                parts.append(pool.submit(_check_in_worker, begin, limit, stop, sizes))
-                if len(parts) > 4 * jobs:  # as many wait as keep all busy
-                    yield (part := parts.popleft().result())
-                    if part.error:
-                        return
-            while parts:
-                yield (part := parts.popleft().result())
-                if part.error:
-                    return
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _hops(buffer: Buffer, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Ranges that begin with a section, found by the lengths alone; where these go wrong, the last one ends."""
-    position = begin = start
-    last = stop - varint.MAX_BYTES
-    while position < stop:
-        first, second = buffer[position : position + 2] if position < last else (0xFF, 0)
-        if first > 0x7F > second > 0:
-            position += 2 + (first & 0x7F | second << 7)
-        else:
-            try:
-                size, width = length_at(buffer, position, stop)
-            except CarError:
-                break
-            if not size:
-                break
-            position += width + size
-        if position - begin >= STEP and position < stop:
-            yield begin, position
-            begin = position
-    if begin < stop:
-        yield begin, stop
-
-
-_mapped: mmap | None = None
-"""Of a worker process: the file it reads."""
-
-
-def _open_in_worker(path: Path) -> None:
-    global _mapped  # noqa: PLW0603  # an initializer of a process has no other place to leave it
-    with path.open("rb") as file:
-        _mapped = mmap(file.fileno(), 0, access=ACCESS_READ)
-
-
-def _check_in_worker(start: int, limit: int, stop: int, sizes: bool) -> Part:
-    if _mapped is None:
-        raise RuntimeError("expected a worker that has opened its file")
-    return check_part(_mapped, start, limit, stop, sizes=sizes)

@@ -12,7 +12,8 @@ from ipld_car import cids, varint
 from ipld_car._errors import CarError
 from ipld_car._index import CarIndex, IndexEntry
 
-from .check import OK, Part, Verdict, check_parts
+from .check import OK, Part, Verdict
+from .jobs import check_parts
 from .layout import Layout, read_layout
 from .progress import Progress
 
