@@ -48,6 +48,7 @@ def index(files: tuple[str, ...], codec: str, version: int) -> None:
       ipld-car index era5.car era5-indexed.car
       ipld-car index create era5.car era5.idx
     """
+    from .files import not_over
     from .indexes import create_index
     from .progress import progress
 
@@ -56,6 +57,7 @@ def index(files: tuple[str, ...], codec: str, version: int) -> None:
         if number is None:
             raise click.UsageError("an index alone needs a codec")
         file, output = _one_or_two(files[1:], "one FILE")
+        not_over(output, file)
         with progress("indexing") as bar:
             create_index(file, output, codec=number, progress=bar)
         return
@@ -72,19 +74,21 @@ def detach_index(files: tuple[str, ...], as_json: bool) -> None:
     """Write the index of a CARv2 alone, or list one.
 
     "detach-index FILE" writes the index to OUTPUT; "detach-index list INDEX" prints the entries of one that
-    stands alone. An entry is the multihash, in hexadecimal, and the offset of the section from the start of the
-    CARv1.
+    stands alone, by default that of standard input. An entry is the multihash, in hexadecimal, and the offset
+    of the section from the start of the CARv1.
     """
     from . import indexes
+    from .files import not_over
     from .tell import lines_to
 
-    if files[0] == "list" and len(files) == 2:
+    if files[0] == "list" and len(files) <= 2:
         with lines_to("-") as tell:
-            for entry in indexes.entries_of(files[1]):
+            for entry in indexes.entries_of(files[1] if len(files) == 2 else "-"):
                 text = indexes.multihash_text(entry)
                 tell({"multihash": text, "offset": entry.offset} if as_json else f"{text} {entry.offset}")
         return
     file, output = _one_or_two(files, "one FILE")
+    not_over(output, file)
     indexes.detach_index(file, output)
 
 

@@ -9,7 +9,7 @@ import click
 
 from ipld_car import cids
 
-from .options import archive_argument, cid_value, json_option, output_argument, partial_option
+from .options import archive_argument, cid_value, json_option, output_argument, partial_option, read_once
 
 
 @click.command()
@@ -69,9 +69,11 @@ def list_verb(file: str, output: str, as_json: bool, verbose: bool, unixfs: bool
     The CIDs go to OUTPUT, in their order. Blocks are not hashed here, and payloads not even read; "verify"
     does. With --json also where each block is: "payload_offset" and "size" are what a byte range request needs.
     """
+    from .files import not_over
     from .tell import lines_to
     from .tell_list import blocks_of, paths_of
 
+    not_over(output, file)
     with lines_to(output) as tell:
         if unixfs or unixfs_blocks:
             for line in paths_of(file, as_json=as_json, with_cids=unixfs_blocks):
@@ -134,8 +136,9 @@ def get_block(file: str, cid: bytes, output: str) -> None:
     same bytes finds them too.
     """
     from .blocks import missing_block, open_blocks
-    from .files import writing
+    from .files import not_over, writing
 
+    not_over(output, file)
     with open_blocks(file) as blocks:
         try:
             data = blocks.get(cid)
@@ -160,9 +163,10 @@ def cat(file: str, path: str, offset: int, length: int | None, output: str) -> N
     """
     from .blocks import open_blocks, roots_for, split_cid
     from .cat import pieces
-    from .files import writing
+    from .files import not_over, writing
     from .progress import progress
 
+    not_over(output, file)
     stop = None if length is None else offset + length
     with open_blocks(file) as blocks, progress("reading", length) as bar, writing(output) as stream:
         start, inside = split_cid(path)
@@ -187,6 +191,7 @@ def diff(a: str, b: str, as_json: bool, unixfs: bool, exit_code: bool) -> int:
     from .compare import changes
     from .tell import lines_to
 
+    read_once(a, b)
     count = 0
     with lines_to("-") as tell:
         for change in changes(a, b, unixfs=unixfs):

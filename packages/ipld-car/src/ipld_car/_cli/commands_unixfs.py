@@ -9,7 +9,7 @@ import click
 
 from ipld_car import cids
 
-from .options import chunker_value, json_option, version_option
+from .options import chunker_value, json_option, read_once, version_option
 
 
 @click.command()
@@ -54,15 +54,16 @@ def create(  # noqa: PLR0913, PLR0917 - one for each option
     export".
     """
     from .create import Added, Options, planned
+    from .files import not_over, stat_of_output
     from .out import writing_archive
     from .progress import progress
     from .tell import lines_to, printable
 
     if no_wrap and len(sources) > 1:
         raise click.UsageError("--no-wrap takes one SOURCE: several need a directory that names them")
-    options = Options(chunker, max_file_links, not no_wrap, hidden, stdin_name)
-    if output != "-":
-        options.leave_out = Path(output)
+    read_once(*sources)
+    not_over(output, *sources)
+    options = Options(chunker, max_file_links, not no_wrap, hidden, stdin_name, stat_of_output(output))
 
     with lines_to("-", standard_is_taken=output == "-") as tell:
 

@@ -9,7 +9,7 @@ import click
 from ipld_car import cids
 from ipld_car._errors import CarError
 
-from .options import json_option, size_value, version_option
+from .options import json_option, read_once, size_value, version_option
 
 
 @click.command("get-dag")
@@ -69,14 +69,15 @@ def filter_verb(file: str, output: str, cid_file: str, inverse: bool, append: bo
     in its header either.
     """
     from . import cut
-    from .files import reading
+    from .files import not_over, reading
     from .progress import progress
     from .tell import lines_to
 
-    if cid_file == "-" and file == "-":
-        raise click.UsageError("standard input has either the archive or the CIDs: --cid-file names a file of them")
+    if [cid_file, file, output if append else ""].count("-") > 1:
+        raise click.UsageError("standard input has either an archive or the CIDs: --cid-file names a file of them")
     if append and version != 2:
         raise click.UsageError("expected to append to a CARv2, found --version 1")
+    not_over(output, cid_file)
     with reading(cid_file) as lines:
         wanted = cut.read_cids(lines)
     with lines_to("-", standard_is_taken=output == "-") as tell, progress("filtering") as bar:
@@ -105,6 +106,7 @@ def concat(sources: tuple[str, ...], output: str, version: int) -> None:
     from .cut import join
     from .progress import progress
 
+    read_once(*sources)
     with progress("joining") as bar:
         join(list(sources), output, merge=False, version=version, progress=bar)
 
@@ -122,6 +124,7 @@ def merge(sources: tuple[str, ...], output: str, version: int) -> None:
     from .cut import join
     from .progress import progress
 
+    read_once(*sources)
     with progress("joining") as bar:
         join(list(sources), output, merge=True, version=version, progress=bar)
 

@@ -51,8 +51,8 @@ class Options:
     wrap: bool = True
     hidden: bool = True
     stdin_name: str = "stdin"
-    leave_out: Path | None = None
-    """A file that is not added: the archive itself."""
+    leave_out: os.stat_result | None = None
+    """A file that is not added: the archive itself, by whatever path."""
 
 
 @dataclass
@@ -181,7 +181,8 @@ class _Planner:
     def _is_wanted(self, path: Path) -> bool:
         if path.name.startswith(".") and not self._options.hidden:
             return False
-        return self._options.leave_out is None or path != self._options.leave_out
+        itself = self._options.leave_out
+        return itself is None or not os.path.samestat(path.lstat(), itself)
 
     def _entry(self, path: Path, inside: str) -> Tree:
         mode = path.lstat().st_mode

@@ -13,6 +13,8 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import IO
 
+from .outcome import RefusedError
+
 STANDARD = "-"
 _COPY_BYTES = 1 << 20
 
@@ -78,6 +80,25 @@ def writing(path: str, *, seekable: bool = False) -> Iterator[IO[bytes]]:
         unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def stat_of_output(path: str) -> os.stat_result | None:
+    """What is in the place that a verb will write to; None if nothing is."""
+    try:
+        return os.fstat(sys.stdout.fileno()) if path == STANDARD else Path(path).stat()
+    except FileNotFoundError:
+        return None
+
+
+def not_over(output: str, *inputs: str) -> None:
+    """Refuse to write what does not hold all of an input over it; archives of archives may take their places.
+
+    :raises RefusedError: if the output is one of the inputs, by whatever name
+    """
+    there = None if output == STANDARD else stat_of_output(output)
+    for path in inputs:
+        if there and path != STANDARD and os.path.samestat(Path(path).stat(), there):
+            raise RefusedError(f"{output} is read, so nothing is written over it: name another output")
 
 
 @contextmanager

@@ -44,6 +44,12 @@ def chunker_value(ctx: click.Context, param: click.Parameter, value: str) -> int
     return int(number)
 
 
+def read_once(*paths: str) -> None:
+    """Refuse to read standard input twice."""
+    if paths.count("-") > 1:
+        raise click.UsageError("standard input can be read once, found more than one input that is -")
+
+
 archive_argument = click.argument("file", default="-")
 output_argument = click.argument("output", default="-")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line, for machines.")
