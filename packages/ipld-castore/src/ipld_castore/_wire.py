@@ -3,7 +3,7 @@
 A socket's timeout holds for each read of it: a server that sends a byte now and then never comes to an end. Here the
 watch is over all that comes, headers too, so whoever reads a body may ask for all of it at once.
 
-Kubo's RPC sends blocks in HTTP chunks of 3 KB, for each of which http.client takes five times as long as it
+Kubo's RPC sends blocks in HTTP chunks of 3 KB, for each of which http.client takes three times as long as it
 takes here.
 """
 
