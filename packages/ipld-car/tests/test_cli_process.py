@@ -20,7 +20,7 @@ from ipld_car._cli.main import ALIASES, cli
 
 VERBS = [
     *("create", "extract", "list", "inspect", "verify", "root", "get-block", "get-dag", "index", "detach-index"),
-    *("filter", "concat", "cat", "wrap", "unwrap", "merge", "split", "diff"),
+    *("put-block", "filter", "concat", "cat", "wrap", "unwrap", "merge", "split", "diff"),
 ]
 
 

@@ -280,12 +280,23 @@ def test_dropping_changes_warns(path: Path) -> None:
     views = [view]
     del view
     assert views[0]["lost"] == b"lost"
-    with pytest.warns(ResourceWarning, match=f"{path.name}.*not frozen"):
+    with pytest.warns(RuntimeWarning, match=f"{path.name}.*not frozen"):
         views.clear()
     with ipldstore.open(path) as reader:
         assert reader.root_cid == root
     with ipldstore.open(path, "a") as store:  # and the file or folder was let go
         assert store.root_cid == root
+
+
+@pytest.mark.parametrize("end", ["del store", "pass"])
+def test_who_runs_a_script_sees_the_warning(end: str, path: Path) -> None:
+    """Without any option; Python shows no ResourceWarning unless asked. The script may just end, too."""
+    script = f"import ipldstore\nstore = ipldstore.open({str(path)!r}, 'a')\nstore['lost'] = b'lost'\n{end}"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment, timeout=60
+    )
+    assert "was dropped with changes that are not frozen: close it" in done.stderr
 
 
 def test_dropping_without_changes_is_silent(path: Path) -> None:

@@ -12,8 +12,9 @@ from ._errors import store_errors
 class Opened:
     """What :func:`ipldstore.open` has opened, and ends when it is closed.
 
-    A store that is dropped with changes that nobody froze warns of that, as a file does that nobody closed; a copy in
-    another process neither warns nor closes anything.
+    A store that is dropped with changes that nobody froze warns of that. A file that nobody closed has lost nothing, so
+    Python hides its ``ResourceWarning``; this is a ``RuntimeWarning``, which everybody sees. A copy in another process
+    neither warns nor closes anything.
 
     :param data: the contents
     :param writable: whether to freeze them
@@ -49,6 +50,6 @@ class Opened:
         try:
             if self._writable and data.is_home and data.unkept:
                 message = f"a store over {data.castore!r} was dropped with changes that are not frozen: close it"
-                warnings.warn(message, ResourceWarning, stacklevel=2, source=self)
+                warnings.warn(message, RuntimeWarning, stacklevel=2, source=self)
         finally:
             self._let_go()

@@ -9,7 +9,7 @@ import click
 from ipld_car import cids
 from ipld_car._errors import CarError
 
-from .options import json_option, read_once, size_value, version_option
+from .options import cid_value, json_option, read_once, size_value, version_option
 
 
 @click.command("get-dag")
@@ -155,4 +155,32 @@ def split(file: str, prefix: str | None, size: int, as_json: bool) -> None:
             tell(found if as_json else f"{name}: {blocks} blocks, {written} bytes")
 
 
-WRITING: Final[list[Any]] = [get_dag, filter_verb, concat, merge, split]
+@click.command("put-block")
+@click.argument("file")
+@click.option("-c", "--codec", type=click.Choice(["raw", "dag-pb", "dag-cbor", "dag-json"]), help="By default raw.")
+@click.option("--cid", "expected", callback=cid_value, help="The CID that the block must have.")
+@click.option("--set-root", is_flag=True, help="Make the block the root of a new FILE.")
+@version_option(2)
+@json_option
+def put_block(
+    file: str, codec: str | None, expected: bytes | None, set_root: bool, version: int, as_json: bool
+) -> None:
+    """Put the bytes of standard input into FILE, as one block.
+
+    FILE is made if it is not there; else its version and roots stay, and the block goes to the end unless it is
+    there already. The CID is printed: one of version 1, by sha2-256, unless --cid says which. Bytes that are not
+    what the codec says are refused.
+    """
+    from . import put
+    from .tell import lines_to
+
+    if codec and expected:
+        raise click.UsageError("expected --codec or --cid, found both: a CID has a codec")
+    cid, data = put.read_block(codec or "raw", expected)
+    added = put.put(file, cid, data, version=version, set_root=set_root)
+    with lines_to("-", standard_is_taken=file == "-") as tell:
+        text = cids.to_text(cid)
+        tell({"cid": text, "size": len(data), "added": added} if as_json else text)
+
+
+WRITING: Final[list[Any]] = [put_block, get_dag, filter_verb, concat, merge, split]

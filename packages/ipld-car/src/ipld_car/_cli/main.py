@@ -31,6 +31,7 @@ ALIASES = {
     "i": "index",
     "l": "list",
     "ls": "list",
+    "pb": "put-block",
     "v": "verify",
     "x": "extract",
 }

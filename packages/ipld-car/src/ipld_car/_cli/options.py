@@ -20,10 +20,10 @@ _UNITS: Final[dict[str, int]] = {"": 1} | {
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def cid_value(ctx: click.Context, param: click.Parameter, value: str) -> bytes:
+def cid_value(ctx: click.Context, param: click.Parameter, value: str | None) -> bytes | None:
     """A CID as text, handed on as bytes."""
     try:
-        return cids.to_bytes(value)
+        return None if value is None else cids.to_bytes(value)
     except CarError as error:
         raise click.BadParameter(str(error), ctx, param) from None
 
