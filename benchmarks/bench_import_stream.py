@@ -125,8 +125,6 @@ def run(
     command = [sys.executable, __file__, "--child", what, "--folder", str(folder), "--leaves", str(graph.leaves)]
     process = subprocess.Popen([*command, *["--fsync"] * fsync], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with process:
-        assert process.stdin is not None  # noqa: S101  # said to the type checker
-        assert process.stdout is not None  # noqa: S101  # as above
         feed(process.stdin)
         process.stdin.close()
         found: dict[str, Any] = json.load(process.stdout)

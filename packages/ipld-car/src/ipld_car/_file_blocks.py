@@ -213,10 +213,10 @@ class Blocks:
         :return: None says nothing: see :meth:`find`
         """
         index, mapped = self.index, self.map  # in this order: see the class
-        offset = None if key in self.added else index.at_first_sight(key[2:])
-        if offset is None:
+        offsets = index.find(key)
+        if len(offsets) != 1 or key in self.added:
             return None
-        offset += self.layout.start
+        offset = self.layout.start + offsets[0]
         head = mapped[offset : offset + _HEAD + len(key)]
         try:
             size, begin = _length(head)

@@ -106,10 +106,6 @@ class CarIndex:
             raise error.at(self._position) from None
         self.end = self._position
         self._count = sum(bucket.entries for bucket in self.buckets.values())
-        code = cids.SHA2_256 if self.codec == MULTIHASH_INDEX_SORTED else None
-        usual = self.buckets.get((code, 32))
-        self._usual = usual if usual is not None and usual.entries > _WINDOW else None
-        """The bucket of digests of sha2-256, if there is much to look at."""
 
     def _read_heads(self) -> None:
         head = self.buffer[self.start : min(self.start + varint.MAX_BYTES, self._stop)]
@@ -187,11 +183,6 @@ class CarIndex:
                 break
             offsets.append(int.from_bytes(entry[size:], "little"))
         return offsets
-
-    def at_first_sight(self, digest: bytes) -> int | None:
-        """The offset for a digest of sha2-256, the short way; None says nothing: see :meth:`find`."""
-        found = None if self._usual is None else self._look(self._usual, digest)
-        return found if isinstance(found, int) else None
 
     def _bucket_of(self, multihash: bytes) -> tuple[Bucket | None, bytes]:
         """The bucket that has a multihash if any has, and the digest."""

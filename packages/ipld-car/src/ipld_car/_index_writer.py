@@ -53,6 +53,7 @@ class IndexWriter:
             raise ValueError(f"expected a base of codec 0x{codec:x}, found 0x{base.codec:x}")
         self._codec = codec
         self._base = base
+        self._old_entries = b"" if base is None else base.buffer
         self._groups: dict[tuple[int | None, int], _Group] = {}
 
     def add(self, cid: bytes, offset: int) -> None:
@@ -139,8 +140,7 @@ class IndexWriter:
         return bisect_left(range(bucket.entries), number + 1, lo=first, key=first_byte)
 
     def _old(self, start: int, stop: int) -> bytes:
-        assert self._base is not None  # noqa: S101  # without a base there is no range to ask for
-        return self._base.buffer[start:stop]
+        return self._old_entries[start:stop]
 
     def _copy(self, start: int, stop: int) -> Iterator[bytes]:
         for at in range(start, stop, _PIECE):

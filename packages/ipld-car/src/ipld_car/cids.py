@@ -170,8 +170,7 @@ def to_text(cid: bytes) -> str:
     'bafkqaaa'
     """
     # libipld takes digests of up to 64 bytes; an identity CID may hold more. A CIDv0 never does.
-    usual = len(cid) == USUAL_SIZE and cid[:4] in USUAL_PREFIXES  # is_usual(), where each call counts
-    if not usual and check(cid).digest_size > 64:
+    if not is_usual(cid) and check(cid).digest_size > 64:
         return "b" + b32encode(cid).decode().rstrip("=").lower()
     return libipld.encode_cid(cid)
 

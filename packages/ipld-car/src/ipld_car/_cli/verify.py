@@ -90,7 +90,7 @@ def verify(
         lacking = set(report.missing)
         report.missing_roots = [root for root in layout.roots if root in lacking]
     if layout.v2_header is not None and layout.v2_header.index_offset:
-        for fault in _index_faults(report, buffer, layout, seen):
+        for fault in _index_faults(report, buffer, layout, layout.v2_header.index_offset, seen):
             report.index_faults += 1
             if report.index_faults <= _TOLD_FAULTS:
                 report.told_faults.append(fault)
@@ -119,11 +119,10 @@ def _missing(wanted: set[bytes], seen: set[bytes]) -> set[bytes]:
 # -- the index ---------------------------------------------------------------------------------------
 
 
-def _index_faults(report: Report, buffer: mmap | bytes, layout: Layout, seen: set[bytes]) -> Iterator[str]:
+def _index_faults(report: Report, buffer: mmap | bytes, layout: Layout, start: int, seen: set[bytes]) -> Iterator[str]:
     """What is wrong with the index: entries that point to no block of their digest, and blocks without an entry."""
-    assert layout.v2_header is not None  # noqa: S101 - the caller has looked
     try:
-        index = CarIndex(buffer, layout.v2_header.index_offset)
+        index = CarIndex(buffer, start)
     except CarError as error:
         yield str(error)
         return
