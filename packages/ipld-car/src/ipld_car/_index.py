@@ -25,6 +25,7 @@ MULTIHASH_INDEX_SORTED: Final = 0x0401
 
 OFFSET_BYTES: Final = 8
 _MAX_WIDTH: Final = cids.MAX_CID_BYTES + OFFSET_BYTES
+_SHA2_256: Final = bytes((cids.SHA2_256, 32))
 _WINDOW: Final = 48
 """Entries that are looked at together."""
 # Archives have a handful; each is remembered, so that an index of nothing but buckets must not fill the memory.
@@ -106,6 +107,7 @@ class CarIndex:
             raise error.at(self._position) from None
         self.end = self._position
         self._count = sum(bucket.entries for bucket in self.buckets.values())
+        self._usual = self.buckets.get((cids.SHA2_256 if self.codec == MULTIHASH_INDEX_SORTED else None, 32))
 
     def _read_heads(self) -> None:
         head = self.buffer[self.start : min(self.start + varint.MAX_BYTES, self._stop)]
@@ -186,6 +188,8 @@ class CarIndex:
 
     def _bucket_of(self, multihash: bytes) -> tuple[Bucket | None, bytes]:
         """The bucket that has a multihash if any has, and the digest."""
+        if multihash.startswith(_SHA2_256):  # as nearly all do
+            return self._usual, multihash[2:]
         code, size, position = multihash[0], multihash[1], 2
         if code > 0x7F or size > 0x7F:
             code, position = varint.decode(multihash)
