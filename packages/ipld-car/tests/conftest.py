@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # for car_samples, the helpers; importlib mode adds nothing itself
 
-pytest.register_assert_rewrite("car_samples", "damaged_files", "file_samples")
+pytest.register_assert_rewrite("car_samples", "damaged_files", "file_samples", "go_peer")
+import go_peer  # noqa: E402 - found since the line above
 from cli_samples import Ran, Run  # noqa: E402 - found since the line above
 
 
@@ -39,3 +41,9 @@ def ipld_car() -> Run:
         return Ran(done.stdout, done.stderr.decode())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def peer() -> go_peer.Peer:
+    """Run a verb of peers/go/main.go and return its answer."""
+    return partial(go_peer.ask, go_peer.build())

@@ -9,18 +9,23 @@ import click
 from ipld_car import cids
 from ipld_car._errors import CarError
 
-from .options import cid_value, json_option, read_once, size_value, version_option
+from .options import cid_value, json_option, read_once, selector_value, size_value, version_option
 
 
 @click.command("get-dag")
 @click.argument("arguments", nargs=-1, required=True, metavar="FILE [CID] [OUTPUT]")
+@click.option("-s", "--selector", callback=selector_value, help="Only what this selector explores, in DAG-JSON.")
 @click.option("--strict", is_flag=True, help="Fail if a block below CID is missing.")
 @version_option(2)
-def get_dag(arguments: tuple[str, ...], strict: bool, version: int) -> None:
+def get_dag(arguments: tuple[str, ...], selector: Any, strict: bool, version: int) -> None:
     """Write what one block reaches as an archive.
 
     OUTPUT has CID as root, and the blocks of FILE that it reaches; without CID, those that the one root of FILE
-    reaches. They are written depth first, each once. Blocks that are missing are told, and left out.
+    reaches. They are written depth first, each once. Blocks that are missing are told, and left out. With
+    --selector only those that it comes to, see https://ipld.io/specs/selectors/:
+
+    \b
+      ipld-car get-dag -s '{"f":{"f>":{"a":{"a":{">":{".":{}}}}}}}' big.car CID part.car
     """
     from .blocks import open_blocks, roots_for
     from .cut import dag_of
@@ -33,7 +38,7 @@ def get_dag(arguments: tuple[str, ...], strict: bool, version: int) -> None:
         (root,) = [root] if root else roots_for(blocks, single=True)
         missing: list[bytes] = []
         with writing_archive(output, [root], version) as out:
-            for cid, data in dag_of(blocks, root, None if strict else missing.append):
+            for cid, data in dag_of(blocks, root, selector, None if strict else missing.append):
                 out.append(cid, data)
                 bar.advance(len(data))
         for cid in missing:

@@ -20,6 +20,7 @@ from .out import Output, writing_archive
 from .outcome import RefusedError
 from .progress import Progress
 from .sections import sections
+from .selector import Selector, walk_selected
 
 
 def read_cids(lines: Iterable[bytes]) -> set[bytes]:
@@ -107,9 +108,12 @@ def named(source: str, error: CarError) -> CarError:
     return type(error)(f"{source}: {error.message}", offset=error.offset, block=error.block)
 
 
-def dag_of(blocks: Blocks, root: bytes, missing: Callable[[bytes], None] | None) -> Iterator[tuple[bytes, bytes]]:
+def dag_of(
+    blocks: Blocks, root: bytes, selector: Selector | None, missing: Callable[[bytes], None] | None
+) -> Iterator[tuple[bytes, bytes]]:
     """The blocks that a root reaches, depth first, each once.
 
+    :param selector: only those that it comes to
     :param missing: is told of blocks that are not there
     :raises FailedError: if the root is not there, or any block and ``missing`` is None
     """
@@ -119,6 +123,8 @@ def dag_of(blocks: Blocks, root: bytes, missing: Callable[[bytes], None] | None)
             raise missing_block(cid, f"below {cids.to_text(root)}")
         missing(cid)
 
+    if selector is not None:
+        return walk_selected(blocks.get, root, selector, told)
     return walk_binary(blocks.get, root, missing=told)
 
 

@@ -28,6 +28,16 @@ def cid_value(ctx: click.Context, param: click.Parameter, value: str | None) -> 
         raise click.BadParameter(str(error), ctx, param) from None
 
 
+def selector_value(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+    """A selector, read."""
+    from .selector_json import parse
+
+    try:
+        return None if value is None else parse(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
 def size_value(ctx: click.Context, param: click.Parameter, value: str) -> int:
     """Bytes, with a unit or not."""
     found = re.fullmatch(r"(\d+) ?([kmgt]i?|)b?", value.strip().lower())

@@ -7,6 +7,8 @@
 //	                               stdin: CID and hex, one a line
 //	peer unfinished FILE ROOT      the same, but stopped before it is finished
 //	peer wrap FROM TO              a CARv1 as an indexed CARv2
+//	peer select FILE ROOT          for each selector of stdin, one a line in DAG-JSON, the CIDs of the blocks that
+//	                               go-ipld-prime loads with it, or null if it cannot read it; as JSON
 package main
 
 import (
@@ -25,6 +27,16 @@ import (
 	"github.com/ipld/go-car/v2"
 	"github.com/ipld/go-car/v2/blockstore"
 	"github.com/ipld/go-car/v2/index"
+	dagpb "github.com/ipld/go-codec-dagpb"
+	_ "github.com/ipld/go-ipld-prime/codec/dagcbor"
+	_ "github.com/ipld/go-ipld-prime/codec/raw"
+	"github.com/ipld/go-ipld-prime/datamodel"
+	"github.com/ipld/go-ipld-prime/linking"
+	cidlink "github.com/ipld/go-ipld-prime/linking/cid"
+	"github.com/ipld/go-ipld-prime/node/basicnode"
+	"github.com/ipld/go-ipld-prime/traversal"
+	"github.com/ipld/go-ipld-prime/traversal/selector"
+	selectorparse "github.com/ipld/go-ipld-prime/traversal/selector/parse"
 	"github.com/multiformats/go-multihash"
 )
 
@@ -127,6 +139,54 @@ func put(file string, finish bool) any {
 	return count
 }
 
+func choose(link datamodel.Link, _ linking.LinkContext) (datamodel.NodePrototype, error) {
+	if link.(cidlink.Link).Cid.Prefix().Codec == cid.DagProtobuf {
+		return dagpb.Type.PBNode, nil
+	}
+	return basicnode.Prototype.Any, nil
+}
+
+func explored(store *blockstore.ReadOnly, root cid.Cid, text string) []string {
+	node, err := selectorparse.ParseJSONSelector(text)
+	if err != nil {
+		return nil
+	}
+	chosen, err := selector.CompileSelector(node)
+	if err != nil {
+		return nil
+	}
+	seen, found := map[cid.Cid]bool{}, []string{}
+	system := cidlink.DefaultLinkSystem()
+	system.StorageReadOpener = func(_ linking.LinkContext, link datamodel.Link) (io.Reader, error) {
+		name := link.(cidlink.Link).Cid
+		got, err := store.Get(context.Background(), name)
+		if err != nil {
+			return nil, traversal.SkipMe{}
+		}
+		if !seen[name] {
+			seen[name] = true
+			found = append(found, name.String())
+		}
+		return bytes.NewReader(got.RawData()), nil
+	}
+	start := cidlink.Link{Cid: root}
+	kind := must(choose(start, linking.LinkContext{}))
+	top := must(system.Load(linking.LinkContext{}, start, kind))
+	walk := traversal.Progress{Cfg: &traversal.Config{LinkSystem: system, LinkTargetNodePrototypeChooser: choose}}
+	check(walk.WalkMatching(top, chosen, func(traversal.Progress, datamodel.Node) error { return nil }))
+	return found
+}
+
+func selected(file string) any {
+	store := must(blockstore.OpenReadOnly(file))
+	defer store.Close()
+	found := [][]string{}
+	for _, text := range lines() {
+		found = append(found, explored(store, must(cid.Decode(os.Args[3])), text))
+	}
+	return found
+}
+
 func strs(of []cid.Cid) []string {
 	found := []string{}
 	for _, each := range of {
@@ -152,6 +212,8 @@ func main() {
 		answer = put(file, true)
 	case "unfinished":
 		answer = put(file, false)
+	case "select":
+		answer = selected(file)
 	case "wrap":
 		check(car.WrapV1File(file, os.Args[3]))
 	default:

@@ -1,0 +1,140 @@
+"""Selectors as people write them: DAG-JSON (https://ipld.io/specs/selectors/)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar, Final
+
+from ipld_car import cids
+from ipld_car._errors import CarError
+
+from .selector import All, Edge, Fields, Range, Recursive, Selector, Union
+
+MAX_DEPTH: Final = 64
+"""Selectors in one another."""
+
+
+def parse(text: str) -> Selector:
+    """The selector in a text. Those that go-ipld-prime does not know, conditions and views, are not known here.
+
+    :raises ValueError: if it is none
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"expected JSON, found something else: {error}") from None
+    return _Reader(0, None).read(value)
+
+
+class _Reader:
+    """Reads a selector.
+
+    :param depth: selectors around it
+    :param edges: those of the recursion around it, if there is one
+    """
+
+    def __init__(self, depth: int, edges: list[Edge] | None) -> None:
+        if depth > MAX_DEPTH:
+            raise ValueError(f"expected selectors at most {MAX_DEPTH} deep in one another, found more")
+        self._depth = depth
+        self._edges = edges
+
+    def _below(self, value: Any) -> Selector:
+        return _Reader(self._depth + 1, self._edges).read(value)
+
+    def read(self, value: Any) -> Selector:
+        """The selector in a value of JSON."""
+        kind, body = _only_entry(value)
+        read = self._KINDS.get(kind)
+        if read is None:
+            raise ValueError(f"expected one of the selectors {' '.join(self._KINDS)}, found {kind!r}")
+        return read(self, body)
+
+    def _match(self, body: Any) -> Selector:
+        _typed(body, dict, ".")
+        return Selector()
+
+    def _all(self, body: Any) -> Selector:
+        return All(self._below(_entry(body, ">")))
+
+    def _fields(self, body: Any) -> Selector:
+        fields = _typed(_entry(body, "f>"), dict, "f>")
+        return Fields(tuple((name, self._below(inner)) for name, inner in fields.items()))
+
+    def _index(self, body: Any) -> Selector:
+        at = _typed(_entry(body, "i"), int, "i")
+        return Range(at, at + 1, self._below(_entry(body, ">")))
+
+    def _range(self, body: Any) -> Selector:
+        start, stop = (_typed(_entry(body, name), int, name) for name in ("^", "$"))
+        if start >= stop:
+            raise ValueError(f"expected a range that ends behind its start, found {start} to {stop}")
+        return Range(start, stop, self._below(_entry(body, ">")))
+
+    def _recursive(self, body: Any) -> Selector:
+        edges: list[Edge] = []
+        sequence = _Reader(self._depth + 1, edges).read(_entry(body, ":>"))
+        if not edges:
+            raise ValueError("expected an edge (@) somewhere in a recursion (R), found none")
+        return Recursive(sequence, sequence, _limit(_entry(body, "l")), _stop_at(body.get("!")))
+
+    def _union(self, body: Any) -> Selector:
+        return Union(tuple(self._below(member) for member in _typed(body, list, "|")))
+
+    def _edge(self, body: Any) -> Selector:
+        _typed(body, dict, "@")
+        if self._edges is None:
+            raise ValueError("expected an edge (@) only in a recursion (R), found one outside")
+        self._edges.append(Edge())
+        return self._edges[-1]
+
+    _KINDS: ClassVar = {
+        ".": _match,
+        "a": _all,
+        "f": _fields,
+        "i": _index,
+        "r": _range,
+        "R": _recursive,
+        "|": _union,
+        "@": _edge,
+    }
+
+
+def _only_entry(value: Any) -> tuple[str, Any]:
+    if not isinstance(value, dict) or len(value) != 1:
+        raise ValueError(f"expected a map with one entry, found {json.dumps(value)[:100]}")
+    return next(iter(value.items()))
+
+
+def _typed(value: Any, kind: type, name: str) -> Any:
+    if type(value) is not kind:
+        raise ValueError(f"expected a {kind.__name__} in {name!r}, found {json.dumps(value)[:100]}")
+    return value
+
+
+def _entry(body: Any, name: str) -> Any:
+    if not isinstance(body, dict) or name not in body:
+        raise ValueError(f"expected a map with the entry {name!r}, found {json.dumps(body)[:100]}")
+    return body[name]
+
+
+def _limit(value: Any) -> int | None:
+    kind, body = _only_entry(value)
+    if kind == "none":
+        return None
+    if kind != "depth":
+        raise ValueError(f"expected the limit of a recursion as none or depth, found {kind!r}")
+    depth: int = _typed(body, int, kind)
+    return depth
+
+
+def _stop_at(condition: Any) -> bytes | None:
+    if condition is None:
+        return None
+    kind, link = _only_entry(condition)
+    if kind != "/":
+        raise ValueError(f"expected a link (/) as where a recursion stops, found {kind!r}")
+    try:
+        return cids.to_bytes(_typed(_entry(link, "/"), str, "/"))
+    except CarError as error:
+        raise ValueError(str(error)) from None
