@@ -18,7 +18,10 @@ from ipld_castore import _wire
 from urllib3.exceptions import HTTPError, ProtocolError
 
 heads = st.sampled_from([b"%x\r\n", b"%X\r\n", b"000%x\r\n", b"%x;name=value\r\n", b"%x \r\n", b"%x\n"])
-chunked = st.lists(st.tuples(st.binary(min_size=1, max_size=300), heads), max_size=8)
+alike = st.tuples(st.binary(min_size=1, max_size=300), heads, st.integers(1, 5)).map(
+    lambda drawn: [(bytes([at]) + drawn[0], drawn[1]) for at in range(drawn[2])]
+)
+chunked = st.lists(alike, max_size=6).map(lambda runs: [chunk for run in runs for chunk in run])
 trailers = st.sampled_from([b"\r\n", b"\n", b"X-Sum: 1\r\nX-More: 2\r\n\r\n"])
 
 
@@ -41,7 +44,7 @@ class Dripping(BytesIO):
 
 
 def body_of(wire: bytes, step: int = 1 << 20) -> bytes:
-    return BufferedReader(_wire._Chunks(BufferedReader(Dripping(wire, step)))).read()
+    return BufferedReader(_wire._Chunks(BufferedReader(Dripping(wire, step)), bytearray(_wire._BUFFER_BYTES))).read()
 
 
 @given(chunked, trailers, st.integers(1, 700))
@@ -83,7 +86,7 @@ def test_what_came_is_given_before_more_is_waited_for() -> None:
     """An answer in lines would come late otherwise."""
     ours, theirs = socket.socketpair()
     with ours, theirs, theirs.makefile("rb") as stream:
-        reader = BufferedReader(_wire._Chunks(stream))
+        reader = BufferedReader(_wire._Chunks(stream, bytearray(_wire._BUFFER_BYTES)))
         for part in (b"4\r\none\n\r", b"\n3\r\ntwo\r\n4", b"\r\nfour", b"\r\n0\r\n\r\n"):
             ours.sendall(part)
             if part != b"\r\n0\r\n\r\n":
