@@ -69,7 +69,7 @@ GRAPH = Graph()
 
 def selectors() -> st.SearchStrategy[Any]:
     """Of every kind, also those that nobody accepts: an edge outside, a recursion without, an empty range."""
-    names = st.sampled_from(["a", "b", "n", "g", "0", "1", "Links", "Hash"])
+    names = st.sampled_from(["a", "b", "n", "g", "0", "1", "01", "Links", "Hash"])
     numbers = st.integers(-1, 3)
     depths = st.integers(0, 4).map(lambda depth: {"depth": depth})
     limits: st.SearchStrategy[Any] = st.just({"none": {}}) | depths
@@ -166,6 +166,14 @@ def test_a_selector_is_bounded() -> None:
         blocks[cid(data, "dag-cbor")] = data
         link = CID.decode(cid(data, "dag-cbor"))
     assert len(list(walk_selected(blocks.__getitem__, bytes(link), parse(json.dumps(ways)), lambda _: None))) == 300
+
+
+def test_an_index_of_any_length() -> None:
+    """As a name; Python reads no number of so many digits."""
+    blocks = Graph().blocks
+    low = bytes(GRAPH.low)
+    far = parse(json.dumps({"f": {"f>": {"9" * 5000: {".": {}}, "0": {".": {}}}}}))
+    assert [name for name, _ in walk_selected(blocks.__getitem__, low, far, lambda _: None)] == [low, cid(b"leaf 3")]
 
 
 def test_the_command(ipld_car: Run, tmp_path: Path) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from multiformats import CID
 
 from ipld_car import cids, dagcbor, dagpb
 
 Segment = str | int
+
+_MAX_DIGITS: Final = 18
+"""No list has more items."""
 
 
 @dataclass(frozen=True)
@@ -165,11 +168,15 @@ def _parts(selector: Selector, node: Any) -> Iterator[tuple[Any, Selector]]:
         return
     wanted = selector.interests()
     for segment in every if wanted is None else dict.fromkeys(wanted):
-        at = int(segment) if isinstance(node, list) and isinstance(segment, str) and segment.isdecimal() else segment
+        at = int(segment) if isinstance(node, list) and _is_number(segment) else segment
         if at in every:
-            then = selector.explore(at, every[at])
+            then = selector.explore(segment, every[at])
             if then is not None:
                 yield every[at], then
+
+
+def _is_number(segment: Segment) -> bool:
+    return isinstance(segment, int) or (len(segment) <= _MAX_DIGITS and segment.isascii() and segment.isdecimal())
 
 
 def _node(cid: bytes, data: bytes) -> Any:
