@@ -88,7 +88,12 @@ def test_stopped_by_a_signal_nothing_half_written_is_left(number: signal.Signals
     (tmp_path / "tmp").mkdir()
     environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
     for arguments in (["concat", "-", "-o", "out.car"], ["wrap", "-", "out.car"]):
-        with subprocess.Popen([*COMMAND, *arguments], stdin=subprocess.PIPE, cwd=tmp_path, env=environment) as process:
+        before = signal.signal(number, signal.SIG_DFL)  # tests under nohup would start a command that goes on
+        try:
+            started = subprocess.Popen([*COMMAND, *arguments], stdin=subprocess.PIPE, cwd=tmp_path, env=environment)
+        finally:
+            signal.signal(number, before)
+        with started as process:
             assert process.stdin
             process.stdin.write(SMALL_V1)
             process.stdin.flush()  # and more may come
