@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from mmap import mmap
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,33 @@ def test_a_fork_reads_and_does_not_write(tmp_path: Path) -> None:
     done = subprocess.run(command, check=False, capture_output=True, text=True, input="x", timeout=60)
     assert (done.stdout, done.returncode) == ("done\n", 0), done.stderr
     check_archive(path, [(HELLO, b"hello"), (WORLD, b"world")], [EMPTY_MAP])
+
+
+def test_a_map_is_never_given_up_for_one_that_ends_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that is slow to map the file must not undo what a writer's thread has mapped meanwhile."""
+    with CarFile.open(tmp_path / "a.car", "a", fsync=False) as file:
+        file.put(*block(1, 20))
+        file.flush()
+        blocks = file._open_blocks()
+        begun, go_on, made = threading.Event(), threading.Event(), blocks.new_map
+
+        def slow_at_first(end: int) -> mmap:
+            mapped = made(end)
+            if not begun.is_set():
+                begun.set()
+                go_on.wait(0.5)  # the other may have to wait for this thread
+            return mapped
+
+        monkeypatch.setattr(blocks, "new_map", slow_at_first)
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(file.get, block(1, 20)[0])
+            assert begun.wait(60)
+            file.put(*block(2, 20))
+            file.flush()
+            assert len(list(file)) == 2
+            go_on.set()
+            assert reading.result() == block(1, 20)[1]
+        assert len(blocks.map) == blocks.end
 
 
 def test_threads_put_get_and_flush_at_once(tmp_path: Path) -> None:

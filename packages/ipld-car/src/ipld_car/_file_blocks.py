@@ -110,6 +110,16 @@ class Blocks:
         """A map up to ``end``; what lies behind it a writer may cut off, and to touch it then would be our death."""
         return mmap(self._file.fileno(), end, access=ACCESS_READ)
 
+    def _map_beyond(self, offset: int) -> mmap:
+        """The map, made anew if what is at an offset was written since: it ends where some section ended then."""
+        mapped = self.map
+        if offset >= len(mapped):
+            with self._lock:  # else a thread that is slow could put one that ends before in the place of this one
+                if offset >= len(self.map):
+                    self.map = self.new_map(self.end)
+                mapped = self.map
+        return mapped
+
     def _scan(self, reason: str, *, warn: bool = False) -> None:
         """Make an index of the sections that are there."""
         layout, read, size = self.layout, partial(read_at, self._file), size_of(self._file)
@@ -259,9 +269,7 @@ class Blocks:
             return Found(offset, len(varint.encode(len(cid) + len(data))), cid, len(data), data)
         if not self.layout.start <= offset < self.end:
             raise _LieError(f"nothing can be at offset {offset}")
-        if offset >= len(self.map):  # written since it was mapped, up to the end of some section
-            self.map = self.new_map(self.end)
-        head = self.map[offset : offset + _HEAD + len(key)]
+        head = self._map_beyond(offset)[offset : offset + _HEAD + len(key)]
         try:
             size, begin = _length(head)
             # A CID of version 1 whose codec has one byte, as nearly all have.
@@ -288,10 +296,9 @@ class Blocks:
 
     def sections(self) -> Iterator[Section]:
         """All that is in the file, in its order, as it is now; the caller sees to it that nothing is held."""
-        if len(self.map) < self.end:
-            self.map = self.new_map(self.end)
-        mapped = self.map
-        return sections(lambda position, size: mapped[position : position + size], self.layout.first, self.end)
+        end = self.end
+        mapped = self._map_beyond(end - 1)
+        return sections(lambda position, size: mapped[position : position + size], self.layout.first, end)
 
     def leave_fork(self) -> None:
         """In a forked process: whoever held the lock is not here."""
