@@ -5,7 +5,7 @@ Side by side: this store; py-hamt's KuboCAS, which hashes nothing itself; one bl
 floor, which is hashing the blocks, dag/import of CARs that are made already, and pin/add; and zarr's MemoryStore, which
 is zarr's own share. Chunks are random and not compressed, and new in every round; figures are medians over the rounds.
 
-Small chunks are written and read as zarr comes, and with its setting codec_pipeline.batch_size, which halves its share;
+Small chunks are written and read as zarr comes, and with its setting codec_pipeline.batch_size, which lowers its share;
 py-hamt goes by zarr's default in both, which is faster for it.
 
     python benchmarks/bench_ipfs.py                          # all cases; exits with 1 if a target is missed

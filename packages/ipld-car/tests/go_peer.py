@@ -24,7 +24,7 @@ def build() -> str:
     """The program's path; skips if it cannot be built."""
     go = shutil.which("go")
     if go is None:
-        pytest.skip("no Go here: nothing to read our indexes but ourselves")
+        pytest.skip("no Go here: no go-car to read our files, and no go-ipld-prime to explore them")
     sources = b"".join((SOURCES / name).read_bytes() for name in ("go.mod", "go.sum", "main.go"))
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ipldstore-tests"
     built = cache / f"go-car-{hashlib.sha256(sources).hexdigest()[:16]}{'.exe' if os.name == 'nt' else ''}"

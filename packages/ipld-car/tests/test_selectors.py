@@ -9,7 +9,7 @@ import pytest
 from car_samples import car_v1, cid, section
 from cli_samples import Run, text
 from go_peer import Peer
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ipld_car import dagpb
 from ipld_car._cli.selector import walk_selected
@@ -134,7 +134,7 @@ def test_what_is_no_selector(peer: Peer, tmp_path: Path) -> None:
     assert [GRAPH.selected(each) for each in NOT_SELECTORS] == [None] * len(NOT_SELECTORS)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None)
 @given(st.lists(selectors(), min_size=30, max_size=60))
 def test_we_come_where_they_come(peer: Peer, tmp_path_factory: pytest.TempPathFactory, chosen: list[Any]) -> None:
     path = tmp_path_factory.getbasetemp() / "graph.car"
