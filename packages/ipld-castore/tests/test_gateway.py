@@ -205,17 +205,29 @@ def test_what_is_no_node(server: BlockServer, store: GatewayCAStore) -> None:
 # -- many at once --
 
 
-def test_many_are_in_flight(server: BlockServer, store: GatewayCAStore) -> None:
+def test_many_are_in_flight(server: BlockServer) -> None:
     """At least 32, from get_blocks and from threads of the caller."""
+    store = GatewayCAStore(server.url, timeout=60)
     blocks = [server.blocks.put(b"%d" % number) for number in range(128)]
-    server.latency = 0.05
+    server.latency = 0.25
+    server.inject(faults.held(32), times=32)
     assert sorted(data for _, data in store.get_blocks(blocks)) == sorted(b"%d" % number for number in range(128))
     assert server.most_in_flight >= 32
     assert server.rounds <= 8
     server.forget()
+    server.inject(faults.held(32), times=32)
     with ThreadPoolExecutor(64) as pool:
         assert list(pool.map(store.get, blocks)) == [b"%d" % number for number in range(128)]
     assert server.most_in_flight >= 32
+    store.close()
+
+
+def test_one_at_a_time_is_not_many(server: BlockServer, store: GatewayCAStore) -> None:
+    """Who asks one after another is answered as well, late, and it can be told: the test above cannot but see it."""
+    blocks = [server.blocks.put(b"%d" % number) for number in range(4)]
+    server.inject(faults.held(2, seconds=0.1), times=2)
+    assert [store.get(block) for block in blocks] == [b"%d" % number for number in range(4)]
+    assert server.most_in_flight == 1
 
 
 def test_get_blocks_stops_when_its_reader_does(server: BlockServer, store: GatewayCAStore) -> None:

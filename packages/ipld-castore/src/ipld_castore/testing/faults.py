@@ -10,10 +10,12 @@ Each is a :class:`~ipld_castore.testing.Fault`, or a function that makes one::
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from io import BytesIO
 from itertools import count
+from threading import Barrier, BrokenBarrierError
 
 from ipld_car import CarReader, CarWriter, cids, hashes
 
@@ -25,6 +27,7 @@ __all__ = [
     "endless_body",
     "error_page",
     "error_with_message",
+    "held",
     "missing_child",
     "redirect",
     "reset",
@@ -173,6 +176,23 @@ def stall(after: int | None = None) -> Fault:
         exchange.hang_up()
 
     return Fault("silence" if after is None else f"stall after {after}", act)
+
+
+def held(requests: int, *, seconds: float = 20.0) -> Fault:
+    """The right answer, but only once so many requests wait for theirs: does a client have so many under way?
+
+    Unlike a latency, that says so however slow the machine is. After so many seconds the ones that wait are answered
+    anyway; :attr:`BlockServer.most_in_flight <ipld_castore.testing.BlockServer.most_in_flight>` tells. To be injected
+    for as many requests, or a multiple of it.
+    """
+    barrier = Barrier(requests)
+
+    def act(exchange: Exchange) -> None:
+        with suppress(BrokenBarrierError):  # the time is over, for all of them
+            barrier.wait(seconds)
+        exchange.send(exchange.reply())
+
+    return Fault(f"held until {requests} wait", act)
 
 
 def redirect(location: str, code: int = 302) -> Fault:
