@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.client import IncompleteRead
+from http.client import HTTPResponse, IncompleteRead
 from io import BufferedReader, BytesIO
 
 import pytest
@@ -92,6 +92,69 @@ def test_what_came_is_given_before_more_is_waited_for() -> None:
             if part != b"\r\n0\r\n\r\n":
                 assert reader.read1(100) in (b"one\n", b"two", b"four")
         assert reader.read1(100) == b""
+
+
+class Kept:
+    """A connection that gives what stands here, a few bytes for each read."""
+
+    buffer = head = watch = None
+
+    def __init__(self, wire: bytes, step: int) -> None:
+        self._stream = Dripping(wire, step)
+
+    def makefile(self, _: str) -> BufferedReader:
+        return BufferedReader(self._stream)
+
+    def gettimeout(self) -> None:
+        return None
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> bytes:
+    """One that ends by itself, with few possible heads, so that some are alike."""
+    line = draw(st.sampled_from([b"\r\n", b"\n"]))
+    body = draw(st.sampled_from([b"", b"one", b"\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"]))
+    begins = [b"", b"HTTP/1.1 100 Continue" + line * 2]
+    first = draw(st.sampled_from([b"HTTP/1.1 200 OK", b"HTTP/1.1 404 Not Found", b"HTTP/1.0 200 OK", b"HTTP/1.1 500 "]))
+    more = draw(st.sampled_from([b"", b"A: b" + line, b"A: b" + line + b" c" + line, b"Connection: close" + line]))
+    if draw(st.booleans()):
+        rest = b"Transfer-Encoding: chunked" + line * 2 + wire_of([(body, b"%x\r\n")] if body else [])
+    else:
+        rest = b"Content-Length: %d" % len(body) + line * 2 + body
+    return draw(st.sampled_from(begins)) + first + line + more + rest
+
+
+@given(st.lists(answers(), min_size=1, max_size=4), st.data(), st.integers(1, 300))
+def test_heads_that_are_the_same(choice: list[bytes], data: st.DataObject, step: int) -> None:
+    """What is remembered of the last one is what http.client makes of each."""
+    order = data.draw(st.lists(st.sampled_from(choice), min_size=1, max_size=8))
+    connection = Kept(b"", step)
+    for wire in order:
+        method = data.draw(st.sampled_from(["GET", "HEAD"]))
+        expected = HTTPResponse(Kept(wire, step), method=method)  # type: ignore[arg-type]  # it does as a socket
+        connection._stream = Dripping(wire, step)
+        found = _wire._Response(connection, connection, method=method)
+        expected.begin()
+        found.begin()
+        for name in ("status", "reason", "version", "length", "will_close"):
+            assert getattr(found, name) == getattr(expected, name)
+        assert found.getheaders() == expected.getheaders()
+        assert found.read() == expected.read()
+
+
+def test_a_head_is_parsed_once() -> None:
+    """As long as it stays the same."""
+    wire = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none"
+    connection = Kept(wire, 1 << 20)
+    responses = []
+    for text in (wire, wire, wire.replace(b"OK", b"So"), wire):
+        connection._stream = Dripping(text, 1 << 20)
+        responses.append(_wire._Response(connection, connection, method="GET"))
+        responses[-1].begin()
+        assert responses[-1].read() == b"one"
+    first, second, third, fourth = (response.headers for response in responses)
+    assert first is second
+    assert second is not third is not fourth is not second
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import re
 import time
 from http.client import HTTPResponse, IncompleteRead
 from io import BufferedReader, RawIOBase
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 from urllib3.exceptions import HTTPError
@@ -30,6 +30,11 @@ _FIRST_PIECE: Final = 16 << 10
 _PIECE: Final = 1 << 20
 _CHUNK_HEAD: Final = re.compile(rb"\r?\n([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]{0,512})?\r?\n")
 """What stands between two chunks: the end of a line, and one that begins with the size of the second."""
+_HEAD_END: Final = re.compile(rb"\n\r?\n")
+_PARSED: Final = frozenset(
+    ["code", "status", "reason", "version", "headers", "msg", "chunked", "chunk_left", "will_close", "length"]
+)
+"""What http.client's ``begin`` sets."""
 _MAX_LINE: Final = 1 << 10
 """Bytes of a line between or behind chunks."""
 _MAX_TRAILERS: Final = 100
@@ -182,24 +187,43 @@ class _Chunks(RawIOBase):
         self._stream.close()
 
 
+class _Head(NamedTuple):
+    """The bytes before a body, the method of the request, and what http.client makes of the two."""
+
+    text: bytes
+    method: object
+    parsed: dict[str, Any]
+
+
 class _Response(HTTPResponse):
     """A response whose bytes come through a :class:`Watch`.
 
-    :param connection: has one answer at a time, and a buffer for it: a new one each time would be in fresh pages
+    :param connection: has one answer at a time, a buffer for it, as a new one each time would be in fresh pages, and
+        the head of the last one: it is the same for all blocks of a second, and parsing it takes most of a small call
     """
 
     def __init__(self, connection: Any, sock: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self.watch = connection.watch = Watch(self.fp.detach(), sock.gettimeout())
-        self.fp = BufferedReader(self.watch, _HEADERS_BYTES)
+        self.fp: BufferedReader = BufferedReader(self.watch, _HEADERS_BYTES)
         if connection.buffer is None:
             connection.buffer = bytearray(_BUFFER_BYTES)
-        self._buffer = connection.buffer
+        self._connection, self._asked = connection, kwargs.get("method")
 
     def begin(self) -> None:
-        super().begin()
+        end = _HEAD_END.search(came := self.fp.peek())
+        text = came[: end.end()] if end else b""
+        last: _Head | None = self._connection.head
+        if text and last is not None and (text, self._asked) == last[:2]:
+            self.fp.read(len(text))
+            self.__dict__.update(last.parsed)
+        else:
+            super().begin()
+            if text[9:12] == b"%d" % self.status:  # or what came is one that others follow: 100 Continue
+                parsed = {name: value for name, value in self.__dict__.items() if name in _PARSED}
+                self._connection.head = _Head(text, self._asked, parsed)
         if self.chunked:
-            self.fp = BufferedReader(_Chunks(self.fp, self._buffer))
+            self.fp = BufferedReader(_Chunks(self.fp, self._connection.buffer))
             self.chunked = False
 
 
@@ -212,7 +236,7 @@ def watch_all(pool: HTTPConnectionPool) -> None:
     """Have all answers on the connections of a pool watched, with the patience that is their timeout of reads."""
     kind = pool.ConnectionCls
     if not hasattr(kind, "watch"):
-        more = {"response_class": _respond, "watch": None, "buffer": None}
+        more = {"response_class": _respond, "watch": None, "buffer": None, "head": None}
         pool.ConnectionCls = type(kind.__name__, (kind,), more)
 
 
