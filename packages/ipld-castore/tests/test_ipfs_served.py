@@ -16,9 +16,11 @@ from ipld_castore import (
     ContentAddressableStore,
     IPFSStore,
     MappingCAStore,
+    _ipfs,
+    _node,
     _rpc,
 )
-from ipld_castore.testing import BlockServer, CAStoreTests, Fault, faults
+from ipld_castore.testing import BlockServer, CAStoreTests, Exchange, Fault, Reply, faults
 from multiformats import CID
 from remote import damage, tree
 
@@ -46,6 +48,13 @@ def store(server: BlockServer) -> Iterator[IPFSStore]:
     yield store
     server.heal()
     store.close()
+
+
+@pytest.fixture(params=["kept connections", "until they close"])
+def _connections(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks come as small ones do, or as large ones."""
+    if request.param == "until they close":
+        monkeypatch.setattr(_ipfs, "_LARGE", 0)
 
 
 class TestOverTheTestServer(CAStoreTests):
@@ -102,6 +111,7 @@ ALWAYS: list[tuple[Fault, type[CAStoreError]]] = [
 ]
 
 
+@pytest.mark.usefixtures("_connections")
 @pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize(("fault", "error"), ALWAYS, ids=[str(fault) for fault, _ in ALWAYS])
 def test_a_node_that_always_fails(
@@ -133,6 +143,7 @@ PASSING = [
 ]
 
 
+@pytest.mark.usefixtures("_connections")
 @pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize("fault", PASSING, ids=str)
 def test_what_passes_is_tried_again(server: BlockServer, store: IPFSStore, read: Read, fault: Fault) -> None:
@@ -202,3 +213,47 @@ def test_a_graph_that_lacks_a_block(server: BlockServer, store: IPFSStore) -> No
         graph(store, root)
     with pytest.raises(CAStoreError):
         store.keep(root)
+
+
+# -- large blocks --
+
+
+def asked(server: BlockServer) -> list[str]:
+    return [request.version for request in server.requests]
+
+
+def test_large_blocks_have_connections_of_their_own(server: BlockServer, store: IPFSStore) -> None:
+    """As long as the last one was large: as long as that, shorter, longer; and then small ones are as always."""
+    sizes = [1 << 20, 1 << 20, 600_000, 1 << 20, 10, 10]
+    blocks = [server.blocks.put(os.urandom(size)) for size in sizes]
+    assert [store.get_raw(cid) for cid in blocks] == [server.blocks.get_raw(cid) for cid in blocks]
+    assert asked(server) == ["HTTP/1.1"] + ["HTTP/1.0"] * 4 + ["HTTP/1.1"]
+    assert len({request.connection for request in server.requests}) == 5  # the first one is kept
+
+
+def test_far_nodes_are_not_called_anew(
+    server: BlockServer, store: IPFSStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection takes a round trip, or several."""
+    monkeypatch.setattr(_node.Node, "is_loopback", False)
+    far = IPFSStore(server.url)
+    for _ in range(3):
+        far.get_raw(server.blocks.put(os.urandom(1 << 20)))
+    far.close()
+    assert asked(server) == ["HTTP/1.1"] * 3
+    assert len({request.connection for request in server.requests}) == 1
+
+
+@pytest.mark.parametrize("came", [0, 1, 600_000, (1 << 20) - 1])
+def test_a_large_block_that_is_broken_off(server: BlockServer, store: IPFSStore, came: int) -> None:
+    """Its end is the connection's, which says nothing: it is asked for in a way that does."""
+
+    def act(exchange: Exchange) -> None:
+        exchange.send(Reply(200, {"Content-Type": "text/plain"}, [exchange.reply().data()[:came]]))
+        exchange.hang_up()
+
+    first, second = (server.blocks.put(os.urandom(1 << 20)) for _ in range(2))
+    store.get_raw(first)
+    server.inject(Fault("broken off", act), where="block/get")
+    assert store.get_raw(second) == server.blocks.get_raw(second)
+    assert asked(server) == ["HTTP/1.1", "HTTP/1.0", "HTTP/1.1"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any, Final, NamedTuple, cast
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import requests
 from ipld_car import cids
@@ -66,7 +66,7 @@ class RefusedError(BackendUnavailableError):
 class RPC:
     """The RPC API of one node. Safe with threads and forks; a pickle has connections of its own.
 
-    The connections are those of a pool below requests, which costs a call a fourth of what a session does; proxies
+    The connections are those of pools below requests, which cost a call a fourth of what a session does; proxies
     and certificates are what requests makes of the environment.
 
     :param timeout: seconds that the node may take for a block, and that it may be silent
@@ -75,22 +75,25 @@ class RPC:
     def __init__(self, node: Node, timeout: float) -> None:
         self.node = node
         self.timeout = timeout
-        self._pooled: tuple[int, HTTPConnectionPool, str] | None = None
+        self._pools: dict[tuple[int, bool], tuple[HTTPConnectionPool, str]] = {}
+        """By process, as a fork must not speak on the connections of its parent, and by whether they are kept."""
 
     def close(self) -> None:
         """Let the connections go; the next call makes new ones."""
-        pooled, self._pooled = self._pooled, None
-        if pooled is not None and pooled[0] == os.getpid():
-            pooled[1].close()
+        pools, self._pools = self._pools, {}
+        for (process, _), (pool, _) in pools.items():
+            if process == os.getpid():
+                pool.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_pooled": None}
+        return self.__dict__ | {"_pools": {}}
 
-    def _pool(self) -> tuple[HTTPConnectionPool, str]:
+    def _pool(self, *, until_close: bool = False) -> tuple[HTTPConnectionPool, str]:
         """The connections of this process, and what stands before a command in a request."""
-        pooled = self._pooled
-        if pooled is not None and pooled[0] == os.getpid():  # a fork must not speak on those of its parent
-            return pooled[1:]
+        which = os.getpid(), until_close
+        return self._pools.get(which) or self._pools.setdefault(which, self._new_pool(until_close=until_close))
+
+    def _new_pool(self, *, until_close: bool) -> tuple[HTTPConnectionPool, str]:
         session = requests.Session()
         session.trust_env = not self.node.is_loopback  # HTTP_PROXY would send the call elsewhere
         call = requests.Request("POST", f"{self.node.url}/api/v0/").prepare()
@@ -101,12 +104,12 @@ class RPC:
         )
         base = adapter.request_url(call, settings["proxies"])
         http_pool = cast("HTTPConnectionPool", pool)  # so its stubs should say
-        watch_all(http_pool)
-        self._pooled = os.getpid(), http_pool, base
+        watch_all(http_pool, until_close=until_close)
         return http_pool, base
 
     def _headers(self, body: Body | None) -> dict[str, str]:
-        headers = {"User-Agent": f"ipld-castore/{_version()}", "Accept-Encoding": "identity"}
+        host = urlsplit(self.node.url).netloc  # nobody adds it in HTTP/1.0
+        headers = {"Host": host, "User-Agent": f"ipld-castore/{_version()}", "Accept-Encoding": "identity"}
         if self.node.secret is not None:
             headers["Authorization"] = self.node.secret.reveal()
         if body is None:
@@ -126,6 +129,7 @@ class RPC:
         long: bool = False,
         silent: float | None = None,
         repeat: bool = True,
+        until_close: bool = False,
     ) -> Iterator[Answer]:
         """The answer to a command.
 
@@ -135,12 +139,14 @@ class RPC:
         :param long: it may take more than the timeout, as long as it is not silent
         :param silent: seconds that it may be silent, by default a little more than the timeout
         :param repeat: whether it does no harm to do it twice
+        :param until_close: on a connection of its own, whose end is that of the answer, also of one that is broken off
         :raises BlockNotFoundError: if the node says so
         :raises BackendUnavailableError: if there is no answer, or it is broken off, or says that it cannot be done
         """
         limit = _DAY if long else f"{max(round(self.timeout * 1000), 1)}ms"
         wait = self.timeout + GRACE if silent is None else silent
-        answer, response = self._answered(command, {**(options or {}), "timeout": limit}, body, wait, repeat=repeat)
+        send = partial(self._send, command, {**(options or {}), "timeout": limit}, body, wait, until_close=until_close)
+        answer, response = self._answered(command, send, wait, repeat=repeat)
         try:
             if answer.status != 200:
                 raise self._refusal(command, cid, answer)
@@ -154,11 +160,11 @@ class RPC:
             response.close()
 
     def _answered(
-        self, command: str, options: Options, body: Body | None, wait: float, *, repeat: bool
+        self, command: str, send: Callable[[], BaseHTTPResponse], wait: float, *, repeat: bool
     ) -> tuple[Answer, BaseHTTPResponse]:
         for pause in (*_PAUSES, None) if repeat else (None,):
             try:
-                response = self._send(command, options, body, wait)
+                response = send()
             except (ProtocolError, ClosedPoolError) as error:  # a node that was restarted, a store that was closed
                 if pause is None:
                     raise self._unanswered(command, error, wait) from error
@@ -173,8 +179,10 @@ class RPC:
             time.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
-    def _send(self, command: str, options: Options, body: Body | None, wait: float) -> BaseHTTPResponse:
-        pool, base = self._pool()
+    def _send(
+        self, command: str, options: Options, body: Body | None, wait: float, *, until_close: bool
+    ) -> BaseHTTPResponse:
+        pool, base = self._pool(until_close=until_close)
         return pool.urlopen(
             "POST",
             base + command + "?" + urlencode(options, doseq=True),

@@ -232,11 +232,17 @@ def _respond(connection: Any, *args: Any, **kwargs: Any) -> _Response:
     return _Response(connection, *args, **kwargs)
 
 
-def watch_all(pool: HTTPConnectionPool) -> None:
-    """Have all answers on the connections of a pool watched, with the patience that is their timeout of reads."""
+def watch_all(pool: HTTPConnectionPool, *, until_close: bool = False) -> None:
+    """Have all answers on the connections of a pool watched, with the patience that is their timeout of reads.
+
+    :param until_close: ask in HTTP/1.0: a body of unknown length is then no chunks, but all that comes until the server
+        closes the connection, https://www.rfc-editor.org/rfc/rfc9112#section-6.3. Nothing tells if it was broken off.
+    """
     kind = pool.ConnectionCls
     if not hasattr(kind, "watch"):
         more = {"response_class": _respond, "watch": None, "buffer": None, "head": None}
+        if until_close:
+            more |= {"_http_vsn": 10, "_http_vsn_str": "HTTP/1.0"}
         pool.ConnectionCls = type(kind.__name__, (kind,), more)
 
 

@@ -44,6 +44,8 @@ class Request:
     """By ``time.monotonic()``."""
     answered: float | None = None
     """When the answer was sent; None before."""
+    version: str = "HTTP/1.1"
+    """Of HTTP, in which it was asked."""
     connection: int = 0
     """Number of the connection that it came by; one connection carries many requests."""
     status: int | None = None
@@ -78,13 +80,16 @@ class Exchange:
         return self.request.body
 
     def send(self, reply: Reply) -> None:
-        """Send an answer; if it has no length it is sent in chunks, and what raises in it ends it in the middle."""
+        """Send an answer; if it has no length it is sent in chunks, and what raises in it ends it in the middle.
+
+        Whoever asks in HTTP/1.0 knows no chunks, and gets all until the connection is closed.
+        """
         handler = self._handler
         self.request.status = reply.status
         handler.send_response(reply.status)
         for name, value in reply.headers.items():
             handler.send_header(name, value)
-        chunked = "Content-Length" not in reply.headers
+        chunked = "Content-Length" not in reply.headers and self.request.version != "HTTP/1.0"
         if chunked:
             handler.send_header("Transfer-Encoding", "chunked")
         handler.end_headers()
@@ -339,6 +344,7 @@ class _Handler(BaseHTTPRequestHandler):
             query=parse_qs(parts.query, keep_blank_values=True),
             headers={name.lower(): value for name, value in self.headers.items()},
             arrived=time.monotonic(),
+            version=self.request_version,
             connection=self.number,
         )
         try:
