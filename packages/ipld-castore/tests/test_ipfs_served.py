@@ -229,6 +229,7 @@ def test_large_blocks_have_connections_of_their_own(server: BlockServer, store: 
     assert [store.get_raw(cid) for cid in blocks] == [server.blocks.get_raw(cid) for cid in blocks]
     assert asked(server) == ["HTTP/1.1"] + ["HTTP/1.0"] * 4 + ["HTTP/1.1"]
     assert len({request.connection for request in server.requests}) == 5  # the first one is kept
+    assert {request.headers["host"] for request in server.requests} == {server.url.removeprefix("http://")}
 
 
 def test_far_nodes_are_not_called_anew(

@@ -140,6 +140,8 @@ def codec_of(cid: bytes) -> int:
 
 def multihash_of(cid: bytes) -> bytes:
     """The multihash of a binary CID: what names its bytes whatever their codec."""
+    if is_usual(cid):
+        return cid[2:]
     prefix = prefix_of(cid)
     if prefix.version == 0:
         return cid

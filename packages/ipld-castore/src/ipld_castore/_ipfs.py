@@ -24,8 +24,10 @@ CAR_BYTES: Final = 16 << 20
 """Bytes of the blocks that go to the node together."""
 
 _LARGE: Final = 512 << 10
-"""Bytes of blocks for which a connection of their own to a node on this machine pays: Kubo sends what it has no length
-of in pieces of 4 KiB, each a call of the system, and where the pieces are HTTP chunks each is two."""
+"""Bytes of blocks for which a connection of their own to a node on this machine pays.
+
+Kubo sends what it knows no length of in pieces of 4 KiB, each a call of the system; where they are HTTP chunks it is two.
+"""
 
 
 class IPFSStore(ContentAddressableStore):
@@ -80,7 +82,7 @@ class IPFSStore(ContentAddressableStore):
             raise ValueError(f"expected at least 1 CAR in flight, found {in_flight}")
         node = find_node(host, auth)
         self._rpc = RPC(node, timeout)
-        self._is_near = node.is_loopback
+        self._is_near = node.is_loopback and node.url.startswith("http:")  # a connection costs nothing worth mentioning
         self._pin = pin
         self._offline = offline
         self._in_flight = in_flight

@@ -75,23 +75,27 @@ class RPC:
     def __init__(self, node: Node, timeout: float) -> None:
         self.node = node
         self.timeout = timeout
-        self._pools: dict[tuple[int, bool], tuple[HTTPConnectionPool, str]] = {}
-        """By process, as a fork must not speak on the connections of its parent, and by whether they are kept."""
+        self._host = urlsplit(node.url).netloc
+        self._process = os.getpid()
+        self._pools: dict[bool, tuple[HTTPConnectionPool, str]] = {}
+        """By whether a connection ends with its answer."""
 
     def close(self) -> None:
         """Let the connections go; the next call makes new ones."""
         pools, self._pools = self._pools, {}
-        for (process, _), (pool, _) in pools.items():
-            if process == os.getpid():
+        if self._process == os.getpid():
+            for pool, _ in pools.values():
                 pool.close()
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_pools": {}}
 
     def _pool(self, *, until_close: bool = False) -> tuple[HTTPConnectionPool, str]:
-        """The connections of this process, and what stands before a command in a request."""
-        which = os.getpid(), until_close
-        return self._pools.get(which) or self._pools.setdefault(which, self._new_pool(until_close=until_close))
+        """Connections of this process, and what stands before a command in a request."""
+        if self._process != os.getpid():  # a fork must not speak on those of its parent
+            self._process, self._pools = os.getpid(), {}
+        pool = self._pools.get(until_close)
+        return self._pools.setdefault(until_close, self._new_pool(until_close=until_close)) if pool is None else pool
 
     def _new_pool(self, *, until_close: bool) -> tuple[HTTPConnectionPool, str]:
         session = requests.Session()
@@ -108,8 +112,8 @@ class RPC:
         return http_pool, base
 
     def _headers(self, body: Body | None) -> dict[str, str]:
-        host = urlsplit(self.node.url).netloc  # nobody adds it in HTTP/1.0
-        headers = {"Host": host, "User-Agent": f"ipld-castore/{_version()}", "Accept-Encoding": "identity"}
+        headers = {"User-Agent": f"ipld-castore/{_version()}", "Accept-Encoding": "identity"}
+        headers["Host"] = self._host  # in HTTP/1.0 nobody adds it, and what stands before a node may go by it
         if self.node.secret is not None:
             headers["Authorization"] = self.node.secret.reveal()
         if body is None:
