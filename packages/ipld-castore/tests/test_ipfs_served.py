@@ -232,9 +232,7 @@ def test_large_blocks_have_connections_of_their_own(server: BlockServer, store: 
     assert {request.headers["host"] for request in server.requests} == {server.url.removeprefix("http://")}
 
 
-def test_far_nodes_are_not_called_anew(
-    server: BlockServer, store: IPFSStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_far_nodes_are_not_called_anew(server: BlockServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection takes a round trip, or several."""
     monkeypatch.setattr(_node.Node, "is_loopback", False)
     far = IPFSStore(server.url)

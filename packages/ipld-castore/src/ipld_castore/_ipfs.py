@@ -26,7 +26,8 @@ CAR_BYTES: Final = 16 << 20
 _LARGE: Final = 512 << 10
 """Bytes of blocks for which a connection of their own to a node on this machine pays.
 
-Kubo sends what it knows no length of in pieces of 4 KiB, each a call of the system; where they are HTTP chunks it is two.
+Kubo sends what it knows no length of in pieces of 4 KiB, each a call of the system; where they are HTTP chunks it is
+two.
 """
 
 
@@ -42,7 +43,8 @@ class IPFSStore(ContentAddressableStore):
     calls when it freezes, pins its root, so it returns only when the node has every block below. Without a name for the
     pin each root stays pinned until :meth:`unpin`; a pin with a name moves from root to root.
 
-    **Reading.** :meth:`get_dag` gets a whole graph in one answer, :meth:`get_blocks` many blocks at a time.
+    **Reading.** :meth:`get_dag` gets a whole graph in one answer, :meth:`get_blocks` many blocks at a time. Large
+    blocks of a node on this machine come in HTTP/1.0, each on a connection of its own: chunks take both sides longer.
 
     The node keeps blocks by multihash, so listing gives raw CIDs. Two stores are equal if they are of the same
     address. Threads may share a store; a pickle, made after all is sent, and a fork have connections of their own.

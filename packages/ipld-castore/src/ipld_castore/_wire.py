@@ -240,7 +240,7 @@ def watch_all(pool: HTTPConnectionPool, *, until_close: bool = False) -> None:
     """
     kind = pool.ConnectionCls
     if not hasattr(kind, "watch"):
-        more = {"response_class": _respond, "watch": None, "buffer": None, "head": None}
+        more: dict[str, Any] = {"response_class": _respond, "watch": None, "buffer": None, "head": None}
         if until_close:
             more |= {"_http_vsn": 10, "_http_vsn_str": "HTTP/1.0"}
         pool.ConnectionCls = type(kind.__name__, (kind,), more)
