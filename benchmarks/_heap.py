@@ -3,12 +3,17 @@
 To copy 128 KiB takes 3 us into memory that was touched before, and 75 us into fresh pages, or several times that by
 the minute and the machine: it lands on whatever is measured just then. With the heap kept, all that is measured gets
 memory that the round before has touched.
+
+What files take is the system's, which a virtual machine may hand back to its host when it is free for some seconds:
+there the same copy into a file took 35 us or 250 us. So some is used shortly before.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
+from pathlib import Path
 
 # Of glibc (mallopt(3)); elsewhere they mean nothing.
 _KEEP = {
@@ -22,3 +27,11 @@ def keep_heap() -> None:
     """Begin the script anew with settings that return no memory to the system, unless it has them."""
     if not _KEEP.keys() <= os.environ.keys():
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | _KEEP)  # noqa: S606  # itself
+
+
+def touch_free_memory(folder: Path, size: int) -> None:
+    """Have ``size`` bytes of free memory in use for a moment, by a file, so that the next file there gets them."""
+    part = bytes(1 << 20)
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        for _ in range(-(-size // len(part))):
+            file.write(part)

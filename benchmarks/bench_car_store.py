@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import ipldstore
 import numpy as np
 import zarr
-from _heap import keep_heap
+from _heap import keep_heap, touch_free_memory
 from bench_zarr_chunks import hash_all, read, seconds, write
 from ipldstore import IPLDStore
 from zarr.storage import LocalStore, MemoryStore, ZipStore
@@ -156,6 +156,7 @@ def one_round(data: np.ndarray, chosen: dict[str, Way], base: Path) -> dict[str,
     found = {"sha256": (hashing, hashing)}
     for name, way in chosen.items():
         folder = Path(tempfile.mkdtemp(dir=base))
+        touch_free_memory(folder, 2 * data.nbytes)
         try:
             found[name] = measure(way, data, folder)
         finally:

@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 from car_samples import MIXED, SMALL_V1, SMALL_V2, car_v1, cid, outcome, section
 from file_samples import ABSENT, EMPTY_MAP, HELLO, WORLD, block, check_archive
+from hypothesis import given
+from hypothesis import strategies as st
 from ipld_car import (
     BlockAbsentError,
     BlockLocation,
     CarError,
     CarFile,
+    CarIndex,
     CarReader,
     HashMismatchError,
     LimitError,
@@ -305,6 +308,45 @@ def test_small_blocks_are_few_system_calls(tmp_path: Path, monkeypatch: pytest.M
         file.flush()
         assert calls.count("fsync") == 2
     assert calls.count("fsync") == 4
+
+
+def test_blocks_in_the_order_of_the_file_are_not_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each stands behind the one before it; who leaves that order is at the index again, and back in it soon."""
+    blocks = [block(number, 100) for number in range(100)]
+    with CarFile.open(tmp_path / "a.car", "x") as file:
+        for name, data in blocks:
+            file.put(name, data)
+    looked_for: list[bytes] = []
+    find = CarIndex.find
+
+    def noting(index: CarIndex, multihash: bytes) -> list[int]:
+        looked_for.append(multihash)
+        return find(index, multihash)
+
+    monkeypatch.setattr(CarIndex, "find", noting)
+    with CarFile.open(tmp_path / "a.car") as file:
+        for number in (*range(10, 60), *range(50, 100)):
+            assert file.get(blocks[number][0]) == blocks[number][1]
+        assert looked_for == [blocks[number][0][2:] for number in (10, 11, 50, 51)]
+        with pytest.raises(BlockAbsentError):
+            file.get(ABSENT)
+
+
+@given(st.lists(st.integers(0, 30)), st.integers(0, 30))
+def test_blocks_in_any_order(tmp_path_factory: pytest.TempPathFactory, order: list[int], indexed: int) -> None:
+    """Of a file of which some are in the index, some behind it and some not in the file yet."""
+    path = tmp_path_factory.mktemp("any") / "a.car"
+    blocks = [block(number, number) for number in range(31)]
+    with CarFile.open(path, "x", fsync=False) as file:
+        for name, data in blocks[:indexed]:
+            file.put(name, data)
+    with CarFile.open(path, "a", fsync=False) as file:
+        for number, (name, data) in enumerate(blocks[indexed:]):
+            file.put(name, data)
+            if number == 5:
+                file.flush()
+        for number in order:
+            assert file.get(blocks[number][0], verify=False) == blocks[number][1]
 
 
 def test_locations_and_errors_are_pickled(tmp_path: Path) -> None:

@@ -133,6 +133,34 @@ def test_a_damaged_section_is_corrupt_not_absent(tmp_path: Path) -> None:
             store.has_block(MappingCAStore().put(b"absent"))
 
 
+@pytest.mark.parametrize("order", ["right last", "right first"])
+def test_a_block_that_is_there_twice_is_read_where_it_is_right(tmp_path: Path, order: str) -> None:
+    """Wherever the reader comes from: blocks that are read in the order of the file are not looked for."""
+    names = [MappingCAStore().put(b"%d" % number * 100) for number in range(6)]
+    with (tmp_path / "a.car").open("wb") as stream, CarWriter(stream, [names[0]], verify=False) as writer:
+        for number, name in enumerate(names):
+            writer.write(name, b"wrong" if number == 3 and order == "right last" else b"%d" % number * 100)
+        writer.write(names[3], b"3" * 100 if order == "right last" else b"wrong")
+    with CarCAStore(tmp_path / "a.car", "r") as store:
+        for _ in range(2):
+            assert [store.get_raw(name) for name in names] == [b"%d" % number * 100 for number in range(6)]
+        assert [store.get(name) for name in reversed(names)] == [b"%d" % number * 100 for number in range(5, -1, -1)]
+
+
+def test_a_block_that_is_wrong_both_times_is_corrupt(tmp_path: Path) -> None:
+    """The error says where, and how to mend it; so it is then."""
+    path = tmp_path / "a.car"
+    name = MappingCAStore().put(b"right")
+    with path.open("wb") as stream, CarWriter(stream, [name], verify=False) as writer:
+        writer.write(name, b"wrong")
+        writer.write(name, b"worse and longer")
+    with CarCAStore(path) as store:
+        with pytest.raises(BlockCorruptError, match=f"{name}.*a.car.*put the block there again"):
+            store.get(name)
+        store.put(b"right")
+        assert store.get(name) == b"right"
+
+
 # -- pickles --
 
 COPY = """

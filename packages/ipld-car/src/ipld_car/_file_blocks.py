@@ -79,6 +79,10 @@ class Blocks:
         """CID and bytes by offset, of sections that are not in the file yet."""
         self.generation = 0
         """Counts up when the index is replaced."""
+        self._behind = 0
+        """Where the block that was read last ends; any thread changes it at any time, so what stands there counts."""
+        self._is_run = False
+        """Whether blocks are read in the order of the file."""
         self.layout = read_layout(file)
         self._load()
 
@@ -217,16 +221,31 @@ class Blocks:
         return newer + self._indexed(key)
 
     def at_first_sight(self, key: bytes) -> bytes | None:
-        """The bytes, unverified, of a block that stands where the index says, the short way.
+        """The bytes, unverified, of a block that stands where it should, the short way.
+
+        That is behind the block that was read before it, where these are read in the order of the file, as arrays
+        are; and else where the index says.
 
         :param key: a multihash of sha2-256
         :return: None says nothing: see :meth:`find`
         """
-        index, mapped = self.index, self.map  # in this order: see the class
+        index, behind = self.index, self._behind  # an index before the map: see the class
+        if key in self.added:
+            return None
+        if self._is_run:
+            data = self._standing(behind, key)
+            if data is not None:
+                return data
         offsets = index.find(key)
-        if len(offsets) != 1 or key in self.added:
+        if len(offsets) != 1:
             return None
         offset = self.layout.start + offsets[0]
+        self._is_run = offset == behind
+        return self._standing(offset, key)
+
+    def _standing(self, offset: int, key: bytes) -> bytes | None:
+        """The bytes of the block with a multihash, if it has a usual CID and its section is at that offset."""
+        mapped = self.map
         head = mapped[offset : offset + _HEAD + len(key)]
         try:
             size, begin = _length(head)
@@ -234,9 +253,13 @@ class Blocks:
             return None
         stop = offset + begin + size
         begin += 2  # a CID of version 1 whose codec has one byte, as nearly all have
-        is_usual = head.startswith(key, begin) and head[begin - 2] == 1 and head[begin - 1] < 0x80
+        if not head.startswith(key, begin) or head[begin - 2] != 1 or head[begin - 1] > 0x7F:
+            return None
         begin += offset + len(key)
-        return mapped[begin:stop] if is_usual and begin <= stop <= min(self.end, len(mapped)) else None
+        if not begin <= stop <= min(self.end, len(mapped)):
+            return None
+        self._behind = stop
+        return mapped[begin:stop]
 
     def _indexed(self, key: bytes) -> list[Found]:
         while True:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Literal
 from weakref import WeakValueDictionary
 
-from ipld_car import BlockAbsentError, CarError, CarFile, cids, dagcbor, hashes
+from ipld_car import BlockAbsentError, CarError, CarFile, HashMismatchError, cids, dagcbor, hashes
 from multiformats import CID
 
 from ._base import ContentAddressableStore
@@ -113,6 +113,15 @@ class CarCAStore(ContentAddressableStore):
         """See :meth:`ContentAddressableStore.get_block`."""
         try:
             return self._file.get(cid, verify=False)
+        except (OSError, ValueError) as error:
+            raise self._not_read(error, str(cid)) from error
+
+    def get_another(self, cid: CID) -> bytes | None:
+        """See :meth:`ContentAddressableStore.get_another`: an archive may have a block twice."""
+        try:
+            return self._file.get(cid)
+        except HashMismatchError:
+            return None
         except (OSError, ValueError) as error:
             raise self._not_read(error, str(cid)) from error
 

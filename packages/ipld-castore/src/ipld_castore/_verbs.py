@@ -153,6 +153,15 @@ class BlockVerbs(ABC):
             step = follow(binary, data, names)
             yield cids.from_checked(binary), data
 
+    def get_another(self, cid: CID) -> bytes | None:
+        """Another copy of a block, after the one that :meth:`get_block` gave was found to be damaged.
+
+        For a backend that may have a block more than once, as an archive may; None if there is none that is better.
+
+        :raises BackendUnavailableError: if the backend cannot be asked
+        """
+        return None
+
     def delete_block(self, cid: CID) -> None:
         """Forget the block of ``cid``; deleting what is absent changes nothing.
 
@@ -237,14 +246,21 @@ class BlockVerbs(ABC):
                 return inline
             if verify:
                 check_hash(binary)
-        data = self.get_block(cids.from_checked(binary))
-        if not isinstance(data, bytes):
-            data = bytes(memoryview(data))  # what a backend can still change is not what was verified
+        data = _fixed(self.get_block(cids.from_checked(binary)))
         if verify and not (usual and hashes.sha2_256(data) == binary[4:]):
-            try:
-                _verify(binary, data)
-            except BlockCorruptError as error:
+            return self._verified(binary, data)
+        return data
+
+    def _verified(self, cid: bytes, data: bytes) -> bytes:
+        """The bytes of a block, which are these or those of another copy."""
+        try:
+            _verify(cid, data)
+        except BlockCorruptError as error:
+            another = self.get_another(cids.from_checked(cid))
+            if another is None:
                 raise BlockCorruptError(f"{error} (read from {self!r}; put the block there again)") from None
+            data = _fixed(another)
+            _verify(cid, data)
         return data
 
     def _walk(
@@ -273,6 +289,11 @@ class BlockVerbs(ABC):
                 yield cids.from_checked(cid), data
         except CarError as error:
             raise BlockMalformedError(f"block {text_of(current)} below {text_of(root)}: {error}") from error
+
+
+def _fixed(data: bytes | bytearray | memoryview) -> bytes:
+    """What a backend gave, as bytes: what it can still change is not what was verified."""
+    return data if isinstance(data, bytes) else bytes(memoryview(data))
 
 
 def text_of(cid: AnyCID) -> str:
