@@ -131,6 +131,24 @@ def test_get_dag(ipld_car: Run, fixtures: Path, tmp_path: Path) -> None:
     assert "expected a CID" in ipld_car("get-dag", archive, "nonsense", "out", code=2).err
 
 
+def test_links_of_dag_json_are_followed(ipld_car: Run, fixtures: Path, tmp_path: Path) -> None:
+    """A file of go-ipld-prime in that codec; without its leaves it is not complete."""
+    archive, out = fixtures / "ipld-spec/selector-fixtures-adl.car", tmp_path / "out.car"
+    (name,) = ipld_car("root", archive).lines
+    assert ipld_car("root", "--implicit", archive).lines == [name]
+    assert ipld_car("get-dag", "--strict", archive, out).err == ""
+    assert ipld_car("list", out).lines[0] == name
+    assert sorted(ipld_car("list", out).lines) == sorted(ipld_car("list", archive).lines)
+    ipld_car("filter", archive, tmp_path / "cut.car", stdin=name.encode())
+    *missing, last = ipld_car("verify", tmp_path / "cut.car", code=1).lines
+    assert sorted(line.split()[1] for line in missing) == sorted(ipld_car("list", out).lines[1:])
+    assert last.startswith("BAD: CARv2, 1 block, 0 bad, 1 root, incomplete, 4 missing")
+    assert "does not have it" in ipld_car("get-dag", "--strict", tmp_path / "cut.car", tmp_path / "no.car", code=1).err
+    one = '{"f":{"f>":{"Links":{"i":{"i":2,">":{"a":{">":{".":{}}}}}}}}}'
+    ipld_car("get-dag", "-s", one, archive, tmp_path / "one.car")
+    assert ipld_car("list", tmp_path / "one.car").lines == [name, ipld_car("list", out).lines[3]]
+
+
 # -- index, wrap ---------------------------------------------------------------------------------------
 
 

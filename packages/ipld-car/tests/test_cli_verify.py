@@ -1,5 +1,6 @@
 """``ipld-car verify``: every way in which an archive can be bad is told, with its place."""
 
+import hashlib
 import io
 import struct
 from collections import Counter
@@ -9,7 +10,7 @@ from car_samples import MIXED, SMALL_V1, car_v1, car_v2, cid, outcome, section
 from cli_samples import Run, Tree, text
 from hypothesis import given
 from hypothesis import strategies as st
-from ipld_car import CarError, IndexWriter, dagcbor
+from ipld_car import CarError, IndexWriter, cids, dagcbor
 from ipld_car._cli import check
 from ipld_car._cli.progress import Progress
 from ipld_car._cli.verify import Report, verify
@@ -34,6 +35,7 @@ FIXTURES = {
     "wikipedia-cryptographic-hash-function.car": (1, "CARv1, 5 blocks, 0 bad, 1 root, incomplete, 680 missing"),
     "carv1-basic.car": (0, "CARv1, 8 blocks, 0 bad, 2 roots, complete"),
     "carv2-basic.car": (1, "CARv2, 5 blocks, 0 bad, 1 root, complete, index unreadable"),
+    "selector-fixtures-adl.car": (0, "CARv2, 5 blocks, 0 bad, 1 root, complete, index good"),
     "hamt.car": (0, "CARv1, 36 blocks, 0 bad, 1 root, complete"),
     "sample-v1.car": (0, "CARv1, 1049 blocks, 0 bad, 1 root, complete"),
     "sample-wrapped-v2.car": (0, "CARv2, 1049 blocks, 0 bad, 1 root, complete, index good"),
@@ -94,6 +96,7 @@ def test_a_verdict_on_every_block(ipld_car: Run) -> None:
         "duplicates": 0,
         "bad": 3,
         "missing": 0,
+        "not_followed": {},
         "index_entries": None,
         "index_faults": 0,
     }
@@ -115,6 +118,26 @@ def test_links_are_followed_whatever_names_their_block() -> None:
     assert without.missing == sorted([file.cid, cid(b"hello", "dag-cbor")])
     assert not without.is_good(partial=False)
     assert without.is_good(partial=True)
+
+
+def test_links_that_nobody_knows_are_no_proof_of_completeness(ipld_car: Run, tmp_path: Path) -> None:
+    """What blocks of other codecs link may be missing, so it is said that they were not followed; good is good."""
+    digest = hashlib.sha256(b"{}").digest()
+    first, second = (section(b"{}", cids.make(code, digest)) for code in (0x85, 0x300000))
+    archive = car_v1(first, second, first, section(b"hello"), roots=[cid(b"hello")])
+    shown = ipld_car("verify", stdin=archive).lines
+    assert shown == [
+        "not followed 3 blocks of a codec whose links are not known here: 2 dag-jose, 1 0x300000",
+        "good: CARv1, 4 blocks, 1 duplicate, 0 bad, 1 root, complete but for the links of 3 blocks",
+    ]
+    assert ipld_car("verify", "--json", stdin=archive).json[-1]["not_followed"] == {"dag-jose": 2, "0x300000": 1}
+    lacking = car_v1(second, roots=[cid(b"hello")])
+    assert "incomplete, 1 missing, the links of 1 block not known" in ipld_car("verify", stdin=lacking, code=1).text
+    jose = text(cid(b"{}", "dag-jose"))
+    told = ipld_car("get-dag", "--strict", "-", jose, tmp_path / "out.car", stdin=archive).err
+    assert told.splitlines() == ["not followed: 1 block of a codec whose links are not known here: 1 dag-jose"]
+    many = car_v1(*(section(b"{}", cids.make(code, digest)) for code in range(0x300000, 0x300009)))
+    assert "1 0x300004, others" in ipld_car("verify", stdin=many).lines[0]
 
 
 def test_duplicates_are_counted() -> None:

@@ -1,6 +1,7 @@
 """`get-dag --selector` comes to the blocks that go-ipld-prime comes to, in its order, and reads what it reads."""
 
 import json
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,15 @@ class Graph:
         self.low = self.add_cbor([leaves[3], leaves[4], {"a": leaves[5]}, 1, None])
         nested = {"a": {"b": leaves[7]}}
         self.middle = self.add_cbor({"a": self.low, "b": [self.low, file], "0": leaves[6], "n": nested})
+        self.json = self.add_json([{"a": leaves[6], "b": {"a": self.low}}, b"bytes", folder, {"/": [leaves[3]]}])
         self.gone = CID.decode(cid(b"gone"))
-        value = {"a": self.middle, "b": [folder, self.low, self.add_cbor(leaves[1])], "Links": folder, "g": self.gone}
+        value = {
+            "a": self.middle,
+            "b": [folder, self.low, self.add_cbor(leaves[1])],
+            "Links": folder,
+            "g": self.gone,
+            "j": self.json,
+        }
         self.root = self.add_cbor(value | {"n": {"a": [self.middle, {"a": self.middle}]}})
 
     def add(self, data: bytes, codec: str) -> CID:
@@ -43,6 +51,12 @@ class Graph:
 
     def add_cbor(self, value: Any) -> CID:
         return self.add(dag_cbor.encode(value), "dag-cbor")
+
+    def add_json(self, value: Any) -> CID:
+        def written(item: Any) -> Any:
+            return {"/": {"bytes": b64encode(item).decode().rstrip("=")}} if type(item) is bytes else {"/": str(item)}
+
+        return self.add(json.dumps(value, default=written).encode(), "dag-json")
 
     def add_pb(self, links: dict[str, CID]) -> CID:
         named = [dagpb.PBLink(bytes(link), name, 1) for name, link in links.items()]
@@ -69,7 +83,7 @@ GRAPH = Graph()
 
 def selectors() -> st.SearchStrategy[Any]:
     """Of every kind, also those that nobody accepts: an edge outside, a recursion without, an empty range."""
-    names = st.sampled_from(["a", "b", "n", "g", "0", "1", "01", "Links", "Hash"])
+    names = st.sampled_from(["a", "b", "n", "g", "j", "0", "1", "01", "Links", "Hash"])
     numbers = st.integers(-1, 3)
     depths = st.integers(0, 4).map(lambda depth: {"depth": depth})
     limits: st.SearchStrategy[Any] = st.just({"none": {}}) | depths

@@ -34,7 +34,9 @@ def test_links_of_each_codec() -> None:
         name = cid(pb, "dag-pb", version=version)
         assert links(name, pb) == [cids.from_bytes(each) for each in (other, RAW, other)]
         assert list(binary_links(name, pb)) == [other, RAW, other]
-    for codec in ("raw", "dag-json", 0x0202):
+    json = b'[{"/":"%s"},{"/":"%s"}]' % (cids.to_text(other).encode(), cids.to_text(RAW).encode())
+    assert links(cid(json, "dag-json"), json) == [cids.from_bytes(name) for name in (other, RAW)]
+    for codec in ("raw", "json", 0x0202):
         assert links(cid(cbor, codec), cbor) == []
     assert all(str(link).startswith("b") for link in links(cid(cbor, "dag-cbor"), cbor))
 
@@ -45,7 +47,7 @@ def test_links_take_cids_in_all_forms(form: Callable[[bytes], CID | str | bytes]
     assert links(form(cid(block, "dag-cbor")), block) == [CID.decode(RAW)]
 
 
-@pytest.mark.parametrize("codec", ["dag-cbor", "dag-pb"])
+@pytest.mark.parametrize("codec", ["dag-cbor", "dag-pb", "dag-json"])
 def test_blocks_that_are_not_of_their_codec(codec: str) -> None:
     with pytest.raises(CarError):
         links(cid(b"\xff\xff", codec), b"\xff\xff")

@@ -23,7 +23,7 @@ from ipld_castore import (
 from multiformats import CID
 
 BYTES = st.one_of(st.binary(max_size=64), st.integers(0, 5).map(lambda number: bytes([number]) * 5000))
-CODECS = st.sampled_from(["raw", "dag-json", "json"])
+CODECS = st.sampled_from(["raw", "dag-jose", "json"])  # any bytes are blocks of these
 
 
 class AgainstADict(RuleBasedStateMachine):

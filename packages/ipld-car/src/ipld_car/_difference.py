@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from . import cids
-from ._walk import binary_links
+from ._walk import LINKS_KNOWN, binary_links
+
+_NODE_CODECS: Final = LINKS_KNOWN - {cids.RAW}
 
 
 def held_binary(get: Callable[[bytes], bytes], old: bytes, new: bytes) -> set[bytes]:
@@ -63,4 +66,4 @@ def held_binary(get: Callable[[bytes], bytes], old: bytes, new: bytes) -> set[by
 
 def _nodes(found: Iterable[bytes]) -> list[bytes]:
     """Those that can have links."""
-    return [cid for cid in found if cids.codec_of(cid) in (cids.DAG_CBOR, cids.DAG_PB)]
+    return [cid for cid in found if cids.codec_of(cid) in _NODE_CODECS]

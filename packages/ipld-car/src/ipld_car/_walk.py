@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from typing import Final
 
 from multiformats import CID
 
-from . import cids, dagcbor, dagpb
+from . import _dagjson, cids, dagcbor, dagpb
 
 _NO_LINKS: tuple[bytes, ...] = ()
+
+LINKS_KNOWN: Final = frozenset((cids.RAW, cids.DAG_PB, cids.DAG_CBOR, cids.DAG_JSON))
+"""The codecs of which it is known here what their blocks link, which for raw ones is nothing."""
 
 
 def binary_links(cid: bytes, data: bytes) -> Iterable[bytes]:
     """Binary CIDs that a block links to, in the order of their encoding, duplicates included.
 
-    Codecs other than dag-cbor, dag-pb and raw are taken to have none: their blocks travel, what is
+    Codecs other than dag-cbor, dag-pb, dag-json and raw are taken to have none: their blocks travel, what is
     below them does not.
 
     :raises CarError: if the block is not what its codec says
@@ -24,13 +28,15 @@ def binary_links(cid: bytes, data: bytes) -> Iterable[bytes]:
         return dagcbor.links(data)
     if codec == cids.DAG_PB:
         return dagpb.links(data)
+    if codec == cids.DAG_JSON:
+        return _dagjson.links(data)
     return _NO_LINKS
 
 
 def links(cid: CID | str | bytes, data: bytes) -> list[CID]:
     """The CIDs that a block links to, in the order of their encoding, duplicates included.
 
-    Knows dag-cbor, dag-pb and raw; blocks of any other codec have no links here.
+    Knows dag-cbor, dag-pb, dag-json and raw; blocks of any other codec have no links here.
 
     :param cid: the CID of the block, for its codec
     :param data: the bytes of the block; they are not verified here

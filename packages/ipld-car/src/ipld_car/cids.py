@@ -21,6 +21,7 @@ from ._errors import CarError, LimitError, MalformedError, TruncatedError
 
 __all__ = [
     "DAG_CBOR",
+    "DAG_JSON",
     "DAG_PB",
     "IDENTITY",
     "MAX_CID_BYTES",
@@ -44,6 +45,7 @@ __all__ = [
 RAW: Final = 0x55
 DAG_PB: Final = 0x70
 DAG_CBOR: Final = 0x71
+DAG_JSON: Final = 0x0129
 IDENTITY: Final = 0x00
 SHA2_256: Final = 0x12
 

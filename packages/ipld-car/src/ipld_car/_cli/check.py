@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
@@ -10,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from ipld_car import cids
 from ipld_car._errors import CarError, HashMismatchError, UnverifiableError
 from ipld_car._reader import MAX_SECTION_BYTES
-from ipld_car._walk import binary_links
+from ipld_car._walk import LINKS_KNOWN, binary_links
 from ipld_car.hashes import verify_digest
 
 from .sections import Buffer, check_length, cid_at, length_at
@@ -46,6 +47,8 @@ class Part:
     """Behind the last whole section."""
     cids: list[bytes] = field(default_factory=list)
     links: set[bytes] = field(default_factory=set)
+    not_followed: Counter[int] = field(default_factory=Counter)
+    """Codecs of the blocks of which nobody here knows what they link."""
     bad: list[Verdict] = field(default_factory=list)
     """Blocks that are not what their CIDs say, numbered from the start of the part."""
     sizes: list[tuple[int, int]] | None = None
@@ -120,8 +123,12 @@ def _check(part: Part, position: int, cid: bytes, data: bytes) -> None:
     except HashMismatchError as error:
         verdict = UNVERIFIABLE if isinstance(error, UnverifiableError) else MISMATCH
         part.bad.append(Verdict(len(part.cids), position, len(data), cid, verdict, error.message))
-    else:
+        return
+    codec = cids.codec_of(cid)
+    if codec in LINKS_KNOWN:
         _add_links(part, position, cid, data)
+    else:
+        part.not_followed[codec] += 1
 
 
 def _add_links(part: Part, position: int, cid: bytes, data: bytes) -> None:

@@ -21,13 +21,19 @@ def get_dag(arguments: tuple[str, ...], selector: Any, strict: bool, version: in
     """Write what one block reaches as an archive.
 
     OUTPUT has CID as root, and the blocks of FILE that it reaches; without CID, those that the one root of FILE
-    reaches. They are written depth first, each once. Blocks that are missing are told, and left out. With
-    --selector only those that it comes to, see https://ipld.io/specs/selectors/:
+    reaches. They are written depth first, each once. Blocks that are missing are told, and left out, and blocks of
+    a codec whose links are not known here are told. With --selector only those that it comes to, see
+    https://ipld.io/specs/selectors/:
 
     \b
       ipld-car get-dag -s '{"f":{"f>":{"a":{"a":{">":{".":{}}}}}}}' big.car CID part.car
     """
+    from collections import Counter
+
+    from ipld_car._walk import LINKS_KNOWN
+
     from .blocks import open_blocks, roots_for
+    from .codecs import not_followed
     from .cut import dag_of
     from .out import writing_archive
     from .progress import progress
@@ -37,12 +43,18 @@ def get_dag(arguments: tuple[str, ...], selector: Any, strict: bool, version: in
     with open_blocks(file) as blocks, lines_to("-", standard_is_taken=True) as note, progress("writing") as bar:
         (root,) = [root] if root else roots_for(blocks, single=True)
         missing: list[bytes] = []
+        unknown: Counter[int] = Counter()
         with writing_archive(output, [root], version) as out:
             for cid, data in dag_of(blocks, root, selector, None if strict else missing.append):
                 out.append(cid, data)
                 bar.advance(len(data))
+                codec = cids.codec_of(cid)
+                if codec not in LINKS_KNOWN:
+                    unknown[codec] += 1
         for cid in missing:
             note(f"block not found: {cids.to_text(cid)} (skipping...)")
+        if unknown:
+            note(f"not followed: {not_followed(unknown)}")
 
 
 def _dag_arguments(arguments: list[str]) -> tuple[str, bytes | None, str]:

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from mmap import mmap
 from typing import Any, Final
 
-from multiformats import multicodec
-
 from ipld_car import cids
 from ipld_car._errors import CarError
 from ipld_car._header import PRAGMA, V2Header
 from ipld_car._index import INDEX_SORTED, MULTIHASH_INDEX_SORTED, CarIndex
 from ipld_car._reader import CarReader
 
+from .codecs import by_name, code_name
 from .layout import Layout, read_layout
 from .progress import Progress
 from .sections import sections
@@ -101,11 +100,6 @@ def _index_name(buffer: mmap | bytes, header: V2Header) -> str:
         return f"(unreadable: {error})"
 
 
-def code_name(code: int) -> str:
-    """The name of a multicodec, or its number."""
-    return multicodec.get(code=code).name if multicodec.exists(code=code) else f"0x{code:x}"
-
-
 def report(found: Inspection) -> str:
     """The figures for a person, word for word as go-car prints them."""
     layout = found.layout
@@ -152,6 +146,6 @@ def as_mapping(found: Inspection) -> dict[str, Any]:
         "blocks": found.block_sizes.count,
         "block_bytes": found.block_sizes.figures(),
         "cid_bytes": found.cid_sizes.figures(),
-        "codecs": {code_name(code): count for code, count in sorted(found.codecs.items())},
-        "multihashes": {code_name(code): count for code, count in sorted(found.hashes.items())},
+        "codecs": by_name(found.codecs),
+        "multihashes": by_name(found.hashes),
     }

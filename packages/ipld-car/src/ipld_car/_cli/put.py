@@ -17,7 +17,7 @@ from .files import STANDARD, reading
 from .out import writing_archive
 from .outcome import RefusedError
 
-CODECS = {"raw": cids.RAW, "dag-pb": cids.DAG_PB, "dag-cbor": cids.DAG_CBOR, "dag-json": 0x0129}
+CODECS = {"raw": cids.RAW, "dag-pb": cids.DAG_PB, "dag-cbor": cids.DAG_CBOR, "dag-json": cids.DAG_JSON}
 
 
 def read_block(codec: str, expected: bytes | None) -> tuple[bytes, bytes]:

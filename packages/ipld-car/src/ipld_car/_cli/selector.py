@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from multiformats import CID
 
-from ipld_car import cids, dagcbor, dagpb
+from ipld_car import _dagjson, cids, dagcbor, dagpb
 
 Segment = str | int
 
@@ -184,6 +184,8 @@ def _node(cid: bytes, data: bytes) -> Any:
     codec = cids.codec_of(cid)
     if codec == cids.DAG_CBOR:
         return dagcbor.decode(data)
+    if codec == cids.DAG_JSON:
+        return _dagjson.decode(data)
     if codec != cids.DAG_PB:
         return None
     # Its data are bytes, and so are names and sizes nothing that has parts.

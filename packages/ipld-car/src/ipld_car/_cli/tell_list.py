@@ -8,8 +8,8 @@ from functools import cache
 from ipld_car import cids
 
 from .blocks import open_blocks, roots_for
+from .codecs import code_name
 from .files import mapped_file
-from .inspecting import code_name
 from .layout import read_layout
 from .listing import details, tree
 from .sections import sections

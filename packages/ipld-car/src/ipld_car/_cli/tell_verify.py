@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ipld_car import cids
 
 from .check import Verdict
+from .codecs import by_name, not_followed
 from .tell import Line
 from .verify import Report
 
@@ -57,6 +58,7 @@ def _machine(report: Report, partial: bool) -> Iterator[Line]:
         "duplicates": report.blocks - report.distinct,
         "bad": report.bad,
         "missing": None if report.error else len(report.missing),
+        "not_followed": by_name(report.not_followed),
         "index_entries": report.index_entries,
         "index_faults": report.index_faults,
     }
@@ -68,6 +70,8 @@ def _person(report: Report, partial: bool) -> Iterator[Line]:
             yield f"missing      and {len(report.missing) - _TOLD} more (--json tells all)"
             break
         yield f"missing      {cids.to_text(cid)}{', a root' if cid in report.missing_roots else ''}"
+    if report.not_followed:
+        yield f"not followed {not_followed(report.not_followed)}"
     for fault in report.told_faults:
         yield f"index        {fault}"
     if report.index_faults > len(report.told_faults):
@@ -87,10 +91,11 @@ def _summary(report: Report) -> str:
     parts.append(_count(len(report.roots), "root") if report.roots else "no roots")
     if report.error:
         parts.append("cut off, so nobody knows what is missing")
-    elif report.missing:
-        parts.append(f"incomplete, {len(report.missing)} missing")
     else:
-        parts.append("complete")
+        parts.append(f"incomplete, {len(report.missing)} missing" if report.missing else "complete")
+        if report.not_followed:
+            unknown = f"the links of {_count(report.not_followed.total(), 'block')}"
+            parts[-1] += f", {unknown} not known" if report.missing else f" but for {unknown}"
     if report.version == 2:
         if report.index_entries is None:
             parts.append("index unreadable" if report.index_faults else "no index")

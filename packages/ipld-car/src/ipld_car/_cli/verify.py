@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from mmap import mmap
@@ -34,6 +35,8 @@ class Report:
     """Blocks that are not what their CIDs say."""
     missing: list[bytes] = field(default_factory=list)
     """CIDs that a block links, or the header names as root, and no block has; in their order as bytes."""
+    not_followed: Counter[int] = field(default_factory=Counter)
+    """Codecs of the blocks of which nobody here knows what they link, so that it may be missing."""
     missing_roots: list[bytes] = field(default_factory=list)
     index_entries: int | None = None
     """None without an index."""
@@ -78,6 +81,7 @@ def verify(
     for part in check_parts(path, buffer, layout.first, layout.end, jobs=jobs, sizes=every):
         seen.update(part.cids)
         links |= part.links
+        report.not_followed += part.not_followed
         for verdict in _verdicts(part):
             tell(verdict._replace(number=report.blocks + verdict.number))
         report.blocks += len(part.cids)
