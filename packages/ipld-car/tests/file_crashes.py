@@ -9,13 +9,14 @@ import random
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from io import FileIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ipld_car import CarFile, CarReader, CarWriter, _file, _file_append, _file_layout, _file_lock, cids
+from ipld_car import CarFile, CarReader, CarWarning, CarWriter, _file, _file_append, _file_layout, _file_lock, cids
 
 SECTOR = 512
 """Bytes that a disk writes all or not at all."""
@@ -140,7 +141,10 @@ def check_survivor(disk: bytes, path: Path, flushed: Flushed, roots: set[bytes])
     """What a writer that was stopped leaves is read, has all that was flushed, and is continued."""
     path.write_bytes(disk)
     new = block(1_000_000)
-    with CarFile.open(path, "a") as file:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CarWarning)  # a torn section of a CARv1 is cut off, and that is said
+        file = CarFile.open(path, "a")
+    with file:
         assert path.read_bytes() == disk  # opening alone changes nothing
         (root,) = file.roots
         assert bytes(root) in roots

@@ -69,3 +69,14 @@ def test_what_cannot_take_a_block_is_left_alone(ipld_car: Run, tmp_path: Path) -
     with CarFile.open(tmp_path / "open.car", "x"):
         assert "no other writer" in ipld_car("put-block", tmp_path / "open.car", stdin=HELLO, code=2).err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["junk.car", "open.car"]
+
+
+def test_what_is_cut_off_is_said(ipld_car: Run, tmp_path: Path) -> None:
+    """A CARv1 that ends in the middle of a section: that one, if so it is, was torn; what goes is told in any case."""
+    path = tmp_path / "a.car"
+    path.write_bytes(SMALL_V1 + section(b"torn")[:-1])
+    said = ipld_car("put-block", path, stdin=b"new").err
+    size = len(section(b"torn")) - 1
+    assert f"warning: {path} was scanned: it ends in the middle of a section" in said
+    assert f"the {size} bytes from there are cut off" in said
+    assert path.read_bytes() == SMALL_V1 + section(b"new")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from io import FileIO
 from mmap import mmap
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from ipld_car import (
     CarFile,
     cids,
 )
+from ipld_car._file_state import map_of
 
 
 def test_modes(tmp_path: Path) -> None:
@@ -180,16 +182,16 @@ def test_a_map_is_never_given_up_for_one_that_ends_before(tmp_path: Path, monkey
         file.put(*block(1, 20))
         file.flush()
         blocks = file._open_blocks()
-        begun, go_on, made = threading.Event(), threading.Event(), blocks.new_map
+        begun, go_on, made = threading.Event(), threading.Event(), map_of
 
-        def slow_at_first(end: int) -> mmap:
-            mapped = made(end)
+        def slow_at_first(handle: FileIO, end: int) -> mmap:
+            mapped = made(handle, end)
             if not begun.is_set():
                 begun.set()
                 go_on.wait(0.5)  # the other may have to wait for this thread
             return mapped
 
-        monkeypatch.setattr(blocks, "new_map", slow_at_first)
+        monkeypatch.setattr("ipld_car._file_blocks.map_of", slow_at_first)
         with ThreadPoolExecutor(1) as pool:
             reading = pool.submit(file.get, block(1, 20)[0])
             assert begun.wait(60)

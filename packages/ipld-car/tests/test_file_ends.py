@@ -11,12 +11,13 @@ from ipld_car import (
     CarFile,
     MalformedError,
     TruncatedError,
+    cids,
 )
 
 
 @pytest.mark.parametrize("cut", [1, 10, 100, 130])
 def test_a_torn_tail_of_a_carv1(tmp_path: Path, cut: int) -> None:
-    """A reader says so; a writer drops it, and what it then writes is found."""
+    """A reader says so; a writer drops it, says so too, and what it then writes is found."""
     path = tmp_path / "a.car"
     torn = PAYLOAD[:-cut]
     path.write_bytes(torn)
@@ -25,14 +26,27 @@ def test_a_torn_tail_of_a_carv1(tmp_path: Path, cut: int) -> None:
         assert len(file) == len(whole) == 299
         assert BLOCKS[-1][0] not in file
     assert path.read_bytes() == torn
-    with CarFile.open(path, "a") as file:
-        end = whole[-1][2].offset + whole[-1][2].size
-        assert file.scan_reason == f"it ends in the middle of a section, at offset {end}"
+    end = whole[-1][2].offset + whole[-1][2].size
+    lost = f"at offset {end}, and the {len(torn) - end} bytes from there are cut off"
+    with warned(path, lost, "a") as file:
         assert file.put(ABSENT, b"absent")
     assert path.read_bytes() == PAYLOAD[: -len(section(BLOCKS[-1][1]))] + section(b"absent")
     path.write_bytes(torn)
-    CarFile.open(path, "a").close()
+    with warned(path, lost, "a"):
+        pass
     assert path.read_bytes() == PAYLOAD[: -len(section(BLOCKS[-1][1]))]
+
+
+def test_a_length_that_nobody_writes_is_damage_and_no_torn_tail(tmp_path: Path) -> None:
+    """A section of 34 GB near the start: what stands behind it is not cut off."""
+    path = tmp_path / "a.car"
+    offset = outcome(PAYLOAD).blocks[10][2].offset
+    path.write_bytes(PAYLOAD[:offset] + b"\xff\xff\xff\xff\x7f" + PAYLOAD[offset + 5 :])
+    before = path.read_bytes()
+    for mode in ("r", "a"):
+        with pytest.raises(MalformedError, match=f"offset {offset}"):
+            CarFile.open(path, mode)
+    assert path.read_bytes() == before
 
 
 def test_zeros_at_the_end_of_a_carv1(tmp_path: Path) -> None:
@@ -64,6 +78,20 @@ def test_a_carv2_that_go_car_did_not_finish(tmp_path: Path) -> None:
     assert [pair[:2] for pair in outcome(path.read_bytes()).blocks] == BLOCKS
     with CarFile.open(path) as file:
         assert file.scan_reason is None
+
+
+def test_a_block_of_an_unknown_hash_does_not_end_what_is_whole(tmp_path: Path) -> None:
+    """It cannot be verified, but what comes behind it can, and shows that it is all there; so does the end."""
+    path = tmp_path / "a.car"
+    unknown = cids.make(cids.RAW, b"murmur", 0x22)
+    start = bytes.fromhex("0aa16776657273696f6e02") + bytes(40) + PAYLOAD
+    for rest, count in ((section(b"first", unknown) + section(b"last"), 2), (section(b"first", unknown), 1)):
+        for torn in (b"", section(b"torn")[:-1]):
+            path.write_bytes(start + rest + torn)
+            with CarFile.open(path, "a") as file:
+                kept = count - (count == 1 and bool(torn))  # it could have been torn itself
+                assert len(file) == len(BLOCKS) + kept
+            assert len(outcome(path.read_bytes()).blocks) in (len(BLOCKS) + kept, len(BLOCKS))
 
 
 def test_what_stands_behind_a_carv2_without_index(tmp_path: Path) -> None:

@@ -163,10 +163,8 @@ class CarFile:
                     damaged = damaged or error.at(found.location.payload_offset)
                 else:
                     return data
-            if damaged is not None:
-                raise damaged
-            if not blocks.settle(generation):
-                raise self._absent(binary)
+            if not blocks.settle(generation):  # the index may have only one of two sections
+                raise damaged or self._absent(binary)
 
     def _find(self, binary: bytes) -> Found | None:
         """The section of a block, the newest one under this very CID if there is one."""

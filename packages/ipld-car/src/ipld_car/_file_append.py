@@ -167,6 +167,8 @@ class Appender:
     def _leave_index(self) -> None:
         """From state 1 to 2: the index is going to be overwritten."""
         blocks = self._blocks
+        while blocks.settle(blocks.generation):  # what it lacks, the one that is written at the end would lack too
+            pass
         blocks.hold_index()
         self._write_fixed(self._told_end, 0)
         self._sync()
@@ -250,6 +252,8 @@ class Appender:
     def _finish(self) -> None:
         self._spill()
         layout = self._blocks.layout
+        if self._has_index and self._blocks.scan_reason is not None:  # it was found to be wrong
+            self._leave_index()
         if layout.version == 1:
             if size_of(self._file) > self._end:
                 self._file.truncate(self._end)
@@ -263,7 +267,7 @@ class Appender:
                 self._sync()
                 self._tell(self._end, 0)
                 raise
-            self._file.truncate(self._end + size)
+            self._file.truncate(max(self._end + size, self._least_size))
             self._sync()
             self._tell(self._end, self._end)
             return

@@ -6,16 +6,16 @@ import warnings
 from collections.abc import Iterator
 from functools import partial
 from io import FileIO
-from itertools import chain
-from mmap import ACCESS_READ, mmap
+from mmap import mmap
 from threading import RLock
 from typing import Final, NamedTuple
 
 from . import cids, varint
 from ._block import BlockLocation
 from ._errors import CarError, CarWarning, MalformedError
-from ._file_layout import read_at, read_layout, size_of
-from ._file_scan import Section, index_of, is_index_of, sections, sections_until_torn, whole_sections
+from ._file_layout import read_at, read_layout
+from ._file_scan import Section, is_index_of, sections
+from ._file_state import State, map_of, read_state, scan
 from ._index import MULTIHASH_INDEX_SORTED, CarIndex
 
 # Up to so many bytes of data an index is compared with them before it is believed that a block is absent; in a
@@ -57,6 +57,11 @@ def _length(head: bytes) -> tuple[int, int]:
     return varint.decode(head)
 
 
+def _add(added: dict[bytes, int | tuple[int, ...]], key: bytes, offset: int) -> None:
+    known = added.get(key)
+    added[key] = offset if known is None else (offset, *((known,) if isinstance(known, int) else known))
+
+
 class Blocks:
     """What a file has: its index, the sections that were added since, and the map that all are read from.
 
@@ -83,36 +88,31 @@ class Blocks:
         """Where the block that was read last ends; any thread changes it at any time, so what stands there counts."""
         self._is_run = False
         """Whether blocks are read in the order of the file."""
-        self.layout = read_layout(file)
-        self._load()
+        self._publish(read_state(file, for_writing=for_writing))
 
     # -- what the file has --
 
-    def _load(self) -> None:
-        """Take the index, or make one."""
-        layout = self.layout
-        self.end = layout.end
-        """Behind the last section that is in the file."""
-        if layout.index_offset:
-            mapped = self.new_map(size_of(self._file))
-            try:
-                index = CarIndex(mapped, layout.index_offset)
-            except CarError as error:
-                self._scan(f"its index cannot be read: {error}", warn=True)
-            else:
-                self.map, self.index, self.is_complete = mapped, index, layout.fully_indexed
-                self.scan_reason: str | None = None
-                self._is_checked = False
-        elif not layout.finished:
-            self._scan("its writer was stopped before it wrote the header", warn=not self._for_writing)
-        elif layout.version == 1:
-            self._scan("a CARv1 has no index")
-        else:
-            self._scan("it has no index")
+    def _publish(self, state: State, added: dict[bytes, int | tuple[int, ...]] | None = None) -> None:
+        """Let all threads have what was found out.
 
-    def new_map(self, end: int) -> mmap:
-        """A map up to ``end``; what lies behind it a writer may cut off, and to touch it then would be our death."""
-        return mmap(self._file.fileno(), end, access=ACCESS_READ)
+        Who misses a block looks at these the other way round, in :meth:`settle`: so it never believes that the half
+        of this is all there is, nor does anybody if this is interrupted.
+        """
+        self._is_checked = False
+        self.map, self.end = state.map, state.end
+        if added is not None:
+            self.added, self.added_count = added, sum(1 if isinstance(at, int) else len(at) for at in added.values())
+        self.index, self.is_complete, self.scan_reason = state.index, state.is_complete, state.scan_reason
+        self.generation += 1
+        self.layout = state.layout
+        self._is_checked = state.scan_reason is not None
+        if state.warns:
+            warnings.warn(f"{self._file.name} was scanned: {state.scan_reason}", CarWarning, stacklevel=2)
+
+    def _scan(self, reason: str, *, warns: bool = True) -> None:
+        """Have an index of the sections that are there, instead of the file's own."""
+        for_writing, end = self._for_writing, self.end
+        self._publish(scan(self._file, self.layout, reason, for_writing=for_writing, warns=warns, least_end=end))
 
     def _map_beyond(self, offset: int) -> mmap:
         """The map, made anew if what is at an offset was written since: it ends where some section ended then."""
@@ -120,37 +120,20 @@ class Blocks:
         if offset >= len(mapped):
             with self._lock:  # else a thread that is slow could put one that ends before in the place of this one
                 if offset >= len(self.map):
-                    self.map = self.new_map(self.end)
+                    self.map = map_of(self._file, self.end)
                 mapped = self.map
         return mapped
-
-    def _scan(self, reason: str, *, warn: bool = False) -> None:
-        """Make an index of the sections that are there."""
-        layout, read, size = self.layout, partial(read_at, self._file), size_of(self._file)
-        found = sections(read, layout.first, layout.end)
-        if layout.version == 1:
-            found = sections_until_torn(read, layout.first, size)
-        elif not layout.finished or (self._for_writing and not layout.index_offset):
-            found = chain(found, whole_sections(read, layout.end, size))
-        index, end, self.is_complete = index_of(found, layout.start, layout.end)
-        if layout.version == 1 and end < size:
-            reason = f"it ends in the middle of a section, at offset {end}"
-            warn = not self._for_writing
-        self.end = max(self.end, end)  # a writer may have come further
-        self.map, self.index = self.new_map(self.end), index
-        self.scan_reason, self._is_checked = reason, True
-        if warn:
-            warnings.warn(f"{self._file.name} was scanned: {reason}", CarWarning, stacklevel=2)
 
     def hold_index(self) -> None:
         """Have the index in memory: its place in the file is going to be overwritten."""
         with self._lock:
             index = self.index
             if index.codec != MULTIHASH_INDEX_SORTED:
-                self._scan("its index does not tell hash functions")
+                self._scan("its index does not tell hash functions", warns=False)
             elif index.buffer is self.map:
                 self.index = CarIndex(self.map[index.start : index.end])
-            self.map = self.new_map(self.end)
+            self.map = map_of(self._file, self.end)
+            self.generation += 1  # who looks in the old one now must look again
 
     def settle(self, generation: int) -> bool:
         """Whether there is reason to look again for a block that was not found.
@@ -160,19 +143,18 @@ class Blocks:
         :param generation: what :attr:`generation` was before the block was looked for
         :raises CarError: if the file turns out to be damaged
         """
-        if self._is_checked and generation == self.generation and not self._has_changed():
+        if self._is_checked and not self._has_changed() and generation == self.generation:
             return False
         with self._lock:
             if generation != self.generation:
                 return True
-            if self._has_changed():
-                self._reload()
-            elif self._is_checked or self._is_believed():
+            if not self._has_changed() and (self._is_checked or self._is_believed()):
                 self._is_checked = True
                 return False
+            if self._has_changed():
+                self._reload()
             else:
-                self._scan("its index lacks blocks that are there, or has some that are not", warn=True)
-            self.generation += 1
+                self._scan("its index lacks blocks that are there, or has some that are not")
             return True
 
     def _has_changed(self) -> bool:
@@ -189,19 +171,19 @@ class Blocks:
 
     def _reload(self) -> None:
         """See what a writer has flushed; a map of the index it may have overwritten."""
-        before, self.layout = self.end, read_layout(self._file)
-        if self.layout.index_offset or self.scan_reason is None:
-            self.added, self.added_count = {}, 0
-            self._load()
+        layout = read_layout(self._file)
+        if layout.index_offset or self.scan_reason is None:
+            self._publish(read_state(self._file, for_writing=False), {})
             return
-        self.map, self.end = self.new_map(self.layout.end), self.layout.end
-        for offset, _, cid, _ in sections(partial(read_at, self._file), before, self.end):
-            self.add(key_of(cid), offset)
+        added = self.added.copy()
+        for offset, _, cid, _ in sections(partial(read_at, self._file), self.end, layout.end):
+            _add(added, key_of(cid), offset)
+        index, reason = self.index, self.scan_reason
+        self._publish(State(layout, map_of(self._file, layout.end), index, layout.end, self.is_complete, reason), added)
 
     def add(self, key: bytes, offset: int) -> None:
         """Note a section that is in no index."""
-        known = self.added.get(key)
-        self.added[key] = offset if known is None else (offset, *((known,) if isinstance(known, int) else known))
+        _add(self.added, key, offset)
         self.added_count += 1
 
     # -- what is looked for --
@@ -265,12 +247,10 @@ class Blocks:
         while True:
             generation, index = self.generation, self.index
             try:
-                found = [self._section(self.layout.start + offset, key) for offset in index.find(key)]
+                offsets = sorted(index.find(key), reverse=True)
+                return [self._section(self.layout.start + offset, key) for offset in offsets]
             except _LieError as error:
                 self._replace(generation, str(error))
-                continue
-            found.reverse()
-            return found
 
     def _replace(self, generation: int, lie: str) -> None:
         with self._lock:
@@ -279,10 +259,9 @@ class Blocks:
             if self._has_changed():
                 self._reload()
             elif self.scan_reason is None:
-                self._scan(f"its index is wrong: {lie}", warn=True)
+                self._scan(f"its index is wrong: {lie}")
             else:
                 raise MalformedError(f"the archive has changed since it was scanned: {lie}")
-            self.generation += 1
 
     def _section(self, offset: int, key: bytes) -> Found:
         """The section at an offset, which must be one with this multihash."""

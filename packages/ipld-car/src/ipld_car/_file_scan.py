@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import Final
 
 from . import cids, varint
-from ._errors import CarError, MalformedError, TruncatedError
+from ._errors import CarError, MalformedError, TruncatedError, UnverifiableError
 from ._index import MULTIHASH_INDEX_SORTED, CarIndex
 from ._index_writer import IndexWriter
 from ._reader import MAX_SECTION_BYTES
@@ -42,7 +42,10 @@ def sections(read: Read, start: int, stop: int) -> Iterator[Section]:
                 raise MalformedError("expected a section, found one of length zero")
             end = base + begin + size
             if end > stop:
-                raise TruncatedError(f"expected a section of {size} bytes, found {stop - base - begin} to the end")
+                found = f"expected a section of {size} bytes, found {stop - base - begin} to the end"
+                if size > MAX_SECTION_BYTES:
+                    raise MalformedError(f"{found}, and no writer makes one that long")
+                raise TruncatedError(found)
             try:
                 cid_size = cids.prefix_of(buffer, begin, min(begin + size, len(buffer))).cid_size
             except TruncatedError as error:
@@ -63,21 +66,32 @@ def sections_until_torn(read: Read, start: int, stop: int) -> Iterator[Section]:
     except TruncatedError:
         return
     except CarError as error:
-        if error.offset is None or not _is_nothing(read, error.offset, stop):
+        if error.offset is None or not is_nothing(read, error.offset, stop):
             raise
 
 
 def whole_sections(read: Read, start: int, stop: int) -> Iterator[Section]:
     """The sections between two positions whose blocks are what their CIDs say, up to the first that is not.
 
-    For what a writer left that was stopped: it cannot be told where the last section ends that is all there.
+    For what a writer left that was stopped: it cannot be told where the last section ends that is all there. One whose
+    hash function is not known here is taken if one that is whole comes behind it, or the very end.
     """
+    unknown: list[Section] = []
     try:
-        for position, varint_size, cid, size in sections(read, start, stop):
+        for section in sections(read, start, stop):
+            position, varint_size, cid, size = section
             if size > MAX_SECTION_BYTES:
                 return
-            verify_digest(cid, read(position + varint_size + len(cid), size))
-            yield position, varint_size, cid, size
+            try:
+                verify_digest(cid, read(position + varint_size + len(cid), size))
+            except UnverifiableError:
+                unknown.append(section)
+                if position + varint_size + len(cid) + size < stop:
+                    continue
+            else:
+                unknown.append(section)
+            yield from unknown
+            unknown.clear()
     except CarError:  # that is where it was stopped
         return
 
@@ -104,7 +118,7 @@ def is_identity(cid: bytes) -> bool:
     return not cids.is_usual(cid) and cids.prefix_of(cid).hash_code == cids.IDENTITY
 
 
-def _is_nothing(read: Read, start: int, stop: int) -> bool:
+def is_nothing(read: Read, start: int, stop: int) -> bool:
     """Whether there are only zeros between two positions: what a crash leaves of bytes that were never written."""
     return not any(any(read(at, min(_NULS, stop - at))) for at in range(start, stop, _NULS))
 

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,7 +14,7 @@ from typing import Any
 
 import click
 
-from ipld_car._errors import CarError
+from ipld_car._errors import CarError, CarWarning
 
 from .commands_index import INDEXING
 from .commands_read import READING
@@ -79,7 +80,7 @@ def cli() -> None:
     """Work with CAR archives: make, list, verify, unpack, cut and join them.
 
     FILE is a CAR, version 1 or 2; "-" is standard input, or output. A file that is written gets its name
-    when it is whole, so a failure leaves what was there before.
+    when it is whole, so a failure leaves what was there before; put-block alone adds to the file that is there.
 
     Exit codes: 0 all is good; 1 the archive is bad, or has not what was asked for; 2 wrong usage, or a
     file that cannot be read or written.
@@ -94,6 +95,7 @@ def main() -> int:
     """Run the command line; returns the exit code."""
     _fill_streams()
     _heed_signals()
+    _tell_warnings()
     try:
         code = cli.main(prog_name="ipld-car", standalone_mode=False)
         sys.stdout.flush()
@@ -136,6 +138,16 @@ def _heed_signals() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores one of them
             signal.signal(number, _stop)
+
+
+def _tell_warnings() -> None:
+    """Have what the library warns of in the words of a command, each time."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        click.echo(f"warning: {message}", err=True)
+
+    warnings.showwarning = show
+    warnings.simplefilter("always", CarWarning)
 
 
 def _stop(number: int, _: FrameType | None) -> None:
