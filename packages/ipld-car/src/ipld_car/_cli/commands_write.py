@@ -35,11 +35,13 @@ def get_dag(arguments: tuple[str, ...], selector: Any, strict: bool, version: in
     from .blocks import open_blocks, roots_for
     from .codecs import not_followed
     from .cut import dag_of
+    from .files import not_over
     from .out import writing_archive
     from .progress import progress
     from .tell import lines_to
 
     file, root, output = _dag_arguments(list(arguments))
+    not_over(output, file)
     with open_blocks(file) as blocks, lines_to("-", standard_is_taken=True) as note, progress("writing") as bar:
         (root,) = [root] if root else roots_for(blocks, single=True)
         missing: list[bytes] = []
@@ -94,7 +96,7 @@ def filter_verb(file: str, output: str, cid_file: str, inverse: bool, append: bo
         raise click.UsageError("standard input has either an archive or the CIDs: --cid-file names a file of them")
     if append and version != 2:
         raise click.UsageError("expected to append to a CARv2, found --version 1")
-    not_over(output, cid_file)
+    not_over(output, cid_file, *([] if append else [file]))
     with reading(cid_file) as lines:
         wanted = cut.read_cids(lines)
     with lines_to("-", standard_is_taken=output == "-") as tell, progress("filtering") as bar:
@@ -121,9 +123,11 @@ def concat(sources: tuple[str, ...], output: str, version: int) -> None:
     All blocks of all FILEs, duplicates too, and the roots of the first. Blocks are verified.
     """
     from .cut import join
+    from .files import not_over
     from .progress import progress
 
     read_once(*sources)
+    not_over(output, *sources)
     with progress("joining") as bar:
         join(list(sources), output, merge=False, version=version, progress=bar)
 
