@@ -34,6 +34,10 @@ class Blocks:
         for section in sections(buffer, self._layout):
             self._places.setdefault(cids.multihash_of(section.cid), section)
 
+    def __contains__(self, cid: bytes) -> bool:
+        """Whether a block is there, be it damaged or not."""
+        return cids.prefix_of(cid).hash_code == cids.IDENTITY or cids.multihash_of(cid) in self._places
+
     def get(self, cid: bytes) -> bytes:
         """The bytes of a block, verified; those of an identity CID are in it.
 

@@ -9,7 +9,15 @@ import click
 
 from ipld_car import cids
 
-from .options import archive_argument, cid_value, json_option, output_argument, partial_option, read_once
+from .options import (
+    archive_argument,
+    cid_value,
+    json_option,
+    max_entries_option,
+    output_argument,
+    partial_option,
+    read_once,
+)
 
 
 @click.command()
@@ -68,15 +76,19 @@ def list_verb(file: str, output: str, as_json: bool, verbose: bool, unixfs: bool
 
     The CIDs go to OUTPUT, in their order. Blocks are not hashed here, and payloads not even read; "verify"
     does. With --json also where each block is: "payload_offset" and "size" are what a byte range request needs.
+
+    Paths whose blocks are missing are listed too, and told on standard error, as is the number of blocks that
+    are missing of sharded directories, with nobody knows which entries. With --json "kind" says "missing", and
+    a line of "missing shard" has the path of the directory.
     """
     from .files import not_over
     from .tell import lines_to
     from .tell_list import blocks_of, paths_of
 
     not_over(output, file)
-    with lines_to(output) as tell:
+    with lines_to(output) as tell, lines_to("-", standard_is_taken=True) as note:
         if unixfs or unixfs_blocks:
-            for line in paths_of(file, as_json=as_json, with_cids=unixfs_blocks):
+            for line in paths_of(file, note, as_json=as_json, with_cids=unixfs_blocks):
                 tell(line)
         else:
             for line in blocks_of(file, as_json=as_json, verbose=verbose):
@@ -181,20 +193,25 @@ def cat(file: str, path: str, offset: int, length: int | None, output: str) -> N
 @click.argument("b")
 @json_option
 @click.option("--unixfs", is_flag=True, help="Compare the paths of files and directories instead of blocks.")
+@max_entries_option
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if there is a difference.")
-def diff(a: str, b: str, as_json: bool, unixfs: bool, exit_code: bool) -> int:
+def diff(a: str, b: str, as_json: bool, unixfs: bool, max_entries: int, exit_code: bool) -> int:
     """Print what is in only one of two archives.
 
     "-" is only in A, "+" only in B: roots first, then blocks in their order; with --unixfs paths, and "~" for
     what has changed. Blocks are compared by their CIDs, and not hashed here; "verify" does.
+
+    A path that is below several roots of an archive has a CID below each. Those that it has in both archives do
+    not count: if it is in A once, and in B with the same CID and another one, that is a "+". Where blocks of
+    directories are missing, so that nobody knows what is in them, it is told on standard error.
     """
     from .compare import changes
     from .tell import lines_to
 
     read_once(a, b)
     count = 0
-    with lines_to("-") as tell:
-        for change in changes(a, b, unixfs=unixfs):
+    with lines_to("-") as tell, lines_to("-", standard_is_taken=True) as note:
+        for change in changes(a, b, unixfs=unixfs, note=note, max_entries=max_entries):
             count += 1
             tell(change.as_mapping() if as_json else str(change))
     return 1 if count and exit_code else 0

@@ -9,7 +9,7 @@ import click
 
 from ipld_car import cids
 
-from .options import chunker_value, json_option, read_once, version_option
+from .options import chunker_value, json_option, max_entries_option, read_once, version_option
 
 
 @click.command()
@@ -87,7 +87,7 @@ def create(  # noqa: PLR0913, PLR0917 - one for each option
 @click.option("-o", "--output", default=".", help='Write into this folder; "-" writes one file to stdout.')
 @click.option("--force", is_flag=True, help="Replace files that are there already.")
 @click.option("--partial", is_flag=True, help="It is no failure if blocks of some files are missing.")
-@click.option("--max-entries", type=click.IntRange(min=1), default=1_000_000, show_default=True, help="Refuse more.")
+@max_entries_option
 @click.option("-v", "--verbose", is_flag=True, help="Print the path of each file and link.")
 @json_option
 def extract(

@@ -17,7 +17,7 @@ from .blocks import Blocks, missing_block
 from .files import mapped_file, reading
 from .layout import read_layout
 from .out import Output, writing_archive
-from .outcome import RefusedError
+from .outcome import RefusedError, named
 from .progress import Progress
 from .sections import sections
 from .selector import Selector, walk_selected
@@ -101,11 +101,6 @@ def join(sources: list[str], output: str, *, merge: bool, version: int, progress
             except CarError as error:
                 raise named(source, error) from error
         return out
-
-
-def named(source: str, error: CarError) -> CarError:
-    """The same error with the name of the archive, where there are several."""
-    return type(error)(f"{source}: {error.message}", offset=error.offset, block=error.block)
 
 
 def dag_of(

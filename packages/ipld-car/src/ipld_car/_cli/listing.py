@@ -14,6 +14,10 @@ from .tell import printable
 
 MAX_DEPTH: Final = 256
 """Directories in each other."""
+MISSING: Final = "missing"
+"""What an entry is whose block is not in the archive."""
+MISSING_SHARD: Final = "missing shard"
+"""What stands for the entries of a directory that are in a block that is not in the archive."""
 
 
 def details(cid: bytes, data: bytes) -> Iterator[str]:
@@ -35,12 +39,13 @@ def details(cid: bytes, data: bytes) -> Iterator[str]:
 
 
 class Entry(NamedTuple):
-    """A file, directory or link below a root."""
+    """A file, directory or link below a root, or what stands for entries that nobody knows."""
 
     path: str
+    """Its names; for a shard that is missing, those of the directory."""
     cid: bytes
-    kind: Kind | None
-    """None if its block is not in the archive."""
+    kind: str
+    """A :class:`Kind`, or :data:`MISSING` or :data:`MISSING_SHARD`."""
 
 
 def tree(blocks: Blocks, root: bytes) -> Iterator[Entry]:
@@ -50,24 +55,32 @@ def tree(blocks: Blocks, root: bytes) -> Iterator[Entry]:
     """
     waiting = [iter([PBLink(root, "", None)])]
     paths = [""]
+    shards: list[bytes] = []
     while waiting:
         link = next(waiting[-1], None)
+        for shard in shards:  # that are missing between the entry before and this one
+            yield Entry(paths[-1], shard, MISSING_SHARD)
+        shards.clear()
         if link is None:
             waiting.pop()
             paths.pop()
             continue
         path = f"{paths[-1]}/{link.name}" if paths[-1] else link.name or ""
-        try:
-            kind = unixfs.kind_of(blocks.get, link.cid)
-        except KeyError:
+        if link.cid not in blocks:
             if not path:
-                raise missing_block(root, "as root") from None
-            yield Entry(path, link.cid, None)
+                raise missing_block(root, "as root")
+            yield Entry(path, link.cid, MISSING)
             continue
+        kind = unixfs.kind_of(blocks.get, link.cid)
         if path or kind is not Kind.DIRECTORY:
             yield Entry(path, link.cid, kind)
         if kind is Kind.DIRECTORY:
             if len(paths) > MAX_DEPTH:
                 raise LimitError(f"expected directories nested at most {MAX_DEPTH} deep, found more")
-            waiting.append(unixfs.read_directory(blocks.get, link.cid, missing=lambda _: None))
+            waiting.append(unixfs.read_directory(blocks.get, link.cid, missing=shards.append))
             paths.append(path)
+
+
+def unknown_shards(count: int) -> str:
+    """What a person is told of shards that are missing."""
+    return f"data for entry not found for {count} unknown sharded entries"

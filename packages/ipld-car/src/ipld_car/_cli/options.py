@@ -63,6 +63,13 @@ def read_once(*paths: str) -> None:
 archive_argument = click.argument("file", default="-")
 output_argument = click.argument("output", default="-")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line, for machines.")
+max_entries_option = click.option(
+    "--max-entries",
+    type=click.IntRange(min=1),
+    default=1_000_000,
+    show_default=True,
+    help="Refuse more files, folders and links.",
+)
 partial_option = click.option("--partial", is_flag=True, help="Blocks that are linked may be missing.")
 
 

@@ -11,3 +11,8 @@ class FailedError(CarError):
 
 class RefusedError(Exception):
     """What was asked cannot be done, whatever is in the archive; exit code 2."""
+
+
+def named(source: str, error: CarError) -> CarError:
+    """The same error with the name of the archive, where there are several."""
+    return type(error)(f"{source}: {error.message}", offset=error.offset, block=error.block)

@@ -11,9 +11,9 @@ from .blocks import open_blocks, roots_for
 from .codecs import code_name
 from .files import mapped_file
 from .layout import read_layout
-from .listing import details, tree
+from .listing import MISSING, MISSING_SHARD, details, tree, unknown_shards
 from .sections import sections
-from .tell import Line, printable
+from .tell import Line, Tell, printable
 
 
 def blocks_of(path: str, *, as_json: bool, verbose: bool) -> Iterator[Line]:
@@ -41,13 +41,22 @@ def blocks_of(path: str, *, as_json: bool, verbose: bool) -> Iterator[Line]:
                         yield "\t" + line
 
 
-def paths_of(path: str, *, as_json: bool, with_cids: bool) -> Iterator[Line]:
-    """A line for each file, directory and link below the roots."""
+def paths_of(path: str, note: Tell, *, as_json: bool, with_cids: bool) -> Iterator[Line]:
+    """A line for each file, directory and link below the roots, and in JSON for each shard that is missing.
+
+    :param note: is told what is missing where the lines do not say it
+    """
+    unknown = 0
     with open_blocks(path) as blocks:
         for root in roots_for(blocks):
             for entry in tree(blocks, root):
                 text = cids.to_text(entry.cid)
+                unknown += entry.kind == MISSING_SHARD
                 if as_json:
-                    yield {"path": entry.path, "cid": text, "kind": entry.kind or "missing"}
-                elif entry.path:
+                    yield {"path": entry.path, "cid": text, "kind": entry.kind}
+                elif entry.path and entry.kind != MISSING_SHARD:
                     yield f"{text} {printable(entry.path)}" if with_cids else printable(entry.path)
+                    if entry.kind == MISSING:
+                        note(f"data for entry not found: /{printable(entry.path)}")
+    if unknown and not as_json:
+        note(unknown_shards(unknown))
