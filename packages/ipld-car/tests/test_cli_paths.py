@@ -124,3 +124,51 @@ def test_diff_says_which_archive_is_bad(ipld_car: Run, tmp_path: Path) -> None:
     (tmp_path / "b.car").write_bytes(tree.car(root, without=(root.cid,)))
     told = ipld_car("diff", "--unixfs", "a.car", "b.car", cwd=tmp_path, code=1)
     assert told.err.startswith(f"ipld-car: b.car: expected block {text(root.cid)} as root")
+
+
+# -- extract of several roots --------------------------------------------------------------------------
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_root_that_is_missing_is_told_once(ipld_car: Run, fixtures: Path, tmp_path: Path) -> None:
+    car = fixtures / "ipfs-car/multi-root.car"
+    told = ipld_car("extract", "--json", "-f", car, "-o", tmp_path / "out", code=1)
+    (_, root) = ipld_car("root", car).lines
+    assert [line for line in told.json if line.get("missing")] == [{"path": f"/{root}", "cid": root, "missing": True}]
+    assert told.err == "extracted 1 file(s), skipped 1\n"
+
+
+def test_a_path_is_below_one_root_at_least(ipld_car: Run, tmp_path: Path) -> None:
+    first, second = two_roots(tmp_path)
+
+    def extracted(*paths: str) -> dict[str, bytes]:
+        name = "+".join(paths).replace("/", "_")
+        ipld_car("extract", "-f", "r12.car", "-o", name, *paths, cwd=tmp_path)
+        return files(tmp_path / name)
+
+    below = {"d/same": b"same", "d/x": b"x"}
+    assert extracted("one", "two") == {"one": b"one", "two": b"two"}
+    assert extracted("d/x", "d") == below, "what both have, and both paths have"
+    assert extracted(second) == {"c": b"2", "two": b"two", **below}
+    assert extracted(f"{second}/c", "one", f"/ipfs/{first}/d") == {"c": b"2", "one": b"one", **below}
+    told = ipld_car("extract", "-f", "r12.car", "-o", "x", "one", "none", cwd=tmp_path, code=1)
+    assert f"expected 'none' below {first}, found no entry 'none'" in told.err
+    for paths in ([], ["c"]):
+        told = ipld_car("extract", "-f", "r12.car", "-o", "x", *paths, cwd=tmp_path, code=1)
+        assert "found /c again with another CID" in told.err
+        assert "say at which CID to begin" in told.err
+    assert not (tmp_path / "x").exists()
+    assert ipld_car("extract", "-f", "r12.car", "-o", "-", f"{second}/c", cwd=tmp_path).out == b"2"
+
+
+def test_a_file_and_a_folder_of_one_name(ipld_car: Run, tmp_path: Path) -> None:
+    tree = Tree()
+    file, folder = tree.file(b"file", "d"), tree.folder(tree.file(b"x", "x"), name="d")
+    for roots, paths in (([file, folder], []), ([folder, file], []), ([file, folder], ["d", "d/x"])):
+        archive = tree.car(*[tree.folder(each) for each in roots])
+        told = ipld_car("extract", "-f", "-", "-o", tmp_path / "out", *paths, stdin=archive, code=1)
+        assert "expected each path once, found /d" in told.err
+    assert not (tmp_path / "out").exists()

@@ -14,7 +14,7 @@ from ipld_car.unixfs import Kind, PBLink
 
 from .files import mapped_file, reading
 from .layout import read_layout
-from .outcome import FailedError
+from .outcome import FailedError, NoEntryError
 from .sections import Buffer, Section, sections
 
 
@@ -112,7 +112,8 @@ def roots_for(blocks: Blocks, *, single: bool = False) -> list[bytes]:
 def find_path(blocks: Blocks, root: bytes, path: str) -> PBLink:
     """The entry at a path below a root; the root itself for no path.
 
-    :raises FailedError: if there is none, or a block on the way is missing
+    :raises NoEntryError: if there is none
+    :raises FailedError: if a block on the way is missing, so that nobody knows
     """
     link = PBLink(root, "", None)
     for name in split_path(path):
@@ -123,7 +124,7 @@ def find_path(blocks: Blocks, root: bytes, path: str) -> PBLink:
         except KeyError:
             raise missing_block(link.cid, f"on the way to {path!r}") from None
         if found is None:
-            raise FailedError(f"expected {path!r} below {cids.to_text(root)}, found no entry {name!r}")
+            raise NoEntryError(f"expected {path!r} below {cids.to_text(root)}, found no entry {name!r}")
         link = found
     return link
 

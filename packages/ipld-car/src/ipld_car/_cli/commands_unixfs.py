@@ -102,15 +102,16 @@ def extract(
 ) -> int:
     """Write the files and folders in an archive.
 
-    It must hold UnixFS data. PATHs are names joined by "/", below the root; without, all that is below the
-    roots is written. A root that is a file itself gets its CID as name. An archive without roots begins with
-    what no block links.
+    It must hold UnixFS data. PATHs are names joined by "/", below one of the roots at least, or begin with a
+    CID; without, all that is below the roots is written. Where two roots have other things at the same path, a
+    CID says which is meant. A root that is a file itself gets its CID as name. An archive without roots begins
+    with what no block links.
 
     Every block is verified. Nothing is written if a block is bad, if a name or a link would lead out of the
     folder, or if a file is there already (--force replaces files). Files of which blocks are missing are left
     out and told; then the exit code is 1, unless there is --partial.
     """
-    from .blocks import open_blocks, roots_for
+    from .blocks import open_blocks, roots_for, split_cid
     from .cat import pieces
     from .extract import Extracted, Extraction
     from .files import writing
@@ -121,9 +122,10 @@ def extract(
         if output == "-":
             if len(paths) > 1:
                 raise click.UsageError("standard output takes one PATH, that of a file")
-            (root,) = roots_for(blocks, single=True)
+            start, inside = split_cid(paths[0] if paths else "")
+            (root,) = [start] if start else roots_for(blocks, single=True)
             with writing("-") as stream:
-                for piece in pieces(blocks, root, paths[0] if paths else ""):
+                for piece in pieces(blocks, root, inside):
                     stream.write(piece)
                     bar.advance(len(piece))
             note("extracted 1 file(s)")

@@ -7,6 +7,7 @@ are made last, so no file is written through one.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
@@ -19,8 +20,8 @@ from ipld_car import cids, unixfs
 from ipld_car._errors import LimitError, MalformedError
 from ipld_car.unixfs import Kind, PBLink
 
-from .blocks import Blocks, find_path, split_path
-from .outcome import FailedError, RefusedError
+from .blocks import Blocks, find_path, split_cid, split_path
+from .outcome import FailedError, NoEntryError, RefusedError
 from .progress import Progress
 
 MAX_DEPTH: Final = 256
@@ -68,7 +69,8 @@ class Extraction:
     def to_folder(self, roots: list[bytes], paths: list[str], output: Path, *, force: bool) -> None:
         """Write what is at the paths below the roots into a folder, which need not be there.
 
-        :param paths: of files and folders; no path is all there is
+        :param paths: of files and folders, below any of the roots, or a CID that they begin with; no path is all
+            there is
         :param force: replace files that are there
         :raises CarError: if the archive is bad, or names a place outside the folder; nothing is written
         :raises RefusedError: if something is there already; nothing is written
@@ -79,13 +81,30 @@ class Extraction:
             tree = Path(stage, "tree")
             tree.mkdir()
             writer = _Writer(self, tree)
-            for root in roots:
-                for path in paths or [""]:
-                    writer.write(root, path)
+            for path in paths or [""]:
+                start, inside = split_cid(path)
+                for link in self._find(roots if start is None else [start], inside):
+                    writer.write(link, inside)
             writer.make_links()
             if not self.result.files and self.result.skipped + self.result.unknown:
                 raise FailedError("no files extracted: the archive has none of their blocks")
             _move(tree, output, force=force)
+
+    def _find(self, roots: list[bytes], path: str) -> list[PBLink]:
+        """What is at a path below the roots, or some of them.
+
+        :raises NoEntryError: if there is nothing
+        """
+        found: list[PBLink] = []
+        nothing: NoEntryError | None = None
+        for root in roots:
+            try:
+                found.append(find_path(self.blocks, root, path))
+            except NoEntryError as error:
+                nothing = nothing or error
+        if nothing is not None and not found:
+            raise nothing
+        return found
 
 
 class _Folder(NamedTuple):
@@ -105,16 +124,19 @@ class _Writer:
         self._tree = tree
         self._links: list[tuple[tuple[str, ...], bytes, str]] = []
         self._entries = 0
+        self._seen: set[bytes] = set()
 
-    def write(self, root: bytes, path: str) -> None:
-        """Write what is at a path below a root."""
-        link = find_path(self._run.blocks, root, path)
+    def write(self, link: PBLink, path: str) -> None:
+        """Write what was found at a path.
+
+        What was written at that place already, below another root or of another path, is not written again.
+        """
         names = tuple(split_path(path))
         for name in names:
             _check_system_name(name)
-        if not names and self._kind(link.cid, names) is not Kind.DIRECTORY:
+        if not names and not self._is_folder(link.cid):
             names = (cids.to_text(link.cid),)  # it has no other name
-        self._place(names[:-1]).mkdir(parents=True, exist_ok=True)
+        self._make_folder(names[:-1], names)
         folders: list[_Folder] = []
         self._entry(link, names, folders)
         while folders:
@@ -135,13 +157,17 @@ class _Writer:
             raise LimitError(f"expected at most {self._run.max_entries} entries, found more: --max-entries raises it")
         if names:
             _check_system_name(names[-1])
+        seen = _digest(link.cid, names)
+        if seen in self._seen:
+            return
+        self._seen.add(seen)
         kind = self._kind(link.cid, names)
         if kind is None:
             return
         if kind is Kind.DIRECTORY:
             if len(names) > MAX_DEPTH:
                 raise LimitError(f"expected folders nested at most {MAX_DEPTH} deep, found more")
-            self._place(names).mkdir(exist_ok=True)
+            self._make_folder(names, names)
             folders.append(_Folder(names, unixfs.read_directory(self._get, link.cid, missing=self._unknown_shard)))
         elif kind is Kind.SYMLINK:
             target = unixfs.read_symlink(self._get, link.cid)
@@ -157,6 +183,15 @@ class _Writer:
         except KeyError:
             self._missing(cid, names)
             return None
+
+    def _is_folder(self, cid: bytes) -> bool:
+        return cid in self._run.blocks and unixfs.kind_of(self._get, cid) is Kind.DIRECTORY
+
+    def _make_folder(self, folder: tuple[str, ...], names: tuple[str, ...]) -> None:
+        try:
+            self._place(folder).mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):  # a file is in its place, or above it
+            raise _again(names) from None
 
     def _missing(self, cid: bytes, names: tuple[str, ...]) -> None:
         self._run.result.skipped += 1
@@ -179,9 +214,7 @@ class _Writer:
             place.unlink(missing_ok=True)
             self._missing(cid, names)
         except FileExistsError:
-            raise MalformedError(
-                f"expected each path once, found /{'/'.join(names)} again, or one that is the same on this system"
-            ) from None
+            raise _again(names) from None
         else:
             self._run.result.files += 1
             self._run.tell(Extracted("/" + "/".join(names), cid, size, missing=False))
@@ -198,9 +231,21 @@ class _Writer:
             try:
                 self._place(names).symlink_to(target)
             except FileExistsError:
-                raise MalformedError(f"expected each path once, found /{'/'.join(names)} again") from None
+                raise _again(names) from None
             self._run.result.files += 1
             self._run.tell(Extracted("/" + "/".join(names), cid, 0, missing=False))
+
+
+def _digest(cid: bytes, names: tuple[str, ...]) -> bytes:
+    """What stands for an entry where all of them are held: paths may be long."""
+    return hashlib.blake2b(b"\0".join([*map(str.encode, names), cid]), digest_size=16).digest()
+
+
+def _again(names: tuple[str, ...]) -> MalformedError:
+    return MalformedError(
+        f"expected each path once, found /{'/'.join(names)} again with another CID, or one that is the same on this "
+        "system: of several roots, say at which CID to begin, with a PATH of CID, or CID/NAME"
+    )
 
 
 def _check_system_name(name: str) -> None:

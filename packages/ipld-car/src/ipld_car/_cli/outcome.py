@@ -9,6 +9,10 @@ class FailedError(CarError):
     """The archive has not what was asked of it."""
 
 
+class NoEntryError(FailedError):
+    """The archive has the folders that a path leads through, and no entry of that name."""
+
+
 class RefusedError(Exception):
     """What was asked cannot be done, whatever is in the archive; exit code 2."""
 
