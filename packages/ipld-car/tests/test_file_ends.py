@@ -3,6 +3,7 @@
 import random
 import struct
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from car_samples import car_v1, car_v2, cid, outcome, section
@@ -47,6 +48,45 @@ def test_a_length_that_nobody_writes_is_damage_and_no_torn_tail(tmp_path: Path) 
         with pytest.raises(MalformedError, match=f"offset {offset}"):
             CarFile.open(path, mode)
     assert path.read_bytes() == before
+
+
+def test_a_file_that_is_abandoned(tmp_path: Path) -> None:
+    """Is as it was, but for what was flushed; one that opening it has made is gone. Others may write then."""
+    path = tmp_path / "a.car"
+    for data in (PAYLOAD + bytes(10), car_v2(PAYLOAD)):  # a torn tail, and no index
+        path.write_bytes(data)
+        file = CarFile.open(path, "a")
+        file.abandon()
+        assert file.closed
+        file.close()
+        assert path.read_bytes() == data
+        file = CarFile.open(path, "a")
+        file.put(ABSENT, b"absent")
+        file.abandon()
+        assert path.read_bytes() == data
+        with CarFile.open(path, "a") as file:
+            file.put(ABSENT, b"absent")
+            file.flush()
+            file.put(cid(b"more"), b"more")
+            file.abandon()
+        with CarFile.open(path) as file:
+            assert ABSENT in file
+            assert cid(b"more") not in file
+        path.unlink()
+    modes: tuple[Literal["a", "x"], ...] = ("a", "x")
+    for mode in modes:
+        file = CarFile.open(path, mode)
+        file.put(ABSENT, b"absent")
+        file.abandon()
+        assert not path.exists()
+    with CarFile.open(path, "x") as file:
+        file.put(ABSENT, b"absent")
+        file.flush()
+        file.abandon()
+    with CarFile.open(path) as file:
+        assert ABSENT in file
+        file.abandon()
+        assert file.closed
 
 
 def test_zeros_at_the_end_of_a_carv1(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import ipldstore
 import pytest
 from archive_samples import as_carv2
 from ipld_car import CarFile, CarReader, CarWriter
-from ipld_castore import BackendUnavailableError, CarCAStore, FileSystemCAStore
+from ipld_castore import BackendUnavailableError, CarCAStore, FileSystemCAStore, MappingCAStore
 from ipldstore import Compacted, IPLDStoreError, compact
 from multiformats import CID
 from store_samples import block_file, contents, written
@@ -184,6 +184,22 @@ def test_what_lacks_a_block_is_left_alone(path: Path) -> None:
     with ipldstore.open(path) as store:
         others = [key for key in SOME if key != "a/c/1"]
         assert [store[key] for key in others] == [SOME[key] for key in others]
+
+
+@pytest.mark.parametrize("v2", [False, True], ids=["CARv1", "CARv2"])
+def test_archives_that_cannot_be_compacted_are_not_tidied_up(tmp_path: Path, *, v2: bool) -> None:
+    file = tmp_path / "other.car"
+    store = written(SOME)
+    root, lost = store.freeze(), MappingCAStore().put({"lost": 1})
+    for roots in ([lost], [root, lost]):
+        with file.open("wb") as stream, CarWriter(stream, roots) as writer:
+            writer.write(root, store.castore.get_raw(root))
+        before = as_carv2(file.read_bytes()) if v2 else file.read_bytes() + b"\x80\x01torn"
+        file.write_bytes(before)
+        with pytest.raises((ValueError, IPLDStoreError)):
+            compact(file)
+        assert file.read_bytes() == before
+        assert list(tmp_path.iterdir()) == [file]
 
 
 COMPACT = """

@@ -186,6 +186,38 @@ def test_what_holds_no_dataset(tmp_path: Path) -> None:
     (tmp_path / "value.car").unlink()  # nothing has it open; Windows would say so
 
 
+@pytest.mark.parametrize("v2", [False, True], ids=["CARv1", "CARv2"])
+def test_a_failed_open_changes_nothing(tmp_path: Path, *, v2: bool) -> None:
+    """No torn tail is cut off, no index written, and the time of the last change is what it was."""
+    path = tmp_path / "other.car"
+    store = written(SOME)
+    root, value, lost = store.freeze(), store.castore.put(b"a value"), MappingCAStore().put({"lost": 1})
+    for roots in ([root, value], [], [value], [lost]):
+        with path.open("wb") as stream, CarWriter(stream, roots) as writer:
+            for cid in store.castore:
+                writer.write(cid, store.castore.get_raw(cid))
+        before = as_carv2(path.read_bytes()) if v2 else path.read_bytes() + b"\x80\x01torn"
+        path.write_bytes(before)
+        os.utime(path, (1, 1))
+        for _ in range(2):  # and it is not locked
+            with pytest.raises((ValueError, IPLDStoreError), match=r"one root|node|no block"):
+                ipldstore.open(path, "a")
+            assert path.read_bytes() == before
+            assert path.stat().st_mtime == 1
+
+
+def test_a_new_file_that_is_not_opened_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when somebody interrupts it."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ipldstore._open._opened", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ipldstore.open(tmp_path / "new.car", "a")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_one_writer_at_a_time(path: Path) -> None:
     root = fill(path)
     with ipldstore.open(path, "a") as store:

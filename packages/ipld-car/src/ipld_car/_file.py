@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from io import FileIO, UnsupportedOperation
 from pathlib import Path
 from types import TracebackType
@@ -65,11 +66,13 @@ class CarFile:
             raise ValueError(f'expected the mode "r", "x" or "a", found {mode!r}')
         self._path = Path(path)
         self._appender: Appender | None = None
+        self._is_made = False
+        """Whether there was no such file before."""
         self._closed = True  # until it is open
         if mode == "r":
             self._blocks = _open_to_read(self._path)
         else:
-            self._blocks, self._appender = _open_to_write(self._path, exclusive=mode == "x", fsync=fsync)
+            self._blocks, self._appender, self._is_made = _open_to_write(self._path, exclusive=mode == "x", fsync=fsync)
         # Not a method of this object, which would never be dropped then.
         self._let_go = weakref.finalize(self, _close, self._blocks, self._appender)
         self._closed = False
@@ -258,6 +261,23 @@ class CarFile:
         self._closed = True
         self._let_go()
 
+    def abandon(self) -> None:
+        """Let the file go as it is: what was not flushed is dropped, and the file is not even tidied up.
+
+        For who has opened it and finds that it is none of theirs. If opening it has made the file, and nothing was
+        flushed, it is removed. Of a file that is closed, or open for reading, this is :meth:`close`.
+        """
+        self._closed = True
+        if self._let_go.detach() is None:
+            return
+        appender = self._appender
+        try:
+            if self._is_made and appender is not None and not appender.closed and appender.is_as_opened:
+                with suppress(PermissionError):  # Windows removes no file that is open
+                    self._path.unlink(missing_ok=True)
+        finally:
+            _close(self._blocks, appender, finish=False)
+
     def __enter__(self) -> Self:
         return self
 
@@ -291,14 +311,14 @@ def _open_to_read(path: Path, *, for_writing: bool = False) -> Blocks:
         raise
 
 
-def _open_to_write(path: Path, *, exclusive: bool, fsync: bool) -> tuple[Blocks, Appender]:
+def _open_to_write(path: Path, *, exclusive: bool, fsync: bool) -> tuple[Blocks, Appender, bool]:
     file, is_new = open_locked(path, exclusive=exclusive)
     try:
         if not size_of(file):
             _begin(file, path, fsync=fsync)
         # A handle of its own: a lock lasts as long as any copy of its handle, and a map keeps one.
         blocks = _open_to_read(path, for_writing=True)
-        return blocks, Appender(file, blocks, fsync=fsync)
+        return blocks, Appender(file, blocks, fsync=fsync), is_new
     except BaseException:
         if is_new:
             path.unlink(missing_ok=True)
@@ -307,10 +327,10 @@ def _open_to_write(path: Path, *, exclusive: bool, fsync: bool) -> tuple[Blocks,
         raise
 
 
-def _close(blocks: Blocks, appender: Appender | None) -> None:
+def _close(blocks: Blocks, appender: Appender | None, *, finish: bool = True) -> None:
     try:
         if appender is not None:
-            appender.close()
+            appender.close(finish=finish)
     finally:
         blocks.close()
 

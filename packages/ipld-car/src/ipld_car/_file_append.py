@@ -233,14 +233,24 @@ class Appender:
             self._sync()
         self._told_roots = self._roots
 
-    def close(self) -> None:
-        """From any state to 1; the file is let go whatever happens."""
+    @property
+    def is_as_opened(self) -> bool:
+        """Whether nothing was ever flushed that a reader would see."""
+        layout = self._blocks.layout
+        return self._told_end == layout.end and self._told_roots == layout.roots
+
+    def close(self, *, finish: bool = True) -> None:
+        """From any state to 1; the file is let go whatever happens.
+
+        :param finish: False leaves the file in the state that it is in, without what is not in it yet
+        """
         with self._lock:
             if self.closed:
                 return
             try:
-                self._check()
-                self._finish()
+                if finish:
+                    self._check()
+                    self._finish()
             finally:
                 self.closed = True
                 self._pending, self._pending_bytes = [], 0

@@ -198,6 +198,11 @@ class CarCAStore(ContentAddressableStore):
         except OSError as error:
             raise BackendUnavailableError(f"cannot finish {self._path}: {error}") from error
 
+    def abandon(self) -> None:
+        """Let the file go as it is, without what was not flushed; a store out of a pickle leaves it to others."""
+        if not self._is_copy:
+            self._file.abandon()
+
     def __getstate__(self) -> tuple[str, str, str]:
         self.flush()
         return str(self._path), self._hash, self._name

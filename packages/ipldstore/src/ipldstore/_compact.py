@@ -58,7 +58,8 @@ def compact(path: str | os.PathLike[str]) -> Compacted:
 
 def _compact_file(path: Path) -> Compacted:
     size = path.stat().st_size
-    with CarFile.open(path, "a") as old:  # nobody else writes as long as it is open
+    old = CarFile.open(path, "a")  # nobody else writes as long as it is open
+    try:
         if len(old.roots) != 1:
             raise ValueError(f"expected an archive with one root, found {len(old.roots)} roots in {path}")
         root = old.roots[0]
@@ -73,13 +74,15 @@ def _compact_file(path: Path) -> Compacted:
                 kept, there = len(new), len(old)
             shutil.copymode(path, fresh)
             if os.name == "nt":
-                old.close()  # what is open is not replaced there
+                old.abandon()  # what is open is not replaced there
             fresh.replace(path)
         except BaseException:
             fresh.unlink(missing_ok=True)
             raise
         files.sync_folder(path.parent)
         return Compacted(kept, there - kept, size - path.stat().st_size)
+    finally:
+        old.abandon()  # as it was, or gone: there is nothing to finish
 
 
 def _compact_folder(path: Path) -> Compacted:

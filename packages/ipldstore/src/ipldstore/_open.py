@@ -32,7 +32,7 @@ def open(  # noqa: A001  # as tarfile, gzip and many others have it
 
     A path that is, or will be, a folder of blocks has the root in its file ``HEAD``; any other path, and a new one that
     ends in ``.car``, is a CAR file with the root in its header. One process at a time may have it open for writing;
-    others read the root that was frozen when they opened it.
+    others read the root that was frozen when they opened it. A file that cannot be opened is left as it was.
 
     What is opened for writing is frozen when it is closed, and closed when its ``with`` ends, be it by an error: what
     was written is there, and what was there before has a root of its own still, which ``compact`` would forget.
@@ -100,7 +100,7 @@ def _open_file(path: Path, mode: Mode, *, fsync: bool) -> IPLDStore:
             )
         return _opened(castore, mode, lambda: None)
     except BaseException:
-        castore.close()
+        castore.abandon()  # what is no dataset is not ours to finish
         raise
 
 
