@@ -18,7 +18,9 @@ from ipld_castore import (
     BlockNotFoundError,
     CarCAStore,
     MappingCAStore,
+    TieredCAStore,
     UnsupportedVerbError,
+    transfer,
 )
 
 
@@ -147,6 +149,30 @@ def test_a_block_that_is_there_twice_is_read_where_it_is_right(tmp_path: Path, o
         assert [store.get(name) for name in reversed(names)] == [b"%d" % number * 100 for number in range(5, -1, -1)]
 
 
+@pytest.mark.parametrize("wrong", [b"wrong", b"9" * 100], ids=["another length", "this length"])
+@pytest.mark.parametrize("order", ["right last", "right first"])
+def test_many_blocks_that_are_there_twice(tmp_path: Path, order: str, wrong: bytes) -> None:
+    """Also who reads many at once, to send or to keep them, gets the right ones."""
+    memory = MappingCAStore()
+    names = [memory.put(b"%d" % number * 100) for number in range(6)]
+    root = memory.put(names)
+    with (tmp_path / "a.car").open("wb") as stream, CarWriter(stream, [root], verify=False) as writer:
+        for is_right in (False, True) if order == "right last" else (True, False):
+            for name in names:
+                writer.write(name, memory.get(name) if is_right else wrong)
+        writer.write(root, memory.get_raw(root))
+    with CarCAStore(tmp_path / "a.car", "r") as store:
+        pairs = [(name, memory.get(name)) for name in names]
+        assert list(store.get_many_raw(names)) == pairs
+        near = MappingCAStore()
+        assert list(TieredCAStore(near, store).get_blocks(names)) == pairs
+        assert list(near.get_blocks(names)) == pairs
+        there = MappingCAStore()
+        there.put(b"0" * 100)  # so that it is not asked for as a whole
+        assert transfer(root, store, there).blocks == 6
+        assert list(there.get_blocks(names)) == pairs
+
+
 def test_a_block_that_is_wrong_both_times_is_corrupt(tmp_path: Path) -> None:
     """The error says where, and how to mend it; so it is then."""
     path = tmp_path / "a.car"
@@ -155,8 +181,9 @@ def test_a_block_that_is_wrong_both_times_is_corrupt(tmp_path: Path) -> None:
         writer.write(name, b"wrong")
         writer.write(name, b"worse and longer")
     with CarCAStore(path) as store:
-        with pytest.raises(BlockCorruptError, match=f"{name}.*a.car.*put the block there again"):
-            store.get(name)
+        for verb in (store.get, lambda cid: list(store.get_many_raw([cid]))):
+            with pytest.raises(BlockCorruptError, match=f"{name}.*a.car.*put the block there again"):
+                verb(name)
         store.put(b"right")
         assert store.get(name) == b"right"
 

@@ -142,8 +142,8 @@ class TieredCAStore(ContentAddressableStore):
 
         while is_full:
             is_full = False
-            for cid, data in self.far.get_blocks(missing()):
-                self._take(cids.to_bytes(cid), data)
+            for cid, data in self.far.get_many_raw(missing()):
+                self._keep(cids.to_bytes(cid), data)
                 yield cid, data
                 while here:
                     yield here.pop()

@@ -10,7 +10,7 @@ from multiformats import CID
 
 from ._base import ContentAddressableStore
 from ._errors import BlockMalformedError, BlockNotFoundError
-from ._policy import identity_bytes, verify
+from ._policy import identity_bytes
 from ._verbs import AnyCID
 
 Progress = Callable[[int, int, int], object]
@@ -132,11 +132,10 @@ class _Transfer:
     def _send(self, node: _Node) -> None:
         """Leaves, then the node."""
         if node.all_missing and node.is_missing and len(node.leaves) >= _FEW:
-            pairs: Iterable[tuple[CID, bytes]] = self._src.get_dag(node.cid)  # verified, and in one answer if it can be
+            pairs = self._src.get_dag(node.cid)  # verified, and in one answer if it can be
             self._dst.put_blocks(self._counted(pair for pair in pairs if bytes(pair[0]) != node.cid))
         elif node.leaves:
-            pairs = self._src.get_blocks(map(cids.from_checked, node.leaves))
-            self._dst.put_blocks(self._counted(map(_verified, pairs)))
+            self._dst.put_blocks(self._counted(self._src.get_many_raw(map(cids.from_checked, node.leaves))))
         if node.is_missing:
             self._dst.put_blocks(self._counted([(cids.from_checked(node.cid), node.data)]))
 
@@ -147,8 +146,3 @@ class _Transfer:
             self.bytes += len(pair[1])
             if self._progress is not None:
                 self._progress(self.blocks, self.known, self.bytes)
-
-
-def _verified(pair: tuple[CID, bytes]) -> tuple[CID, bytes]:
-    verify(bytes(pair[0]), pair[1])
-    return pair

@@ -251,6 +251,22 @@ class BlockVerbs(ABC):
             return self._verified(binary, data)
         return data
 
+    def get_many_raw(self, wanted: Iterable[CID]) -> Iterator[tuple[CID, bytes]]:
+        """CID and bytes of many blocks, in any order: what :meth:`get_blocks` gives, verified.
+
+        What does not pass is asked for once more by :meth:`get_raw`, which knows of other copies and what to say.
+
+        :raises CAStoreError: as :meth:`get_blocks` and :meth:`get_raw`
+        """
+        for cid, given in self.get_blocks(wanted):
+            binary, data = cids.to_bytes(cid), _fixed(given)
+            if not (cids.is_usual(binary) and hashes.sha2_256(data) == binary[4:]):
+                try:
+                    _verify(binary, data)
+                except BlockCorruptError:
+                    data = self.get_raw(binary)
+            yield cid, data
+
     def _verified(self, cid: bytes, data: bytes) -> bytes:
         """The bytes of a block, which are these or those of another copy."""
         try:

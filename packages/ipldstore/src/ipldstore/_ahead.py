@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from ipld_car import CarError, binary_links, cids, unixfs, verify_block
+from ipld_car import CarError, binary_links, cids, unixfs
 from ipld_castore import CAStoreError, ContentAddressableStore, follow
 from multiformats import CID
 
@@ -157,7 +157,7 @@ class Ahead(ContentAddressableStore):
         with self._lock:
             missing = [cid for cid in dict.fromkeys(wanted) if self._is_missing(cid)]
             flight = self._promise(missing)
-        self._fly(flight, _verified(self.far.get_blocks(map(cids.from_checked, missing))))
+        self._fly(flight, self.far.get_many_raw(map(cids.from_checked, missing)))
 
     def value(self, cid: bytes) -> None:
         """Have a value here that is about to be read whole; one of several blocks comes in one answer."""
@@ -325,9 +325,3 @@ class Ahead(ContentAddressableStore):
             yield cid, data
             if size > 2 * MAX_LEAF_BYTES:
                 return
-
-
-def _verified(blocks: Blocks) -> Blocks:
-    for cid, data in blocks:
-        verify_block(cid, data)
-        yield cid, data

@@ -225,6 +225,7 @@ class BlockTests(Harness):
         pairs = [(self.make_cid(bytes([i]) * i), bytes([i]) * i) for i in range(64)]
         castore.put_blocks(iter(pairs))
         assert sorted(castore.get_blocks(cid for cid, _ in pairs), key=lambda pair: len(pair[1])) == pairs
+        assert sorted(castore.get_many_raw(cid for cid, _ in pairs), key=lambda pair: len(pair[1])) == pairs
         castore.put_blocks([])
         assert list(castore.get_blocks([])) == []
 
