@@ -101,6 +101,8 @@ class Dataset(Finding):
                 return self._blocks.get_block(cids.from_checked(found))  # verified when it came
             start, stop, suffix = window
             if suffix is not None:
+                if cids.codec_of(found) == cids.RAW:  # its size is not believed before it is hashed
+                    return window.of(self._blocks.get_raw(found))
                 start, stop = max(self._blocks.size(found) - suffix, 0), None
             return self._blocks.get_range(found, start, stop)
         except LOWER_ERRORS as error:
