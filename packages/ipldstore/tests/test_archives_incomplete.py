@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 import random
+from pathlib import Path
 from typing import Any
 
+import ipldstore
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -235,6 +237,51 @@ def test_a_gap_below_what_is_there() -> None:
     assert store.root_cid == old
     store.castore.put_block(lost, b"3/3")
     store.import_car(archive)
+    assert contents(store) == contents(source)
+
+
+def test_a_gap_is_remembered_when_it_was_closed(tmp_path: Path) -> None:
+    """Or found out again: a root that is opened, or set, may be one that was taken incomplete."""
+    source = grid()
+    old = source.freeze()
+    lost = next(cid for cid, data in source.castore.get_dag(old) if data == b"3/3")
+    path = tmp_path / "mirror.car"
+    with ipldstore.open(path, "a", fsync=False) as store:
+        store.import_car(lacking(source, lost), incomplete=True)
+    put_step(source, STEPS)
+    archive = source.to_car(since=old)
+    with ipldstore.open(path, "a", fsync=False) as store:
+        with pytest.raises(IPLDStoreError, match=str(lost)):
+            store.import_car(archive)
+        store.set_root(old)
+        with pytest.raises(IPLDStoreError, match=str(lost)):
+            store.import_car(archive)
+        assert store.root_cid == old
+        store.castore.put_block(lost, b"3/3")
+        store.import_car(archive)
+    with ipldstore.open(path) as store:
+        assert contents(store) == contents(source)
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_what_is_asked_for_below_a_root_that_was_opened(*, local: bool) -> None:
+    """On this machine everything, once; far away what the archive links and the root has not."""
+    source = grid()
+    old = source.freeze()
+    castore = MappingCAStore()
+    castore.import_car(source.to_car())
+    observed = ObservedCAStore(castore)
+    observed.local = local
+    store = IPLDStore(observed, root=old)
+    put_step(source, STEPS)
+    first = source.to_car(since=old)
+    middle = source.freeze()
+    store.import_car(first)
+    assert bool(observed.asked) == local
+    put_step(source, STEPS + 1)
+    observed.forget()
+    store.import_car(source.to_car(since=middle))
+    assert observed.asked == []
     assert contents(store) == contents(source)
 
 

@@ -58,7 +58,9 @@ class ArchiveVerbs(Store):
         With what is in ``castore`` already, the archive must have all that its root reaches; so one that was written
         ``since`` the present root may be imported. Blocks that came from it are not looked for again, but nodes, the
         hundredth part or less, are read back to follow their links; others that they link are asked for, except for
-        what the present root has too. In memory is what the archive has met, at most 150 bytes a block.
+        what the present root has too, once it is known to have everything. That is so after an import; of a root that
+        was opened on this machine all nodes are read for it, and its blocks asked for, with the first import. One that
+        is far away is believed. In memory is what the archive has met, at most 150 bytes a block.
 
         :param source: the archive, CARv1 or CARv2, as bytes or binary stream
         :param incomplete: take it also if blocks are missing: reading what they hold is then an error

@@ -48,8 +48,8 @@ class Dataset(Finding):
         self._tree = Tree(self._nodes, root, limits)
         self._kept = root
         self._versions = 0
-        self.whole = True
-        """False after an archive that lacks blocks has been taken."""
+        self.whole = self._is_taken_as_whole(root)
+        """Whether it is known, or taken for granted, that all is there that the root reaches."""
         self.closed = False
         """Whether nothing may be changed any more."""
         self._consolidated: tuple[object, bool] | None = None
@@ -315,15 +315,22 @@ class Dataset(Finding):
         with self._lock:
             return self._tree.frozen
 
-    def set_root(self, root: bytes, *, whole: bool = True) -> None:
+    def _is_taken_as_whole(self, root: bytes | None) -> bool:
+        """A root may be of an archive that lacks blocks; far away it is believed, as to find out would take reading it.
+
+        Here that is done when it has to be known.
+        """
+        return root is None or not self.castore.local
+
+    def set_root(self, root: bytes, *, whole: bool | None = None) -> None:
         """Go on from a root; changes that are not frozen are dropped.
 
-        :param whole: whether all that it reaches can be taken to be there
+        :param whole: whether all that it reaches is there, if that is known
         """
         tree = Tree(self._nodes, root, self._limits)
         with self._lock:
             self._tree = tree
-            self.whole = whole
+            self.whole = self._is_taken_as_whole(root) if whole is None else whole
             self._versions += 1
 
     def stats(self) -> Stats:
@@ -340,7 +347,7 @@ class Dataset(Finding):
             if data is not None:
                 fresh.write(key, data)
         root = fresh.freeze()
-        self.set_root(root)
+        self.set_root(root, whole=True)
         return root
 
     # -- other processes --
