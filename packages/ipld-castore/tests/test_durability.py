@@ -66,6 +66,11 @@ def test_a_writer_that_is_killed(tmp_path: Path, *, fsync: bool) -> None:
     others = [path.name for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".data"]
     assert len(others) <= 41
     assert all(name == "SHARDING" or name.startswith("put-") for name in others)
+    left = sum(path.stat().st_size for path in tmp_path.rglob("put-*"))
+    assert store.delete_leftovers() == left
+    assert list(tmp_path.rglob("put-*")) == []
+    for cid in put:
+        store.get(cid)
 
 
 FULL = """

@@ -262,6 +262,22 @@ def test_a_full_disk(path: Path) -> None:
     assert contents_of(path) == SOME
 
 
+def test_what_killed_writers_left_in_a_folder(tmp_path: Path) -> None:
+    """Files that they had not finished; others may have names of their own."""
+    path = tmp_path / "folder"
+    with_history(path)
+    shard = next(each for each in path.iterdir() if each.is_dir())
+    left = [path / "put-0123456789abcdef", shard / "put-fedcba9876543210"]
+    others = [path / "put-1", shard / "put-fedcba9876543210.txt", shard / "output-fedcba9876543210"]
+    compact(path)
+    for file in left + others:
+        file.write_bytes(bytes(1000))
+    assert compact(path)[1:] == (0, 2000)
+    assert not any(file.exists() for file in left)
+    assert all(file.exists() for file in others)
+    assert contents_of(path) == SOME
+
+
 def test_the_lock_is_let_go(path: Path) -> None:
     with_history(path)
     compact(path)

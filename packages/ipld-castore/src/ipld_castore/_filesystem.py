@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -24,6 +25,9 @@ _HELD_BYTES: Final = 8 << 20
 _HEAD_FILE: Final = "HEAD"
 """Beside the shards, where flatfs passes over what is no folder."""
 _MAX_HEAD_BYTES: Final = 4096
+_RANDOM_BYTES: Final = 8
+_LEFTOVER: Final = re.compile(f"{_flatfs.TEMPORARY}[0-9a-f]{{{2 * _RANDOM_BYTES}}}")
+"""What a file is called until it is whole."""
 
 
 def _sync_file(file: Path) -> None:
@@ -181,7 +185,7 @@ class FileSystemCAStore(ContentAddressableStore):
     @staticmethod
     def _write(file: Path, data: bytes, *, fsync: bool) -> None:
         """Have ``file`` with these bytes, whole or not at all; its name is not yet safe."""
-        temporary = file.with_name(_flatfs.TEMPORARY + secrets.token_hex(8))
+        temporary = file.with_name(_flatfs.TEMPORARY + secrets.token_hex(_RANDOM_BYTES))
         try:
             with temporary.open("xb") as stream:
                 stream.write(data)
@@ -261,6 +265,27 @@ class FileSystemCAStore(ContentAddressableStore):
             self._file(cid).unlink(missing_ok=True)
         except OSError as error:
             raise BackendUnavailableError(f"cannot delete block {cid}: {error}") from error
+
+    def delete_leftovers(self) -> int:
+        """Delete what writers that were killed have left of files they had not finished; returns how many bytes it had.
+
+        For who is the only writer: of others that write meanwhile it takes the files away, which is an error there.
+
+        :raises BackendUnavailableError: if it cannot be deleted
+        """
+        freed = 0
+        for folder in (self._path, *(self._path / name for name in self._names(self._path))):
+            if not folder.is_dir():
+                continue
+            for name in self._names(folder):
+                if _LEFTOVER.fullmatch(name):
+                    try:
+                        size = (folder / name).stat().st_size
+                        (folder / name).unlink()
+                    except OSError as error:
+                        raise BackendUnavailableError(f"cannot delete {folder / name}: {error}") from error
+                    freed += size
+        return freed
 
     def __iter__(self) -> Iterator[CID]:
         """Raw CIDs of all blocks, in the order of their files; files that are no block are somebody else's."""

@@ -24,7 +24,7 @@ class Compacted(NamedTuple):
     freed_blocks: int
     """Blocks that are gone."""
     freed_bytes: int
-    """Bytes that the file is shorter, or that the blocks in the folder had."""
+    """Bytes that the file is shorter, or that the blocks in the folder had, and what killed writers left there."""
 
 
 def compact(path: str | os.PathLike[str]) -> Compacted:
@@ -32,9 +32,10 @@ def compact(path: str | os.PathLike[str]) -> Compacted:
 
     A file is written anew beside the old one, as a CARv2 with an index, depth first from the root, and takes its place
     when it is on the disk; it can grow by an index that the old one had not. In a folder blocks are deleted, when all
-    that the root reaches was found to be there. Stopped at any instant, it leaves the old file or a folder that still
-    has the dataset, and can be called again. Who has the file or folder open for writing keeps it from being compacted;
-    who reads a file goes on with the old one, and who reads an older root in a folder loses it.
+    that the root reaches was found to be there, and so is what killed writers have left unfinished. Stopped at any
+    instant, it leaves the old file or a folder that still has the dataset, and can be called again. Who has the file or
+    folder open for writing keeps it from being compacted; who reads a file goes on with the old one, and who reads an
+    older root in a folder loses it.
 
     Memory: at most 150 bytes for each block that is kept.
 
@@ -109,6 +110,7 @@ def _compact_folder(path: Path) -> Compacted:
                 freed_bytes += castore.block_size(cid)
                 castore.delete_block(cid)
                 freed_blocks += 1
+            freed_bytes += castore.delete_leftovers()
         return Compacted(kept_blocks, freed_blocks, freed_bytes)
     finally:
         lock.release()
