@@ -202,6 +202,26 @@ def test_roots_of_another_length_ask_for_a_rewrite(tmp_path: Path, roots: list[b
     check_archive(tmp_path / "a.car", [], [EMPTY_MAP])
 
 
+def test_a_new_file_with_roots_of_its_own(tmp_path: Path) -> None:
+    """As many as there are, as long as they are; others take their place."""
+    path = tmp_path / "a.car"
+    longer = [cid(b"x", "raw", "sha2-512"), HELLO]
+    with CarFile.open(path, "x", roots=longer) as file:
+        file.put(HELLO, b"hello")
+    check_archive(path, [(HELLO, b"hello")], longer)
+    with CarFile.open(path, "a", roots=[WORLD]) as file:  # it is not new
+        assert [bytes(root) for root in file.roots] == longer
+        others = [cid(b"y", "raw", "sha2-512"), WORLD]
+        file.check_roots(others)
+        assert [bytes(root) for root in file.roots] == longer
+        with pytest.raises(CarError, match="must be rewritten"):
+            file.check_roots([WORLD])
+        file.roots = [cids.from_bytes(root) for root in others]
+    check_archive(path, [(HELLO, b"hello")], others)
+    with CarFile.open(path) as file, pytest.raises(io.UnsupportedOperation):
+        file.check_roots(others)
+
+
 def test_headers_that_hold_more_than_roots_are_not_rewritten(tmp_path: Path) -> None:
     strange = bytearray(car_v1(roots=[HELLO]))
     strange[1:2] = b"\xa3\x61a\x01"  # a key more

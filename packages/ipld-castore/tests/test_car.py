@@ -78,8 +78,9 @@ def test_archives_without_room_for_a_head(tmp_path: Path) -> None:
             CarWriter(stream, roots).close()
         with CarCAStore(tmp_path / "a.car") as store:
             assert store.head is None
-            with pytest.raises(UnsupportedVerbError, match="must be rewritten"):
-                store.set_head(cid)
+            for verb in (store.set_head, store.check_head):
+                with pytest.raises(UnsupportedVerbError, match="must be rewritten"):
+                    verb(cid)
             assert store.head is None
 
 

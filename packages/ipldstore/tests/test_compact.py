@@ -15,7 +15,7 @@ from typing import Any
 import ipldstore
 import pytest
 from archive_samples import as_carv2
-from ipld_car import CarFile, CarReader, CarWriter
+from ipld_car import CarFile, CarReader, CarWriter, cids, hashes
 from ipld_castore import BackendUnavailableError, CarCAStore, FileSystemCAStore, MappingCAStore
 from ipldstore import Compacted, IPLDStoreError, compact
 from multiformats import CID
@@ -116,6 +116,22 @@ def test_archives_of_others(tmp_path: Path, *, v2: bool) -> None:
         file.write_bytes(as_carv2(file.read_bytes()))
     assert compact(file).freed_blocks == 1
     assert contents_of(file) == SOME
+
+
+@pytest.mark.parametrize("hash_code", [hashes.SHA2_512, hashes.BLAKE2B_256], ids=["sha2-512", "blake2b-256"])
+def test_roots_of_another_length(tmp_path: Path, hash_code: int) -> None:
+    file = tmp_path / "other.car"
+    store = written(SOME)
+    node = store.castore.get_raw(store.freeze())
+    root = cids.make(cids.DAG_CBOR, hashes.digest_of(hash_code, node), hash_code)
+    store.castore.put_block(cids.from_bytes(root), node)
+    with file.open("wb") as stream, CarWriter(stream, [root]) as writer:
+        for cid in store.castore:
+            writer.write(cid, store.castore.get_raw(cid))
+    assert compact(file).freed_blocks == 1  # the node under its other name
+    assert contents_of(file) == SOME
+    with ipldstore.open(file) as found:
+        assert bytes(found.freeze()) == root
 
 
 def test_nothing_written(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import multiprocessing
 import os
 import pickle
@@ -17,7 +18,7 @@ import ipldstore
 import numpy as np
 import pytest
 from archive_samples import as_carv2
-from ipld_car import CarError, CarReader, CarWriter
+from ipld_car import CarError, CarReader, CarWriter, cids, hashes
 from ipld_castore import CarCAStore, FileSystemCAStore, MappingCAStore
 from ipldstore import IPLDStore, IPLDStoreError
 from open_elsewhere import close_and_drop
@@ -204,6 +205,37 @@ def test_a_failed_open_changes_nothing(tmp_path: Path, *, v2: bool) -> None:
                 ipldstore.open(path, "a")
             assert path.read_bytes() == before
             assert path.stat().st_mtime == 1
+
+
+def test_archives_without_room_for_another_root(tmp_path: Path) -> None:
+    """They are read, and what cannot be frozen is not begun; what to do is said, and helps."""
+    path = tmp_path / "other.car"
+    store = written(SOME)
+    node = store.castore.get_raw(store.freeze())
+    blocks = [(cid, data) for cid, data in store.castore.get_dag(store.freeze()) if data != node]
+    long = cids.make(cids.DAG_CBOR, hashlib.sha512(node).digest(), hashes.SHA2_512)
+    for root in (long, bytes(store.freeze())):
+        with path.open("wb") as stream, CarWriter(stream, [root]) as writer:
+            for cid, data in [(cids.from_bytes(root), node), *blocks]:
+                writer.write(cid, data)
+        if root != long:  # the list of roots as others may write it, with two bytes for its length
+            before = path.read_bytes()
+            path.write_bytes(bytes([before[0] + 1]) + before[1:].replace(b"\x65roots\x81", b"\x65roots\x98\x01", 1))
+        before = path.read_bytes()
+        assert contents_of(path) == SOME
+        advice = r"mapping\.update" if root == long else r"compact\(path\)"
+        with pytest.raises(ValueError, match=f"room for a new root.*{advice}"):
+            ipldstore.open(path, "a")
+        assert path.read_bytes() == before
+        if root == long:
+            with ipldstore.open(path) as old, ipldstore.open(tmp_path / "new.car", "x") as new:
+                new.mapping.update(old.mapping)
+            path = tmp_path / "new.car"
+        else:
+            ipldstore.compact(path)
+        with ipldstore.open(path, "a") as again:
+            again["more"] = b"more"
+        assert contents_of(path) == SOME | {"more": b"more"}
 
 
 def test_a_new_file_that_is_not_opened_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,10 +38,11 @@ class CarFile:
     A CARv1, or a CARv2 without index, is scanned when it is opened, from section to section; so is a file whose
     index turns out to be wrong, with a :class:`CarWarning`. :attr:`scan_reason` tells.
 
-    A new file is a CARv2 whose header has one root, the CID of the empty map in DAG-CBOR; :attr:`roots` may be set to
-    any other CID of that length. What was put is safe from :meth:`flush` on: if the process, or with ``fsync`` the
-    machine, stops at whatever instant, opening the file again gives all blocks and the roots as they were flushed, or
-    some later blocks too. :meth:`close` writes the index. A CARv1 is continued as one, and has none.
+    A new file is a CARv2 whose header has one root, the CID of the empty map in DAG-CBOR unless it is begun with
+    others; :attr:`roots` may be set to any other CID of that length. What was put is safe from :meth:`flush` on: if the
+    process, or with ``fsync`` the machine, stops at whatever instant, opening the file again gives all blocks and the
+    roots as they were flushed, or some later blocks too. :meth:`close` writes the index. A CARv1 is continued as one,
+    and has none.
 
     Threads: any number may use it at once, but for :meth:`close`. Processes: one may have a file open for writing, any
     number may read it meanwhile, and see what had been flushed when they opened it, or later. After a fork the child
@@ -61,7 +62,14 @@ class CarFile:
     bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e b'hello world' 1
     """
 
-    def __init__(self, path: str | os.PathLike[str], mode: Mode = "r", *, fsync: bool = True) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        mode: Mode = "r",
+        *,
+        fsync: bool = True,
+        roots: Iterable[CID | str | bytes] = (EMPTY_MAP,),
+    ) -> None:
         if mode not in ("r", "x", "a"):
             raise ValueError(f'expected the mode "r", "x" or "a", found {mode!r}')
         self._path = Path(path)
@@ -72,24 +80,34 @@ class CarFile:
         if mode == "r":
             self._blocks = _open_to_read(self._path)
         else:
-            self._blocks, self._appender, self._is_made = _open_to_write(self._path, exclusive=mode == "x", fsync=fsync)
+            self._blocks, self._appender, self._is_made = _open_to_write(
+                self._path, [cids.to_bytes(root) for root in roots], exclusive=mode == "x", fsync=fsync
+            )
         # Not a method of this object, which would never be dropped then.
         self._let_go = weakref.finalize(self, _close, self._blocks, self._appender)
         self._closed = False
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], mode: Mode = "r", *, fsync: bool = True) -> Self:
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        mode: Mode = "r",
+        *,
+        fsync: bool = True,
+        roots: Iterable[CID | str | bytes] = (EMPTY_MAP,),
+    ) -> Self:
         """Open the archive at a path.
 
         :param mode: "r" reads; "x" makes a new file; "a" reads and appends, and makes the file if it is absent or empty
         :param fsync: wait for the disk at :meth:`flush` and :meth:`close`; without, a machine that stops may lose
             what was flushed, or worse
+        :param roots: what the header of a new file names from the beginning on; others can be set later in their place
         :raises FileExistsError: if there is a file and the mode is "x"
         :raises BlockingIOError: if another writer has the file open
         :raises OSError: if it cannot be opened or made
         :raises CarError: if it is no archive, or has no index and is damaged before its last section; it is not changed
         """
-        return cls(path, mode, fsync=fsync)
+        return cls(path, mode, fsync=fsync, roots=roots)
 
     # -- what it is --
 
@@ -133,6 +151,14 @@ class CarFile:
     @roots.setter
     def roots(self, roots: Iterable[CID | str | bytes]) -> None:
         self._writer().set_roots([cids.to_bytes(root) for root in roots])
+
+    def check_roots(self, roots: Iterable[CID | str | bytes]) -> None:
+        """Return if :attr:`roots` can be set to these; nothing is changed.
+
+        :raises CarError: if they do not take the place of the old ones, or the header has more in it than roots
+        :raises io.UnsupportedOperation: if the file is open for reading
+        """
+        self._writer().check_roots([cids.to_bytes(root) for root in roots])
 
     # -- reading --
 
@@ -311,11 +337,11 @@ def _open_to_read(path: Path, *, for_writing: bool = False) -> Blocks:
         raise
 
 
-def _open_to_write(path: Path, *, exclusive: bool, fsync: bool) -> tuple[Blocks, Appender, bool]:
+def _open_to_write(path: Path, roots: list[bytes], *, exclusive: bool, fsync: bool) -> tuple[Blocks, Appender, bool]:
     file, is_new = open_locked(path, exclusive=exclusive)
     try:
         if not size_of(file):
-            _begin(file, path, fsync=fsync)
+            _begin(file, path, roots, fsync=fsync)
         # A handle of its own: a lock lasts as long as any copy of its handle, and a map keeps one.
         blocks = _open_to_read(path, for_writing=True)
         return blocks, Appender(file, blocks, fsync=fsync), is_new
@@ -335,9 +361,9 @@ def _close(blocks: Blocks, appender: Appender | None, *, finish: bool = True) ->
         blocks.close()
 
 
-def _begin(file: FileIO, path: Path, *, fsync: bool) -> None:
+def _begin(file: FileIO, path: Path, roots: list[bytes], *, fsync: bool) -> None:
     """Write the headers of a new archive."""
-    header = encode_header([EMPTY_MAP])
+    header = encode_header(roots)
     try:
         write_at(file, 0, [encode_v2_header(V2Header(False, FIXED_SIZE, len(header), 0)) + header])
     except OSError:

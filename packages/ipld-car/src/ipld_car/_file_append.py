@@ -192,8 +192,8 @@ class Appender:
         """The roots as they were set last."""
         return self._roots
 
-    def set_roots(self, roots: list[bytes]) -> None:
-        """Have other roots in the header, from the next flush on."""
+    def check_roots(self, roots: list[bytes]) -> None:
+        """Refuse roots that cannot take the place of those in the header."""
         layout = self._blocks.layout
         size, header = layout.first - layout.start, encode_header(roots)
         with self._lock:
@@ -205,6 +205,11 @@ class Appender:
                     f"expected roots that take the place of the old, a header of {size} bytes; found {len(header)} "
                     f"bytes: to have more or longer roots the file must be rewritten, by a CarWriter with these"
                 )
+
+    def set_roots(self, roots: list[bytes]) -> None:
+        """Have other roots in the header, from the next flush on."""
+        with self._lock:
+            self.check_roots(roots)
             self._roots = roots
 
     # -- flushing --

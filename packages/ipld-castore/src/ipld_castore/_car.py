@@ -171,8 +171,19 @@ class CarCAStore(ContentAddressableStore):
 
         :raises UnsupportedVerbError: if the file is open for reading, or its header has no place for this CID
         """
+        self.check_head(cid)
         try:
             self._file.roots = [cid]
+        except (OSError, ValueError) as error:
+            raise self._not_written(error, f"root {cid}") from error
+
+    def check_head(self, cid: CID) -> None:
+        """Return if the header has a place for ``cid``, so that :meth:`set_head` can take it; nothing is changed.
+
+        :raises UnsupportedVerbError: if it has not, or the file is open for reading
+        """
+        try:
+            self._file.check_roots([cid])
         except CarError as error:
             raise UnsupportedVerbError(f"cannot have {cid} as the root of {self._path}: {error}") from error
         except (OSError, ValueError) as error:

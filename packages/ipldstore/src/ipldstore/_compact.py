@@ -67,11 +67,10 @@ def _compact_file(path: Path) -> Compacted:
         fresh = path.with_name(f".{path.name}.compacting")
         fresh.unlink(missing_ok=True)  # of one that was stopped
         try:
-            with store_errors(f"compacting {path}", passing=(OSError,)), CarFile.open(fresh, "x") as new:
+            with store_errors(f"compacting {path}", passing=(OSError,)), CarFile.open(fresh, "x", roots=[root]) as new:
                 if bytes(root) != EMPTY_ROOT or root in old:  # else nothing was ever frozen
                     for cid, data in walk_binary(old.get, bytes(root)):
                         new.put(cid, data, verify=False)
-                new.roots = [root]
                 kept, there = len(new), len(old)
             shutil.copymode(path, fresh)
             if os.name == "nt":

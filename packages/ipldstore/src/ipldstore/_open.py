@@ -9,11 +9,18 @@ from pathlib import Path
 from typing import Final, Literal
 
 from ipld_car import CarError, cids, files
-from ipld_castore import BackendUnavailableError, CarCAStore, ContentAddressableStore, FileSystemCAStore
+from ipld_castore import (
+    BackendUnavailableError,
+    CarCAStore,
+    ContentAddressableStore,
+    FileSystemCAStore,
+    UnsupportedVerbError,
+)
 from multiformats import CID
 
 from ._opened import Opened
 from ._store import IPLDStore
+from ._tree import EMPTY_ROOT
 
 Mode = Literal["r", "a", "x"]
 
@@ -45,7 +52,8 @@ def open(  # noqa: A001  # as tarfile, gzip and many others have it
     :raises FileNotFoundError: if there is nothing to read
     :raises FileExistsError: if the mode is "x" and something is there
     :raises OSError: if it cannot be opened, or another writer has it
-    :raises ValueError: if it holds no dataset, or not one alone
+    :raises ValueError: if it holds no dataset, or not one alone; with "a" also if the header of a file has no place for
+        another root
     :raises IPLDStoreError: if the root cannot be read
 
     >>> import tempfile
@@ -98,10 +106,26 @@ def _open_file(path: Path, mode: Mode, *, fsync: bool) -> IPLDStore:
                 f"expected an archive with one root, found {len(castore.roots)} in {path}: {castore!r} gives its "
                 f"blocks, and IPLDStore(castore, root=cid) one of its datasets"
             )
+        if mode == "a":
+            _check_room(castore)
         return _opened(castore, mode, lambda: None)
     except BaseException:
         castore.abandon()  # what is no dataset is not ours to finish
         raise
+
+
+def _check_room(castore: CarCAStore) -> None:
+    """Refuse to begin what could not be frozen: any root that we write is as long as that of the empty dataset."""
+    try:
+        castore.check_head(cids.from_checked(EMPTY_ROOT))
+    except UnsupportedVerbError as error:
+        if len(bytes(castore.roots[0])) == len(EMPTY_ROOT):
+            advice = "compact(path) writes it anew, with a header that has"
+        else:
+            advice = 'to go on from it, write it into a new one: open(new, "x").mapping.update(open(path).mapping)'
+        raise ValueError(
+            f"expected an archive whose header has room for a new root, found none: {error} ({advice})"
+        ) from error
 
 
 def _open_folder(path: Path, mode: Mode, *, fsync: bool) -> IPLDStore:

@@ -97,7 +97,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
         """Be closed; a store that :func:`ipldstore.open` opened is frozen first, and lets go of its file or folder.
 
         Closing again does nothing, and closing another view of the store leaves it open. If it cannot be frozen, it
-        stays open, and nothing is lost.
+        stays open, and nothing is lost; ``castore.abandon()`` lets a CAR file go without what was not frozen.
 
         :raises IPLDStoreError: if blocks cannot be written
         """
