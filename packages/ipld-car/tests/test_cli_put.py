@@ -78,5 +78,5 @@ def test_what_is_cut_off_is_said(ipld_car: Run, tmp_path: Path) -> None:
     said = ipld_car("put-block", path, stdin=b"new").err
     size = len(section(b"torn")) - 1
     assert f"warning: {path} was scanned: it ends in the middle of a section" in said
-    assert f"the {size} bytes from there are cut off" in said
+    assert f"closing it cuts off the {size} bytes from there" in said
     assert path.read_bytes() == SMALL_V1 + section(b"new")

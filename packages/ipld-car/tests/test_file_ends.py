@@ -28,7 +28,7 @@ def test_a_torn_tail_of_a_carv1(tmp_path: Path, cut: int) -> None:
         assert BLOCKS[-1][0] not in file
     assert path.read_bytes() == torn
     end = whole[-1][2].offset + whole[-1][2].size
-    lost = f"at offset {end}, and the {len(torn) - end} bytes from there are cut off"
+    lost = f"at offset {end}, and closing it cuts off the {len(torn) - end} bytes from there"
     with warned(path, lost, "a") as file:
         assert file.put(ABSENT, b"absent")
     assert path.read_bytes() == PAYLOAD[: -len(section(BLOCKS[-1][1]))] + section(b"absent")

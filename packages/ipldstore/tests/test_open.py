@@ -189,7 +189,7 @@ def test_what_holds_no_dataset(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("v2", [False, True], ids=["CARv1", "CARv2"])
 def test_a_failed_open_changes_nothing(tmp_path: Path, *, v2: bool) -> None:
-    """No torn tail is cut off, no index written, and the time of the last change is what it was."""
+    """No zeros of a torn tail are cut off, no index written, and the time of the last change is what it was."""
     path = tmp_path / "other.car"
     store = written(SOME)
     root, value, lost = store.freeze(), store.castore.put(b"a value"), MappingCAStore().put({"lost": 1})
@@ -197,7 +197,7 @@ def test_a_failed_open_changes_nothing(tmp_path: Path, *, v2: bool) -> None:
         with path.open("wb") as stream, CarWriter(stream, roots) as writer:
             for cid in store.castore:
                 writer.write(cid, store.castore.get_raw(cid))
-        before = as_carv2(path.read_bytes()) if v2 else path.read_bytes() + b"\x80\x01torn"
+        before = as_carv2(path.read_bytes()) if v2 else path.read_bytes() + bytes(6)
         path.write_bytes(before)
         os.utime(path, (1, 1))
         for _ in range(2):  # and it is not locked

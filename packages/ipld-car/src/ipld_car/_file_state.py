@@ -79,7 +79,7 @@ def scan(
     if layout.version == 1 and end < size:
         reason, warns = f"it ends in the middle of a section, at offset {end}", True
         if for_writing:
-            reason += f", and the {size - end} bytes from there are cut off"
+            reason += f", and closing it cuts off the {size - end} bytes from there"
             warns = not is_nothing(read, end, size)
     end = max(least_end, end)  # a writer may have come further
     return State(layout, map_of(file, end), index, end, is_complete, reason, warns)
