@@ -9,12 +9,13 @@ import subprocess
 import sys
 import termios
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-from car_samples import SMALL_V1, SMALL_V2, car_v1, section
-from cli_samples import Run, Tree
+from car_samples import SMALL_V1, SMALL_V2, car_v1, cid, section
+from cli_samples import Run, Tree, text
 from click.testing import CliRunner
 from ipld_car._cli.main import ALIASES, cli
 
@@ -88,14 +89,17 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     assert process.returncode == 141
 
 
-def on_terminal(*arguments: str) -> tuple[int, str, str]:
-    """Run the command with standard error on a terminal; exit code, what is on it, and standard output."""
+def on_terminal(*arguments: str, both: bool = False) -> tuple[int, str, str]:
+    """Run the command with standard error on a terminal; exit code, what is on it, and standard output.
+
+    :param both: have standard output on the terminal too
+    """
     terminal, end = pty.openpty()
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))  # else it has no columns to draw in
     # The work here is done in no time; a patience of none shows the bar at once.
     patient = "from ipld_car._cli import main, progress; progress._PATIENCE = -1; raise SystemExit(main.main())"
     command = [sys.executable, "-c", patient, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=end) as process:
+    with subprocess.Popen(command, stdout=end if both else subprocess.PIPE, stderr=end) as process:
         os.close(end)
         seen = b""
         until = time.monotonic() + 60
@@ -121,6 +125,69 @@ def test_a_bar_shows_on_a_terminal_and_nowhere_else(ipld_car: Run, tmp_path: Pat
     assert "B/s" in seen
     assert out.startswith("good: ")
     assert ipld_car("verify", path).err == ""
+
+
+def on_screen(written: str) -> list[str]:
+    """The lines that a terminal shows, where a carriage return goes back to the start of the line."""
+    lines = []
+    for line in written.split("\n"):
+        shown = ""
+        for part in line.split("\r"):
+            shown = part + shown[len(part) :]
+        lines.append(shown.rstrip())
+    return lines
+
+
+@pytest.mark.parametrize("verb", ["verify", "create", "list"])
+def test_lines_have_the_terminal_for_themselves(ipld_car: Run, tmp_path: Path, verb: str) -> None:
+    """What is told while a bar stands there is what is told in a pipe."""
+    path, source = tmp_path / "a.car", tmp_path / "source"
+    wrong = [section(bytes([number]) * 50_000, cid(b"%d" % number)) for number in range(100)]
+    path.write_bytes(car_v1(*wrong))
+    source.mkdir()
+    for number in range(100):
+        (source / f"{number}").write_bytes(bytes([number]) * 50_000)
+    arguments = ["-v", "-f", str(tmp_path / "new.car"), str(source)] if verb == "create" else [str(path)]
+    plain = ipld_car(verb, *arguments, code=1 if verb == "verify" else 0)
+    _, written, _ = on_terminal(verb, *arguments, both=True)
+    assert "B/s" in written
+    assert [line for line in on_screen(written) if line] == [line.rstrip() for line in plain.text.splitlines()]
+
+
+@pytest.mark.parametrize("verb", ["diff", "inspect", "root --implicit", "get-block"])
+def test_all_that_may_take_long_shows_how_far_it_is(tmp_path: Path, verb: str) -> None:
+    path = tmp_path / "a.car"
+    path.write_bytes(car_v1(*(section(b"%d" % number) for number in range(3000))))
+    more = [str(path)] if verb == "diff" else [text(cid(b"7"))] if verb == "get-block" else []
+    name, *options = verb.split()
+    code, seen, _ = on_terminal(name, *options, str(path), *more)
+    assert code == 0
+    assert "reading" in seen
+
+
+def test_what_comes_through_a_pipe_is_counted(tmp_path: Path) -> None:
+    """It is kept in a file first."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    archive = car_v1(*(section(bytes([number]) * 100_000) for number in range(100)))
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(pipe.write_bytes, archive)
+        code, seen, _ = on_terminal("inspect", str(pipe))
+        writing.result()
+    assert code == 0
+    assert "reading: 1.00MB" in seen
+
+
+def test_errors_name_what_people_know(ipld_car: Run, tmp_path: Path) -> None:
+    """Not the file that an archive is written to before it gets its name, which may be as long as names are."""
+    path, long = tmp_path / "a.car", tmp_path / ("n" * 251 + ".car")
+    path.write_bytes(SMALL_V1)
+    ipld_car("wrap", path, long)
+    assert long.read_bytes()[:11] == SMALL_V2[:11]
+    assert ipld_car("wrap", path, tmp_path, code=2).err == f"ipld-car: {tmp_path}: Is a directory\n"
+    nowhere = tmp_path / "no" / "a.car"
+    assert ipld_car("wrap", path, nowhere, code=2).err == f"ipld-car: {nowhere}: No such file or directory\n"
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted(["a.car", long.name])
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["verify"], ["inspect", "--full"]])

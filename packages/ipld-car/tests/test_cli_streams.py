@@ -98,7 +98,7 @@ def test_stopped_by_a_signal_nothing_half_written_is_left(number: signal.Signals
             process.stdin.write(SMALL_V1)
             process.stdin.flush()  # and more may come
             until = time.monotonic() + 60
-            while not (list(tmp_path.glob(".out*")) or list(tmp_path.glob("tmp/*/input"))):
+            while not (list(tmp_path.glob(".*.unfinished")) or list(tmp_path.glob("tmp/*/input"))):
                 assert time.monotonic() < until
                 time.sleep(0.01)
             process.send_signal(number)
@@ -116,7 +116,7 @@ def test_who_is_told_to_go_on_without_a_terminal_goes_on(tmp_path: Path) -> None
         process.stdin.write(SMALL_V1)
         process.stdin.flush()
         until = time.monotonic() + 60
-        while not list(tmp_path.glob(".out*")):
+        while not list(tmp_path.glob(".*.unfinished")):
             assert time.monotonic() < until
             time.sleep(0.01)
         process.send_signal(signal.SIGHUP)

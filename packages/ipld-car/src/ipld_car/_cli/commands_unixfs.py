@@ -75,6 +75,7 @@ def create(  # noqa: PLR0913, PLR0917 - one for each option
                 tell(f"{text} {printable(added.path)}")
 
         with progress("hashing") as bar, planned(list(sources), options, told, bar) as plan:
+            bar.close()
             with progress("writing") as bar2, writing_archive(output, [plan.root], version) as out:
                 plan.write(out.append, bar2)
             text = cids.to_text(plan.root)

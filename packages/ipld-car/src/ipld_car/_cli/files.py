@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 import shutil
 import stat
 import sys
@@ -14,9 +16,12 @@ from pathlib import Path
 from typing import IO
 
 from .outcome import RefusedError
+from .progress import progress
 
 STANDARD = "-"
 _COPY_BYTES = 1 << 20
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+"""What only writing ends with."""
 
 
 @contextmanager
@@ -37,8 +42,10 @@ def on_disk(path: str) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="ipld-car-") as folder:
         kept = Path(folder, "input")
-        with reading(path) as stream, kept.open("xb") as file:
-            shutil.copyfileobj(stream, file, _COPY_BYTES)
+        with reading(path) as stream, kept.open("xb") as file, progress("reading") as bar:
+            while piece := stream.read(_COPY_BYTES):
+                file.write(piece)
+                bar.advance(len(piece))
         yield kept
 
 
@@ -71,13 +78,19 @@ def writing(path: str, *, seekable: bool = False) -> Iterator[IO[bytes]]:
             stream.flush()
         return
     target = Path(os.path.realpath(path))  # a link stays, and what it names is replaced
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    unfinished = target.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.unfinished")
     try:
         with unfinished.open("xb") as file:
             yield file
         if target.exists():
             shutil.copymode(target, unfinished)
         unfinished.replace(target)
+    except OSError as error:
+        if error.filename == str(unfinished) or error.errno in _NO_ROOM:  # the name that people know
+            error.filename, error.filename2 = path, None
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
 

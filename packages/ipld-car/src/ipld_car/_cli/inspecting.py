@@ -8,7 +8,7 @@ from mmap import mmap
 from typing import Any, Final
 
 from ipld_car import cids
-from ipld_car._errors import CarError
+from ipld_car._errors import CarError, MalformedError
 from ipld_car._header import PRAGMA, V2Header
 from ipld_car._index import INDEX_SORTED, MULTIHASH_INDEX_SORTED, CarIndex
 from ipld_car._reader import CarReader
@@ -97,7 +97,7 @@ def _index_name(buffer: mmap | bytes, header: V2Header) -> str:
     try:
         return INDEX_NAMES[CarIndex(buffer, header.index_offset).codec]
     except CarError as error:
-        return f"(unreadable: {error})"
+        raise MalformedError(f"its index cannot be read: {error}") from error
 
 
 def report(found: Inspection) -> str:

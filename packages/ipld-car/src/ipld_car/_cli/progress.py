@@ -12,6 +12,10 @@ _PATIENCE = 0.5
 """Seconds that work may take before a bar shows; most takes less, and then nothing is imported for it."""
 
 
+_shown: list[Any] = []
+"""The bars that stand on the terminal."""
+
+
 class Progress:
     """How far a job has come, in bytes."""
 
@@ -30,11 +34,25 @@ class Progress:
             self._bar.update(size)
         elif self._visible and time.monotonic() - self._start > _PATIENCE:
             self._bar = _bar(self._what, self._total, self._done)
+            _shown.append(self._bar)
+
+    def reach(self, done: int) -> None:
+        """Note that so many bytes are done in all."""
+        self.advance(done - self._done)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Take the bar away; none is shown any more."""
+        self._visible = False
         if self._bar is not None:
+            _shown.remove(self._bar)
             self._bar.close()
+            self._bar = None
+
+
+def make_room() -> None:
+    """Take the bars away from where lines are going to be; they come again when there is more to show."""
+    for bar in _shown:
+        bar.clear()
 
 
 def _bar(what: str, total: int | None, done: int) -> Any:

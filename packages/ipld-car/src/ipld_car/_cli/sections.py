@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from mmap import mmap
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ipld_car import cids, varint
 from ipld_car._errors import CarError, LimitError, MalformedError, TruncatedError
 from ipld_car._reader import MAX_SECTION_BYTES
 
 from .layout import Layout
+from .progress import progress
 
 Buffer = bytes | mmap
+
+_STEP: Final = 1024
+"""Sections between two looks at whether there is progress to show."""
 
 
 class Section(NamedTuple):
@@ -69,10 +73,18 @@ def cid_at(buffer: Buffer, start: int, size: int) -> bytes:
 
 
 def sections(buffer: Buffer, layout: Layout) -> Iterator[Section]:
-    """The sections of an archive, in their order.
+    """The sections of an archive, in their order; who looks on sees how far it is.
 
     :raises CarError: with the place of what is no section
     """
+    with progress("reading", layout.end - layout.first) as bar:
+        for number, section in enumerate(_sections(buffer, layout)):
+            if not number % _STEP:
+                bar.reach(section.offset - layout.first)
+            yield section
+
+
+def _sections(buffer: Buffer, layout: Layout) -> Iterator[Section]:
     position, stop, number = layout.first, layout.end, 0
     usual = cids.USUAL_PREFIXES
     try:

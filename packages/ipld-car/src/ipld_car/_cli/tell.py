@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from .files import writing
+from .progress import make_room
 
 Line = str | Mapping[str, Any]
 Tell = Callable[[Line], None]
@@ -40,6 +41,8 @@ def lines_to(path: str, *, standard_is_taken: bool = False) -> Iterator[Tell]:
         def flush() -> None:
             nonlocal size
             if waiting:
+                if someone_looks_on:
+                    make_room()
                 stream.write(("\n".join(waiting) + "\n").encode(errors="surrogateescape"))
                 stream.flush()
                 waiting.clear()
