@@ -85,6 +85,10 @@ def test_inspect_says_what_go_car_says(ipld_car: Run, fixtures: Path) -> None:
     assert ipld_car("inspect", fixtures / "go-car-v2/sample-v1.car").text == "Version: 1\n" + rest
     (figures,) = ipld_car("inspect", "--json", fixtures / "ipfs-car/multi-root.car").json
     assert (figures["roots_present"], figures["blocks"], len(figures["roots"])) == (False, 1, 2)
+    padded = fixtures / "go-car-v2/sample-v1-with-zero-len-section.car"
+    assert "Block count: 1049" in ipld_car("inspect", padded).text
+    assert "Block count: 1049" in ipld_car("inspect", "--full", padded).text
+    assert "its index cannot be read" in ipld_car("inspect", stdin=archive.read_bytes()[:-3], code=1).err
     damaged = SMALL_V1[:-1] + b"!"
     assert "Block count: 6" in ipld_car("inspect", stdin=damaged).text
     assert "expected bytes with the hash of" in ipld_car("inspect", "--full", stdin=damaged, code=1).err
@@ -125,6 +129,9 @@ def test_get_dag(ipld_car: Run, fixtures: Path, tmp_path: Path) -> None:
     holes = fixtures / "go-car-cmd/simple-unixfs-missing-blocks.car"
     assert ipld_car("get-dag", holes, tmp_path / "holes.car").err.count("block not found") == 3
     assert len(ipld_car("list", tmp_path / "holes.car").lines) == 17
+    *missing, done = ipld_car("get-dag", "--json", holes, tmp_path / "holes.car").json
+    assert [line["missing"] for line in missing] == [True] * 3
+    assert done == {"root": ipld_car("root", holes).lines[0], "blocks": 17, "not_followed": {}}
     assert "does not have it" in ipld_car("get-dag", "--strict", holes, tmp_path / "strict.car", code=1).err
     assert not (tmp_path / "strict.car").exists()
     assert "found 2" in ipld_car("get-dag", fixtures / "ipfs-car/multi-root.car", "-", code=1).err
@@ -204,6 +211,9 @@ def test_filter(ipld_car: Run, fixtures: Path, tmp_path: Path) -> None:
     assert ipld_car("list", out).lines == ipld_car("root", out).lines == [V1_ROOT]
     assert ipld_car("filter", "--append", archive, out, stdin=some + b"\n\n" + SOME[0].encode()).err == ""
     assert ipld_car("list", out).lines == [V1_ROOT, *SOME]
+    assert ipld_car("filter", "--json", archive, tmp_path / "4", stdin=some).json == [{"roots": [], "blocks": 3}]
+    again = ipld_car("filter", "--json", "--append", archive, out, stdin=some)
+    assert again.json == [{"roots": [V1_ROOT], "blocks": 4}]
     assert ipld_car("verify", "--partial", out).lines[-1].startswith("good: CARv2, 4 blocks, 0 bad, 1 root")
     (tmp_path / "cids").write_bytes(some)
     ipld_car("filter", "--inverse", "--version", 1, "--cid-file", tmp_path / "cids", archive, out)

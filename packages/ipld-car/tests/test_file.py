@@ -21,9 +21,11 @@ from ipld_car import (
     CarIndex,
     CarReader,
     HashMismatchError,
+    IndexWriter,
     LimitError,
     cids,
 )
+from ipld_car._header import V2Header, encode_v2_header
 
 # -- new files --
 
@@ -132,6 +134,19 @@ def test_identity_cids_hold_their_bytes(tmp_path: Path) -> None:
     (tmp_path / "b.car").write_bytes(SMALL_V1)
     with CarFile.open(tmp_path / "b.car") as file:
         assert len(file) == len(list(file)) == len(MIXED) - 1
+
+
+def test_identity_cids_in_an_index_do_not_count(tmp_path: Path) -> None:
+    """As go-car writes them where it is told to store them."""
+    path, inline = tmp_path / "a.car", cids.make(cids.RAW, b"in it", cids.IDENTITY)
+    archive, index, out = car_v1(section(b"hello"), section(b"in it", inline)), IndexWriter(), io.BytesIO()
+    for each in CarReader(archive):
+        index.add(each.cid_bytes, each.location.offset)
+    index.write(out)
+    path.write_bytes(encode_v2_header(V2Header(True, 51, len(archive), 51 + len(archive))) + archive + out.getvalue())
+    with CarFile.open(path) as file:
+        assert (len(file), [bytes(name) for name, _ in file], file.scan_reason) == (1, [HELLO], None)
+        assert file.get(inline) == b"in it"
 
 
 def test_what_is_refused(tmp_path: Path) -> None:

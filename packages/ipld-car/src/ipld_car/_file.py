@@ -227,7 +227,7 @@ class CarFile:
         blocks = self._open_blocks()
         while blocks.settle(blocks.generation):
             pass
-        return len(blocks.index) + blocks.added_count
+        return len(blocks.index) - blocks.index.inline + blocks.added_count
 
     def __iter__(self) -> Iterator[tuple[CID, BlockLocation]]:
         """CID and location of each block, in the order of the file, as they are now; no block is read."""

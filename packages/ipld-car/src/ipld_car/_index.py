@@ -107,6 +107,8 @@ class CarIndex:
             raise error.at(self._position) from None
         self.end = self._position
         self._count = sum(bucket.entries for bucket in self.buckets.values())
+        self.inline = sum(bucket.entries for (code, _), bucket in self.buckets.items() if code == cids.IDENTITY)
+        """Entries of identity CIDs, which hold their bytes themselves; some writers index them."""
         self._usual = self.buckets.get((cids.SHA2_256 if self.codec == MULTIHASH_INDEX_SORTED else None, 32))
 
     def _read_heads(self) -> None:

@@ -17,7 +17,8 @@ from .options import cid_value, json_option, read_once, selector_value, size_val
 @click.option("-s", "--selector", callback=selector_value, help="Only what this selector explores, in DAG-JSON.")
 @click.option("--strict", is_flag=True, help="Fail if a block below CID is missing.")
 @version_option(2)
-def get_dag(arguments: tuple[str, ...], selector: Any, strict: bool, version: int) -> None:
+@json_option
+def get_dag(arguments: tuple[str, ...], selector: Any, strict: bool, version: int, as_json: bool) -> None:
     """Write what one block reaches as an archive.
 
     OUTPUT has CID as root, and the blocks of FILE that it reaches; without CID, those that the one root of FILE
@@ -33,7 +34,7 @@ def get_dag(arguments: tuple[str, ...], selector: Any, strict: bool, version: in
     from ipld_car._walk import LINKS_KNOWN
 
     from .blocks import open_blocks, roots_for
-    from .codecs import not_followed
+    from .codecs import by_name, not_followed
     from .cut import dag_of
     from .files import not_over
     from .out import writing_archive
@@ -42,7 +43,8 @@ def get_dag(arguments: tuple[str, ...], selector: Any, strict: bool, version: in
 
     file, root, output = _dag_arguments(list(arguments))
     not_over(output, file)
-    with open_blocks(file) as blocks, lines_to("-", standard_is_taken=True) as note, progress("writing") as bar:
+    taken = output == "-" or not as_json
+    with open_blocks(file) as blocks, lines_to("-", standard_is_taken=taken) as note, progress("writing") as bar:
         (root,) = [root] if root else roots_for(blocks, single=True)
         missing: list[bytes] = []
         unknown: Counter[int] = Counter()
@@ -53,9 +55,11 @@ def get_dag(arguments: tuple[str, ...], selector: Any, strict: bool, version: in
                 codec = cids.codec_of(cid)
                 if codec not in LINKS_KNOWN:
                     unknown[codec] += 1
-        for cid in missing:
-            note(f"block not found: {cids.to_text(cid)} (skipping...)")
-        if unknown:
+        for text in map(cids.to_text, missing):
+            note({"cid": text, "missing": True} if as_json else f"block not found: {text} (skipping...)")
+        if as_json:
+            note({"root": cids.to_text(root), "blocks": out.blocks, "not_followed": by_name(unknown)})
+        elif unknown:
             note(f"not followed: {not_followed(unknown)}")
 
 
@@ -81,7 +85,10 @@ def _dag_arguments(arguments: list[str]) -> tuple[str, bytes | None, str]:
 @click.option("--inverse", is_flag=True, help="Leave these CIDs out, and keep all others.")
 @click.option("--append", is_flag=True, help="Append to OUTPUT, a CARv2, and keep its roots.")
 @version_option(2)
-def filter_verb(file: str, output: str, cid_file: str, inverse: bool, append: bool, version: int) -> None:
+@json_option
+def filter_verb(
+    file: str, output: str, cid_file: str, inverse: bool, append: bool, version: int, as_json: bool
+) -> None:
     """Write only the blocks with given CIDs.
 
     The blocks of FILE are verified, and go to OUTPUT in their order, each once. Roots that are left out are not
@@ -100,12 +107,15 @@ def filter_verb(file: str, output: str, cid_file: str, inverse: bool, append: bo
     with reading(cid_file) as lines:
         wanted = cut.read_cids(lines)
     with lines_to("-", standard_is_taken=output == "-") as tell, progress("filtering") as bar:
-        tell(f"filtering {'out' if inverse else 'to'} {len(wanted)} cids")
+        if not as_json:
+            tell(f"filtering {'out' if inverse else 'to'} {len(wanted)} cids")
         if append:
-            cut.append_filtered(file, output, wanted, inverse=inverse, progress=bar)
-            return
-        roots, _ = cut.copy_filtered(file, output, wanted, inverse=inverse, version=version, progress=bar)
-    if not roots:
+            roots, count = cut.append_filtered(file, output, wanted, inverse=inverse, progress=bar)
+        else:
+            roots, count = cut.copy_filtered(file, output, wanted, inverse=inverse, version=version, progress=bar)
+        if as_json:
+            tell({"roots": [cids.to_text(root) for root in roots], "blocks": count})
+    if not roots and not append and not as_json:
         click.echo("warning: no roots defined after filtering", err=True)
 
 

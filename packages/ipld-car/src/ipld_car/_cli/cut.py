@@ -57,10 +57,12 @@ def copy_filtered(
             return roots, out.blocks
 
 
-def append_filtered(source: str, output: str, wanted: set[bytes], *, inverse: bool, progress: Progress) -> None:
+def append_filtered(
+    source: str, output: str, wanted: set[bytes], *, inverse: bool, progress: Progress
+) -> tuple[list[bytes], int]:
     """Add the blocks with these CIDs, or all others, to a CARv2 that is there, and keep its roots.
 
-    It is written anew, so that a failure leaves it as it was.
+    Returns these, and how many blocks it has now. It is written anew, so that a failure leaves it as it was.
 
     :raises RefusedError: if it is a CARv1
     """
@@ -68,13 +70,15 @@ def append_filtered(source: str, output: str, wanted: set[bytes], *, inverse: bo
         before = CarReader(old)
         if before.version != 2:
             raise RefusedError(f"{output}: expected a CARv2 to append to, found a CARv1")
-        with writing_archive(output, map(cids.to_bytes, before.roots), 2) as out:
+        roots = list(map(cids.to_bytes, before.roots))
+        with writing_archive(output, roots, 2) as out:
             for block in before:
                 out.write(block.cid_bytes, block.data)
             for block in CarReader(stream):
                 if (block.cid_bytes in wanted) is not inverse:
                     out.write(block.cid_bytes, block.data)
                 progress.advance(block.location.size)
+            return roots, out.blocks
 
 
 def join(sources: list[str], output: str, *, merge: bool, version: int, progress: Progress) -> Output:

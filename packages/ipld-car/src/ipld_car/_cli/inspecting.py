@@ -61,7 +61,7 @@ class Inspection:
 
 
 def inspect(buffer: mmap | bytes, *, full: bool, progress: Progress) -> Inspection:
-    """Collect the figures of an archive.
+    """Collect the figures of an archive, which may be padded with zeros, as go-car lets it be here.
 
     :param full: hash every block, too
     :raises CarError: if something cannot be read, or with ``full`` a block is bad
@@ -74,11 +74,11 @@ def inspect(buffer: mmap | bytes, *, full: bool, progress: Progress) -> Inspecti
     if full:
         if isinstance(buffer, mmap):
             buffer.seek(0)
-        for block in CarReader(buffer):
+        for block in CarReader(buffer, zero_length_section_as_eof=True):
             progress.advance(len(block.data))
     lacking = set(layout.roots)
     forms: Counter[tuple[int, int]] = Counter()
-    for _, cid, _, size in sections(buffer, layout):
+    for _, cid, _, size in sections(buffer, layout, zero_is_end=True):
         found.block_sizes.add(size)
         found.cid_sizes.add(len(cid))
         prefix = cids.prefix_of(cid)

@@ -72,24 +72,27 @@ def cid_at(buffer: Buffer, start: int, size: int) -> bytes:
         raise MalformedError(f"expected a section with a whole CID: {error.message}") from None
 
 
-def sections(buffer: Buffer, layout: Layout) -> Iterator[Section]:
+def sections(buffer: Buffer, layout: Layout, *, zero_is_end: bool = False) -> Iterator[Section]:
     """The sections of an archive, in their order; who looks on sees how far it is.
 
+    :param zero_is_end: a section of length zero is the end, as of archives that are padded with zeros
     :raises CarError: with the place of what is no section
     """
     with progress("reading", layout.end - layout.first) as bar:
-        for number, section in enumerate(_sections(buffer, layout)):
+        for number, section in enumerate(_sections(buffer, layout, zero_is_end)):
             if not number % _STEP:
                 bar.reach(section.offset - layout.first)
             yield section
 
 
-def _sections(buffer: Buffer, layout: Layout) -> Iterator[Section]:
+def _sections(buffer: Buffer, layout: Layout, zero_is_end: bool) -> Iterator[Section]:
     position, stop, number = layout.first, layout.end, 0
     usual = cids.USUAL_PREFIXES
     try:
         while position < stop:
             size, width = length_at(buffer, position, stop)
+            if not size and zero_is_end:
+                return
             start = position + width
             check_length(size, stop - start)
             cid = buffer[start : start + cids.USUAL_SIZE]
