@@ -15,8 +15,9 @@ from .progress import progress
 
 Buffer = bytes | mmap
 
-_STEP: Final = 1024
-"""Sections between two looks at whether there is progress to show."""
+_HEAD: Final = 3 + cids.USUAL_SIZE
+_LOOK_BYTES: Final = 1 << 18
+"""Bytes between two looks at whether there is progress to show."""
 
 
 class Section(NamedTuple):
@@ -78,28 +79,34 @@ def sections(buffer: Buffer, layout: Layout, *, zero_is_end: bool = False) -> It
     :param zero_is_end: a section of length zero is the end, as of archives that are padded with zeros
     :raises CarError: with the place of what is no section
     """
-    with progress("reading", layout.end - layout.first) as bar:
-        for number, section in enumerate(_sections(buffer, layout, zero_is_end)):
-            if not number % _STEP:
-                bar.reach(section.offset - layout.first)
-            yield section
-
-
-def _sections(buffer: Buffer, layout: Layout, zero_is_end: bool) -> Iterator[Section]:
     position, stop, number = layout.first, layout.end, 0
-    usual = cids.USUAL_PREFIXES
+    look, usual = position, cids.USUAL_PREFIXES
     try:
-        while position < stop:
-            size, width = length_at(buffer, position, stop)
-            if not size and zero_is_end:
-                return
-            start = position + width
-            check_length(size, stop - start)
-            cid = buffer[start : start + cids.USUAL_SIZE]
-            if size < cids.USUAL_SIZE or cid[:4] not in usual:
-                cid = cid_at(buffer, start, size)
-            yield Section(position, cid, start + len(cid), size - len(cid))
-            position = start + size
-            number += 1
+        with progress("reading", stop - position) as bar:
+            while position < stop:
+                head = buffer[position : position + _HEAD]
+                # Lengths of two bytes, or one; with them, the CID that nearly all blocks have.
+                first, second = (head[0], head[1]) if position + _HEAD <= stop else (0, 0)
+                if first > 0x7F > second > 0:
+                    size, width = first & 0x7F | second << 7, 2
+                elif 0 < first < 0x80:
+                    size, width = first, 1
+                else:
+                    size, width = length_at(buffer, position, stop)
+                start = position + width
+                cid = head[width : width + cids.USUAL_SIZE]
+                if not cids.USUAL_SIZE <= size <= min(MAX_SECTION_BYTES, stop - start) or cid[:4] not in usual:
+                    if not size and zero_is_end:
+                        return
+                    check_length(size, stop - start)
+                    cid = cid_at(buffer, start, size)
+                elif len(cid) < cids.USUAL_SIZE:  # behind a longer length
+                    cid = buffer[start : start + cids.USUAL_SIZE]
+                yield Section(position, cid, start + len(cid), size - len(cid))
+                position = start + size
+                number += 1
+                if position > look:
+                    bar.reach(position - layout.first)
+                    look = position + _LOOK_BYTES
     except CarError as error:
         raise error.at(position, number) from None

@@ -1,0 +1,53 @@
+"""The sections that the command goes along are those that a reader of streams finds, in any archive, good or bad."""
+
+from car_samples import MIXED, SMALL_V1, SMALL_V2, car_v1, section
+from hypothesis import given
+from hypothesis import strategies as st
+from ipld_car import CarError, CarReader
+from ipld_car._cli.layout import read_layout
+from ipld_car._cli.sections import sections
+
+SIZES = (0, 1, 90, 91, 92, 127, 128, 129, 300, 16_340, 16_347, 16_348, 16_349, 20_000)
+"""Of blocks: about where the length of a section, with its CID, takes one byte more."""
+ARCHIVES = [SMALL_V1, SMALL_V2, car_v1(*MIXED), car_v1(*(section(b"x" * size) for size in SIZES))]
+
+Found = tuple[list[tuple[int, bytes, int]], int | None]
+"""Position, CID and bytes of each block, and where an error is."""
+
+
+def of_command(archive: bytes) -> Found:
+    found = []
+    try:
+        for offset, cid, payload_offset, size in sections(archive, read_layout(archive)):
+            assert archive[payload_offset - len(cid) : payload_offset] == cid
+            found.append((offset, cid, size))
+    except CarError as error:
+        return found, error.offset
+    return found, None
+
+
+def of_reader(archive: bytes) -> Found:
+    found = []
+    try:
+        found.extend(
+            (block.location.offset, block.cid_bytes, len(block.data)) for block in CarReader(archive, verify=False)
+        )
+    except CarError as error:
+        return found, error.offset
+    return found, None
+
+
+CHANGES = st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), max_size=3)
+
+
+@given(st.sampled_from(ARCHIVES), CHANGES, st.data())
+def test_the_same_sections(archive: bytes, changes: list[tuple[int, int]], data: st.DataObject) -> None:
+    damaged = bytearray(archive)
+    for position, byte in changes:
+        damaged[position % len(damaged)] = byte
+    cut = bytes(damaged[: data.draw(st.sampled_from((len(damaged), data.draw(st.integers(0, len(damaged))))))])
+    try:
+        read_layout(cut)
+    except CarError:
+        return
+    assert of_command(cut) == of_reader(cut)
