@@ -27,7 +27,7 @@ def of_command(archive: bytes) -> Found:
 
 
 def of_reader(archive: bytes) -> Found:
-    found = []
+    found: list[tuple[int, bytes, int]] = []
     try:
         found.extend(
             (block.location.offset, block.cid_bytes, len(block.data)) for block in CarReader(archive, verify=False)
