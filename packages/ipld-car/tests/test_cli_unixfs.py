@@ -232,7 +232,7 @@ def everything(folder: Path) -> set[str]:
 def extract_here(archive: bytes, folder: Path) -> None:
     """What the command does, without a process for each case."""
     blocks = Blocks(archive)
-    Extraction(blocks, lambda _: None, QUIET).to_folder(blocks.roots, [], folder, force=False)
+    Extraction(blocks, lambda _: None, QUIET, 1000).to_folder(blocks.roots, [], folder, force=False)
 
 
 @pytest.mark.parametrize("name", ["..", "../out", "/abs", "a/../../out", ".", "", "a\0b"])

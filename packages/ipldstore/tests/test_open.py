@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import multiprocessing
 import os
 import pickle
@@ -18,13 +17,12 @@ import ipldstore
 import numpy as np
 import pytest
 from archive_samples import as_carv2
-from ipld_car import CarError, CarReader, CarWriter, cids, hashes
+from ipld_car import CarError, CarReader
 from ipld_castore import CarCAStore, FileSystemCAStore, MappingCAStore
 from ipldstore import IPLDStore, IPLDStoreError
 from open_elsewhere import close_and_drop
+from open_samples import SOME, contents_of
 from store_samples import contents, written, zarr
-
-SOME = {"zarr.json": b'{"node_type":"group","zarr_format":3}', "a/c/0": b"zero", "big": bytes((1 << 20) + 1)}
 
 
 @pytest.fixture(params=["data.car", "folder"])
@@ -56,11 +54,6 @@ def test_written_and_read(path: Path) -> None:
     with ipldstore.open(path, "a") as again:
         again["b"] = b"more"
     assert contents_of(path)["b"] == b"more"
-
-
-def contents_of(path: Path) -> dict[str, bytes]:
-    with ipldstore.open(path) as store:
-        return contents(store)
 
 
 def test_freezing_puts_the_root_there_at_once(path: Path) -> None:
@@ -160,94 +153,6 @@ def test_what_is_not_there_or_is_there_already(path: Path) -> None:
     with pytest.raises(ValueError, match="mode"):
         ipldstore.open(path, "w")  # type: ignore[arg-type]  # what people will try
     assert contents_of(path) == SOME
-
-
-def test_what_holds_no_dataset(tmp_path: Path) -> None:
-    """Reading changes nothing, and nothing is left open."""
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="SHARDING"):
-        ipldstore.open(tmp_path / "empty")
-    assert list((tmp_path / "empty").iterdir()) == []
-    (tmp_path / "text.car").write_text("no archive")
-    (tmp_path / "roots.car").write_bytes(b"")
-    store = written(SOME)
-    for count in (0, 2):
-        with (tmp_path / "roots.car").open("wb") as stream:
-            CarWriter(stream, [store.freeze()] * count).close()
-        for mode in ("r", "a"):
-            with pytest.raises(ValueError, match=f"one root, found {count}"):
-                ipldstore.open(tmp_path / "roots.car", mode)
-    for mode in ("r", "a"):
-        with pytest.raises(CarError):
-            ipldstore.open(tmp_path / "text.car", mode)  # type: ignore[arg-type]  # from a list
-    value = store.castore.put(b"a value")
-    (tmp_path / "value.car").write_bytes(store.castore.to_car(value))
-    with pytest.raises(IPLDStoreError, match="node"):
-        ipldstore.open(tmp_path / "value.car", "a")
-    (tmp_path / "value.car").unlink()  # nothing has it open; Windows would say so
-
-
-@pytest.mark.parametrize("v2", [False, True], ids=["CARv1", "CARv2"])
-def test_a_failed_open_changes_nothing(tmp_path: Path, *, v2: bool) -> None:
-    """No zeros of a torn tail are cut off, no index written, and the time of the last change is what it was."""
-    path = tmp_path / "other.car"
-    store = written(SOME)
-    root, value, lost = store.freeze(), store.castore.put(b"a value"), MappingCAStore().put({"lost": 1})
-    for roots in ([root, value], [], [value], [lost]):
-        with path.open("wb") as stream, CarWriter(stream, roots) as writer:
-            for cid in store.castore:
-                writer.write(cid, store.castore.get_raw(cid))
-        before = as_carv2(path.read_bytes()) if v2 else path.read_bytes() + bytes(6)
-        path.write_bytes(before)
-        os.utime(path, (1, 1))
-        for _ in range(2):  # and it is not locked
-            with pytest.raises((ValueError, IPLDStoreError), match=r"one root|node|no block"):
-                ipldstore.open(path, "a")
-            assert path.read_bytes() == before
-            assert path.stat().st_mtime == 1
-
-
-def test_archives_without_room_for_another_root(tmp_path: Path) -> None:
-    """They are read, and what cannot be frozen is not begun; what to do is said, and helps."""
-    path = tmp_path / "other.car"
-    store = written(SOME)
-    node = store.castore.get_raw(store.freeze())
-    blocks = [(cid, data) for cid, data in store.castore.get_dag(store.freeze()) if data != node]
-    long = cids.make(cids.DAG_CBOR, hashlib.sha512(node).digest(), hashes.SHA2_512)
-    for root in (long, bytes(store.freeze())):
-        with path.open("wb") as stream, CarWriter(stream, [root]) as writer:
-            for cid, data in [(cids.from_bytes(root), node), *blocks]:
-                writer.write(cid, data)
-        if root != long:  # the list of roots as others may write it, with two bytes for its length
-            before = path.read_bytes()
-            path.write_bytes(bytes([before[0] + 1]) + before[1:].replace(b"\x65roots\x81", b"\x65roots\x98\x01", 1))
-        before = path.read_bytes()
-        assert contents_of(path) == SOME
-        advice = r"mapping\.update" if root == long else r"compact\(path\)"
-        with pytest.raises(ValueError, match=f"room for a new root.*{advice}"):
-            ipldstore.open(path, "a")
-        assert path.read_bytes() == before
-        if root == long:
-            with ipldstore.open(path) as old, ipldstore.open(tmp_path / "new.car", "x") as new:
-                new.mapping.update(old.mapping)
-            path = tmp_path / "new.car"
-        else:
-            ipldstore.compact(path)
-        with ipldstore.open(path, "a") as again:
-            again["more"] = b"more"
-        assert contents_of(path) == SOME | {"more": b"more"}
-
-
-def test_a_new_file_that_is_not_opened_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when somebody interrupts it."""
-
-    def interrupted(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("ipldstore._open._opened", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        ipldstore.open(tmp_path / "new.car", "a")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_writer_at_a_time(path: Path) -> None:

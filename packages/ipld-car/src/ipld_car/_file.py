@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from io import FileIO, UnsupportedOperation
 from pathlib import Path
 from types import TracebackType
@@ -225,8 +225,7 @@ class CarFile:
     def __len__(self) -> int:
         """How many blocks there are; identity CIDs, which hold their bytes themselves, do not count."""
         blocks = self._open_blocks()
-        while blocks.settle(blocks.generation):
-            pass
+        blocks.audit()
         return len(blocks.index) - blocks.index.inline + blocks.added_count
 
     def __iter__(self) -> Iterator[tuple[CID, BlockLocation]]:
@@ -297,12 +296,14 @@ class CarFile:
         if self._let_go.detach() is None:
             return
         appender = self._appender
+        is_ours = self._is_made and appender is not None and not appender.closed and appender.is_as_opened
         try:
-            if self._is_made and appender is not None and not appender.closed and appender.is_as_opened:
-                with suppress(PermissionError):  # Windows removes no file that is open
-                    self._path.unlink(missing_ok=True)
+            if is_ours and sys.platform != "win32":  # while it is locked, so that it is no other writer's yet
+                self._path.unlink(missing_ok=True)
         finally:
             _close(self._blocks, appender, finish=False)
+        if is_ours and sys.platform == "win32":  # which removes no file that is open
+            self._path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self

@@ -167,8 +167,7 @@ class Appender:
     def _leave_index(self) -> None:
         """From state 1 to 2: the index is going to be overwritten."""
         blocks = self._blocks
-        while blocks.settle(blocks.generation):  # what it lacks, the one that is written at the end would lack too
-            pass
+        blocks.audit()  # what it lacks, the one that is written at the end would lack too
         blocks.hold_index()
         self._write_fixed(self._told_end, 0)
         self._sync()

@@ -157,6 +157,11 @@ class Blocks:
                 self._scan("its index lacks blocks that are there, or has some that are not")
             return True
 
+    def audit(self) -> None:
+        """Have an index that has all that there is."""
+        while self.settle(self.generation):
+            pass
+
     def _has_changed(self) -> bool:
         """Whether another process has written to the file, as far as its header tells."""
         fixed = self.layout.fixed

@@ -17,8 +17,6 @@ from .outcome import named
 from .sections import sections
 from .tell import printable
 
-MAX_ENTRIES: Final = 1_000_000
-"""Paths of an archive: they are all held, and a few blocks that link each other can stand for any number."""
 _PATH_SIZE: Final = 256
 """Characters of a path, over all paths of an archive: names may be long, and folders in each other."""
 
@@ -47,15 +45,14 @@ Held = dict[tuple[str, str, str], None]
 """What is in an archive: what it is, its name and its CID, in their order."""
 
 
-def changes(
-    a: str, b: str, *, unixfs: bool, note: Callable[[str], None], max_entries: int = MAX_ENTRIES
-) -> Iterator[Change]:
+def changes(a: str, b: str, *, unixfs: bool, note: Callable[[str], None], max_entries: int) -> Iterator[Change]:
     """The differences between two archives.
 
     A path that leads to several blocks, below as many roots, has all their CIDs, and those that it has in both
     archives are no difference. What it has lost and what it has got are told together as long as there are both.
 
     :param note: is told what is not known of the paths of an archive
+    :param max_entries: paths of an archive: all are held, and a few blocks can stand for any number of them
     :raises CarError: if one cannot be read, with its name
     """
     old, new = (_paths(a, max_entries, note), _paths(b, max_entries, note)) if unixfs else (_blocks(a), _blocks(b))

@@ -26,8 +26,6 @@ from .progress import Progress
 
 MAX_DEPTH: Final = 256
 """Folders in each other."""
-MAX_ENTRIES: Final = 1_000_000
-"""Files, folders and links in all: a few blocks that link each other can stand for more than any disk holds."""
 
 
 class Extracted(NamedTuple):
@@ -63,7 +61,8 @@ class Extraction:
     blocks: Blocks
     tell: Callable[[Extracted], None]
     progress: Progress
-    max_entries: int = MAX_ENTRIES
+    max_entries: int
+    """Files, folders and links in all: a few blocks that link each other can stand for more than any disk holds."""
     result: Result = field(default_factory=Result)
 
     def to_folder(self, roots: list[bytes], paths: list[str], output: Path, *, force: bool) -> None:
