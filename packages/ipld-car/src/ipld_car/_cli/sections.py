@@ -80,7 +80,7 @@ def sections(buffer: Buffer, layout: Layout, *, zero_is_end: bool = False) -> It
     :raises CarError: with the place of what is no section
     """
     position, stop, number = layout.first, layout.end, 0
-    look, usual = position, cids.USUAL_PREFIXES
+    look, usual, least, most = position, cids.USUAL_PREFIXES, cids.USUAL_SIZE, MAX_SECTION_BYTES
     try:
         with progress("reading", stop - position) as bar:
             while position < stop:
@@ -94,14 +94,14 @@ def sections(buffer: Buffer, layout: Layout, *, zero_is_end: bool = False) -> It
                 else:
                     size, width = length_at(buffer, position, stop)
                 start = position + width
-                cid = head[width : width + cids.USUAL_SIZE]
-                if not cids.USUAL_SIZE <= size <= min(MAX_SECTION_BYTES, stop - start) or cid[:4] not in usual:
+                cid = head[width : width + least]
+                if not least <= size <= most or size > stop - start or cid[:4] not in usual:
                     if not size and zero_is_end:
                         return
                     check_length(size, stop - start)
                     cid = cid_at(buffer, start, size)
-                elif len(cid) < cids.USUAL_SIZE:  # behind a longer length
-                    cid = buffer[start : start + cids.USUAL_SIZE]
+                elif len(cid) < least:  # behind a longer length
+                    cid = buffer[start : start + least]
                 yield Section(position, cid, start + len(cid), size - len(cid))
                 position = start + size
                 number += 1
