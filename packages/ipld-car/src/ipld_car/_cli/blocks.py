@@ -32,7 +32,7 @@ class Blocks:
         self.roots = self._layout.roots
         self._places: dict[bytes, Section] = {}
         for section in sections(buffer, self._layout):
-            self._places.setdefault(cids.multihash_of(section.cid), section)
+            self._places.setdefault(cids.multihash_of(section[1]), section)
 
     def __contains__(self, cid: bytes) -> bool:
         """Whether a block is there, be it damaged or not."""
@@ -47,20 +47,20 @@ class Blocks:
         prefix = cids.prefix_of(cid)
         if prefix.hash_code == cids.IDENTITY:
             return cid[prefix.size :]
-        section = self._places[cids.multihash_of(cid)]
-        data = self._buffer[section.payload_offset : section.payload_offset + section.size]
+        _, _, start, size = self._places[cids.multihash_of(cid)]
+        data = self._buffer[start : start + size]
         try:
             verify_digest(cid, data)
         except HashMismatchError as error:
-            raise error.at(section.payload_offset) from None
+            raise error.at(start) from None
         return data
 
     def unlinked(self) -> list[bytes]:
         """The blocks that no other one links, in the order of the archive."""
         linked: set[bytes] = set()
-        for section in self._places.values():
-            linked.update(map(cids.multihash_of, binary_links(section.cid, self.get(section.cid))))
-        return [section.cid for key, section in self._places.items() if key not in linked]
+        for _, cid, _, _ in self._places.values():
+            linked.update(map(cids.multihash_of, binary_links(cid, self.get(cid))))
+        return [cid for key, (_, cid, _, _) in self._places.items() if key not in linked]
 
 
 @contextmanager

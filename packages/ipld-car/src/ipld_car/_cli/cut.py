@@ -143,7 +143,7 @@ def split(source: str, prefix: str, size: int, progress: Progress) -> list[tuple
     with mapped_file(source) as (_, buffer):
         layout = read_layout(buffer)
         header = len(encode_header(layout.roots))
-        sizes = (each.payload_offset + each.size - each.offset for each in sections(buffer, layout))
+        sizes = (start + size - offset for offset, _, start, size in sections(buffer, layout))
         counts = _counts(sizes, header, size)
         names = [Path(f"{prefix}{number:04}.car") for number in range(len(counts))]
         for name in names:

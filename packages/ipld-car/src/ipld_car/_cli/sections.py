@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from mmap import mmap
-from typing import Final, NamedTuple
+from typing import Final
 
 from ipld_car import cids, varint
 from ipld_car._errors import CarError, LimitError, MalformedError, TruncatedError
@@ -20,16 +20,11 @@ _LOOK_BYTES: Final = 1 << 18
 """Bytes between two looks at whether there is progress to show."""
 
 
-class Section(NamedTuple):
-    """Where a block is."""
+Section = tuple[int, bytes, int, int]
+"""Where a block is: the offset of its section in the file, its CID, the offset of the block itself, and its bytes.
 
-    offset: int
-    """Of its section, from the start of the file."""
-    cid: bytes
-    payload_offset: int
-    """Of the block itself."""
-    size: int
-    """Bytes of the block."""
+No NamedTuple: to make one takes a third of the time that a section takes.
+"""
 
 
 def length_at(buffer: Buffer, position: int, stop: int) -> tuple[int, int]:
@@ -102,7 +97,7 @@ def sections(buffer: Buffer, layout: Layout, *, zero_is_end: bool = False) -> It
                     cid = cid_at(buffer, start, size)
                 elif len(cid) < least:  # behind a longer length
                     cid = buffer[start : start + least]
-                yield Section(position, cid, start + len(cid), size - len(cid))
+                yield position, cid, start + len(cid), size - len(cid)
                 position = start + size
                 number += 1
                 if position > look:
