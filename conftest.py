@@ -2,17 +2,13 @@
 
 import importlib.util
 import os
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 # A real IPFS node, for the tests of ipld_castore and those across packages.
-sys.path.insert(0, str(Path(__file__).parent / "packages" / "ipld-castore" / "tests"))
-from kubo_fixtures import kubo, kubo_binary, pytest_configure  # they are found there
-
-__all__ = ["kubo", "kubo_binary", "pytest_configure"]
+_kubo = importlib.import_module("packages.ipld-castore.tests.support.kubo_fixtures")
+kubo, kubo_binary, pytest_configure = _kubo.kubo, _kubo.kubo_binary, _kubo.pytest_configure
 
 # The suite that backends subclass. Imported here, as doctests are collected first, and pytest collects a
 # package's __init__ without rewriting its asserts. (ipld_car is tested without ipld_castore being there.)

@@ -16,9 +16,9 @@ from ipld_car import cids
 from ipldstore import IPFSStore, IPLDStore, MappingCAStore
 from multiformats import CID
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "packages" / "ipld-castore" / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "packages" / "ipld-castore"))
 
-from kubo_node import Node, find_binary  # it is a helper of the tests
+from tests.support.kubo_node import Node, find_binary  # it is a helper of the tests
 
 IN_MEMORY = Path("/dev/shm")  # noqa: S108  # where the system has a folder in memory
 """Where a node has its blocks: what a disk does with 10,000 new files differs tenfold from one time to the next."""

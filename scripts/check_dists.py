@@ -30,7 +30,19 @@ def main() -> None:
             look_at_installed(python, module)
             (tests,) = folder.glob(f"{module}-*/tests")
             # -P, as nothing of the checkout must help.
-            run(str(python), "-P", "-m", "pytest", "-c", "pyproject.toml", "--rootdir", ".", str(tests))
+            run(
+                str(python),
+                "-P",
+                "-m",
+                "pytest",
+                "-c",
+                "pyproject.toml",
+                "--rootdir",
+                str(tests.parent),
+                "--confcutdir",
+                ".",
+                str(tests),
+            )
 
 
 def build(package: str, module: str, folder: Path) -> Path:

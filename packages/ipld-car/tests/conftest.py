@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))  # for car_samples, the helpers; importlib mode adds nothing itself
+from .support import go_peer
+from .support.cli_samples import Ran, Run
 
-pytest.register_assert_rewrite("car_samples", "damaged_files", "file_samples", "go_peer")
-import go_peer  # noqa: E402 - found since the line above
-from cli_samples import Ran, Run  # noqa: E402 - found since the line above
+HERE = Path(__file__).parent
+
+collect_ignore_glob = ["support/*"]
 
 
 @pytest.fixture(scope="session")

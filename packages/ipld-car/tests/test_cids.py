@@ -8,11 +8,12 @@ from base64 import b32encode
 from typing import Any
 
 import pytest
-from car_samples import cid, varint
 from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import CarError, LimitError, MalformedError, TruncatedError, cids
 from multiformats import CID, multicodec, multihash
+
+from .support.car_samples import cid, varint
 
 V0 = cid(b"", "dag-pb", version=0)
 V1 = cid(b"hello")

@@ -5,7 +5,6 @@ import pickle
 
 import ipld_car
 import pytest
-from car_samples import SMALL_V1, car_v1, cid, section
 from ipld_car import (
     CarError,
     CarReader,
@@ -15,6 +14,8 @@ from ipld_car import (
     TruncatedError,
     UnverifiableError,
 )
+
+from .support.car_samples import SMALL_V1, car_v1, cid, section
 
 FAMILY = [CarError, TruncatedError, MalformedError, LimitError, HashMismatchError, UnverifiableError]
 

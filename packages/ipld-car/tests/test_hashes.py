@@ -3,11 +3,12 @@
 import hashlib
 
 import pytest
-from car_samples import cid, varint
 from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import HashMismatchError, MalformedError, UnverifiableError, cids, hashes, verify_block
 from multiformats import CID, multihash
+
+from .support.car_samples import cid, varint
 
 # What multiformats computes with hashlib alone.
 KNOWN = [

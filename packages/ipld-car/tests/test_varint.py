@@ -1,11 +1,12 @@
 """Varints, against those of multiformats."""
 
 import pytest
-from car_samples import varint as theirs
 from hypothesis import example, given
 from hypothesis import strategies as st
 from ipld_car import CarError, MalformedError, TruncatedError, varint
 from multiformats import varint as their_varint
+
+from .support.car_samples import varint as theirs
 
 SIZES = st.integers(0, (1 << 63) - 1) | st.integers(0, 62).map(lambda bits: 1 << bits)
 

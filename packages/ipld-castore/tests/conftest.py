@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ipld_castore._gateway import retry
+from ipld_castore.testing import BlockServer
 
-pytest.register_assert_rewrite("ipld_castore.testing")
-
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))  # for the helpers; importlib mode adds nothing itself
-
-from ipld_castore import _attempts  # noqa: E402  # after the path
-from ipld_castore.testing import BlockServer  # noqa: E402  # registered above
-from kubo_fixtures import kubo, kubo_binary, pytest_configure  # noqa: E402  # they are found there
+from .support.kubo_fixtures import kubo, kubo_binary, pytest_configure
 
 __all__ = ["kubo", "kubo_binary", "pytest_configure"]
+
+HERE = Path(__file__).parent
+
+collect_ignore_glob = ["support/*", "peers/*"]
 
 
 @pytest.fixture(scope="session")
@@ -43,4 +41,4 @@ def server() -> Iterator[BlockServer]:
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those before another attempt, where no gateway asks for one."""
-    monkeypatch.setattr(_attempts, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(retry, "_FIRST_PAUSE", 0.01)

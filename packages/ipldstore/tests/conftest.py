@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore
 
+from .support.far_datasets import many, server  # noqa: F401  # fixtures, which are found here
+
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))  # for reference and the other helpers; importlib mode adds nothing itself
 
-pytest.register_assert_rewrite("far_datasets", "lost_blocks", "reference", "store_samples")
-
-from far_datasets import many, server  # noqa: E402, F401  # fixtures, which are found here
+collect_ignore_glob = ["support/*"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

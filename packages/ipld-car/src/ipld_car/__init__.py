@@ -8,10 +8,19 @@ is a :class:`CarError`. The submodules are public too: :mod:`~ipld_car.cids` (bi
 
 from __future__ import annotations
 
-from . import cids, dagcbor, dagpb, hashes, unixfs, varint
-from ._block import Block, BlockLocation
-from ._difference import held_binary
-from ._errors import (
+from . import cids, hashes, unixfs, varint
+from ._car.block import Block, BlockLocation
+from ._car.header import V2Header, encode_v2_header
+from ._car.index import INDEX_SORTED, MULTIHASH_INDEX_SORTED, CarIndex, IndexEntry
+from ._car.index_writer import IndexWriter
+from ._car.reader import CarReader, read_car
+from ._car.source import Readable, Source
+from ._car.writer import CarWriter, Writable
+from ._file.car_file import CarFile
+from ._graph.difference import held_binary
+from ._graph.walk import binary_links, links, walk, walk_binary
+from .codecs import dagcbor, dagpb
+from .errors import (
     BlockAbsentError,
     CarError,
     CarWarning,
@@ -21,14 +30,6 @@ from ._errors import (
     TruncatedError,
     UnverifiableError,
 )
-from ._file import CarFile
-from ._header import V2Header, encode_v2_header
-from ._index import INDEX_SORTED, MULTIHASH_INDEX_SORTED, CarIndex, IndexEntry
-from ._index_writer import IndexWriter
-from ._reader import CarReader, read_car
-from ._source import Readable, Source
-from ._walk import binary_links, links, walk, walk_binary
-from ._writer import CarWriter, Writable
 from .hashes import verify_block
 
 __all__ = [

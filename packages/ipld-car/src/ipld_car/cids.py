@@ -17,7 +17,7 @@ from multiformats.multicodec import Multicodec
 from multiformats.multihash import Multihash
 
 from . import varint
-from ._errors import CarError, LimitError, MalformedError, TruncatedError
+from .errors import CarError, LimitError, MalformedError, TruncatedError
 
 __all__ = [
     "DAG_CBOR",

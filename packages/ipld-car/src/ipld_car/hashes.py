@@ -10,7 +10,7 @@ from typing import Final
 from multiformats import CID
 
 from . import cids
-from ._errors import HashMismatchError, UnverifiableError
+from .errors import HashMismatchError, UnverifiableError
 
 __all__ = ["BLAKE2B_256", "BLAKE3", "SHA2_512", "digest_of", "hasher", "sha2_256", "verify_block", "verify_digest"]
 

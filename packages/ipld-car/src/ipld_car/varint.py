@@ -5,7 +5,7 @@ Source: https://github.com/multiformats/unsigned-varint: at most 9 bytes, in the
 
 from __future__ import annotations
 
-from ._errors import MalformedError, TruncatedError
+from .errors import MalformedError, TruncatedError
 
 __all__ = ["MAX_BYTES", "decode", "encode"]
 

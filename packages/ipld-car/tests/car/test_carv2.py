@@ -3,8 +3,9 @@
 import io
 
 import pytest
-from car_samples import MIXED, SMALL_V1, SMALL_V2, Dribble, car_v2, cid, outcome, section
 from ipld_car import CarReader, MalformedError, TruncatedError
+
+from ..support.car_samples import MIXED, SMALL_V1, SMALL_V2, Dribble, car_v2, cid, outcome, section
 
 HELLO = cid(b"hello")
 

@@ -1,9 +1,10 @@
 """The header of an archive: what is a header, what is none, and where it goes wrong."""
 
 import pytest
-from car_samples import NO_ROOTS, cid, header, outcome, varint
 from ipld_car import CarReader, CarWriter, LimitError, MalformedError, TruncatedError
 from multiformats import CID
+
+from ..support.car_samples import NO_ROOTS, cid, header, outcome, varint
 
 ROOT = cid(b"hello")
 LINK = bytes.fromhex("d82a582500") + ROOT

@@ -14,7 +14,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from car_samples import (
+from hypothesis import given
+from hypothesis import strategies as st
+from ipld_car import CarReader, LimitError, MalformedError, TruncatedError, read_car
+
+from ..support.car_samples import (
     MIXED,
     NO_ROOTS,
     SMALL_V1,
@@ -29,9 +33,6 @@ from car_samples import (
     section,
     varint,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from ipld_car import CarReader, LimitError, MalformedError, TruncatedError, read_car
 
 SMALL = pytest.mark.parametrize("archive", [SMALL_V1, SMALL_V2], ids=["v1", "v2"])
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from car_samples import SMALL_V1, cid, varint
 from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import (
@@ -25,10 +24,12 @@ from ipld_car import (
     MalformedError,
     TruncatedError,
     V2Header,
-    _index,
     cids,
     encode_v2_header,
 )
+from ipld_car._car import index as _index
+
+from ..support.car_samples import SMALL_V1, cid, varint
 
 IDENTITY = 0x00
 BLAKE2B_256 = 0xB220

@@ -6,9 +6,10 @@ import weakref
 from itertools import permutations
 
 import pytest
-from car_samples import MIXED, SMALL_V1, SMALL_V2, Dribble, car_v1, cid, outcome, section
 from ipld_car import Block, BlockLocation, CarReader, LimitError, MalformedError, TruncatedError, read_car
 from multiformats import CID
+
+from ..support.car_samples import MIXED, SMALL_V1, SMALL_V2, Dribble, car_v1, cid, outcome, section
 
 HELLO = cid(b"hello")
 

@@ -9,8 +9,9 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from car_samples import MIXED, NO_ROOTS, SMALL_V1, SMALL_V2, Dribble, car_v1, car_v2, cid, outcome, section
 from ipld_car import CarReader
+
+from ..support.car_samples import MIXED, NO_ROOTS, SMALL_V1, SMALL_V2, Dribble, car_v1, car_v2, cid, outcome, section
 
 HELLO = cid(b"hello")
 

@@ -1,9 +1,10 @@
 """Every block is verified, whatever its hash function; what cannot be verified is an error of its own."""
 
 import pytest
-from car_samples import car_v1, cid, outcome, section
 from ipld_car import CarReader, HashMismatchError, UnverifiableError
 from multiformats import CID
+
+from ..support.car_samples import car_v1, cid, outcome, section
 
 HELLO = cid(b"hello")
 

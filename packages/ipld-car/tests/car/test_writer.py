@@ -7,7 +7,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from car_samples import NO_ROOTS, car_v1, cid, outcome, section, varint
 from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import (
@@ -21,6 +20,8 @@ from ipld_car import (
     UnverifiableError,
 )
 from multiformats import CID, multihash
+
+from ..support.car_samples import NO_ROOTS, car_v1, cid, outcome, section, varint
 
 HELLO = cid(b"hello")
 

@@ -12,27 +12,30 @@ from random import Random
 from unittest.mock import patch
 
 import pytest
-from car_samples import car_v1, car_v2, cid, section, varint
-from cli_samples import Run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ipld_car._cli import check, jobs
+from ipld_car._car.reader import MAX_SECTION_BYTES
 from ipld_car._cli.progress import Progress
-from ipld_car._cli.verify import Report, verify
-from ipld_car._reader import MAX_SECTION_BYTES
+from ipld_car.ops import check_blocks, parallel_verify
+from ipld_car.ops.verify import Report, verify
+
+from ..support.car_samples import car_v1, car_v2, cid, section, varint
+from ..support.cli_samples import Run
 
 QUIET = Progress("", None, visible=False)
 EXAMPLES = 1000 if os.environ.get("IPLD_SLOW") == "1" else 40
 USUAL = cid(b"", "raw")[:4]
 
 
-def found_in(path: Path, archive: bytes, processes: int, *, every: bool = True) -> tuple[Report, list[check.Verdict]]:
-    verdicts: list[check.Verdict] = []
+def found_in(
+    path: Path, archive: bytes, processes: int, *, every: bool = True
+) -> tuple[Report, list[check_blocks.Verdict]]:
+    verdicts: list[check_blocks.Verdict] = []
     found = verify(path, archive, jobs=processes, tell=verdicts.append, every=every, progress=QUIET)
     return found, verdicts
 
 
-def same(path: Path, archive: bytes, *processes: int, every: bool = True) -> tuple[Report, list[check.Verdict]]:
+def same(path: Path, archive: bytes, *processes: int, every: bool = True) -> tuple[Report, list[check_blocks.Verdict]]:
     """What one process finds; that more of them find all of it, in the same words, is checked."""
     path.write_bytes(archive)
     one, all_of_one = found_in(path, archive, 1, every=every)
@@ -48,7 +51,7 @@ def same(path: Path, archive: bytes, *processes: int, every: bool = True) -> tup
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "STEP", 1000)
+    monkeypatch.setattr(parallel_verify, "STEP", 1000)
 
 
 # -- the same as one ---------------------------------------------------------------------------------
@@ -88,7 +91,7 @@ def test_archives_of_other_programs(fixtures: Path, tmp_path: Path, monkeypatch:
     assert len(names) > 10
     for number, path in enumerate(names):
         archive = path.read_bytes()
-        monkeypatch.setattr(jobs, "STEP", max(200, len(archive) // 50))
+        monkeypatch.setattr(parallel_verify, "STEP", max(200, len(archive) // 50))
         same(tmp_path / "copy.car", archive, 2 + number % 2)
 
 
@@ -142,8 +145,8 @@ def test_jobs_find_what_one_finds_in_anything(
     archive = archive[: len(archive) - cut]
     with (
         tempfile.TemporaryDirectory() as folder,
-        patch.object(jobs, "STEP", step),
-        patch.object(jobs, "_STRETCH", stretch),
+        patch.object(parallel_verify, "STEP", step),
+        patch.object(parallel_verify, "_STRETCH", stretch),
     ):
         same(Path(folder, "any.car"), archive, random.choice([2, 3]), every=random.random() < 0.8)
 
@@ -175,29 +178,34 @@ def test_the_next_section_is_found_from_anywhere(size: int, name: str) -> None:
     blocks = [section(each, name) for each, name in zip(data, names, strict=True)]
     archive, wanted = car_v1(*blocks), list(starts(blocks))
     stop = len(archive)
-    prefixes = jobs.prefixes_of(archive, wanted[0], stop)
+    prefixes = parallel_verify.prefixes_of(archive, wanted[0], stop)
     for at in range(wanted[0], wanted[5], max(1, size // 50)):
-        assert jobs.find_section(archive, at, stop, stop, prefixes) == min(each for each in wanted if each >= at)
-    assert jobs.find_section(archive, wanted[-1], stop, stop, prefixes) == wanted[-1], "the last one"
-    assert jobs.find_section(archive, wanted[-1] + 1, stop, stop, prefixes) is None
+        assert parallel_verify.find_section(archive, at, stop, stop, prefixes) == min(
+            each for each in wanted if each >= at
+        )
+    assert parallel_verify.find_section(archive, wanted[-1], stop, stop, prefixes) == wanted[-1], "the last one"
+    assert parallel_verify.find_section(archive, wanted[-1] + 1, stop, stop, prefixes) is None
 
 
 def test_what_is_tried_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """An archive full of beginnings of sections costs no more than some; each says that it is as long as may be."""
     tried = []
-    followed = jobs._is_followed
+    followed = parallel_verify._is_followed
 
     def noted(buffer: bytes, position: int, stop: int, prefixes: tuple[bytes, ...]) -> bool:
         tried.append(position)
         return followed(buffer, position, stop, prefixes)
 
-    monkeypatch.setattr(jobs, "_is_followed", noted)
+    monkeypatch.setattr(parallel_verify, "_is_followed", noted)
     fake = (varint(MAX_SECTION_BYTES) + USUAL) * 200_000
-    assert jobs.find_section(fake, 0, len(fake), len(fake), (USUAL,)) is None
-    assert 0 < len(tried) <= 4 * jobs._TRIES
+    assert parallel_verify.find_section(fake, 0, len(fake), len(fake), (USUAL,)) is None
+    assert 0 < len(tried) <= 4 * parallel_verify._TRIES
     # And a long list of sections has no more of their CIDs looked at.
     blocks = [section(b"", cid(bytes(number), "raw", "identity")) for number in range(100)]
-    assert len(jobs.prefixes_of(car_v1(*blocks), len(car_v1()), len(car_v1(*blocks)))) == jobs._MAX_PREFIXES
+    assert (
+        len(parallel_verify.prefixes_of(car_v1(*blocks), len(car_v1()), len(car_v1(*blocks))))
+        == parallel_verify._MAX_PREFIXES
+    )
 
 
 @pytest.mark.usefixtures("small_steps")
@@ -207,7 +215,7 @@ def test_lengths_are_not_read_where_sections_are_found(tmp_path: Path, monkeypat
     def hops(*_: object) -> Iterator[tuple[int, int]]:
         raise AssertionError("lengths were read")
 
-    monkeypatch.setattr(jobs, "_hops", hops)
+    monkeypatch.setattr(parallel_verify, "_hops", hops)
     found, _ = same(tmp_path / "many.car", car_v1(*many(300)), 2)
     assert found.blocks == 300
 
@@ -216,14 +224,14 @@ def test_lengths_are_not_read_where_sections_are_found(tmp_path: Path, monkeypat
 def test_blocks_that_hold_archives_lead_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is found in them is dropped, lengths are read for a while, and after that sections are found again."""
     hopped = []
-    hops = jobs._hops
+    hops = parallel_verify._hops
 
     def noted(buffer: bytes, start: int, stop: int) -> Iterator[tuple[int, int]]:
         hopped.append(start)
         return hops(buffer, start, stop)
 
-    monkeypatch.setattr(jobs, "_hops", noted)
-    monkeypatch.setattr(jobs, "_STRETCH", 2)
+    monkeypatch.setattr(parallel_verify, "_hops", noted)
+    monkeypatch.setattr(parallel_verify, "_STRETCH", 2)
     inner = car_v1(*many(20))
     archive = car_v1(*many(50), *(section(inner + bytes([number])) for number in range(20)), *many(300))
     found, _ = same(tmp_path / "nested.car", archive, 2)
@@ -250,7 +258,7 @@ def large(*, bad: int | None = None) -> bytes:
     if bad is not None:
         blocks[bad] = blocks[bad][:-1] + b"!"
     archive = car_v1(*blocks)
-    assert len(archive) > 2 * jobs.STEP
+    assert len(archive) > 2 * parallel_verify.STEP
     return archive
 
 

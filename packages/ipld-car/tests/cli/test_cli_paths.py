@@ -4,8 +4,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from car_samples import MIXED, SMALL_V1, SMALL_V2, cid
-from cli_samples import Run, Tree, text
+
+from ..support.car_samples import MIXED, SMALL_V1, SMALL_V2, cid
+from ..support.cli_samples import Run, Tree, text
 
 # -- outputs that are inputs ---------------------------------------------------------------------------
 

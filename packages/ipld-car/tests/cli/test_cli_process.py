@@ -14,10 +14,11 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-from car_samples import SMALL_V1, SMALL_V2, car_v1, cid, section
-from cli_samples import Run, Tree, text
 from click.testing import CliRunner
 from ipld_car._cli.main import ALIASES, cli
+
+from ..support.car_samples import SMALL_V1, SMALL_V2, car_v1, cid, section
+from ..support.cli_samples import Run, Tree, text
 
 VERBS = [
     *("create", "extract", "list", "inspect", "verify", "root", "get-block", "get-dag", "index", "detach-index"),

@@ -1,11 +1,12 @@
 """The sections that the command goes along are those that a reader of streams finds, in any archive, good or bad."""
 
-from car_samples import MIXED, SMALL_V1, SMALL_V2, car_v1, section
 from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import CarError, CarReader
-from ipld_car._cli.layout import read_layout
-from ipld_car._cli.sections import sections
+from ipld_car.ops.layout import read_layout
+from ipld_car.ops.sections import sections
+
+from ..support.car_samples import MIXED, SMALL_V1, SMALL_V2, car_v1, section
 
 SIZES = (0, 1, 90, 91, 92, 127, 128, 129, 300, 16_340, 16_347, 16_348, 16_349, 20_000)
 """Of blocks: about where the length of a section, with its CID, takes one byte more."""

@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from car_samples import SMALL_V1, SMALL_V2, cid
-from cli_samples import Run, text
+
+from ..support.car_samples import SMALL_V1, SMALL_V2, cid
+from ..support.cli_samples import Run, text
 
 COMMAND = [sys.executable, "-m", "ipld_car"]
 

@@ -7,14 +7,15 @@ import stat
 from pathlib import Path
 
 import pytest
-from car_samples import outcome
-from cli_samples import Run, Tree, text
 from ipld_car import CarReader, MalformedError, cids, unixfs, walk_binary
-from ipld_car._cli import create
-from ipld_car._cli.blocks import Blocks
-from ipld_car._cli.extract import Extraction, check_link
-from ipld_car._cli.outcome import RefusedError
+from ipld_car._cli.exit_codes import RefusedError
 from ipld_car._cli.progress import Progress
+from ipld_car.ops import create
+from ipld_car.ops.blocks import Blocks
+from ipld_car.ops.extract import Extraction, check_link
+
+from ..support.car_samples import outcome
+from ..support.cli_samples import Run, Tree, text
 
 QUIET = Progress("", None, visible=False)
 
@@ -361,8 +362,9 @@ def test_a_few_blocks_that_stand_for_too_much(ipld_car: Run, tmp_path: Path) -> 
 
 
 def node_of(tree: Tree, child: bytes, size: int) -> tuple[bytes, int]:
-    from car_samples import cid
     from ipld_car import dagpb
+
+    from ..support.car_samples import cid
 
     fields = [(1, 2), (3, size * 1024), *[(4, size)] * 1024]
     block = dagpb.encode([unixfs.PBLink(child, "", 0)] * 1024, b"".join(dagpb.encode_field(*each) for each in fields))

@@ -6,20 +6,21 @@ import struct
 from collections import Counter
 from pathlib import Path
 
-from car_samples import MIXED, SMALL_V1, car_v1, car_v2, cid, outcome, section
-from cli_samples import Run, Tree, text
 from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import CarError, IndexWriter, cids, dagcbor
-from ipld_car._cli import check
 from ipld_car._cli.progress import Progress
-from ipld_car._cli.verify import Report, verify
+from ipld_car.ops import check_blocks
+from ipld_car.ops.verify import Report, verify
+
+from ..support.car_samples import MIXED, SMALL_V1, car_v1, car_v2, cid, outcome, section
+from ..support.cli_samples import Run, Tree, text
 
 QUIET = Progress("", None, visible=False)
 
 
-def report(archive: bytes, path: Path = Path(), *, jobs: int = 1) -> tuple[Report, list[check.Verdict]]:
-    verdicts: list[check.Verdict] = []
+def report(archive: bytes, path: Path = Path(), *, jobs: int = 1) -> tuple[Report, list[check_blocks.Verdict]]:
+    verdicts: list[check_blocks.Verdict] = []
     found = verify(path, archive, jobs=jobs, tell=verdicts.append, every=True, progress=QUIET)
     return found, verdicts
 
@@ -53,7 +54,7 @@ FIXTURES = {
 
 def test_archives_of_other_programs(ipld_car: Run, fixtures: Path) -> None:
     """As a process, one for each tenth; all in this one."""
-    from ipld_car._cli.tell_verify import tell_report
+    from ipld_car._cli.render.verify import tell_report
 
     for number, (name, (code, words)) in enumerate(FIXTURES.items()):
         (path,) = fixtures.rglob(name)
@@ -210,7 +211,7 @@ def test_damage_anywhere_is_told_as_the_reader_tells_it(data: st.DataObject) -> 
     found, verdicts = report(archive)
     good = 0
     for verdict in verdicts:
-        if verdict.verdict not in (check.OK, check.UNDECODABLE):
+        if verdict.verdict not in (check_blocks.OK, check_blocks.UNDECODABLE):
             break
         good += 1
     assert len(read.blocks) == good
@@ -221,7 +222,7 @@ def test_damage_anywhere_is_told_as_the_reader_tells_it(data: st.DataObject) -> 
         assert found.error is None
     elif found.error is not None and good == len(verdicts):
         assert read.error == (type(found.error), found.error.message, found.error.offset, found.error.block)
-    assert found.bad == sum(verdict.verdict != check.OK for verdict in verdicts)
+    assert found.bad == sum(verdict.verdict != check_blocks.OK for verdict in verdicts)
 
 
 def test_an_archive_that_ends_in_a_length() -> None:

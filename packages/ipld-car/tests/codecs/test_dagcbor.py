@@ -8,11 +8,12 @@ from typing import Any
 
 import dag_cbor
 import pytest
-from car_samples import cid, varint
 from hypothesis import example, given
 from hypothesis import strategies as st
 from ipld_car import CarError, LimitError, MalformedError, TruncatedError, cids, dagcbor
 from multiformats import CID, multicodec, multihash
+
+from ..support.car_samples import cid, varint
 
 RAW_LINK = cids.from_bytes(cid(b"hello"))
 CODECS = (0x55, 0x70, 0x71, 0x0129, 0x0202)

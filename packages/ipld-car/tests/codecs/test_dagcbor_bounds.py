@@ -5,8 +5,9 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from car_samples import cid
 from ipld_car import CarError, LimitError, dagcbor
+
+from ..support.car_samples import cid
 
 LINK = b"\xd8\x2a\x58\x25\x00" + cid(b"hello")
 

@@ -6,12 +6,13 @@ from base64 import b64encode
 from typing import Any
 
 import pytest
-from car_samples import cid
 from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import CarError, LimitError, MalformedError, binary_links, cids, links
-from ipld_car._dagjson import MAX_DEPTH, decode
+from ipld_car.codecs.dagjson import MAX_DEPTH, decode
 from multiformats import CID
+
+from ..support.car_samples import cid
 
 RAW = cid(b"hello")
 V0 = cid(b"", "dag-pb", version=0)

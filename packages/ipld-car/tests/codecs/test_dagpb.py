@@ -3,11 +3,12 @@
 import tracemalloc
 
 import pytest
-from car_samples import cid, varint
 from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import CarError, MalformedError, TruncatedError, binary_links, cids, dagpb
-from ipld_car.dagpb import PBLink, PBNode
+from ipld_car.codecs.dagpb import PBLink, PBNode
+
+from ..support.car_samples import cid, varint
 
 RAW = cid(b"hello")
 V0 = cid(b"", "dag-pb", version=0)

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from car_samples import MIXED, SMALL_V1, SMALL_V2, car_v1, cid, outcome, section
-from file_samples import ABSENT, EMPTY_MAP, HELLO, WORLD, block, check_archive
 from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import (
@@ -25,7 +23,10 @@ from ipld_car import (
     LimitError,
     cids,
 )
-from ipld_car._header import V2Header, encode_v2_header
+from ipld_car._car.header import V2Header, encode_v2_header
+
+from ..support.car_samples import MIXED, SMALL_V1, SMALL_V2, car_v1, cid, outcome, section
+from ..support.file_samples import ABSENT, EMPTY_MAP, HELLO, WORLD, block, check_archive
 
 # -- new files --
 

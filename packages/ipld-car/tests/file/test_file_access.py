@@ -11,14 +11,11 @@ from mmap import mmap
 from pathlib import Path
 
 import pytest
-from car_samples import SMALL_V1, SMALL_V2, outcome
-from file_samples import ABSENT, EMPTY_MAP, HELLO, WORLD, block, check_archive
-from ipld_car import (
-    CarError,
-    CarFile,
-    cids,
-)
-from ipld_car._file_state import map_of
+from ipld_car import CarError, CarFile, cids
+from ipld_car._file.state import map_of
+
+from ..support.car_samples import SMALL_V1, SMALL_V2, outcome
+from ..support.file_samples import ABSENT, EMPTY_MAP, HELLO, WORLD, block, check_archive
 
 
 def test_modes(tmp_path: Path) -> None:
@@ -191,7 +188,7 @@ def test_a_map_is_never_given_up_for_one_that_ends_before(tmp_path: Path, monkey
                 go_on.wait(0.5)  # the other may have to wait for this thread
             return mapped
 
-        monkeypatch.setattr("ipld_car._file_blocks.map_of", slow_at_first)
+        monkeypatch.setattr("ipld_car._file.block_table.map_of", slow_at_first)
         with ThreadPoolExecutor(1) as pool:
             reading = pool.submit(file.get, block(1, 20)[0])
             assert begun.wait(60)

@@ -8,17 +8,18 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from damaged_files import warned
-from file_samples import ABSENT, block
 from ipld_car import CarFile, CarIndex, CarReader, CarWarning, IndexWriter
-from ipld_car._file_scan import index_of
-from ipld_car._header import encode_v2_header
+from ipld_car._car.header import encode_v2_header
+from ipld_car._file.scan import index_of
+
+from ..support.damaged_files import warned
+from ..support.file_samples import ABSENT, block
 
 WRITER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from file_samples import block
+from tests.support.file_samples import block
 from ipld_car import CarFile
 with CarFile.open(sys.argv[1], "a", fsync=False) as file:
     for number in range(int(sys.argv[3]), int(sys.argv[4])):
@@ -31,7 +32,7 @@ with CarFile.open(sys.argv[1], "a", fsync=False) as file:
 
 def writer_of(path: Path, start: int, stop: int) -> subprocess.Popen[bytes]:
     """Another process that has flushed some blocks, and has the file open until a line comes."""
-    command = [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parent), str(start), str(stop)]
+    command = [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parents[2]), str(start), str(stop)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"flushed\n"
@@ -58,7 +59,7 @@ def test_threads_of_a_reader_while_one_sees_what_a_writer_did(tmp_path: Path, mo
     with CarFile.open(path) as reader, ThreadPoolExecutor(2) as pool:
         assert len(reader) == 3000  # the index is known to be whole
         with writer_of(path, 3000, 30_000) as writer:  # over the index
-            monkeypatch.setattr("ipld_car._file_state.index_of", slow)
+            monkeypatch.setattr("ipld_car._file.state.index_of", slow)
             first = pool.submit(reader.get, block(20_000)[0])
             assert begun.wait(60)
             second = pool.submit(lambda: [block(number)[0] in reader for number in range(0, 3000, 100)])
@@ -83,7 +84,7 @@ def test_a_reader_that_is_interrupted_while_it_looks_anew(tmp_path: Path, monkey
                 file.put(*block(number))
             file.flush()
             with monkeypatch.context() as patch:
-                patch.setattr("ipld_car._file_state.index_of", interrupted)
+                patch.setattr("ipld_car._file.state.index_of", interrupted)
                 with pytest.raises(KeyboardInterrupt):
                     reader.get(block(2000)[0])
             for number in range(3000):
@@ -127,7 +128,7 @@ def test_a_reader_of_a_file_whose_index_becomes_shorter(tmp_path: Path) -> None:
     path.write_bytes(encode_v2_header(padded) + archive[51:begin] + bytes(4 << 20) + archive[begin:])
     code = WRITER.replace('"a", fsync=False', '"r"').replace("file.put(*block(number))", "file.get(block(number)[0])")
     code = code.replace("    file.flush()\n", "") + "    [file.get(block(number)[0]) for number in range(20_000)]\n"
-    command = [sys.executable, "-c", code, str(path), str(Path(__file__).parent), "0", "2"]
+    command = [sys.executable, "-c", code, str(path), str(Path(__file__).parents[2]), "0", "2"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
         assert reader.stdout is not None
         assert reader.stdout.readline() == b"flushed\n"

@@ -12,8 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from car_samples import car_v1, outcome
-from file_crashes import (
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ipld_car import CarFile, CarReader, cids
+from ipld_car._file import append
+
+from ..support.car_samples import car_v1, outcome
+from ..support.file_crashes import (
     SECTOR,
     Flushed,
     Recorder,
@@ -26,11 +31,8 @@ from file_crashes import (
     parts,
     scenario,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from ipld_car import CarFile, CarReader, _file_append, cids
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 SLOW = os.environ.get("IPLD_SLOW") == "1"
 
 MOVES = [
@@ -51,7 +53,7 @@ def record(folder: Path, moves: list[tuple[str, int]], version: int) -> tuple[by
         path.write_bytes(before)
     with pytest.MonkeyPatch.context() as monkeypatch:
         recorder = Recorder(monkeypatch)
-        monkeypatch.setattr(_file_append, "_SPILL_BYTES", 500)
+        monkeypatch.setattr(append, "_SPILL_BYTES", 500)
         scenario(path, recorder, moves)
     disk = bytearray(before)
     for step in recorder.steps:
@@ -125,7 +127,7 @@ def test_killed_at_random_instants(tmp_path: Path, version: int, attempts: int) 
     seed = random.randrange(1 << 30)
     command = [
         sys.executable,
-        str(HERE / "file_crashes.py"),
+        str(TESTS / "support" / "file_crashes.py"),
         str(tmp_path / "a.car"),
         *map(str, (attempts, version, seed)),
     ]
@@ -139,7 +141,7 @@ def test_killed_at_random_instants(tmp_path: Path, version: int, attempts: int) 
 FULL = """
     import os, resource, sys
     sys.path.insert(0, sys.argv[2])
-    from file_crashes import block
+    from tests.support.file_crashes import block
     from ipld_car import CarFile, cids
     path, _, version = sys.argv[1:]
     file = CarFile.open(path, "a")
@@ -186,7 +188,7 @@ FULL = """
 def test_a_file_that_may_not_grow(tmp_path: Path, then: str) -> None:
     """What was flushed stays; what was put is held, and written when there is room."""
     path = tmp_path / "a.car"
-    command = [sys.executable, "-c", textwrap.dedent(FULL), str(path), str(HERE), then]
+    command = [sys.executable, "-c", textwrap.dedent(FULL), str(path), str(TESTS.parent), then]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("File too large") == (2 if then == "frees" else 3)

@@ -6,14 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from car_samples import car_v1, car_v2, cid, outcome, section
-from damaged_files import ABSENT, BLOCKS, PAYLOAD, warned
-from ipld_car import (
-    CarFile,
-    MalformedError,
-    TruncatedError,
-    cids,
-)
+from ipld_car import CarFile, MalformedError, TruncatedError, cids
+
+from ..support.car_samples import car_v1, car_v2, cid, outcome, section
+from ..support.damaged_files import ABSENT, BLOCKS, PAYLOAD, warned
 
 
 @pytest.mark.parametrize("cut", [1, 10, 100, 130])

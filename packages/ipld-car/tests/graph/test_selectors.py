@@ -7,16 +7,17 @@ from typing import Any
 
 import dag_cbor
 import pytest
-from car_samples import car_v1, cid, section
-from cli_samples import Run, text
-from go_peer import Peer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ipld_car import dagpb
-from ipld_car._cli.selector import walk_selected
-from ipld_car._cli.selector_json import MAX_DEPTH, parse
-from ipld_car._walk import walk_binary
+from ipld_car._graph.selector import walk_selected
+from ipld_car._graph.selector_json import MAX_DEPTH, parse
+from ipld_car._graph.walk import walk_binary
 from multiformats import CID
+
+from ..support.car_samples import car_v1, cid, section
+from ..support.cli_samples import Run, text
+from ..support.go_peer import Peer
 
 ALL = {"R": {"l": {"none": {}}, ":>": {"a": {">": {"@": {}}}}}}
 """What the specification calls the common selector of everything."""

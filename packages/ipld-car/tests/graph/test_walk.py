@@ -5,12 +5,13 @@ import tracemalloc
 from collections.abc import Callable
 
 import pytest
-from car_samples import cid
 from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import CarError, MalformedError, binary_links, cids, dagcbor, dagpb, links, walk, walk_binary
-from ipld_car.dagpb import PBLink
+from ipld_car.codecs.dagpb import PBLink
 from multiformats import CID
+
+from ..support.car_samples import cid
 
 RAW = cid(b"leaf")
 

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from car_samples import MIXED, SMALL_V1, Dribble, car_v1, check, cid, outcome, section
 from ipld_car import CarFile, CarReader, CarWriter, cids, dagcbor, unixfs, walk_binary
 
-SOURCES = Path(__file__).parent / "peers" / "js"
+from ..support.car_samples import MIXED, SMALL_V1, Dribble, car_v1, check, cid, outcome, section
+
+SOURCES = Path(__file__).parent / "js"
 
 Peer = Callable[..., bytes]
 

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from car_samples import SMALL_V1, car_v1, car_v2, cid, outcome, section
-from go_peer import Peer
 from ipld_car import CarFile, CarIndex, CarReader, CarWriter, cids
+
+from ..support.car_samples import SMALL_V1, car_v1, car_v2, cid, outcome, section
+from ..support.go_peer import Peer
 
 Blocks = list[tuple[bytes, bytes]]
 

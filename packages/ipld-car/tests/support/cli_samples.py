@@ -47,8 +47,9 @@ class Tree:
 
     def folder(self, *links: PBLink, name: str = "") -> PBLink:
         """A directory whose names nobody checks."""
-        from car_samples import cid
         from ipld_car import dagpb
+
+        from .car_samples import cid
 
         block = dagpb.encode(links, b"\x08\x01")
         made = cid(block, "dag-pb")
@@ -56,7 +57,7 @@ class Tree:
         return PBLink(made, name, 0)
 
     def car(self, *roots: PBLink, without: tuple[bytes, ...] = ()) -> bytes:
-        from car_samples import car_v1, section
+        from .car_samples import car_v1, section
 
         kept = [section(data, name) for name, data in self.blocks.items() if name not in without]
         return car_v1(*kept, roots=[root.cid for root in roots])

@@ -7,14 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from car_samples import car_v1, cid, outcome, section
-from ipld_car import (
-    BlockAbsentError,
-    CarFile,
-    CarWarning,
-    IndexWriter,
-    cids,
-)
+from ipld_car import BlockAbsentError, CarFile, CarWarning, IndexWriter, cids
+
+from .car_samples import car_v1, cid, outcome, section
 
 Pairs = list[tuple[bytes, int]]
 

@@ -16,7 +16,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ipld_car import CarFile, CarReader, CarWarning, CarWriter, _file, _file_append, _file_layout, _file_lock, cids
+from ipld_car import CarFile, CarReader, CarWarning, CarWriter, cids
+from ipld_car._file import append, car_file, layout
+from ipld_car.fs import lock
 
 SECTOR = 512
 """Bytes that a disk writes all or not at all."""
@@ -72,7 +74,7 @@ class Recorder:
 
         def write_at(file: FileIO, position: int, pieces: list[bytes]) -> None:
             recorder.steps.append(Write(position, b"".join(pieces)))
-            _file_layout.write_at(file, position, pieces)
+            layout.write_at(file, position, pieces)
 
         fsync = os.fsync
 
@@ -80,9 +82,9 @@ class Recorder:
             recorder.steps.append(Sync())
             fsync(handle)
 
-        monkeypatch.setattr(_file_lock, "FileIO", Recorded)
-        monkeypatch.setattr(_file_append, "write_at", write_at)
-        monkeypatch.setattr(_file, "write_at", write_at)
+        monkeypatch.setattr(lock, "FileIO", Recorded)
+        monkeypatch.setattr(append, "write_at", write_at)
+        monkeypatch.setattr(car_file, "write_at", write_at)
         monkeypatch.setattr(os, "fsync", recorded_fsync)
 
 

@@ -3,12 +3,9 @@
 import hashlib
 from pathlib import Path
 
-from car_samples import cid, outcome
-from ipld_car import (
-    CarIndex,
-    CarReader,
-    cids,
-)
+from ipld_car import CarIndex, CarReader, cids
+
+from .car_samples import cid, outcome
 
 EMPTY_MAP = cid(b"\xa0", "dag-cbor")
 HELLO, WORLD, ABSENT = cid(b"hello"), cid(b"world"), cid(b"absent")

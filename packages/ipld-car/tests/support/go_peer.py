@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-SOURCES = Path(__file__).parent / "peers" / "go"
+SOURCES = Path(__file__).parents[1] / "peers" / "go"
 
 Peer = Callable[..., Any]
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from car_samples import cid, matches, outcome
 from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import CarError, CarReader, CarWriter, HashMismatchError, LimitError, MalformedError, cids, dagpb, unixfs
-from ipld_car.dagpb import PBLink
+from ipld_car.codecs.dagpb import PBLink
+
+from ..support.car_samples import cid, matches, outcome
 
 Blocks = dict[bytes, bytes]
 

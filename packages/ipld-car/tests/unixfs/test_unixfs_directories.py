@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from car_samples import cid, matches, outcome
 from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import CarError, LimitError, MalformedError, cids, dagpb, unixfs
-from ipld_car._unixfs_hamt import name_hash
 from ipld_car.unixfs import Kind, PBLink
+from ipld_car.unixfs.hamt import name_hash
+
+from ..support.car_samples import cid, matches, outcome
 
 Blocks = dict[bytes, bytes]
 LEAF = cid(b"leaf")

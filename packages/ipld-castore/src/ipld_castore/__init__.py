@@ -9,9 +9,17 @@ Every error is a :class:`CAStoreError`, but for archives that cannot be read and
 
 from __future__ import annotations
 
-from ._base import ContentAddressableStore
-from ._car import CarCAStore
-from ._errors import (
+from ._backends.car import CarCAStore
+from ._backends.filesystem import FileSystemCAStore
+from ._backends.mapping import MappingCAStore
+from ._backends.tiered import TieredCAStore
+from ._core.backend import AnyCID
+from ._core.path import follow
+from ._core.store import ContentAddressableStore
+from ._core.transfer import Transferred, transfer
+from ._gateway.store import GatewayCAStore
+from ._kubo.store import IPFSStore
+from .errors import (
     BackendUnavailableError,
     BlockCorruptError,
     BlockMalformedError,
@@ -20,14 +28,6 @@ from ._errors import (
     HashRefusedError,
     UnsupportedVerbError,
 )
-from ._filesystem import FileSystemCAStore
-from ._gateway import GatewayCAStore
-from ._ipfs import IPFSStore
-from ._mapping import MappingCAStore
-from ._tiered import TieredCAStore
-from ._transfer import Transferred, transfer
-from ._verbs import AnyCID
-from ._way import follow
 
 __all__ = [
     "AnyCID",

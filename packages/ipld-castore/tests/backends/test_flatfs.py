@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from ipld_car import cids, hashes
-from ipld_castore import BackendUnavailableError, FileSystemCAStore, _flatfs
+from ipld_castore import BackendUnavailableError, FileSystemCAStore
+from ipld_castore._backends import flatfs
 from multiformats import CID
 
 # A block of a real repo: the empty UnixFS folder, `ipfs repo` keeps it from the first day on.
@@ -42,7 +43,7 @@ def test_the_file_of_a_block(tmp_path: Path) -> None:
 )
 def test_rules(rule: str, shards: dict[str, str]) -> None:
     """Keys that are too short are padded."""
-    sharding = _flatfs.Sharding.parse(f" /repo/flatfs/shard/v1/{rule}\n\n")
+    sharding = flatfs.Sharding.parse(f" /repo/flatfs/shard/v1/{rule}\n\n")
     assert str(sharding) == f"/repo/flatfs/shard/v1/{rule}"
     for key, shard in shards.items():
         assert sharding.shard(key) == shard
@@ -56,7 +57,7 @@ def test_a_folder_keeps_its_rule(tmp_path: Path, rule: str) -> None:
     blocks = [store.put(b"%d" % number) for number in range(20)]
     assert (tmp_path / "SHARDING").read_text() == f"/repo/flatfs/shard/v1/{rule}\n"
     for cid in blocks:
-        key = _flatfs.key_of(bytes(cid))
+        key = flatfs.key_of(bytes(cid))
         shard = {"next-to-last/3": key[-4:-1], "prefix/2": key[:2], "suffix/1": key[-1]}[rule]
         assert (tmp_path / shard / f"{key}.data").is_file()
     assert set(FileSystemCAStore(tmp_path)) == set(blocks)
@@ -89,9 +90,9 @@ def test_keys_and_cids() -> None:
     """A key is the multihash, whatever its length, and nothing else is a key."""
     for digest in (b"", b"\x00", random.Random(2).randbytes(64)):
         cid = cids.make(cids.RAW, digest, cids.SHA2_256)
-        assert _flatfs.cid_of(_flatfs.key_of(cid)) == cid
+        assert flatfs.cid_of(flatfs.key_of(cid)) == cid
     for foreign in ("", "A", "ü", "CIQ", KEY.lower(), KEY + "A", KEY[:-1] + "Z", "=" * 8, KEY + "=", "\x00"):
-        assert _flatfs.cid_of(foreign) is None
+        assert flatfs.cid_of(foreign) is None
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def test_a_folder_of_kubo_is_written(repo: Path) -> None:
     """What is there stays; a file in the place of a shard is an error that names it, not an absent block."""
     store = FileSystemCAStore(repo)
     candidates = [cids.make(cids.RAW, hashes.digest_of(cids.SHA2_256, b"%d" % number)) for number in range(4000)]
-    blocked = next(number for number, cid in enumerate(candidates) if _flatfs.key_of(cid)[-3:-1] == "ZZ")
+    blocked = next(number for number, cid in enumerate(candidates) if flatfs.key_of(cid)[-3:-1] == "ZZ")
     cid = cids.from_bytes(candidates[blocked])
     for verb in (store.get_block, store.has_block, store.block_size, store.delete_block, store.get_raw):
         with pytest.raises(BackendUnavailableError, match="ZZ"):

@@ -25,7 +25,8 @@ from ipld_castore import (
 )
 from ipld_castore.testing import BlockServer, CAStoreTests, faults
 from multiformats import CID
-from remote import damage, tree
+
+from ..support.remote import damage, tree
 
 
 class TieredTests(CAStoreTests):

@@ -9,13 +9,7 @@ from threading import Lock
 
 import pytest
 from ipld_car import CarFile, CarWriter, cids
-from ipld_castore import (
-    BlockNotFoundError,
-    CarCAStore,
-    ContentAddressableStore,
-    FileSystemCAStore,
-    MappingCAStore,
-)
+from ipld_castore import BlockNotFoundError, CarCAStore, ContentAddressableStore, FileSystemCAStore, MappingCAStore
 from ipld_castore.testing import CAStoreTests
 from multiformats import CID
 

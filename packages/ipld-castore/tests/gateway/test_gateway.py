@@ -24,7 +24,8 @@ from ipld_castore import (
 )
 from ipld_castore.testing import BlockServer, CAStoreTests, faults
 from multiformats import CID
-from remote import ABSENT, ServedCAStore, damage, tree
+
+from ..support.remote import ABSENT, ServedCAStore, damage, tree
 
 
 @pytest.fixture

@@ -7,13 +7,10 @@ import pickle
 from pathlib import Path
 
 import pytest
-from ipld_castore import (
-    BackendUnavailableError,
-    BlockNotFoundError,
-    GatewayCAStore,
-)
+from ipld_castore import BackendUnavailableError, BlockNotFoundError, GatewayCAStore
 from ipld_castore.testing import BlockServer, faults
-from remote import ABSENT
+
+from ..support.remote import ABSENT
 
 
 @pytest.fixture

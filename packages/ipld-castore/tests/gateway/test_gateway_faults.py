@@ -11,7 +11,6 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from gateway_reads import DATA, READS, TIMEOUT, graph, way
 from ipld_car import CarReader, CarWriter
 from ipld_castore import (
     BackendUnavailableError,
@@ -21,11 +20,13 @@ from ipld_castore import (
     ContentAddressableStore,
     GatewayCAStore,
     MappingCAStore,
-    _car_stream,
 )
+from ipld_castore._gateway import car_download
 from ipld_castore.testing import BlockServer, Fault, Reply, faults
 from multiformats import CID
-from remote import tree
+
+from ..support.gateway_reads import DATA, READS, TIMEOUT, graph, way
+from ..support.remote import tree
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
@@ -199,7 +200,7 @@ def test_a_car_with_duplicates_without_end(
     server: BlockServer, store: GatewayCAStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only so many bytes of them, and what is left is asked for in another way."""
-    monkeypatch.setattr(_car_stream, "_MAX_REPEATED_BYTES", 100_000)
+    monkeypatch.setattr(car_download, "_MAX_REPEATED_BYTES", 100_000)
     root = server.blocks.put([server.blocks.put(b"child")])
     sent: list[int] = []
 

@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
-from gateway_reads import DATA, TIMEOUT
-from ipld_castore import BackendUnavailableError, GatewayCAStore, _attempts
+from ipld_castore import BackendUnavailableError, GatewayCAStore
+from ipld_castore._gateway import retry
 from ipld_castore.testing import BlockServer, faults
+
+from ..support.gateway_reads import DATA, TIMEOUT
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
@@ -32,8 +34,8 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         def monotonic() -> float:
             return monotonic() + sum(waited)
 
-    monkeypatch.setattr(_attempts, "time", Clock)
-    monkeypatch.setattr(_attempts, "sleep", waited.append)
+    monkeypatch.setattr(retry, "time", Clock)
+    monkeypatch.setattr(retry, "sleep", waited.append)
     return waited
 
 

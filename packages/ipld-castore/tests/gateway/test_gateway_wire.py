@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from gateway_reads import DATA, READS, TIMEOUT
-from ipld_castore import BackendUnavailableError, GatewayCAStore, _wire
+from ipld_castore import BackendUnavailableError, GatewayCAStore
+from ipld_castore._http import wire
 from ipld_castore.testing import BlockServer, Fault, faults
-from remote import tree
+
+from ..support.gateway_reads import DATA, READS, TIMEOUT
+from ..support.remote import tree
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
@@ -49,7 +51,7 @@ def test_a_steady_slow_answer_is_no_silence(
     server: BlockServer, store: GatewayCAStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slower than the timeout in all, but never below the least speed."""
-    monkeypatch.setattr(_wire, "SLOWEST", 5)
+    monkeypatch.setattr(wire, "SLOWEST", 5)
     cid = server.blocks.put(DATA[:40])
     server.inject(faults.slow_drip(0.03), times=None)
     start = time.monotonic()

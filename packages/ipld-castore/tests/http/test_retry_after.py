@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 
 import pytest
-from ipld_castore import GatewayCAStore, IPFSStore, _rpc
-from ipld_castore._retry_after import seconds_of
+from ipld_castore import GatewayCAStore, IPFSStore
+from ipld_castore._http.retry_after import seconds_of
+from ipld_castore._kubo import rpc
 from ipld_castore.testing import BlockServer, faults
 
 ODD = [
@@ -37,7 +38,7 @@ def test_a_server_that_names_no_time(kind: type[GatewayCAStore | IPFSStore], tex
 
 @pytest.mark.parametrize("kind", [GatewayCAStore, IPFSStore])
 def test_a_date_is_waited_for(kind: type[GatewayCAStore | IPFSStore], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_rpc, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(rpc, "_PAUSES", (0.0, 0.0))
     with BlockServer() as server, kind(server.url) as store:
         cid = server.blocks.put(b"here")
         server.inject(faults.too_many_requests(2, as_date=True))

@@ -14,7 +14,7 @@ import pytest
 import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
-from ipld_castore import _wire
+from ipld_castore._http import wire as _wire
 from urllib3.exceptions import HTTPError, ProtocolError
 
 heads = st.sampled_from([b"%x\r\n", b"%X\r\n", b"000%x\r\n", b"%x;name=value\r\n", b"%x \r\n", b"%x\n"])

@@ -12,7 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from ipld_car import CarReader, cids
-from ipld_castore import BackendUnavailableError, BlockCorruptError, IPFSStore, _rpc
+from ipld_castore import BackendUnavailableError, BlockCorruptError, IPFSStore
+from ipld_castore._kubo import rpc
 
 EMPTY = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
 
@@ -79,7 +80,7 @@ def store(server: Server) -> Iterator[IPFSStore]:
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls are repeated, but nobody waits for it."""
-    monkeypatch.setattr(_rpc, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(rpc, "_PAUSES", (0.0, 0.0))
 
 
 def reply(status: int, body: bytes, **headers: str) -> Answer:
@@ -280,7 +281,7 @@ def test_an_endless_block_is_not_read_to_its_end(server: Server, store: IPFSStor
 @pytest.mark.parametrize("verb", VERBS)
 def test_silence_has_an_end(server: Server, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
     """A node that never answers is an error after the timeout and the time it has to say so itself."""
-    monkeypatch.setattr(_rpc, "GRACE", 0.1)
+    monkeypatch.setattr(rpc, "GRACE", 0.1)
     server.answer = lambda _: server.done.wait(30)  # type: ignore[assignment]  # a function in place of a method
     with (
         store_at(server.url, 0.1) as store,
@@ -291,7 +292,7 @@ def test_silence_has_an_end(server: Server, monkeypatch: pytest.MonkeyPatch, ver
 
 def test_silence_within_an_answer_has_an_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same once it has begun."""
-    monkeypatch.setattr(_rpc, "GRACE", 0.1)
+    monkeypatch.setattr(rpc, "GRACE", 0.1)
     server.answer = stream(b"123", after=lambda server: server.done.wait(30))
     with IPFSStore(server.url, timeout=0.1) as store, pytest.raises(BackendUnavailableError, match="broke off"):
         store.get(EMPTY)

@@ -22,11 +22,10 @@ from ipld_castore import (
     CAStoreError,
     FileSystemCAStore,
     IPFSStore,
-    _graph,
-    _rpc,
 )
+from ipld_castore._kubo import export, rpc
 from ipld_castore.testing import BlockServer, Fault, faults
-from ipld_castore.testing._replies import reply
+from ipld_castore.testing.server.replies import reply
 from multiformats import CID
 
 
@@ -39,8 +38,8 @@ def server(tmp_path: Path) -> Iterator[BlockServer]:
 
 @pytest.fixture
 def store(server: BlockServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[IPFSStore]:
-    monkeypatch.setattr(_rpc, "GRACE", 0.5)
-    monkeypatch.setattr(_rpc, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(rpc, "GRACE", 0.5)
+    monkeypatch.setattr(rpc, "_PAUSES", (0.0, 0.0))
     store = IPFSStore(server.url, timeout=0.5)
     yield store
     server.heal()
@@ -135,7 +134,7 @@ def test_what_nobody_asked_for_is_not_hoarded(
     server: BlockServer, store: IPFSStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A node that sends other blocks than those of the graph fills no memory, and its blocks go nowhere."""
-    monkeypatch.setattr(_graph, "_MAX_STASH", 5000)
+    monkeypatch.setattr(export, "_MAX_STASH", 5000)
     root, blocks = graph(server.blocks)
     junk = [server.blocks.put(b"junk %d" % number * 100) for number in range(100)]
     pairs = [(bytes(cid), server.blocks.get_raw(cid)) for cid in junk] + [(bytes(c), d) for c, d in blocks.items()]
@@ -144,7 +143,7 @@ def test_what_nobody_asked_for_is_not_hoarded(
         exchange.send(reply(200, archive_of(root, pairs), "application/vnd.ipld.car"))
 
     server.inject(Fault("junk", junky), where="dag/export")
-    with _graph.GraphReader(store._rpc, bytes(root), store.get_raw, offline=True) as reader:
+    with export.GraphReader(store._rpc, bytes(root), store.get_raw, offline=True) as reader:
         assert [reader.get(bytes(cid)) for cid in blocks] == list(blocks.values())
         assert sum(map(len, reader._stash.values())) <= 5000
     assert not set(junk) & {cid for cid, _ in store.get_dag(root)}
@@ -152,15 +151,15 @@ def test_what_nobody_asked_for_is_not_hoarded(
 
 def test_large_blocks_come_one_by_one(server: BlockServer, store: IPFSStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Several at a time: the node sends those faster than a CAR. Small ones are one call for all."""
-    monkeypatch.setattr(_graph, "_SAMPLE", 1000)
-    monkeypatch.setattr(_graph, "_LARGE", 500)
+    monkeypatch.setattr(export, "_SAMPLE", 1000)
+    monkeypatch.setattr(export, "_LARGE", 500)
     root, blocks = graph(server.blocks, size=1000)
     server.latency = 0.05  # or one answer may be done before the next call begins
     assert list(store.get_dag(root)) == list(blocks.items())
     assert len([request for request in server.requests if "block/get" in str(request)]) > 30
     assert server.most_in_flight > 2
     server.forget()
-    monkeypatch.setattr(_graph, "_LARGE", 50_000)
+    monkeypatch.setattr(export, "_LARGE", 50_000)
     assert list(store.get_dag(root)) == list(blocks.items())
     assert len(server.requests) == 1
 

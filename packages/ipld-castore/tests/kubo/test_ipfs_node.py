@@ -30,7 +30,8 @@ from ipld_castore import (
 )
 from ipld_castore.testing import CAStoreTests
 from multiformats import CID
-from remote import ABSENT
+
+from ..support.remote import ABSENT
 
 pytestmark = pytest.mark.kubo
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from ipld_car import cids, hashes
-from ipld_castore import BackendUnavailableError, BlockNotFoundError, IPFSStore, MappingCAStore, _pins
+from ipld_castore import BackendUnavailableError, BlockNotFoundError, IPFSStore, MappingCAStore
+from ipld_castore._kubo import pins
 from multiformats import CID
 
 pytestmark = pytest.mark.kubo
@@ -107,7 +108,7 @@ def test_the_next_root_is_pinned_by_what_differs(node: Any, monkeypatch: pytest.
     with store_at(node) as store:
         first, second, _ = versions(store)
         store.keep(first)
-        monkeypatch.setattr(_pins, "_add", never)
+        monkeypatch.setattr(pins, "_add", never)
         store.keep(second, first)
         assert set(store.pins()) == {(first, ""), (second, "")}
 

@@ -16,13 +16,13 @@ from ipld_castore import (
     ContentAddressableStore,
     IPFSStore,
     MappingCAStore,
-    _ipfs,
-    _node,
-    _rpc,
 )
+from ipld_castore._kubo import address, rpc
+from ipld_castore._kubo import store as _ipfs
 from ipld_castore.testing import BlockServer, CAStoreTests, Exchange, Fault, Reply, faults
 from multiformats import CID
-from remote import damage, tree
+
+from ..support.remote import damage, tree
 
 TIMEOUT = 0.3
 GRACE = 0.2
@@ -32,8 +32,8 @@ Read = Callable[[ContentAddressableStore, CID], object]
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_rpc, "GRACE", GRACE)
-    monkeypatch.setattr(_rpc, "_PAUSES", (0.01, 0.02))
+    monkeypatch.setattr(rpc, "GRACE", GRACE)
+    monkeypatch.setattr(rpc, "_PAUSES", (0.01, 0.02))
 
 
 @pytest.fixture
@@ -234,7 +234,7 @@ def test_large_blocks_have_connections_of_their_own(server: BlockServer, store: 
 
 def test_far_nodes_are_not_called_anew(server: BlockServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection takes a round trip, or several."""
-    monkeypatch.setattr(_node.Node, "is_loopback", False)
+    monkeypatch.setattr(address.Node, "is_loopback", False)
     far = IPFSStore(server.url)
     for _ in range(3):
         far.get_raw(server.blocks.put(os.urandom(1 << 20)))

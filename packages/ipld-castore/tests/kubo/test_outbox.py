@@ -16,7 +16,7 @@ from functools import partial
 import pytest
 from ipld_car import cids, hashes
 from ipld_castore import BackendUnavailableError, BlockCorruptError, CAStoreError
-from ipld_castore._outbox import Outbox, Pairs
+from ipld_castore._kubo.upload_queue import Outbox, Pairs
 
 
 class Place:

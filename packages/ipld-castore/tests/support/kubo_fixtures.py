@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from kubo_node import Node, NoKuboError, find_binary
+
+from .kubo_node import Node, NoKuboError, find_binary
 
 
 def pytest_configure(config: pytest.Config) -> None:

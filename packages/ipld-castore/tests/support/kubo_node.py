@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-BUILD = Path(__file__).parent / "peers" / "kubo" / "build.py"
+BUILD = Path(__file__).parents[1] / "peers" / "kubo" / "build.py"
 
 
 class NoKuboError(Exception):

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from ipld_castore import CarCAStore, ContentAddressableStore, FileSystemCAStore, IPFSStore, MappingCAStore
 
-from ._compact import Compacted, compact
-from ._errors import IPLDStoreError, NodeError
-from ._ipfs import get_ipfs_mapper
-from ._mapping import StoreMapping
-from ._open import open  # noqa: A004  # as tarfile, gzip and many others have it
-from ._references import car_references
-from ._stats import Stats
-from ._store import IPLDStore
-from ._sync import pull, push
+from ._io.compact import Compacted, compact
+from ._io.ipfs import get_ipfs_mapper
+from ._io.kerchunk import car_references
+from ._io.open import open  # noqa: A004  # as tarfile, gzip and many others have it
+from ._io.sync import pull, push
+from ._store.mapping import StoreMapping
+from ._store.zarr_store import IPLDStore
+from ._tree.stats import Stats
+from .errors import IPLDStoreError, NodeError
 
 __all__ = [
     "CarCAStore",

@@ -16,7 +16,8 @@ from ipld_car import CarReader, CarWriter
 from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore
 from ipldstore import IPLDStore, IPLDStoreError
 from multiformats import CID
-from store_samples import ObservedCAStore, contents, damage, link_at, written
+
+from ..support.store_samples import ObservedCAStore, contents, damage, link_at, written
 
 STEPS, WIDTH = 60, 40
 ARRAY = b'{"zarr_format":3,"node_type":"array","shape":[60,40]}'

@@ -16,7 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from copies import (
+from ipld_castore import ContentAddressableStore, MappingCAStore
+from ipldstore import IPLDStore
+
+from ..support.copies import (
     describe,
     give_back,
     hold_and_read,
@@ -26,9 +29,7 @@ from copies import (
     refusals,
     write_one_of_its_own,
 )
-from ipld_castore import ContentAddressableStore, MappingCAStore
-from ipldstore import IPLDStore
-from store_samples import contents, through_pickle, written, zarr
+from ..support.store_samples import contents, through_pickle, written, zarr
 
 SOME = {"zarr.json": b"{}", "a/zarr.json": b'{"node_type":"array"}', "a/c/0": b"zero", "a/c/1": b"one"}
 MANY = SOME | {f"a/c/{number}": b"%d" % number for number in range(500)}

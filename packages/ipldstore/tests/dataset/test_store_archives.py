@@ -13,7 +13,8 @@ from ipld_car import CarError, CarReader, CarWriter
 from ipld_castore import ContentAddressableStore
 from ipldstore import IPLDStore, IPLDStoreError
 from multiformats import CID
-from store_samples import SOME, contents, damage, link_at, written
+
+from ..support.store_samples import SOME, contents, damage, link_at, written
 
 
 def test_to_car_gives_bytes_or_writes_a_stream(castore: ContentAddressableStore) -> None:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from ipld_castore import MappingCAStore
 from ipldstore import IPLDStore
-from store_samples import contents, through_pickle, written
 from zarr.core.buffer import cpu
 from zarr.core.sync import sync
+
+from ..support.store_samples import contents, through_pickle, written
 
 # Few names, so that keys meet: as value and directory, as chunk and as array inside an array.
 DIRECTORIES = st.lists(st.sampled_from(["a", "b", "c", "0", "1", "c.0"]), max_size=3).map("/".join)

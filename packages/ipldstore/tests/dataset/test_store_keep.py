@@ -8,7 +8,8 @@ import pytest
 from ipld_castore import BackendUnavailableError, MappingCAStore
 from ipldstore import IPLDStore, IPLDStoreError
 from multiformats import CID
-from store_samples import ObservedCAStore
+
+from ..support.store_samples import ObservedCAStore
 
 
 class KeepingCAStore(ObservedCAStore):

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore
 from ipldstore import IPLDStore
 from multiformats import CID, multihash
-from store_samples import ObservedCAStore, contents, written, zarr
+
+from ..support.store_samples import ObservedCAStore, contents, written, zarr
 
 INLINED = {".zarray", ".zgroup", ".zmetadata", ".zattrs"}
 

@@ -9,7 +9,8 @@ import pytest
 from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore
 from ipldstore import IPLDStore, IPLDStoreError
 from multiformats import CID
-from store_samples import SOME, ObservedCAStore, contents, link_at, written, zarr
+
+from ..support.store_samples import SOME, ObservedCAStore, contents, link_at, written, zarr
 
 EMPTY = "bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua"
 

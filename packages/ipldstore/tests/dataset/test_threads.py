@@ -14,8 +14,9 @@ import pytest
 from ipld_castore import ContentAddressableStore, MappingCAStore
 from ipldstore import IPLDStore
 from multiformats import CID
-from store_samples import ObservedCAStore, contents, written
 from zarr.core.buffer import cpu, default_buffer_prototype
+
+from ..support.store_samples import ObservedCAStore, contents, written
 
 PROTOTYPE = default_buffer_prototype()
 

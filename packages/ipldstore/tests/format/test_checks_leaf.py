@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import reference
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 from ipld_car import cids
-from ipldstore import IPLDStoreError, _checks, _keys
+from ipldstore import IPLDStoreError
+from ipldstore._format import keys as _keys
+from ipldstore._format import validate
+
+from ..support import reference
 
 V = reference.cid(0x55, b"v")
 OTHERS = [reference.cid(0x70, b"v"), reference.cid(0x71, b"v"), cids.make(cids.RAW, b"v" * 64, 0x13), None, 1, "0"]
@@ -33,11 +36,11 @@ leaves = st.dictionaries(
 @example({"0": V, "": V})
 @example({})
 def test_one_look_is_as_good_as_many(top: dict[str, Any]) -> None:
-    found = _checks._ordinary_leaf(top)
+    found = validate._ordinary_leaf(top)
     event("ordinary" if found else "odd")
     try:
-        expected = _checks.chunk_leaf(top)
-        thorough = _checks._any_leaf(top)
+        expected = validate.chunk_leaf(top)
+        thorough = validate._any_leaf(top)
     except IPLDStoreError:
         assert found is None
         return

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ipld_castore import MappingCAStore
 from ipldstore import IPLDStore
-from ipldstore._dataset import Dataset
-from ipldstore._limits import Limits
-from store_samples import written
+from ipldstore._dataset.dataset import Dataset
+from ipldstore._format.limits import Limits
+
+from ..support import reference
+from ..support.store_samples import written
 
 SMALL = Limits(plain=130, leaf=3, parts=3, names=5, embedding=((2, 120), (4, 60)))
 ARRAY = b'{"node_type":"array"}'

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-import reference
 from ipld_castore import BackendUnavailableError, MappingCAStore
 from ipldstore import IPLDStoreError
-from ipldstore._dataset import Dataset
-from ipldstore._limits import Limits
+from ipldstore._dataset.dataset import Dataset
+from ipldstore._format.limits import Limits
 from multiformats import CID
+
+from ..support import reference
 
 SMALL = Limits(plain=100, leaf=3, parts=3, names=4, embedding=((2, 200), (4, 100)))
 ARRAY = b'{"node_type":"array"}'

@@ -6,17 +6,18 @@ from random import Random
 from typing import Any
 
 import pytest
-import reference
-from agreement import agrees_on_keys
-from foreign import CHUNK_KEYS, PARTS, Foreign
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ipld_car import cids
 from ipld_castore import MappingCAStore
-from ipldstore._dataset import Dataset
-from ipldstore._keys import is_key
-from ipldstore._limits import Limits
-from reference import Link
+from ipldstore._dataset.dataset import Dataset
+from ipldstore._format.keys import is_key
+from ipldstore._format.limits import Limits
+
+from ..support import reference
+from ..support.agreement import agrees_on_keys
+from ..support.foreign import CHUNK_KEYS, PARTS, Foreign
+from ..support.reference import Link
 
 SMALL = Limits(plain=200, leaf=3, parts=3, names=4, embedding=((2, 200), (4, 100)))
 TEXTS = [b'{"node_type":"array"}', b'{"node_type":"group"}', b'{"x":NaN}']

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-import reference
 from ipld_castore import MappingCAStore
-from ipldstore._dataset import Dataset
-from ipldstore._limits import Limits
+from ipldstore._dataset.dataset import Dataset
+from ipldstore._format.limits import Limits
+
+from ..support import reference
 
 SMALL = Limits(plain=100, leaf=3, parts=3, names=30, embedding=((30, 150),))
 ARRAY = b'{"node_type":"array"}'

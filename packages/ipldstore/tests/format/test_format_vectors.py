@@ -6,10 +6,11 @@ import random
 from typing import Any
 
 import pytest
-import reference
-from format_vectors import contents_of, figures_of, reference_figures
 from ipld_castore import MappingCAStore
 from ipldstore import IPLDStore
+
+from ..support import reference
+from ..support.format_vectors import contents_of, figures_of, reference_figures
 
 LARGE = {"chunks: inner nodes"}
 """Vectors that take a minute each."""

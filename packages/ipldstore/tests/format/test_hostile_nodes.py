@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import reference
-from hostile import DAG_JSON, NODE, Blocks, Case, Make, V, assert_named, nested
-from reference import Link
+
+from ..support import reference
+from ..support.hostile import DAG_JSON, NODE, Blocks, Case, Make, V, assert_named, nested
+from ..support.reference import Link
 
 CASES: dict[str, Make] = {}
 

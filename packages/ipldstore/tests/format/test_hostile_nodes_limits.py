@@ -8,15 +8,16 @@ from itertools import islice
 from typing import Any
 
 import pytest
-import reference
-from hostile import NODE, Blocks, V, leaf_of, nested
 from ipld_car import cids
 from ipld_castore import MappingCAStore
 from ipldstore import IPLDStoreError
-from ipldstore._dataset import Dataset
-from ipldstore._nodes import MAX_ROOT_BYTES
+from ipldstore._dataset.dataset import Dataset
+from ipldstore._format.nodes import MAX_ROOT_BYTES
 from multiformats import CID
-from reference import Link
+
+from ..support import reference
+from ..support.hostile import NODE, Blocks, V, leaf_of, nested
+from ..support.reference import Link
 
 
 def _dataset(root: Any, blocks: Blocks) -> Dataset:

@@ -6,17 +6,19 @@ from bisect import bisect_left
 from collections.abc import Mapping
 
 import pytest
-import reference
 from hypothesis import assume, event, example, given
 from hypothesis import strategies as st
 from ipld_castore import MappingCAStore
-from ipldstore import _index, _keys
-from ipldstore._codes import chunk_code, name_code, split
-from ipldstore._limits import Limits
-from ipldstore._nodes import NodeStore
-from ipldstore._parts import Parts
-from ipldstore._ways import NOWHERE
-from reference import Link
+from ipldstore._format import index_tree
+from ipldstore._format import keys as _keys
+from ipldstore._format.index_node import Parts
+from ipldstore._format.limits import Limits
+from ipldstore._format.nodes import NodeStore
+from ipldstore._format.path_hint import NOWHERE
+from ipldstore._format.zorder import chunk_code, name_code, split
+
+from ..support import reference
+from ..support.reference import Link
 
 LINKS = [reference.cid(0x55, bytes([number])) for number in range(3)]
 
@@ -31,7 +33,7 @@ chunk_keys = st.tuples(
     st.sampled_from(["", "c"]), st.sampled_from("/."), st.lists(numbers, min_size=1, max_size=7)
 ).map(lambda parts: parts[1].join([*filter(None, parts[:1]), *map(str, parts[2])]))
 names = st.text(st.sampled_from("ab0\x01\x7fé日🎈"), min_size=1, max_size=6)
-KINDS = {"chunks": (_index.CHUNKS, chunk_keys), "names": (_index.NAMES, names)}
+KINDS = {"chunks": (index_tree.CHUNKS, chunk_keys), "names": (index_tree.NAMES, names)}
 
 
 @given(chunk_keys)
@@ -60,10 +62,10 @@ def test_splitting(kind: str, data: st.DataObject) -> None:
 
 
 def _rebuilt(
-    kind: _index.Kind, base: _index.Base, changes: _index.Changes, nodes: NodeStore, limits: Limits
-) -> _index.Base:
+    kind: index_tree.Kind, base: index_tree.Base, changes: index_tree.Changes, nodes: NodeStore, limits: Limits
+) -> index_tree.Base:
     """The index after changes, as a directory would have it when it is read again."""
-    made = _index.rebuild(kind, base, changes, nodes, limits)
+    made = index_tree.rebuild(kind, base, changes, nodes, limits)
     return Parts(made, kind.code, kind.is_key) if isinstance(made, list) else made
 
 
@@ -90,7 +92,7 @@ def test_changing_an_index_gives_the_index_of_the_keys(kind: str, data: st.DataO
     )
     castore = MappingCAStore()
     nodes = NodeStore(castore)
-    base: _index.Base = None
+    base: index_tree.Base = None
     links: dict[str, bytes] = {}
     for _ in range(data.draw(st.integers(1, 4))):
         new = data.draw(st.dictionaries(strategy, st.sampled_from(LINKS), max_size=40))
@@ -100,17 +102,17 @@ def test_changing_an_index_gives_the_index_of_the_keys(kind: str, data: st.DataO
         links = {key: link for key, link in {**links, **changes}.items() if link is not None}
         made, blocks = _expected(links, chunks=kind == "chunks", limits=limits)
         levels = _levels(made, blocks)
-        assume(levels <= _index.MAX_LEVELS)  # it takes limits as small as these to have more
+        assume(levels <= index_tree.MAX_LEVELS)  # it takes limits as small as these to have more
         event(f"{levels} levels of lists")
         assert base == made
         assert all(castore.get_raw(bytes(link)) == block for link, block in blocks.items())
-        assert _index.total(index, base, nodes.load) == len(links)
-        assert dict(_index.items(index, base, nodes.load)) == links
+        assert index_tree.total(index, base, nodes.load) == len(links)
+        assert dict(index_tree.items(index, base, nodes.load)) == links
         for key in [*links, *data.draw(st.sets(strategy, max_size=5))]:
-            assert _index.find(index, base, key, nodes.load) == links.get(key)
+            assert index_tree.find(index, base, key, nodes.load) == links.get(key)
         low, high = sorted(map(index.code, data.draw(st.lists(strategy, min_size=2, max_size=2))))
         between = [key for key in sorted(links, key=index.code) if low <= index.code(key) < high]
-        assert [key for key, _ in _index.items(index, base, nodes.load, low, high)] == between
+        assert [key for key, _ in index_tree.items(index, base, nodes.load, low, high)] == between
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -131,12 +133,12 @@ def test_a_change_reads_the_leaves_it_falls_into_and_those_that_merge(kind: str,
     class Reading(NodeStore):
         def load(self, cid, role, way=NOWHERE):  # type: ignore[no-untyped-def]  # as Load has it
             node = super().load(cid, role, way)
-            if isinstance(node, _index.Leaf):
+            if isinstance(node, index_tree.Leaf):
                 read.append(node.keys[0])
             return node
 
     nodes = Reading(castore)
-    list_of_parts = _index.topmost(index, base, nodes.load)
+    list_of_parts = index_tree.topmost(index, base, nodes.load)
     firsts = [part.first for part in list_of_parts.parts]
     read.clear()
     key = data.draw(st.one_of(strategy, st.sampled_from(sorted(links))))

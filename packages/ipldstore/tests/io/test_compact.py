@@ -14,12 +14,13 @@ from typing import Any
 
 import ipldstore
 import pytest
-from archive_samples import as_carv2
 from ipld_car import CarFile, CarReader, CarWriter, cids, hashes
 from ipld_castore import BackendUnavailableError, CarCAStore, FileSystemCAStore, MappingCAStore
 from ipldstore import Compacted, IPLDStoreError, compact
 from multiformats import CID
-from store_samples import block_file, contents, written
+
+from ..support.archive_samples import as_carv2
+from ..support.store_samples import block_file, contents, written
 
 SOME = {"a/c/0": b"zero", "a/c/1": b"one", "b/.zattrs": b'{"long":"%s"}' % (b"x" * 40_000), "big": bytes((1 << 20) + 1)}
 

@@ -16,13 +16,14 @@ from typing import Any
 import ipldstore
 import numpy as np
 import pytest
-from archive_samples import as_carv2
 from ipld_car import CarError, CarReader
 from ipld_castore import CarCAStore, FileSystemCAStore, MappingCAStore
 from ipldstore import IPLDStore, IPLDStoreError
-from open_elsewhere import close_and_drop
-from open_samples import SOME, contents_of
-from store_samples import contents, written, zarr
+
+from ..support.archive_samples import as_carv2
+from ..support.open_elsewhere import close_and_drop
+from ..support.open_samples import SOME, contents_of
+from ..support.store_samples import contents, written, zarr
 
 
 @pytest.fixture(params=["data.car", "folder"])

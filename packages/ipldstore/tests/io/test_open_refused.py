@@ -6,12 +6,13 @@ from pathlib import Path
 
 import ipldstore
 import pytest
-from archive_samples import as_carv2
 from ipld_car import CarError, CarWriter, cids, hashes
 from ipld_castore import MappingCAStore
 from ipldstore import IPLDStoreError
-from open_samples import SOME, contents_of
-from store_samples import written
+
+from ..support.archive_samples import as_carv2
+from ..support.open_samples import SOME, contents_of
+from ..support.store_samples import written
 
 
 def test_what_holds_no_dataset(tmp_path: Path) -> None:
@@ -96,7 +97,7 @@ def test_a_new_file_that_is_not_opened_is_not_left(tmp_path: Path, monkeypatch: 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ipldstore._open._opened", interrupted)
+    monkeypatch.setattr("ipldstore._io.open._opened", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ipldstore.open(tmp_path / "new.car", "a")
     assert list(tmp_path.iterdir()) == []

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from archive_samples import as_carv2
 from ipld_car import CarError, CarReader, CarWriter, cids
 from ipld_car.hashes import digest_of
 from ipldstore import IPLDStore, IPLDStoreError, car_references
-from store_samples import contents, link_at, written, zarr
+
+from ..support.archive_samples import as_carv2
+from ..support.store_samples import contents, link_at, written, zarr
 
 pytest.importorskip("fsspec", reason="an extra of zarr: pip install fsspec")
 fsspec: Any = importlib.import_module("fsspec")

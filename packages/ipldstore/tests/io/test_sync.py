@@ -10,7 +10,8 @@ import pytest
 from ipld_castore import BlockNotFoundError, ContentAddressableStore, FileSystemCAStore, MappingCAStore, Transferred
 from ipldstore import IPLDStore, IPLDStoreError, pull, push
 from multiformats import CID
-from store_samples import ObservedCAStore, contents, written
+
+from ..support.store_samples import ObservedCAStore, contents, written
 
 LARGE = bytes(range(256)) * 10_000
 SOME = {f"air/c/{number // 60}/{number % 60}": b"%d" % number * 9 for number in range(5000)} | {

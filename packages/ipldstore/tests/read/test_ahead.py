@@ -10,12 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from far_datasets import LATENCY, SHAPE, array_of, dataset, opened
 from ipld_castore import AnyCID, GatewayCAStore, MappingCAStore
 from ipld_castore.testing import BlockServer, Request, faults
-from ipldstore import IPLDStore, _ahead, _threads
+from ipldstore import IPLDStore
+from ipldstore._read import prefetch
+from ipldstore._store import executor
 from multiformats import CID
-from store_samples import zarr
+
+from ..support.far_datasets import LATENCY, SHAPE, array_of, dataset, opened
+from ..support.store_samples import zarr
 
 # -- the figures --
 
@@ -146,7 +149,7 @@ def test_reads_wait_side_by_side(server: BlockServer, many: tuple[MappingCAStore
     with zarr.config.set({"async.concurrency": 64}):
         assert np.array_equal(array.get_coordinate_selection(places), array_of(SHAPE)[places[:3]])
     assert server.most_in_flight >= 32
-    assert _threads.THREADS >= 32
+    assert executor.THREADS >= 32
 
 
 def test_one_request_for_all_threads(server: BlockServer, many: tuple[MappingCAStore, CID]) -> None:
@@ -268,12 +271,12 @@ def test_what_is_kept_has_a_limit(
     server: BlockServer, many: tuple[MappingCAStore, CID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And everything is still right where nearly nothing is kept."""
-    monkeypatch.setattr(_ahead, "CACHE_BYTES", 10_000)
+    monkeypatch.setattr(prefetch, "CACHE_BYTES", 10_000)
     store = opened(server, many[1])
     array = zarr.open_group(store, mode="r")["a0"]
     assert np.array_equal(array[60:62, 3:13, 7:17, 0], array_of(SHAPE)[60:62, 3:13, 7:17])
     ahead = store._data._blocks
-    assert isinstance(ahead, _ahead.Ahead)
+    assert isinstance(ahead, prefetch.Ahead)
     assert sum(map(len, ahead._cache.values())) == ahead._held
     assert ahead._held <= 10_000 or len(ahead._cache) == 1
     assert not ahead._flights
@@ -281,4 +284,4 @@ def test_what_is_kept_has_a_limit(
 
 def test_what_is_here_is_not_read_ahead() -> None:
     """Stores on this machine are read as they are."""
-    assert not isinstance(IPLDStore()._data._blocks, _ahead.Ahead)
+    assert not isinstance(IPLDStore()._data._blocks, prefetch.Ahead)

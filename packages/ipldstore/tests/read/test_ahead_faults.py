@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from far_datasets import SHAPE, array_of, chunk_link, opened
 from ipld_car import cids
 from ipld_castore import MappingCAStore
 from ipld_castore.testing import BlockServer, Fault, Reply, faults
 from ipldstore import IPLDStore, IPLDStoreError
 from multiformats import CID
-from store_samples import zarr
+
+from ..support.far_datasets import SHAPE, array_of, chunk_link, opened
+from ..support.store_samples import zarr
 
 
 def test_absent_chunks_are_absent(server: BlockServer, many: tuple[MappingCAStore, CID]) -> None:

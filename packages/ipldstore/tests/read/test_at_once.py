@@ -7,13 +7,15 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from far_datasets import SHAPE, array_of
 from ipld_castore import MappingCAStore, UnsupportedVerbError
-from ipldstore import IPLDStore, IPLDStoreError, _store
-from ipldstore._ahead import Ahead
+from ipldstore import IPLDStore, IPLDStoreError
+from ipldstore._read.prefetch import Ahead
+from ipldstore._store import zarr_store
 from multiformats import CID
 from zarr.abc.store import RangeByteRequest
 from zarr.core.buffer import cpu, default_buffer_prototype
+
+from ..support.far_datasets import SHAPE, array_of
 
 METADATA = b'{"node_type":"array","zarr_format":3}'
 
@@ -142,7 +144,7 @@ def test_what_came_with_others_is_read_at_once(
     async def nothing(_: object) -> None:
         raise AssertionError("a thread was asked for")
 
-    monkeypatch.setattr(_store, "in_far_thread", nothing)
+    monkeypatch.setattr(zarr_store, "in_far_thread", nothing)
     for place, key in zip(places, keys, strict=True):
         got = loop.run(store.get(key, default_buffer_prototype()))
         assert got is not None

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore
 from ipldstore import IPLDStore, IPLDStoreError
-from store_samples import contents, zarr
+
+from ..support.store_samples import contents, zarr
 
 dask: Any = pytest.importorskip("dask", reason="dask is optional")
 da: Any = pytest.importorskip("dask.array")

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from ipld_castore import MappingCAStore
 from ipldstore import IPLDStore, IPLDStoreError
-from lost_blocks import Use, all_raise, array_uses, chunk_key, looks, metadata_name, reads, write_sample
-from store_samples import ObservedCAStore, zarr
 from zarr.core.buffer.cpu import Buffer
+
+from ..support.lost_blocks import Use, all_raise, array_uses, chunk_key, looks, metadata_name, reads, write_sample
+from ..support.store_samples import ObservedCAStore, zarr
 
 
 @pytest.fixture(params=[2, 3], ids=["v2", "v3"])

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 from ipld_castore import ContentAddressableStore, MappingCAStore
 from ipldstore import IPLDStore, IPLDStoreError
-from lost_blocks import (
+from multiformats import CID
+from zarr.core.buffer.cpu import Buffer
+
+from ..support.lost_blocks import (
     BIG,
     ROWS,
     WIDE,
@@ -28,9 +31,7 @@ from lost_blocks import (
     wait,
     write_sample,
 )
-from multiformats import CID
-from store_samples import DAMAGES, damage, link_at, written, zarr
-from zarr.core.buffer.cpu import Buffer
+from ..support.store_samples import DAMAGES, damage, link_at, written, zarr
 
 
 @pytest.fixture(params=[2, 3], ids=["v2", "v3"])

@@ -14,8 +14,9 @@ import pytest
 from ipld_castore import BackendUnavailableError, ContentAddressableStore, FileSystemCAStore, MappingCAStore
 from ipldstore import IPLDStore, IPLDStoreError
 from multiformats import CID
-from store_samples import DAMAGES, ObservedCAStore, damage, link_at
-from xarray_samples import xr
+
+from ..support.store_samples import DAMAGES, ObservedCAStore, damage, link_at
+from ..support.xarray_samples import xr
 
 
 @pytest.fixture(params=[2, 3], ids=["v2", "v3"])

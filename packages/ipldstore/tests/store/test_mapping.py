@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from ipld_castore import ContentAddressableStore
 from ipldstore import IPLDStore, StoreMapping
-from store_samples import contents, written
+
+from ..support.store_samples import contents, written
 
 SOME = {".zgroup": b'{"zarr_format":2}', "a/.zarray": b'{"shape":[2]}', "a/0": b"zero", "a/1": b"one", "a/b/c/0": b""}
 

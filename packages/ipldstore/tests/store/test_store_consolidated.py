@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from ipld_castore import MappingCAStore
 from ipldstore import IPLDStore
-from store_samples import ObservedCAStore, zarr
+
+from ..support.store_samples import ObservedCAStore, zarr
 
 
 @pytest.fixture(params=[2, 3], ids=["v2", "v3"])

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from ipld_castore import ContentAddressableStore, MappingCAStore
 from ipldstore import IPLDStore
 from multiformats import CID
-from store_samples import ObservedCAStore, link_at, node_at, written, zarr
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.core.buffer import Buffer, cpu, default_buffer_prototype
 from zarr.core.sync import sync
+
+from ..support.store_samples import ObservedCAStore, link_at, node_at, written, zarr
 
 PROTOTYPE = default_buffer_prototype()
 MIB = 1 << 20

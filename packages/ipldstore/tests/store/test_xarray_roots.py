@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from ipld_castore import MappingCAStore
 from ipldstore import IPLDStore
-from xarray_samples import SAMPLES, xr
+
+from ..support.xarray_samples import SAMPLES, xr
 
 ANCHOR = "bafyreibf3yn5ovxhrcwwdg4sm5sinnkwoyfx3wswghbjchz4zvwt55bhte"
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from ipld_castore import ContentAddressableStore, MappingCAStore
 from ipldstore import IPLDStore
-from store_samples import zarr
-from xarray_samples import SAMPLES, assert_comes_back, numbers, ways_back, xr
+
+from ..support.store_samples import zarr
+from ..support.xarray_samples import SAMPLES, assert_comes_back, numbers, ways_back, xr
 
 
 @pytest.fixture(params=[2, 3], ids=["v2", "v3"])

@@ -93,7 +93,7 @@ def test_state_machines(machine: str, backend: str) -> None:
     So, beside the other tests here, it would come up with a group called ".zarray", which the format refuses
     (section 1) and zarr's strategies do not know of.
     """
-    script = Path(__file__).with_name("state_machines.py")
+    script = Path(__file__).parents[1] / "support" / "state_machines.py"
     run = subprocess.run(
         [sys.executable, "-W", "ignore", str(script), machine, backend], capture_output=True, text=True, check=False
     )

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from ipld_castore import ContentAddressableStore, MappingCAStore
 from ipldstore import IPLDStore, IPLDStoreError
-from store_samples import ObservedCAStore, damage, link_at, zarr
+
+from ..support.store_samples import ObservedCAStore, damage, link_at, zarr
 
 FUSED = "zarr.core.codec_pipeline.FusedCodecPipeline"
 VALUES = np.arange(40 * 50, dtype="f8").reshape(40, 50)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from ipldstore import IPLDStore
-from store_samples import zarr
+
+from ..support.store_samples import zarr
 
 DTYPES = ("bool", "i1", "u8", "f2", "f4", "f8", "c16", "<U4", "S3", "M8[s]", "m8[ns]", ">i4")
 

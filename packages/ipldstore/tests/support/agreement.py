@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from ipldstore._dataset import Dataset
+from ipldstore._dataset.dataset import Dataset
 
 
 def directories_of(keys: Iterable[str]) -> set[str]:

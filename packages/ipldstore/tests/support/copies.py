@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ipldstore import IPLDStore, IPLDStoreError
-from store_samples import contents, through_pickle, written, zarr
 from zarr.core.buffer import cpu
 from zarr.core.sync import sync
+
+from .store_samples import contents, through_pickle, written, zarr
 
 
 def read(store: IPLDStore) -> dict[str, bytes]:

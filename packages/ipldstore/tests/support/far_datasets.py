@@ -12,7 +12,8 @@ from ipld_castore import GatewayCAStore, MappingCAStore
 from ipld_castore.testing import BlockServer
 from ipldstore import IPLDStore
 from multiformats import CID
-from store_samples import zarr
+
+from .store_samples import zarr
 
 SHAPE = (128, 25, 40)
 """So many chunks that the list of parts is a block of its own, as it is for 10^6."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-import reference
-from reference import Link
+from . import reference
+from .reference import Link
 
 PARTS = ["a", "b", "0", "1", "c", "c.0", "0.1", "1.0.2", "10", "x"]
 CHUNK_KEYS = [

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
-import reference
+from . import reference
 
 
 def data_of(value: Any) -> bytes:

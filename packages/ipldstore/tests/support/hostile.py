@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import reference
 from ipld_car import cids
 from ipld_castore import MappingCAStore
 from ipldstore import IPLDStoreError
-from ipldstore._dataset import Dataset
-from reference import Link
+from ipldstore._dataset.dataset import Dataset
+
+from . import reference
+from .reference import Link
 
 V = reference.cid(0x55, b"v")
 """A link of a value."""

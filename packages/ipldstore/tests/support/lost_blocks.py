@@ -11,9 +11,10 @@ import pytest
 from ipld_castore import ContentAddressableStore
 from ipldstore import IPLDStore, IPLDStoreError
 from multiformats import CID
-from store_samples import zarr
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.buffer.cpu import Buffer
+
+from .store_samples import zarr
 
 ROWS = np.arange(150, dtype="i4")
 WIDE = np.arange(12.0).reshape(3, 4)

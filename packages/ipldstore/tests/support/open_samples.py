@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import ipldstore
-from store_samples import contents
+
+from .store_samples import contents
 
 SOME = {"zarr.json": b'{"node_type":"group","zarr_format":3}', "a/c/0": b"zero", "big": bytes((1 << 20) + 1)}
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from ipld_castore import MappingCAStore
-from ipldstore import IPLDStore, _lookup
+from ipldstore import IPLDStore
+from ipldstore._tree import lookup
 
 METADATA = b'{"node_type":"array","zarr_format":3}'
 KEYS = [f"c/{row}/{column}" for row in range(4) for column in range(60)]
@@ -26,13 +27,13 @@ def test_the_next_chunk_is_found_without_the_tree(store: IPLDStore, monkeypatch:
     """Of the array that was read last; of another, and what is no chunk, with it."""
     assert store["a/c/0/0"] == b"a c/0/0"
     asked: list[list[str]] = []
-    find = _lookup.find
+    find = lookup.find
 
     def noting(top: Any, parts: list[str], *rest: Any) -> Any:
         asked.append(parts)
         return find(top, parts, *rest)
 
-    monkeypatch.setattr(_lookup, "find", noting)
+    monkeypatch.setattr(lookup, "find", noting)
     assert [store[f"a/{key}"] for key in KEYS] == [f"a {key}".encode() for key in KEYS]
     assert asked == []
     assert store["b/a/c/3/1"] == b"b/a c/3/1"

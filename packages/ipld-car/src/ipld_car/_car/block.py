@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from multiformats import CID
 
-from . import cids
+from ipld_car import cids
 
 
 class BlockLocation(NamedTuple):

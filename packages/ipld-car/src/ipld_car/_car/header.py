@@ -9,8 +9,9 @@ import struct
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from . import _cbor, varint
-from ._errors import MalformedError, TruncatedError
+from ipld_car import varint
+from ipld_car.codecs import cbor_scan
+from ipld_car.errors import MalformedError, TruncatedError
 
 PRAGMA: Final = bytes.fromhex("0aa16776657273696f6e02")
 """The first bytes of every CARv2: the header section of a CAR of version 2 without roots."""
@@ -40,8 +41,15 @@ class V2Header(NamedTuple):
 
 def encode_header(roots: Iterable[bytes]) -> bytes:
     """The canonical header section of a CARv1, its length included."""
-    links = [b"\xd8\x2a" + _head(_cbor.BYTES, len(root) + 1) + b"\x00" + root for root in roots]
-    parts = [_head(_cbor.MAP, 2), _text("roots"), _head(_cbor.LIST, len(links)), *links, _text("version"), b"\x01"]
+    links = [b"\xd8\x2a" + _head(cbor_scan.BYTES, len(root) + 1) + b"\x00" + root for root in roots]
+    parts = [
+        _head(cbor_scan.MAP, 2),
+        _text("roots"),
+        _head(cbor_scan.LIST, len(links)),
+        *links,
+        _text("version"),
+        b"\x01",
+    ]
     header = b"".join(parts)
     return varint.encode(len(header)) + header
 
@@ -55,7 +63,7 @@ def _head(major: int, argument: int) -> bytes:
 
 
 def _text(text: str) -> bytes:
-    return _head(_cbor.TEXT, len(text)) + text.encode()
+    return _head(cbor_scan.TEXT, len(text)) + text.encode()
 
 
 def decode_header(data: bytes) -> Header:
@@ -65,13 +73,13 @@ def decode_header(data: bytes) -> Header:
 
     :raises CarError: if it is no header of a CAR, with the offset in it
     """
-    major, size, position = _cbor.head(data, 0)
-    if major != _cbor.MAP:
+    major, size, position = cbor_scan.head(data, 0)
+    if major != cbor_scan.MAP:
         raise MalformedError(f"expected a CAR header, a map; found an item of major type {major}", offset=0)
     version: int | None = None
     roots: list[bytes] | None = None
     seen: set[bytes] = set()
-    for _ in range(_cbor.check_count(data, 0, position, 2 * size) // 2):
+    for _ in range(cbor_scan.check_count(data, 0, position, 2 * size) // 2):
         start = position
         key, position = _key(data, position)
         if key in seen:
@@ -82,7 +90,7 @@ def decode_header(data: bytes) -> Header:
         elif key == b"roots":
             roots, position = _roots(data, position)
         else:
-            _, position = _cbor.scan(data, position, _MAX_HEADER_DEPTH)
+            _, position = cbor_scan.scan(data, position, _MAX_HEADER_DEPTH)
     if position != len(data):
         raise MalformedError(
             f"expected the end of the CAR header, found {len(data) - position} more bytes", offset=position
@@ -97,29 +105,29 @@ def decode_header(data: bytes) -> Header:
 
 
 def _key(data: bytes, start: int) -> tuple[bytes, int]:
-    major, size, position = _cbor.head(data, start)
-    if major != _cbor.TEXT:
+    major, size, position = cbor_scan.head(data, start)
+    if major != cbor_scan.TEXT:
         raise MalformedError(f"expected text as key in the CAR header, found major type {major}", offset=start)
-    end = _cbor.string_end(data, start, position, size)
+    end = cbor_scan.string_end(data, start, position, size)
     return data[position:end], end
 
 
 def _version(data: bytes, start: int) -> tuple[int, int]:
-    major, version, position = _cbor.head(data, start)
-    if major != _cbor.UNSIGNED:
+    major, version, position = cbor_scan.head(data, start)
+    if major != cbor_scan.UNSIGNED:
         raise MalformedError(f"expected a number as CAR version, found an item of major type {major}", offset=start)
     return version, position
 
 
 def _roots(data: bytes, start: int) -> tuple[list[bytes], int]:
-    major, size, position = _cbor.head(data, start)
-    if major != _cbor.LIST:
+    major, size, position = cbor_scan.head(data, start)
+    if major != cbor_scan.LIST:
         raise MalformedError(
             f"expected a list of CIDs as roots in the CAR header, found an item of major type {major}", offset=start
         )
     roots: list[bytes] = []
-    for _ in range(_cbor.check_count(data, start, position, size)):
-        root, position = _cbor.link(data, position)
+    for _ in range(cbor_scan.check_count(data, start, position, size)):
+        root, position = cbor_scan.link(data, position)
         roots.append(root)
     return roots, position
 

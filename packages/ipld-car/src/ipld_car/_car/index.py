@@ -17,8 +17,8 @@ from functools import partial
 from mmap import mmap
 from typing import Final, NamedTuple
 
-from . import cids, varint
-from ._errors import CarError, LimitError, MalformedError, TruncatedError
+from ipld_car import cids, varint
+from ipld_car.errors import CarError, LimitError, MalformedError, TruncatedError
 
 INDEX_SORTED: Final = 0x0400
 MULTIHASH_INDEX_SORTED: Final = 0x0401

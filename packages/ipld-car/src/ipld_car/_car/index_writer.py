@@ -7,9 +7,10 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final
 
-from . import cids, varint
-from ._index import INDEX_SORTED, MULTIHASH_INDEX_SORTED, OFFSET_BYTES, Bucket, CarIndex
-from ._writer import Writable
+from ipld_car import cids, varint
+
+from .index import INDEX_SORTED, MULTIHASH_INDEX_SORTED, OFFSET_BYTES, Bucket, CarIndex
+from .writer import Writable
 
 _PIECE: Final = 1 << 20
 _PARTS: Final = 256

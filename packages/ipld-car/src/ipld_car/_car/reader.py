@@ -9,13 +9,14 @@ from typing import Any
 
 from multiformats import CID
 
-from . import cids, varint
-from ._block import Block, BlockLocation
-from ._errors import CarError, LimitError, MalformedError, TruncatedError
-from ._header import PRAGMA, V2_HEADER_SIZE, Header, V2Header, check_inner, decode_header, decode_v2_header
-from ._source import STEP, Source, Window
-from .cids import _BinaryCID as BinaryCID
-from .hashes import verify_digest
+from ipld_car import cids, varint
+from ipld_car.cids import _BinaryCID as BinaryCID
+from ipld_car.errors import CarError, LimitError, MalformedError, TruncatedError
+from ipld_car.hashes import verify_digest
+
+from .block import Block, BlockLocation
+from .header import PRAGMA, V2_HEADER_SIZE, Header, V2Header, check_inner, decode_header, decode_v2_header
+from .source import STEP, Source, Window
 
 MAX_HEADER_BYTES = 32 << 20
 MAX_SECTION_BYTES = 8 << 20

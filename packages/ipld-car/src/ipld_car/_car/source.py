@@ -7,7 +7,7 @@ from functools import partial
 from io import BufferedIOBase
 from typing import Final, Protocol
 
-from ._errors import TruncatedError
+from ipld_car.errors import TruncatedError
 
 STEP: Final = 1 << 16
 """Bytes that are asked of a stream at once; small enough to stay in the processor's cache."""

@@ -9,12 +9,13 @@ from typing import Protocol, Self
 
 from multiformats import CID
 
-from . import cids, varint
-from ._block import BlockLocation
-from ._errors import LimitError
-from ._header import encode_header
-from ._reader import MAX_HEADER_BYTES, MAX_SECTION_BYTES
-from .hashes import verify_digest
+from ipld_car import cids, varint
+from ipld_car.errors import LimitError
+from ipld_car.hashes import verify_digest
+
+from .block import BlockLocation
+from .header import encode_header
+from .reader import MAX_HEADER_BYTES, MAX_SECTION_BYTES
 
 # Of a section that a raw stream took only in part, so much is copied and offered at once.
 _PIECE = 1 << 20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipld_car._errors import CarError
+from ipld_car.errors import CarError
 
 
 class FailedError(CarError):

@@ -15,7 +15,7 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import IO
 
-from .outcome import RefusedError
+from .exit_codes import RefusedError
 from .progress import progress
 
 STANDARD = "-"

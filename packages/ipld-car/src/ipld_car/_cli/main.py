@@ -14,13 +14,13 @@ from typing import Any
 
 import click
 
-from ipld_car._errors import CarError, CarWarning
+from ipld_car.errors import CarError, CarWarning
 
-from .commands_index import INDEXING
-from .commands_read import READING
-from .commands_unixfs import UNIXFS
-from .commands_write import WRITING
-from .outcome import RefusedError
+from .commands.indexing import INDEXING
+from .commands.reading import READING
+from .commands.unixfs import UNIXFS
+from .commands.writing import WRITING
+from .exit_codes import RefusedError
 
 GOOD, BAD, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from ipld_car import cids, unixfs
-from ipld_car._errors import CarError
+from ipld_car.errors import CarError
 
 _UNITS: Final[dict[str, int]] = {"": 1} | {
     f"{letter}{ending}": base**power
@@ -30,7 +30,7 @@ def cid_value(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 
 def selector_value(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
     """A selector, read."""
-    from .selector_json import parse
+    from ipld_car._graph.selector_json import parse
 
     try:
         return None if value is None else parse(value)

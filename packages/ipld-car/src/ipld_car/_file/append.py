@@ -34,16 +34,17 @@ from io import FileIO
 from threading import RLock
 from typing import Final
 
-from . import cids, varint
-from ._errors import CarError, LimitError
-from ._file_blocks import Blocks, key_of
-from ._file_layout import FIXED_SIZE, read_at, size_of, write_at
-from ._file_lock import unlock
-from ._file_scan import Section
-from ._header import V2Header, encode_header, encode_v2_header
-from ._index import MULTIHASH_INDEX_SORTED
-from ._index_writer import IndexWriter
-from ._reader import MAX_SECTION_BYTES
+from ipld_car import cids, varint
+from ipld_car._car.header import V2Header, encode_header, encode_v2_header
+from ipld_car._car.index import MULTIHASH_INDEX_SORTED
+from ipld_car._car.index_writer import IndexWriter
+from ipld_car._car.reader import MAX_SECTION_BYTES
+from ipld_car.errors import CarError, LimitError
+from ipld_car.fs.lock import unlock
+
+from .block_table import Blocks, key_of
+from .layout import FIXED_SIZE, read_at, size_of, write_at
+from .scan import Section
 
 _SPILL_BYTES: Final = 1 << 20
 """Bytes of sections that are held before they are written."""

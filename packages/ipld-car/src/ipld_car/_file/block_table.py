@@ -10,13 +10,14 @@ from mmap import mmap
 from threading import RLock
 from typing import Final, NamedTuple
 
-from . import cids, varint
-from ._block import BlockLocation
-from ._errors import CarError, CarWarning, MalformedError
-from ._file_layout import read_at, read_layout
-from ._file_scan import Section, is_index_of, sections
-from ._file_state import State, map_of, read_state, scan
-from ._index import MULTIHASH_INDEX_SORTED, CarIndex
+from ipld_car import cids, varint
+from ipld_car._car.block import BlockLocation
+from ipld_car._car.index import MULTIHASH_INDEX_SORTED, CarIndex
+from ipld_car.errors import CarError, CarWarning, MalformedError
+
+from .layout import read_at, read_layout
+from .scan import Section, is_index_of, sections
+from .state import State, map_of, read_state, scan
 
 # Up to so many bytes of data an index is compared with them before it is believed that a block is absent; in a
 # larger file, if its header says that the index has all blocks, it is believed at once.

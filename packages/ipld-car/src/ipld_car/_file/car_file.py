@@ -13,16 +13,17 @@ from typing import Final, Literal, Self
 
 from multiformats import CID
 
-from . import cids, varint
-from ._block import BlockLocation
-from ._errors import BlockAbsentError, HashMismatchError
-from ._file_append import Appender
-from ._file_blocks import Blocks, Found, key_of
-from ._file_layout import FIXED_SIZE, size_of, sync_folder, write_at
-from ._file_lock import open_locked, unlock
-from ._file_scan import Section, is_identity
-from ._header import V2Header, encode_header, encode_v2_header
-from .hashes import sha2_256, verify_digest
+from ipld_car import cids, varint
+from ipld_car._car.block import BlockLocation
+from ipld_car._car.header import V2Header, encode_header, encode_v2_header
+from ipld_car.errors import BlockAbsentError, HashMismatchError
+from ipld_car.fs.lock import open_locked, unlock
+from ipld_car.hashes import sha2_256, verify_digest
+
+from .append import Appender
+from .block_table import Blocks, Found, key_of
+from .layout import FIXED_SIZE, size_of, sync_folder, write_at
+from .scan import Section, is_identity
 
 Mode = Literal["r", "x", "a"]
 

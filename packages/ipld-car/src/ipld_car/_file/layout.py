@@ -8,9 +8,9 @@ from io import FileIO
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ._errors import TruncatedError
-from ._header import PRAGMA, V2_HEADER_SIZE
-from ._reader import CarReader
+from ipld_car._car.header import PRAGMA, V2_HEADER_SIZE
+from ipld_car._car.reader import CarReader
+from ipld_car.errors import TruncatedError
 
 FIXED_SIZE: Final = len(PRAGMA) + V2_HEADER_SIZE
 """Bytes of a CARv2 before anything else: pragma, characteristics and offsets."""

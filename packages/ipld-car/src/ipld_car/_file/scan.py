@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import Final
 
-from . import cids, varint
-from ._errors import CarError, MalformedError, TruncatedError, UnverifiableError
-from ._index import MULTIHASH_INDEX_SORTED, CarIndex
-from ._index_writer import IndexWriter
-from ._reader import MAX_SECTION_BYTES
-from .hashes import verify_digest
+from ipld_car import cids, varint
+from ipld_car._car.index import MULTIHASH_INDEX_SORTED, CarIndex
+from ipld_car._car.index_writer import IndexWriter
+from ipld_car._car.reader import MAX_SECTION_BYTES
+from ipld_car.errors import CarError, MalformedError, TruncatedError, UnverifiableError
+from ipld_car.hashes import verify_digest
 
 Read = Callable[[int, int], bytes]
 """Gives bytes of the file by position and size."""

@@ -8,10 +8,11 @@ from io import FileIO
 from itertools import chain
 from mmap import ACCESS_READ, mmap
 
-from ._errors import CarError
-from ._file_layout import Layout, read_at, read_layout, size_of
-from ._file_scan import index_of, is_nothing, sections, sections_until_torn, whole_sections
-from ._index import CarIndex
+from ipld_car._car.index import CarIndex
+from ipld_car.errors import CarError
+
+from .layout import Layout, read_at, read_layout, size_of
+from .scan import index_of, is_nothing, sections, sections_until_torn, whole_sections
 
 
 @dataclass(frozen=True)

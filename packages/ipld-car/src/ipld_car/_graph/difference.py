@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from . import cids
-from ._walk import LINKS_KNOWN, binary_links
+from ipld_car import cids
+
+from .walk import LINKS_KNOWN, binary_links
 
 _NODE_CODECS: Final = LINKS_KNOWN - {cids.RAW}
 

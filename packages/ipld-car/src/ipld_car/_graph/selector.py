@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from multiformats import CID
 
-from ipld_car import _dagjson, cids, dagcbor, dagpb
+from ipld_car import cids
+from ipld_car.codecs import dagcbor, dagjson, dagpb
 
 Segment = str | int
 
@@ -185,7 +186,7 @@ def _node(cid: bytes, data: bytes) -> Any:
     if codec == cids.DAG_CBOR:
         return dagcbor.decode(data)
     if codec == cids.DAG_JSON:
-        return _dagjson.decode(data)
+        return dagjson.decode(data)
     if codec != cids.DAG_PB:
         return None
     # Its data are bytes, and so are names and sizes nothing that has parts.

@@ -6,7 +6,7 @@ import json
 from typing import Any, ClassVar, Final
 
 from ipld_car import cids
-from ipld_car._errors import CarError
+from ipld_car.errors import CarError
 
 from .selector import All, Edge, Fields, Range, Recursive, Selector, Union
 

@@ -7,7 +7,8 @@ from typing import Final
 
 from multiformats import CID
 
-from . import _dagjson, cids, dagcbor, dagpb
+from ipld_car import cids
+from ipld_car.codecs import dagcbor, dagjson, dagpb
 
 _NO_LINKS: tuple[bytes, ...] = ()
 
@@ -29,7 +30,7 @@ def binary_links(cid: bytes, data: bytes) -> Iterable[bytes]:
     if codec == cids.DAG_PB:
         return dagpb.links(data)
     if codec == cids.DAG_JSON:
-        return _dagjson.links(data)
+        return dagjson.links(data)
     return _NO_LINKS
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import cids
-from ._errors import CarError, LimitError, MalformedError, TruncatedError
+from ipld_car import cids
+from ipld_car.errors import CarError, LimitError, MalformedError, TruncatedError
 
 UNSIGNED: Final = 0
 BYTES: Final = 2

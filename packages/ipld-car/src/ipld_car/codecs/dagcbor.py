@@ -20,8 +20,10 @@ import dag_cbor
 import libipld
 from multiformats import CID
 
-from . import _cbor, cids
-from ._errors import LimitError, MalformedError
+from ipld_car import cids
+from ipld_car.errors import LimitError, MalformedError
+
+from . import cbor_scan
 
 __all__ = ["MAX_DEPTH", "decode", "decode_node", "encode", "encode_node", "links", "scan"]
 
@@ -224,7 +226,7 @@ def scan(data: bytes, *, max_depth: int = MAX_DEPTH) -> list[bytes]:
     :raises CarError: with the offset in the block, if this is no single CBOR item of definite
         length, has a tag that is not 42, a link that is no CID, or is nested deeper than ``max_depth``
     """
-    found, end = _cbor.scan(data, 0, max_depth)
+    found, end = cbor_scan.scan(data, 0, max_depth)
     if end != len(data):
         raise MalformedError(f"expected the end of the block, found {len(data) - end} more bytes", offset=end)
     return found

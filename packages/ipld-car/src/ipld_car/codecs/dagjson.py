@@ -14,8 +14,8 @@ from typing import Any, Final, NoReturn
 
 from multiformats import CID
 
-from . import cids
-from ._errors import CarError, LimitError, MalformedError
+from ipld_car import cids
+from ipld_car.errors import CarError, LimitError, MalformedError
 
 MAX_DEPTH: Final = 512
 """How deep maps and lists may be nested: what the parser, which recurses, can do in any Python and thread."""

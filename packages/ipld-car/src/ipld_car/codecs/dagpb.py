@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from . import cids, varint
-from ._errors import CarError, MalformedError, TruncatedError
+from ipld_car import cids, varint
+from ipld_car.errors import CarError, MalformedError, TruncatedError
 
 __all__ = ["PBLink", "PBNode", "decode", "encode", "encode_field", "fields", "links"]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ._file_layout import sync_folder
-from ._file_lock import open_locked, unlock
+from ipld_car._file.layout import sync_folder
+
+from .lock import open_locked, unlock
 
 __all__ = ["open_locked", "sync_folder", "unlock"]

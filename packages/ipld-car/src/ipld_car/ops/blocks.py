@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ipld_car import cids, unixfs
-from ipld_car._errors import CarError, HashMismatchError
-from ipld_car._reader import CarReader
-from ipld_car._walk import binary_links
+from ipld_car._car.reader import CarReader
+from ipld_car._cli.exit_codes import FailedError, NoEntryError
+from ipld_car._cli.files import mapped_file, reading
+from ipld_car._graph.walk import binary_links
+from ipld_car.errors import CarError, HashMismatchError
 from ipld_car.hashes import verify_digest
 from ipld_car.unixfs import Kind, PBLink
 
-from .files import mapped_file, reading
 from .layout import read_layout
-from .outcome import FailedError, NoEntryError
 from .sections import Buffer, Section, sections
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ipld_car import cids, unixfs
+from ipld_car._cli.exit_codes import FailedError
 
 from .blocks import Blocks, find_path, missing_block
-from .outcome import FailedError
 
 
 def pieces(blocks: Blocks, root: bytes, path: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:

@@ -9,9 +9,9 @@ from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from ipld_car import cids
-from ipld_car._errors import CarError, HashMismatchError, UnverifiableError
-from ipld_car._reader import MAX_SECTION_BYTES
-from ipld_car._walk import LINKS_KNOWN, binary_links
+from ipld_car._car.reader import MAX_SECTION_BYTES
+from ipld_car._graph.walk import LINKS_KNOWN, binary_links
+from ipld_car.errors import CarError, HashMismatchError, UnverifiableError
 from ipld_car.hashes import verify_digest
 
 from .sections import Buffer, check_length, cid_at, length_at

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import IO, NamedTuple, Self
 
 from ipld_car import cids, unixfs
-from ipld_car._errors import CarError, HashMismatchError
-from ipld_car._walk import walk_binary
+from ipld_car._cli.exit_codes import RefusedError
+from ipld_car._cli.files import STANDARD, on_disk
+from ipld_car._cli.progress import Progress
+from ipld_car._graph.walk import walk_binary
+from ipld_car.errors import CarError, HashMismatchError
 from ipld_car.hashes import verify_digest
 from ipld_car.unixfs import PBLink, Tree
-
-from .files import STANDARD, on_disk
-from .outcome import RefusedError
-from .progress import Progress
 
 
 class Leaf(NamedTuple):

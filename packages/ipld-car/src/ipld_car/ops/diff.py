@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from ipld_car import cids
-from ipld_car._errors import CarError, LimitError
+from ipld_car._cli.exit_codes import named
+from ipld_car._cli.files import mapped_file
+from ipld_car._cli.render.printer import printable
+from ipld_car.errors import CarError, LimitError
 
 from .blocks import open_blocks, roots_for
-from .files import mapped_file
 from .layout import read_layout
 from .listing import MISSING, MISSING_SHARD, tree, unknown_shards
-from .outcome import named
 from .sections import sections
-from .tell import printable
 
 _PATH_SIZE: Final = 256
 """Characters of a path, over all paths of an archive: names may be long, and folders in each other."""

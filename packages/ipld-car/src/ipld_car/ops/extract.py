@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ipld_car import cids, unixfs
-from ipld_car._errors import LimitError, MalformedError
+from ipld_car._cli.exit_codes import FailedError, NoEntryError, RefusedError
+from ipld_car._cli.progress import Progress
+from ipld_car.errors import LimitError, MalformedError
 from ipld_car.unixfs import Kind, PBLink
 
 from .blocks import Blocks, find_path, split_cid, split_path
-from .outcome import FailedError, NoEntryError, RefusedError
-from .progress import Progress
 
 MAX_DEPTH: Final = 256
 """Folders in each other."""

@@ -7,16 +7,16 @@ from mmap import mmap
 from typing import Final
 
 from ipld_car import cids
-from ipld_car._errors import CarError
-from ipld_car._index import INDEX_SORTED, MULTIHASH_INDEX_SORTED, CarIndex, IndexEntry
-from ipld_car._index_writer import IndexWriter
-from ipld_car._reader import CarReader
+from ipld_car._car.index import INDEX_SORTED, MULTIHASH_INDEX_SORTED, CarIndex, IndexEntry
+from ipld_car._car.index_writer import IndexWriter
+from ipld_car._car.reader import CarReader
+from ipld_car._cli.exit_codes import FailedError
+from ipld_car._cli.files import mapped_file, writing
+from ipld_car._cli.progress import Progress
+from ipld_car.errors import CarError
 
-from .files import mapped_file, writing
 from .layout import Layout, read_layout
-from .out import DATA_OFFSET, finish_v2
-from .outcome import FailedError
-from .progress import Progress
+from .output import DATA_OFFSET, finish_v2
 
 CODECS: Final = {
     "car-multihash-index-sorted": MULTIHASH_INDEX_SORTED,

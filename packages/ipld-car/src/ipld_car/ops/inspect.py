@@ -8,14 +8,14 @@ from mmap import mmap
 from typing import Any, Final
 
 from ipld_car import cids
-from ipld_car._errors import CarError, MalformedError
-from ipld_car._header import PRAGMA, V2Header
-from ipld_car._index import INDEX_SORTED, MULTIHASH_INDEX_SORTED, CarIndex
-from ipld_car._reader import CarReader
+from ipld_car._car.header import PRAGMA, V2Header
+from ipld_car._car.index import INDEX_SORTED, MULTIHASH_INDEX_SORTED, CarIndex
+from ipld_car._car.reader import CarReader
+from ipld_car._cli.progress import Progress
+from ipld_car.errors import CarError, MalformedError
 
-from .codecs import by_name, code_name
+from .codec_names import by_name, code_name
 from .layout import Layout, read_layout
-from .progress import Progress
 from .sections import sections
 
 INDEX_NAMES: Final = {INDEX_SORTED: "car-index-sorted", MULTIHASH_INDEX_SORTED: "car-multihash-index-sorted"}

@@ -6,9 +6,9 @@ from mmap import mmap
 from typing import NamedTuple
 
 from ipld_car import cids
-from ipld_car._errors import TruncatedError
-from ipld_car._header import V2Header
-from ipld_car._reader import CarReader
+from ipld_car._car.header import V2Header
+from ipld_car._car.reader import CarReader
+from ipld_car.errors import TruncatedError
 
 
 class Layout(NamedTuple):

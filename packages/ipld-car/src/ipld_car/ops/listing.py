@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from ipld_car import cids, dagpb, unixfs
-from ipld_car._errors import CarError, LimitError
+from ipld_car import cids, unixfs
+from ipld_car._cli.render.printer import printable
+from ipld_car.codecs import dagpb
+from ipld_car.errors import CarError, LimitError
 from ipld_car.unixfs import Kind, PBLink
 
 from .blocks import Blocks, missing_block
-from .tell import printable
 
 MAX_DEPTH: Final = 256
 """Directories in each other."""

@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from typing import IO, Final
 
 from ipld_car import cids
-from ipld_car._header import PRAGMA, V2_HEADER_SIZE, V2Header, encode_v2_header
-from ipld_car._index import MULTIHASH_INDEX_SORTED
-from ipld_car._index_writer import IndexWriter
-from ipld_car._writer import CarWriter
-
-from .files import writing
+from ipld_car._car.header import PRAGMA, V2_HEADER_SIZE, V2Header, encode_v2_header
+from ipld_car._car.index import MULTIHASH_INDEX_SORTED
+from ipld_car._car.index_writer import IndexWriter
+from ipld_car._car.writer import CarWriter
+from ipld_car._cli.files import writing
 
 DATA_OFFSET: Final = len(PRAGMA) + V2_HEADER_SIZE
 

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ipld_car import cids, varint
-from ipld_car._errors import CarError
-from ipld_car._reader import MAX_SECTION_BYTES
+from ipld_car._car.reader import MAX_SECTION_BYTES
+from ipld_car.errors import CarError
 
-from .check import Part, check_part
+from .check_blocks import Part, check_part
 from .sections import Buffer, check_length, cid_at, length_at
 
 if TYPE_CHECKING:

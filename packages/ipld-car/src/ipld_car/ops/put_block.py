@@ -7,15 +7,15 @@ from pathlib import Path
 import click
 
 from ipld_car import cids
-from ipld_car._errors import CarError
-from ipld_car._file import CarFile
-from ipld_car._reader import MAX_SECTION_BYTES
-from ipld_car._walk import binary_links
+from ipld_car._car.reader import MAX_SECTION_BYTES
+from ipld_car._cli.exit_codes import RefusedError
+from ipld_car._cli.files import STANDARD, reading
+from ipld_car._file.car_file import CarFile
+from ipld_car._graph.walk import binary_links
+from ipld_car.errors import CarError
 from ipld_car.hashes import sha2_256, verify_digest
 
-from .files import STANDARD, reading
-from .out import writing_archive
-from .outcome import RefusedError
+from .output import writing_archive
 
 CODECS = {"raw": cids.RAW, "dag-pb": cids.DAG_PB, "dag-cbor": cids.DAG_CBOR, "dag-json": cids.DAG_JSON}
 

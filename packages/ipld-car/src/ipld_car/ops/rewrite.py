@@ -8,19 +8,19 @@ from mmap import mmap
 from pathlib import Path
 
 from ipld_car import cids
-from ipld_car._errors import CarError
-from ipld_car._header import encode_header
-from ipld_car._reader import CarReader
-from ipld_car._walk import walk_binary
+from ipld_car._car.header import encode_header
+from ipld_car._car.reader import CarReader
+from ipld_car._cli.exit_codes import RefusedError, named
+from ipld_car._cli.files import mapped_file, reading
+from ipld_car._cli.progress import Progress
+from ipld_car._graph.selector import Selector, walk_selected
+from ipld_car._graph.walk import walk_binary
+from ipld_car.errors import CarError
 
 from .blocks import Blocks, missing_block
-from .files import mapped_file, reading
 from .layout import read_layout
-from .out import Output, writing_archive
-from .outcome import RefusedError, named
-from .progress import Progress
+from .output import Output, writing_archive
 from .sections import sections
-from .selector import Selector, walk_selected
 
 
 def read_cids(lines: Iterable[bytes]) -> set[bytes]:

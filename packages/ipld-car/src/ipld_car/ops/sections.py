@@ -7,11 +7,11 @@ from mmap import mmap
 from typing import Final
 
 from ipld_car import cids, varint
-from ipld_car._errors import CarError, LimitError, MalformedError, TruncatedError
-from ipld_car._reader import MAX_SECTION_BYTES
+from ipld_car._car.reader import MAX_SECTION_BYTES
+from ipld_car._cli.progress import progress
+from ipld_car.errors import CarError, LimitError, MalformedError, TruncatedError
 
 from .layout import Layout
-from .progress import progress
 
 Buffer = bytes | mmap
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from ipld_car import cids, varint
-from ipld_car._errors import CarError
-from ipld_car._index import CarIndex, IndexEntry
+from ipld_car._car.index import CarIndex, IndexEntry
+from ipld_car._cli.progress import Progress
+from ipld_car.errors import CarError
 
-from .check import OK, Part, Verdict
-from .jobs import check_parts
+from .check_blocks import OK, Part, Verdict
 from .layout import Layout, read_layout
-from .progress import Progress
+from .parallel_verify import check_parts
 
 _TOLD_FAULTS: Final = 20
 _HEAD: Final = varint.MAX_BYTES + cids.MAX_CID_BYTES

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from typing import Final
 
-from . import cids
-from ._errors import CarError, MalformedError
-from ._unixfs_hamt import build_shards, find_in_shards, shard_links
-from ._unixfs_node import (
+from ipld_car import cids
+from ipld_car.codecs.dagpb import PBLink
+from ipld_car.errors import CarError, MalformedError
+
+from .hamt import build_shards, find_in_shards, shard_links
+from .node import (
     DIRECTORY_TYPE,
     FILE_TYPE,
     RAW_TYPE,
@@ -28,7 +30,6 @@ from ._unixfs_node import (
     load_node,
     put_node,
 )
-from .dagpb import PBLink
 
 SHARD_ABOVE: Final = 256 << 10
 """Bytes of names and CIDs up to which a directory is one block."""
@@ -62,7 +63,7 @@ def check_name(name: str) -> None:
     >>> check_name("a name")
     >>> check_name("..")
     Traceback (most recent call last):
-    ipld_car._errors.MalformedError: expected a name of a directory entry, found '..'
+    ipld_car.errors.MalformedError: expected a name of a directory entry, found '..'
     """
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         raise MalformedError(f"expected a name of a directory entry, found {name[:100]!r}")

@@ -1,8 +1,6 @@
-"""UnixFS: files larger than a block as balanced trees of blocks, directories and symbolic links.
+"""UnixFS files: built as balanced trees of blocks, and read.
 
-Source: https://specs.ipfs.tech/unixfs/. :func:`build` gives the CIDs of ``ipfs add --cid-version=1
---raw-leaves --chunker=size-1048576 --max-file-links=1024``; :func:`read` reads files of other shapes
-too, within its bounds. :func:`build_directory` makes directories as Kubo does, one block or shards.
+Source: https://specs.ipfs.tech/unixfs/.
 """
 
 from __future__ import annotations
@@ -10,44 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from . import cids
-from ._errors import CarError, LimitError, MalformedError
-from ._source import Readable
-from ._unixfs_directory import (
-    SHARD_ABOVE,
-    Kind,
-    build_directory,
-    build_symlink,
-    check_name,
-    find_entry,
-    kind_of,
-    read_directory,
-    read_symlink,
-)
-from ._unixfs_node import FILE_TYPE, RAW_TYPE, Get, Put, Tree, decode_node, encode_message, in_block, put_node
-from .dagpb import PBLink
-from .hashes import digest_of
+from ipld_car import cids
+from ipld_car._car.source import Readable
+from ipld_car.codecs.dagpb import PBLink
+from ipld_car.errors import CarError, LimitError, MalformedError
+from ipld_car.hashes import digest_of
 
-__all__ = [
-    "CHUNK_SIZE",
-    "MAX_DEPTH",
-    "MAX_LINKS",
-    "SHARD_ABOVE",
-    "Kind",
-    "PBLink",
-    "Tree",
-    "build",
-    "build_directory",
-    "build_stream",
-    "build_symlink",
-    "check_name",
-    "find_entry",
-    "kind_of",
-    "read",
-    "read_directory",
-    "read_symlink",
-    "size_of",
-]
+from .node import FILE_TYPE, RAW_TYPE, Get, Put, Tree, decode_node, encode_message, in_block, put_node
 
 CHUNK_SIZE: Final = 1 << 20
 """Bytes in a leaf."""

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from . import cids
-from ._errors import CarError, LimitError, MalformedError
-from ._unixfs_node import SHARD_TYPE, Get, Message, Node, Put, Tree, encode_message, in_block, load_node, put_node
-from .dagpb import PBLink
+from ipld_car import cids
+from ipld_car.codecs.dagpb import PBLink
+from ipld_car.errors import CarError, LimitError, MalformedError
+
+from .node import SHARD_TYPE, Get, Message, Node, Put, Tree, encode_message, in_block, load_node, put_node
 
 FANOUT: Final = 256
 MURMUR3_X64_64: Final = 0x22

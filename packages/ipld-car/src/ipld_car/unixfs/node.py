@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
-from . import cids, dagpb
-from ._errors import CarError, LimitError, MalformedError
-from .hashes import digest_of
+from ipld_car import cids
+from ipld_car.codecs import dagpb
+from ipld_car.errors import CarError, LimitError, MalformedError
+from ipld_car.hashes import digest_of
 
 Put = Callable[[bytes, bytes], object]
 Get = Callable[[bytes], bytes]

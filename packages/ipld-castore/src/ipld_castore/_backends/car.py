@@ -13,8 +13,8 @@ from weakref import WeakValueDictionary
 from ipld_car import BlockAbsentError, CarError, CarFile, HashMismatchError, cids, dagcbor, hashes
 from multiformats import CID
 
-from ._base import ContentAddressableStore
-from ._errors import BackendUnavailableError, BlockCorruptError, BlockNotFoundError, UnsupportedVerbError
+from ipld_castore._core.store import ContentAddressableStore
+from ipld_castore.errors import BackendUnavailableError, BlockCorruptError, BlockNotFoundError, UnsupportedVerbError
 
 _EMPTY_MAP: Final = cids.make(cids.DAG_CBOR, hashes.sha2_256(dagcbor.encode({})))
 

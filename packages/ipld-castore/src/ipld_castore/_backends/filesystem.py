@@ -14,9 +14,10 @@ from typing import Final
 from ipld_car import CarError, cids
 from multiformats import CID
 
-from . import _flatfs
-from ._base import ContentAddressableStore
-from ._errors import BackendUnavailableError, BlockNotFoundError, UnsupportedVerbError
+from ipld_castore._core.store import ContentAddressableStore
+from ipld_castore.errors import BackendUnavailableError, BlockNotFoundError, UnsupportedVerbError
+
+from . import flatfs
 
 _WRITERS: Final = 8
 """Threads of ``put_blocks``; file systems make one write to the disk of syncs that come at once."""
@@ -26,7 +27,7 @@ _HEAD_FILE: Final = "HEAD"
 """Beside the shards, where flatfs passes over what is no folder."""
 _MAX_HEAD_BYTES: Final = 4096
 _RANDOM_BYTES: Final = 8
-_LEFTOVER: Final = re.compile(f"{_flatfs.TEMPORARY}[0-9a-f]{{{2 * _RANDOM_BYTES}}}")
+_LEFTOVER: Final = re.compile(f"{flatfs.TEMPORARY}[0-9a-f]{{{2 * _RANDOM_BYTES}}}")
 """What a file is called until it is whole."""
 
 
@@ -101,20 +102,20 @@ class FileSystemCAStore(ContentAddressableStore):
         """See :attr:`ContentAddressableStore.address`."""
         return str(self._path)
 
-    def _open(self) -> _flatfs.Sharding:
+    def _open(self) -> flatfs.Sharding:
         """The sharding rule of the folder; an empty folder gets the usual one."""
-        rule = self._path / _flatfs.SHARDING_FILE
+        rule = self._path / flatfs.SHARDING_FILE
         self._make_folder(self._path)
         if not rule.exists():
-            foreign = [name for name in os.listdir(self._path) if not name.startswith(_flatfs.TEMPORARY)]  # noqa: PTH208  # names are all that is needed
+            foreign = [name for name in os.listdir(self._path) if not name.startswith(flatfs.TEMPORARY)]  # noqa: PTH208  # names are all that is needed
             if not foreign:
-                self._write(rule, f"{_flatfs.DEFAULT}\n".encode(), fsync=True)
+                self._write(rule, f"{flatfs.DEFAULT}\n".encode(), fsync=True)
                 _sync_folder(self._path)
-                return _flatfs.DEFAULT
+                return flatfs.DEFAULT
             # Another process may have begun this very store since the first look.
             if not rule.exists():
                 raise ValueError(f"expected an empty folder or one with a SHARDING file, found {min(foreign)!r}")
-        return _flatfs.Sharding.parse(rule.read_text("utf-8", errors="replace"))
+        return flatfs.Sharding.parse(rule.read_text("utf-8", errors="replace"))
 
     def _make_folder(self, folder: Path) -> None:
         """Have a folder, and the folders above it, for good.
@@ -127,8 +128,8 @@ class FileSystemCAStore(ContentAddressableStore):
             _sync_folder(folder.parent)
 
     def _file(self, cid: CID) -> Path:
-        key = _flatfs.key_of(cids.to_bytes(cid))
-        return self._path / self._sharding.shard(key) / (key + _flatfs.EXTENSION)
+        key = flatfs.key_of(cids.to_bytes(cid))
+        return self._path / self._sharding.shard(key) / (key + flatfs.EXTENSION)
 
     def get_block(self, cid: CID) -> bytes:
         """See :meth:`ContentAddressableStore.get_block`."""
@@ -185,7 +186,7 @@ class FileSystemCAStore(ContentAddressableStore):
     @staticmethod
     def _write(file: Path, data: bytes, *, fsync: bool) -> None:
         """Have ``file`` with these bytes, whole or not at all; its name is not yet safe."""
-        temporary = file.with_name(_flatfs.TEMPORARY + secrets.token_hex(_RANDOM_BYTES))
+        temporary = file.with_name(flatfs.TEMPORARY + secrets.token_hex(_RANDOM_BYTES))
         try:
             with temporary.open("xb") as stream:
                 stream.write(data)
@@ -308,10 +309,10 @@ class FileSystemCAStore(ContentAddressableStore):
 
     def _cid_of(self, shard: str, name: str) -> CID | None:
         """The CID of the block in a file; None if this store would not look for a block there."""
-        key = name.removesuffix(_flatfs.EXTENSION)
+        key = name.removesuffix(flatfs.EXTENSION)
         if key == name or self._sharding.shard(key) != shard:
             return None
-        cid = _flatfs.cid_of(key)
+        cid = flatfs.cid_of(key)
         return None if cid is None else cids.from_checked(cid)
 
     def __eq__(self, other: object) -> bool:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, MutableMapping
 from ipld_car import CarError, cids
 from multiformats import CID
 
-from ._base import ContentAddressableStore
-from ._errors import BackendUnavailableError, BlockCorruptError, BlockNotFoundError
+from ipld_castore._core.store import ContentAddressableStore
+from ipld_castore.errors import BackendUnavailableError, BlockCorruptError, BlockNotFoundError
 
 
 def _key(cid: CID) -> str:

@@ -11,12 +11,12 @@ from typing import Any, Final
 from ipld_car import cids
 from multiformats import CID
 
-from ._base import ContentAddressableStore
-from ._errors import BlockCorruptError, BlockNotFoundError
-from ._flights import Flights
-from ._policy import check_hash, identity_bytes, verify
-from ._verbs import AnyCID
-from ._way import follow
+from ipld_castore._concurrency.single_flight import Flights
+from ipld_castore._core.backend import AnyCID
+from ipld_castore._core.hash_policy import check_hash, identity_bytes, verify
+from ipld_castore._core.path import follow
+from ipld_castore._core.store import ContentAddressableStore
+from ipld_castore.errors import BlockCorruptError, BlockNotFoundError
 
 _BATCH_BLOCKS: Final = 1024
 _BATCH_BYTES: Final = 16 << 20

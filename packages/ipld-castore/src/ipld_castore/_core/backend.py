@@ -9,10 +9,11 @@ from itertools import tee
 from ipld_car import CarError, cids, hashes, held_binary, walk_binary
 from multiformats import CID
 
-from ._errors import BlockCorruptError, BlockMalformedError, BlockNotFoundError, UnsupportedVerbError
-from ._policy import HASH_CODES, check_hash, identity_bytes
-from ._policy import verify as _verify  # ``verify`` is also the name of an argument that users know
-from ._way import follow
+from ipld_castore.errors import BlockCorruptError, BlockMalformedError, BlockNotFoundError, UnsupportedVerbError
+
+from .hash_policy import HASH_CODES, check_hash, identity_bytes
+from .hash_policy import verify as _verify  # ``verify`` is also the name of an argument that users know
+from .path import follow
 
 AnyCID = CID | str | bytes
 

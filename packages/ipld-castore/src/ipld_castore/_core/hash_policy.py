@@ -13,7 +13,7 @@ from typing import Final
 from ipld_car import CarError, CarReader, HashMismatchError, UnverifiableError, cids, hashes
 from multiformats import CID
 
-from ._errors import BlockCorruptError, HashRefusedError
+from ipld_castore.errors import BlockCorruptError, HashRefusedError
 
 MIN_DIGEST_BYTES: Final = 20
 MAX_IDENTITY_BYTES: Final = 128

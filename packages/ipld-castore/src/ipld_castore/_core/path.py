@@ -8,7 +8,7 @@ from typing import Any, Final
 from ipld_car import CarError, cids, dagcbor
 from multiformats import CID
 
-from ._errors import BlockMalformedError
+from ipld_castore.errors import BlockMalformedError
 
 _MAX_DIGITS: Final = 9
 """Of a position in a list; no block holds a longer one."""

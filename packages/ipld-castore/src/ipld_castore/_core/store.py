@@ -9,10 +9,11 @@ from typing import Any, Self, overload
 from ipld_car import CarError, CarReader, CarWriter, Source, Writable, cids, dagcbor, hashes, unixfs
 from multiformats import CID, multicodec
 
-from ._errors import BlockMalformedError
-from ._policy import identity_bytes, trusted_blocks
-from ._verbs import AnyCID, BlockVerbs
-from ._verbs import text_of as _text
+from ipld_castore.errors import BlockMalformedError
+
+from .backend import AnyCID, BlockVerbs
+from .backend import text_of as _text
+from .hash_policy import identity_bytes, trusted_blocks
 
 MAX_NODE_BYTES = 2 << 20
 """The largest block that IPFS nodes exchange; a value that is one dag-cbor block may not be larger."""

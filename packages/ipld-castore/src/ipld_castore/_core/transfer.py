@@ -8,10 +8,11 @@ from typing import Final, NamedTuple
 from ipld_car import CarError, binary_links, cids
 from multiformats import CID
 
-from ._base import ContentAddressableStore
-from ._errors import BlockMalformedError, BlockNotFoundError
-from ._policy import identity_bytes
-from ._verbs import AnyCID
+from ipld_castore.errors import BlockMalformedError, BlockNotFoundError
+
+from .backend import AnyCID
+from .hash_policy import identity_bytes
+from .store import ContentAddressableStore
 
 Progress = Callable[[int, int, int], object]
 """Told after each block: blocks sent, blocks known to be missing up to now, bytes sent."""

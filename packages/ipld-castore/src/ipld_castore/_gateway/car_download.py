@@ -7,13 +7,14 @@ from typing import Final
 
 from ipld_car import CarError, CarReader, cids
 
-from ._attempts import Attempts, Failure, Why
-from ._base import MAX_NODE_BYTES
-from ._errors import BlockCorruptError, BlockNotFoundError
-from ._fetch import Answer
-from ._gateways import Gateway
-from ._parallel import ReadAhead
-from ._policy import check_hash, identity_bytes, verify
+from ipld_castore._concurrency.ordered import ReadAhead
+from ipld_castore._core.hash_policy import check_hash, identity_bytes, verify
+from ipld_castore._core.store import MAX_NODE_BYTES
+from ipld_castore._http.client import Answer
+from ipld_castore.errors import BlockCorruptError, BlockNotFoundError
+
+from .endpoints import Gateway
+from .retry import Attempts, Failure, Why
 
 _MAX_HEADER_BYTES: Final = 1 << 20
 _MAX_REPEATED_BYTES: Final = 8 << 20

@@ -10,8 +10,9 @@ from typing import Final, TypeVar
 
 from ipld_car import cids
 
-from ._errors import BackendUnavailableError, BlockCorruptError, BlockNotFoundError
-from ._gateways import Gateway, Lies
+from ipld_castore.errors import BackendUnavailableError, BlockCorruptError, BlockNotFoundError
+
+from .endpoints import Gateway, Lies
 
 T = TypeVar("T")
 

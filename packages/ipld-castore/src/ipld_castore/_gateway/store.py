@@ -9,17 +9,18 @@ from urllib.parse import quote
 from ipld_car import cids
 from multiformats import CID
 
-from ._attempts import Attempts, Failure, Why
-from ._base import MAX_NODE_BYTES, ContentAddressableStore
-from ._car_stream import CarStream, Walk, check_bytes
-from ._errors import BlockNotFoundError, HashRefusedError, UnsupportedVerbError
-from ._fetch import Answer, Connections
-from ._gateways import Gateway, find_gateways
-from ._parallel import in_order
-from ._policy import check_hash, identity_bytes
-from ._retry_after import seconds_of
-from ._verbs import AnyCID
-from ._way import follow
+from ipld_castore._concurrency.ordered import in_order
+from ipld_castore._core.backend import AnyCID
+from ipld_castore._core.hash_policy import check_hash, identity_bytes
+from ipld_castore._core.path import follow
+from ipld_castore._core.store import MAX_NODE_BYTES, ContentAddressableStore
+from ipld_castore._http.client import Answer, Connections
+from ipld_castore._http.retry_after import seconds_of
+from ipld_castore.errors import BlockNotFoundError, HashRefusedError, UnsupportedVerbError
+
+from .car_download import CarStream, Walk, check_bytes
+from .endpoints import Gateway, find_gateways
+from .retry import Attempts, Failure, Why
 
 _RAW: Final = "application/vnd.ipld.raw"
 _CAR: Final = "application/vnd.ipld.car"

@@ -26,8 +26,9 @@ from urllib3.exceptions import (
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Timeout
 
-from ._attempts import Failure, Why
-from ._wire import TooSlowError, read_within, watch_all
+from ipld_castore._gateway.retry import Failure, Why
+
+from .wire import TooSlowError, read_within, watch_all
 
 MAX_IN_FLIGHT: Final = 64
 """Connections to one server that are kept; more are opened when they are needed, and closed after use."""

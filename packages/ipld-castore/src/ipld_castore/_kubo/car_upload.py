@@ -8,8 +8,8 @@ from typing import Final
 
 from ipld_car import CarWriter, cids, varint
 
-from ._outbox import Pairs
-from ._rpc import Body
+from .rpc import Body
+from .upload_queue import Pairs
 
 _PIECE: Final = 1 << 18
 """Small blocks are joined up to so many bytes: a system call for each would take longer than the sending."""

@@ -11,10 +11,11 @@ from typing import Final, Self
 from ipld_car import Block, CarError, CarReader, cids
 from urllib3.exceptions import HTTPError
 
-from ._base import MAX_NODE_BYTES
-from ._errors import BackendUnavailableError, BlockNotFoundError
-from ._parallel import ReadAhead
-from ._rpc import RPC
+from ipld_castore._concurrency.ordered import ReadAhead
+from ipld_castore._core.store import MAX_NODE_BYTES
+from ipld_castore.errors import BackendUnavailableError, BlockNotFoundError
+
+from .rpc import RPC
 
 _MAX_STASH: Final = 16 << 20
 """Bytes of blocks that came in another order than the walk's and wait for it."""

@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 
 from ipld_car import CarError, cids
 
-from ._errors import BackendUnavailableError, BlockNotFoundError
-from ._rpc import RPC, RefusedError
+from ipld_castore.errors import BackendUnavailableError, BlockNotFoundError
+
+from .rpc import RPC, RefusedError
 
 _NOT_PINNED: Final = "is not pinned"
 

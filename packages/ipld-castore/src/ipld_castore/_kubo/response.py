@@ -9,8 +9,8 @@ from typing import Any, Final, TypeVar
 from ipld_car import CarError, cids
 from urllib3 import BaseHTTPResponse
 
-from ._errors import BackendUnavailableError
-from ._wire import read_within, watch_of
+from ipld_castore._http.wire import read_within, watch_of
+from ipld_castore.errors import BackendUnavailableError
 
 T = TypeVar("T")
 

@@ -23,11 +23,12 @@ from urllib3.exceptions import (
     ReadTimeoutError,
 )
 
-from ._answers import Answer, odd
-from ._errors import BackendUnavailableError, BlockNotFoundError
-from ._node import Node
-from ._retry_after import seconds_of
-from ._wire import watch_all
+from ipld_castore._http.retry_after import seconds_of
+from ipld_castore._http.wire import watch_all
+from ipld_castore.errors import BackendUnavailableError, BlockNotFoundError
+
+from .address import Node
+from .response import Answer, odd
 
 GRACE: Final = 10.0
 """Seconds beyond the timeout, in which the node says itself that it is over."""

@@ -8,17 +8,18 @@ from typing import Any, Final
 from ipld_car import cids, hashes
 from multiformats import CID
 
-from . import _pins
-from ._base import MAX_NODE_BYTES, ContentAddressableStore
-from ._car_body import car_body
-from ._errors import BackendUnavailableError, BlockNotFoundError, HashRefusedError
-from ._graph import GraphReader
-from ._node import find_node
-from ._outbox import Outbox, Pairs
-from ._parallel import in_order
-from ._policy import check_hash
-from ._rpc import RPC
-from ._verbs import AnyCID
+from ipld_castore._concurrency.ordered import in_order
+from ipld_castore._core.backend import AnyCID
+from ipld_castore._core.hash_policy import check_hash
+from ipld_castore._core.store import MAX_NODE_BYTES, ContentAddressableStore
+from ipld_castore.errors import BackendUnavailableError, BlockNotFoundError, HashRefusedError
+
+from . import pins as _pins
+from .address import find_node
+from .car_upload import car_body
+from .export import GraphReader
+from .rpc import RPC
+from .upload_queue import Outbox, Pairs
 
 CAR_BYTES: Final = 16 << 20
 """Bytes of the blocks that go to the node together."""

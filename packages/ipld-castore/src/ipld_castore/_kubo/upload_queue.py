@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ipld_car import HashMismatchError, UnverifiableError, cids, hashes
 
-from ._errors import BackendUnavailableError, BlockCorruptError, CAStoreError
+from ipld_castore.errors import BackendUnavailableError, BlockCorruptError, CAStoreError
 
 Pairs = Sequence[tuple[bytes, bytes]]
 """Binary CIDs and their blocks."""

@@ -38,12 +38,12 @@ A backend of one's own, and all of its tests::
 from __future__ import annotations
 
 from . import faults
-from ._blocks import BlockTests
-from ._graphs import GraphTests
-from ._replies import Reply
-from ._server import BlockServer, Exchange, Fault, Request
-from ._use import UseTests
-from ._values import ValueTests
+from .server.block_server import BlockServer, Exchange, Fault, Request
+from .server.replies import Reply
+from .suite.blocks import BlockTests
+from .suite.graphs import GraphTests
+from .suite.use import UseTests
+from .suite.values import ValueTests
 
 __all__ = ["BlockServer", "CAStoreTests", "Exchange", "Fault", "Reply", "Request", "faults"]
 

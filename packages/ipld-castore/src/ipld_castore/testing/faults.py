@@ -19,8 +19,8 @@ from threading import Barrier, BrokenBarrierError
 
 from ipld_car import CarReader, CarWriter, cids, hashes
 
-from ._replies import CAR_TYPE, Reply, kubo_error, reply, text_reply
-from ._server import Exchange, Fault
+from .server.block_server import Exchange, Fault
+from .server.replies import CAR_TYPE, Reply, kubo_error, reply, text_reply
 
 __all__ = [
     "close_at_once",

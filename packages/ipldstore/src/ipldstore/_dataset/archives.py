@@ -9,9 +9,10 @@ from ipld_car import Block, CarError, CarReader, Source, Writable, cids, held_bi
 from ipld_castore import AnyCID
 from zarr.abc.store import Store
 
-from ._dataset import Dataset
-from ._errors import LOWER_ERRORS, store_errors
-from ._reach import reach
+from ipldstore.errors import LOWER_ERRORS, store_errors
+
+from .dataset import Dataset
+from .reach import reach
 
 if TYPE_CHECKING:
     from typing import Self

@@ -9,22 +9,26 @@ from collections.abc import Callable, Iterator
 from ipld_car import cids, hashes, unixfs
 from ipld_castore import ContentAddressableStore
 
-from . import _checks, _documents, _home, _keys, _lookup, _values
-from ._ahead import Ahead
-from ._consolidated import is_consolidated
-from ._directory import as_document
-from ._errors import LOWER_ERRORS, IPLDStoreError, lost, store_errors
-from ._finding import Finding
-from ._limits import LIMITS, Limits
-from ._nodes import NodeStore, as_root
-from ._stats import Stats, count
-from ._tree import EMPTY_ROOT, Tree
-from ._window import WHOLE, Window
+from ipldstore._format import documents, validate
+from ipldstore._format import keys as _keys
+from ipldstore._format.limits import LIMITS, Limits
+from ipldstore._format.nodes import NodeStore, as_root
+from ipldstore._read.byte_range import WHOLE, Window
+from ipldstore._read.prefetch import Ahead
+from ipldstore._tree import lookup
+from ipldstore._tree.consolidated import is_consolidated
+from ipldstore._tree.directory import as_document
+from ipldstore._tree.stats import Stats, count
+from ipldstore._tree.tree import EMPTY_ROOT, Tree
+from ipldstore.errors import LOWER_ERRORS, IPLDStoreError, lost, store_errors
 
-View = Callable[[_documents.Document], _documents.Document]
+from . import processes, values
+from .finding import Finding
+
+View = Callable[[documents.Document], documents.Document]
 
 
-def as_it_is(document: _documents.Document) -> _documents.Document:
+def as_it_is(document: documents.Document) -> documents.Document:
     """The document itself."""
     return document
 
@@ -54,18 +58,18 @@ class Dataset(Finding):
         """Whether nothing may be changed any more."""
         self._consolidated: tuple[object, bool] | None = None
         self.token = uuid.uuid4().hex
-        self._home = _home.here()
-        _home.LIVE[self.token] = self
+        self._home = processes.here()
+        processes.LIVE[self.token] = self
 
     # -- reading --
 
-    def _document(self, found: _lookup.Found, view: View) -> bytes | None:
+    def _document(self, found: lookup.Found, view: View) -> bytes | None:
         """The JSON of a document; None if this is the link of a value."""
         if isinstance(found, bytes):
-            if not _checks.is_directory_link(found):
+            if not validate.is_directory_link(found):
                 return None
             found = self._nodes.load(found, as_document)
-        return _documents.to_json(view(found))
+        return documents.to_json(view(found))
 
     def read_at_hand(self, key: str) -> bytes | None:
         """The bytes of a key, if it is a chunk that came from far away with others; None if not: see :meth:`read`."""
@@ -90,7 +94,7 @@ class Dataset(Finding):
                 return data
         return self.read_found(key, found, window, view)
 
-    def read_found(self, key: str, found: _lookup.Found, window: Window, view: View) -> bytes:
+    def read_found(self, key: str, found: lookup.Found, window: Window, view: View) -> bytes:
         """The bytes of what :meth:`find` has found for a key; see :meth:`read`."""
         try:
             document = self._document(found, view)
@@ -109,7 +113,7 @@ class Dataset(Finding):
             raise lost(f"reading {key!r}", error) from error
 
     def read_at_once(
-        self, found: _lookup.Found, window: Window, view: View, most: int = unixfs.CHUNK_SIZE
+        self, found: lookup.Found, window: Window, view: View, most: int = unixfs.CHUNK_SIZE
     ) -> bytes | None:
         """The bytes of what :meth:`find` has found, if they are few, at hand and verified without ado.
 
@@ -118,7 +122,7 @@ class Dataset(Finding):
         :param most: how many bytes may be hashed here
         """
         if not isinstance(found, bytes):
-            return window.of(_documents.to_json(view(found)))
+            return window.of(documents.to_json(view(found)))
         if not _is_block_of_bytes(found):
             return None
         try:
@@ -143,13 +147,13 @@ class Dataset(Finding):
         found = self.find(key)
         return None if found is None else self.size_found(key, found)
 
-    def size_found(self, key: str, found: _lookup.Found) -> int:
+    def size_found(self, key: str, found: lookup.Found) -> int:
         """How many bytes what :meth:`find` has found for a key has; see :meth:`size`."""
         with store_errors(f"asking for the size of {key!r}"):
             document = self._document(found, as_it_is)
             return self.castore.size(found) if document is None and isinstance(found, bytes) else len(document or b"")
 
-    def _snapshot(self) -> _lookup.AnyDirectory:
+    def _snapshot(self) -> lookup.AnyDirectory:
         with self._lock:
             return self._tree.snapshot()
 
@@ -157,9 +161,9 @@ class Dataset(Finding):
         """All keys that begin with a prefix, as they were when it was called; they stream."""
         return (key for key, _ in self.items(prefix))
 
-    def items(self, prefix: str = "") -> Iterator[tuple[str, _lookup.Found]]:
+    def items(self, prefix: str = "") -> Iterator[tuple[str, lookup.Found]]:
         """The same keys, each with what :meth:`find` finds for it."""
-        return _lookup.items(self._snapshot(), self._nodes.load, prefix)
+        return lookup.items(self._snapshot(), self._nodes.load, prefix)
 
     def sizes(self, prefix: str) -> Iterator[int]:
         """The size in bytes of each key that begins with a prefix."""
@@ -168,14 +172,14 @@ class Dataset(Finding):
     def names(self, directory: str) -> Iterator[str]:
         """The names directly below a directory, each once; "" is the root."""
         parts = directory.split("/") if directory else []
-        return _lookup.names(self._snapshot(), parts, self._nodes.load)
+        return lookup.names(self._snapshot(), parts, self._nodes.load)
 
     # -- changing --
 
     @property
     def is_home(self) -> bool:
         """Whether this is the process that made the dataset, and not a copy in another."""
-        return self._home == _home.here()
+        return self._home == processes.here()
 
     def check_home(self) -> None:
         """Refuse to change what another process would never see.
@@ -184,7 +188,7 @@ class Dataset(Finding):
         """
         if self.closed:
             raise IPLDStoreError("this store was closed: what is written now would be lost, so open it again")
-        _home.check(self._home)
+        processes.check(self._home)
 
     def write(self, key: str, data: bytes, *, only_new: bool = False) -> None:
         """Give a key its bytes.
@@ -198,18 +202,18 @@ class Dataset(Finding):
         parts = _keys.split_key(key) if place is None else None
         if only_new and self.find(key) is not None:
             return
-        found: _lookup.Found
+        found: lookup.Found
         try:
             if parts is None:
-                found = _values.put_bytes(self.castore, data)
+                found = values.put_bytes(self.castore, data)
             else:
-                found = _values.put(self.castore, self._nodes, parts[-1], data)
+                found = values.put(self.castore, self._nodes, parts[-1], data)
         except LOWER_ERRORS as error:
             raise lost(f"writing {key!r}", error) from error
         with self._lock:
             if place is None or not self._tree.put_next(place, found):
                 parts = parts or key.split("/")
-                if only_new and _lookup.find(self._tree.top, parts, self._nodes.load) is not None:
+                if only_new and lookup.find(self._tree.top, parts, self._nodes.load) is not None:
                     return
                 self._tree.put(parts, found)
             self._versions += 1
@@ -225,7 +229,7 @@ class Dataset(Finding):
             return False
         try:
             place = self._tree.next_chunk(key)
-            link = None if place is None else _values.put_at_once(self.castore, data)
+            link = None if place is None else values.put_at_once(self.castore, data)
             if place is None or link is None:
                 return False
             self._versions += 1
@@ -242,7 +246,7 @@ class Dataset(Finding):
             return False
         parts = key.split("/")
         with self._lock:
-            if _lookup.find(self._tree.top, parts, self._nodes.load) is None:
+            if lookup.find(self._tree.top, parts, self._nodes.load) is None:
                 return False
             self._tree.drop(parts)
             self._versions += 1
@@ -371,17 +375,17 @@ class Dataset(Finding):
 
 def _is_block_of_bytes(link: bytes) -> bool:
     """Whether a link names the bytes of a value themselves, and these by sha2-256."""
-    return link[:4] == _values.RAW_PREFIX and len(link) == cids.USUAL_SIZE
+    return link[:4] == values.RAW_PREFIX and len(link) == cids.USUAL_SIZE
 
 
 def _restore(token: str, home: str, castore: ContentAddressableStore, root: bytes | None, limits: Limits) -> Dataset:
     """In its own process a pickle is the dataset itself; elsewhere a copy that only reads."""
-    live = _home.LIVE.get(token)
+    live = processes.LIVE.get(token)
     # A copy in another process may be of an earlier pickle, or of a fork, and has not seen what came since.
-    if live is not None and (home == _home.here() or live.root == root):
+    if live is not None and (home == processes.here() or live.root == root):
         return live
     dataset = Dataset(castore, root, limits=limits)
     dataset.token = token
     dataset._home = home  # noqa: SLF001  # its own class
-    _home.LIVE[token] = dataset
+    processes.LIVE[token] = dataset
     return dataset

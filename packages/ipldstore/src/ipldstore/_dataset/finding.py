@@ -6,13 +6,14 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from . import _checks, _keys, _lookup
-from ._ahead import Ahead
-from ._directory import Frozen
-from ._index import Leaf
-from ._near import Near
-from ._nodes import Load, NodeMissing, NodeStore
-from ._tree import Tree
+from ipldstore._format import keys, validate
+from ipldstore._format.index_tree import Leaf
+from ipldstore._format.nodes import Load, NodeMissing, NodeStore
+from ipldstore._read.prefetch import Ahead
+from ipldstore._tree import lookup
+from ipldstore._tree.chunk_cursor import Near
+from ipldstore._tree.directory import Frozen
+from ipldstore._tree.tree import Tree
 
 T = TypeVar("T")
 
@@ -26,7 +27,7 @@ class Finding:
     _near: Near | None = None
     """The array that a chunk was found of last."""
 
-    def _read(self, action: Callable[[_lookup.AnyDirectory, Load], T]) -> T:
+    def _read(self, action: Callable[[lookup.AnyDirectory, Load], T]) -> T:
         """What an action finds in the tree as it is now. Blocks are waited for without the lock."""
         top = self._tree.top
         if isinstance(top, Frozen):  # nobody changes it
@@ -39,20 +40,20 @@ class Finding:
             except NodeMissing as missing:
                 held[missing.cid, missing.role] = self._nodes.load(missing.cid, missing.role, missing.way)
 
-    def find(self, key: str) -> _lookup.Found | None:
+    def find(self, key: str) -> lookup.Found | None:
         """The document or link of a key; None if it is absent, or no key at all."""
         near = self._find_near(key)
         if near is not None:
             return near[0]
-        parts = _keys.parts_of(key)
+        parts = keys.parts_of(key)
         if parts is None:
             return None
 
-        def find(top: _lookup.AnyDirectory, load: Load) -> _lookup.Found | None:
-            def note(at: int, directory: _lookup.AnyDirectory) -> None:
+        def find(top: lookup.AnyDirectory, load: Load) -> lookup.Found | None:
+            def note(at: int, directory: lookup.AnyDirectory) -> None:
                 self._near = Near.of(top, parts, at, directory, load)
 
-            return _lookup.find(top, parts, load, note)
+            return lookup.find(top, parts, load, note)
 
         return self._read(find)
 
@@ -60,10 +61,10 @@ class Finding:
         near = self._near
         return near.find(key) if near is not None and near.frozen and near.top is self._tree.top else None
 
-    def _find_ahead(self, key: str, blocks: Ahead) -> _lookup.Found | None:
+    def _find_ahead(self, key: str, blocks: Ahead) -> lookup.Found | None:
         """As :meth:`find`, for who is about to read the whole value: other blocks come with it."""
         found = self.find(key)
-        if isinstance(found, bytes) and not _checks.is_directory_link(found):
+        if isinstance(found, bytes) and not validate.is_directory_link(found):
             near = None if self._near is None else self._near.find(key)
             if near is not None and near[0] == found:
                 blocks.chunk_of(near[2], near[1].links.values(), found)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 
-from ._dataset import Dataset
-from ._errors import store_errors
+from ipldstore.errors import store_errors
+
+from .dataset import Dataset
 
 
 class Opened:

@@ -6,8 +6,9 @@ from ipld_car import cids
 from multiformats import CID
 from zarr.abc.store import Store
 
-from ._dataset import Dataset
-from ._errors import store_errors
+from ipldstore.errors import store_errors
+
+from .dataset import Dataset
 
 
 class NameVerbs(Store):

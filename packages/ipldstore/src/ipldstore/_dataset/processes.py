@@ -7,10 +7,10 @@ import uuid
 import weakref
 from typing import TYPE_CHECKING
 
-from ._errors import IPLDStoreError
+from ipldstore.errors import IPLDStoreError
 
 if TYPE_CHECKING:
-    from ._dataset import Dataset
+    from .dataset import Dataset
 
 _here = uuid.uuid4().hex
 

@@ -7,9 +7,9 @@ from typing import Any, Final
 from ipld_car import cids, dagcbor, hashes, unixfs
 from ipld_castore import ContentAddressableStore
 
-from . import _documents, _keys
-from ._lookup import Found
-from ._nodes import NodeStore
+from ipldstore._format import documents, keys
+from ipldstore._format.nodes import NodeStore
+from ipldstore._tree.lookup import Found
 
 RAW_PREFIX: Final = cids.make(cids.RAW, bytes(32))[:4]
 """What the CID of a block of bytes begins with."""
@@ -17,10 +17,10 @@ RAW_PREFIX: Final = cids.make(cids.RAW, bytes(32))[:4]
 
 def put(castore: ContentAddressableStore, nodes: NodeStore, name: str, data: bytes) -> Found:
     """Write the bytes of a key with that last part: as a document, or as a file where they are more than a block."""
-    block = _documents.encode(name, data) if name in _keys.DOCUMENTS else None
+    block = documents.encode(name, data) if name in keys.DOCUMENTS else None
     if block is None:
         return put_bytes(castore, data)
-    if len(block) <= _documents.MAX_EMBEDDED:
+    if len(block) <= documents.MAX_EMBEDDED:
         document: dict[str, Any] = dagcbor.decode_node(block)
         return document
     return nodes.put_encoded(block)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ipld_car import dagcbor
 
-from . import _keys
+from . import keys
 
 MAX_EMBEDDED: Final = 32_768
 """Largest size in bytes of a document that stands in its directory."""
@@ -87,13 +87,13 @@ def _drop_default_separator(array: Any) -> Any:
 
 
 def _without_default_separators(name: str, document: Document) -> Document:
-    if name == _keys.ZARRAY:
+    if name == keys.ZARRAY:
         return _drop_default_separator(document)  # type: ignore[no-any-return]  # a document is a map
-    metadata = document.get("metadata") if name == _keys.ZMETADATA else None
+    metadata = document.get("metadata") if name == keys.ZMETADATA else None
     if not isinstance(metadata, dict):
         return document
     slim = {
-        key: _drop_default_separator(item) if key.rpartition("/")[2] == _keys.ZARRAY else item
+        key: _drop_default_separator(item) if key.rpartition("/")[2] == keys.ZARRAY else item
         for key, item in metadata.items()
     }
     return {**document, "metadata": slim}
@@ -102,7 +102,7 @@ def _without_default_separators(name: str, document: Document) -> Document:
 def encode(name: str, data: bytes) -> bytes | None:
     """The DAG-CBOR block of a document's JSON text; None if it is to be kept as its exact bytes.
 
-    :param name: the last part of the key, one of :data:`~ipldstore._keys.DOCUMENTS`
+    :param name: the last part of the key, one of :data:`~ipldstore._format.keys.DOCUMENTS`
     """
     try:
         block = dagcbor.encode_node(_without_default_separators(name, _parse(data)))

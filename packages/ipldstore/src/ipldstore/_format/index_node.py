@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ipld_car import cids
 
-from ._errors import NodeError
+from ipldstore.errors import NodeError
 
 
 class Part(NamedTuple):

@@ -14,13 +14,15 @@ from typing import Any, Final, NamedTuple
 
 from ipld_car import cids, dagcbor
 
-from . import _checks, _keys
-from ._codes import chunk_code, has_bit, highest_difference, name_code, split
-from ._errors import NodeError
-from ._limits import Limits
-from ._nodes import Load, NodeStore
-from ._parts import Part, Parts
-from ._ways import NOWHERE, Way, to_chunk
+from ipldstore.errors import NodeError
+
+from . import keys as _keys
+from . import validate
+from .index_node import Part, Parts
+from .limits import Limits
+from .nodes import Load, NodeStore
+from .path_hint import NOWHERE, Way, to_chunk
+from .zorder import chunk_code, has_bit, highest_difference, name_code, split
 
 MAX_LEVELS: Final = 8
 
@@ -49,7 +51,7 @@ class Kind:
         self,
         code: Callable[[str], bytes],
         is_key: Callable[[str], bool],
-        leaf: Callable[[Any], _checks.LeafContent],
+        leaf: Callable[[Any], validate.LeafContent],
         leaf_map: Callable[[Mapping[str, bytes]], dict[str, Any]],
     ) -> None:
         self.code = code
@@ -94,8 +96,8 @@ def _directory_in(top: dict[str, Any], path: str) -> dict[str, Any]:
     return directory
 
 
-CHUNKS: Final = Kind(chunk_code, _keys.is_chunk_key, _checks.chunk_leaf, nested_map)
-NAMES: Final = Kind(name_code, _keys.is_index_name, _checks.name_leaf, dict)
+CHUNKS: Final = Kind(chunk_code, _keys.is_chunk_key, validate.chunk_leaf, nested_map)
+NAMES: Final = Kind(name_code, _keys.is_index_name, validate.name_leaf, dict)
 
 
 class Place(NamedTuple):
@@ -130,10 +132,10 @@ def _enter(kind: Kind, place: Place, load: Load, level: int, depth: int = 0, way
     if isinstance(node, Leaf):
         if not node.keys:
             raise _wrong(place, f"expected {place.part.size} keys, found an empty leaf")
-        if depth + node.depth > _checks.MAX_BELOW_ROOT:
+        if depth + node.depth > validate.MAX_BELOW_ROOT:
             raise _wrong(
                 place,
-                f"expected directories at most {_checks.MAX_BELOW_ROOT} parts below the root, found one at "
+                f"expected directories at most {validate.MAX_BELOW_ROOT} parts below the root, found one at "
                 f"{depth + node.depth}",
             )
         first, count, last = node.keys[0], len(node.keys), node.codes[-1]

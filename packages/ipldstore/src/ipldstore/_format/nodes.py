@@ -10,10 +10,11 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from ipld_car import CarError, cids, dagcbor, hashes
 from ipld_castore import ContentAddressableStore
 
-from ._ahead import Ahead
-from ._checks import check_directory
-from ._errors import NodeError, store_errors
-from ._ways import NOWHERE, Way
+from ipldstore._read.prefetch import Ahead
+from ipldstore.errors import NodeError, store_errors
+
+from .path_hint import NOWHERE, Way
+from .validate import check_directory
 
 MAX_ROOT_BYTES: Final = 64 << 20
 MAX_NODE_BYTES: Final = 2 << 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from . import _keys
+from . import keys as _keys
 
 
 class Way(NamedTuple):

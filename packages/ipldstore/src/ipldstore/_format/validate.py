@@ -10,10 +10,11 @@ from typing import Any, Final, NamedTuple
 
 from ipld_car import cids
 
-from . import _documents, _keys
-from ._codes import chunk_code, name_code
-from ._errors import NodeError
-from ._parts import Parts
+from ipldstore.errors import NodeError
+
+from . import documents, keys
+from .index_node import Parts
+from .zorder import chunk_code, name_code
 
 MAX_BELOW_ROOT: Final = 63
 """Parts that a directory may be below the root."""
@@ -54,9 +55,9 @@ def check_directory(top: Any, *, root: bool) -> int:
         directory, depth = todo.pop()
         deepest = max(deepest, depth)
         for name, item in directory.items():
-            if name in _keys.DOCUMENTS:
+            if name in keys.DOCUMENTS:
                 _check_document_entry(name, item)
-            elif name.startswith(_keys.RESERVED):
+            elif name.startswith(keys.RESERVED):
                 _check_reserved(directory, name, item, in_root=root and depth == 0)
             elif isinstance(item, dict):
                 _check_name(name)
@@ -69,14 +70,14 @@ def check_directory(top: Any, *, root: bool) -> int:
 
 
 def _check_name(name: str) -> None:
-    problem = "a slash in a name" if "/" in name else _keys.part_problem(name)
+    problem = "a slash in a name" if "/" in name else keys.part_problem(name)
     if problem is not None:
         raise NodeError(f"expected names that are parts of keys, found {problem}: {name[:200]!r}")
 
 
 def _check_document_entry(name: str, item: Any) -> None:
     if isinstance(item, dict):
-        problem = _documents.problem(item)
+        problem = documents.problem(item)
         if problem is not None:
             raise NodeError(f"expected a document at {name!r}, JSON as data; found {problem} in it")
     elif not isinstance(item, bytes) or cids.codec_of(item) not in _CODECS:
@@ -84,13 +85,13 @@ def _check_document_entry(name: str, item: Any) -> None:
 
 
 def _check_reserved(directory: dict[str, Any], name: str, item: Any, *, in_root: bool) -> None:
-    if name == _keys.VALUE:
+    if name == keys.VALUE:
         if in_root:
-            raise NodeError(f"expected no {_keys.VALUE} in the root, found one")
+            raise NodeError(f"expected no {keys.VALUE} in the root, found one")
         _value_link(name, item)
-    elif name in (_keys.CHUNKS, _keys.NAMES):
+    elif name in (keys.CHUNKS, keys.NAMES):
         if isinstance(item, list):
-            kind = (chunk_code, _keys.is_chunk_key) if name == _keys.CHUNKS else (name_code, _keys.is_index_name)
+            kind = (chunk_code, keys.is_chunk_key) if name == keys.CHUNKS else (name_code, keys.is_index_name)
             directory[name] = Parts(item, *kind)
         elif not isinstance(item, bytes) or not is_directory_link(item):
             raise NodeError(f"expected a list of parts or its link at {name}, found {_kind(item)}")
@@ -145,13 +146,13 @@ def _ordinary_leaf(top: dict[str, Any]) -> LeafContent | None:
     if not are_usual or not {link[:4] for link in found} <= _USUAL_VALUES:
         return None
     # Each key has a slash for each map that it is below, so where there are no more of them no name has one.
-    return LeafContent(links, depth) if _keys.are_chunk_keys(links, slashes) else None
+    return LeafContent(links, depth) if keys.are_chunk_keys(links, slashes) else None
 
 
 def _any_leaf(top: dict[str, Any]) -> LeafContent:
     """The chunks in a leaf, looked at one by one."""
-    if _keys.VALUE in top:
-        raise NodeError(f"expected no {_keys.VALUE} at the top of a leaf, found one")
+    if keys.VALUE in top:
+        raise NodeError(f"expected no {keys.VALUE} at the top of a leaf, found one")
     links: dict[str, bytes] = {}
     deepest = 0
     stack = [("", iter(top.items()))]
@@ -159,14 +160,14 @@ def _any_leaf(top: dict[str, Any]) -> LeafContent:
         prefix, items = stack[-1]
         deepest = max(deepest, len(stack) - 1)
         for name, item in items:
-            key = prefix[:-1] if name == _keys.VALUE else prefix + name
-            if isinstance(item, dict) and name != _keys.VALUE:
-                if not _keys.is_index_name(name):  # an empty map has no key to be checked by
+            key = prefix[:-1] if name == keys.VALUE else prefix + name
+            if isinstance(item, dict) and name != keys.VALUE:
+                if not keys.is_index_name(name):  # an empty map has no key to be checked by
                     raise NodeError(f"expected only chunk keys in a leaf, found the directory {key[:200]!r}")
                 stack.append((key + "/", iter(item.items())))
                 break
             _value_link(name, item)
-            if "/" in name or not _keys.is_chunk_key(key):
+            if "/" in name or not keys.is_chunk_key(key):
                 raise NodeError(f"expected only chunk keys in a leaf, found {key[:200]!r}")
             links[key] = item
         else:
@@ -183,7 +184,7 @@ def name_leaf(top: Any) -> LeafContent:
         raise NodeError(f"expected a leaf of names, a map; found {_kind(top)}")
     for name, item in top.items():
         _check_name(name)
-        if name in _keys.DOCUMENTS:
+        if name in keys.DOCUMENTS:
             raise NodeError(f"expected no document in a leaf of names, found {name!r}")
         if not isinstance(item, bytes) or cids.codec_of(item) not in _CODECS:
             raise NodeError(f"expected a link at {name!r} in a leaf of names, found {_kind(item)}")

@@ -7,13 +7,14 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from ipld_car import CarFile, cids, files, walk_binary
+from ipld_car import CarFile, cids, fs, walk_binary
 from ipld_castore import FileSystemCAStore
 
-from ._errors import store_errors
-from ._open import FolderLock
-from ._reach import reach
-from ._tree import EMPTY_ROOT
+from ipldstore._dataset.reach import reach
+from ipldstore._tree.tree import EMPTY_ROOT
+from ipldstore.errors import store_errors
+
+from .open import FolderLock
 
 
 class Compacted(NamedTuple):
@@ -79,7 +80,7 @@ def _compact_file(path: Path) -> Compacted:
         except BaseException:
             fresh.unlink(missing_ok=True)
             raise
-        files.sync_folder(path.parent)
+        fs.sync_folder(path.parent)
         return Compacted(kept, there - kept, size - path.stat().st_size)
     finally:
         old.abandon()  # as it was, or gone: there is nothing to finish

@@ -14,10 +14,10 @@ from ipld_car import CarReader, cids
 from ipld_castore import BackendUnavailableError, BlockNotFoundError, ContentAddressableStore, UnsupportedVerbError
 from multiformats import CID
 
-from . import _lookup
-from ._dataset import Dataset
-from ._window import WHOLE
-from ._zarr_order import arranged
+from ipldstore._dataset.dataset import Dataset
+from ipldstore._read.byte_range import WHOLE
+from ipldstore._store.zarr_compat import arranged
+from ipldstore._tree import lookup
 
 Reference = str | list[str | int]
 """What stands for the bytes of a key: their text, ``base64:`` and their base64, or URL, offset and length in bytes."""
@@ -101,7 +101,7 @@ class _ScannedCar(ContentAddressableStore):
                 place = block.location
                 self._places[_key(block.cid_bytes)] = place.payload_offset, place.payload_size
 
-    def place(self, found: _lookup.Found) -> tuple[int, int] | None:
+    def place(self, found: lookup.Found) -> tuple[int, int] | None:
         """Offset and length in bytes of a value that is one block in the file, and not empty: no range of HTTP is."""
         if not isinstance(found, bytes) or cids.codec_of(found) != cids.RAW:
             return None

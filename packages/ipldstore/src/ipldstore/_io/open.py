@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
 
-from ipld_car import CarError, cids, files
+from ipld_car import CarError, cids, fs
 from ipld_castore import (
     BackendUnavailableError,
     CarCAStore,
@@ -18,9 +18,9 @@ from ipld_castore import (
 )
 from multiformats import CID
 
-from ._opened import Opened
-from ._store import IPLDStore
-from ._tree import EMPTY_ROOT
+from ipldstore._dataset.lifecycle import Opened
+from ipldstore._store.zarr_store import IPLDStore
+from ipldstore._tree.tree import EMPTY_ROOT
 
 Mode = Literal["r", "a", "x"]
 
@@ -162,7 +162,7 @@ class FolderLock:
 
     def __init__(self, castore: FileSystemCAStore) -> None:
         try:
-            self._file, _ = files.open_locked(castore.path / _LOCK_FILE, exclusive=False)
+            self._file, _ = fs.open_locked(castore.path / _LOCK_FILE, exclusive=False)
         except OSError as error:
             raise BackendUnavailableError(f"cannot write to {castore.path}: {error}") from error
         self._home = os.getpid()
@@ -171,5 +171,5 @@ class FolderLock:
         """Let others write; in a forked process the lock is still the parent's."""
         if not self._file.closed:
             if os.getpid() == self._home:
-                files.unlock(self._file)
+                fs.unlock(self._file)
             self._file.close()

@@ -10,7 +10,7 @@ from typing import Any
 from ipld_car import cids
 from ipld_castore import AnyCID, ContentAddressableStore, Transferred, transfer
 
-from ._errors import store_errors
+from ipldstore.errors import store_errors
 
 
 def push(

@@ -14,7 +14,7 @@ from ipld_car import CarError, binary_links, cids, unixfs
 from ipld_castore import CAStoreError, ContentAddressableStore, follow
 from multiformats import CID
 
-from ._ways import Way
+from ipldstore._format.path_hint import Way
 
 CACHE_BYTES: Final = 64 << 20
 """Bytes of blocks that are kept after they were read, or before."""

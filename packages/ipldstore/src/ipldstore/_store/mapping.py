@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, MutableMapping
 
 from zarr.abc.store import Store
 
-from ._dataset import Dataset
+from ipldstore._dataset.dataset import Dataset
 
 
 def as_bytes(value: bytes) -> bytes:

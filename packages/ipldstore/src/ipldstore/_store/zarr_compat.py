@@ -11,7 +11,7 @@ from typing import Any
 
 from zarr.core.group import ConsolidatedMetadata
 
-from ._documents import Document
+from ipldstore._format.documents import Document
 
 
 def _loses_scattered_siblings() -> bool:

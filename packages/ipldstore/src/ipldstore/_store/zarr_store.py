@@ -14,16 +14,17 @@ from multiformats import CID
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
-from ._archives import ArchiveVerbs
-from ._dataset import Dataset
-from ._errors import store_errors
-from ._mapping import DictVerbs
-from ._names import NameVerbs
-from ._opened import Opened
-from ._stats import Stats
-from ._threads import in_far_thread
-from ._window import WHOLE, Window
-from ._zarr_order import for_zarr
+from ipldstore._dataset.archives import ArchiveVerbs
+from ipldstore._dataset.dataset import Dataset
+from ipldstore._dataset.lifecycle import Opened
+from ipldstore._dataset.names import NameVerbs
+from ipldstore._read.byte_range import WHOLE, Window
+from ipldstore._tree.stats import Stats
+from ipldstore.errors import store_errors
+
+from .executor import in_far_thread
+from .mapping import DictVerbs
+from .zarr_compat import for_zarr
 
 if TYPE_CHECKING:
     from typing import Self

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from . import _index, _keys
-from ._directory import Frozen
-from ._lookup import AnyDirectory
-from ._nodes import Load
-from ._parts import Parts
+from ipldstore._format import index_tree, keys
+from ipldstore._format.index_node import Parts
+from ipldstore._format.nodes import Load
+
+from .directory import Frozen
+from .lookup import AnyDirectory
 
 
 class Near(NamedTuple):
@@ -30,19 +31,21 @@ class Near(NamedTuple):
     def of(cls, top: AnyDirectory, parts: list[str], at: int, directory: AnyDirectory, load: Load) -> Near | None:
         """The array of a directory, if its index has the key with these parts, ``at`` of which lead to it."""
         if isinstance(directory, Frozen):
-            base = directory.map[_keys.CHUNKS]
+            base = directory.map[keys.CHUNKS]
         elif directory.chunk_base is None or "/".join(parts[at:]) in directory.chunk_new:
             return None
         else:
             base = directory.chunk_base
-        return cls(top, "".join(f"{part}/" for part in parts[:at]), _index.topmost(_index.CHUNKS, base, load), at)
+        return cls(
+            top, "".join(f"{part}/" for part in parts[:at]), index_tree.topmost(index_tree.CHUNKS, base, load), at
+        )
 
     @property
     def frozen(self) -> bool:
         """Whether nothing in the tree changes."""
         return isinstance(self.top, Frozen)
 
-    def find(self, key: str) -> tuple[bytes, _index.Leaf, bytes] | None:
+    def find(self, key: str) -> tuple[bytes, index_tree.Leaf, bytes] | None:
         """The link of a key, the leaf that has it and the CID of that; None says nothing, the key may be elsewhere."""
         recent = self.parts.recent_leaf(self.depth)
         if recent is None or not key.startswith(self.prefix):

@@ -9,16 +9,18 @@ from typing import Any
 
 from ipld_castore import ContentAddressableStore
 
-from . import _checks, _keys, _lookup
-from ._ahead import Ahead
-from ._directory import Directory, as_document
-from ._nodes import Load
+from ipldstore._format import keys, validate
+from ipldstore._format.nodes import Load
+from ipldstore._read.prefetch import Ahead
+
+from . import lookup
+from .directory import Directory, as_document
 
 _LOOKED_AT = 256
 """Directories to look at. Beyond, nobody knows: then to look for it is the answer that loses nothing."""
 
 
-def is_consolidated(top: _lookup.AnyDirectory, load: Load, blocks: ContentAddressableStore) -> bool:
+def is_consolidated(top: lookup.AnyDirectory, load: Load, blocks: ContentAddressableStore) -> bool:
     """Whether a group below (or at) ``top`` has consolidated metadata, or may have, as there are too many to look at.
 
     Whoever opens a group without it lists and reads the directories below, so looking at them costs nothing more.
@@ -28,35 +30,37 @@ def is_consolidated(top: _lookup.AnyDirectory, load: Load, blocks: ContentAddres
         if not todo:
             return False
         directory, depth = todo.popleft()
-        if directory.document(_keys.ZMETADATA) is not None:
+        if directory.document(keys.ZMETADATA) is not None:
             return True
         metadata = _zarr_json(directory, load, blocks)
         if metadata.get("consolidated_metadata") is not None:
             return True
-        is_array = directory.document(_keys.ZARRAY) is not None or metadata.get("node_type") == "array"
+        is_array = directory.document(keys.ZARRAY) is not None or metadata.get("node_type") == "array"
         if is_array:
             continue
         if _has_name_index(directory):
             return True
-        entries = [entry for _, entry in islice(_lookup.entries_of(directory, load), _LOOKED_AT)]
+        entries = [entry for _, entry in islice(lookup.entries_of(directory, load), _LOOKED_AT)]
         if isinstance(blocks, Ahead):
-            blocks.prefetch(entry for entry in entries if isinstance(entry, bytes) and _checks.is_directory_link(entry))
+            blocks.prefetch(
+                entry for entry in entries if isinstance(entry, bytes) and validate.is_directory_link(entry)
+            )
         for entry in entries:
-            below = _lookup.enter(entry, depth + 1, load)
+            below = lookup.enter(entry, depth + 1, load)
             if below is not None:
                 todo.append((below, depth + 1))
     return True
 
 
-def _has_name_index(directory: _lookup.AnyDirectory) -> bool:
-    return directory.name_base is not None if isinstance(directory, Directory) else _keys.NAMES in directory.map
+def _has_name_index(directory: lookup.AnyDirectory) -> bool:
+    return directory.name_base is not None if isinstance(directory, Directory) else keys.NAMES in directory.map
 
 
-def _zarr_json(directory: _lookup.AnyDirectory, load: Load, blocks: ContentAddressableStore) -> dict[str, Any]:
+def _zarr_json(directory: lookup.AnyDirectory, load: Load, blocks: ContentAddressableStore) -> dict[str, Any]:
     """The ``zarr.json`` of a directory, also where it is kept as exact bytes; empty if there is none to read."""
-    found = directory.document(_keys.ZARR_JSON)
+    found = directory.document(keys.ZARR_JSON)
     if isinstance(found, bytes):
-        found = load(found, as_document) if _checks.is_directory_link(found) else _parse(blocks.get_range(found))
+        found = load(found, as_document) if validate.is_directory_link(found) else _parse(blocks.get_range(found))
     return found if isinstance(found, dict) else {}
 
 

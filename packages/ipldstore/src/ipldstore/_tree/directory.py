@@ -1,7 +1,7 @@
 """Directories: as they are in a node, and as they are while they change (format, section 3).
 
 Both answer the same questions, so that a lookup does not care which it meets. A :class:`Directory` exists only
-along changed paths; everything else stays in its node. ``load`` is :data:`~ipldstore._nodes.Load`.
+along changed paths; everything else stays in its node. ``load`` is :data:`~ipldstore._format.nodes.Load`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from copy import copy
 from typing import Any, Final
 
-from . import _checks, _documents, _index, _keys
-from ._errors import NodeError
-from ._nodes import Folder, Load, as_folder
+from ipldstore._format import documents, index_tree, validate
+from ipldstore._format import keys as _keys
+from ipldstore._format.nodes import Folder, Load, as_folder
+from ipldstore.errors import NodeError
 
 Map = dict[str, Any]
 
@@ -42,7 +43,7 @@ def as_document(value: Any, size: int) -> Map:  # noqa: ARG001  # as every Role 
     """Read a block as a document."""
     if not isinstance(value, dict):
         raise NodeError("expected a document, a map; found something else")
-    problem = _documents.problem(value)
+    problem = documents.problem(value)
     if problem is not None:
         raise NodeError(f"expected a document, JSON as data; found {problem} in it")
     return value
@@ -68,7 +69,7 @@ class Frozen:
 
     def chunk(self, rest: str, load: Load, depth: int = 0) -> bytes | None:
         """The link of a chunk key in the index; ``depth`` as in :func:`_index.find`."""
-        return _index.find(_index.CHUNKS, self.map.get(_keys.CHUNKS), rest, load, depth)
+        return index_tree.find(index_tree.CHUNKS, self.map.get(_keys.CHUNKS), rest, load, depth)
 
     def document(self, name: str) -> Map | bytes | None:
         """A document, or its link."""
@@ -77,7 +78,7 @@ class Frozen:
     def entry(self, name: str, load: Load) -> Map | bytes | Directory | None:
         """What stands at a name that is no document's."""
         found = self.map.get(name)
-        return _index.find(_index.NAMES, self.map.get(_keys.NAMES), name, load) if found is None else found
+        return index_tree.find(index_tree.NAMES, self.map.get(_keys.NAMES), name, load) if found is None else found
 
 
 class Directory:
@@ -88,14 +89,14 @@ class Directory:
         self.entries: dict[str, Map | bytes | Directory] = {}
         """Embedded maps, links to values and nodes, and directories that change, by name."""
         self.value: bytes | None = None
-        self.chunk_base: _index.Base = None
+        self.chunk_base: index_tree.Base = None
         self.chunk_new: dict[str, bytes] = {}
         """Links of chunk keys that are kept apart, new or in place of those in ``chunk_base``."""
         self.chunk_gone: set[str] = set()
         """Chunk keys of ``chunk_base`` that are no more, and have none in ``chunk_new``."""
         self.chunk_total = 0
         """Keys of ``chunk_base``; known where some are gone."""
-        self.name_base: _index.Base = None
+        self.name_base: index_tree.Base = None
         self.gone: set[str] = set()
         """Names of ``name_base`` that are no more, or that ``entries`` hide."""
         self.name_total = 0
@@ -156,7 +157,7 @@ class Directory:
         """The link of a chunk key that is kept apart; ``depth`` as in :func:`_index.find`."""
         found = self.chunk_new.get(rest)
         if found is None and rest not in self.chunk_gone:
-            return _index.find(_index.CHUNKS, self.chunk_base, rest, load, depth)
+            return index_tree.find(index_tree.CHUNKS, self.chunk_base, rest, load, depth)
         return found
 
     def document(self, name: str) -> Map | bytes | None:
@@ -167,7 +168,7 @@ class Directory:
         """What stands at a name that is no document's."""
         found = self.entries.get(name)
         if found is None and name not in self.gone:
-            return _index.find(_index.NAMES, self.name_base, name, load)
+            return index_tree.find(index_tree.NAMES, self.name_base, name, load)
         return found
 
     def owner(self, load: Load) -> str | None:
@@ -182,7 +183,7 @@ class Directory:
             return FULL
         metadata = self.documents.get(_keys.ZARR_JSON)
         if isinstance(metadata, bytes):
-            if not _checks.is_directory_link(metadata):
+            if not validate.is_directory_link(metadata):
                 return ONLY_C
             metadata = load(metadata, as_document)
         return FULL if metadata is not None and metadata.get("node_type") == "array" else None
@@ -210,11 +211,11 @@ class Directory:
 
     def has_in_base(self, rest: str, load: Load) -> bool:
         """Whether the index of the node has a chunk key."""
-        return _index.find(_index.CHUNKS, self.chunk_base, rest, load) is not None
+        return index_tree.find(index_tree.CHUNKS, self.chunk_base, rest, load) is not None
 
     def drop_chunks(self, keys: Iterable[str], load: Load) -> None:
         """Have none of these keys, all of which are in the index of the node."""
-        self.chunk_total = _index.total(_index.CHUNKS, self.chunk_base, load)
+        self.chunk_total = index_tree.total(index_tree.CHUNKS, self.chunk_base, load)
         self.chunk_gone.update(keys)
 
     def forget_chunks(self) -> None:
@@ -235,8 +236,8 @@ class Directory:
         del self.entries[name]
 
     def _hide(self, name: str, load: Load) -> None:
-        if name not in self.gone and _index.find(_index.NAMES, self.name_base, name, load) is not None:
-            self.name_total = _index.total(_index.NAMES, self.name_base, load)
+        if name not in self.gone and index_tree.find(index_tree.NAMES, self.name_base, name, load) is not None:
+            self.name_total = index_tree.total(index_tree.NAMES, self.name_base, load)
             self.gone.add(name)
 
     def open(self, name: str, load: Load) -> Directory | None:
@@ -245,7 +246,7 @@ class Directory:
         if isinstance(found, Directory) or found is None:
             return found
         if isinstance(found, bytes):
-            if not _checks.is_directory_link(found):
+            if not validate.is_directory_link(found):
                 return None
             folder: Folder = load(found, as_folder)
             found = folder.map

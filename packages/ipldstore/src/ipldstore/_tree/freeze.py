@@ -11,11 +11,14 @@ from collections.abc import Iterator
 
 from ipld_car import dagcbor
 
-from . import _checks, _index, _keys, _lookup
-from ._directory import FULL, ONLY_C, Directory, Map
-from ._limits import Limits
-from ._nodes import Folder, Load, NodeStore, as_folder
-from ._plain import drop_plain, put_plain
+from ipldstore._format import index_tree, validate
+from ipldstore._format import keys as _keys
+from ipldstore._format.limits import Limits
+from ipldstore._format.nodes import Folder, Load, NodeStore, as_folder
+
+from . import lookup
+from .directory import FULL, ONLY_C, Directory, Map
+from .inline import drop_plain, put_plain
 
 # The shortest entry of a map: a name of one byte, and a link with an identity CID without bytes.
 _MIN_ENTRY_BYTES = 10
@@ -48,7 +51,7 @@ def _evict(directory: Directory, load: Load) -> None:
     if not directory.has_chunks:
         return
     is_owner = directory.owner(load) is not None
-    for key, link in _strangers(directory, load).items() if is_owner else _lookup.chunks_of(directory, load):
+    for key, link in _strangers(directory, load).items() if is_owner else lookup.chunks_of(directory, load):
         _put_below(directory, key, link, load)
         if is_owner:
             directory.drop_chunk(key, load)
@@ -63,7 +66,7 @@ def _strangers(directory: Directory, load: Load) -> dict[str, bytes]:
     if not (only_c or inner):
         return {}
     has_strangers_in_base = inner or directory.owner_before != ONLY_C
-    keys = _lookup.chunks_of(directory, load) if has_strangers_in_base else iter(directory.chunk_new.items())
+    keys = lookup.chunks_of(directory, load) if has_strangers_in_base else iter(directory.chunk_new.items())
     return {key: link for key, link in keys if key.startswith(inner) or (only_c and not key.startswith("c"))}
 
 
@@ -110,7 +113,7 @@ def _plain_chunks(owner: Directory, load: Load) -> Iterator[tuple[str, bytes]]:
             if not _keys.may_begin_chunk_key(name, first=not prefix):
                 continue
             key = prefix + name
-            if isinstance(entry, bytes) and not _checks.is_directory_link(entry):
+            if isinstance(entry, bytes) and not validate.is_directory_link(entry):
                 if _keys.is_chunk_key(key):
                     yield key, entry
                 continue
@@ -128,7 +131,7 @@ def _candidates(directory: Directory, load: Load) -> Iterator[tuple[str, Map | b
     """The entries that may be parts of chunk keys; of a name index only the leaves that have digits and ``c``."""
     yield from list(directory.entries.items())
     for low, high in ((b"0", b":"), (b"c", b"c/")):
-        for name, link in _index.items(_index.NAMES, directory.name_base, load, low, high):
+        for name, link in index_tree.items(index_tree.NAMES, directory.name_base, load, low, high):
             if name not in directory.gone:
                 yield name, link
 
@@ -137,15 +140,15 @@ def _choose_form(directory: Directory, load: Load, limits: Limits) -> None:
     """Have few chunk keys as entries, many apart."""
     if not directory.has_chunks:
         return
-    at_least = _index.total(_index.CHUNKS, directory.chunk_base, load) - len(directory.chunk_gone)
+    at_least = index_tree.total(index_tree.CHUNKS, directory.chunk_base, load) - len(directory.chunk_gone)
     if max(at_least, len(directory.chunk_new)) * _MIN_ENTRY_BYTES > limits.plain:
         return
     keys: dict[str, bytes] = {}
-    for key, link in _lookup.chunks_of(directory, load):
+    for key, link in lookup.chunks_of(directory, load):
         keys[key] = link
         if len(keys) * _MIN_ENTRY_BYTES > limits.plain:
             return
-    if len(dagcbor.encode_node(_index.nested_map(keys))) > limits.plain:
+    if len(dagcbor.encode_node(index_tree.nested_map(keys))) > limits.plain:
         return
     for key, link in keys.items():
         _put_below(directory, key, link, load)
@@ -161,8 +164,8 @@ def _build(directory: Directory, nodes: NodeStore, limits: Limits) -> Map:
     if directory.value is not None:
         made[_keys.VALUE] = directory.value
     if directory.has_chunks:
-        changes: _index.Changes = {**dict.fromkeys(directory.chunk_gone), **directory.chunk_new}
-        index = _index.rebuild(_index.CHUNKS, directory.chunk_base, changes, nodes, limits)
+        changes: index_tree.Changes = {**dict.fromkeys(directory.chunk_gone), **directory.chunk_new}
+        index = index_tree.rebuild(index_tree.CHUNKS, directory.chunk_base, changes, nodes, limits)
         if index is not None:
             made[_keys.CHUNKS] = index
     entries = {
@@ -171,15 +174,15 @@ def _build(directory: Directory, nodes: NodeStore, limits: Limits) -> Map:
         if (built := _build_entry(entry, nodes, limits)) is not None
     }
     if directory.name_base is not None:
-        remaining = _index.total(_index.NAMES, directory.name_base, nodes.load) - len(directory.gone)
+        remaining = index_tree.total(index_tree.NAMES, directory.name_base, nodes.load) - len(directory.gone)
         if remaining > limits.names:
             changes = {**dict.fromkeys(directory.gone), **_as_links(entries, nodes)}
-            made[_keys.NAMES] = _index.rebuild(_index.NAMES, directory.name_base, changes, nodes, limits)
+            made[_keys.NAMES] = index_tree.rebuild(index_tree.NAMES, directory.name_base, changes, nodes, limits)
             return made
-        rest = _index.items(_index.NAMES, directory.name_base, nodes.load)
+        rest = index_tree.items(index_tree.NAMES, directory.name_base, nodes.load)
         entries.update((name, link) for name, link in rest if name not in directory.gone)
     if len(entries) > limits.names:
-        made[_keys.NAMES] = _index.rebuild(_index.NAMES, None, _as_links(entries, nodes), nodes, limits)
+        made[_keys.NAMES] = index_tree.rebuild(index_tree.NAMES, None, _as_links(entries, nodes), nodes, limits)
     else:
         before = 0 if directory.name_base is not None else limits.embedding_limit(directory.names_before)
         limit = limits.embedding_limit(len(entries))
@@ -205,7 +208,7 @@ def _embed_or_link(entry: Map | bytes, before: int, limit: int, nodes: NodeStore
         block = dagcbor.encode_node(entry)
         return entry if len(block) <= limit else nodes.put_encoded(block)
     # Only a directory with fewer names than before may have to embed what it has not looked at.
-    if limit > before and _checks.is_directory_link(entry) and nodes.block_size(entry) <= limit:
+    if limit > before and validate.is_directory_link(entry) and nodes.block_size(entry) <= limit:
         folder: Folder = nodes.load(entry, as_folder)
         return folder.map
     return entry

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ._directory import Directory
-from ._nodes import Load
+from ipldstore._format.nodes import Load
+
+from .directory import Directory
 
 
 def put_plain(top: Directory, parts: list[str], link: bytes, load: Load) -> list[Directory]:

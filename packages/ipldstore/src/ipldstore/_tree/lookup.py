@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 
 from ipld_car import cids
 
-from . import _checks, _index, _keys
-from ._directory import Directory, Frozen, Map, holds_nothing, is_name
-from ._errors import NodeError
-from ._nodes import Folder, Load, as_folder
-from ._ways import NOWHERE, Way, below_directory
+from ipldstore._format import index_tree, keys, validate
+from ipldstore._format.nodes import Folder, Load, as_folder
+from ipldstore._format.path_hint import NOWHERE, Way, below_directory
+from ipldstore.errors import NodeError
+
+from .directory import Directory, Frozen, Map, holds_nothing, is_name
 
 Found = Map | bytes
 """What a key has: a document, or the link of a document or a value."""
@@ -27,12 +28,12 @@ def enter(entry: Map | bytes | Directory | None, depth: int, load: Load, way: Wa
     if entry is None or isinstance(entry, Directory):
         return entry
     if isinstance(entry, bytes):
-        if not _checks.is_directory_link(entry):
+        if not validate.is_directory_link(entry):
             return None
         folder: Folder = load(entry, as_folder, way)
-        if depth + folder.depth > _checks.MAX_BELOW_ROOT:
+        if depth + folder.depth > validate.MAX_BELOW_ROOT:
             raise NodeError(
-                f"node {cids.to_text(entry)}: expected directories at most {_checks.MAX_BELOW_ROOT} parts below the "
+                f"node {cids.to_text(entry)}: expected directories at most {validate.MAX_BELOW_ROOT} parts below the "
                 f"root, found one at {depth + folder.depth}"
             )
         entry = folder.map
@@ -41,7 +42,7 @@ def enter(entry: Map | bytes | Directory | None, depth: int, load: Load, way: Wa
 
 def value_of(entry: Map | bytes | Directory | None, depth: int, load: Load) -> bytes | None:
     """The link of the value that an entry is or has."""
-    if isinstance(entry, bytes) and not _checks.is_directory_link(entry):
+    if isinstance(entry, bytes) and not validate.is_directory_link(entry):
         return entry
     directory = enter(entry, depth, load)
     return None if directory is None else directory.value
@@ -62,14 +63,14 @@ def find(
             return None
         if directory.has_chunks:
             rest = "/".join(parts[at:])
-            link = directory.chunk(rest, load, at) if _keys.is_chunk_key(rest) else None
+            link = directory.chunk(rest, load, at) if keys.is_chunk_key(rest) else None
             if link is not None:
                 if note is not None and not above:
                     note(at, directory)
                 return link
             above = True
         last = at + 1 == len(parts)
-        if last and name in _keys.DOCUMENTS:
+        if last and name in keys.DOCUMENTS:
             return directory.document(name)
         entry = directory.entry(name, load)
         if last:
@@ -106,11 +107,11 @@ def path_to(top: AnyDirectory, parts: list[str], load: Load) -> tuple[Owners, An
 def chunks_of(directory: AnyDirectory, load: Load, depth: int = 0) -> Iterator[tuple[str, bytes]]:
     """Relative key and link of all chunks that a directory keeps apart; ``depth`` as in :func:`_index.find`."""
     if isinstance(directory, Frozen):
-        yield from _index.items(_index.CHUNKS, directory.map.get(_keys.CHUNKS), load, depth=depth)
+        yield from index_tree.items(index_tree.CHUNKS, directory.map.get(keys.CHUNKS), load, depth=depth)
         return
     new, gone = dict(directory.chunk_new), set(directory.chunk_gone)
     yield from new.items()
-    for key, link in _index.items(_index.CHUNKS, directory.chunk_base, load, depth=depth):
+    for key, link in index_tree.items(index_tree.CHUNKS, directory.chunk_base, load, depth=depth):
         if key not in new and key not in gone:
             yield key, link
 
@@ -119,7 +120,7 @@ def documents_of(directory: AnyDirectory) -> list[tuple[str, Found]]:
     """Name and content of the documents of a directory."""
     if isinstance(directory, Directory):
         return list(directory.documents.items())
-    return [(name, item) for name, item in directory.map.items() if name in _keys.DOCUMENTS]
+    return [(name, item) for name, item in directory.map.items() if name in keys.DOCUMENTS]
 
 
 def entries_of(directory: AnyDirectory, load: Load) -> Iterator[tuple[str, Map | bytes | Directory]]:
@@ -128,10 +129,10 @@ def entries_of(directory: AnyDirectory, load: Load) -> Iterator[tuple[str, Map |
         hidden, base = set(directory.gone), directory.name_base
         yield from list(directory.entries.items())
     else:
-        base = directory.map.get(_keys.NAMES)
+        base = directory.map.get(keys.NAMES)
         hidden = set() if base is None else {name for name in directory.map if is_name(name)}
         yield from ((name, item) for name, item in directory.map.items() if is_name(name))
-    for name, link in _index.items(_index.NAMES, base, load):
+    for name, link in index_tree.items(index_tree.NAMES, base, load):
         if name not in hidden:
             yield name, link
 
@@ -197,8 +198,7 @@ def _named(directory: AnyDirectory, fragment: str, load: Load) -> Iterator[tuple
 def _indexed(key: str, owners: Owners, load: Load) -> bool:
     """Whether a directory above already has a key in its chunk index."""
     return any(
-        _keys.is_chunk_key(key[start:]) and directory.chunk(key[start:], load) is not None
-        for start, directory in owners
+        keys.is_chunk_key(key[start:]) and directory.chunk(key[start:], load) is not None for start, directory in owners
     )
 
 

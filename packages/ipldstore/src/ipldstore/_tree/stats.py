@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from . import _index, _keys, _lookup
-from ._directory import Frozen, Map
-from ._limits import Limits
-from ._nodes import Load, Role
-from ._parts import Parts
-from ._ways import NOWHERE, Way
+from ipldstore._format import index_tree
+from ipldstore._format import keys as _keys
+from ipldstore._format.index_node import Parts
+from ipldstore._format.limits import Limits
+from ipldstore._format.nodes import Load, Role
+from ipldstore._format.path_hint import NOWHERE, Way
+
+from . import lookup
+from .directory import Frozen, Map
 
 
 class Stats(NamedTuple):
@@ -32,17 +35,17 @@ def count(root: Map, load: Load, limits: Limits) -> Stats:
     while stack:
         directory, depth = stack.pop()
         chunks, names = directory.map.get(_keys.CHUNKS), directory.map.get(_keys.NAMES)
-        blocks += _blocks(_index.CHUNKS, chunks, load, limits) + _blocks(_index.NAMES, names, load, limits)
-        keys += _index.total(_index.CHUNKS, chunks, load) + len(_lookup.documents_of(directory))
-        for _, entry in _lookup.entries_of(directory, load):
-            keys += _lookup.value_of(entry, depth + 1, load) is not None
-            below = _lookup.enter(entry, depth + 1, load)
+        blocks += _blocks(index_tree.CHUNKS, chunks, load, limits) + _blocks(index_tree.NAMES, names, load, limits)
+        keys += index_tree.total(index_tree.CHUNKS, chunks, load) + len(lookup.documents_of(directory))
+        for _, entry in lookup.entries_of(directory, load):
+            keys += lookup.value_of(entry, depth + 1, load) is not None
+            below = lookup.enter(entry, depth + 1, load)
             if isinstance(below, Frozen):
                 stack.append((below, depth + 1))
     return Stats(keys, blocks)
 
 
-def _blocks(kind: _index.Kind, base: _index.Base, load: Load, limits: Limits) -> int:
+def _blocks(kind: index_tree.Kind, base: index_tree.Base, load: Load, limits: Limits) -> int:
     lists = set()
 
     def noting(cid: bytes, role: Role[Any], way: Way = NOWHERE, /) -> Any:
@@ -51,4 +54,4 @@ def _blocks(kind: _index.Kind, base: _index.Base, load: Load, limits: Limits) ->
             lists.add(cid)
         return node
 
-    return sum(1 for _ in _index.leaf_places(kind, base, noting, limits)) + len(lists)
+    return sum(1 for _ in index_tree.leaf_places(kind, base, noting, limits)) + len(lists)

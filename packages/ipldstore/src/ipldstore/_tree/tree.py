@@ -7,14 +7,16 @@ from typing import Final
 
 from ipld_car import cids, hashes
 
-from . import _index, _keys, _lookup
-from ._checks import MAX_BELOW_ROOT
-from ._directory import FULL, Directory, Frozen
-from ._errors import NodeError
-from ._freeze import freeze
-from ._limits import LIMITS, Limits
-from ._nodes import Folder, Load, NodeStore, as_root
-from ._plain import drop_plain, prune, put_plain
+from ipldstore._format import index_tree, keys
+from ipldstore._format.limits import LIMITS, Limits
+from ipldstore._format.nodes import Folder, Load, NodeStore, as_root
+from ipldstore._format.validate import MAX_BELOW_ROOT
+from ipldstore.errors import NodeError
+
+from . import lookup
+from .directory import FULL, Directory, Frozen
+from .freeze import freeze
+from .inline import drop_plain, prune, put_plain
 
 EMPTY_MAP: Final = b"\xa0"
 EMPTY_ROOT: Final = cids.make(cids.DAG_CBOR, hashes.sha2_256(EMPTY_MAP))
@@ -41,7 +43,7 @@ class Tree:
         self._limits = limits
         self._frozen: bytes | None = root
         self._changed = False
-        self._top: _lookup.AnyDirectory = Frozen({}) if root is None else Frozen(self._load_root(root))
+        self._top: lookup.AnyDirectory = Frozen({}) if root is None else Frozen(self._load_root(root))
 
     def _load_root(self, root: bytes) -> dict[str, object]:
         folder: Folder = self._nodes.load(root, as_root)
@@ -63,7 +65,7 @@ class Tree:
         return self._frozen
 
     @property
-    def top(self) -> _lookup.AnyDirectory:
+    def top(self) -> lookup.AnyDirectory:
         """The root directory as it is now."""
         return self._top
 
@@ -72,7 +74,7 @@ class Tree:
         """Whether there are changes that no root has."""
         return self._changed
 
-    def snapshot(self) -> _lookup.AnyDirectory:
+    def snapshot(self) -> lookup.AnyDirectory:
         """The root directory as it is now; later changes do not reach it."""
         return self._top.snapshot() if isinstance(self._top, Directory) else self._top
 
@@ -89,9 +91,9 @@ class Tree:
     def _note_change(self) -> None:
         self._changed, self._recent = True, None
 
-    def put(self, parts: list[str], found: _lookup.Found) -> None:
+    def put(self, parts: list[str], found: lookup.Found) -> None:
         """Give a key its document or link. If it fails nothing has changed."""
-        if parts[-1] in _keys.DOCUMENTS:
+        if parts[-1] in keys.DOCUMENTS:
             self._put_document(parts, found)
             return
         assert isinstance(found, bytes)  # noqa: S101  # only a document is data itself
@@ -116,7 +118,7 @@ class Tree:
                 prefix = "".join(f"{part}/" for part in parts[:at])
                 self._recent = prefix, holder, "" if holder.owner(load) == FULL else "c"
 
-    def _put_document(self, parts: list[str], found: _lookup.Found) -> None:
+    def _put_document(self, parts: list[str], found: lookup.Found) -> None:
         load = self._nodes.remembering()
         directory = self._open_top(load)
         for name in parts[:-1]:
@@ -135,13 +137,13 @@ class Tree:
             return None
         prefix, holder, begin = recent
         rest = key[len(prefix) :]
-        if not rest.startswith(begin) or not _keys.is_chunk_key(rest) or key.count("/") >= _keys.MAX_PARTS:
+        if not rest.startswith(begin) or not keys.is_chunk_key(rest) or key.count("/") >= keys.MAX_PARTS:
             return None
         if holder.entries and rest.partition("/")[0] in holder.entries:
             return None
         return recent, rest
 
-    def put_next(self, place: NextChunk, found: _lookup.Found) -> bool:
+    def put_next(self, place: NextChunk, found: lookup.Found) -> bool:
         """Give a chunk its link where :meth:`next_chunk` has said; returns whether that is still its place."""
         recent, rest = place
         if recent is not self._recent or not isinstance(found, bytes):
@@ -165,7 +167,7 @@ class Tree:
             owner = visited[at].owner(load)
             if owner is not None:
                 rest = "/".join(parts[at:])
-                fits = _keys.is_chunk_key(rest) and (owner == FULL or rest.startswith("c"))
+                fits = keys.is_chunk_key(rest) and (owner == FULL or rest.startswith("c"))
                 return visited[at] if fits else None
         return None
 
@@ -173,7 +175,7 @@ class Tree:
         """Have no such key; the caller knows that there is one. If it fails nothing has changed."""
         load = self._nodes.remembering()
         visited = self._visit(parts, load)
-        if parts[-1] in _keys.DOCUMENTS:
+        if parts[-1] in keys.DOCUMENTS:
             self._note_change()
             visited[-1].put_document(parts[-1], None)
             prune(visited, parts)
@@ -192,7 +194,7 @@ class Tree:
             self._note_change()
             return
         load = self._nodes.remembering()
-        above_it, directory = _lookup.path_to(self._top, parts, load)
+        above_it, directory = lookup.path_to(self._top, parts, load)
         if directory is None and not above_it:
             return
         visited = self._visit([*parts, ""], load)
@@ -249,7 +251,7 @@ def _kept_apart(visited: Sequence[Directory | None], parts: list[str], load: Loa
     for at, directory in enumerate(visited):
         if directory is not None and directory.has_chunks:
             rest = "/".join(parts[at:])
-            if _keys.is_chunk_key(rest) and (directory.has_in_base(rest, load) or rest in directory.chunk_new):
+            if keys.is_chunk_key(rest) and (directory.has_in_base(rest, load) or rest in directory.chunk_new):
                 found.append((directory, rest))
     return found
 
@@ -257,5 +259,5 @@ def _kept_apart(visited: Sequence[Directory | None], parts: list[str], load: Loa
 def _chunks_below(directory: Directory, prefix: str, load: Load) -> tuple[list[str], list[str]]:
     """The chunk keys that begin with a prefix: those that are new, and those that the index of the node has."""
     new = [key for key in directory.chunk_new if key.startswith(prefix)]
-    in_base = _index.items(_index.CHUNKS, directory.chunk_base, load)
+    in_base = index_tree.items(index_tree.CHUNKS, directory.chunk_base, load)
     return new, [key for key, _ in in_base if key.startswith(prefix)]

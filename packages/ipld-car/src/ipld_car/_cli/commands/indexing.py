@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import click
 
-from .indexes import CODECS
-from .options import archive_argument, json_option, output_argument, version_option
+from ipld_car._cli.options import archive_argument, json_option, output_argument, version_option
+from ipld_car.ops.indexes import CODECS
 
 _codec_option = click.option(
     "-c",
@@ -21,8 +21,8 @@ _files_argument = click.argument("files", nargs=-1, required=True, metavar="FILE
 
 
 def _rewrite(file: str, output: str, version: int, codec: str) -> None:
-    from .indexes import rewrite
-    from .progress import progress
+    from ipld_car._cli.progress import progress
+    from ipld_car.ops.indexes import rewrite
 
     with progress("indexing") as bar:
         rewrite(file, output, version=version, codec=CODECS[codec], progress=bar)
@@ -48,9 +48,9 @@ def index(files: tuple[str, ...], codec: str, version: int) -> None:
       ipld-car index era5.car era5-indexed.car
       ipld-car index create era5.car era5.idx
     """
-    from .files import not_over
-    from .indexes import create_index
-    from .progress import progress
+    from ipld_car._cli.files import not_over
+    from ipld_car._cli.progress import progress
+    from ipld_car.ops.indexes import create_index
 
     if files[0] == "create" and len(files) > 1:
         number = CODECS[codec]
@@ -77,9 +77,9 @@ def detach_index(files: tuple[str, ...], as_json: bool) -> None:
     stands alone, by default that of standard input. An entry is the multihash, in hexadecimal, and the offset
     of the section from the start of the CARv1.
     """
-    from . import indexes
-    from .files import not_over
-    from .tell import lines_to
+    from ipld_car._cli.files import not_over
+    from ipld_car._cli.render.printer import lines_to
+    from ipld_car.ops import indexes
 
     if files[0] == "list" and len(files) <= 2:
         with lines_to("-") as tell:

@@ -8,8 +8,7 @@ from typing import Any, Final
 import click
 
 from ipld_car import cids
-
-from .options import (
+from ipld_car._cli.options import (
     archive_argument,
     cid_value,
     json_option,
@@ -44,11 +43,11 @@ def verify(file: str, as_json: bool, partial: bool, verbose: bool, jobs: int) ->
     that is not known, "undecodable" for a block whose links cannot be read), for each thing that is missing,
     and a summary.
     """
-    from .files import mapped_file
-    from .progress import progress
-    from .tell import lines_to
-    from .tell_verify import tell_report, tell_verdict
-    from .verify import verify as run
+    from ipld_car._cli.files import mapped_file
+    from ipld_car._cli.progress import progress
+    from ipld_car._cli.render.printer import lines_to
+    from ipld_car._cli.render.verify import tell_report, tell_verdict
+    from ipld_car.ops.verify import verify as run
 
     with lines_to("-") as tell, mapped_file(file) as (path, buffer), progress("verifying", len(buffer)) as bar:
         report = run(
@@ -81,9 +80,9 @@ def list_verb(file: str, output: str, as_json: bool, verbose: bool, unixfs: bool
     are missing of sharded directories, with nobody knows which entries. With --json "kind" says "missing", and
     a line of "missing shard" has the path of the directory.
     """
-    from .files import not_over
-    from .tell import lines_to
-    from .tell_list import blocks_of, paths_of
+    from ipld_car._cli.files import not_over
+    from ipld_car._cli.render.listing import blocks_of, paths_of
+    from ipld_car._cli.render.printer import lines_to
 
     not_over(output, file)
     with lines_to(output) as tell, lines_to("-", standard_is_taken=True) as note:
@@ -105,10 +104,10 @@ def inspect(file: str, as_json: bool, full: bool) -> None:
     Version, roots, where data and index are, how many blocks of which codecs and hash functions there are, and
     of what sizes, as go-car's "car inspect" prints them. The first thing that cannot be read is an error.
     """
-    from . import inspecting
-    from .files import mapped_file
-    from .progress import progress
-    from .tell import lines_to
+    from ipld_car._cli.files import mapped_file
+    from ipld_car._cli.progress import progress
+    from ipld_car._cli.render.printer import lines_to
+    from ipld_car.ops import inspect as inspecting
 
     with lines_to("-") as tell, mapped_file(file) as (_, buffer), progress("hashing", len(buffer)) as bar:
         found = inspecting.inspect(buffer, full=full, progress=bar)
@@ -124,8 +123,8 @@ def root(file: str, as_json: bool, implicit: bool) -> None:
 
     These are what the header names; an archive may have none, and need not have the blocks of those it names.
     """
-    from .blocks import open_blocks, roots_of
-    from .tell import lines_to
+    from ipld_car._cli.render.printer import lines_to
+    from ipld_car.ops.blocks import open_blocks, roots_of
 
     if implicit:
         with open_blocks(file) as blocks:
@@ -147,8 +146,8 @@ def get_block(file: str, cid: bytes, output: str) -> None:
     The block CID in FILE goes to OUTPUT, when it has been verified. A CID of another codec or version over the
     same bytes finds them too.
     """
-    from .blocks import missing_block, open_blocks
-    from .files import not_over, writing
+    from ipld_car._cli.files import not_over, writing
+    from ipld_car.ops.blocks import missing_block, open_blocks
 
     not_over(output, file)
     with open_blocks(file) as blocks:
@@ -173,10 +172,10 @@ def cat(file: str, path: str, offset: int, length: int | None, output: str) -> N
     below the root, or begins with a CID; no path is the root itself. Of a large file only the blocks of the
     bytes that are wanted are read.
     """
-    from .blocks import open_blocks, roots_for, split_cid
-    from .cat import pieces
-    from .files import not_over, writing
-    from .progress import progress
+    from ipld_car._cli.files import not_over, writing
+    from ipld_car._cli.progress import progress
+    from ipld_car.ops.blocks import open_blocks, roots_for, split_cid
+    from ipld_car.ops.cat import pieces
 
     not_over(output, file)
     stop = None if length is None else offset + length
@@ -205,8 +204,8 @@ def diff(a: str, b: str, as_json: bool, unixfs: bool, max_entries: int, exit_cod
     not count: if it is in A once, and in B with the same CID and another one, that is a "+". Where blocks of
     directories are missing, so that nobody knows what is in them, it is told on standard error.
     """
-    from .compare import changes
-    from .tell import lines_to
+    from ipld_car._cli.render.printer import lines_to
+    from ipld_car.ops.diff import changes
 
     read_once(a, b)
     count = 0

@@ -8,8 +8,7 @@ from typing import Any, Final
 import click
 
 from ipld_car import cids
-
-from .options import chunker_value, json_option, max_entries_option, read_once, version_option
+from ipld_car._cli.options import chunker_value, json_option, max_entries_option, read_once, version_option
 
 
 @click.command()
@@ -53,11 +52,11 @@ def create(  # noqa: PLR0913, PLR0917 - one for each option
     Blocks are written depth first from the root, each once: with --version 1 the very bytes of "ipfs dag
     export".
     """
-    from .create import Added, Options, planned
-    from .files import not_over, stat_of_output
-    from .out import writing_archive
-    from .progress import progress
-    from .tell import lines_to, printable
+    from ipld_car._cli.files import not_over, stat_of_output
+    from ipld_car._cli.progress import progress
+    from ipld_car._cli.render.printer import lines_to, printable
+    from ipld_car.ops.create import Added, Options, planned
+    from ipld_car.ops.output import writing_archive
 
     if no_wrap and len(sources) > 1:
         raise click.UsageError("--no-wrap takes one SOURCE: several need a directory that names them")
@@ -112,12 +111,12 @@ def extract(
     folder, or if a file is there already (--force replaces files). Files of which blocks are missing are left
     out and told; then the exit code is 1, unless there is --partial.
     """
-    from .blocks import open_blocks, roots_for, split_cid
-    from .cat import pieces
-    from .extract import Extracted, Extraction
-    from .files import writing
-    from .progress import progress
-    from .tell import lines_to, printable
+    from ipld_car._cli.files import writing
+    from ipld_car._cli.progress import progress
+    from ipld_car._cli.render.printer import lines_to, printable
+    from ipld_car.ops.blocks import open_blocks, roots_for, split_cid
+    from ipld_car.ops.cat import pieces
+    from ipld_car.ops.extract import Extracted, Extraction
 
     with open_blocks(file) as blocks, progress("extracting") as bar, lines_to("-", standard_is_taken=True) as note:
         if output == "-":

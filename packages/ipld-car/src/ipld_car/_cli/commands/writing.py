@@ -7,9 +7,8 @@ from typing import Any, Final
 import click
 
 from ipld_car import cids
-from ipld_car._errors import CarError
-
-from .options import cid_value, json_option, read_once, selector_value, size_value, version_option
+from ipld_car._cli.options import cid_value, json_option, read_once, selector_value, size_value, version_option
+from ipld_car.errors import CarError
 
 
 @click.command("get-dag")
@@ -31,15 +30,14 @@ def get_dag(arguments: tuple[str, ...], selector: Any, strict: bool, version: in
     """
     from collections import Counter
 
-    from ipld_car._walk import LINKS_KNOWN
-
-    from .blocks import open_blocks, roots_for
-    from .codecs import by_name, not_followed
-    from .cut import dag_of
-    from .files import not_over
-    from .out import writing_archive
-    from .progress import progress
-    from .tell import lines_to
+    from ipld_car._cli.files import not_over
+    from ipld_car._cli.progress import progress
+    from ipld_car._cli.render.printer import lines_to
+    from ipld_car._graph.walk import LINKS_KNOWN
+    from ipld_car.ops.blocks import open_blocks, roots_for
+    from ipld_car.ops.codec_names import by_name, not_followed
+    from ipld_car.ops.output import writing_archive
+    from ipld_car.ops.rewrite import dag_of
 
     file, root, output = _dag_arguments(list(arguments))
     not_over(output, file)
@@ -94,10 +92,10 @@ def filter_verb(
     The blocks of FILE are verified, and go to OUTPUT in their order, each once. Roots that are left out are not
     in its header either.
     """
-    from . import cut
-    from .files import not_over, reading
-    from .progress import progress
-    from .tell import lines_to
+    from ipld_car._cli.files import not_over, reading
+    from ipld_car._cli.progress import progress
+    from ipld_car._cli.render.printer import lines_to
+    from ipld_car.ops import rewrite
 
     if [cid_file, file, output if append else ""].count("-") > 1:
         raise click.UsageError("standard input has either an archive or the CIDs: --cid-file names a file of them")
@@ -105,14 +103,14 @@ def filter_verb(
         raise click.UsageError("expected to append to a CARv2, found --version 1")
     not_over(output, cid_file, *([] if append else [file]))
     with reading(cid_file) as lines:
-        wanted = cut.read_cids(lines)
+        wanted = rewrite.read_cids(lines)
     with lines_to("-", standard_is_taken=output == "-") as tell, progress("filtering") as bar:
         if not as_json:
             tell(f"filtering {'out' if inverse else 'to'} {len(wanted)} cids")
         if append:
-            roots, count = cut.append_filtered(file, output, wanted, inverse=inverse, progress=bar)
+            roots, count = rewrite.append_filtered(file, output, wanted, inverse=inverse, progress=bar)
         else:
-            roots, count = cut.copy_filtered(file, output, wanted, inverse=inverse, version=version, progress=bar)
+            roots, count = rewrite.copy_filtered(file, output, wanted, inverse=inverse, version=version, progress=bar)
         if as_json:
             tell({"roots": [cids.to_text(root) for root in roots], "blocks": count})
     if not roots and not append and not as_json:
@@ -132,9 +130,9 @@ def concat(sources: tuple[str, ...], output: str, version: int) -> None:
 
     All blocks of all FILEs, duplicates too, and the roots of the first. Blocks are verified.
     """
-    from .cut import join
-    from .files import not_over
-    from .progress import progress
+    from ipld_car._cli.files import not_over
+    from ipld_car._cli.progress import progress
+    from ipld_car.ops.rewrite import join
 
     read_once(*sources)
     not_over(output, *sources)
@@ -152,8 +150,8 @@ def merge(sources: tuple[str, ...], output: str, version: int) -> None:
     It has the roots of all FILEs. Blocks are verified, and keep their order. It also joins the parts that
     "split" makes.
     """
-    from .cut import join
-    from .progress import progress
+    from ipld_car._cli.progress import progress
+    from ipld_car.ops.rewrite import join
 
     read_once(*sources)
     with progress("joining") as bar:
@@ -172,16 +170,16 @@ def split(file: str, prefix: str | None, size: int, as_json: bool) -> None:
     of FILE; "merge" joins them. PREFIX is by default the name of FILE without ".car", and "-". No part is
     written over a file that is there.
     """
-    from . import cut
-    from .progress import progress
-    from .tell import lines_to
+    from ipld_car._cli.progress import progress
+    from ipld_car._cli.render.printer import lines_to
+    from ipld_car.ops import rewrite
 
     if prefix is None:
         if file == "-":
             raise click.UsageError("expected a PREFIX for the parts of what standard input gives")
         prefix = file.removesuffix(".car") + "-"
     with lines_to("-") as tell, progress("splitting") as bar:
-        for name, blocks, written in cut.split(file, prefix, size, bar):
+        for name, blocks, written in rewrite.split(file, prefix, size, bar):
             found = {"path": str(name), "blocks": blocks, "size": written}
             tell(found if as_json else f"{name}: {blocks} blocks, {written} bytes")
 
@@ -202,8 +200,8 @@ def put_block(
     there already. The CID is printed: one of version 1, by sha2-256, unless --cid says which. Bytes that are not
     what the codec says are refused.
     """
-    from . import put
-    from .tell import lines_to
+    from ipld_car._cli.render.printer import lines_to
+    from ipld_car.ops import put_block as put
 
     if codec and expected:
         raise click.UsageError("expected --codec or --cid, found both: a CID has a codec")

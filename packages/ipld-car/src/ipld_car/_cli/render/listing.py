@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from functools import cache
 
 from ipld_car import cids
+from ipld_car._cli.files import mapped_file
+from ipld_car.ops.blocks import open_blocks, roots_for
+from ipld_car.ops.codec_names import code_name
+from ipld_car.ops.layout import read_layout
+from ipld_car.ops.listing import MISSING, MISSING_SHARD, details, tree, unknown_shards
+from ipld_car.ops.sections import sections
 
-from .blocks import open_blocks, roots_for
-from .codecs import code_name
-from .files import mapped_file
-from .layout import read_layout
-from .listing import MISSING, MISSING_SHARD, details, tree, unknown_shards
-from .sections import sections
-from .tell import Line, Tell, printable
+from .printer import Line, Tell, printable
 
 
 def blocks_of(path: str, *, as_json: bool, verbose: bool) -> Iterator[Line]:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from .files import writing
-from .progress import make_room
+from ipld_car._cli.files import writing
+from ipld_car._cli.progress import make_room
 
 Line = str | Mapping[str, Any]
 Tell = Callable[[Line], None]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ipld_car import cids
+from ipld_car.ops.check_blocks import Verdict
+from ipld_car.ops.codec_names import by_name, not_followed
+from ipld_car.ops.verify import Report
 
-from .check import Verdict
-from .codecs import by_name, not_followed
-from .tell import Line
-from .verify import Report
+from .printer import Line
 
 _TOLD = 20
 """Missing blocks that a person is told of one by one."""

@@ -17,14 +17,14 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from ipld_car import CarError
 
-from ipld_castore._base import ContentAddressableStore
-from ipld_castore._errors import CAStoreError
-from ipld_castore._mapping import MappingCAStore
+from ipld_castore._backends.mapping import MappingCAStore
+from ipld_castore._core.store import ContentAddressableStore
+from ipld_castore.errors import CAStoreError
 
-from ._gateway_side import GatewaySide
-from ._node_blocks import NodeBlocks
-from ._replies import Reply, text_reply
-from ._rpc_side import RPCSide
+from .gateway_side import GatewaySide
+from .node_blocks import NodeBlocks
+from .replies import Reply, text_reply
+from .rpc_side import RPCSide
 
 _MAX_BODY_BYTES: Final = 256 << 20
 

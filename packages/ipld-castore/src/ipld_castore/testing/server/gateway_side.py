@@ -8,12 +8,12 @@ from typing import Protocol
 
 from ipld_car import CarError, CarWriter, cids, walk_binary
 
-from ipld_castore._base import ContentAddressableStore
-from ipld_castore._errors import BlockNotFoundError, CAStoreError
-from ipld_castore._policy import identity_bytes
-from ipld_castore._way import follow
+from ipld_castore._core.hash_policy import identity_bytes
+from ipld_castore._core.path import follow
+from ipld_castore._core.store import ContentAddressableStore
+from ipld_castore.errors import BlockNotFoundError, CAStoreError
 
-from ._replies import CAR_TYPE, RAW_TYPE, Reply, reply, text_reply
+from .replies import CAR_TYPE, RAW_TYPE, Reply, reply, text_reply
 
 _CAR_HEADERS = {"Content-Type": f"{CAR_TYPE}; version=1; order=dfs; dups=n", "X-Content-Type-Options": "nosniff"}
 _EMPTY = cids.make(cids.RAW, b"", cids.IDENTITY)
@@ -28,7 +28,8 @@ class AnyRequest(Protocol):
     headers: Mapping[str, str]
     body: bytes
 
-    def option(self, name: str, default: str = "") -> str: ...
+    def option(self, name: str, default: str = "") -> str:
+        """Return the value of an option of the query."""
 
 
 class GatewaySide:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from ipld_car import cids
 from multiformats import CID
 
-from ipld_castore._base import ContentAddressableStore
-from ipld_castore._errors import BlockNotFoundError
+from ipld_castore._core.store import ContentAddressableStore
+from ipld_castore.errors import BlockNotFoundError
 
 _CODECS = (cids.RAW, cids.DAG_CBOR, cids.DAG_PB)
 

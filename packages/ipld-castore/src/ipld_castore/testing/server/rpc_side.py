@@ -9,11 +9,11 @@ from typing import Any
 from ipld_car import CarError, CarReader, cids, hashes
 from multiformats import CID
 
-from ipld_castore._base import ContentAddressableStore
-from ipld_castore._errors import BlockNotFoundError, CAStoreError
+from ipld_castore._core.store import ContentAddressableStore
+from ipld_castore.errors import BlockNotFoundError, CAStoreError
 
-from ._gateway_side import AnyRequest
-from ._replies import Reply, json_reply, kubo_error, lines_reply, text_reply
+from .gateway_side import AnyRequest
+from .replies import Reply, json_reply, kubo_error, lines_reply, text_reply
 
 _CODECS = {"raw": cids.RAW, "dag-pb": cids.DAG_PB, "dag-cbor": cids.DAG_CBOR}
 _HASHES = {

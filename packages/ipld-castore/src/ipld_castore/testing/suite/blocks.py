@@ -10,10 +10,10 @@ import pytest
 from ipld_car import cids, hashes
 from multiformats import CID
 
-from ipld_castore._base import ContentAddressableStore
-from ipld_castore._errors import BlockCorruptError, BlockNotFoundError, HashRefusedError, UnsupportedVerbError
+from ipld_castore._core.store import ContentAddressableStore
+from ipld_castore.errors import BlockCorruptError, BlockNotFoundError, HashRefusedError, UnsupportedVerbError
 
-from ._harness import Harness
+from .harness import Harness
 
 Damage = Callable[[CID, bytes | None], None]
 

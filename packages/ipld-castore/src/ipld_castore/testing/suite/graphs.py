@@ -9,13 +9,13 @@ import pytest
 from ipld_car import CarError, CarReader, CarWriter, cids, dagcbor, hashes, read_car
 from multiformats import CID
 
-from ipld_castore._base import ContentAddressableStore
-from ipld_castore._errors import BlockCorruptError, BlockMalformedError, BlockNotFoundError, HashRefusedError
-from ipld_castore._mapping import MappingCAStore
+from ipld_castore._backends.mapping import MappingCAStore
+from ipld_castore._core.store import ContentAddressableStore
+from ipld_castore.errors import BlockCorruptError, BlockMalformedError, BlockNotFoundError, HashRefusedError
 
-from ._blocks import DATA, WEAK, Damage
-from ._harness import Harness
-from ._values import LARGE
+from .blocks import DATA, WEAK, Damage
+from .harness import Harness
+from .values import LARGE
 
 
 class Trickle:

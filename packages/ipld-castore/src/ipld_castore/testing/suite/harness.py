@@ -8,8 +8,8 @@ import pytest
 from ipld_car import cids, dagcbor, hashes
 from multiformats import CID
 
-from ipld_castore._base import ContentAddressableStore
-from ipld_castore._policy import HASH_CODES
+from ipld_castore._core.hash_policy import HASH_CODES
+from ipld_castore._core.store import ContentAddressableStore
 
 
 class Harness:

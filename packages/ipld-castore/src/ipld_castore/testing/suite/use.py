@@ -12,11 +12,11 @@ import pytest
 from ipld_car import cids
 from multiformats import CID
 
-from ipld_castore._base import ContentAddressableStore
-from ipld_castore._errors import BlockNotFoundError, UnsupportedVerbError
+from ipld_castore._core.store import ContentAddressableStore
+from ipld_castore.errors import BlockNotFoundError, UnsupportedVerbError
 
-from ._blocks import DATA
-from ._harness import Harness
+from .blocks import DATA
+from .harness import Harness
 
 _THREADS = 8
 

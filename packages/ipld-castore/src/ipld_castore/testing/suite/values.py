@@ -11,11 +11,11 @@ import pytest
 from ipld_car import cids, dagcbor, dagpb, links, unixfs
 from multiformats import CID
 
-from ipld_castore._base import MAX_NODE_BYTES, ContentAddressableStore
-from ipld_castore._errors import BlockCorruptError, BlockMalformedError, BlockNotFoundError
+from ipld_castore._core.store import MAX_NODE_BYTES, ContentAddressableStore
+from ipld_castore.errors import BlockCorruptError, BlockMalformedError, BlockNotFoundError
 
-from ._blocks import Damage
-from ._harness import Harness
+from .blocks import Damage
+from .harness import Harness
 
 LEAF = unixfs.CHUNK_SIZE
 

@@ -1,0 +1,4 @@
+"""How results are printed, for people and as JSON.
+
+The commands import it.
+"""

@@ -1,0 +1,4 @@
+"""Graphs of blocks: links, walks, differences and selectors, over any ``get(cid)``.
+
+Uses the codecs alone.
+"""

@@ -1,0 +1,1 @@
+"""What several tests share: samples, peers, servers and programs that run as processes."""

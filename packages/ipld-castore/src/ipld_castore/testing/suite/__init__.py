@@ -1,0 +1,4 @@
+"""The conformance tests of a backend, by what they test.
+
+:mod:`ipld_castore.testing` joins them.
+"""
