@@ -94,7 +94,7 @@ def test_the_caller_keeps_its_buffer() -> None:
         assert store["a"] == bytes(size)
 
 
-@pytest.mark.parametrize("value", [5, "text", None, 2.5, [1, 2], object()], ids=repr)
+@pytest.mark.parametrize("value", [5, "text", None, 2.5, [1, 2], pytest.param(object(), id="object")], ids=repr)
 def test_anything_else_is_no_value(value: Any) -> None:
     """``bytes(5)`` would be five zeros, ``bytes([1, 2])`` two bytes that nobody wrote."""
     store = written(SOME)
