@@ -40,7 +40,7 @@ from ipld_car._car.index import MULTIHASH_INDEX_SORTED
 from ipld_car._car.index_writer import IndexWriter
 from ipld_car._car.reader import MAX_SECTION_BYTES
 from ipld_car.errors import CarError, LimitError
-from ipld_car.fs.lock import unlock
+from ipld_car.fs import unlock
 
 from .block_table import Blocks, key_of
 from .layout import FIXED_SIZE, read_at, size_of, write_at

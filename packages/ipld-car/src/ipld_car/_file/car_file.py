@@ -17,12 +17,12 @@ from ipld_car import cids, varint
 from ipld_car._car.block import BlockLocation
 from ipld_car._car.header import V2Header, encode_header, encode_v2_header
 from ipld_car.errors import BlockAbsentError, HashMismatchError
-from ipld_car.fs.lock import open_locked, unlock
+from ipld_car.fs import open_locked, sync_folder, unlock
 from ipld_car.hashes import sha2_256, verify_digest
 
 from .append import Appender
 from .block_table import Blocks, Found, key_of
-from .layout import FIXED_SIZE, size_of, sync_folder, write_at
+from .layout import FIXED_SIZE, size_of, write_at
 from .scan import Section, is_identity
 
 Mode = Literal["r", "x", "a"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from io import FileIO
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from ipld_car._car.header import PRAGMA, V2_HEADER_SIZE
@@ -65,16 +64,6 @@ def write_at(file: FileIO, position: int, pieces: list[bytes]) -> None:
         left = memoryview(b"".join(pieces))
     while left:
         left = left[file.write(left) :]
-
-
-def sync_folder(folder: Path) -> None:
-    """Make new names in a folder durable; where a folder cannot be opened (Windows) the system does it."""
-    if sys.platform != "win32":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 class _Stream:

@@ -1,9 +1,20 @@
-"""What writers of archives, and of blocks in folders, need of a file system: to be the only one, and durable names."""
+"""What every writer needs of a file system: one lock for a file, durable names, files that appear whole.
+
+Any room of any package may import it; it imports nothing.
+"""
 
 from __future__ import annotations
 
-from ipld_car._file.layout import sync_folder
+from .atomic import atomic_write
+from .lock import FileReplacedError, is_current, open_locked, require_current, unlock
+from .sync import sync_folder
 
-from .lock import open_locked, unlock
-
-__all__ = ["open_locked", "sync_folder", "unlock"]
+__all__ = [
+    "FileReplacedError",
+    "atomic_write",
+    "is_current",
+    "open_locked",
+    "require_current",
+    "sync_folder",
+    "unlock",
+]

@@ -1,7 +1,8 @@
-"""One writer to a file, by the operating system's locks: they end with the process, however it ends."""
+"""One writer to a file, by the operating system's locks: a lock ends with its process, however that ends."""
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from io import FileIO
@@ -18,27 +19,36 @@ if sys.platform == "win32":
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
 
     def unlock(file: FileIO) -> None:
-        """Let others write."""
+        """Release the lock of a file that :func:`open_locked` opened."""
         file.seek(_BYTE)
         msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
 else:
     import fcntl
 
     def _lock(file: FileIO) -> None:
-        # Not lockf: a process loses its locks when it closes any handle of the file, also one to read.
+        # Not lockf: a process loses those locks when it closes any handle of the file, also one to read.
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def unlock(file: FileIO) -> None:
-        """Let others write; also where a forked process still has the handle."""
+        """Release the lock of a file that :func:`open_locked` opened, also where a forked process has the handle."""
         fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def open_locked(path: Path, *, exclusive: bool) -> tuple[FileIO, bool]:
-    """Open a file to write, alone, and make it if it is absent; returns it, and whether it was made here.
+class FileReplacedError(OSError):
+    """The file that is locked is no longer the one at its path."""
 
-    :param exclusive: it must be absent
-    :raises FileExistsError: if it is not
-    :raises BlockingIOError: if another writer has it
+
+def open_locked(path: Path, *, exclusive: bool) -> tuple[FileIO, bool]:
+    """Open a file to write, as its only writer; make it if it is absent.
+
+    The lock holds until :func:`unlock`, or until no process has the handle any more. It keeps nobody from removing or
+    replacing the file: ask :func:`is_current` before you publish what you wrote.
+
+    :param path: the file
+    :param exclusive: refuse a file that is there
+    :return: the file, and whether it was made here
+    :raises FileExistsError: if it is there and ``exclusive`` is true
+    :raises BlockingIOError: if another writer has it locked
     :raises OSError: if it cannot be opened
     """
     while True:
@@ -65,13 +75,31 @@ def open_locked(path: Path, *, exclusive: bool) -> tuple[FileIO, bool]:
         except BaseException:
             file.close()
             raise
-        if _is_at(path, handle):
+        if is_current(path, file):
             return file, made
-        file.close()  # replaced while we waited: what is written to this one, nobody would see
+        file.close()  # replaced before the lock was taken: nobody would see what is written to this one
 
 
-def _is_at(path: Path, handle: int) -> bool:
+def is_current(path: Path, file: FileIO) -> bool:
+    """Tell whether an open file is the one that is at a path now.
+
+    :raises OSError: if the path cannot be looked at
+    """
     try:
-        return os.path.samestat(path.stat(), os.fstat(handle))
-    except FileNotFoundError:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def require_current(path: Path, file: FileIO) -> None:
+    """Return if an open file is the one that is at a path now.
+
+    :raises FileReplacedError: if it is not
+    """
+    if not is_current(path, file):
+        raise FileReplacedError(
+            errno.ESTALE,
+            "expected the file that was opened here, found that it was removed or replaced since: nothing is written "
+            "to the one that is there now",
+            str(path),
+        )

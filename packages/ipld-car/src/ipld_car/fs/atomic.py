@@ -1,0 +1,55 @@
+"""Files that appear whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from .sync import sync_folder
+
+
+@contextmanager
+def atomic_write(
+    path: Path, *, fsync: bool = True, temporary: Path | None = None, keep_mode: bool = False
+) -> Iterator[IO[bytes]]:
+    """Write a file that gets its name when it is whole, in place of a file that is there.
+
+    An exception, a signal that raises one included, removes the temporary file and leaves what was there. A process
+    that is killed leaves the temporary file behind.
+
+    :param path: the name; a symbolic link is replaced, not followed
+    :param fsync: wait until the bytes, and then the name, are on the disk
+    :param temporary: the name until then, in the same folder; by default hidden, random and ending in ``.unfinished``
+    :param keep_mode: take over the permissions of the file that is replaced
+    :raises OSError: if something cannot be written; :attr:`~OSError.filename` may be the temporary name
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "name")
+    >>> with atomic_write(path) as stream:
+    ...     _ = stream.write(b"all of it")
+    ...     path.exists()
+    False
+    >>> path.read_bytes()
+    b'all of it'
+    """
+    if temporary is None:
+        temporary = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.unfinished")
+    try:
+        with temporary.open("xb") as stream:
+            yield stream
+            if fsync:
+                stream.flush()
+                os.fsync(stream.fileno())
+        if keep_mode and path.exists():
+            shutil.copymode(path, temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if fsync:
+        sync_folder(path.parent)

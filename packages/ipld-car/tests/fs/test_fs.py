@@ -1,0 +1,109 @@
+"""What writers need of a file system: locks of the file that is in its place, files that appear whole."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ipld_car import fs
+
+TAKE = """
+import sys
+from pathlib import Path
+from ipld_car import fs
+try:
+    fs.open_locked(Path(sys.argv[1]), exclusive=False)
+except BlockingIOError:
+    print("locked")
+else:
+    print("free")
+"""
+
+
+def taken_by_another(path: Path) -> bool:
+    done = subprocess.run([sys.executable, "-c", TAKE, path], check=True, capture_output=True, text=True)
+    return done.stdout == "locked\n"
+
+
+def test_a_lock_holds_until_it_is_released(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    file, made = fs.open_locked(path, exclusive=True)
+    assert made
+    assert taken_by_another(path)
+    with pytest.raises(BlockingIOError, match="no other writer of"):
+        fs.open_locked(path, exclusive=False)
+    with pytest.raises(FileExistsError):
+        fs.open_locked(path, exclusive=True)
+    fs.unlock(file)
+    assert not taken_by_another(path)
+    file.close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file is not removed there")
+@pytest.mark.parametrize("what", ["removed", "replaced", "its folder is removed", "its folder is replaced"])
+def test_a_locked_file_that_is_no_longer_in_its_place(tmp_path: Path, what: str) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path = folder / "file"
+    file, _ = fs.open_locked(path, exclusive=True)
+    fs.require_current(path, file)
+    path.unlink()
+    if what.startswith("its folder"):
+        folder.rmdir()
+        if what.endswith("replaced"):
+            folder.write_bytes(b"a file")
+    elif what == "replaced":
+        path.touch()
+        other, made = fs.open_locked(path, exclusive=False)
+        assert not made
+        other.close()
+    assert not fs.is_current(path, file)
+    with pytest.raises(fs.FileReplacedError, match="removed or replaced") as caught:
+        fs.require_current(path, file)
+    assert caught.value.filename == str(path)
+    file.close()
+
+
+@pytest.mark.parametrize("fsync", [True, False])
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, fsync: bool) -> None:
+    path = tmp_path / "file"
+
+    def interrupted() -> None:
+        with fs.atomic_write(path, fsync=fsync) as stream:
+            stream.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+    path.write_bytes(b"before")
+    path.chmod(0o600)
+    with fs.atomic_write(path, fsync=fsync, keep_mode=True) as stream:
+        stream.write(b"after")
+        stream.flush()
+        assert path.read_bytes() == b"before"
+        assert len(list(tmp_path.iterdir())) == 2
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"after", 0o600)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_bytes_are_synced_before_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a machine that stops could leave a name with nothing behind it."""
+    steps: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noted_fsync(handle: int) -> None:
+        steps.append("fsync")
+        fsync(handle)
+
+    def noted_replace(path: Path, target: Path) -> Path:
+        steps.append("replace")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    with fs.atomic_write(tmp_path / "file", temporary=tmp_path / "mine") as stream:
+        assert (tmp_path / "mine").exists()
+        stream.write(b"all of it")
+    assert steps == (["fsync", "replace"] if os.name == "nt" else ["fsync", "replace", "fsync"])
