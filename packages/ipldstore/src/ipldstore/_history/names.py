@@ -1,0 +1,53 @@
+"""Names of branches and tags (history.md, section 3)."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+from ipld_car import CarError, cids
+
+from ipldstore._format import keys
+
+_REFUSED: Final = re.compile(r"[\x00-\x1f\x7f~@]")
+
+
+def name_problem(name: str) -> str | None:
+    """Return what keeps a text from being a name; None if nothing does.
+
+    >>> name_problem("main"), name_problem("v1~2")
+    (None, "the character '~'")
+    """
+    if "/" in name:
+        return "a slash"
+    found = _REFUSED.search(name)
+    if found is not None:
+        return f"the character {found[0]!r}"
+    try:
+        problem = keys.part_problem(name)
+    except UnicodeEncodeError:
+        problem = "a lone surrogate"
+    if problem is not None:
+        return problem
+    return "the text of a CID" if _is_cid(name) else None
+
+
+def normalize_name(name: str) -> str:
+    """Return a name as writers store it, in NFC.
+
+    :raises ValueError: if the format does not allow the name
+    """
+    normal = unicodedata.normalize("NFC", name)
+    problem = name_problem(normal)
+    if problem is not None:
+        raise ValueError(f"expected the name of a branch or tag, found {problem}: {name[:200]!r}")
+    return normal
+
+
+def _is_cid(text: str) -> bool:
+    try:
+        cids.to_bytes(text)
+    except CarError:
+        return False
+    return True

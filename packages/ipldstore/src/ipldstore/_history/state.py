@@ -1,0 +1,191 @@
+"""States of a repository as blocks: all names at one time (history.md, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from ipld_car import CarError, cids, dagcbor
+from multiformats import CID
+
+from ipldstore.errors import NodeError
+
+from .commit import MAX_AUTHOR_BYTES, MAX_TIME
+from .fields import CID_BYTES, FieldReader, is_node_link
+from .names import name_problem
+
+VERSION_FIELD: Final = "__ipld_repo__"
+VERSION: Final = 1
+
+MAX_BLOCK_BYTES: Final = 16 << 10
+MAX_EMBEDDED_NAMES: Final = 4096
+"""Largest size in bytes of a map of names that stands in the state; a larger one is a block of its own."""
+MAX_NAMES_BLOCK: Final = 1 << 20
+MAX_OPERATION_BYTES: Final = 1024
+
+Names = dict[str, bytes]
+"""Name to binary CID of a commit."""
+
+
+class StateNode(NamedTuple):
+    """The fields of a state; CIDs are binary, ``time`` is in microseconds since 1970 in UTC."""
+
+    branches: Names
+    tags: Names
+    default: str
+    previous: bytes | None
+    """The state before; None in the first. It is no link: a copy of a repository does not have it."""
+    operation: str
+    time: int
+    author: str
+
+
+def encode_state(state: StateNode, put: Callable[[bytes], bytes]) -> bytes:
+    """Return the block of a state.
+
+    :param put: stores the block of a map of names that is too large for the state, and returns its binary CID
+    :raises ValueError: if a field breaks a bound of the format
+    """
+    try:
+        _check_names(state)
+        node: dict[str, Any] = {
+            VERSION_FIELD: VERSION,
+            "branches": _place_names("branches", state.branches, put),
+            "tags": _place_names("tags", state.tags, put),
+            "default": state.default,
+            "operation": state.operation,
+            "time": state.time,
+            "author": state.author,
+        }
+        if state.previous is not None:
+            node["previous"] = state.previous
+        block = dagcbor.encode(node)
+        _decode_fields(block)
+    except NodeError as error:
+        raise ValueError(f"cannot write the state: {error}") from None
+    return block
+
+
+def _place_names(field: str, names: Names, put: Callable[[bytes], bytes]) -> Any:
+    block = dagcbor.encode_node(names)
+    if len(block) <= MAX_EMBEDDED_NAMES:
+        return {name: cids.from_bytes(link) for name, link in names.items()}
+    if len(block) > MAX_NAMES_BLOCK:
+        raise NodeError(
+            f"expected {field!r} of at most {MAX_NAMES_BLOCK} bytes, found {len(block)} with {len(names)} names: "
+            f"delete some"
+        )
+    return cids.from_bytes(put(block))
+
+
+def decode_state(block: bytes, get: Callable[[bytes], bytes]) -> StateNode:
+    """Return the fields of a state.
+
+    :param block: the verified bytes of its block
+    :param get: gives the verified block of a map of names that does not stand in the state, by its binary CID
+    :raises NodeError: if a block breaks a bound of the format
+    """
+    fields = _decode_fields(block)
+    state = StateNode(
+        _resolve_names("branches", fields.branches, get),
+        _resolve_names("tags", fields.tags, get),
+        *fields[2:],
+    )
+    _check_names(state)
+    return state
+
+
+class _Fields(NamedTuple):
+    """A state whose names may be in blocks of their own."""
+
+    branches: Names | bytes
+    tags: Names | bytes
+    default: str
+    previous: bytes | None
+    operation: str
+    time: int
+    author: str
+
+
+def _decode_fields(block: bytes) -> _Fields:
+    if len(block) > MAX_BLOCK_BYTES:
+        raise NodeError(f"expected a state of at most {MAX_BLOCK_BYTES} bytes, found {len(block)}")
+    try:
+        node = dagcbor.decode(block)
+    except CarError as error:
+        raise NodeError(f"expected a state: {error}") from error
+    fields = FieldReader("state", node, VERSION_FIELD, VERSION)
+    state = _Fields(
+        branches=_names_field(fields, "branches"),
+        tags=_names_field(fields, "tags"),
+        default=fields.value("default", str),
+        previous=_previous(fields),
+        operation=fields.text("operation", MAX_OPERATION_BYTES),
+        time=fields.integer("time", MAX_TIME),
+        author=fields.text("author", MAX_AUTHOR_BYTES),
+    )
+    fields.refuse_others()
+    if any(character < " " or character == "\x7f" for character in state.operation):
+        raise NodeError("expected 'operation' without control characters, found one")
+    return state
+
+
+def _names_field(fields: FieldReader, field: str) -> Names | bytes:
+    found: object = fields.any_value(field)
+    if isinstance(found, CID):
+        link = bytes(found)
+        if not is_node_link(link):
+            raise NodeError(f"expected {field!r} to link a block with codec dag-cbor and hash sha2-256")
+        return link
+    if not isinstance(found, dict):
+        raise NodeError(f"expected {field!r} to be a map or a link, found {type(found).__name__}")
+    names = {name: bytes(link) if isinstance(link, CID) else link for name, link in found.items()}
+    _check_links(field, names)
+    size = len(dagcbor.encode_node(names))
+    if size > MAX_EMBEDDED_NAMES:
+        raise NodeError(f"expected {field!r} of {size} bytes to be a block of its own, found it embedded")
+    return names
+
+
+def _previous(fields: FieldReader) -> bytes | None:
+    if not fields.has("previous"):
+        return None
+    found = fields.value("previous", bytes)
+    if len(found) != CID_BYTES or not is_node_link(found):
+        raise NodeError(f"expected 'previous' to be the {CID_BYTES} bytes of the CID of a state")
+    return found
+
+
+def _resolve_names(field: str, names: Names | bytes, get: Callable[[bytes], bytes]) -> Names:
+    if isinstance(names, dict):
+        return names
+    block = get(names)
+    where = f"block {cids.to_text(names)} of {field!r}"
+    if not MAX_EMBEDDED_NAMES < len(block) <= MAX_NAMES_BLOCK:
+        raise NodeError(f"{where}: expected {MAX_EMBEDDED_NAMES + 1} to {MAX_NAMES_BLOCK} bytes, found {len(block)}")
+    try:
+        found = dagcbor.decode_node(block)
+    except CarError as error:
+        raise NodeError(f"{where}: {error}") from error
+    if not isinstance(found, dict):
+        raise NodeError(f"{where}: expected a map of names")
+    _check_links(field, found)
+    return found
+
+
+def _check_links(field: str, names: Mapping[str, object]) -> None:
+    for name, link in names.items():
+        if not is_node_link(link):
+            raise NodeError(f"expected {name[:100]!r} in {field!r} to link a commit, a dag-cbor block with sha2-256")
+
+
+def _check_names(state: StateNode) -> None:
+    for name in (*state.branches, *state.tags):
+        problem = name_problem(name)
+        if problem is not None:
+            raise NodeError(f"expected names of branches and tags, found {problem} in {name[:100]!r}")
+    both = state.branches.keys() & state.tags.keys()
+    if both:
+        raise NodeError(f"expected a name to be a branch or a tag, found {min(both)!r} as both")
+    if state.default not in state.branches:
+        raise NodeError(f"expected the default {state.default[:100]!r} to be a branch, found none of that name")
