@@ -265,7 +265,7 @@ def test_parts(binary: bytes) -> None:
     assert cids.multihash_of(binary) == theirs.digest
     if prefix.version:
         assert cids.make(prefix.codec, theirs.raw_digest, prefix.hash_code) == binary
-    assert cids.is_usual(binary) is (
+    assert cids.is_cidv1_sha256(binary) is (
         theirs.version == 1
         and theirs.codec.name in ("raw", "dag-pb", "dag-cbor")
         and theirs.hashfun.name == "sha2-256"
@@ -274,6 +274,6 @@ def test_parts(binary: bytes) -> None:
 
 
 @pytest.mark.parametrize("binary", [binary for binary, _ in BAD.values()][:10])
-def test_what_is_no_cid_is_not_usual(binary: bytes) -> None:
-    assert not cids.is_usual(binary)
-    assert not cids.is_usual(binary[:35])
+def test_what_is_no_cid_is_no_cidv1_sha256(binary: bytes) -> None:
+    assert not cids.is_cidv1_sha256(binary)
+    assert not cids.is_cidv1_sha256(binary[:35])

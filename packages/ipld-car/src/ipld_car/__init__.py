@@ -17,7 +17,7 @@ from ._car.reader import CarReader, read_car
 from ._car.source import Readable, Source
 from ._car.writer import CarWriter, Writable
 from ._file.car_file import CarFile
-from ._graph.difference import held_binary
+from ._graph.difference import shared_cids
 from ._graph.walk import binary_links, links, walk, walk_binary
 from .codecs import dagcbor, dagpb
 from .errors import (
@@ -61,9 +61,9 @@ __all__ = [
     "dagpb",
     "encode_v2_header",
     "hashes",
-    "held_binary",
     "links",
     "read_car",
+    "shared_cids",
     "unixfs",
     "varint",
     "verify_block",

@@ -20,6 +20,8 @@ from . import varint
 from .errors import CarError, LimitError, MalformedError, TruncatedError
 
 __all__ = [
+    "CIDV1_SHA256_PREFIXES",
+    "CIDV1_SHA256_SIZE",
     "DAG_CBOR",
     "DAG_JSON",
     "DAG_PB",
@@ -27,14 +29,12 @@ __all__ = [
     "MAX_CID_BYTES",
     "RAW",
     "SHA2_256",
-    "USUAL_PREFIXES",
-    "USUAL_SIZE",
     "Prefix",
     "check",
     "codec_of",
     "from_bytes",
-    "from_checked",
-    "is_usual",
+    "from_validated",
+    "is_cidv1_sha256",
     "make",
     "multihash_of",
     "prefix_of",
@@ -107,21 +107,21 @@ def prefix_of(data: bytes, start: int = 0, stop: int | None = None) -> Prefix:
     return prefix
 
 
-USUAL_PREFIXES: Final = frozenset(bytes((1, codec, SHA2_256, 32)) for codec in (RAW, DAG_PB, DAG_CBOR))
+CIDV1_SHA256_PREFIXES: Final = frozenset(bytes((1, codec, SHA2_256, 32)) for codec in (RAW, DAG_PB, DAG_CBOR))
 """The first four bytes of nearly all CIDs: version 1, raw, dag-pb or dag-cbor, whole sha2-256."""
-USUAL_SIZE: Final = 36
+CIDV1_SHA256_SIZE: Final = 36
 """Length of these CIDs in bytes."""
 
 
-def is_usual(cid: bytes) -> bool:
+def is_cidv1_sha256(cid: bytes) -> bool:
     """Whether a binary CID is of the form that nearly all have: version 1, raw, dag-pb or dag-cbor, whole sha2-256.
 
     Such a CID needs no parsing: the codec is its second byte, the digest are the last 32.
 
-    >>> is_usual(make(RAW, bytes(32))), is_usual(make(RAW, bytes(20)))
+    >>> is_cidv1_sha256(make(RAW, bytes(32))), is_cidv1_sha256(make(RAW, bytes(20)))
     (True, False)
     """
-    return len(cid) == USUAL_SIZE and cid[:4] in USUAL_PREFIXES
+    return len(cid) == CIDV1_SHA256_SIZE and cid[:4] in CIDV1_SHA256_PREFIXES
 
 
 def check(cid: bytes) -> Prefix:
@@ -137,12 +137,12 @@ def check(cid: bytes) -> Prefix:
 
 def codec_of(cid: bytes) -> int:
     """The code of the multicodec of a binary CID."""
-    return cid[1] if is_usual(cid) else prefix_of(cid).codec
+    return cid[1] if is_cidv1_sha256(cid) else prefix_of(cid).codec
 
 
 def multihash_of(cid: bytes) -> bytes:
     """The multihash of a binary CID: what names its bytes whatever their codec."""
-    if is_usual(cid):
+    if is_cidv1_sha256(cid):
         return cid[2:]
     prefix = prefix_of(cid)
     if prefix.version == 0:
@@ -174,7 +174,7 @@ def to_text(cid: bytes) -> str:
     'bafkqaaa'
     """
     # libipld takes digests of up to 64 bytes; an identity CID may hold more. A CIDv0 never does.
-    if not is_usual(cid) and check(cid).digest_size > 64:
+    if not is_cidv1_sha256(cid) and check(cid).digest_size > 64:
         return "b" + b32encode(cid).decode().rstrip("=").lower()
     return libipld.encode_cid(cid)
 
@@ -194,7 +194,7 @@ def to_bytes(cid: CID | str | bytes) -> bytes:
         return _parse_text(cid)
     if isinstance(cid, (CID, bytes, bytearray, memoryview)):
         binary = bytes(cid)
-        if not is_usual(binary):
+        if not is_cidv1_sha256(binary):
             check(binary)
         return binary
     raise TypeError(f"expected a CID as multiformats.CID, str or bytes, found {type(cid).__name__}")
@@ -244,7 +244,7 @@ class _BinaryCID(CID):
         return from_bytes, (self._binary,)
 
 
-def from_checked(cid: bytes) -> CID:
+def from_validated(cid: bytes) -> CID:
     """:func:`from_bytes` for bytes that :func:`prefix_of` has already found to be one whole CID."""
     made = object.__new__(_BinaryCID)
     made._binary = cid
@@ -260,7 +260,7 @@ def from_bytes(cid: bytes) -> CID:
     CID('base32', 1, 'raw', '0000')
     """
     check(cid)
-    return from_checked(cid)
+    return from_validated(cid)
 
 
 @lru_cache(maxsize=1024)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ipld_car import CarError, cids, dagcbor, dagpb, hashes, held_binary, walk_binary
+from ipld_car import CarError, cids, dagcbor, dagpb, hashes, shared_cids, walk_binary
 
 
 class Blocks:
@@ -34,7 +34,7 @@ class Blocks:
 
     def lacking(self, old: bytes, new: bytes) -> list[bytes]:
         """What a holder of ``old`` is sent of ``new``."""
-        held = held_binary(self.get, old, new)
+        held = shared_cids(self.get, old, new)
         assert held <= self.reached(old)
         return [cid for cid, _ in walk_binary(self.data.__getitem__, new, held)]
 
@@ -88,10 +88,10 @@ def test_a_block_that_is_missing_or_malformed() -> None:
     absent = cids.make(cids.DAG_CBOR, bytes(32))
     for pair in ((good, absent), (absent, good)):
         with pytest.raises(KeyError):
-            held_binary(blocks.get, *pair)
+            shared_cids(blocks.get, *pair)
     for pair in ((good, bad), (bad, good)):
         with pytest.raises(CarError):
-            held_binary(blocks.get, *pair)
+            shared_cids(blocks.get, *pair)
 
 
 @st.composite

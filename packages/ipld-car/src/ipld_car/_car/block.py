@@ -59,7 +59,7 @@ class Block:
     @property
     def cid(self) -> CID:
         """The CID of the block."""
-        return cids.from_checked(self.cid_bytes)
+        return cids.from_validated(self.cid_bytes)
 
     @property
     def location(self) -> BlockLocation:

@@ -16,12 +16,12 @@ from ipld_car.hashes import verify_digest
 
 from .block import Block, BlockLocation
 from .header import PRAGMA, V2_HEADER_SIZE, Header, V2Header, check_inner, decode_header, decode_v2_header
-from .source import STEP, Source, Window
+from .source import STEP, BufferedSource, Source
 
 MAX_HEADER_BYTES = 32 << 20
 MAX_SECTION_BYTES = 8 << 20
 
-# Of a longer section the payload does not go through the window: it is copied once less, and not held twice.
+# Of a longer section the payload does not go through the buffer: it is copied once less, and not held twice.
 _LARGE = STEP
 
 # A gateway that gives up in mid-answer appends this; as a section it has length 10 and CID version 10.
@@ -72,7 +72,7 @@ class CarReader:
         max_section_bytes: int = MAX_SECTION_BYTES,
         zero_length_section_as_eof: bool = False,
     ) -> None:
-        self._window = Window(source)
+        self._source = BufferedSource(source)
         self._verify = verify
         self._max_header_bytes = max_header_bytes
         self._max_section_bytes = max_section_bytes
@@ -97,22 +97,22 @@ class CarReader:
     # -- headers --
 
     def _read_headers(self) -> None:
-        window = self._window
+        source = self._source
         place = 0  # of the header that is read
         try:
-            window.fill(len(PRAGMA))
-            is_v2 = window.startswith(PRAGMA)
+            source.fill(len(PRAGMA))
+            is_v2 = source.startswith(PRAGMA)
             if is_v2:
                 place = len(PRAGMA)
-                window.skip(place)
-                data = window.take(V2_HEADER_SIZE)
+                source.skip(place)
+                data = source.take(V2_HEADER_SIZE)
                 if len(data) < V2_HEADER_SIZE:
                     raise TruncatedError(f"expected a CARv2 header of {V2_HEADER_SIZE} bytes, found {len(data)}")
                 header = decode_v2_header(data)
-                window.skip(header.data_offset - window.offset)
-                window.limit(header.data_size)
+                source.skip(header.data_offset - source.offset)
+                source.limit(header.data_size)
                 self.v2_header = header
-            place = window.offset
+            place = source.offset
             inner = self._inner_header()
             if is_v2:
                 check_inner(inner)
@@ -123,22 +123,22 @@ class CarReader:
         except CarError as error:
             raise error.at(place) from None
         self.version = 2 if is_v2 else 1
-        self.header_end = window.offset
+        self.header_end = source.offset
         self._roots = inner.roots
 
     def _inner_header(self) -> Header:
         """The header of the CARv1 that begins here."""
-        window = self._window
-        if not window.fill(varint.MAX_BYTES):
+        source = self._source
+        if not source.fill(varint.MAX_BYTES):
             raise TruncatedError("expected a CAR header, found no bytes at all")
-        size, start = varint.decode(window.buffer, window.position, window.stop)
+        size, start = varint.decode(source.buffer, source.position, source.stop)
         if not size:
             raise MalformedError("expected a CAR header, found one of length zero")
         if size > self._max_header_bytes:
             raise LimitError(f"expected a header of at most {self._max_header_bytes} bytes, found one of {size}")
-        window.position = start
-        start = window.offset
-        data = window.take(size)
+        source.position = start
+        start = source.offset
+        data = source.take(size)
         if len(data) < size:
             raise TruncatedError(f"expected a header of {size} bytes, found {len(data)}", offset=start)
         try:
@@ -150,12 +150,12 @@ class CarReader:
     # -- sections --
 
     def _read_blocks(self, *, triples: bool) -> Iterator[Any]:  # noqa: PLR0912, PLR0915 - calls would cost a third more
-        """The hot loop: fast for sections that lie in the window, and have the CID of their predecessor's form.
+        """The hot loop: fast for sections that lie in the buffer, and have the CID of their predecessor's form.
 
         :param triples: give CID, bytes and location of each block, made here, for a call would cost more; else a Block
         """
-        window, verify, max_section = self._window, self._verify, self._max_section_bytes
-        buffer, position, stop, base = window.buffer, window.position, window.stop, window.base
+        source, verify, max_section = self._source, self._verify, self._max_section_bytes
+        buffer, position, stop, base = source.buffer, source.position, source.stop, source.base
         new_object, new_tuple = object.__new__, tuple.__new__  # half the price of the constructors
         number = cid_size = offset = 0
         # Of the previous CID: the same prefix means the same sizes and hash function, if the section is long enough.
@@ -167,17 +167,17 @@ class CarReader:
                 if position + 1 < stop and (first := buffer[position]) > 0x7F > (second := buffer[position + 1]) > 0:
                     size, varint_size = first & 0x7F | second << 7, 2
                 else:
-                    window.position = position
+                    source.position = position
                     size, varint_size = self._length()
                     if not size:
                         return
-                    buffer, position, stop, base = window.buffer, window.position, window.stop, window.base
+                    buffer, position, stop, base = source.buffer, source.position, source.stop, source.base
                 start = position + varint_size
                 end = start + size
                 if end > stop or size > max_section:
-                    window.position = position
+                    source.position = position
                     self._fill_section(size, varint_size)
-                    buffer, position, stop, base = window.buffer, window.position, window.stop, window.base
+                    buffer, position, stop, base = source.buffer, source.position, source.stop, source.base
                     start = position + varint_size
                     end = start + size
                 if size < enough or not buffer.startswith(prefix, start):
@@ -190,15 +190,15 @@ class CarReader:
                 if end <= stop:
                     data, position = buffer[split:end], end
                 else:
-                    window.position = split
+                    source.position = split
                     data = self._large_payload(size, cid_size)
-                    buffer, position, stop, base = window.buffer, window.position, window.stop, window.base
+                    buffer, position, stop, base = source.buffer, source.position, source.stop, source.base
                 # sha2-256 in place, as nearly all blocks have it
                 if verify and not (is_sha256 and cid.endswith(sha256(data).digest())):
                     verify_digest(cid, data)
                 if triples:
                     name = new_object(BinaryCID)
-                    name._binary = cid  # noqa: SLF001 - as cids.from_checked does
+                    name._binary = cid  # noqa: SLF001 - as cids.from_validated does
                     yield name, data, new_tuple(BlockLocation, (offset, varint_size, cid_size, size - cid_size))
                 else:
                     yield Block(cid, data, offset, varint_size)
@@ -212,58 +212,58 @@ class CarReader:
 
     def _length(self) -> tuple[int, int]:
         """The length varint of the next section and its size; (0, 0) at the end of the archive."""
-        window = self._window
+        source = self._source
         # Byte by byte: who writes into a pipe may wait for an answer to a section shorter than a varint can be.
         for varint_size in range(1, varint.MAX_BYTES + 1):
-            if window.fill(varint_size) < varint_size:
+            if source.fill(varint_size) < varint_size:
                 if varint_size > 1:
                     raise TruncatedError(
                         f"expected the length of a section, found its first {varint_size - 1} bytes and then the end"
                     )
-                if window.missing:
-                    raise TruncatedError(f"expected {window.missing} more bytes of payload, found the end of the file")
+                if source.missing:
+                    raise TruncatedError(f"expected {source.missing} more bytes of payload, found the end of the file")
                 return 0, 0
-            if window.buffer[window.position + varint_size - 1] < 0x80:
+            if source.buffer[source.position + varint_size - 1] < 0x80:
                 break
-        size, behind = varint.decode(window.buffer, window.position, window.stop)
+        size, behind = varint.decode(source.buffer, source.position, source.stop)
         if not size:
             if self._zero_is_end:
                 return 0, 0
             raise MalformedError("expected a section, found one of length zero (zero_length_section_as_eof allows it)")
-        return size, behind - window.position
+        return size, behind - source.position
 
     def _fill_section(self, size: int, varint_size: int) -> None:
-        """Have the section in the window, of a large one as much as a CID can be."""
-        window = self._window
+        """Have the section in the buffer, of a large one as much as a CID can be."""
+        source = self._source
         if size > self._max_section_bytes:
             raise LimitError(
                 f"expected a section of at most {self._max_section_bytes} bytes, found a length of {size} "
                 f"(max_section_bytes raises the limit)"
             )
         wanted = varint_size + (size if size <= _LARGE else cids.MAX_CID_BYTES)
-        have = window.fill(wanted)
+        have = source.fill(wanted)
         if have < wanted:
-            if window.startswith(_GATEWAY_MARK):
+            if source.startswith(_GATEWAY_MARK):
                 raise _truncated_response()
             raise _truncated_section(size, have - varint_size)
 
     def _large_payload(self, size: int, cid_size: int) -> bytes:
-        """The payload of a section that is not all in the window, from behind its CID."""
-        data = self._window.take(size - cid_size)
+        """The payload of a section that is not all in the buffer, from behind its CID."""
+        data = self._source.take(size - cid_size)
         if cid_size + len(data) < size:
             raise _truncated_section(size, cid_size + len(data))
         return data
 
     def _cid_form(self, start: int, end: int) -> cids.Prefix:
         """The form of the CID of the section from ``start`` to ``end``."""
-        buffer = self._window.buffer
+        buffer = self._source.buffer
         try:
             return cids.prefix_of(buffer, start, end)
         except TruncatedError as error:
             raise MalformedError(f"expected a section with a whole CID: {error.message}") from None
         except MalformedError:
-            self._window.fill(len(_GATEWAY_MARK))
-            if self._window.startswith(_GATEWAY_MARK):
+            self._source.fill(len(_GATEWAY_MARK))
+            if self._source.startswith(_GATEWAY_MARK):
                 raise _truncated_response() from None
             raise
 

@@ -1,4 +1,4 @@
-"""Bytes from anywhere, through a window that never grows past what is asked for."""
+"""Bytes from anywhere, through a buffer that never grows past what is asked for."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class _MemoryReader:
         return data
 
 
-class Window:
+class BufferedSource:
     """The bytes of a source from a position on, as far as they are needed.
 
     ``buffer[position:stop]`` is what has been read and not yet used. A declared length never allocates: a
@@ -90,7 +90,7 @@ class Window:
         self.stop = min(self.stop, self.position + size)
 
     def startswith(self, start: bytes) -> bool:
-        """Whether ``start`` comes next, as far as the window is filled."""
+        """Whether ``start`` comes next, as far as the buffer is filled."""
         return self.buffer.startswith(start, self.position, self.stop)
 
     def _more(self, size: int) -> bytes:
@@ -111,7 +111,7 @@ class Window:
         return data
 
     def _gather(self, size: int, least: int) -> bytes:
-        """What is in the window, and of the stream until there are ``size`` bytes; asks for ``least`` at once."""
+        """What is in the buffer, and of the stream until there are ``size`` bytes; asks for ``least`` at once."""
         parts = [self.buffer[self.position : self.stop]]
         have = self.stop - self.position
         loose = 1  # parts before this one are large
@@ -127,7 +127,7 @@ class Window:
         return b"".join(parts)
 
     def fill(self, size: int) -> int:
-        """Have ``size`` bytes in the window, or all up to the end; returns how many there are."""
+        """Have ``size`` bytes in the buffer, or all up to the end; returns how many there are."""
         have = self.stop - self.position
         if have >= size or self._read is None:
             return have

@@ -48,7 +48,7 @@ class _LieError(Exception):
 
 def key_of(cid: bytes) -> bytes:
     """What a block is found by: the multihash of its CID."""
-    return cid[2:] if cids.is_usual(cid) else cids.multihash_of(cid)
+    return cid[2:] if cids.is_cidv1_sha256(cid) else cids.multihash_of(cid)
 
 
 def _length(head: bytes) -> tuple[int, int]:
@@ -232,7 +232,7 @@ class Blocks:
         return self._standing(offset, key)
 
     def _standing(self, offset: int, key: bytes) -> bytes | None:
-        """The bytes of the block with a multihash, if it has a usual CID and its section is at that offset."""
+        """The bytes of the block with a multihash, if its section, with a CIDv1 of sha2-256, is at that offset."""
         mapped = self.map
         head = mapped[offset : offset + _HEAD + len(key)]
         try:

@@ -115,7 +115,7 @@ def index_of(found: Iterator[Section], start: int, end: int) -> tuple[CarIndex, 
 
 def is_identity(cid: bytes) -> bool:
     """Whether a CID holds its bytes itself."""
-    return not cids.is_usual(cid) and cids.prefix_of(cid).hash_code == cids.IDENTITY
+    return not cids.is_cidv1_sha256(cid) and cids.prefix_of(cid).hash_code == cids.IDENTITY
 
 
 def is_nothing(read: Read, start: int, stop: int) -> bool:

@@ -7,12 +7,12 @@ from typing import Final
 
 from ipld_car import cids
 
-from .walk import LINKS_KNOWN, binary_links
+from .walk import KNOWN_CODECS, binary_links
 
-_NODE_CODECS: Final = LINKS_KNOWN - {cids.RAW}
+_NODE_CODECS: Final = KNOWN_CODECS - {cids.RAW}
 
 
-def held_binary(get: Callable[[bytes], bytes], old: bytes, new: bytes) -> set[bytes]:
+def shared_cids(get: Callable[[bytes], bytes], old: bytes, new: bytes) -> set[bytes]:
     """What a holder of the graph below ``old`` has, as far as a walk of ``new`` comes to ask.
 
     A walk of ``new`` that goes round these CIDs (:func:`walk_binary` with ``seen``) meets all that the holder lacks.
@@ -37,7 +37,7 @@ def held_binary(get: Callable[[bytes], bytes], old: bytes, new: bytes) -> set[by
     ...     return cid
     >>> shared = put(["shared"])
     >>> old, new = put([shared]), put([shared, put(["new"])])
-    >>> held_binary(blocks.__getitem__, old, new) == {old, shared}
+    >>> shared_cids(blocks.__getitem__, old, new) == {old, shared}
     True
     """
     held = {old}

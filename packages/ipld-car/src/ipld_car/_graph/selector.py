@@ -190,7 +190,7 @@ def _node(cid: bytes, data: bytes) -> Any:
     if codec != cids.DAG_PB:
         return None
     # Its data are bytes, and so are names and sizes nothing that has parts.
-    return {"Links": [{"Hash": cids.from_checked(link.cid)} for link in dagpb.decode(data).links]}
+    return {"Links": [{"Hash": cids.from_validated(link.cid)} for link in dagpb.decode(data).links]}
 
 
 def walk_selected(
@@ -205,7 +205,7 @@ def walk_selected(
     given: set[bytes] = set()
     absent: set[bytes] = set()
     met: set[tuple[bytes, Selector]] = set()
-    waiting: list[tuple[Any, Selector]] = [(cids.from_checked(root), selector)]
+    waiting: list[tuple[Any, Selector]] = [(cids.from_validated(root), selector)]
     while waiting:
         node, here = waiting.pop()
         if isinstance(node, CID):

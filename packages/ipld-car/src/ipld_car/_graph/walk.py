@@ -12,7 +12,7 @@ from ipld_car.codecs import dagcbor, dagjson, dagpb
 
 _NO_LINKS: tuple[bytes, ...] = ()
 
-LINKS_KNOWN: Final = frozenset((cids.RAW, cids.DAG_PB, cids.DAG_CBOR, cids.DAG_JSON))
+KNOWN_CODECS: Final = frozenset((cids.RAW, cids.DAG_PB, cids.DAG_CBOR, cids.DAG_JSON))
 """The codecs of which it is known here what their blocks link, which for raw ones is nothing."""
 
 
@@ -50,14 +50,14 @@ def links(cid: CID | str | bytes, data: bytes) -> list[CID]:
     return [cids.from_bytes(link) for link in binary_links(cids.to_bytes(cid), data)]
 
 
-Ahead = Callable[[Sequence[bytes], Container[bytes]], None]
+Prefetch = Callable[[Sequence[bytes], Container[bytes]], None]
 
 
 def walk_binary(
     get: Callable[[bytes], bytes],
     root: bytes,
     seen: set[bytes] | None = None,
-    ahead: Ahead | None = None,
+    prefetch: Prefetch | None = None,
     *,
     missing: Callable[[bytes], None] | None = None,
 ) -> Iterator[tuple[bytes, bytes]]:
@@ -65,7 +65,7 @@ def walk_binary(
 
     :param seen: CIDs to go round, with all that only they reach; those that are met are added
     :param missing: is told the CID of a block for which ``get`` raises KeyError; then the walk goes on without it
-    :param ahead: for those who fetch ahead: told before each ``get`` which CIDs wait, the next one last, and which
+    :param prefetch: for those who fetch ahead: told before each ``get`` which CIDs wait, the next one last, and which
         were met before; it must not change either
     """
     if seen is None:
@@ -73,8 +73,8 @@ def walk_binary(
     # The next block is the last one here: what is not yet visited of the links of all blocks above it.
     waiting = [root]
     while waiting:
-        if ahead is not None:
-            ahead(waiting, seen)
+        if prefetch is not None:
+            prefetch(waiting, seen)
         cid = waiting.pop()
         if cid in seen:
             continue

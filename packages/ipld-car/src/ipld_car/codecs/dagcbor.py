@@ -108,7 +108,7 @@ def _check_links(value: Any, max_depth: int) -> None:
         for item in level:
             kind = type(item)
             if kind is bytes:
-                usual = len(item) == cids.USUAL_SIZE and item[:4] in cids.USUAL_PREFIXES
+                usual = len(item) == cids.CIDV1_SHA256_SIZE and item[:4] in cids.CIDV1_SHA256_PREFIXES
                 if not usual and not _is_link(item):
                     raise MalformedError(f"expected a link, found a byte string of {len(item)} bytes")
             elif kind is dict or kind is list:
@@ -132,7 +132,7 @@ def links(data: bytes, *, max_depth: int = 1024) -> list[bytes]:
     value = _libipld_exact(data) if len(data) <= _MAX_DECODED else _INEXACT
     if value is _INEXACT:
         return scan(data, max_depth=max_depth)
-    return [leaf for leaf in _bytes_in(value, max_depth) if cids.is_usual(leaf) or _is_link(leaf)]
+    return [leaf for leaf in _bytes_in(value, max_depth) if cids.is_cidv1_sha256(leaf) or _is_link(leaf)]
 
 
 _INEXACT: Final = object()

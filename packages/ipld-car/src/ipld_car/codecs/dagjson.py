@@ -87,7 +87,7 @@ def _map(pairs: list[tuple[str, Any]]) -> Any:
     if pairs and pairs[0][0] == "/":
         value = pairs[0][1]
         if isinstance(value, str):
-            return cids.from_checked(cids.to_bytes(_alone(found, value)))
+            return cids.from_validated(cids.to_bytes(_alone(found, value)))
         if isinstance(value, dict):
             key, inner = next(iter(value.items()), ("", None))
             if key == "bytes" and isinstance(inner, str):

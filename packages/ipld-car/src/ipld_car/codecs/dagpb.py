@@ -111,7 +111,7 @@ def _link(message: bytes) -> PBLink:
     cid, name, size = found.get(1), found.get(2), found.get(3)
     if not isinstance(cid, bytes):
         raise MalformedError("expected a link with the CID of a block, found none")
-    if not cids.is_usual(cid):
+    if not cids.is_cidv1_sha256(cid):
         cids.check(cid)
     try:
         text = name.decode() if isinstance(name, bytes) else None

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from ipld_car import cids
 from ipld_car._car.reader import MAX_SECTION_BYTES
-from ipld_car._graph.walk import LINKS_KNOWN, binary_links
+from ipld_car._graph.walk import KNOWN_CODECS, binary_links
 from ipld_car.errors import CarError, HashMismatchError, UnverifiableError
 from ipld_car.hashes import verify_digest
 
@@ -21,7 +21,7 @@ MISMATCH: Final = "mismatch"
 UNVERIFIABLE: Final = "unverifiable"
 UNDECODABLE: Final = "undecodable"
 
-_HEAD: Final = 3 + cids.USUAL_SIZE
+_HEAD: Final = 3 + cids.CIDV1_SHA256_SIZE
 
 
 class Verdict(NamedTuple):
@@ -58,14 +58,16 @@ class Part:
 
     def __getstate__(self) -> dict[str, Any]:
         """For another process: usual CIDs as one string of bytes, for to pickle each costs as much as to hash it."""
-        odd = {number: cid for number, cid in enumerate(self.cids) if len(cid) != cids.USUAL_SIZE}
-        same = self.cids if not odd else [cid for cid in self.cids if len(cid) == cids.USUAL_SIZE]
+        odd = {number: cid for number, cid in enumerate(self.cids) if len(cid) != cids.CIDV1_SHA256_SIZE}
+        same = self.cids if not odd else [cid for cid in self.cids if len(cid) == cids.CIDV1_SHA256_SIZE]
         return {**self.__dict__, "cids": (b"".join(same), odd)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         joined, odd = state["cids"]
         # Five times as fast as slices. An object of its own, for the module keeps those it makes.
-        found = list(struct.Struct(f"{cids.USUAL_SIZE}s" * (len(joined) // cids.USUAL_SIZE)).unpack(joined))
+        found = list(
+            struct.Struct(f"{cids.CIDV1_SHA256_SIZE}s" * (len(joined) // cids.CIDV1_SHA256_SIZE)).unpack(joined)
+        )
         for number, cid in odd.items():  # in their order
             found.insert(number, cid)
         self.__dict__.update(state, cids=found)
@@ -79,7 +81,7 @@ def check_part(buffer: Buffer, start: int, limit: int, stop: int, *, sizes: bool
     :param sizes: note where each section is
     """
     part = Part(start, start, sizes=[] if sizes else None)
-    usual, add = cids.USUAL_PREFIXES, part.cids.append
+    usual, add = cids.CIDV1_SHA256_PREFIXES, part.cids.append
     position = start
     with memoryview(buffer) as view:
         try:
@@ -125,7 +127,7 @@ def _check(part: Part, position: int, cid: bytes, data: bytes) -> None:
         part.bad.append(Verdict(len(part.cids), position, len(data), cid, verdict, error.message))
         return
     codec = cids.codec_of(cid)
-    if codec in LINKS_KNOWN:
+    if codec in KNOWN_CODECS:
         _add_links(part, position, cid, data)
     else:
         part.not_followed[codec] += 1

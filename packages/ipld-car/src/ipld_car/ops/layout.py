@@ -33,14 +33,13 @@ def read_layout(buffer: mmap | bytes) -> Layout:
     if isinstance(buffer, mmap):
         buffer.seek(0)
     reader = CarReader(buffer)
-    first = reader._window.offset  # noqa: SLF001 - of this package, and of no use outside
     header = reader.v2_header
     roots = [cids.to_bytes(root) for root in reader.roots]
     if header is None:
-        return Layout(1, roots, 0, first, len(buffer), None)
+        return Layout(1, roots, 0, reader.header_end, len(buffer), None)
     end = header.data_offset + header.data_size
     if end > len(buffer):
         raise TruncatedError(
             f"expected data up to {end}, as the CARv2 header says; found the end of the file", offset=len(buffer)
         )
-    return Layout(2, roots, header.data_offset, first, end, header)
+    return Layout(2, roots, header.data_offset, reader.header_end, end, header)

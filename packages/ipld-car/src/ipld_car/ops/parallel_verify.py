@@ -149,7 +149,7 @@ def _hops(buffer: Buffer, start: int, stop: int) -> Iterator[tuple[int, int]]:
 
 def prefixes_of(buffer: Buffer, position: int, stop: int) -> tuple[bytes, ...]:
     """What stands before the digest in a CID of this archive: what usually does, and does in the first sections."""
-    found = set(cids.USUAL_PREFIXES)
+    found = set(cids.CIDV1_SHA256_PREFIXES)
     try:
         for _ in range(_SAMPLED):
             if position >= stop or len(found) == _MAX_PREFIXES:

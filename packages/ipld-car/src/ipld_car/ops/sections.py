@@ -15,7 +15,7 @@ from .layout import Layout
 
 Buffer = bytes | mmap
 
-_HEAD: Final = 3 + cids.USUAL_SIZE
+_HEAD: Final = 3 + cids.CIDV1_SHA256_SIZE
 _LOOK_BYTES: Final = 1 << 18
 """Bytes between two looks at whether there is progress to show."""
 
@@ -75,7 +75,7 @@ def sections(buffer: Buffer, layout: Layout, *, zero_is_end: bool = False) -> It
     :raises CarError: with the place of what is no section
     """
     position, stop, number = layout.first, layout.end, 0
-    look, usual, least, most = position, cids.USUAL_PREFIXES, cids.USUAL_SIZE, MAX_SECTION_BYTES
+    look, usual, least, most = position, cids.CIDV1_SHA256_PREFIXES, cids.CIDV1_SHA256_SIZE, MAX_SECTION_BYTES
     try:
         with progress("reading", stop - position) as bar:
             while position < stop:

@@ -149,7 +149,7 @@ def _index_faults(report: Report, buffer: mmap | bytes, layout: Layout, start: i
 
 def _digest(cid: bytes) -> bytes | None:
     """The digest of a CID; None if it is identity, for which no index has entries."""
-    if cids.is_usual(cid):
+    if cids.is_cidv1_sha256(cid):
         return cid[4:]
     prefix = cids.prefix_of(cid)
     return None if prefix.hash_code == cids.IDENTITY else cid[prefix.size :]

@@ -313,7 +313,7 @@ class FileSystemCAStore(ContentAddressableStore):
         if key == name or self._sharding.shard(key) != shard:
             return None
         cid = flatfs.cid_of(key)
-        return None if cid is None else cids.from_checked(cid)
+        return None if cid is None else cids.from_validated(cid)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, FileSystemCAStore):

@@ -89,7 +89,7 @@ class TieredCAStore(ContentAddressableStore):
     def _keep(self, binary: bytes, data: bytes) -> None:
         """Have a verified block in the near store."""
         if self._kept is None:
-            self.near.put_block(cids.from_checked(binary), data)
+            self.near.put_block(cids.from_validated(binary), data)
         else:
             self._kept.put(binary, data)
 
@@ -178,7 +178,7 @@ class TieredCAStore(ContentAddressableStore):
                     yield found, data
                 return
             step = follow(binary, data, names)
-            yield cids.from_checked(binary), data
+            yield cids.from_validated(binary), data
 
     def has_block(self, cid: CID) -> bool:
         """Whether one of the two has a block for ``cid``."""
@@ -343,7 +343,7 @@ class _Kept:
         """Keep a block, and delete others for it; one that is larger than the limit is not kept."""
         if len(data) > self._max_bytes:
             return
-        cid, key = cids.from_checked(binary), cids.multihash_of(binary)
+        cid, key = cids.from_validated(binary), cids.multihash_of(binary)
         with self._guard():
             before = self._sizes.get(key)
             if before is not None and before[0] != cid:  # under another codec, which some stores keep apart

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import tee
 
-from ipld_car import CarError, cids, hashes, held_binary, walk_binary
+from ipld_car import CarError, cids, hashes, shared_cids, walk_binary
 from multiformats import CID
 
 from ipld_castore.errors import BlockCorruptError, BlockMalformedError, BlockNotFoundError, UnsupportedVerbError
@@ -152,7 +152,7 @@ class BlockVerbs(ABC):
             binary, names = step
             data = self.get_raw(binary)
             step = follow(binary, data, names)
-            yield cids.from_checked(binary), data
+            yield cids.from_validated(binary), data
 
     def get_another(self, cid: CID) -> bytes | None:
         """Another copy of a block, after the one that :meth:`get_block` gave was found to be damaged.
@@ -240,14 +240,14 @@ class BlockVerbs(ABC):
         :raises HashRefusedError: if the CID's hash function proves nothing
         """
         binary = cids.to_bytes(cid)
-        usual = cids.is_usual(binary)
+        usual = cids.is_cidv1_sha256(binary)
         if not usual:
             inline = identity_bytes(binary)
             if inline is not None:
                 return inline
             if verify:
                 check_hash(binary)
-        data = _fixed(self.get_block(cids.from_checked(binary)))
+        data = _fixed(self.get_block(cids.from_validated(binary)))
         if verify and not (usual and hashes.sha2_256(data) == binary[4:]):
             return self._verified(binary, data)
         return data
@@ -261,7 +261,7 @@ class BlockVerbs(ABC):
         """
         for cid, given in self.get_blocks(wanted):
             binary, data = cids.to_bytes(cid), _fixed(given)
-            if not (cids.is_usual(binary) and hashes.sha2_256(data) == binary[4:]):
+            if not (cids.is_cidv1_sha256(binary) and hashes.sha2_256(data) == binary[4:]):
                 try:
                     _verify(binary, data)
                 except BlockCorruptError:
@@ -273,7 +273,7 @@ class BlockVerbs(ABC):
         try:
             _verify(cid, data)
         except BlockCorruptError as error:
-            another = self.get_another(cids.from_checked(cid))
+            another = self.get_another(cids.from_validated(cid))
             if another is None:
                 raise BlockCorruptError(f"{error} (read from {self!r}; put the block there again)") from None
             data = _fixed(another)
@@ -301,9 +301,9 @@ class BlockVerbs(ABC):
             return get(wanted)
 
         try:
-            seen = None if since is None else held_binary(noting, since, root)
+            seen = None if since is None else shared_cids(noting, since, root)
             for cid, data in walk_binary(noting, root, seen, ahead):
-                yield cids.from_checked(cid), data
+                yield cids.from_validated(cid), data
         except CarError as error:
             raise BlockMalformedError(f"block {text_of(current)} below {text_of(root)}: {error}") from error
 

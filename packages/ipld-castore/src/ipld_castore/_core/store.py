@@ -40,7 +40,7 @@ class ContentAddressableStore(BlockVerbs):
 
     def __contains__(self, cid: AnyCID) -> bool:
         binary = cids.to_bytes(cid)
-        return identity_bytes(binary) is not None or self.has_block(cids.from_checked(binary))
+        return identity_bytes(binary) is not None or self.has_block(cids.from_validated(binary))
 
     def put_raw(self, data: bytes | bytearray | memoryview, codec: str | int = "raw") -> CID:
         """Keep a block and return its CID.
@@ -54,7 +54,7 @@ class ContentAddressableStore(BlockVerbs):
         if code is None:
             code = multicodec.get(str(codec)).code
         binary = cids.make(code, hashes.digest_of(self._hash_code, block), self._hash_code)
-        cid = cids.from_checked(binary)
+        cid = cids.from_validated(binary)
         self.put_block(cid, block)
         return cid
 
@@ -89,7 +89,7 @@ class ContentAddressableStore(BlockVerbs):
         """
         if isinstance(value, (bytes, bytearray, memoryview)):
             root = unixfs.build(bytes(value), self._put_binary, hash_code=self._hash_code)
-            return cids.from_checked(root)
+            return cids.from_validated(root)
         block = dagcbor.encode(value)
         if len(block) > MAX_NODE_BYTES:
             raise ValueError(
@@ -147,7 +147,7 @@ class ContentAddressableStore(BlockVerbs):
         if inline is not None:
             return len(inline)
         if cids.codec_of(binary) == cids.RAW:
-            size = self.block_size(cids.from_checked(binary))
+            size = self.block_size(cids.from_validated(binary))
             # What a crash leaves of a file; to find that out costs nothing.
             return size or len(self.get_raw(binary))
         try:
@@ -198,7 +198,7 @@ class ContentAddressableStore(BlockVerbs):
         return reader.roots
 
     def _put_binary(self, cid: bytes, data: bytes) -> None:
-        self.put_block(cids.from_checked(cid), data)
+        self.put_block(cids.from_validated(cid), data)
 
     def __enter__(self) -> Self:
         return self

@@ -127,7 +127,7 @@ class _Transfer:
     def _there(self, links: list[bytes]) -> list[bool]:
         """Whether the other store has each of these; those that hold their bytes themselves are everywhere."""
         asked = [link for link in links if identity_bytes(link) is None]
-        found = dict(zip(asked, self._dst.has_blocks(map(cids.from_checked, asked)), strict=True))
+        found = dict(zip(asked, self._dst.has_blocks(map(cids.from_validated, asked)), strict=True))
         return [found.get(link, True) for link in links]
 
     def _send(self, node: _Node) -> None:
@@ -136,9 +136,9 @@ class _Transfer:
             pairs = self._src.get_dag(node.cid)  # verified, and in one answer if it can be
             self._dst.put_blocks(self._counted(pair for pair in pairs if bytes(pair[0]) != node.cid))
         elif node.leaves:
-            self._dst.put_blocks(self._counted(self._src.get_many_raw(map(cids.from_checked, node.leaves))))
+            self._dst.put_blocks(self._counted(self._src.get_many_raw(map(cids.from_validated, node.leaves))))
         if node.is_missing:
-            self._dst.put_blocks(self._counted([(cids.from_checked(node.cid), node.data)]))
+            self._dst.put_blocks(self._counted([(cids.from_validated(node.cid), node.data)]))
 
     def _counted(self, pairs: Iterable[tuple[CID, bytes]]) -> Iterator[tuple[CID, bytes]]:
         for pair in pairs:

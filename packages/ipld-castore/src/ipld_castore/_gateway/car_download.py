@@ -72,7 +72,7 @@ class CarStream:
                     check_bytes(found, block.data)
                     self._given.add(found)
                     return block.data
-                self._repeated += len(block.data) + cids.USUAL_SIZE
+                self._repeated += len(block.data) + cids.CIDV1_SHA256_SIZE
                 if found not in self._given or self._repeated > _MAX_REPEATED_BYTES:
                     raise Failure(
                         Why.FAILED,

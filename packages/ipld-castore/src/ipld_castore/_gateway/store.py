@@ -178,7 +178,7 @@ class GatewayCAStore(ContentAddressableStore):
                 step = follow(binary, data, names)
                 if step is None:
                     walk.finish()
-                yield cids.from_checked(binary), data
+                yield cids.from_validated(binary), data
         finally:
             walk.close()
 

@@ -73,7 +73,7 @@ class GraphReader:
 
     def get(self, cid: bytes) -> bytes:
         """The block that the walk has come to."""
-        data = self._from_answer(cid) if cids.is_usual(cid) else None  # others are checked more closely
+        data = self._from_answer(cid) if cids.is_cidv1_sha256(cid) else None  # others are checked more closely
         return self._singles.get(cid) if data is None else data
 
     def _from_answer(self, cid: bytes) -> bytes | None:

@@ -120,7 +120,7 @@ class IPFSStore(ContentAddressableStore):
 
     def _put(self, cid: CID, data: bytes, *, wait: bool) -> bool:
         binary = cids.to_bytes(cid)
-        if not cids.is_usual(binary):
+        if not cids.is_cidv1_sha256(binary):
             check_hash(binary)
         if len(data) > MAX_NODE_BYTES:
             raise BackendUnavailableError(
@@ -173,7 +173,7 @@ class IPFSStore(ContentAddressableStore):
         if held is not None:
             return held
         expected = self._block_bytes
-        until_close = expected >= _LARGE and self._is_near and cids.is_usual(binary)
+        until_close = expected >= _LARGE and self._is_near and cids.is_cidv1_sha256(binary)
         data = self._got(binary, expected, until_close=until_close)
         if until_close and len(data) != expected and hashes.sha2_256(data) != binary[4:]:
             data = self._got(binary, expected)  # it was broken off; now that is told
@@ -241,7 +241,7 @@ class IPFSStore(ContentAddressableStore):
             for line in answer.lines():
                 if line.get("Err"):
                     raise BackendUnavailableError(f"the node at {self.host} cannot list its blocks: {line['Err']}")
-                yield cids.from_checked(answer.cid(line, "Ref"))
+                yield cids.from_validated(answer.cid(line, "Ref"))
 
     # -- what else a node does --
 
@@ -275,7 +275,7 @@ class IPFSStore(ContentAddressableStore):
 
     def pins(self) -> Iterator[tuple[CID, str]]:
         """The roots that the node keeps with all below them, and the names of their pins."""
-        return ((cids.from_checked(pin.cid), pin.name) for pin in _pins.all_pins(self._rpc))
+        return ((cids.from_validated(pin.cid), pin.name) for pin in _pins.all_pins(self._rpc))
 
     def publish(self, name: str, root: AnyCID) -> str:
         """Point an IPNS name to ``root``, for :meth:`resolve` here and anywhere.
@@ -293,7 +293,7 @@ class IPFSStore(ContentAddressableStore):
         :param name: of one of the node's keys, or an IPNS name (``k51...``), or a domain name with a DNSLink
         :raises BlockNotFoundError: if it points to nothing, as far as the node can find out within the timeout
         """
-        return cids.from_checked(_pins.resolve(self._rpc, name))
+        return cids.from_validated(_pins.resolve(self._rpc, name))
 
     def close(self) -> None:
         """See :meth:`ContentAddressableStore.close`; a closed store opens new connections when it is used."""

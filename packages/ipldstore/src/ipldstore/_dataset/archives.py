@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, overload
 
-from ipld_car import Block, CarError, CarReader, Source, Writable, cids, held_binary
+from ipld_car import Block, CarError, CarReader, Source, Writable, cids, shared_cids
 from ipld_castore import AnyCID
 from zarr.abc.store import Store
 
@@ -117,6 +117,6 @@ def _vouched_for(data: Dataset, root: bytes) -> set[bytes]:
     if present is None or not data.whole:
         return set()
     try:
-        return held_binary(data.castore.get_raw, present, root)
+        return shared_cids(data.castore.get_raw, present, root)
     except LOWER_ERRORS:
         return set()  # then everything is looked for, and what is missing is found by that

@@ -102,7 +102,7 @@ class Dataset(Finding):
                 return window.of(document)
             assert isinstance(found, bytes)  # noqa: S101  # what is no document is a link
             if isinstance(self._blocks, Ahead) and window == WHOLE and _is_block_of_bytes(found):
-                return self._blocks.get_block(cids.from_checked(found))  # verified when it came
+                return self._blocks.get_block(cids.from_validated(found))  # verified when it came
             start, stop, suffix = window
             if suffix is not None:
                 if cids.codec_of(found) == cids.RAW:  # its size is not believed before it is hashed
@@ -126,7 +126,7 @@ class Dataset(Finding):
         if not _is_block_of_bytes(found):
             return None
         try:
-            data = self.castore.get_block(cids.from_checked(found))
+            data = self.castore.get_block(cids.from_validated(found))
         except LOWER_ERRORS:
             return None
         if not isinstance(data, bytes):
@@ -302,9 +302,9 @@ class Dataset(Finding):
         root = self._write_tree()
         # A copy has written nothing, and what is kept is not its affair; what is closed was kept before.
         if self.is_home and not self.closed:
-            before = None if self._kept is None else cids.from_checked(self._kept)
+            before = None if self._kept is None else cids.from_validated(self._kept)
             with store_errors("keeping the blocks"):
-                self.castore.keep(cids.from_checked(root), before)
+                self.castore.keep(cids.from_validated(root), before)
             self._kept = root
         return root
 
@@ -375,7 +375,7 @@ class Dataset(Finding):
 
 def _is_block_of_bytes(link: bytes) -> bool:
     """Whether a link names the bytes of a value themselves, and these by sha2-256."""
-    return link[:4] == values.RAW_PREFIX and len(link) == cids.USUAL_SIZE
+    return link[:4] == values.RAW_PREFIX and len(link) == cids.CIDV1_SHA256_SIZE
 
 
 def _restore(token: str, home: str, castore: ContentAddressableStore, root: bytes | None, limits: Limits) -> Dataset:

@@ -24,7 +24,7 @@ class NameVerbs(Store):
         """
         root = self._data.frozen() if self.read_only else self._data.freeze()
         with store_errors(f"publishing {name!r}"):
-            return self._data.castore.publish(name, cids.from_checked(root))
+            return self._data.castore.publish(name, cids.from_validated(root))
 
     def resolve(self, name: str) -> CID:
         """The root that a name points to, for :meth:`set_root` or a store of its own.

@@ -48,6 +48,6 @@ def reach(castore: ContentAddressableStore, root: bytes, seen: set[bytes], met: 
 
 def _check(castore: ContentAddressableStore, wanted: list[bytes]) -> None:
     asked = [cid for cid in wanted if cids.prefix_of(cid).hash_code != cids.IDENTITY]
-    for cid, there in zip(asked, castore.has_blocks(map(cids.from_checked, asked)), strict=True):
+    for cid, there in zip(asked, castore.has_blocks(map(cids.from_validated, asked)), strict=True):
         if not there:
             raise BlockNotFoundError(f"no block {cids.to_text(cid)} in {castore!r}")

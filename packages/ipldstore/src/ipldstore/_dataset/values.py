@@ -29,9 +29,9 @@ def put(castore: ContentAddressableStore, nodes: NodeStore, name: str, data: byt
 def put_bytes(castore: ContentAddressableStore, data: bytes) -> bytes:
     """Write the bytes of a value; returns its link."""
     if len(data) > unixfs.CHUNK_SIZE:
-        return unixfs.build(data, lambda cid, leaf: castore.put_block(cids.from_checked(cid), leaf))
+        return unixfs.build(data, lambda cid, leaf: castore.put_block(cids.from_validated(cid), leaf))
     link = _link_of(data)  # nearly all values: as build() does, at half the cost
-    castore.put_block(cids.from_checked(link), data)
+    castore.put_block(cids.from_validated(link), data)
     return link
 
 
@@ -40,7 +40,7 @@ def put_at_once(castore: ContentAddressableStore, data: bytes) -> bytes | None:
     if len(data) > unixfs.CHUNK_SIZE:
         return None
     link = _link_of(data)
-    return link if castore.put_at_once(cids.from_checked(link), data) else None
+    return link if castore.put_at_once(cids.from_validated(link), data) else None
 
 
 def _link_of(data: bytes) -> bytes:

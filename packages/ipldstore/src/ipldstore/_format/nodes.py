@@ -164,10 +164,10 @@ class NodeStore:
         """Write the block of a node; returns its binary CID."""
         cid = cids.make(cids.DAG_CBOR, hashes.digest_of(cids.SHA2_256, block))
         with store_errors("writing a node"):
-            self._castore.put_block(cids.from_checked(cid), block)
+            self._castore.put_block(cids.from_validated(cid), block)
         return cid
 
     def block_size(self, cid: bytes) -> int:
         """Bytes of the block of a node that need not be read."""
         with store_errors("asking for the size of a node"):
-            return self._castore.block_size(cids.from_checked(cid))
+            return self._castore.block_size(cids.from_validated(cid))

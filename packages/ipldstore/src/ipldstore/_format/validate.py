@@ -21,7 +21,7 @@ MAX_BELOW_ROOT: Final = 63
 
 _VALUE_CODECS: Final = frozenset({cids.RAW, cids.DAG_PB})
 _CODECS: Final = _VALUE_CODECS | {cids.DAG_CBOR}
-_USUAL_VALUES: Final = frozenset(prefix for prefix in cids.USUAL_PREFIXES if prefix[1] in _VALUE_CODECS)
+_USUAL_VALUES: Final = frozenset(prefix for prefix in cids.CIDV1_SHA256_PREFIXES if prefix[1] in _VALUE_CODECS)
 
 
 def is_directory_link(link: bytes) -> bool:
@@ -142,7 +142,7 @@ def _ordinary_leaf(top: dict[str, Any]) -> LeafContent | None:
             break
         level, depth = below, depth + 1
     found = links.values()
-    are_usual = set(map(type, found)) == {bytes} and set(map(len, found)) == {cids.USUAL_SIZE}
+    are_usual = set(map(type, found)) == {bytes} and set(map(len, found)) == {cids.CIDV1_SHA256_SIZE}
     if not are_usual or not {link[:4] for link in found} <= _USUAL_VALUES:
         return None
     # Each key has a slash for each map that it is below, so where there are no more of them no name has one.

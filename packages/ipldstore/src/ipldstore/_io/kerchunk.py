@@ -84,7 +84,7 @@ def car_references(
 
 
 def _key(cid: bytes) -> bytes:
-    return cid[2:] if cids.is_usual(cid) else cids.multihash_of(cid)
+    return cid[2:] if cids.is_cidv1_sha256(cid) else cids.multihash_of(cid)
 
 
 class _ScannedCar(ContentAddressableStore):

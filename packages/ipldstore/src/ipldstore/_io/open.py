@@ -117,7 +117,7 @@ def _open_file(path: Path, mode: Mode, *, fsync: bool) -> IPLDStore:
 def _check_room(castore: CarCAStore) -> None:
     """Refuse to begin what could not be frozen: any root that we write is as long as that of the empty dataset."""
     try:
-        castore.check_head(cids.from_checked(EMPTY_ROOT))
+        castore.check_head(cids.from_validated(EMPTY_ROOT))
     except UnsupportedVerbError as error:
         if len(bytes(castore.roots[0])) == len(EMPTY_ROOT):
             advice = "compact(path) writes it anew, with a header that has"

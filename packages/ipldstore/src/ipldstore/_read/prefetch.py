@@ -157,7 +157,7 @@ class Ahead(ContentAddressableStore):
         with self._lock:
             missing = [cid for cid in dict.fromkeys(wanted) if self._is_missing(cid)]
             flight = self._promise(missing)
-        self._fly(flight, self.far.get_many_raw(map(cids.from_checked, missing)))
+        self._fly(flight, self.far.get_many_raw(map(cids.from_validated, missing)))
 
     def value(self, cid: bytes) -> None:
         """Have a value here that is about to be read whole; one of several blocks comes in one answer."""

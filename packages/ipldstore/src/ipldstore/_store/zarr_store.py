@@ -112,7 +112,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
     def root_cid(self) -> CID | None:
         """The CID of the contents; None while there are changes that are not frozen, and before the first freeze."""
         root = self._data.root
-        return None if root is None else cids.from_checked(root)
+        return None if root is None else cids.from_validated(root)
 
     def freeze(self) -> CID:
         """Write what has changed and have ``castore`` keep it; returns the CID of the root. Nothing is lost after it.
@@ -124,7 +124,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
         :raises IPLDStoreError: if blocks cannot be written, or this is a copy with changes in another process
         """
         # Who only reads a root does not decide that it is to be kept.
-        return cids.from_checked(self._data.frozen() if self.read_only else self._data.freeze())
+        return cids.from_validated(self._data.frozen() if self.read_only else self._data.freeze())
 
     def set_root(self, cid: AnyCID) -> None:
         """Go on from a root, as CID object, text or bytes. Changes that are not frozen are dropped.
@@ -142,7 +142,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
         For roots of other writers; reads all there is.
         """
         self._check_writable()
-        return cids.from_checked(self._data.canonicalize())
+        return cids.from_validated(self._data.canonicalize())
 
     def stats(self) -> Stats:
         """Freeze, and count: keys, and blocks of the indexes. Reads no leaf of a chunk index.

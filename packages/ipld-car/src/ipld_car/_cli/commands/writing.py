@@ -33,7 +33,7 @@ def get_dag(arguments: tuple[str, ...], selector: Any, strict: bool, version: in
     from ipld_car._cli.files import not_over
     from ipld_car._cli.progress import progress
     from ipld_car._cli.render.printer import lines_to
-    from ipld_car._graph.walk import LINKS_KNOWN
+    from ipld_car._graph.walk import KNOWN_CODECS
     from ipld_car.ops.blocks import open_blocks, roots_for
     from ipld_car.ops.codec_names import by_name, not_followed
     from ipld_car.ops.output import writing_archive
@@ -51,7 +51,7 @@ def get_dag(arguments: tuple[str, ...], selector: Any, strict: bool, version: in
                 out.append(cid, data)
                 bar.advance(len(data))
                 codec = cids.codec_of(cid)
-                if codec not in LINKS_KNOWN:
+                if codec not in KNOWN_CODECS:
                     unknown[codec] += 1
         for text in map(cids.to_text, missing):
             note({"cid": text, "missing": True} if as_json else f"block not found: {text} (skipping...)")
