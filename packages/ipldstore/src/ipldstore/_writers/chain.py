@@ -1,0 +1,90 @@
+"""What a key has after the notes of several writers: they must chain to one end (design, section 7, rule 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from ipld_car import dagcbor
+
+from .notes import Content, Note, describe
+
+_MAX_STATES: Final = 10_000
+"""Ways to interleave notes of one key that are tried before they count as a conflict."""
+
+_Identity = tuple[int, object]
+
+
+class Conflict(NamedTuple):
+    """Notes of one key that do not chain to one end."""
+
+    key: str
+    base: Content
+    """What the key has in the tree."""
+    ends: Mapping[str, Content]
+    """Of each writer, what it wrote last."""
+
+    def __str__(self) -> str:
+        ends = ", ".join(f"writer {writer} has {describe(end)}" for writer, end in sorted(self.ends.items()))
+        return f"{self.key!r}: the coordinator has {describe(self.base)}, {ends}"
+
+
+def follow_chain(base: Content, notes: Mapping[str, Sequence[Note]]) -> Content | Conflict:
+    """Return what one key has after all notes on it, or the conflict that there is.
+
+    A note fits where its ``before`` is what the key has, or its ``after`` is that already. The notes of a writer are in
+    their order; those of several writers may interleave in any way. If each way that uses all notes ends with the same
+    content, that is the result. Neither clocks nor the order of arrival decide anything.
+
+    :param base: what the key has in the tree
+    :param notes: of each writer its notes on this key, in their order; at least one
+    """
+    if len(notes) == 1:
+        ((_, own),) = notes.items()
+        if len(own) == 1 and (_is_same(own[0].before, base) or _is_same(own[0].after, base)):
+            return own[0].after
+    ends = _ends(base, list(notes.values()))
+    if len(ends) == 1:
+        return ends[0]
+    key = next(iter(notes.values()))[0].key
+    return Conflict(key, base, {writer: own[-1].after for writer, own in notes.items()})
+
+
+def _ends(base: Content, notes: list[Sequence[Note]]) -> list[Content]:
+    """Return the different contents with which an order of all notes can end."""
+    start = (0,) * len(notes)
+    goal = tuple(map(len, notes))
+    found: dict[_Identity, Content] = {}
+    seen = {(start, _identity(base))}
+    todo: list[tuple[tuple[int, ...], Content]] = [(start, base)]
+    while todo:
+        at, content = todo.pop()
+        if at == goal:
+            found[_identity(content)] = content
+            continue
+        for writer, position in enumerate(at):
+            if position == goal[writer]:
+                continue
+            note = notes[writer][position]
+            if not (_is_same(note.before, content) or _is_same(note.after, content)):
+                continue
+            step = (*at[:writer], position + 1, *at[writer + 1 :])
+            state = (step, _identity(note.after))
+            if state in seen:
+                continue
+            if len(seen) == _MAX_STATES:
+                return []
+            seen.add(state)
+            todo.append((step, note.after))
+    return list(found.values())
+
+
+def _is_same(one: Content, other: Content) -> bool:
+    return _identity(one) == _identity(other)
+
+
+def _identity(content: Content) -> _Identity:
+    """Return what is equal for equal contents; JSON tells 1, 1.0 and true apart, which Python does not."""
+    if content is None or isinstance(content, bytes):
+        return 0, content
+    return 1, dagcbor.encode_node(content)

@@ -1,0 +1,89 @@
+"""Notes: what a writer says of a key that it has written or deleted."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from ipld_car import CarError, cids, dagcbor
+
+from ipldstore._format import documents, keys
+from ipldstore.errors import NodeError
+
+Content = dict[str, Any] | bytes | None
+"""What a key has: a document, the link of a document or a value, or nothing."""
+
+MAX_BYTES: Final = 2 * documents.MAX_EMBEDDED + 4096
+"""Bytes of the largest note: two documents and a key."""
+
+_FIELDS: Final = 6
+_MAX_NUMBER: Final = 1 << 53
+
+
+class Note(NamedTuple):
+    """What a writer says of one change."""
+
+    number: int
+    """Position among the notes of its writer, from 1 on."""
+    key: str
+    before: Content
+    """What the key had as the writer knew it: what it has read, or else what it saw when it wrote."""
+    after: Content
+    """What the key has now."""
+    was_read: bool
+    """Whether the writer has read the key since it last wrote it, so that ``after`` may depend on ``before``."""
+    confirmed: int
+    """Up to which number the writer's blocks are all in the store; 0 if that is not known of any."""
+
+
+def encode_note(note: Note) -> bytes:
+    """Return the bytes of a note."""
+    block: bytes = dagcbor.encode_node(list(note))
+    return block
+
+
+def decode_note(data: bytes) -> Note:
+    """Return the note of some bytes.
+
+    :raises NodeError: if they are none
+    """
+    if len(data) > MAX_BYTES:
+        raise NodeError(f"expected a note of at most {MAX_BYTES} bytes, found {len(data)}")
+    try:
+        fields = dagcbor.decode_node(data)
+    except CarError as error:
+        raise NodeError(f"expected a note: {error}") from error
+    if not isinstance(fields, list) or len(fields) != _FIELDS:
+        raise NodeError(f"expected a note, a list of {_FIELDS} fields")
+    number, key, before, after, was_read, confirmed = fields
+    if not (_is_number(number) and number and _is_number(confirmed) and confirmed <= number):
+        raise NodeError(f"expected the numbers of a note, found {number!r} and {confirmed!r}")
+    if not isinstance(key, str) or not keys.is_key(key):
+        raise NodeError(f"expected a key in note {number}, found {key!r:.200}")
+    if not isinstance(was_read, bool):
+        raise NodeError(f"expected true or false in note {number}, found {was_read!r:.200}")
+    for content in (before, after):
+        problem = _content_problem(key, content)
+        if problem is not None:
+            raise NodeError(f"expected what {key!r} has in note {number}, found {problem}")
+    return Note(number, key, before, after, was_read, confirmed)
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and 0 <= value < _MAX_NUMBER
+
+
+def _content_problem(key: str, content: object) -> str | None:
+    if content is None or isinstance(content, bytes):
+        return None
+    if not isinstance(content, dict):
+        return f"a {type(content).__name__}"
+    if key.rpartition("/")[2] not in keys.DOCUMENTS:
+        return "a document at a key of a value"
+    return documents.problem(content)
+
+
+def describe(content: Content) -> str:
+    """Return a content in words, for messages."""
+    if content is None:
+        return "nothing"
+    return cids.to_text(content) if isinstance(content, bytes) else "a document"
