@@ -14,6 +14,7 @@ from ._backends.filesystem import FileSystemCAStore
 from ._backends.mapping import MappingCAStore
 from ._backends.tiered import TieredCAStore
 from ._core.backend import AnyCID
+from ._core.journal import Entry, Journal, SupportsJournal
 from ._core.path import follow
 from ._core.store import ContentAddressableStore
 from ._core.transfer import Transferred, transfer
@@ -38,11 +39,14 @@ __all__ = [
     "CAStoreError",
     "CarCAStore",
     "ContentAddressableStore",
+    "Entry",
     "FileSystemCAStore",
     "GatewayCAStore",
     "HashRefusedError",
     "IPFSStore",
+    "Journal",
     "MappingCAStore",
+    "SupportsJournal",
     "TieredCAStore",
     "Transferred",
     "UnsupportedVerbError",

@@ -18,6 +18,7 @@ from ipld_castore._core.store import ContentAddressableStore
 from ipld_castore.errors import BackendUnavailableError, BlockNotFoundError, UnsupportedVerbError
 
 from . import flatfs
+from .folder_journal import FOLDER, FolderJournal, session_folders
 
 _WRITERS: Final = 8
 """Threads of ``put_blocks``; file systems make one write to the disk of syncs that come at once."""
@@ -314,6 +315,14 @@ class FileSystemCAStore(ContentAddressableStore):
             return None
         cid = flatfs.cid_of(key)
         return None if cid is None else cids.from_validated(cid)
+
+    def journal(self, session: str) -> FolderJournal:
+        """See :meth:`SupportsJournal.journal`."""
+        return FolderJournal(self._path / FOLDER / session, fsync=self._fsync)
+
+    def sessions(self) -> Iterator[str]:
+        """See :meth:`SupportsJournal.sessions`."""
+        return session_folders(self._path)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, FileSystemCAStore):

@@ -1,0 +1,251 @@
+"""The journal of a session in a folder: files that writers append to."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from ipld_car import fs
+
+from ipld_castore._core.journal import Entry, frame, unframe
+from ipld_castore.errors import BackendUnavailableError
+
+FOLDER: Final = ".sessions"
+"""Beside the shards of the blocks; Kubo passes over names that begin with a dot."""
+
+_STATE: Final = "state"
+_LOCK: Final = "lock"
+_MARK: Final = "mark"
+"""Grows with each append: the time of a folder does not change when a file in it grows."""
+_SEGMENT: Final = re.compile(r"([0-9a-f]{1,64})\.([0-9]{16})")
+_SEGMENT_BYTES: Final = 1 << 20
+"""A writer begins another file then, so that the coordinator can delete those before."""
+_LOCK_SECONDS: Final = 60.0
+
+
+class _Tail(NamedTuple):
+    """How far a file has been read."""
+
+    file: str
+    offset: int
+    number: int
+    """Of the last record before the offset."""
+
+
+class _OpenSegment(NamedTuple):
+    handle: int
+    next_number: int
+    size: int
+
+
+class FolderJournal:
+    """The journal of one session; see :class:`ipld_castore.Journal`.
+
+    After an error of :meth:`append` its writer is not to be used again: what it appended last may be there or not.
+
+    :param folder: the folder of the session
+    :param fsync: wait for the disk with each append
+    """
+
+    def __init__(self, folder: Path, *, fsync: bool) -> None:
+        self._folder = folder
+        self._fsync = fsync
+        self._segments: dict[str, _OpenSegment] = {}
+        """By writer, the file that is appended to. A fork has other writers, and so other files."""
+        self._tails: dict[str, _Tail] = {}
+
+    # -- records --
+
+    def append(self, writer: str, first: int, records: Sequence[bytes]) -> None:
+        """See :meth:`Journal.append`."""
+        data = frame(records)
+        try:
+            segment = self._segment(writer, first)
+            if os.write(segment.handle, data) != len(data):
+                raise OSError(f"expected to write {len(data)} bytes, the disk took fewer")
+            if self._fsync:
+                os.fsync(segment.handle)
+            self._segments[writer] = segment._replace(next_number=first + len(records), size=segment.size + len(data))
+            with (self._folder / _MARK).open("ab", buffering=0) as mark:
+                mark.write(b".")
+        except OSError as error:
+            self._close_segment(writer)
+            raise BackendUnavailableError(f"cannot write to the journal in {self._folder}: {error}") from error
+
+    def _segment(self, writer: str, first: int) -> _OpenSegment:
+        """Return the file that a writer appends to, and begin another if it is full or another number comes."""
+        segment = self._segments.get(writer)
+        if segment is not None and segment.next_number == first and segment.size < _SEGMENT_BYTES:
+            return segment
+        self._close_segment(writer)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+        handle = os.open(self._folder / f"{writer}.{first:016d}", flags | getattr(os, "O_BINARY", 0), 0o666)
+        if self._fsync:
+            fs.sync_folder(self._folder)
+        return _OpenSegment(handle, first, 0)
+
+    def _close_segment(self, writer: str) -> None:
+        segment = self._segments.pop(writer, None)
+        if segment is not None:
+            os.close(segment.handle)
+
+    def entries(self, after: Mapping[str, int]) -> Iterator[Entry]:
+        """See :meth:`Journal.entries`."""
+        for writer, firsts in sorted(self._segment_numbers().items()):
+            yield from self._entries_of(writer, firsts, after.get(writer, 0))
+
+    def _entries_of(self, writer: str, firsts: list[int], known: int) -> Iterator[Entry]:
+        tail = self._tails.get(writer)
+        expected = known + 1
+        for first, following in zip(firsts, [*firsts[1:], None], strict=True):
+            if following is not None and following <= expected:
+                continue  # all of this file is known
+            if first > expected:
+                return  # records are missing before it
+            name = f"{writer}.{first:016d}"
+            offset, number = 0, first - 1
+            if tail is not None and tail.file == name and tail.number <= known:
+                offset, number = tail.offset, tail.number
+            for record, end in unframe(self._read_from(name, offset)):
+                number += 1
+                self._tails[writer] = _Tail(name, offset + end, number)
+                if number >= expected:
+                    expected = number + 1
+                    yield Entry(writer, number, record)
+
+    def _read_from(self, name: str, offset: int) -> bytes:
+        try:
+            with (self._folder / name).open("rb") as stream:
+                stream.seek(offset)
+                return stream.read()
+        except FileNotFoundError:  # deleted since it was listed
+            return b""
+        except OSError as error:
+            raise BackendUnavailableError(f"cannot read the journal in {self._folder}: {error}") from error
+
+    def _segment_numbers(self) -> dict[str, list[int]]:
+        """Return by writer the number of the first record of each of its files, in order."""
+        found: dict[str, list[int]] = {}
+        for name in sorted(self._names()):
+            match = _SEGMENT.fullmatch(name)
+            if match:
+                found.setdefault(match[1], []).append(int(match[2]))
+        return found
+
+    def _names(self) -> list[str]:
+        try:
+            return os.listdir(self._folder)  # noqa: PTH208  # names are all that is needed
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise BackendUnavailableError(f"cannot list the journal in {self._folder}: {error}") from error
+
+    def mark(self) -> object:
+        """See :meth:`Journal.mark`."""
+        try:
+            return (self._folder / _MARK).stat().st_size
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise BackendUnavailableError(f"cannot look at the journal in {self._folder}: {error}") from error
+
+    def delete(self, upto: Mapping[str, int]) -> None:
+        """See :meth:`Journal.delete`; the last file of each writer stays, as the writer may be appending to it."""
+        for writer, firsts in self._segment_numbers().items():
+            for first, following in pairwise(firsts):
+                if following <= upto.get(writer, 0) + 1:
+                    self._unlink(f"{writer}.{first:016d}")
+
+    def _unlink(self, name: str) -> None:
+        try:
+            (self._folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise BackendUnavailableError(f"the journal in {self._folder} cannot be cleared: {error}") from error
+
+    # -- state --
+
+    @property
+    def state(self) -> bytes | None:
+        """See :attr:`Journal.state`."""
+        try:
+            return (self._folder / _STATE).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise BackendUnavailableError(f"cannot read the session in {self._folder}: {error}") from error
+
+    def exchange(self, old: bytes | None, new: bytes) -> bool:
+        """See :meth:`Journal.exchange`."""
+        try:
+            if old is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+            with self._locked():
+                if self.state != old:
+                    return False
+                with fs.atomic_write(self._folder / _STATE, fsync=self._fsync) as stream:
+                    stream.write(new)
+                return True
+        except FileNotFoundError:  # there is no such session any more
+            return False
+        except OSError as error:
+            raise BackendUnavailableError(f"cannot write the session in {self._folder}: {error}") from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock of the session; others wait."""
+        path, deadline, pause = self._folder / _LOCK, time.monotonic() + _LOCK_SECONDS, 0.001
+        while True:
+            try:
+                file, _ = fs.open_locked(path, exclusive=False)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(pause)
+                pause = min(2 * pause, 0.05)
+        try:
+            yield
+        finally:
+            fs.unlock(file)
+            file.close()
+
+    def remove(self) -> None:
+        """See :meth:`Journal.remove`."""
+        self._unlink(_STATE)
+        try:
+            shutil.rmtree(self._folder)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise BackendUnavailableError(f"cannot delete the session in {self._folder}: {error}") from error
+
+    def age(self) -> float:
+        """See :meth:`Journal.age`; what is compared are times of files."""
+        try:
+            probe = self._folder / f"probe-{os.getpid()}"
+            probe.touch()
+            now = probe.stat().st_mtime
+            probe.unlink(missing_ok=True)
+            return max(now - (self._folder / _STATE).stat().st_mtime, 0.0)
+        except OSError as error:
+            raise BackendUnavailableError(f"cannot look at the session in {self._folder}: {error}") from error
+
+
+def session_folders(path: Path) -> Iterator[str]:
+    """Yield the names of the sessions in a folder of blocks."""
+    try:
+        names = sorted(os.listdir(path / FOLDER))  # noqa: PTH208  # names are all that is needed
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise BackendUnavailableError(f"cannot list the sessions in {path}: {error}") from error
+    for name in names:
+        if (path / FOLDER / name / _STATE).exists():
+            yield name
