@@ -1,21 +1,22 @@
-"""Content archives (CAR): reading, writing, and what stores need to know about blocks.
+"""Read and write content archives (CAR files), and handle the blocks in them.
 
-Blocks are named by :class:`multiformats.CID`; everything also takes their text or bytes. Every error
-is a :class:`CarError`. The submodules are public too: :mod:`~ipld_car.cids` (binary CIDs),
-:mod:`~ipld_car.varint`, :mod:`~ipld_car.hashes`, :mod:`~ipld_car.dagcbor`, :mod:`~ipld_car.dagpb` and
-:mod:`~ipld_car.unixfs`.
+A block is bytes named by a CID, the hash of these bytes. CIDs are given as :class:`multiformats.CID`, text or bytes.
+Every error about an archive, a block or a CID is a :class:`CarError`.
+
+The modules :mod:`~ipld_car.cids` (binary CIDs), :mod:`~ipld_car.hashes`, :mod:`~ipld_car.varint`,
+:mod:`~ipld_car.streams`, :mod:`~ipld_car.unixfs`, :mod:`~ipld_car.codecs.dagcbor` and
+:mod:`~ipld_car.codecs.dagpb` are public too.
 """
 
 from __future__ import annotations
 
-from . import cids, hashes, unixfs, varint
+from . import cids, hashes, streams, unixfs, varint
 from ._car.block import Block, BlockLocation
 from ._car.header import V2Header, encode_v2_header
 from ._car.index import INDEX_SORTED, MULTIHASH_INDEX_SORTED, CarIndex, IndexEntry
 from ._car.index_writer import IndexWriter
 from ._car.reader import CarReader, read_car
-from ._car.source import Readable, Source
-from ._car.writer import CarWriter, Writable
+from ._car.writer import CarWriter
 from ._file.car_file import CarFile
 from ._graph.difference import shared_cids
 from ._graph.walk import binary_links, links, walk, walk_binary
@@ -31,6 +32,7 @@ from .errors import (
     UnverifiableError,
 )
 from .hashes import verify_block
+from .streams import Readable, Source, Writable
 
 __all__ = [
     "INDEX_SORTED",
@@ -64,9 +66,16 @@ __all__ = [
     "links",
     "read_car",
     "shared_cids",
+    "streams",
     "unixfs",
     "varint",
     "verify_block",
     "walk",
     "walk_binary",
 ]
+
+# Tracebacks, representations and pickles name a class where users import it from.
+for _name in __all__:
+    _exported = globals()[_name]
+    if isinstance(_exported, type):
+        _exported.__module__ = __name__

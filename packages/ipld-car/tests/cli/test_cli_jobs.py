@@ -14,7 +14,7 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ipld_car._car.reader import MAX_SECTION_BYTES
+from ipld_car._car.limits import MAX_SECTION_BYTES
 from ipld_car._cli.progress import Progress
 from ipld_car.ops import check_blocks, parallel_verify
 from ipld_car.ops.verify import Report, verify

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from ipld_car import cids, varint
+from ipld_car.streams import Writable
 
 from .index import INDEX_SORTED, MULTIHASH_INDEX_SORTED, OFFSET_BYTES, Bucket, CarIndex
-from .writer import Writable
 
 _PIECE: Final = 1 << 20
 _PARTS: Final = 256

@@ -13,13 +13,12 @@ from ipld_car import cids, varint
 from ipld_car.cids import _BinaryCID as BinaryCID
 from ipld_car.errors import CarError, LimitError, MalformedError, TruncatedError
 from ipld_car.hashes import verify_digest
+from ipld_car.streams import Source
 
 from .block import Block, BlockLocation
 from .header import PRAGMA, V2_HEADER_SIZE, Header, V2Header, check_inner, decode_header, decode_v2_header
-from .source import STEP, BufferedSource, Source
-
-MAX_HEADER_BYTES = 32 << 20
-MAX_SECTION_BYTES = 8 << 20
+from .limits import MAX_HEADER_BYTES, MAX_SECTION_BYTES
+from .source import STEP, BufferedSource
 
 # Of a longer section the payload does not go through the buffer: it is copied once less, and not held twice.
 _LARGE = STEP

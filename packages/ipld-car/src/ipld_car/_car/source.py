@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from io import BufferedIOBase
-from typing import Final, Protocol
+from typing import Final
 
 from ipld_car.errors import TruncatedError
+from ipld_car.streams import Readable, Source
 
 STEP: Final = 1 << 16
 """Bytes that are asked of a stream at once; small enough to stay in the processor's cache."""
 
-
-class Readable(Protocol):
-    """A stream: a file, a pipe, ``socket.makefile("rb")``, the body of a response."""
-
-    def read(self, size: int, /) -> bytes: ...
-
-
-Source = bytes | bytearray | memoryview | Readable
 
 # Pieces of a section that are held apart before they are put together: a stream may give single bytes.
 _MAX_PARTS: Final = 1024

@@ -5,26 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from io import RawIOBase
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from multiformats import CID
 
 from ipld_car import cids, varint
 from ipld_car.errors import LimitError
 from ipld_car.hashes import verify_digest
+from ipld_car.streams import Writable
 
 from .block import BlockLocation
 from .header import encode_header
-from .reader import MAX_HEADER_BYTES, MAX_SECTION_BYTES
+from .limits import MAX_HEADER_BYTES, MAX_SECTION_BYTES
 
 # Of a section that a raw stream took only in part, so much is copied and offered at once.
 _PIECE = 1 << 20
-
-
-class Writable(Protocol):
-    """A stream to write to: a file, a pipe, ``socket.makefile("wb")``."""
-
-    def write(self, data: bytes, /) -> object: ...
 
 
 class CarWriter:

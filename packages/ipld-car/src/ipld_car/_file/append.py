@@ -38,7 +38,7 @@ from ipld_car import cids, varint
 from ipld_car._car.header import V2Header, encode_header, encode_v2_header
 from ipld_car._car.index import MULTIHASH_INDEX_SORTED
 from ipld_car._car.index_writer import IndexWriter
-from ipld_car._car.reader import MAX_SECTION_BYTES
+from ipld_car._car.limits import MAX_SECTION_BYTES
 from ipld_car.errors import CarError, LimitError
 from ipld_car.fs import unlock
 

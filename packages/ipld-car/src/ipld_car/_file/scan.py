@@ -9,7 +9,7 @@ from typing import Final
 from ipld_car import cids, varint
 from ipld_car._car.index import MULTIHASH_INDEX_SORTED, CarIndex
 from ipld_car._car.index_writer import IndexWriter
-from ipld_car._car.reader import MAX_SECTION_BYTES
+from ipld_car._car.limits import MAX_SECTION_BYTES
 from ipld_car.errors import CarError, MalformedError, TruncatedError, UnverifiableError
 from ipld_car.hashes import verify_digest
 

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from ipld_car import cids
-from ipld_car._car.reader import MAX_SECTION_BYTES
+from ipld_car._car.limits import MAX_SECTION_BYTES
 from ipld_car._graph.walk import KNOWN_CODECS, binary_links
 from ipld_car.errors import CarError, HashMismatchError, UnverifiableError
 from ipld_car.hashes import verify_digest

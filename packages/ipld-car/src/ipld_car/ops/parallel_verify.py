@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ipld_car import cids, varint
-from ipld_car._car.reader import MAX_SECTION_BYTES
+from ipld_car._car.limits import MAX_SECTION_BYTES
 from ipld_car.errors import CarError
 
 from .check_blocks import Part, check_part

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ipld_car import cids
-from ipld_car._car.reader import MAX_SECTION_BYTES
+from ipld_car._car.limits import MAX_SECTION_BYTES
 from ipld_car._cli.exit_codes import RefusedError
 from ipld_car._cli.files import STANDARD, reading
 from ipld_car._file.car_file import CarFile

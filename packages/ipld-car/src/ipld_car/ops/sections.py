@@ -7,7 +7,7 @@ from mmap import mmap
 from typing import Final
 
 from ipld_car import cids, varint
-from ipld_car._car.reader import MAX_SECTION_BYTES
+from ipld_car._car.limits import MAX_SECTION_BYTES
 from ipld_car._cli.progress import progress
 from ipld_car.errors import CarError, LimitError, MalformedError, TruncatedError
 

@@ -43,3 +43,7 @@ __all__ = [
     "read_symlink",
     "size_of",
 ]
+
+# Errors, representations and pickles name a class where users import it from.
+for _exported in (Kind, Tree):
+    _exported.__module__ = __name__

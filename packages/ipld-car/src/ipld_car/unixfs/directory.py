@@ -63,7 +63,7 @@ def check_name(name: str) -> None:
     >>> check_name("a name")
     >>> check_name("..")
     Traceback (most recent call last):
-    ipld_car.errors.MalformedError: expected a name of a directory entry, found '..'
+    ipld_car.MalformedError: expected a name of a directory entry, found '..'
     """
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         raise MalformedError(f"expected a name of a directory entry, found {name[:100]!r}")

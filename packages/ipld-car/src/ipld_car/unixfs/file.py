@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from ipld_car import cids
-from ipld_car._car.source import Readable
 from ipld_car.codecs.dagpb import PBLink
 from ipld_car.errors import CarError, LimitError, MalformedError
 from ipld_car.hashes import digest_of
+from ipld_car.streams import Readable
 
 from .node import FILE_TYPE, RAW_TYPE, Get, Put, Tree, decode_node, encode_message, in_block, put_node
 
