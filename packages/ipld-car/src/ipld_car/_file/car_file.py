@@ -53,7 +53,7 @@ class CarFile:
 
     >>> import tempfile
     >>> path = tempfile.mkdtemp() + "/hello.car"
-    >>> cid = cids.make(cids.RAW, sha2_256(b"hello world"))
+    >>> cid = cids.make(cids.RAW, hashes.sha2_256(b"hello world"))
     >>> with CarFile.open(path, "x") as file:
     ...     file.put(cid, b"hello world")
     ...     file.roots = [cid]
