@@ -1,4 +1,4 @@
-"""What the tests of this package share: the fixtures of others, and a real IPFS node."""
+"""What the tests of this package share: the fixtures of others, a real IPFS node and a real S3 server."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from ipld_castore._gateway import retry
 from ipld_castore.testing import BlockServer
 
 from .support.kubo_fixtures import kubo, kubo_binary, pytest_configure
+from .support.s3_fixtures import atomic_s3, bucket, s3, s3_proxy
 
-__all__ = ["kubo", "kubo_binary", "pytest_configure"]
+__all__ = ["atomic_s3", "bucket", "kubo", "kubo_binary", "pytest_configure", "s3", "s3_proxy"]
 
 HERE = Path(__file__).parent
 

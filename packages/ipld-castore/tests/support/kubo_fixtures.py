@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from .kubo_node import Node, NoKuboError, find_binary
+from .kubo_node import Node, find_binary
+from .peer_binary import NoBinaryError
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -17,7 +18,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def kubo_binary() -> str:
     try:
         return find_binary()
-    except NoKuboError as error:
+    except NoBinaryError as error:
         pytest.skip(str(error))
 
 

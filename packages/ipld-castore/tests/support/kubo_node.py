@@ -5,35 +5,16 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-BUILD = Path(__file__).parents[1] / "peers" / "kubo" / "build.py"
-
-
-class NoKuboError(Exception):
-    """There is no binary; the message says how to get one."""
+from . import peer_binary
 
 
 def find_binary() -> str:
-    """The binary that IPLD_TEST_KUBO names, or that was built already, or is built now if IPLD_BUILD_KUBO is 1.
-
-    :raises NoKuboError: if there is none
-    :raises RuntimeError: if it cannot be built
-    """
-    given = os.environ.get("IPLD_TEST_KUBO")
-    if given:
-        return given
-    building = os.environ.get("IPLD_BUILD_KUBO") == "1"
-    command = [sys.executable, str(BUILD), *([] if building else ["--find"])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if not done.returncode:
-        return done.stdout.strip()
-    if building:
-        raise RuntimeError(f"IPLD_BUILD_KUBO=1, but {done.stderr}")
-    raise NoKuboError("no Kubo: IPLD_TEST_KUBO names an ipfs binary, IPLD_BUILD_KUBO=1 builds one (Go, some minutes)")
+    """Return the binary of Kubo; see :func:`peer_binary.find_binary`."""
+    return peer_binary.find_binary("kubo", given_by="IPLD_TEST_KUBO", built_by="IPLD_BUILD_KUBO")
 
 
 class Node:

@@ -1,0 +1,47 @@
+"""Fixtures of a real S3 server, for the tests of this package and those across packages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from . import s3_server
+from .fault_proxy import FaultProxy
+from .peer_binary import NoBinaryError
+from .s3_server import S3Server
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server that runs."""
+    pytest.importorskip("obstore", reason="the extra object is not installed")
+    try:
+        server = s3_server.start(tmp_path_factory.mktemp("s3"))
+    except NoBinaryError as error:
+        pytest.skip(f"{error}, or IPLD_TEST_S3 names an endpoint, or moto[server] is installed")
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def atomic_s3(s3: S3Server) -> S3Server:
+    """An S3 server whose conditional puts have one winner."""
+    if not s3.is_atomic:
+        pytest.skip("moto checks conditions without atomicity: IPLD_BUILD_S3=1 builds a server that does not")
+    return s3
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> str:
+    """The name of a new bucket."""
+    return s3.new_bucket()
+
+
+@pytest.fixture
+def s3_proxy(s3: S3Server) -> Iterator[FaultProxy]:
+    """A proxy before the server, which does what it is told."""
+    with FaultProxy(s3.endpoint) as proxy:
+        yield proxy

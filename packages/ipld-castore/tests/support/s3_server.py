@@ -1,0 +1,170 @@
+"""A real S3 server, versitygw, for tests and benchmarks; moto where there is no binary; or another endpoint."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from . import peer_binary
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, S3Store
+
+ACCESS_KEY = "test-access-key"
+SECRET_KEY = "test-secret-key"  # noqa: S105  # of a server that stops with the tests
+
+
+def find_binary() -> str:
+    """Return the binary of versitygw; see :func:`peer_binary.find_binary`."""
+    return peer_binary.find_binary("versitygw", given_by="IPLD_TEST_VERSITYGW", built_by="IPLD_BUILD_S3")
+
+
+class S3Server:
+    """An S3 endpoint, with what a client needs to talk to it.
+
+    :param endpoint: its URL, without credentials
+    """
+
+    is_atomic = True
+    """Whether conditional puts have one winner."""
+
+    def __init__(self, endpoint: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY) -> None:
+        self.endpoint = endpoint
+        self.access_key = access_key
+        self.secret_key = secret_key
+        self._buckets = 0
+
+    def options(self, endpoint: str | None = None) -> dict[str, Any]:
+        """Return the options of :meth:`ObjectCAStore.from_url`, and of ``storage_options``.
+
+        :param endpoint: the URL of a proxy before the server
+        """
+        return {
+            "endpoint": endpoint or self.endpoint,
+            "allow_http": True,
+            "access_key_id": self.access_key,
+            "secret_access_key": self.secret_key,
+            "region": "us-east-1",
+        }
+
+    def new_bucket(self) -> str:
+        """Make a bucket; return its name."""
+        import requests
+
+        self._buckets += 1
+        name = f"test-{os.getpid()}-{self._buckets}-{os.urandom(4).hex()}"
+        answer = requests.put(self.sign("PUT", name), timeout=30)
+        if answer.status_code != 200:
+            raise RuntimeError(f"cannot make the bucket {name}: {answer.status_code} {answer.text}")
+        return name
+
+    def sign(self, method: str, bucket: str, path: str = "") -> str:
+        """Return a URL that may be asked without credentials for a while."""
+        import obstore
+
+        return str(obstore.sign(self.client(bucket), method, path, timedelta(minutes=5)))  # type: ignore[call-overload]  # one of many literals
+
+    def client(self, bucket: str, endpoint: str | None = None, *, retries: int = 10, seconds: float = 30) -> S3Store:
+        """Return a client of a bucket, which is not ours.
+
+        :param endpoint: the URL of a proxy before the server
+        :param retries: attempts after the first
+        :param seconds: after which a request has failed
+        """
+        from obstore.store import S3Store
+
+        options = self.options(endpoint)
+        del options["allow_http"]
+        client: ClientConfig = {"allow_http": True, "timeout": timedelta(seconds=seconds)}
+        return S3Store(bucket, client_options=client, retry_config={"max_retries": retries}, **options)
+
+    def stop(self) -> None:
+        """Stop it."""
+
+
+class Versitygw(S3Server):
+    """A versitygw over a folder, on loopback.
+
+    :param binary: its path
+    :param folder: where its buckets are
+    """
+
+    def __init__(self, binary: str, folder: Path) -> None:
+        self._binary = binary
+        self.folder = folder / "buckets"
+        self.folder.mkdir()
+        self._sidecar = folder / "sidecar"  # metadata: not every file system has extended attributes
+        self._sidecar.mkdir()
+        self._log = folder / "versitygw.log"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        super().__init__(f"http://127.0.0.1:{self._port}")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        command = [self._binary, "--access", self.access_key, "--secret", self.secret_key, "--quiet", "--keep-alive"]
+        command += ["--port", f"127.0.0.1:{self._port}", "posix", "--sidecar", str(self._sidecar), str(self.folder)]
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        for _ in range(600):
+            if self._process.poll() is not None:
+                break
+            try:
+                socket.create_connection(("127.0.0.1", self._port), 1).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        raise RuntimeError(f"versitygw did not start: {self._log.read_text()}")
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(30)
+            self._process = None
+
+
+class Moto(S3Server):
+    """The S3 of moto, in threads of this process; it looks at conditions, but without atomicity."""
+
+    is_atomic = False
+
+    def __init__(self) -> None:
+        from moto.server import ThreadedMotoServer
+
+        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        self._server.start()
+        host, port = self._server.get_host_and_port()
+        super().__init__(f"http://{host}:{port}")
+
+    def stop(self) -> None:
+        self._server.stop()
+
+
+def start(folder: Path) -> S3Server:
+    """Start what there is: IPLD_TEST_S3 (``http://key:secret@host:port``), else versitygw, else moto.
+
+    :raises NoBinaryError: if there is none of them
+    """
+    named = os.environ.get("IPLD_TEST_S3")
+    if named:
+        parts = urlsplit(named)
+        host = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+        return S3Server(host, unquote(parts.username or ""), unquote(parts.password or ""))
+    try:
+        server = Versitygw(find_binary(), folder)
+    except peer_binary.NoBinaryError as error:
+        try:
+            return Moto()
+        except ImportError:
+            raise error from None
+    server.start()
+    return server
