@@ -15,7 +15,7 @@ from ._backends.mapping import MappingCAStore
 from ._backends.tiered import TieredCAStore
 from ._core.backend import AnyCID
 from ._core.journal import Entry, Journal, SupportsJournal
-from ._core.path import follow
+from ._core.path import resolve_path
 from ._core.store import ContentAddressableStore
 from ._core.transfer import Transferred, transfer
 from ._gateway.store import GatewayCAStore
@@ -50,6 +50,6 @@ __all__ = [
     "TieredCAStore",
     "Transferred",
     "UnsupportedVerbError",
-    "follow",
+    "resolve_path",
     "transfer",
 ]

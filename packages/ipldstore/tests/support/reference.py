@@ -37,9 +37,9 @@ __all__ = [
 
 
 class Limits(NamedTuple):
-    plain: int = 4096
+    inline: int = 4096
     leaf: int = 2048
-    parts: int = 1024
+    children: int = 1024
     names: int = 2048
     embedding: tuple[tuple[int, int], ...] = ((16, 16384), (256, 1024))
 
@@ -88,7 +88,7 @@ class Builder:
         """The map of a directory."""
         made: dict[str, Any] = {}
         chunks = chunk_keys(keys)
-        if len(encode(plain_map(chunks))) > self.limits.plain:
+        if len(encode(plain_map(chunks))) > self.limits.inline:
             made["__ipld_chunks__"] = self.index({"/".join(key): link for key, link in chunks.items()}, chunks=True)
             keys = {key: item for key, item in keys.items() if key not in chunks}
         below: dict[str, Keys] = {}
@@ -122,10 +122,10 @@ class Builder:
             leaf = {name: links[name] for name in names}
             as_map = plain_map({tuple(name.split("/")): link for name, link in leaf.items()}) if chunks else leaf
             parts.append([names[0], self.put(as_map), len(names)])
-        while len(parts) > self.limits.parts:
-            groups = split([(code(part[0]), part) for part in parts], self.limits.parts)
+        while len(parts) > self.limits.children:
+            groups = split([(code(part[0]), part) for part in parts], self.limits.children)
             parts = [[group[0][0], self.put(group), sum(part[2] for part in group)] for group in groups]
-        return parts if len(encode(parts)) <= self.limits.plain else self.put(parts)
+        return parts if len(encode(parts)) <= self.limits.inline else self.put(parts)
 
 
 def owns(keys: Keys, path: tuple[str, ...]) -> str | None:

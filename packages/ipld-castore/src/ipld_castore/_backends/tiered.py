@@ -14,7 +14,7 @@ from multiformats import CID
 from ipld_castore._concurrency.single_flight import Flights
 from ipld_castore._core.backend import AnyCID
 from ipld_castore._core.hash_policy import check_hash, identity_bytes, verify
-from ipld_castore._core.path import follow
+from ipld_castore._core.path import resolve_path
 from ipld_castore._core.store import ContentAddressableStore
 from ipld_castore.errors import BlockCorruptError, BlockNotFoundError
 
@@ -177,7 +177,7 @@ class TieredCAStore(ContentAddressableStore):
                         self._take(cids.to_bytes(found), data)
                     yield found, data
                 return
-            step = follow(binary, data, names)
+            step = resolve_path(binary, data, names)
             yield cids.from_validated(binary), data
 
     def has_block(self, cid: CID) -> bool:

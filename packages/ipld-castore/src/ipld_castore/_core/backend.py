@@ -13,7 +13,7 @@ from ipld_castore.errors import BlockCorruptError, BlockMalformedError, BlockNot
 
 from .hash_policy import HASH_CODES, check_hash, identity_bytes
 from .hash_policy import verify as _verify  # ``verify`` is also the name of an argument that users know
-from .path import follow
+from .path import resolve_path
 
 AnyCID = CID | str | bytes
 
@@ -151,7 +151,7 @@ class BlockVerbs(ABC):
         while step is not None:
             binary, names = step
             data = self.get_raw(binary)
-            step = follow(binary, data, names)
+            step = resolve_path(binary, data, names)
             yield cids.from_validated(binary), data
 
     def get_another(self, cid: CID) -> bytes | None:

@@ -1,4 +1,4 @@
-"""The way of a path through dag-cbor blocks, as https://specs.ipfs.tech/http-gateways/path-gateway/ walks it."""
+"""Paths through dag-cbor blocks, as https://specs.ipfs.tech/http-gateways/path-gateway/ resolves them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from multiformats import CID
 from ipld_castore.errors import BlockMalformedError
 
 _MAX_DIGITS: Final = 9
-"""Of a position in a list; no block holds a longer one."""
+"""Digits of a position in a list; no block holds a list of more items."""
 
 
-def follow(cid: bytes, data: bytes, names: Sequence[str]) -> tuple[bytes, Sequence[str]] | None:
-    """The first link that a path through a block meets, and the names behind it; None if the path ends in the block.
+def resolve_path(cid: bytes, data: bytes, names: Sequence[str]) -> tuple[bytes, Sequence[str]] | None:
+    """Return the first link that a path through a block meets and the rest of the path; None if it meets no link.
 
-    A name is a key of a map or a position in a list. Paths end at blocks that are not dag-cbor.
+    Each name of the path is a key of a map or a position in a list. A path ends at a block that is not dag-cbor.
 
     :param cid: binary CID of the block
     :param data: its bytes, verified
@@ -34,18 +34,18 @@ def follow(cid: bytes, data: bytes, names: Sequence[str]) -> tuple[bytes, Sequen
 
 
 def _decode(cid: bytes, data: bytes) -> tuple[Any, bool]:
-    """The value of a block, and whether its byte strings are binary CIDs."""
+    """Return the value of a block, and whether its byte strings are binary CIDs."""
     try:
         try:
             return dagcbor.decode_node(data), True
-        except CarError:  # it may hold other byte strings, which only the slow decoder tells from links
+        except CarError:  # only the slower decoder tells links from other byte strings
             return dagcbor.decode(data), False
     except CarError as error:
         raise BlockMalformedError(f"block {cids.to_text(cid)}: {error}") from error
 
 
 def _step(node: Any, name: str) -> Any:
-    """What stands at a name of a map or list; None if nothing does."""
+    """Return the item at a name of a map or list; None if there is none."""
     if isinstance(node, dict):
         return node.get(name)
     if isinstance(node, list) and name.isascii() and name.isdigit() and len(name) <= _MAX_DIGITS:

@@ -12,7 +12,7 @@ from multiformats import CID
 from ipld_castore._concurrency.ordered import in_order
 from ipld_castore._core.backend import AnyCID
 from ipld_castore._core.hash_policy import check_hash, identity_bytes
-from ipld_castore._core.path import follow
+from ipld_castore._core.path import resolve_path
 from ipld_castore._core.store import MAX_NODE_BYTES, ContentAddressableStore
 from ipld_castore._http.client import Answer, Connections
 from ipld_castore._http.retry_after import seconds_of
@@ -175,7 +175,7 @@ class GatewayCAStore(ContentAddressableStore):
             while step is not None:
                 binary, names = step
                 data = walk.get(binary)
-                step = follow(binary, data, names)
+                step = resolve_path(binary, data, names)
                 if step is None:
                     walk.finish()
                 yield cids.from_validated(binary), data

@@ -6,24 +6,25 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 
-from ipld_car import cids, hashes, unixfs
+from ipld_car import cids, unixfs
 from ipld_castore import ContentAddressableStore
 
-from ipldstore._format import documents, validate
+from ipldstore._format import documents
 from ipldstore._format import keys as _keys
 from ipldstore._format.limits import LIMITS, Limits
-from ipldstore._format.nodes import NodeStore, as_root
-from ipldstore._read.byte_range import WHOLE, Window
-from ipldstore._read.prefetch import Ahead
+from ipldstore._format.links import is_directory_link
+from ipldstore._format.nodes import NodeStore, decode_root
+from ipldstore._read.byte_range import WHOLE, ByteRange
+from ipldstore._read.reader import reader_of
 from ipldstore._tree import lookup
 from ipldstore._tree.consolidated import is_consolidated
-from ipldstore._tree.directory import as_document
+from ipldstore._tree.directory import decode_document
 from ipldstore._tree.stats import Stats, count
 from ipldstore._tree.tree import EMPTY_ROOT, Tree
 from ipldstore.errors import LOWER_ERRORS, IPLDStoreError, lost, store_errors
 
 from . import processes, values
-from .finding import Finding
+from .finding import KeyFinder
 
 View = Callable[[documents.Document], documents.Document]
 
@@ -33,7 +34,7 @@ def as_it_is(document: documents.Document) -> documents.Document:
     return document
 
 
-class Dataset(Finding):
+class Dataset(KeyFinder):
     """Keys and their bytes. Safe with threads: many may read while one at a time writes.
 
     Changes live in memory until :meth:`freeze`, so they belong to the process that made them.
@@ -45,9 +46,8 @@ class Dataset(Finding):
     def __init__(self, castore: ContentAddressableStore, root: bytes | None = None, *, limits: Limits = LIMITS) -> None:
         self.castore = castore
         self._limits = limits
-        self._blocks = castore if castore.local else Ahead(castore)
-        """Where blocks are read."""
-        self._nodes = NodeStore(self._blocks)
+        self._reader = reader_of(castore)
+        self._nodes = NodeStore(castore, self._reader)
         self._lock = threading.RLock()
         self._tree = Tree(self._nodes, root, limits)
         self._kept = root
@@ -63,82 +63,68 @@ class Dataset(Finding):
 
     # -- reading --
 
-    def _document(self, found: lookup.Found, view: View) -> bytes | None:
+    def _document(self, found: lookup.KeyTarget, view: View) -> bytes | None:
         """The JSON of a document; None if this is the link of a value."""
         if isinstance(found, bytes):
-            if not validate.is_directory_link(found):
+            if not is_directory_link(found):
                 return None
-            found = self._nodes.load(found, as_document)
+            found = self._nodes.load(found, decode_document)
         return documents.to_json(view(found))
 
-    def read_at_hand(self, key: str) -> bytes | None:
-        """The bytes of a key, if it is a chunk that came from far away with others; None if not: see :meth:`read`."""
-        found = self._find_near(key)
-        if found is None or not isinstance(self._blocks, Ahead) or not _is_block_of_bytes(found[0]):
-            return None
-        return self._blocks.at_hand(found[0], found[2])
+    def get_cached(self, key: str) -> bytes | None:
+        """Return the bytes of a key, if it is a chunk that was prefetched; None where :meth:`read` has to wait."""
+        found = self._find_by_cursor(key)
+        return None if found is None else self._reader.get_cached(found[0], found[2])
 
-    def read(self, key: str, window: Window = WHOLE, view: View = as_it_is) -> bytes | None:
-        """The bytes of a key, or a part of them; None if it is absent.
+    def read(self, key: str, byte_range: ByteRange = WHOLE, view: View = as_it_is) -> bytes | None:
+        """Return the bytes of a key, or a range of them; None if it is absent.
 
-        :param view: what to make of a document before it becomes text
-        :raises IPLDStoreError: if the key is there and its bytes cannot be had, or are not the ones named
+        :param view: makes of a document the one whose text is returned
+        :raises IPLDStoreError: if the key is there and its bytes are missing, damaged or out of reach
         """
-        ahead = self._blocks if isinstance(self._blocks, Ahead) and window == WHOLE else None
-        found = self.find(key) if ahead is None else self._find_ahead(key, ahead)
+        found = self.find(key)
         if found is None:
             return None
-        if not self.castore.blocking:
-            data = self.read_at_once(found, window, view)
-            if data is not None:
-                return data
-        return self.read_found(key, found, window, view)
+        data = self.try_read_nowait(found, byte_range, view)
+        if data is not None:
+            return data
+        if byte_range == WHOLE and isinstance(found, bytes) and not is_directory_link(found):
+            self._reader.prefetch_value(found, lambda: self._leaf_of(key, found))
+        return self.read_found(key, found, byte_range, view)
 
-    def read_found(self, key: str, found: lookup.Found, window: Window, view: View) -> bytes:
-        """The bytes of what :meth:`find` has found for a key; see :meth:`read`."""
+    def read_found(self, key: str, found: lookup.KeyTarget, byte_range: ByteRange, view: View) -> bytes:
+        """Return the bytes of what :meth:`find` has found for a key, or a range of them; see :meth:`read`."""
         try:
             document = self._document(found, view)
             if document is not None:
-                return window.of(document)
+                return byte_range.slice(document)
             assert isinstance(found, bytes)  # noqa: S101  # what is no document is a link
-            if isinstance(self._blocks, Ahead) and window == WHOLE and _is_block_of_bytes(found):
-                return self._blocks.get_block(cids.from_validated(found))  # verified when it came
-            start, stop, suffix = window
-            if suffix is not None:
-                if cids.codec_of(found) == cids.RAW:  # its size is not believed before it is hashed
-                    return window.of(self._blocks.get_raw(found))
-                start, stop = max(self._blocks.size(found) - suffix, 0), None
-            return self._blocks.get_range(found, start, stop)
+            return self._reader.read_value(found, byte_range)
         except LOWER_ERRORS as error:
             raise lost(f"reading {key!r}", error) from error
 
-    def read_at_once(
-        self, found: lookup.Found, window: Window, view: View, most: int = unixfs.CHUNK_SIZE
+    def try_read_nowait(
+        self, found: lookup.KeyTarget, byte_range: ByteRange, view: View, max_bytes: int = unixfs.CHUNK_SIZE
     ) -> bytes | None:
-        """The bytes of what :meth:`find` has found, if they are few, at hand and verified without ado.
+        """Return the bytes of what :meth:`find` has found, or a range of them, if nothing has to be waited for.
 
-        None sends the caller the thorough way, :meth:`read_found`, which says what is wrong if something is.
+        None sends the caller to :meth:`read_found`, which also says what is wrong where something is.
 
-        :param most: how many bytes may be hashed here
+        :param max_bytes: the largest block that is hashed here
         """
         if not isinstance(found, bytes):
-            return window.of(documents.to_json(view(found)))
-        if not _is_block_of_bytes(found):
-            return None
+            return byte_range.slice(documents.to_json(view(found)))
         try:
-            data = self.castore.get_block(cids.from_validated(found))
+            return self._reader.try_read_nowait(found, byte_range, max_bytes)
         except LOWER_ERRORS:
             return None
-        if not isinstance(data, bytes):
-            return None
-        return window.of(data) if len(data) <= most and hashes.sha2_256(data) == found[4:] else None
 
     def is_consolidated(self) -> bool:
         """Whether any group has consolidated metadata, or there are too many to know."""
         state = self.state
         if self._consolidated is None or self._consolidated[0] != state:
             with store_errors("looking for consolidated metadata"):
-                found = self._read(lambda top, load: is_consolidated(top, load, self._blocks))
+                found = self._read(lambda top, load: is_consolidated(top, load, self._reader))
             self._consolidated = (state, found)
         return self._consolidated[1]
 
@@ -147,7 +133,7 @@ class Dataset(Finding):
         found = self.find(key)
         return None if found is None else self.size_found(key, found)
 
-    def size_found(self, key: str, found: lookup.Found) -> int:
+    def size_found(self, key: str, found: lookup.KeyTarget) -> int:
         """How many bytes what :meth:`find` has found for a key has; see :meth:`size`."""
         with store_errors(f"asking for the size of {key!r}"):
             document = self._document(found, as_it_is)
@@ -161,7 +147,7 @@ class Dataset(Finding):
         """All keys that begin with a prefix, as they were when it was called; they stream."""
         return (key for key, _ in self.items(prefix))
 
-    def items(self, prefix: str = "") -> Iterator[tuple[str, lookup.Found]]:
+    def items(self, prefix: str = "") -> Iterator[tuple[str, lookup.KeyTarget]]:
         """The same keys, each with what :meth:`find` finds for it."""
         return lookup.items(self._snapshot(), self._nodes.load, prefix)
 
@@ -202,7 +188,7 @@ class Dataset(Finding):
         parts = _keys.split_key(key) if place is None else None
         if only_new and self.find(key) is not None:
             return
-        found: lookup.Found
+        found: lookup.KeyTarget
         try:
             if parts is None:
                 found = values.put_bytes(self.castore, data)
@@ -340,7 +326,7 @@ class Dataset(Finding):
     def stats(self) -> Stats:
         """Keys and index blocks, after freezing."""
         root = self.frozen()
-        return count(self._nodes.load(root, as_root).map, self._nodes.load, self._limits)
+        return count(self._nodes.load(root, decode_root).map, self._nodes.load, self._limits)
 
     def canonicalize(self) -> bytes:
         """Write everything anew, as a conforming writer would; returns the binary CID of the root."""
@@ -359,9 +345,8 @@ class Dataset(Finding):
     def renew_locks(self) -> None:
         """In the child of a fork, where nobody will release a lock that another thread held."""
         self._lock = threading.RLock()
-        self._nodes.renew_lock()
-        if isinstance(self._blocks, Ahead):
-            self._blocks.renew_lock()
+        self._nodes.renew_locks()
+        self._reader.renew_locks()
 
     def __reduce__(self) -> tuple[object, ...]:
         # Changes go along as nodes in the block store: that is what a copy reads.
@@ -371,11 +356,6 @@ class Dataset(Finding):
             with store_errors("flushing the blocks"):
                 self.castore.flush()
         return _restore, (self.token, self._home, self.castore, root, self._limits)
-
-
-def _is_block_of_bytes(link: bytes) -> bool:
-    """Whether a link names the bytes of a value themselves, and these by sha2-256."""
-    return link[:4] == values.RAW_PREFIX and len(link) == cids.CIDV1_SHA256_SIZE
 
 
 def _restore(token: str, home: str, castore: ContentAddressableStore, root: bytes | None, limits: Limits) -> Dataset:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from ipld_car import cids, dagcbor, hashes, unixfs
 from ipld_castore import ContentAddressableStore
 
 from ipldstore._format import documents, keys
+from ipldstore._format.links import RAW_SHA256_PREFIX
 from ipldstore._format.nodes import NodeStore
-from ipldstore._tree.lookup import Found
-
-RAW_PREFIX: Final = cids.make(cids.RAW, bytes(32))[:4]
-"""What the CID of a block of bytes begins with."""
+from ipldstore._tree.lookup import KeyTarget
 
 
-def put(castore: ContentAddressableStore, nodes: NodeStore, name: str, data: bytes) -> Found:
+def put(castore: ContentAddressableStore, nodes: NodeStore, name: str, data: bytes) -> KeyTarget:
     """Write the bytes of a key with that last part: as a document, or as a file where they are more than a block."""
     block = documents.encode(name, data) if name in keys.DOCUMENTS else None
     if block is None:
@@ -45,4 +43,4 @@ def put_at_once(castore: ContentAddressableStore, data: bytes) -> bytes | None:
 
 def _link_of(data: bytes) -> bytes:
     """The binary CID of a block of bytes."""
-    return RAW_PREFIX + hashes.sha2_256(data)
+    return RAW_SHA256_PREFIX + hashes.sha2_256(data)

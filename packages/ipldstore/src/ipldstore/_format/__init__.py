@@ -1,4 +1,4 @@
 """The block format (format.md): keys, documents, nodes and their bounds, the index.
 
-Knows no stores, no networks and no zarr; every other room may import it.
+It knows no networks and no zarr, and every other room may import it.
 """

@@ -116,7 +116,7 @@ def to_json(document: Document) -> bytes:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
-def problem(value: Any) -> str | None:
+def find_problem(value: Any) -> str | None:
     """What keeps a decoded map from being a document; None if nothing does."""
     stack = [(value, 1)]
     while stack:

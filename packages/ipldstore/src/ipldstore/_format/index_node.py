@@ -1,4 +1,4 @@
-"""A list of parts: one node of an index above its leaves (format, section 4)."""
+"""One node of an index above its leaves, which format.md calls a list of parts (format, section 4)."""
 
 from __future__ import annotations
 
@@ -8,51 +8,51 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from ipld_car import cids
-
 from ipldstore.errors import NodeError
 
+from .links import is_directory_link
 
-class Part(NamedTuple):
-    """What stands in the list for a leaf, or for a list of parts below."""
+
+class ChildRef(NamedTuple):
+    """An item of an index node: a leaf, or an index node below."""
 
     first: str
-    """The first key by code."""
+    """The first key below it, by code."""
     link: bytes
-    """Binary CID of the leaf or list."""
+    """Binary CID of the leaf or index node."""
     size: int
-    """Keys in it."""
+    """Number of keys below it."""
 
 
-class Parts(list[Any]):
-    """The list as it is in its node, and what is known of it: keys in order, counts positive.
+class IndexNode(list[Any]):
+    """The list of a node as it was decoded, and its checked children: keys in order, counts positive.
 
-    A list still, so that a directory that embeds it can be encoded as it is.
+    It is a list, so that a directory that embeds it can be encoded as it is.
 
-    :param code: the code of a key in this index
-    :param is_key: whether the index may have a key
+    :param code: returns the code of a key in this index
+    :param is_key: whether the index may hold a key
     :raises NodeError: if a bound of the format is broken
     """
 
     def __init__(self, raw: Iterable[Any], code: Callable[[str], bytes], is_key: Callable[[str], bool]) -> None:
         super().__init__(raw)
-        self.parts = [_part(item, is_key) for item in self]
-        if not self.parts:
-            raise NodeError("expected a list of parts, found an empty one")
-        self.codes = [code(part.first) for part in self.parts]
-        """The code of each part's first key."""
+        self.children = [_child(item, is_key) for item in self]
+        if not self.children:
+            raise NodeError("expected an index node with children, found an empty list")
+        self.codes = [code(child.first) for child in self.children]
+        """The code of the first key of each child."""
         if any(low >= high for low, high in pairwise(self.codes)):
-            raise NodeError("expected parts in the order of their keys, found others")
-        self.total = sum(part.size for part in self.parts)
-        """Keys in all parts."""
+            raise NodeError("expected the children of an index node in the order of their keys' codes, found others")
+        self.total = sum(child.size for child in self.children)
+        """Number of keys below all children."""
         self._recent: tuple[weakref.ref[Any], bytes, int] | None = None
 
     def recent_leaf(self, depth: int) -> tuple[Any, bytes] | None:
-        """The leaf that :meth:`remember` was given last, and its CID, if it is still in memory.
+        """Return the leaf that :meth:`remember` was given last, and its CID, if the leaf is still in memory.
 
-        Who reads an array asks for one chunk after the other, and a leaf holds all keys of its interval.
+        A caller that reads an array looks up one chunk after the other, and a leaf holds all keys of its interval.
 
-        :param depth: what its depth is to be checked with
+        :param depth: the depth of the directory; another one than the leaf was checked with gives None
         """
         if self._recent is None or self._recent[2] != depth:
             return None
@@ -60,22 +60,22 @@ class Parts(list[Any]):
         return None if leaf is None else (leaf, self._recent[1])
 
     def remember(self, leaf: Any, cid: bytes, depth: int) -> None:
-        """Remember a leaf below this list that was checked on the way to it, as long as others do."""
+        """Remember a leaf below this node, checked at a depth, by a weak reference."""
         self._recent = weakref.ref(leaf), cid, depth
 
     def find(self, code: bytes) -> int:
-        """The index of the part that has a code in its interval; -1 before the first part."""
+        """Return the position of the child whose interval holds a code; -1 where the code is before all children."""
         return bisect_right(self.codes, code) - 1
 
 
-def _part(item: Any, is_key: Callable[[str], bool]) -> Part:
+def _child(item: Any, is_key: Callable[[str], bool]) -> ChildRef:
     if not isinstance(item, list) or len(item) != 3:
-        raise NodeError("expected a part as [first key, link, number of keys], found something else")
+        raise NodeError("expected [first key, link, number of keys] in an index node, found something else")
     first, link, count = item
     if not isinstance(first, str) or not is_key(first):
-        raise NodeError(f"expected a key of the index in a part, found {str(first)[:200]!r}")
-    if not isinstance(link, bytes) or cids.codec_of(link) != cids.DAG_CBOR:
-        raise NodeError("expected the link of a node in a part, found something else")
+        raise NodeError(f"expected a key of the index as first key of a child, found {str(first)[:200]!r}")
+    if not isinstance(link, bytes) or not is_directory_link(link):
+        raise NodeError(f"expected the link of a node for the child at {first[:200]!r}, found something else")
     if type(count) is not int or count <= 0:
-        raise NodeError(f"expected a positive number of keys in a part, found {count!r}")
-    return Part(first, link, count)
+        raise NodeError(f"expected a positive number of keys for the child at {first[:200]!r}, found {count!r}")
+    return ChildRef(first, link, count)

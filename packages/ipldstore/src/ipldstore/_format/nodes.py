@@ -1,4 +1,4 @@
-"""Nodes of a dataset: read, checked, and kept in a bounded cache; written by their content."""
+"""Nodes of a dataset: decoded and checked, kept in a bounded cache, written by their content."""
 
 from __future__ import annotations
 
@@ -10,164 +10,192 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from ipld_car import CarError, cids, dagcbor, hashes
 from ipld_castore import ContentAddressableStore
 
-from ipldstore._read.prefetch import Ahead
 from ipldstore.errors import NodeError, store_errors
 
-from .path_hint import NOWHERE, Way
+from .links import is_directory_link
+from .path_hint import NO_HINT, PathHint
 from .validate import check_directory
 
 MAX_ROOT_BYTES: Final = 64 << 20
+"""Largest size in bytes of the block of a root (format, section 5)."""
 MAX_NODE_BYTES: Final = 2 << 20
+"""Largest size in bytes of the block of any other node (format, section 5)."""
 
 CACHE_BYTES: Final = 8 << 20
-"""Bytes of blocks whose nodes are kept; decoded they take about five times as much."""
+"""Bytes of blocks whose decoded nodes are cached; decoded they take about five times as much memory."""
 
 T = TypeVar("T")
 
 
-class Folder(NamedTuple):
+class DirectoryNode(NamedTuple):
     """The checked map of a directory block."""
 
     map: dict[str, Any]
     depth: int
-    """Parts that the deepest directory in it is below it."""
+    """Parts of a key from this directory to the deepest one that its block embeds."""
     size: int
-    """Bytes of the block."""
+    """Size of the block in bytes."""
 
 
-Role = Callable[[Any, int], T]
-"""What a block is read as: makes a node of its decoded value and its size in bytes, or raises NodeError."""
+Decoder = Callable[[Any, int], T]
+"""Makes a checked node of the decoded value of a block and its size in bytes, or raises NodeError."""
+
+
+class NodeReader(Protocol):
+    """Where the blocks of nodes are read."""
+
+    def load(self, cid: bytes, hint: PathHint = NO_HINT, /) -> bytes:
+        """Return the verified bytes of a block.
+
+        :param hint: the path from the node that is resolved next
+        """
 
 
 class Load(Protocol):
-    """``load(cid, role)``: the node of a block, as :meth:`NodeStore.load` gives it."""
+    """``load(cid, decoder, hint)``: returns the node of a block, as :meth:`NodeStore.load` does."""
 
-    def __call__(self, cid: bytes, role: Role[Any], way: Way = NOWHERE, /) -> Any: ...
-
-
-def as_folder(value: Any, size: int) -> Folder:
-    """Read a block as a directory below the root."""
-    return Folder(value, check_directory(value, root=False), size)
+    def __call__(self, cid: bytes, decoder: Decoder[Any], hint: PathHint = NO_HINT, /) -> Any: ...
 
 
-def as_root(value: Any, size: int) -> Folder:
-    """Read a block as the root directory."""
-    return Folder(value, check_directory(value, root=True), size)
+def decode_directory(value: Any, size: int) -> DirectoryNode:
+    """Decode a directory below the root."""
+    return DirectoryNode(value, check_directory(value, root=False), size)
 
 
-class NodeMissing(Exception):  # noqa: N818  # a signal between two functions, no error
-    """A node is needed that is not in memory."""
+def decode_root(value: Any, size: int) -> DirectoryNode:
+    """Decode the root directory."""
+    return DirectoryNode(value, check_directory(value, root=True), size)
 
-    def __init__(self, cid: bytes, role: Role[Any], way: Way) -> None:
+
+class NodeNotCached(Exception):  # noqa: N818  # a signal between two functions, no error
+    """A node that is needed has to be read. See :meth:`NodeStore.cached_load`."""
+
+    def __init__(self, cid: bytes, decoder: Decoder[Any], hint: PathHint) -> None:
         super().__init__(cid)
         self.cid = cid
-        self.role = role
-        self.way = way
+        self.decoder = decoder
+        self.hint = hint
 
 
 class NodeStore:
-    """The nodes of one block store. Safe with threads."""
+    """The nodes of one block store. Safe with threads.
 
-    def __init__(self, castore: ContentAddressableStore) -> None:
+    :param castore: where nodes are written
+    :param reader: where nodes are read
+    """
+
+    def __init__(self, castore: ContentAddressableStore, reader: NodeReader) -> None:
         self._castore = castore
+        self._reader = reader
         self._cache: OrderedDict[tuple[bytes, Any], tuple[Any, int]] = OrderedDict()
-        self._held = 0
+        self._cached_bytes = 0
         self._lock = threading.Lock()
         self._decoding = threading.Lock()
 
-    def renew_lock(self) -> None:
-        """In the child of a fork, where nobody will release the lock if a thread held it."""
+    def renew_locks(self) -> None:
+        """Replace the locks, in the child of a fork: the threads that held them are not in it."""
         self._lock, self._decoding = threading.Lock(), threading.Lock()
 
-    def load(self, cid: bytes, role: Role[T], way: Way = NOWHERE) -> T:
-        """The node of a block.
+    def load(self, cid: bytes, decoder: Decoder[T], hint: PathHint = NO_HINT) -> T:
+        """Return the node of a block.
 
-        :param role: what the block is read as
-        :param way: where the reader goes from there
-        :raises IPLDStoreError: if the block cannot be had, or is not what it is read as
+        :param decoder: what the block is read as
+        :param hint: the path from the node that is resolved next
+        :raises IPLDStoreError: if the block is missing, damaged, out of reach, or not what it is read as
         """
-        node: T | None = self.cached(cid, role)
+        node: T | None = self.cached(cid, decoder)
         if node is not None:
             return node
         with store_errors("reading a node"):
-            data = self._castore.along(cid, way) if isinstance(self._castore, Ahead) else self._castore.get_raw(cid)
-        with self._decoding:  # of several that waited for a block one decodes it
-            node = self.cached(cid, role)
-            return self.adopt(cid, data, role) if node is None else node
+            data = self._reader.load(cid, hint)
+        with self._decoding:  # of several threads that waited for a block one decodes it
+            node = self.cached(cid, decoder)
+            return self.decode(cid, data, decoder) if node is None else node
 
-    def adopt(self, cid: bytes, data: bytes, role: Role[T]) -> T:
-        """The node of a block whose verified bytes are at hand."""
-        limit = MAX_ROOT_BYTES if role is as_root else MAX_NODE_BYTES
+    def decode(self, cid: bytes, data: bytes, decoder: Decoder[T]) -> T:
+        """Return the node of a block whose verified bytes the caller has.
+
+        :raises NodeError: if it is not what it is read as
+        """
+        limit = MAX_ROOT_BYTES if decoder is decode_root else MAX_NODE_BYTES
         try:
-            if cids.codec_of(cid) != cids.DAG_CBOR:
+            if not is_directory_link(cid):
                 raise NodeError(f"expected a node, a dag-cbor block; found codec 0x{cids.codec_of(cid):x}")
             if len(data) > limit:
                 raise NodeError(f"expected a node of at most {limit} bytes, found {len(data)}")
-            node = role(dagcbor.decode_node(data), len(data))
+            node = decoder(dagcbor.decode_node(data), len(data))
         except (NodeError, CarError) as error:
             raise NodeError(f"node {cids.to_text(cid)}: {error}") from error
-        self._keep(cid, role, node, len(data))
+        self._keep(cid, decoder, node, len(data))
         return node
 
-    def cached(self, cid: bytes, role: Role[T]) -> T | None:
-        """The node of a block if it is in memory."""
+    def cached(self, cid: bytes, decoder: Decoder[T]) -> T | None:
+        """Return the node of a block if it is cached."""
         with self._lock:
-            found = self._cache.get((cid, role))
+            found = self._cache.get((cid, decoder))
             if found is None:
                 return None
-            self._cache.move_to_end((cid, role))
+            self._cache.move_to_end((cid, decoder))
             node: T = found[0]
             return node
 
-    def _keep(self, cid: bytes, role: Any, node: Any, size: int) -> None:
+    def clear_cache(self) -> None:
+        """Forget all cached nodes."""
         with self._lock:
-            before = self._cache.pop((cid, role), None)
-            self._held += size - (before[1] if before else 0)
-            self._cache[cid, role] = (node, size)
-            while self._held > CACHE_BYTES and len(self._cache) > 1:
+            self._cache.clear()
+            self._cached_bytes = 0
+
+    def _keep(self, cid: bytes, decoder: Any, node: Any, size: int) -> None:
+        with self._lock:
+            before = self._cache.pop((cid, decoder), None)
+            self._cached_bytes += size - (before[1] if before else 0)
+            self._cache[cid, decoder] = (node, size)
+            while self._cached_bytes > CACHE_BYTES and len(self._cache) > 1:
                 _, (_, dropped) = self._cache.popitem(last=False)
-                self._held -= dropped
+                self._cached_bytes -= dropped
 
-    def remembering(self) -> Load:
-        """A ``load`` for one change: what it has loaded once it gives again, so that what was looked at cannot fail."""
-        held: dict[tuple[bytes, Any], Any] = {}
+    def pinning_load(self) -> Load:
+        """Return a ``load`` that keeps each node it has loaded, so that loading it again cannot fail."""
+        pinned: dict[tuple[bytes, Any], Any] = {}
 
-        def load(cid: bytes, role: Role[T], way: Way = NOWHERE) -> T:
-            node = held.get((cid, role))
+        def load(cid: bytes, decoder: Decoder[T], hint: PathHint = NO_HINT) -> T:
+            node = pinned.get((cid, decoder))
             if node is None:
-                node = held[cid, role] = self.load(cid, role, way)
+                node = pinned[cid, decoder] = self.load(cid, decoder, hint)
             return node
 
         return load
 
-    def loading_nothing(self, held: dict[tuple[bytes, Any], Any]) -> Load:
-        """A ``load`` that knows only what is in memory or ``held``, and raises :class:`NodeMissing` otherwise.
+    def cached_load(self, loaded: dict[tuple[bytes, Any], Any]) -> Load:
+        """Return a ``load`` that reads no block: it raises :class:`NodeNotCached` for nodes that are not in memory.
 
-        For those who hold a lock: they let it go, load what was missing, and try again.
+        A caller that holds a lock releases it, loads the node, adds it to ``loaded`` and tries again.
+
+        :param loaded: nodes by CID and decoder, beside the cache
         """
 
-        def load(cid: bytes, role: Role[T], way: Way = NOWHERE) -> T:
-            node = held.get((cid, role))
+        def load(cid: bytes, decoder: Decoder[T], hint: PathHint = NO_HINT) -> T:
+            node = loaded.get((cid, decoder))
             if node is None:
-                node = self.cached(cid, role)
+                node = self.cached(cid, decoder)
             if node is None:
-                raise NodeMissing(cid, role, way)
+                raise NodeNotCached(cid, decoder, hint)
             return node
 
         return load
 
     def put(self, node: Any) -> bytes:
-        """Write a node; returns its binary CID."""
+        """Write a node; return its binary CID."""
         return self.put_encoded(dagcbor.encode_node(node))
 
     def put_encoded(self, block: bytes) -> bytes:
-        """Write the block of a node; returns its binary CID."""
+        """Write the block of a node; return its binary CID."""
         cid = cids.make(cids.DAG_CBOR, hashes.digest_of(cids.SHA2_256, block))
         with store_errors("writing a node"):
             self._castore.put_block(cids.from_validated(cid), block)
         return cid
 
     def block_size(self, cid: bytes) -> int:
-        """Bytes of the block of a node that need not be read."""
+        """Return the size in bytes of the block of a node, without reading it where the backend can."""
         with store_errors("asking for the size of a node"):
             return self._castore.block_size(cids.from_validated(cid))

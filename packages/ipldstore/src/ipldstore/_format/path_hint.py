@@ -1,39 +1,44 @@
-"""What a reader says of where it is going, so that a store far away can send the rest of the way along."""
+"""The path that a lookup resolves next, told to the reader so that blocks on it come with the first."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from . import keys as _keys
+from . import keys
 
 
-class Way(NamedTuple):
-    """A path from a node to what is wanted of it; a guess, which costs nothing if it is wrong."""
+class PathHint(NamedTuple):
+    """A path from a node to what is looked up below it. A wrong hint costs nothing but its blocks."""
 
     names: Sequence[str] = ()
-    """Keys of maps and positions in lists, as IPLD paths have them."""
+    """The segments of an IPLD path: keys of maps, and positions in lists."""
     keys: int = 0
-    """If the node is likely a leaf of a chunk index, how many keys it has."""
+    """Number of keys in the node, if it is likely a leaf of a chunk index; else 0."""
 
 
-NOWHERE: Final = Way()
+NO_HINT: Final = PathHint()
 
 
-def below_directory(rest: Sequence[str]) -> Way:
-    """The way of a key through a directory: to the directory of a document, the chunk index of an array, or a value.
+def hint_below_directory(rest: Sequence[str]) -> PathHint:
+    """Return the path of a key through a directory.
+
+    It ends at the directory of a document, at the chunk index of an array, or at a value.
 
     :param rest: the parts of the key below the directory
     """
     *above, last = rest
-    if last in _keys.DOCUMENTS:  # several documents are asked for together, and not all are there
-        return Way(above)
+    if last in keys.DOCUMENTS:  # zarr looks for several documents of a directory, and not all are there
+        return PathHint(above)
     for at in range(len(rest)):
-        if _keys.is_chunk_key("/".join(rest[at:])):
-            return Way([*rest[:at], _keys.CHUNKS])
-    return Way(rest)
+        if keys.is_chunk_key("/".join(rest[at:])):
+            return PathHint([*rest[:at], keys.CHUNKS])
+    return PathHint(rest)
 
 
-def to_chunk(key: str, keys: int) -> Way:
-    """The way through a leaf of a chunk index."""
-    return Way(key.split("/"), keys)
+def hint_in_chunk_index(key: str, size: int) -> PathHint:
+    """Return the path of a chunk key through the leaf of an index.
+
+    :param size: number of keys in the leaf
+    """
+    return PathHint(key.split("/"), size)

@@ -13,7 +13,8 @@ from ipld_car import cids
 from ipldstore.errors import NodeError
 
 from . import documents, keys
-from .index_node import Parts
+from .index_node import IndexNode
+from .links import is_directory_link
 from .zorder import chunk_code, name_code
 
 MAX_BELOW_ROOT: Final = 63
@@ -21,12 +22,7 @@ MAX_BELOW_ROOT: Final = 63
 
 _VALUE_CODECS: Final = frozenset({cids.RAW, cids.DAG_PB})
 _CODECS: Final = _VALUE_CODECS | {cids.DAG_CBOR}
-_USUAL_VALUES: Final = frozenset(prefix for prefix in cids.CIDV1_SHA256_PREFIXES if prefix[1] in _VALUE_CODECS)
-
-
-def is_directory_link(link: bytes) -> bool:
-    """Whether a link is to a node, not to a value."""
-    return cids.codec_of(link) == cids.DAG_CBOR
+_VALUE_PREFIXES: Final = frozenset(prefix for prefix in cids.CIDV1_SHA256_PREFIXES if prefix[1] in _VALUE_CODECS)
 
 
 def _value_link(name: str, link: Any) -> None:
@@ -43,7 +39,7 @@ def _kind(value: Any) -> str:
 def check_directory(top: Any, *, root: bool) -> int:
     """Check the map of a directory and all that it embeds; returns how many parts deep they go.
 
-    Lists of parts become :class:`Parts`, in place.
+    Lists of parts become :class:`IndexNode`, in place.
 
     :raises NodeError: if a bound of the format is broken
     """
@@ -77,7 +73,7 @@ def _check_name(name: str) -> None:
 
 def _check_document_entry(name: str, item: Any) -> None:
     if isinstance(item, dict):
-        problem = documents.problem(item)
+        problem = documents.find_problem(item)
         if problem is not None:
             raise NodeError(f"expected a document at {name!r}, JSON as data; found {problem} in it")
     elif not isinstance(item, bytes) or cids.codec_of(item) not in _CODECS:
@@ -92,7 +88,7 @@ def _check_reserved(directory: dict[str, Any], name: str, item: Any, *, in_root:
     elif name in (keys.CHUNKS, keys.NAMES):
         if isinstance(item, list):
             kind = (chunk_code, keys.is_chunk_key) if name == keys.CHUNKS else (name_code, keys.is_index_name)
-            directory[name] = Parts(item, *kind)
+            directory[name] = IndexNode(item, *kind)
         elif not isinstance(item, bytes) or not is_directory_link(item):
             raise NodeError(f"expected a list of parts or its link at {name}, found {_kind(item)}")
     else:
@@ -108,20 +104,20 @@ class LeafContent(NamedTuple):
     """Parts that the deepest directory in it is below its top."""
 
 
-def chunk_leaf(top: Any) -> LeafContent:
+def check_chunk_leaf(top: Any) -> LeafContent:
     """The chunks in a leaf of the chunk index, checked.
 
     :raises NodeError: if a bound of the format is broken
     """
     if not isinstance(top, dict):
         raise NodeError(f"expected a leaf of chunks, a map; found {_kind(top)}")
-    return _ordinary_leaf(top) or _any_leaf(top)
+    return _check_leaf_at_once(top) or _check_leaf_by_key(top)
 
 
-def _ordinary_leaf(top: dict[str, Any]) -> LeafContent | None:
+def _check_leaf_at_once(top: dict[str, Any]) -> LeafContent | None:
     """The chunks in a leaf where all is as it nearly always is, looked at all at once; None if anything is not.
 
-    That says nothing of what it is: :func:`_any_leaf` looks at one thing after the other.
+    That says nothing of what it is: :func:`_check_leaf_by_key` looks at one thing after the other.
     """
     links: dict[str, Any] = {}
     slashes = depth = 0
@@ -142,14 +138,14 @@ def _ordinary_leaf(top: dict[str, Any]) -> LeafContent | None:
             break
         level, depth = below, depth + 1
     found = links.values()
-    are_usual = set(map(type, found)) == {bytes} and set(map(len, found)) == {cids.CIDV1_SHA256_SIZE}
-    if not are_usual or not {link[:4] for link in found} <= _USUAL_VALUES:
+    are_cidv1_sha256 = set(map(type, found)) == {bytes} and set(map(len, found)) == {cids.CIDV1_SHA256_SIZE}
+    if not are_cidv1_sha256 or not {link[:4] for link in found} <= _VALUE_PREFIXES:
         return None
     # Each key has a slash for each map that it is below, so where there are no more of them no name has one.
     return LeafContent(links, depth) if keys.are_chunk_keys(links, slashes) else None
 
 
-def _any_leaf(top: dict[str, Any]) -> LeafContent:
+def _check_leaf_by_key(top: dict[str, Any]) -> LeafContent:
     """The chunks in a leaf, looked at one by one."""
     if keys.VALUE in top:
         raise NodeError(f"expected no {keys.VALUE} at the top of a leaf, found one")
@@ -175,7 +171,7 @@ def _any_leaf(top: dict[str, Any]) -> LeafContent:
     return LeafContent(links, deepest)
 
 
-def name_leaf(top: Any) -> LeafContent:
+def check_name_leaf(top: Any) -> LeafContent:
     """The entries in a leaf of the name index, checked.
 
     :raises NodeError: if a bound of the format is broken

@@ -111,7 +111,7 @@ def _meta(fields: FieldReader) -> dict[str, Any]:
     meta: dict[str, Any] = fields.value("meta", dict)
     if not meta:
         raise NodeError("expected an empty 'meta' to be absent, found an empty map")
-    found = documents.problem(meta)
+    found = documents.find_problem(meta)
     if found is not None:
         raise NodeError(f"expected 'meta' of JSON kinds, found {found}")
     size = len(dagcbor.encode_node(meta))

@@ -101,7 +101,7 @@ class _ScannedCar(ContentAddressableStore):
                 place = block.location
                 self._places[_key(block.cid_bytes)] = place.payload_offset, place.payload_size
 
-    def place(self, found: lookup.Found) -> tuple[int, int] | None:
+    def place(self, found: lookup.KeyTarget) -> tuple[int, int] | None:
         """Offset and length in bytes of a value that is one block in the file, and not empty: no range of HTTP is."""
         if not isinstance(found, bytes) or cids.codec_of(found) != cids.RAW:
             return None

@@ -1,4 +1,4 @@
 """How blocks are read: directly, or with prefetching where they are far away.
 
-Uses the format; the tree and the dataset import it.
+It uses the format, and the tree, the dataset and the store may import it.
 """

@@ -1,327 +1,252 @@
-"""Reading ahead, where blocks are far away: what will be wanted next comes with what is wanted now."""
+"""The reader of stores that are far away: it fetches what is likely to be read next with what is read now."""
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Final
 
 from ipld_car import CarError, binary_links, cids, unixfs
-from ipld_castore import CAStoreError, ContentAddressableStore, follow
+from ipld_castore import CAStoreError, ContentAddressableStore, resolve_path
 from multiformats import CID
 
-from ipldstore._format.path_hint import Way
+from ipldstore._format.links import is_raw_sha256
+from ipldstore._format.path_hint import NO_HINT, PathHint
+
+from .byte_range import WHOLE, ByteRange, read_range
+from .in_flight import InFlight
+from .prefetch_policy import MAX_LEAF_BYTES, MAX_VALUE_BYTES, PrefetchPolicy
 
 CACHE_BYTES: Final = 64 << 20
-"""Bytes of blocks that are kept after they were read, or before."""
-
-MAX_LEAF_BYTES: Final = 24 << 20
-"""Bytes up to which a whole leaf, with its chunks, comes at once."""
-
-SEVERAL: Final = 3
-"""Chunks of a leaf that are asked for before the whole leaf is."""
-
-MANY: Final = 16
-"""Chunks that were wanted of the last whole leaf, so that of the next one all are asked for at once."""
-
-MAX_FILE_BYTES: Final = 32 << 20
-"""Bytes up to which a value of several blocks comes at once."""
-
-_MAX_LEAVES: Final = 1024
-_SAMPLES: Final = 16
-_GUESSES: Final = 3
-"""Whole leaves that were asked for on a guess; if none of the last ones was of use, no more is."""
+"""Bytes of blocks that are cached, read or prefetched."""
 
 Blocks = Iterator[tuple[CID, bytes]]
 
-
-class _Flight:
-    """Blocks that are on their way; threads wait for the one that they want."""
-
-    def __init__(self) -> None:
-        self.promised: list[bytes] = []
-        """CIDs of blocks that it may bring; who promises more holds the lock of the store."""
-        self._change = threading.Condition()
-        self._arrived: dict[bytes, bytes] = {}
-        self._wanted: set[bytes] = set()
-        """What threads wait for: to wake them for each of thousands of blocks takes longer than to bring these."""
-        self._over = False
-
-    def arrive(self, cid: bytes, data: bytes) -> None:
-        """Give a block to who waits for it."""
-        with self._change:
-            self._arrived[cid] = data
-            if cid in self._wanted:
-                self._change.notify_all()
-
-    def end(self) -> None:
-        """Say that nothing more will arrive."""
-        with self._change:
-            self._over = True
-            self._change.notify_all()
-
-    def wait_for(self, cid: bytes) -> bytes | None:
-        """A block as soon as it arrives; None if it does not."""
-        with self._change:
-            self._wanted.add(cid)
-            self._change.wait_for(lambda: self._over or cid in self._arrived)
-            return self._arrived.get(cid)
+FindLeaf = Callable[[], tuple[bytes, Collection[bytes]] | None]
+"""Finds the index leaf of a chunk: its CID and all its links; None if the value is in no index that was read."""
 
 
-@dataclass
-class _LeafUse:
-    """What is known of a leaf of a chunk index."""
+class PrefetchingReader(ContentAddressableStore):
+    """A :class:`~ipldstore._read.reader.Reader` with a cache of blocks, for a store that is far away.
 
-    asked: int = 0
-    """Chunks that were asked for."""
-    look_again: int = SEVERAL
-    """With so many it is decided whether the whole leaf is worth it."""
-    blocks: Collection[bytes] = field(default_factory=frozenset)
-    """Once it was asked for as a whole, the blocks that this was for."""
+    A node comes with the blocks on the path that its caller resolves next, and the chunks of a leaf come together where
+    :class:`~ipldstore._read.prefetch_policy.PrefetchPolicy` says that it pays. Each block is fetched once, however many
+    threads want it. A prefetched block that is missing or damaged is an error only when it is read. Safe with threads.
 
+    It is a block store too, so that ranges and sizes of values are read through the cache.
 
-class Ahead(ContentAddressableStore):
-    """A store that is far away, and those of its blocks that were read lately or are likely to be wanted next.
-
-    A node comes with what is on the way from it; once several chunks of a leaf were asked for, and they are small, the
-    whole leaf comes at once. A block is asked for once, however many threads want it. What comes unasked and is
-    missing or wrong is no error until somebody wants it. Threads may use it at once.
-
-    :param far: the store
+    :param castore: the store that is far away
     """
 
-    def __init__(self, far: ContentAddressableStore) -> None:
+    def __init__(self, castore: ContentAddressableStore) -> None:
         super().__init__()
-        self.far = far
-        self.blocking, self.local = far.blocking, far.local
+        self._castore = castore
+        self.blocking, self.local = castore.blocking, castore.local
         self._cache: OrderedDict[bytes, bytes] = OrderedDict()
-        self._held = 0
-        self._flights: dict[bytes, _Flight] = {}
-        self._leaves: OrderedDict[bytes, _LeafUse] = OrderedDict()
-        self._chunk_bytes: float | None = None
-        """Mean size of a chunk, where many chunks of a leaf were wanted lately."""
-        self._guesses: deque[_LeafUse] = deque(maxlen=_GUESSES)
+        self._cached_bytes = 0
+        self._in_flight: dict[bytes, InFlight] = {}
+        self._policy = PrefetchPolicy()
         self._lock = threading.Lock()
 
-    def renew_lock(self) -> None:
-        """In the child of a fork, which has none of the threads that hold the lock or bring blocks."""
-        self._lock, self._flights = threading.Lock(), {}
+    def renew_locks(self) -> None:
+        """Replace the lock, and forget fetches: the threads that run them are not in the child of a fork."""
+        self._lock, self._in_flight = threading.Lock(), {}
 
-    # -- verbs --
+    # -- as a block store --
 
     def put_block(self, cid: CID, data: bytes) -> None:
-        """Put into the far store."""
-        self.far.put_block(cid, data)
+        """Put a block into the store that is far away."""
+        self._castore.put_block(cid, data)
 
     def get_block(self, cid: CID) -> bytes:
-        """A block, verified, from here or from the far store."""
+        """Return a block, verified, from the cache or from the store that is far away."""
         binary = cids.to_bytes(cid)
-        return self._get(binary, lambda: iter([(cid, self.far.get_raw(binary))]))
+        return self._get(binary, lambda: iter([(cid, self._castore.get_raw(binary))]))
 
-    def at_hand(self, cid: bytes, leaf: bytes) -> bytes | None:
-        """A chunk that is here, verified when it came, read of a leaf; None if it would have to be waited for."""
+    # -- as a reader --
+
+    def load(self, cid: bytes, hint: PathHint = NO_HINT, /) -> bytes:
+        """Return the verified block of a node, and cache the blocks on the path of the hint with it."""
+        if not hint.names:
+            return self.get_raw(cid)
         with self._lock:
-            data = self._cache.get(cid)
+            whole_leaf = self._policy.expects_whole_leaf(hint.keys)
+        if whole_leaf:
+            return self._get(cid, lambda: self._fetch_expected_leaf(cid))
+        return self._get(cid, lambda: self._fetch_path(cid, hint.names))
+
+    def read_value(self, link: bytes, byte_range: ByteRange = WHOLE) -> bytes:
+        """Return the value that a link names, or a range of it."""
+        if byte_range == WHOLE and is_raw_sha256(link):
+            return self.get_block(cids.from_validated(link))  # verified when it came
+        return read_range(self, link, byte_range)
+
+    def try_read_nowait(self, link: bytes, byte_range: ByteRange, max_bytes: int) -> bytes | None:  # as Reader has it
+        """Return None: a store that is far away may have to be waited for."""
+        return None
+
+    def get_cached(self, chunk: bytes, leaf: bytes) -> bytes | None:
+        """Return a chunk that is cached, and count the read of its leaf; None if it has to be waited for."""
+        if not is_raw_sha256(chunk):
+            return None
+        with self._lock:
+            data = self._cache.get(chunk)
             if data is not None:
-                self._cache.move_to_end(cid)
-                use = self._use_of(leaf)
-                use.asked += 1
-                self._note_use(use)
+                self._cache.move_to_end(chunk)
+                self._policy.note_read(leaf, self)
             return data
 
-    def along(self, cid: bytes, way: Way) -> bytes:
-        """The verified block of a node, and what follows on the way comes with it, if it has to be asked for."""
-        if not way.names:
-            return self.get_raw(cid)
-        if self._is_guess_good(way.keys):
-            return self._get(cid, lambda: self._whole_leaf(cid))
-        return self._get(cid, lambda: self._on_way(cid, way.names))
-
-    def _on_way(self, node: bytes, names: Sequence[str]) -> Blocks:
-        """The blocks of a way, each promised before the one that links it is here: nobody else asks for it then."""
-        step: tuple[bytes, Sequence[str]] | None = (node, names)
-        for cid, data in self.far.get_way(node, names):
-            step = None if step is None else follow(cids.to_bytes(cid), data, step[1])
-            if step is not None:
-                with self._lock:
-                    if self._is_missing(step[0]):
-                        self._promise([step[0]], self._flights[node])
-            yield cid, data
-
     def prefetch(self, wanted: Iterable[bytes]) -> None:
-        """Have blocks here that are about to be wanted."""
+        """Fetch blocks that the caller is about to load."""
         with self._lock:
-            missing = [cid for cid in dict.fromkeys(wanted) if self._is_missing(cid)]
-            flight = self._promise(missing)
-        self._fly(flight, self.far.get_many_raw(map(cids.from_validated, missing)))
+            missing = [cid for cid in dict.fromkeys(wanted) if self.is_missing(cid)]
+            flight = self._register(missing)
+        self._fetch_unasked(flight, self._castore.get_many_raw(map(cids.from_validated, missing)))
 
-    def value(self, cid: bytes) -> None:
-        """Have a value here that is about to be read whole; one of several blocks comes in one answer."""
-        if cids.codec_of(cid) != cids.DAG_PB:
+    def prefetch_value(self, link: bytes, find_leaf: FindLeaf) -> None:
+        """Fetch all chunks of the leaf that links a value, if that pays, or the blocks of a UnixFS file."""
+        found = find_leaf()
+        if found is not None:
+            self._prefetch_leaf(link, *found)
+        if cids.codec_of(link) != cids.DAG_PB:
             return
         with self._lock:
-            if not self._is_missing(cid):
+            if not self.is_missing(link):
                 return
-            flight = self._promise([cid])
-        self._fly(flight, self._file(cid))
+            flight = self._register([link])
+        self._fetch_unasked(flight, self._fetch_file(link))
 
-    def _file(self, cid: bytes) -> Blocks:
-        for found, data in self.far.get_dag(cid):
-            yield found, data
-            if cids.to_bytes(found) == cid and unixfs.size_of(lambda _: data, cid) > MAX_FILE_BYTES:  # noqa: B023  # at once
-                return
-
-    def chunk_of(self, leaf: bytes, links: Collection[bytes], wanted: bytes) -> None:
-        """Note that a chunk of a leaf is about to be read; the whole leaf comes if that pays.
-
-        :param links: all links of the leaf
-        """
+    def _prefetch_leaf(self, chunk: bytes, leaf: bytes, links: Collection[bytes]) -> None:
         with self._lock:
-            use = self._use_of(leaf)
-            use.asked += 1
-            self._note_use(use)
-            if use.asked < use.look_again or not self._is_missing(wanted):
-                return
-            use.look_again = 2 * use.asked
-            missing = self._worth_it(links)
+            missing = self._policy.chunks_to_fetch(chunk, leaf, links, self)
             if not missing:
                 return
-            use.blocks = missing
-            flight = self._promise(missing)
-        if not self._fly(flight, self.far.get_dag(leaf), 2 * MAX_LEAF_BYTES):
-            use.look_again = sys.maxsize  # a block of it cannot be had, which would be waited for each time
+            flight = self._register(missing)
+        if not self._fetch_unasked(flight, self._castore.get_dag(leaf), 2 * MAX_LEAF_BYTES):
+            with self._lock:
+                self._policy.note_failure(leaf)
 
-    # -- what is here, and what is on its way --
+    # -- what the policy asks; the caller holds the lock --
 
-    def _get(self, cid: bytes, ask: Callable[[], Blocks]) -> bytes:
-        """A block from here, from a flight that brings it, or from one of its own, which may bring others too."""
+    def cached_size(self, cid: bytes) -> int | None:
+        """Return the size in bytes of a cached block; None if it is not cached."""
+        data = self._cache.get(cid)
+        return None if data is None else len(data)
+
+    def is_missing(self, cid: bytes) -> bool:
+        """Whether a block is neither cached nor being fetched."""
+        return cid not in self._cache and cid not in self._in_flight
+
+    # -- what a fetch brings --
+
+    def _fetch_path(self, node: bytes, names: Sequence[str]) -> Blocks:
+        """The blocks on a path. Each is registered before the block that links it is delivered.
+
+        So no other thread, which sees the link, fetches the next block too.
+        """
+        step: tuple[bytes, Sequence[str]] | None = (node, names)
+        for cid, data in self._castore.get_way(node, names):
+            step = None if step is None else resolve_path(cids.to_bytes(cid), data, step[1])
+            if step is not None:
+                with self._lock:
+                    if self.is_missing(step[0]):
+                        self._register([step[0]], self._in_flight[node])
+            yield cid, data
+
+    def _fetch_expected_leaf(self, leaf: bytes) -> Blocks:
+        """The blocks of a leaf and its chunks, none of which was read yet."""
+        size = 0
+        for cid, data in self._castore.get_dag(leaf):
+            if not size:
+                with self._lock:
+                    links = {link for link in binary_links(leaf, data) if self.is_missing(link)}
+                    self._register(links, self._in_flight[leaf])
+                    self._policy.note_expected_leaf(leaf, links)
+            size += len(data)
+            yield cid, data
+            if size > 2 * MAX_LEAF_BYTES:
+                return
+
+    def _fetch_file(self, cid: bytes) -> Blocks:
+        """The blocks of a UnixFS file; only the first where the file is large."""
+        for found, data in self._castore.get_dag(cid):
+            yield found, data
+            if cids.to_bytes(found) == cid and unixfs.size_of(lambda _: data, cid) > MAX_VALUE_BYTES:  # noqa: B023  # called at once
+                return
+
+    # -- the cache, and fetches in flight --
+
+    def _get(self, cid: bytes, fetch: Callable[[], Blocks]) -> bytes:
+        """Return a block from the cache, from a fetch in flight, or from ``fetch``, which may bring others too."""
         while True:
             with self._lock:
                 data = self._cache.get(cid)
                 if data is not None:
                     self._cache.move_to_end(cid)
                     return data
-                flight = self._flights.get(cid)
-                mine = self._promise([cid]) if flight is None else None
-            if mine is not None:
-                return self._lead(mine, ask)
+                flight = self._in_flight.get(cid)
+                own = self._register([cid]) if flight is None else None
+            if own is not None:
+                return self._fetch(own, fetch)
             assert flight is not None  # noqa: S101  # one of the two
             data = flight.wait_for(cid)
             if data is not None:
                 return data
 
-    def _lead(self, flight: _Flight, ask: Callable[[], Blocks]) -> bytes:
-        """Bring a block, and what comes behind it; only that it does not come itself is an error."""
+    def _fetch(self, flight: InFlight, fetch: Callable[[], Blocks]) -> bytes:
+        """Return the first block of a fetch. What fails after it is an error only when it is read."""
         first: bytes | None = None
         try:
-            for cid, data in ask():
-                self._take(flight, cids.to_bytes(cid), data)
+            for cid, data in fetch():
+                self._deliver(flight, cids.to_bytes(cid), data)
                 first = data if first is None else first
         except (CAStoreError, CarError):
             if first is None:
                 raise
         finally:
-            self._land(flight)
+            self._finish(flight)
         assert first is not None  # noqa: S101  # without it the store raises
         return first
 
-    def _fly(self, flight: _Flight, blocks: Blocks, max_bytes: int = CACHE_BYTES) -> bool:
-        """Bring blocks that nobody has asked for by themselves: whoever does will hear what is wrong with one.
+    def _fetch_unasked(self, flight: InFlight, blocks: Blocks, max_bytes: int = CACHE_BYTES) -> bool:
+        """Fetch blocks that nobody has read yet, up to ``max_bytes``; return whether none of them failed.
 
-        Returns whether nothing was.
+        Whoever reads a block that failed fetches it again, and gets its error.
         """
         size = 0
         try:
             with suppress(CAStoreError, CarError):  # see above
                 for cid, data in blocks:
-                    self._take(flight, cids.to_bytes(cid), data)
+                    self._deliver(flight, cids.to_bytes(cid), data)
                     size += len(data)
                     if size > max_bytes:
                         break
                 return True
             return False
         finally:
-            self._land(flight)
+            self._finish(flight)
 
-    def _take(self, flight: _Flight, cid: bytes, data: bytes) -> None:
+    def _deliver(self, flight: InFlight, cid: bytes, data: bytes) -> None:
         with self._lock:
             before = self._cache.pop(cid, None)
-            self._held += len(data) - len(before or b"")
+            self._cached_bytes += len(data) - len(before or b"")
             self._cache[cid] = data
-            while self._held > CACHE_BYTES and len(self._cache) > 1:
-                self._held -= len(self._cache.popitem(last=False)[1])
-        flight.arrive(cid, data)
+            while self._cached_bytes > CACHE_BYTES and len(self._cache) > 1:
+                self._cached_bytes -= len(self._cache.popitem(last=False)[1])
+        flight.deliver(cid, data)
 
-    def _promise(self, wanted: Iterable[bytes], flight: _Flight | None = None) -> _Flight:
-        """A flight that brings these blocks, which none does yet; the caller holds the lock."""
-        flight = _Flight() if flight is None else flight
+    def _register(self, wanted: Iterable[bytes], flight: InFlight | None = None) -> InFlight:
+        """Register blocks that no fetch brings yet with a fetch, by default a new one; the caller holds the lock."""
+        flight = InFlight() if flight is None else flight
         for cid in wanted:
-            self._flights[cid] = flight
-            flight.promised.append(cid)
+            self._in_flight[cid] = flight
+            flight.registered.append(cid)
         return flight
 
-    def _land(self, flight: _Flight) -> None:
+    def _finish(self, flight: InFlight) -> None:
         with self._lock:
-            for cid in flight.promised:
-                self._flights.pop(cid, None)
-        flight.end()
-
-    def _is_missing(self, cid: bytes) -> bool:
-        return cid not in self._cache and cid not in self._flights
-
-    # -- whole leaves --
-
-    def _use_of(self, leaf: bytes) -> _LeafUse:
-        use = self._leaves.setdefault(leaf, _LeafUse())
-        self._leaves.move_to_end(leaf)
-        if len(self._leaves) > _MAX_LEAVES:
-            self._leaves.popitem(last=False)
-        return use
-
-    def _worth_it(self, links: Collection[bytes]) -> set[bytes]:
-        """The blocks that asking for a whole leaf would bring; none if nothing is known of them, or they are large."""
-        sizes: list[int] = []
-        for link in links:
-            data = self._cache.get(link)
-            if data is not None:
-                sizes.append(len(data))
-                if len(sizes) == _SAMPLES:
-                    break
-        if not sizes or len(links) * sum(sizes) > MAX_LEAF_BYTES * len(sizes):
-            return set()
-        return {link for link in links if self._is_missing(link) and cids.codec_of(link) == cids.RAW}
-
-    def _note_use(self, use: _LeafUse) -> None:
-        """Whether it is worth a guess that the next leaf will be wanted as a whole too."""
-        if use.asked >= MANY and use.blocks and self._chunk_bytes is None:
-            sizes = [len(data) for cid in use.blocks if (data := self._cache.get(cid)) is not None]
-            if sizes:
-                self._chunk_bytes = sum(sizes) / len(sizes)
-
-    def _is_guess_good(self, keys: int) -> bool:
-        """Whether a leaf with so many keys is asked for as a whole before anything is known of it."""
-        with self._lock:
-            if len(self._guesses) == _GUESSES and all(use.asked < MANY for use in self._guesses):
-                self._chunk_bytes = None
-                self._guesses.clear()
-            return self._chunk_bytes is not None and 0 < keys * self._chunk_bytes <= MAX_LEAF_BYTES
-
-    def _whole_leaf(self, leaf: bytes) -> Blocks:
-        """The blocks of a leaf of which nothing is known yet but that many will likely be wanted."""
-        size = 0
-        for cid, data in self.far.get_dag(leaf):
-            if not size:
-                with self._lock:
-                    links = {link for link in binary_links(leaf, data) if self._is_missing(link)}
-                    self._promise(links, self._flights[leaf])
-                    use = self._use_of(leaf)
-                    use.blocks = links
-                    self._guesses.append(use)
-            size += len(data)
-            yield cid, data
-            if size > 2 * MAX_LEAF_BYTES:
-                return
+            for cid in flight.registered:
+                self._in_flight.pop(cid, None)
+        flight.finish()

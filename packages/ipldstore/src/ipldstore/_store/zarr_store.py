@@ -18,7 +18,7 @@ from ipldstore._dataset.archives import ArchiveVerbs
 from ipldstore._dataset.dataset import Dataset
 from ipldstore._dataset.lifecycle import Opened
 from ipldstore._dataset.names import NameVerbs
-from ipldstore._read.byte_range import WHOLE, Window
+from ipldstore._read.byte_range import WHOLE, ByteRange
 from ipldstore._tree.stats import Stats
 from ipldstore.errors import store_errors
 
@@ -212,19 +212,19 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
         :raises IPLDStoreError: if the key is there and its bytes cannot be had, or are not the ones named
         """
         self._is_open = True
-        window = _window(byte_range)
+        wanted = _byte_range(byte_range)
         value: bytes | None
         if self.castore.blocking:
-            value = self._data.read_at_hand(key) if window is WHOLE else None
+            value = self._data.get_cached(key) if byte_range is None else None
             if value is None:
-                value = await self._in_thread(lambda: self._data.read(key, window, for_zarr))
+                value = await self._in_thread(lambda: self._data.read(key, wanted, for_zarr))
         else:
             found = self._data.find(key)
             if found is None:
                 return None
-            value = self._data.read_at_once(found, window, for_zarr, _INLINE_BYTES)
+            value = self._data.try_read_nowait(found, wanted, for_zarr, _INLINE_BYTES)
             if value is None:
-                value = await asyncio.to_thread(self._data.read_found, key, found, window, for_zarr)
+                value = await asyncio.to_thread(self._data.read_found, key, found, wanted, for_zarr)
         return None if value is None else (prototype or default_buffer_prototype()).buffer.from_bytes(value)
 
     async def get_partial_values(
@@ -337,7 +337,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
     ) -> Buffer | None:
         """See :meth:`get`."""
         self._is_open = True
-        data = self._data.read(key, _window(byte_range), for_zarr)
+        data = self._data.read(key, _byte_range(byte_range), for_zarr)
         return None if data is None else (prototype or default_buffer_prototype()).buffer.from_bytes(data)
 
     def set_sync(self, key: str, value: Buffer) -> None:
@@ -358,14 +358,14 @@ def _below(prefix: str) -> str:
     return prefix if not prefix or prefix.endswith("/") else prefix + "/"
 
 
-def _window(byte_range: ByteRequest | None) -> Window:
+def _byte_range(byte_range: ByteRequest | None) -> ByteRange:
     """The bytes that zarr asks for."""
     if byte_range is None:
         return WHOLE
     if isinstance(byte_range, RangeByteRequest):
-        return Window(byte_range.start, byte_range.end)
+        return ByteRange(byte_range.start, byte_range.end)
     if isinstance(byte_range, OffsetByteRequest):
-        return Window(byte_range.offset)
+        return ByteRange(byte_range.offset)
     if isinstance(byte_range, SuffixByteRequest):
-        return Window(suffix=byte_range.suffix)
+        return ByteRange(suffix=byte_range.suffix)
     raise ValueError(f"Unexpected byte_range, got {byte_range}.")

@@ -1,4 +1,4 @@
 """The tree of directories: looked up, changed, and frozen into canonical nodes.
 
-Uses the format and the readers; the dataset imports it.
+It uses the format and the readers, and the dataset may import it.
 """

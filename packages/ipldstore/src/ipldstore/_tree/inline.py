@@ -1,4 +1,4 @@
-"""Changing entries: values and directories that stand at their names, outside any chunk index."""
+"""Changes of entries: values and directories at their names in a directory, outside any chunk index."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from ipldstore._format.nodes import Load
 from .directory import Directory
 
 
-def put_plain(top: Directory, parts: list[str], link: bytes, load: Load) -> list[Directory]:
-    """Have a value at the entry of a key, beside the directory that may be there; returns those on the way to it."""
+def set_inline(top: Directory, parts: list[str], link: bytes, load: Load) -> list[Directory]:
+    """Set the value at the entry of a key; return the directories on the path to it.
+
+    Where a directory is at the entry, the value is set beside it.
+    """
     visited = [top]
     for name in parts[:-1]:
         visited.append(visited[-1].make(name, load))
@@ -20,8 +23,8 @@ def put_plain(top: Directory, parts: list[str], link: bytes, load: Load) -> list
     return visited
 
 
-def drop_plain(top: Directory, parts: list[str], load: Load) -> None:
-    """Have no value at the entry of a key, and no empty directory that it leaves."""
+def drop_inline(top: Directory, parts: list[str], load: Load) -> None:
+    """Delete the value at the entry of a key, and the directories that are empty without it."""
     visited = [top]
     for name in parts[:-1]:
         directory = visited[-1].open(name, load)
@@ -39,7 +42,10 @@ def drop_plain(top: Directory, parts: list[str], load: Load) -> None:
 
 
 def prune(visited: list[Directory], parts: list[str]) -> None:
-    """Take the directories that have become empty out of those above them; ``visited`` begins above ``parts[0]``."""
+    """Delete the directories at the end of a path that have become empty.
+
+    :param visited: the directories on the path, the first of them above ``parts[0]``
+    """
     for at in range(len(visited) - 1, 0, -1):
         if not visited[at].is_empty():
             return

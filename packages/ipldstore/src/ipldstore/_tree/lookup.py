@@ -1,4 +1,4 @@
-"""Finding and listing keys (format, section 5). Nothing here changes anything."""
+"""Finding and listing keys in a tree, without changing it (format, section 5)."""
 
 from __future__ import annotations
 
@@ -6,43 +6,48 @@ from collections.abc import Callable, Iterator
 
 from ipld_car import cids
 
-from ipldstore._format import index_tree, keys, validate
-from ipldstore._format.nodes import Folder, Load, as_folder
-from ipldstore._format.path_hint import NOWHERE, Way, below_directory
+from ipldstore._format import index_tree, keys
+from ipldstore._format.links import is_directory_link
+from ipldstore._format.nodes import DirectoryNode, Load, decode_directory
+from ipldstore._format.path_hint import NO_HINT, PathHint, hint_below_directory
+from ipldstore._format.validate import MAX_BELOW_ROOT
 from ipldstore.errors import NodeError
 
 from .directory import Directory, Frozen, Map, holds_nothing, is_name
 
-Found = Map | bytes
-"""What a key has: a document, or the link of a document or a value."""
+KeyTarget = Map | bytes
+"""What a key leads to: a document, or the link of a document or a value."""
 
 AnyDirectory = Frozen | Directory
 
 
-def enter(entry: Map | bytes | Directory | None, depth: int, load: Load, way: Way = NOWHERE) -> AnyDirectory | None:
-    """The directory that an entry is; None if it is a value, or nothing.
+def enter(
+    entry: Map | bytes | Directory | None, depth: int, load: Load, hint: PathHint = NO_HINT
+) -> AnyDirectory | None:
+    """Return the directory at an entry; None if the entry is a value or None.
 
-    :param depth: parts of the entry's key
-    :param way: where the reader goes from there
+    :param depth: number of parts of the entry's key
+    :param hint: the path from the directory that is resolved next
+    :raises NodeError: if it embeds directories deeper than the format allows
     """
     if entry is None or isinstance(entry, Directory):
         return entry
     if isinstance(entry, bytes):
-        if not validate.is_directory_link(entry):
+        if not is_directory_link(entry):
             return None
-        folder: Folder = load(entry, as_folder, way)
-        if depth + folder.depth > validate.MAX_BELOW_ROOT:
+        node: DirectoryNode = load(entry, decode_directory, hint)
+        if depth + node.depth > MAX_BELOW_ROOT:
             raise NodeError(
-                f"node {cids.to_text(entry)}: expected directories at most {validate.MAX_BELOW_ROOT} parts below the "
-                f"root, found one at {depth + folder.depth}"
+                f"node {cids.to_text(entry)}: expected directories at most {MAX_BELOW_ROOT} parts below the "
+                f"root, found one at {depth + node.depth}"
             )
-        entry = folder.map
+        entry = node.map
     return Frozen(entry)
 
 
 def value_of(entry: Map | bytes | Directory | None, depth: int, load: Load) -> bytes | None:
-    """The link of the value that an entry is or has."""
-    if isinstance(entry, bytes) and not validate.is_directory_link(entry):
+    """Return the link of the value at an entry, also where a directory is there too."""
+    if isinstance(entry, bytes) and not is_directory_link(entry):
         return entry
     directory = enter(entry, depth, load)
     return None if directory is None else directory.value
@@ -50,11 +55,11 @@ def value_of(entry: Map | bytes | Directory | None, depth: int, load: Load) -> b
 
 def find(
     top: AnyDirectory, parts: list[str], load: Load, note: Callable[[int, AnyDirectory], None] | None = None
-) -> Found | None:
-    """What a key has; None if it is absent.
+) -> KeyTarget | None:
+    """Return what a key leads to; None if it is absent.
 
-    :param note: is told of the directory whose chunk the key is, if none above it keeps chunks apart, and how many
-        parts of the key lead there
+    :param note: called with the directory whose index holds the key and the number of parts that lead to it, if no
+        directory above it has an index
     """
     directory: AnyDirectory | None = top
     above = False
@@ -75,21 +80,21 @@ def find(
         entry = directory.entry(name, load)
         if last:
             return value_of(entry, at + 1, load)
-        directory = enter(entry, at + 1, load, below_directory(parts[at + 1 :]))
+        directory = enter(entry, at + 1, load, hint_below_directory(parts[at + 1 :]))
     return None
 
 
 # -- listing --
 
 Owners = list[tuple[int, AnyDirectory]]
-"""Directories above that keep chunks apart, and where keys relative to them begin.
+"""Directories on a path that have indexed chunks, and the offset in a key at which keys relative to them begin.
 
-A foreign root may have a key in several of their indexes and in the entries too; the first on the way counts.
+A foreign root may hold a key in several of their indexes and in entries too; the first on the path counts.
 """
 
 
 def path_to(top: AnyDirectory, parts: list[str], load: Load) -> tuple[Owners, AnyDirectory | None]:
-    """The directories above a path that have chunks, and the directory at its end."""
+    """Return the directories above a path that have indexed chunks, and the directory at its end."""
     above: Owners = []
     start = 0
     directory: AnyDirectory | None = top
@@ -105,7 +110,10 @@ def path_to(top: AnyDirectory, parts: list[str], load: Load) -> tuple[Owners, An
 
 
 def chunks_of(directory: AnyDirectory, load: Load, depth: int = 0) -> Iterator[tuple[str, bytes]]:
-    """Relative key and link of all chunks that a directory keeps apart; ``depth`` as in :func:`_index.find`."""
+    """Yield relative key and link of all indexed chunks of a directory.
+
+    :param depth: see :func:`ipldstore._format.index_tree.find`
+    """
     if isinstance(directory, Frozen):
         yield from index_tree.items(index_tree.CHUNKS, directory.map.get(keys.CHUNKS), load, depth=depth)
         return
@@ -116,15 +124,15 @@ def chunks_of(directory: AnyDirectory, load: Load, depth: int = 0) -> Iterator[t
             yield key, link
 
 
-def documents_of(directory: AnyDirectory) -> list[tuple[str, Found]]:
-    """Name and content of the documents of a directory."""
+def documents_of(directory: AnyDirectory) -> list[tuple[str, KeyTarget]]:
+    """Return name and content of the documents of a directory."""
     if isinstance(directory, Directory):
         return list(directory.documents.items())
     return [(name, item) for name, item in directory.map.items() if name in keys.DOCUMENTS]
 
 
 def entries_of(directory: AnyDirectory, load: Load) -> Iterator[tuple[str, Map | bytes | Directory]]:
-    """Name and entry of all that is neither document nor kept apart as chunk."""
+    """Yield name and entry of all that is neither a document nor an indexed chunk."""
     if isinstance(directory, Directory):
         hidden, base = set(directory.gone), directory.name_base
         yield from list(directory.entries.items())
@@ -137,24 +145,25 @@ def entries_of(directory: AnyDirectory, load: Load) -> Iterator[tuple[str, Map |
             yield name, link
 
 
-def items(top: AnyDirectory, load: Load, prefix: str = "") -> Iterator[tuple[str, Found]]:
-    """Key and content of all keys that begin with ``prefix``, as they come; nothing is held but the way down."""
-    folder, slash, fragment = prefix.rpartition("/")
-    parts = folder.split("/") if slash else []
+def items(top: AnyDirectory, load: Load, prefix: str = "") -> Iterator[tuple[str, KeyTarget]]:
+    """Yield all keys that begin with ``prefix``, each with what it leads to; only the path down is in memory."""
+    path, slash, fragment = prefix.rpartition("/")
+    parts = path.split("/") if slash else []
     above, directory = path_to(top, parts, load)
     owners: Owners = []
     for start, opened in above:
-        before = folder[:start]
-        for key, link in _chunks_below(opened, before, owners, load):
+        for key, link in _chunks_below(opened, path[:start], owners, load):
             if key.startswith(prefix):
                 yield key, link
         owners.append((start, opened))
     if directory is not None:
-        yield from _below(directory, folder + slash, fragment, owners, load)
+        yield from _below(directory, path + slash, fragment, owners, load)
 
 
-def _below(top: AnyDirectory, prefix: str, fragment: str, owners: Owners, load: Load) -> Iterator[tuple[str, Found]]:
-    """All keys below a directory whose first part begins with ``fragment``."""
+def _below(
+    top: AnyDirectory, prefix: str, fragment: str, owners: Owners, load: Load
+) -> Iterator[tuple[str, KeyTarget]]:
+    """Yield all keys below a directory whose first part below it begins with ``fragment``."""
     for name, document in documents_of(top):
         if name.startswith(fragment):
             yield prefix + name, document
@@ -185,7 +194,7 @@ def _below(top: AnyDirectory, prefix: str, fragment: str, owners: Owners, load: 
 
 
 def _chunks_below(directory: AnyDirectory, prefix: str, owners: Owners, load: Load) -> Iterator[tuple[str, bytes]]:
-    """Key and link of the chunks that a directory keeps apart, but for those that one above has."""
+    """Yield key and link of the indexed chunks of a directory, without those that an index above hides."""
     for rest, link in chunks_of(directory, load, prefix.count("/")):
         if not owners or not _indexed(prefix + rest, owners, load):
             yield prefix + rest, link
@@ -196,14 +205,14 @@ def _named(directory: AnyDirectory, fragment: str, load: Load) -> Iterator[tuple
 
 
 def _indexed(key: str, owners: Owners, load: Load) -> bool:
-    """Whether a directory above already has a key in its chunk index."""
+    """Whether a directory above has a key in its chunk index."""
     return any(
         keys.is_chunk_key(key[start:]) and directory.chunk(key[start:], load) is not None for start, directory in owners
     )
 
 
 def names(top: AnyDirectory, parts: list[str], load: Load) -> Iterator[str]:
-    """The names directly below a path: of documents, values and directories, each once."""
+    """Yield the names directly below a path, of documents, values and directories, each once."""
     above, directory = path_to(top, parts, load)
     seen: set[str] = set()
     path = "/".join(parts)
@@ -227,7 +236,10 @@ def names(top: AnyDirectory, parts: list[str], load: Load) -> Iterator[str]:
 
 
 def _children(directory: AnyDirectory, path: str, start: int, load: Load) -> Iterator[str]:
-    """The names directly below a path that chunk keys of a directory on it have; its own keys begin at ``start``."""
+    """Yield the parts directly below a path of the indexed chunk keys of a directory on that path.
+
+    :param start: offset in a key at which keys relative to the directory begin
+    """
     prefix = f"{path}/"[start:] if path else ""
     chunks = chunks_of(directory, load, f"{path}/"[:start].count("/"))
     return (key[len(prefix) :].partition("/")[0] for key, _ in chunks if key.startswith(prefix))

@@ -9,7 +9,7 @@ from typing import Protocol
 from ipld_car import CarError, CarWriter, cids, walk_binary
 
 from ipld_castore._core.hash_policy import identity_bytes
-from ipld_castore._core.path import follow
+from ipld_castore._core.path import resolve_path
 from ipld_castore._core.store import ContentAddressableStore
 from ipld_castore.errors import BlockNotFoundError, CAStoreError
 
@@ -79,7 +79,7 @@ class GatewaySide:
         """The CIDs of the blocks on a path, and whether it leads anywhere."""
         met, left = [root], list(names)
         while left:
-            step = follow(met[-1], self._get(met[-1]), left)
+            step = resolve_path(met[-1], self._get(met[-1]), left)
             if step is None:
                 return met, self._ends_inside(met[-1], left)
             met.append(step[0])

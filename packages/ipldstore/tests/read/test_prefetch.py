@@ -275,13 +275,13 @@ def test_what_is_kept_has_a_limit(
     store = opened(server, many[1])
     array = zarr.open_group(store, mode="r")["a0"]
     assert np.array_equal(array[60:62, 3:13, 7:17, 0], array_of(SHAPE)[60:62, 3:13, 7:17])
-    ahead = store._data._blocks
-    assert isinstance(ahead, prefetch.Ahead)
-    assert sum(map(len, ahead._cache.values())) == ahead._held
-    assert ahead._held <= 10_000 or len(ahead._cache) == 1
-    assert not ahead._flights
+    reader = store._data._reader
+    assert isinstance(reader, prefetch.PrefetchingReader)
+    assert sum(map(len, reader._cache.values())) == reader._cached_bytes
+    assert reader._cached_bytes <= 10_000 or len(reader._cache) == 1
+    assert not reader._in_flight
 
 
 def test_what_is_here_is_not_read_ahead() -> None:
     """Stores on this machine are read as they are."""
-    assert not isinstance(IPLDStore()._data._blocks, prefetch.Ahead)
+    assert not isinstance(IPLDStore()._data._reader, prefetch.PrefetchingReader)

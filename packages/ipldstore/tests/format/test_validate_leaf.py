@@ -36,11 +36,11 @@ leaves = st.dictionaries(
 @example({"0": V, "": V})
 @example({})
 def test_one_look_is_as_good_as_many(top: dict[str, Any]) -> None:
-    found = validate._ordinary_leaf(top)
+    found = validate._check_leaf_at_once(top)
     event("ordinary" if found else "odd")
     try:
-        expected = validate.chunk_leaf(top)
-        thorough = validate._any_leaf(top)
+        expected = validate.check_chunk_leaf(top)
+        thorough = validate._check_leaf_by_key(top)
     except IPLDStoreError:
         assert found is None
         return

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import assume, event, example, given
 from hypothesis import strategies as st
 from ipld_castore import MappingCAStore
-from ipldstore._format import index_tree
-from ipldstore._format import keys as _keys
-from ipldstore._format.index_node import Parts
+from ipldstore._format import index_tree, keys
+from ipldstore._format.index_node import IndexNode
 from ipldstore._format.limits import Limits
 from ipldstore._format.nodes import NodeStore
-from ipldstore._format.path_hint import NOWHERE
+from ipldstore._format.path_hint import NO_HINT
 from ipldstore._format.zorder import chunk_code, name_code, split
+from ipldstore._read.reader import DirectReader
 
 from ..support import reference
 from ..support.reference import Link
@@ -54,19 +54,19 @@ def test_name_codes(name: str) -> None:
 def test_splitting(kind: str, data: st.DataObject) -> None:
     """An interval is the largest aligned one that holds at most so many."""
     index, strategy = KINDS[kind]
-    keys = data.draw(st.sets(strategy, min_size=1, max_size=60))
+    drawn = data.draw(st.sets(strategy, min_size=1, max_size=60))
     cap = data.draw(st.integers(1, 8))
-    codes = sorted(map(index.code, keys))
+    codes = sorted(map(index.code, drawn))
     found = [codes[start:stop] for start, stop in split(codes, range(len(codes) + 1), cap)]
     assert found == reference.split([(code, code) for code in codes], cap)
 
 
 def _rebuilt(
-    kind: index_tree.Kind, base: index_tree.Base, changes: index_tree.Changes, nodes: NodeStore, limits: Limits
+    kind: index_tree.IndexKind, base: index_tree.Base, changes: index_tree.Changes, nodes: NodeStore, limits: Limits
 ) -> index_tree.Base:
     """The index after changes, as a directory would have it when it is read again."""
     made = index_tree.rebuild(kind, base, changes, nodes, limits)
-    return Parts(made, kind.code, kind.is_key) if isinstance(made, list) else made
+    return IndexNode(made, kind.code, kind.is_key) if isinstance(made, list) else made
 
 
 def _expected(links: Mapping[str, bytes], *, chunks: bool, limits: Limits) -> tuple[object, dict[Link, bytes]]:
@@ -86,12 +86,12 @@ def _levels(made: object, blocks: dict[Link, bytes]) -> int:
 def test_changing_an_index_gives_the_index_of_the_keys(kind: str, data: st.DataObject) -> None:
     index, strategy = KINDS[kind]
     limits = Limits(
-        plain=data.draw(st.sampled_from([60, 300, 4000])),
+        inline=data.draw(st.sampled_from([60, 300, 4000])),
         leaf=data.draw(st.integers(1, 5)),
-        parts=data.draw(st.integers(3, 5)),
+        children=data.draw(st.integers(3, 5)),
     )
     castore = MappingCAStore()
-    nodes = NodeStore(castore)
+    nodes = NodeStore(castore, DirectReader(castore))
     base: index_tree.Base = None
     links: dict[str, bytes] = {}
     for _ in range(data.draw(st.integers(1, 4))):
@@ -122,37 +122,37 @@ def test_a_change_reads_the_leaves_it_falls_into_and_those_that_merge(kind: str,
     other is asked where it ends. Nothing else is read but lists of parts.
     """
     index, strategy = KINDS[kind]
-    limits = Limits(plain=60, leaf=3, parts=100)
+    limits = Limits(inline=60, leaf=3, children=100)
     links = data.draw(st.dictionaries(strategy, st.sampled_from(LINKS), min_size=8, max_size=60))
     castore = MappingCAStore()
-    base = _rebuilt(index, None, links, NodeStore(castore), limits)
+    base = _rebuilt(index, None, links, NodeStore(castore, DirectReader(castore)), limits)
     assert isinstance(base, bytes)
 
     read: list[str] = []
 
     class Reading(NodeStore):
-        def load(self, cid, role, way=NOWHERE):  # type: ignore[no-untyped-def]  # as Load has it
-            node = super().load(cid, role, way)
+        def load(self, cid, decoder, hint=NO_HINT):  # type: ignore[no-untyped-def]  # as Load has it
+            node = super().load(cid, decoder, hint)
             if isinstance(node, index_tree.Leaf):
                 read.append(node.keys[0])
             return node
 
-    nodes = Reading(castore)
-    list_of_parts = index_tree.topmost(index, base, nodes.load)
-    firsts = [part.first for part in list_of_parts.parts]
+    nodes = Reading(castore, DirectReader(castore))
+    top = index_tree.top_node(index, base, nodes.load)
+    firsts = [child.first for child in top.children]
     read.clear()
     key = data.draw(st.one_of(strategy, st.sampled_from(sorted(links))))
     _rebuilt(index, base, {key: LINKS[0]}, nodes, limits)
     assert 1 <= len(read) <= 2
     if key in links:
-        codes = list_of_parts.codes
+        codes = top.codes
         assert read == [firsts[bisect_left(codes, index.code(key) + b"\0") - 1]]
 
 
 def test_codes_are_of_keys_that_chunk_keys_allow() -> None:
     """128 numbers are the most that fit into 255 bytes, and into the byte that counts them."""
     key = "/".join("0" * 128)
-    assert _keys.is_chunk_key(key)
+    assert keys.is_chunk_key(key)
     assert chunk_code(key)[0] == 128
     assert chunk_code(key) == reference.chunk_code(key)
-    assert not _keys.is_chunk_key(key + "/0")
+    assert not keys.is_chunk_key(key + "/0")

@@ -13,7 +13,7 @@ from multiformats import CID
 
 from ..support import reference
 
-SMALL = Limits(plain=100, leaf=3, parts=3, names=4, embedding=((2, 200), (4, 100)))
+SMALL = Limits(inline=100, leaf=3, children=3, names=4, embedding=((2, 200), (4, 100)))
 ARRAY = b'{"node_type":"array"}'
 LINKED = b'{"node_type":"array","x":"' + b"y" * 40_000 + b'"}'
 EXACT = b'{"node_type":"array","x":NaN}'
@@ -114,7 +114,7 @@ def until_it_succeeds(castore: FailingCAStore, dataset: Dataset, action: Callabl
     before = all_of(dataset)
     names = sorted(dataset.names(""))
     for failures in range(1000):
-        dataset._nodes.__init__(castore)  # type: ignore[misc]  # nothing is cached
+        dataset._nodes.clear_cache()
         castore.left = failures
         try:
             action()
@@ -172,7 +172,7 @@ def test_changes_go_on_after_a_freeze_that_failed(frozen: tuple[dict[str, bytes]
         for path in below:
             dataset.delete_below(path)
             contents = {key: data for key, data in contents.items() if not key.startswith(path + "/")}
-        dataset._nodes.__init__(castore)  # type: ignore[misc]  # nothing is cached
+        dataset._nodes.clear_cache()
         castore.left = left
         try:
             dataset.freeze()

@@ -19,7 +19,7 @@ from ipldstore._format.limits import Limits
 from ..support import reference
 from ..support.store_samples import written
 
-SMALL = Limits(plain=130, leaf=3, parts=3, names=5, embedding=((2, 120), (4, 60)))
+SMALL = Limits(inline=130, leaf=3, children=3, names=5, embedding=((2, 120), (4, 60)))
 ARRAY = b'{"node_type":"array"}'
 
 Group = list[tuple[str, bytes]]

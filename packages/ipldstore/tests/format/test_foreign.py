@@ -19,7 +19,7 @@ from ..support.agreement import agrees_on_keys
 from ..support.foreign import CHUNK_KEYS, PARTS, Foreign
 from ..support.reference import Link
 
-SMALL = Limits(plain=200, leaf=3, parts=3, names=4, embedding=((2, 200), (4, 100)))
+SMALL = Limits(inline=200, leaf=3, children=3, names=4, embedding=((2, 200), (4, 100)))
 TEXTS = [b'{"node_type":"array"}', b'{"node_type":"group"}', b'{"x":NaN}']
 
 

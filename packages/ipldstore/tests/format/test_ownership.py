@@ -11,7 +11,7 @@ from ipldstore._format.limits import Limits
 
 from ..support import reference
 
-SMALL = Limits(plain=100, leaf=3, parts=3, names=30, embedding=((30, 150),))
+SMALL = Limits(inline=100, leaf=3, children=3, names=30, embedding=((30, 150),))
 ARRAY = b'{"node_type":"array"}'
 EXACT = b'{"node_type":"array","x":NaN}'
 GROUP = b'{"node_type":"group"}'

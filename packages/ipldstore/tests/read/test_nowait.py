@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from ipld_castore import MappingCAStore, UnsupportedVerbError
 from ipldstore import IPLDStore, IPLDStoreError
-from ipldstore._read.prefetch import Ahead
+from ipldstore._read.prefetch import PrefetchingReader
 from ipldstore._store import zarr_store
 from multiformats import CID
 from zarr.abc.store import RangeByteRequest
@@ -164,18 +164,18 @@ def test_what_was_dropped_meanwhile_is_not_waited_for(
     key = "a0/c/64/0/0/0"
     for x in range(4):
         assert store[f"a0/c/64/0/{x}/0"]
-    ahead = store._data._blocks
-    assert isinstance(ahead, Ahead)
-    at_hand = ahead.at_hand
+    reader = store._data._reader
+    assert isinstance(reader, PrefetchingReader)
+    get_cached = reader.get_cached
 
     def then_dropped(cid: bytes, leaf: bytes) -> bytes | None:
-        found = at_hand(cid, leaf)
-        ahead._cache.pop(cid, None)
+        found = get_cached(cid, leaf)
+        reader._cache.pop(cid, None)
         return found
 
-    monkeypatch.setattr(ahead, "at_hand", then_dropped)  # what another thread may do at that moment
-    for use in ahead._leaves.values():
-        use.look_again = 0
+    monkeypatch.setattr(reader, "get_cached", then_dropped)  # what another thread may do at that moment
+    for use in reader._policy._leaves.values():
+        use.next_decision = 0
     far.waited.clear()
-    assert store._data.read_at_hand(key) == int(array_of(SHAPE)[64, 0, 0]).to_bytes(8, "little")
+    assert store._data.get_cached(key) == int(array_of(SHAPE)[64, 0, 0]).to_bytes(8, "little")
     assert far.waited == []

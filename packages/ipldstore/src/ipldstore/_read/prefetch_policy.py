@@ -1,0 +1,137 @@
+"""When it pays to fetch a whole leaf of a chunk index with its chunks: rules alone, without threads or requests."""
+
+from __future__ import annotations
+
+import sys
+from collections import OrderedDict, deque
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from ipld_car import cids
+
+MAX_LEAF_BYTES: Final = 24 << 20
+"""Largest estimated size in bytes of a leaf with its chunks that is fetched whole."""
+
+MIN_READS: Final = 3
+"""Reads of chunks of one leaf before the whole leaf is considered."""
+
+MIN_READS_TO_EXPECT_MORE: Final = 16
+"""Reads of chunks of one whole leaf from which on the next leaf is fetched whole before any chunk of it is read."""
+
+MAX_VALUE_BYTES: Final = 32 << 20
+"""Largest size in bytes of a value of several blocks whose blocks are all fetched together."""
+
+MAX_USELESS_GUESSES: Final = 3
+"""Leaves fetched whole in advance, none of which had enough reads, after which no more are."""
+
+_MAX_LEAVES: Final = 1024
+"""Leaves that are remembered."""
+_SAMPLES: Final = 16
+"""Cached chunks of a leaf from which its size is estimated."""
+
+
+class KnownBlocks(Protocol):
+    """What a reader knows of blocks when it asks for a decision."""
+
+    def cached_size(self, cid: bytes) -> int | None:
+        """Return the size in bytes of a block that is cached; None if it is not."""
+
+    def is_missing(self, cid: bytes) -> bool:
+        """Whether a block is neither cached nor being fetched."""
+
+
+@dataclass(slots=True)
+class _LeafUse:
+    """What is remembered of one leaf."""
+
+    reads: int = 0
+    """Reads of its chunks."""
+    next_decision: int = MIN_READS
+    """Number of reads at which the whole leaf is considered again."""
+    fetched: Collection[bytes] = field(default_factory=frozenset)
+    """CIDs of the chunks that were fetched with the leaf."""
+
+
+class PrefetchPolicy:
+    """Decide what to fetch from what was read, what is cached and how large it is.
+
+    A leaf of small chunks is fetched whole once :data:`MIN_READS` of its chunks were read. When many chunks of such a
+    leaf were read, the next leaf is expected to be read the same way and is fetched whole at once; after
+    :data:`MAX_USELESS_GUESSES` wrong expectations that ends. The caller sees to it that one thread at a time calls.
+    """
+
+    def __init__(self) -> None:
+        self._leaves: OrderedDict[bytes, _LeafUse] = OrderedDict()
+        self._guesses: deque[_LeafUse] = deque(maxlen=MAX_USELESS_GUESSES)
+        self._chunk_bytes: float | None = None
+        """Mean size of a chunk in the last leaf with many reads; None while no leaf is fetched in advance."""
+
+    def note_read(self, leaf: bytes, known: KnownBlocks) -> None:
+        """Count a read of a chunk of a leaf."""
+        self._note_read(self._use_of(leaf), known)
+
+    def chunks_to_fetch(self, chunk: bytes, leaf: bytes, links: Collection[bytes], known: KnownBlocks) -> set[bytes]:
+        """Count a read of a chunk, and return the chunks for which its whole leaf is to be fetched now.
+
+        :param chunk: CID of the chunk that is about to be read
+        :param leaf: CID of the leaf
+        :param links: all links of the leaf
+        :return: empty where the chunk is to be fetched alone: it was read too early to tell, it is there already, the
+            leaf is too large, or the size of its chunks is not known
+        """
+        use = self._use_of(leaf)
+        self._note_read(use, known)
+        if use.reads < use.next_decision or not known.is_missing(chunk):
+            return set()
+        use.next_decision = 2 * use.reads
+        if not _is_small(links, known):
+            return set()
+        missing = {link for link in links if cids.codec_of(link) == cids.RAW and known.is_missing(link)}
+        if missing:
+            use.fetched = missing
+        return missing
+
+    def note_failure(self, leaf: bytes) -> None:
+        """Never fetch a leaf whole again: one of its blocks cannot be had, and each attempt would wait for it."""
+        self._use_of(leaf).next_decision = sys.maxsize
+
+    def expects_whole_leaf(self, keys: int) -> bool:
+        """Whether a leaf with so many keys is to be fetched whole though none of its chunks was read yet."""
+        useless = all(use.reads < MIN_READS_TO_EXPECT_MORE for use in self._guesses)
+        if useless and len(self._guesses) == MAX_USELESS_GUESSES:
+            self._chunk_bytes = None
+            self._guesses.clear()
+        return self._chunk_bytes is not None and 0 < keys * self._chunk_bytes <= MAX_LEAF_BYTES
+
+    def note_expected_leaf(self, leaf: bytes, links: Collection[bytes]) -> None:
+        """Remember a leaf that was fetched because :meth:`expects_whole_leaf` said so, with the chunks that come."""
+        use = self._use_of(leaf)
+        use.fetched = links
+        self._guesses.append(use)
+
+    def _use_of(self, leaf: bytes) -> _LeafUse:
+        use = self._leaves.setdefault(leaf, _LeafUse())
+        self._leaves.move_to_end(leaf)
+        if len(self._leaves) > _MAX_LEAVES:
+            self._leaves.popitem(last=False)
+        return use
+
+    def _note_read(self, use: _LeafUse, known: KnownBlocks) -> None:
+        use.reads += 1
+        if use.reads >= MIN_READS_TO_EXPECT_MORE and use.fetched and self._chunk_bytes is None:
+            sizes = [size for cid in use.fetched if (size := known.cached_size(cid)) is not None]
+            if sizes:
+                self._chunk_bytes = sum(sizes) / len(sizes)
+
+
+def _is_small(links: Collection[bytes], known: KnownBlocks) -> bool:
+    """Whether a leaf with its chunks is small enough to be fetched whole, by the sizes of chunks that are cached."""
+    sizes: list[int] = []
+    for link in links:
+        size = known.cached_size(link)
+        if size is not None:
+            sizes.append(size)
+            if len(sizes) == _SAMPLES:
+                break
+    return bool(sizes) and len(links) * sum(sizes) <= MAX_LEAF_BYTES * len(sizes)
