@@ -79,7 +79,7 @@ def _content_problem(key: str, content: object) -> str | None:
         return f"a {type(content).__name__}"
     if key.rpartition("/")[2] not in keys.DOCUMENTS:
         return "a document at a key of a value"
-    return documents.problem(content)
+    return documents.find_problem(content)
 
 
 def describe(content: Content) -> str:
