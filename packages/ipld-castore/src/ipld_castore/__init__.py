@@ -14,6 +14,7 @@ from ._backends.filesystem import FileSystemCAStore
 from ._backends.mapping import MappingCAStore
 from ._backends.tiered import TieredCAStore
 from ._core.backend import AnyCID
+from ._core.capabilities import SupportsDelete, SupportsHead, SupportsList, SupportsNames, SupportsPin
 from ._core.journal import Entry, Journal, SupportsJournal
 from ._core.path import resolve_path
 from ._core.store import ContentAddressableStore
@@ -27,7 +28,9 @@ from .errors import (
     BlockNotFoundError,
     CAStoreError,
     HashRefusedError,
-    UnsupportedVerbError,
+    HeadMovedError,
+    HeadRefusedError,
+    ReadOnlyStoreError,
 )
 
 __all__ = [
@@ -43,13 +46,20 @@ __all__ = [
     "FileSystemCAStore",
     "GatewayCAStore",
     "HashRefusedError",
+    "HeadMovedError",
+    "HeadRefusedError",
     "IPFSStore",
     "Journal",
     "MappingCAStore",
+    "ReadOnlyStoreError",
+    "SupportsDelete",
+    "SupportsHead",
     "SupportsJournal",
+    "SupportsList",
+    "SupportsNames",
+    "SupportsPin",
     "TieredCAStore",
     "Transferred",
-    "UnsupportedVerbError",
     "resolve_path",
     "transfer",
 ]

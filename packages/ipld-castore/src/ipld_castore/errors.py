@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from multiformats import CID
+
 
 class CAStoreError(Exception):
     """Something went wrong with a store or a block of it."""
@@ -30,5 +32,39 @@ class BackendUnavailableError(CAStoreError, OSError):
     """The backend did not answer, or answered that it cannot."""
 
 
-class UnsupportedVerbError(CAStoreError, NotImplementedError):
-    """This backend cannot do that: it is read-only, or cannot list or delete its blocks."""
+class ReadOnlyStoreError(CAStoreError, PermissionError):
+    """The store takes no blocks: it is a gateway, an archive that is open for reading, or a copy of a store.
+
+    :attr:`ipld_castore.ContentAddressableStore.writable` tells beforehand.
+    """
+
+
+class HeadRefusedError(CAStoreError, ValueError):
+    """The backend has a head, and cannot have this CID as its head: the header of an archive has no room for it."""
+
+
+class HeadMovedError(CAStoreError):
+    """The head of a store is another than the caller expected; nothing was changed.
+
+    :param store: what the head belongs to, for the message
+    :param expected: the head that the caller expected, None for no head
+    :param found: the head that the store has
+    """
+
+    def __init__(self, store: object, expected: CID | None, found: CID | None) -> None:
+        super().__init__(store, expected, found)
+        self.store = str(store)
+        """What the head belongs to."""
+        self.expected = expected
+        """The head that the caller expected; None for no head."""
+        self.found = found
+        """The head that the store has; None for no head."""
+
+    def __str__(self) -> str:
+        return (
+            f"expected the head {self.expected} in {self.store}, found {self.found}: another writer has moved it; "
+            f"look at what it names, and go on from there"
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.store, self.expected, self.found)

@@ -17,9 +17,11 @@ from ipld_castore import (
     BlockCorruptError,
     BlockNotFoundError,
     CarCAStore,
+    HeadMovedError,
+    HeadRefusedError,
     MappingCAStore,
+    ReadOnlyStoreError,
     TieredCAStore,
-    UnsupportedVerbError,
     transfer,
 )
 
@@ -31,7 +33,7 @@ def test_the_file_is_an_archive_of_the_store(tmp_path: Path) -> None:
     with CarCAStore(path) as store:
         leaf = store.put(b"leaf")
         root = store.put({"leaf": leaf})
-        store.set_head(root)
+        store.swap_head(None, root)
     reader = CarReader(path.read_bytes())
     assert reader.roots == [root]
     assert [block.cid for block in reader] == [leaf, root]
@@ -44,14 +46,13 @@ def test_the_file_is_an_archive_of_the_store(tmp_path: Path) -> None:
 
 
 def test_the_head_comes_with_the_blocks(tmp_path: Path) -> None:
-    """A reader sees it after the flush, and has all that was put before; then it stays when nothing is put."""
+    """A reader has all that was put before; then the head stays when nothing is put."""
     path = tmp_path / "a.car"
     with CarCAStore(path) as store:
         root = store.put({"a": store.put(bytes(5_000_000))})
-        store.set_head(root)
         with CarCAStore(path, "r") as reader:
             assert reader.head is None
-            store.flush()
+        store.swap_head(None, root)
         with CarCAStore(path, "r") as reader:
             assert reader.head == root
             assert reader.get(reader.get(root)["a"]) == bytes(5_000_000)
@@ -65,7 +66,7 @@ def test_the_empty_map_is_a_head_if_its_block_is_there(tmp_path: Path) -> None:
         assert store.head is None
         cid = store.put({})
         assert store.head == cid
-        store.set_head(cid)
+        store.swap_head(cid, cid)
     with CarCAStore(tmp_path / "a.car") as store:
         assert store.head == cid
 
@@ -78,10 +79,41 @@ def test_archives_without_room_for_a_head(tmp_path: Path) -> None:
             CarWriter(stream, roots).close()
         with CarCAStore(tmp_path / "a.car") as store:
             assert store.head is None
-            for verb in (store.set_head, store.check_head):
-                with pytest.raises(UnsupportedVerbError, match="must be rewritten"):
-                    verb(cid)
+            with pytest.raises(HeadRefusedError, match="must be rewritten"):
+                store.swap_head(None, cid)
+            with pytest.raises(HeadRefusedError, match="must be rewritten"):
+                store.check_head(cid)
             assert store.head is None
+
+
+def test_a_head_that_cannot_be_written_is_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the same call, made again, goes on."""
+    with CarCAStore(tmp_path / "a.car") as store:
+        first, second = store.put(b"first"), store.put(b"second")
+        store.swap_head(None, first)
+
+        def full(_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(CarFile, "flush", full)
+        with pytest.raises(BackendUnavailableError, match="No space"):
+            store.swap_head(first, second)
+        assert store.head == first
+        monkeypatch.undo()
+        store.swap_head(first, second)
+        assert store.head == second
+
+
+def test_persisting_moves_the_head(tmp_path: Path) -> None:
+    """From what the caller has persisted before; to persist a root again, or one that is the head, goes on."""
+    with CarCAStore(tmp_path / "a.car") as store:
+        first, second, third = (store.put(number) for number in range(3))
+        store.persist(first)
+        store.persist(first)
+        store.persist(second, first)
+        with pytest.raises(HeadMovedError):
+            store.persist(third, first)
+        assert store.head == second
 
 
 def test_who_may_write(tmp_path: Path) -> None:
@@ -96,8 +128,8 @@ def test_who_may_write(tmp_path: Path) -> None:
             CarCAStore(path, "x")
     with CarCAStore(path, "r") as store:
         assert store.get(cid) == b"a"
-        for verb in (lambda: store.put(b"a"), lambda: store.set_head(cid)):
-            with pytest.raises(UnsupportedVerbError, match="only reads, as it was opened so"):
+        for verb in (lambda: store.put(b"a"), lambda: store.swap_head(None, cid)):
+            with pytest.raises(ReadOnlyStoreError, match="only reads, as it was opened so"):
                 verb()
         store.flush()
     (tmp_path / "bad.car").write_bytes(b"nonsense")
@@ -193,7 +225,7 @@ def test_a_block_that_is_wrong_both_times_is_corrupt(tmp_path: Path) -> None:
 
 COPY = """
 import pickle, sys
-from ipld_castore import BlockNotFoundError, UnsupportedVerbError
+from ipld_castore import BlockNotFoundError, ReadOnlyStoreError
 for line in sys.stdin:
     verb, *arguments = line.split()
     if verb == "load":
@@ -209,7 +241,7 @@ for line in sys.stdin:
     else:
         try:
             store.put(b"by the copy")
-        except UnsupportedVerbError as error:
+        except ReadOnlyStoreError as error:
             print(error)
     sys.stdout.flush()
 """
@@ -238,7 +270,7 @@ def test_a_pickle_in_another_process_reads(tmp_path: Path) -> None:
     ):
         copy = Copy(process)
         first = store.put(b"first")
-        store.set_head(first)
+        store.swap_head(None, first)
         assert copy("load", pickle.dumps(store).hex()) == store.address
         assert copy("get", first) == "first"
         assert copy("head") == str(first)
@@ -296,14 +328,14 @@ def test_a_pickle_after_the_file_was_replaced(tmp_path: Path) -> None:
 
 FORK = """
 import os, sys
-from ipld_castore import CarCAStore, UnsupportedVerbError
+from ipld_castore import CarCAStore, ReadOnlyStoreError
 with CarCAStore(sys.argv[1]) as store:
     cid = store.put(b"held")
     if not (child := os.fork()):
         assert store.get(cid) == b"held"
         try:
             store.put(b"by the child")
-        except UnsupportedVerbError:
+        except ReadOnlyStoreError:
             os._exit(0)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

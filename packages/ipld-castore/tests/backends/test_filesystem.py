@@ -19,7 +19,7 @@ from ipld_castore import (
     BlockCorruptError,
     BlockNotFoundError,
     FileSystemCAStore,
-    UnsupportedVerbError,
+    HeadMovedError,
 )
 
 DATA = b"some block" * 100
@@ -228,25 +228,77 @@ def test_blocks_may_come_and_go_during_a_listing(tmp_path: Path) -> None:
 
 
 def test_a_head_stays_beside_the_blocks(tmp_path: Path) -> None:
-    """In a file that is no block; who does not ask for it neither sees nor makes one."""
-    store = FileSystemCAStore(tmp_path, fsync=False, keeps_head=True)
+    """In a file that is no block."""
+    store = FileSystemCAStore(tmp_path, fsync=False)
+    assert store.head is None
+    assert not (tmp_path / "HEAD").exists()
     cid = store.put({"root": 1})
-    store.set_head(cid)
+    store.swap_head(None, cid)
     assert (tmp_path / "HEAD").read_text() == f"{cid}\n"
-    assert FileSystemCAStore(tmp_path, keeps_head=True).head == cid
+    assert FileSystemCAStore(tmp_path).head == cid
     assert pickle.loads(pickle.dumps(store)).head == cid  # noqa: S301  # made here
-    other = FileSystemCAStore(tmp_path)
-    assert other.head is None
-    with pytest.raises(UnsupportedVerbError, match="keeps_head"):
-        other.set_head(cid)
     assert len(list(store)) == 1
     assert [path.name for path in tmp_path.rglob("put-*")] == []
+
+
+def test_persisting_in_a_folder_that_many_share(tmp_path: Path) -> None:
+    """Datasets that were not opened at the head of the folder leave it alone."""
+    store = FileSystemCAStore(tmp_path, fsync=False)
+    first, second = store.put(1), store.put(2)
+    store.persist(first)
+    assert store.head is None
+    store.persist_moves_head = True
+    store.persist(first)
+    store.persist(second, first)
+    with pytest.raises(HeadMovedError):
+        store.persist(first)
+    assert pickle.loads(pickle.dumps(store)).persist_moves_head  # noqa: S301  # made here
+    assert store.head == second
+
+
+SWAP = """
+import sys
+from ipld_castore import FileSystemCAStore, HeadMovedError
+store, name = FileSystemCAStore(sys.argv[1], fsync=False), sys.argv[2]
+print("ready", flush=True)
+sys.stdin.readline()
+head, won = None, 0
+for turn in range(int(sys.argv[3])):
+    try:
+        new = store.put(f"{name} {turn}")
+        store.swap_head(head, new)
+        print(head, new)
+        head = new
+    except HeadMovedError as error:
+        head = error.found
+"""
+
+
+def test_processes_that_move_one_head(tmp_path: Path) -> None:
+    """Each head that somebody moved to follows one that somebody moved to: no move was lost, none was made twice."""
+    command = [sys.executable, "-c", SWAP, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    running = [subprocess.Popen([*command, str(number), "100"], **pipes) for number in range(6)]  # type: ignore[call-overload]
+    for process in running:
+        assert process.stdout.readline() == "ready\n"
+    for process in running:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    moves = [tuple(line.split()) for process in running for line in process.communicate()[0].splitlines()]
+    assert all(process.returncode == 0 for process in running)
+    following = dict(moves)
+    assert len(following) == len(moves) == len(set(following.values()))
+    head, count = "None", 0
+    while head in following:
+        head, count = following[head], count + 1
+    assert count == len(moves)
+    assert str(FileSystemCAStore(tmp_path).head) == head
 
 
 @pytest.mark.parametrize("text", [b"", b"nonsense\n", b"\xff" * 10_000])
 def test_a_head_that_is_no_cid(tmp_path: Path, text: bytes) -> None:
     """To take it for none would begin an empty dataset where one is."""
-    store = FileSystemCAStore(tmp_path, fsync=False, keeps_head=True)
+    store = FileSystemCAStore(tmp_path, fsync=False)
     (tmp_path / "HEAD").write_bytes(text)
     with pytest.raises(BackendUnavailableError, match="head"):
         store.head  # noqa: B018  # a property that looks

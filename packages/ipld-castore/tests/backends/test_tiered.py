@@ -16,12 +16,19 @@ from ipld_castore import (
     BackendUnavailableError,
     BlockCorruptError,
     BlockNotFoundError,
+    CarCAStore,
     ContentAddressableStore,
     FileSystemCAStore,
     GatewayCAStore,
+    IPFSStore,
     MappingCAStore,
+    ReadOnlyStoreError,
+    SupportsDelete,
+    SupportsHead,
+    SupportsList,
+    SupportsNames,
+    SupportsPin,
     TieredCAStore,
-    UnsupportedVerbError,
 )
 from ipld_castore.testing import BlockServer, CAStoreTests, faults
 from multiformats import CID
@@ -38,6 +45,7 @@ class TieredTests(CAStoreTests):
         if isinstance(castore.near, MappingCAStore):
             castore.near.mapping.pop(str(cid), None)
         else:
+            assert isinstance(castore.near, SupportsDelete)
             castore.near.delete_block(cid)
         damage(castore.far, cid, data)
 
@@ -262,6 +270,7 @@ def test_the_limit_holds(far: Counting) -> None:
     store.put(bytes(350))
     assert two not in near
     assert one in near
+    assert isinstance(store, SupportsDelete)
     store.delete_block(one)
     assert one not in near
     assert sum(map(len, near.mapping.values())) <= 1000
@@ -282,7 +291,7 @@ def test_the_limit_holds_under_threads(far: Counting) -> None:
 
 
 def test_limits_that_cannot_be_held() -> None:
-    with BlockServer() as server, GatewayCAStore(server.url) as gateway, pytest.raises(UnsupportedVerbError):
+    with BlockServer() as server, GatewayCAStore(server.url) as gateway, pytest.raises(TypeError, match="SupportsList"):
         TieredCAStore(gateway, MappingCAStore(), max_bytes=1)
     with pytest.raises(ValueError, match="0 bytes"):
         TieredCAStore(MappingCAStore(), MappingCAStore(), max_bytes=-1)
@@ -304,7 +313,7 @@ def test_a_folder_before_a_gateway(server: BlockServer, tmp_path: Path) -> None:
             store.to_car(root)
         assert not store.local
         assert store.address == server.url
-        with pytest.raises(UnsupportedVerbError):
+        with pytest.raises(ReadOnlyStoreError):
             store.put(b"x")
         assert not list(folder) or set(map(bytes, folder)) < {b"\x01\x55" + bytes(cid)[2:] for cid in server.blocks}
     with TieredCAStore(folder, GatewayCAStore(server.url, timeout=5)) as store:
@@ -338,3 +347,59 @@ def test_near_blocks_do_not_pile_up(every: int) -> None:
         assert data == far.get_block(cid)
         assert asked - given < 1200
     assert given == len(stored)
+
+
+class TwoVerbs(ContentAddressableStore):
+    """The least that a backend can be."""
+
+    def get_block(self, cid: CID) -> bytes:
+        raise BlockNotFoundError(f"no block {cid}")
+
+    def put_block(self, cid: CID, data: bytes) -> None:
+        raise ReadOnlyStoreError(f"no room for {cid}")
+
+
+CAPABILITIES: tuple[type, ...] = (SupportsList, SupportsDelete, SupportsHead, SupportsPin, SupportsNames)
+
+
+def capabilities(store: ContentAddressableStore) -> set[str]:
+    return {each.__name__ for each in CAPABILITIES if isinstance(store, each)}
+
+
+def test_capabilities_are_those_of_the_parts(tmp_path: Path) -> None:
+    """isinstance tells the truth about each store, also out of a pickle and of classes that users derive."""
+
+    class Mine(TieredCAStore):
+        def __init__(self, far: ContentAddressableStore) -> None:
+            super().__init__(MappingCAStore(), far)
+
+    memory, folder, node, least = MappingCAStore(), FileSystemCAStore(tmp_path), IPFSStore(), TwoVerbs()
+    car = CarCAStore(tmp_path / "a.car")
+    cases: list[tuple[ContentAddressableStore, ContentAddressableStore, set[str]]] = [
+        (memory, least, set()),
+        (memory, memory, {"SupportsList", "SupportsDelete"}),
+        (least, memory, {"SupportsList"}),
+        (memory, folder, {"SupportsList", "SupportsDelete", "SupportsHead"}),
+        (memory, car, {"SupportsList", "SupportsHead"}),
+        (memory, node, {"SupportsList", "SupportsDelete", "SupportsPin", "SupportsNames"}),
+        (memory, TieredCAStore(memory, car), {"SupportsList", "SupportsHead"}),
+    ]
+    for near, far, expected in cases:
+        store = TieredCAStore(near, far)
+        assert isinstance(store, TieredCAStore)
+        assert capabilities(store) == expected
+        assert type(store) is type(TieredCAStore(near, far))
+        assert repr(store).startswith("<TieredCAStore: ")
+        assert store.persist_moves_head == far.persist_moves_head
+        if far is not least:
+            copy = pickle.loads(pickle.dumps(store))  # noqa: S301  # our own
+            assert type(copy) is type(store)
+            assert capabilities(copy) == expected
+    mine = Mine(folder)
+    assert isinstance(mine, Mine)
+    assert capabilities(mine) == {"SupportsList", "SupportsDelete", "SupportsHead"}
+    root = mine.put(1)
+    assert isinstance(mine, SupportsHead)
+    mine.swap_head(None, root)
+    assert folder.head == root
+    car.close()

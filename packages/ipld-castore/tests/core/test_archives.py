@@ -21,6 +21,7 @@ from ipld_castore import (
     FileSystemCAStore,
     HashRefusedError,
     MappingCAStore,
+    SupportsList,
 )
 from multiformats import CID
 
@@ -42,6 +43,7 @@ def check_import(archive: bytes, store: ContentAddressableStore) -> Exception | 
                 expected[cids.multihash_of(bytes(cid))] = data
     except CarError:
         assert isinstance(fault, CarError)
+    assert isinstance(store, SupportsList)
     assert {cids.multihash_of(bytes(cid)): store.get_raw(cid) for cid in store} == expected
     return fault
 

@@ -95,14 +95,6 @@ class TestFolderWithoutFsync(FileTests):
         return FileSystemCAStore(tmp_path / "blocks", fsync=False)
 
 
-class TestFolderWithAHead(FileTests):
-    depth = width = 300
-
-    @pytest.fixture
-    def castore(self, tmp_path: Path) -> ContentAddressableStore:
-        return FileSystemCAStore(tmp_path / "blocks", fsync=False, keeps_head=True)
-
-
 class CarTests(CAStoreTests):
     can_delete = False
 

@@ -15,11 +15,12 @@ from ipld_castore import (
     BlockMalformedError,
     BlockNotFoundError,
     CAStoreError,
-    ContentAddressableStore,
     FileSystemCAStore,
     HashRefusedError,
+    HeadMovedError,
+    HeadRefusedError,
     MappingCAStore,
-    UnsupportedVerbError,
+    ReadOnlyStoreError,
 )
 from multiformats import CID
 
@@ -34,14 +35,15 @@ HELLO = "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq"
         (BlockMalformedError, ValueError),
         (HashRefusedError, ValueError),
         (BackendUnavailableError, OSError),
-        (UnsupportedVerbError, NotImplementedError),
+        (ReadOnlyStoreError, PermissionError),
+        (HeadRefusedError, ValueError),
     ],
 )
 def test_a_family_that_people_catch_already(error: type[CAStoreError], builtin: type[Exception]) -> None:
     """Each is of the family and of one builtin, says its message as it is, and survives a pickle."""
     assert issubclass(error, CAStoreError)
     assert issubclass(error, builtin)
-    others = {KeyError, ValueError, OSError, NotImplementedError} - {builtin}
+    others = {KeyError, ValueError, OSError, NotImplementedError} - set(builtin.__mro__)
     assert not any(issubclass(error, other) for other in others)
     raised = error("no block 'x' in \"y\"")
     copy = pickle.loads(pickle.dumps(raised))  # noqa: S301  # our own
@@ -96,20 +98,16 @@ def test_a_block_of_another_codec() -> None:
     )
 
 
-def test_a_verb_that_a_backend_has_not() -> None:
-    """Which backend, which verb."""
-
-    class Least(ContentAddressableStore):
-        def get_block(self, cid: CID) -> bytes:
-            raise BlockNotFoundError(f"no block {cid}")
-
-        def put_block(self, cid: CID, data: bytes) -> None:
-            raise UnsupportedVerbError(f"{type(self).__name__} cannot put {cid} of {len(data)} bytes")
-
-    with pytest.raises(UnsupportedVerbError, match="Least cannot delete blocks"):
-        Least().delete_block(cids.from_bytes(cids.to_bytes(HELLO)))
-    with pytest.raises(UnsupportedVerbError, match="Least cannot list its blocks"):
-        list(Least())
+def test_a_head_that_has_moved(tmp_path: Path) -> None:
+    """Both heads, for people and for programs, also when it comes from another process."""
+    store = FileSystemCAStore(tmp_path)
+    one, two = store.put(1), store.put(2)
+    store.swap_head(None, one)
+    with pytest.raises(HeadMovedError) as caught:
+        store.swap_head(CID.decode(str(two)), two)
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):  # noqa: S301  # our own
+        assert (error.expected, error.found) == (two, one)
+        assert str(error).startswith(f"expected the head {two} in {tmp_path}, found {one}: ")
 
 
 def test_a_hash_function_that_no_store_writes() -> None:

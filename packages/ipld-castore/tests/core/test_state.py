@@ -19,6 +19,8 @@ from ipld_castore import (
     ContentAddressableStore,
     FileSystemCAStore,
     MappingCAStore,
+    SupportsDelete,
+    SupportsList,
 )
 from multiformats import CID
 
@@ -82,6 +84,7 @@ class AgainstADict(RuleBasedStateMachine):
 
     @rule(cid=blocks)
     def delete(self, cid: CID) -> None:
+        assert isinstance(self.store, SupportsDelete)
         self.store.delete_block(cid)
         self.model.pop(self.key(cid), None)
         self.damaged.discard(self.key(cid))
@@ -125,6 +128,7 @@ class AgainstADict(RuleBasedStateMachine):
 
     @invariant()
     def lists_what_is_there(self) -> None:
+        assert isinstance(self.store, SupportsList)
         listed = list(self.store)
         assert len(listed) == len(self.model)
         assert {self.key(cid) for cid in listed} == set(self.model)

@@ -20,7 +20,10 @@ from ipld_castore import (
     GatewayCAStore,
     HashRefusedError,
     MappingCAStore,
-    UnsupportedVerbError,
+    ReadOnlyStoreError,
+    SupportsDelete,
+    SupportsHead,
+    SupportsList,
 )
 from ipld_castore.testing import BlockServer, CAStoreTests, faults
 from multiformats import CID
@@ -188,8 +191,11 @@ def test_identity_and_weak_cids_are_never_asked_for(server: BlockServer, store: 
 
 
 def test_it_only_reads(server: BlockServer, store: GatewayCAStore) -> None:
-    for verb in (lambda: store.put(b"x"), lambda: list(store), lambda: store.delete_block(CID.decode(ABSENT))):
-        with pytest.raises(UnsupportedVerbError):
+    assert not store.writable
+    for capability in (SupportsList, SupportsDelete, SupportsHead):
+        assert not isinstance(store, capability)
+    for verb in (lambda: store.put(b"x"), lambda: store.put_block(CID.decode(ABSENT), b"x")):
+        with pytest.raises(ReadOnlyStoreError):
             verb()
     assert not server.requests
 

@@ -332,7 +332,7 @@ def test_a_root_is_kept_only_when_the_node_says_so(server: BlockServer, store: I
     root, _ = graph(store)
     server.inject(fault, times=3, where="pin/add")
     with pytest.raises(BackendUnavailableError, match=server.url):
-        store.keep(root)
+        store.persist(root)
     server.heal()
-    store.keep(root)
+    store.persist(root)
     assert dict(store.pins()) == {root: ""}

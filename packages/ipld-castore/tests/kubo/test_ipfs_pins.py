@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 from ipld_car import cids, hashes
-from ipld_castore import BackendUnavailableError, BlockNotFoundError, IPFSStore, MappingCAStore
+from ipld_castore import (
+    BackendUnavailableError,
+    BlockNotFoundError,
+    IPFSStore,
+    SupportsDelete,
+    SupportsHead,
+    SupportsList,
+    SupportsNames,
+    SupportsPin,
+)
 from ipld_castore._kubo import pins
 from multiformats import CID
 
@@ -39,7 +48,7 @@ def test_keeping_pins_the_root(node: Any) -> None:
     with store_at(node) as store:
         other = store.put(b"nobody keeps this")
         (root,) = versions(store, 1)
-        store.keep(root)
+        store.persist(root)
         assert dict(store.pins()) == {root: ""}
         archive = store.to_car(root)
         node.run("repo", "gc", "--quiet")
@@ -56,26 +65,26 @@ def test_every_root_without_a_name_stays(node: Any) -> None:
     """Who has an older CID has the data; keeping again changes nothing."""
     with store_at(node) as store:
         first, second, third = versions(store)
-        store.keep(first)
-        store.keep(second, first)
-        store.keep(second, first)
-        store.keep(third, second)
-        store.keep(first, third)
+        store.persist(first)
+        store.persist(second, first)
+        store.persist(second, first)
+        store.persist(third, second)
+        store.persist(first, third)
         assert set(store.pins()) == {(first, ""), (second, ""), (third, "")}
 
 
 def test_a_name_moves_from_root_to_root(node: Any) -> None:
     with store_at(node, pin="weather") as store:
         first, second, third = versions(store)
-        store.keep(first)
+        store.persist(first)
         assert set(store.pins()) == {(first, "weather")}
-        store.keep(second, first)
+        store.persist(second, first)
         assert set(store.pins()) == {(second, "weather")}
-        store.keep(second, first)
+        store.persist(second, first)
         assert set(store.pins()) == {(second, "weather")}
-        store.keep(third)  # nobody says from where
+        store.persist(third)  # nobody says from where
         assert set(store.pins()) == {(second, "weather"), (third, "weather")}
-        store.keep(third, second)
+        store.persist(third, second)
         assert set(store.pins()) == {(third, "weather")}
 
 
@@ -85,16 +94,16 @@ def test_pins_of_others_are_left_alone(node: Any) -> None:
         first, second, third = versions(store)
         store.flush()
         store.pin(first, "theirs")
-        store.keep(second, first)
+        store.persist(second, first)
         assert set(store.pins()) == {(first, "theirs"), (second, "")}
-        mine.keep(third, first)
+        mine.persist(third, first)
         assert set(store.pins()) == {(first, "theirs"), (second, ""), (third, "mine")}
 
 
 def test_without_pins_nothing_is_pinned(node: Any) -> None:
     with store_at(node, pin=False) as store:
         (root,) = versions(store, 1)
-        store.keep(root)
+        store.persist(root)
         assert dict(store.pins()) == {}
         assert root in store_at(node)
 
@@ -107,9 +116,9 @@ def test_the_next_root_is_pinned_by_what_differs(node: Any, monkeypatch: pytest.
 
     with store_at(node) as store:
         first, second, _ = versions(store)
-        store.keep(first)
+        store.persist(first)
         monkeypatch.setattr(pins, "_add", never)
-        store.keep(second, first)
+        store.persist(second, first)
         assert set(store.pins()) == {(first, ""), (second, "")}
 
 
@@ -118,15 +127,15 @@ def test_a_root_above_a_lost_block_is_not_kept(node: Any, *, with_previous: bool
     """It is an error within the timeout, not a hang nor a pin, and when the block is there the next call works."""
     with store_at(node, timeout=1) as store:
         (first,) = versions(store, 1)
-        store.keep(first)
+        store.persist(first)
         root = store.put({"lost": absent(b"found again"), "same": first})
         with pytest.raises(BackendUnavailableError, match=f"did not pin {root}: after \\d+ blocks it found no more"):
-            store.keep(root, first if with_previous else None)
+            store.persist(root, first if with_previous else None)
         assert set(store.pins()) == {(first, "")}
         with pytest.raises(BlockNotFoundError, match=f"lacks a block below {root}"):
             store.check_dag(root)
         store.put(b"found again")
-        store.keep(root, first if with_previous else None)
+        store.persist(root, first if with_previous else None)
         assert set(store.pins()) == {(first, ""), (root, "")}
         store.check_dag(root)
 
@@ -134,7 +143,7 @@ def test_a_root_above_a_lost_block_is_not_kept(node: Any, *, with_previous: bool
 def test_a_root_that_is_not_there_is_not_kept(node: Any) -> None:
     with store_at(node, timeout=1) as store:
         with pytest.raises(BackendUnavailableError):
-            store.keep(absent(b"nobody has this"))
+            store.persist(absent(b"nobody has this"))
         with pytest.raises(BlockNotFoundError):
             store.check_dag(absent(b"nobody has this"))
         assert dict(store.pins()) == {}
@@ -142,7 +151,7 @@ def test_a_root_that_is_not_there_is_not_kept(node: Any) -> None:
 
 def test_a_pin_name_that_the_node_refuses(node: Any) -> None:
     with store_at(node, pin="x" * 300) as store, pytest.raises(BackendUnavailableError, match="pin"):
-        store.keep(store.put(b"x"))
+        store.persist(store.put(b"x"))
 
 
 # -- names --
@@ -170,9 +179,9 @@ def test_names_that_point_to_nothing(node: Any) -> None:
                 store.resolve(name)
 
 
-def test_stores_without_names_say_so() -> None:
-    store = MappingCAStore()
-    with pytest.raises(NotImplementedError, match="MappingCAStore cannot publish names"):
-        store.publish("x", store.put(b"x"))
-    with pytest.raises(NotImplementedError, match="MappingCAStore cannot resolve names"):
-        store.resolve("x")
+def test_what_a_node_can_do() -> None:
+    """A node has pins and names and no head."""
+    store = IPFSStore()
+    for capability in (SupportsList, SupportsDelete, SupportsPin, SupportsNames):
+        assert isinstance(store, capability)
+    assert not isinstance(store, SupportsHead)

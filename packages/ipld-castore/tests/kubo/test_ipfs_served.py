@@ -169,7 +169,7 @@ def test_an_upload_that_breaks_is_sent_again(server: BlockServer, store: IPFSSto
     server.inject(fault, where="dag/import")
     links = [store.put(each) for each in data]
     root = store.put(links)
-    store.keep(root)
+    store.persist(root)
     assert [server.blocks.get(cid) for cid in links] == data
     assert sum("dag/import" in str(request) for request in server.requests) >= 2
 
@@ -198,7 +198,7 @@ def test_a_node_that_restarts(server: BlockServer, store: IPFSStore) -> None:
         server.restart()
     cid = store.put(b"block")
     server.restart()
-    store.keep(cid)
+    store.persist(cid)
     assert server.blocks.get(cid) == b"block"
 
 
@@ -212,7 +212,7 @@ def test_a_graph_that_lacks_a_block(server: BlockServer, store: IPFSStore) -> No
     with pytest.raises(BlockNotFoundError, match=cids.to_text(bytes(last))):
         graph(store, root)
     with pytest.raises(CAStoreError):
-        store.keep(root)
+        store.persist(root)
 
 
 # -- large blocks --

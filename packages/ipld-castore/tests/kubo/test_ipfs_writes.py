@@ -65,7 +65,7 @@ def test_a_node_that_dies_while_it_is_written_to(own: Any, monkeypatch: pytest.M
             store.flush()
     own.start()
     root = store.put([*sent, *taken])
-    store.keep(root)
+    store.persist(root)
     own.kill()
     own.start()
     with IPFSStore(own.url, offline=True) as other:

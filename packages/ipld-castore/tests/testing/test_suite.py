@@ -17,9 +17,9 @@ HEAD = """
     import pytest
     from ipld_car import cids
     from ipld_castore import BlockNotFoundError, ContentAddressableStore, MappingCAStore, FileSystemCAStore
-    from ipld_castore.testing import CAStoreTests, _blocks, _graphs, _use
+    from ipld_castore.testing.suite import blocks, graphs, use
 
-    CASES = _blocks.BlockTests, _graphs.GraphTests, _use.UseTests  # values are the same code above any backend
+    CASES = blocks.BlockTests, graphs.GraphTests, use.UseTests  # values are the same code above any backend
 
     class Suite(*CASES):
         make = MappingCAStore
@@ -204,10 +204,10 @@ WRONG = {
     "says that it cannot repair": ("can_repair = False", "putting_repairs_a_damaged_block"),
     "forgets its head": (
         """
-        keeps_head, head = True, None
-        def set_head(self, cid): pass
+        head = None
+        def swap_head(self, expected, new): pass
         """,
-        "the_head_is_what_was_set_last",
+        "the_head_moves_from_what_it_is one_of_many_moves_the_head",
     ),
     "shows its blocks": ("def __repr__(self): return repr(self.mapping)", "equality_and_text"),
 }

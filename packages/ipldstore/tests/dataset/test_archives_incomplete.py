@@ -17,7 +17,7 @@ from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCASt
 from ipldstore import IPLDStore, IPLDStoreError
 from multiformats import CID
 
-from ..support.store_samples import ObservedCAStore, contents, damage, link_at, written
+from ..support.store_samples import ObservedCAStore, all_blocks, contents, damage, link_at, written
 
 STEPS, WIDTH = 60, 40
 ARRAY = b'{"zarr_format":3,"node_type":"array","shape":[60,40]}'
@@ -308,7 +308,7 @@ def test_any_order_and_blocks_that_nobody_asked_for(seed: int) -> None:
     put_step(source, STEPS)
     dangling = source.castore.put({"absent": CID.decode("bafkreihc4ibtvz7btvualgou5mfbgwncwshmlovmoudgyml7x6crlhcu54")})
     root = source.freeze()
-    blocks = [(cid, source.castore.get_raw(cid)) for cid in source.castore]
+    blocks = [(cid, source.castore.get_raw(cid)) for cid in all_blocks(source.castore)]
     assert {old, dangling} < {cid for cid, _ in blocks}
     random.Random(seed).shuffle(blocks)
     store = IPLDStore.from_car(car(root, blocks + blocks[:100]))

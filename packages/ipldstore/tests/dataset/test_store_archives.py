@@ -14,7 +14,7 @@ from ipld_castore import ContentAddressableStore
 from ipldstore import IPLDStore, IPLDStoreError
 from multiformats import CID
 
-from ..support.store_samples import SOME, contents, damage, link_at, written
+from ..support.store_samples import SOME, all_blocks, contents, damage, link_at, written
 
 
 def test_to_car_gives_bytes_or_writes_a_stream(castore: ContentAddressableStore) -> None:
@@ -99,7 +99,7 @@ def bad_archives() -> Iterator[tuple[str, bytes, Kind]]:
     archive = store.to_car()
     root = store.freeze()
     other = written({"other": b"x"}, store.castore).freeze()
-    blocks = [(cid, store.castore.get_raw(cid)) for cid in store.castore]
+    blocks = [(cid, store.castore.get_raw(cid)) for cid in all_blocks(store.castore)]
     yield "no root", car([], blocks), ValueError
     yield "two roots", car([root, other], blocks), ValueError
     yield "twice the same root", car([root, root], blocks), ValueError

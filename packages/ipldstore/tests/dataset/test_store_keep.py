@@ -19,8 +19,8 @@ class KeepingCAStore(ObservedCAStore):
         super().__init__(MappingCAStore())
         self.kept: list[tuple[CID, CID | None]] = []
 
-    def keep(self, root: CID, previous: CID | None = None) -> None:
-        super().keep(root, previous)
+    def persist(self, root: CID, previous: CID | None = None) -> None:
+        super().persist(root, previous)
         self.kept.append((root, previous))
 
 

@@ -216,7 +216,7 @@ def test_closing_that_fails_loses_nothing(path: Path, monkeypatch: pytest.Monkey
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(type(store.castore), "set_head", full)
+    monkeypatch.setattr(type(store.castore), "swap_head", full)
     with pytest.raises(IPLDStoreError, match="No space"):
         store.close()
     with ipldstore.open(path) as reader:

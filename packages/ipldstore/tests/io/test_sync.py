@@ -65,8 +65,8 @@ def test_pushing_has_the_root_kept(source: IPLDStore) -> None:
     class Keeping(ObservedCAStore):
         kept: CID | None = None
 
-        def keep(self, root: CID, previous: CID | None = None) -> None:
-            super().keep(root, previous)
+        def persist(self, root: CID, previous: CID | None = None) -> None:
+            super().persist(root, previous)
             self.kept = root
 
     far, near = Keeping(MappingCAStore()), Keeping(MappingCAStore())

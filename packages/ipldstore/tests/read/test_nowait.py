@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from ipld_castore import MappingCAStore, UnsupportedVerbError
+from ipld_castore import MappingCAStore, ReadOnlyStoreError
 from ipldstore import IPLDStore, IPLDStoreError
 from ipldstore._read.prefetch import PrefetchingReader
 from ipldstore._store import zarr_store
@@ -40,7 +40,7 @@ class Collecting(MappingCAStore):
         self.waited.append(threading.current_thread().name)
         super().put_block(cid, data)
 
-    def put_at_once(self, cid: CID, data: bytes) -> bool:
+    def try_put_nowait(self, cid: CID, data: bytes) -> bool:
         if self.error is not None:
             raise self.error
         if not self.room:
@@ -122,7 +122,7 @@ def test_a_disk_is_not_asked_whether_it_has_room(loop: asyncio.Runner) -> None:
 def test_what_was_not_sent_is_said_with_the_key(loop: asyncio.Runner) -> None:
     castore = Collecting(room=100)
     store = begun(castore, loop)
-    castore.error = UnsupportedVerbError("no more")
+    castore.error = ReadOnlyStoreError("no more")
     with pytest.raises(IPLDStoreError, match="writing 'a/c/1': no more"):
         loop.run(store.set("a/c/1", cpu.Buffer.from_bytes(b"1")))
     assert "a/c/1" not in store

@@ -9,7 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ipld_castore import BackendUnavailableError, ContentAddressableStore, FileSystemCAStore, MappingCAStore
+from ipld_castore import (
+    BackendUnavailableError,
+    ContentAddressableStore,
+    FileSystemCAStore,
+    MappingCAStore,
+    SupportsList,
+)
 from ipldstore import IPLDStore
 from multiformats import CID
 
@@ -50,6 +56,12 @@ def damage(castore: ContentAddressableStore, cid: CID, how: str) -> None:
             file.unlink()
         else:
             file.write_bytes(changed)
+
+
+def all_blocks(castore: ContentAddressableStore) -> list[CID]:
+    """The CIDs of all blocks, of a store that lists them."""
+    assert isinstance(castore, SupportsList)
+    return list(castore)
 
 
 class ObservedCAStore(ContentAddressableStore):
@@ -96,7 +108,7 @@ class ObservedCAStore(ContentAddressableStore):
 
     def __iter__(self) -> Iterator[CID]:
         self._check()
-        return iter(self.inner)
+        return iter(all_blocks(self.inner))
 
     def flush(self) -> None:
         self._check()

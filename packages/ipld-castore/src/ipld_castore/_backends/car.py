@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,15 @@ from weakref import WeakValueDictionary
 from ipld_car import BlockAbsentError, CarError, CarFile, HashMismatchError, cids, dagcbor, hashes
 from multiformats import CID
 
+from ipld_castore._core.heads import check_head, is_head
 from ipld_castore._core.store import ContentAddressableStore
-from ipld_castore.errors import BackendUnavailableError, BlockCorruptError, BlockNotFoundError, UnsupportedVerbError
+from ipld_castore.errors import (
+    BackendUnavailableError,
+    BlockCorruptError,
+    BlockNotFoundError,
+    HeadRefusedError,
+    ReadOnlyStoreError,
+)
 
 _EMPTY_MAP: Final = cids.make(cids.DAG_CBOR, hashes.sha2_256(dagcbor.encode({})))
 
@@ -22,6 +30,8 @@ _written: WeakValueDictionary[str, CarFile] = WeakValueDictionary()
 """The files that this process writes, by the name that pickles of their stores carry."""
 _read: WeakValueDictionary[str, CarFile] = WeakValueDictionary()
 """The files that stores out of pickles read."""
+_swapping = threading.Lock()
+"""Held while the head of a file is compared and replaced."""
 _recent: Final[deque[CarFile]] = deque(maxlen=4)
 """The last of these, as a worker gets one pickle after the other, and opening a file may be scanning it."""
 
@@ -52,7 +62,7 @@ class CarCAStore(ContentAddressableStore):
     """
 
     blocking = False  # but for a page that is not in memory, and a write now and then, there is nothing to wait for
-    keeps_head = True
+    persist_moves_head = True
 
     def __init__(
         self,
@@ -107,7 +117,7 @@ class CarCAStore(ContentAddressableStore):
         if self._file.closed or self._file.writable:
             return BackendUnavailableError(f"cannot write {what} to {self._path}: {error}")
         why = "it is a copy in another process" if self._name else "it was opened so"
-        return UnsupportedVerbError(f"cannot write {what}: {self!r} only reads, as {why}")
+        return ReadOnlyStoreError(f"cannot write {what}: {self!r} only reads, as {why}")
 
     def get_block(self, cid: CID) -> bytes:
         """See :meth:`ContentAddressableStore.get_block`."""
@@ -116,8 +126,8 @@ class CarCAStore(ContentAddressableStore):
         except (OSError, ValueError) as error:
             raise self._not_read(error, str(cid)) from error
 
-    def get_another(self, cid: CID) -> bytes | None:
-        """See :meth:`ContentAddressableStore.get_another`: an archive may have a block twice."""
+    def get_replica(self, cid: CID) -> bytes | None:
+        """See :meth:`ContentAddressableStore.get_replica`: an archive may have a block twice."""
         try:
             return self._file.get(cid)
         except HashMismatchError:
@@ -128,7 +138,7 @@ class CarCAStore(ContentAddressableStore):
     def put_block(self, cid: CID, data: bytes) -> None:
         """See :meth:`ContentAddressableStore.put_block`; it is in the file after the next flush.
 
-        :raises UnsupportedVerbError: if the file is open for reading
+        :raises ReadOnlyStoreError: if the file is open for reading
         """
         try:
             self._file.put(cid, data, verify=False)
@@ -166,28 +176,42 @@ class CarCAStore(ContentAddressableStore):
             return None
         return roots[0]
 
-    def set_head(self, cid: CID) -> None:
-        """See :meth:`ContentAddressableStore.set_head`.
+    def swap_head(self, expected: CID | None, new: CID) -> None:
+        """See :meth:`SupportsHead.swap_head`; blocks and head are flushed, and if that fails the head is the old one.
 
-        :raises UnsupportedVerbError: if the file is open for reading, or its header has no place for this CID
+        Safe with threads and with copies of the store in this process; no other process can write the file.
         """
-        self.check_head(cid)
-        try:
-            self._file.roots = [cid]
-        except (OSError, ValueError) as error:
-            raise self._not_written(error, f"root {cid}") from error
+        with _swapping:
+            self.check_head(new)
+            check_head(self._path, expected, self.head)
+            before = self._file.roots
+            try:
+                self._file.roots = [new]
+                self._file.flush()
+            except (OSError, ValueError) as error:
+                if self._file.writable:
+                    self._file.roots = before
+                raise self._not_written(error, f"root {new}") from error
 
     def check_head(self, cid: CID) -> None:
-        """Return if the header has a place for ``cid``, so that :meth:`set_head` can take it; nothing is changed.
+        """Return if the header has room for ``cid``, so that :meth:`swap_head` can put it there; change nothing.
 
-        :raises UnsupportedVerbError: if it has not, or the file is open for reading
+        :raises HeadRefusedError: if the header has no room
+        :raises ReadOnlyStoreError: if the file is open for reading
         """
         try:
             self._file.check_roots([cid])
         except CarError as error:
-            raise UnsupportedVerbError(f"cannot have {cid} as the root of {self._path}: {error}") from error
+            raise HeadRefusedError(f"cannot have {cid} as the root of {self._path}: {error}") from error
         except (OSError, ValueError) as error:
             raise self._not_written(error, f"root {cid}") from error
+
+    def persist(self, root: CID, previous: CID | None = None) -> None:
+        """See :meth:`ContentAddressableStore.persist`; ``root`` becomes the root of the file."""
+        if is_head(root, self.head):  # as it is when an earlier call failed late
+            self.flush()
+        else:
+            self.swap_head(previous, root)
 
     def flush(self) -> None:
         """See :meth:`ContentAddressableStore.flush`: the blocks first, then the head."""

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from ipld_car import CarError, cids
+from ipld_car import CarError, cids, fs
 from multiformats import CID
 
+from ipld_castore._core.heads import check_head, is_head
 from ipld_castore._core.store import ContentAddressableStore
-from ipld_castore.errors import BackendUnavailableError, BlockNotFoundError, UnsupportedVerbError
+from ipld_castore.errors import BackendUnavailableError, BlockNotFoundError
 
 from . import flatfs
 from .folder_journal import FOLDER, FolderJournal, session_folders
@@ -27,6 +30,9 @@ _HELD_BYTES: Final = 8 << 20
 _HEAD_FILE: Final = "HEAD"
 """Beside the shards, where flatfs passes over what is no folder."""
 _MAX_HEAD_BYTES: Final = 4096
+_HEAD_LOCK_FILE: Final = "HEAD.swap"
+_HEAD_LOCK_SECONDS: Final = 60.0
+_HEAD_LOCK_PAUSE: Final = 0.002
 _RANDOM_BYTES: Final = 8
 _LEFTOVER: Final = re.compile(f"{flatfs.TEMPORARY}[0-9a-f]{{{2 * _RANDOM_BYTES}}}")
 """What a file is called until it is whole."""
@@ -36,17 +42,6 @@ def _sync_file(file: Path) -> None:
     """Make the bytes of a file durable."""
     with file.open("rb+" if os.name == "nt" else "rb") as stream:  # Windows wants to write what it syncs
         os.fsync(stream.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make new names in a folder durable; where a folder cannot be opened (Windows) the system does it."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class FileSystemCAStore(ContentAddressableStore):
@@ -62,8 +57,6 @@ class FileSystemCAStore(ContentAddressableStore):
 
     :param path: the folder; it is made if it is absent
     :param fsync: wait for the disk with each block
-    :param keeps_head: keep the head, in a file ``HEAD`` of the folder; one dataset then has the folder, where otherwise
-        any number share it
     :param hash: see :class:`ContentAddressableStore`
     :raises BackendUnavailableError: if the folder cannot be made or read, or has other files and no ``SHARDING``
         file of flatfs
@@ -80,10 +73,8 @@ class FileSystemCAStore(ContentAddressableStore):
         *,
         fsync: bool = True,
         hash: str = "sha2-256",  # noqa: A002  # the name users know
-        keeps_head: bool = False,
     ) -> None:
         super().__init__(hash=hash)
-        self.keeps_head = keeps_head
         self._path = Path(os.path.realpath(path))
         self._fsync = fsync
         self._shards: set[str] = set()
@@ -111,7 +102,7 @@ class FileSystemCAStore(ContentAddressableStore):
             foreign = [name for name in os.listdir(self._path) if not name.startswith(flatfs.TEMPORARY)]  # noqa: PTH208  # names are all that is needed
             if not foreign:
                 self._write(rule, f"{flatfs.DEFAULT}\n".encode(), fsync=True)
-                _sync_folder(self._path)
+                fs.sync_folder(self._path)
                 return flatfs.DEFAULT
             # Another process may have begun this very store since the first look.
             if not rule.exists():
@@ -126,7 +117,7 @@ class FileSystemCAStore(ContentAddressableStore):
         if not folder.is_dir():
             self._make_folder(folder.parent)
             folder.mkdir(exist_ok=True)
-            _sync_folder(folder.parent)
+            fs.sync_folder(folder.parent)
 
     def _file(self, cid: CID) -> Path:
         key = flatfs.key_of(cids.to_bytes(cid))
@@ -152,7 +143,7 @@ class FileSystemCAStore(ContentAddressableStore):
             elif self._fsync:
                 _sync_file(file)  # its writer may not have come to that, or not care
             if self._fsync:
-                _sync_folder(file.parent)
+                fs.sync_folder(file.parent)
         except OSError as error:
             raise BackendUnavailableError(f"cannot write block {cid}: {error}") from error
 
@@ -207,17 +198,15 @@ class FileSystemCAStore(ContentAddressableStore):
         # One sync makes all names safe, also those that others wrote: in an old folder the first is the last.
         safe = {shard.name} if self._shards else {shard.name, *os.listdir(self._path)}  # noqa: PTH208  # names are all that is needed
         if self._fsync:
-            _sync_folder(self._path)
+            fs.sync_folder(self._path)
         self._shards.update(safe)
 
     @property
     def head(self) -> CID | None:
-        """See :attr:`ContentAddressableStore.head`.
+        """See :attr:`SupportsHead.head`; it is in the file ``HEAD`` of the folder.
 
         :raises BackendUnavailableError: if the file cannot be read, or holds no CID
         """
-        if not self.keeps_head:
-            return None
         file = self._path / _HEAD_FILE
         try:
             with file.open("rb") as stream:
@@ -228,18 +217,44 @@ class FileSystemCAStore(ContentAddressableStore):
         except (OSError, CarError) as error:
             raise BackendUnavailableError(f"cannot read the head in {file}: {error}") from error
 
-    def set_head(self, cid: CID) -> None:
-        """See :meth:`ContentAddressableStore.set_head`; the file is replaced now, and is on the disk.
+    def swap_head(self, expected: CID | None, new: CID) -> None:
+        """See :meth:`SupportsHead.swap_head`; the file ``HEAD`` is replaced as a whole, and is on the disk.
 
-        :raises UnsupportedVerbError: if this store keeps none
+        Safe with threads and with other processes, by a lock on a file beside it, ``HEAD.swap``.
         """
-        if not self.keeps_head:
-            raise UnsupportedVerbError(f"{self!r} was made without keeps_head=True")
+        with self._head_locked():
+            check_head(self._path, expected, self.head)
+            try:
+                self._write(self._path / _HEAD_FILE, f"{new}\n".encode(), fsync=True)
+                fs.sync_folder(self._path)
+            except OSError as error:
+                raise BackendUnavailableError(f"cannot write the head into {self._path}: {error}") from error
+
+    @contextmanager
+    def _head_locked(self) -> Iterator[None]:
+        """Keep others from moving the head."""
+        deadline = time.monotonic() + _HEAD_LOCK_SECONDS
+        while True:
+            try:
+                file, _ = fs.open_locked(self._path / _HEAD_LOCK_FILE, exclusive=False)
+                break
+            except BlockingIOError as error:  # another thread or process is swapping, which takes milliseconds
+                if time.monotonic() > deadline:
+                    raise BackendUnavailableError(f"cannot move the head in {self._path}: {error}") from error
+                time.sleep(_HEAD_LOCK_PAUSE)
+            except OSError as error:
+                raise BackendUnavailableError(f"cannot move the head in {self._path}: {error}") from error
         try:
-            self._write(self._path / _HEAD_FILE, f"{cid}\n".encode(), fsync=True)
-            _sync_folder(self._path)
-        except OSError as error:
-            raise BackendUnavailableError(f"cannot write the head into {self._path}: {error}") from error
+            yield
+        finally:
+            fs.unlock(file)  # also where a forked process has the handle
+            file.close()
+
+    def persist(self, root: CID, previous: CID | None = None) -> None:
+        """See :meth:`ContentAddressableStore.persist`; moves the head only with :attr:`persist_moves_head`."""
+        self.flush()
+        if self.persist_moves_head and not is_head(root, self.head):  # as it is when an earlier call failed late
+            self.swap_head(previous, root)
 
     def _stat(self, cid: CID) -> os.stat_result | None:
         """The status of a block's file; None if there is none. ``Path.is_file`` takes any error for absence."""
@@ -262,7 +277,7 @@ class FileSystemCAStore(ContentAddressableStore):
         return status.st_size
 
     def delete_block(self, cid: CID) -> None:
-        """See :meth:`ContentAddressableStore.delete_block`."""
+        """See :meth:`SupportsDelete.delete_block`."""
         try:
             self._file(cid).unlink(missing_ok=True)
         except OSError as error:

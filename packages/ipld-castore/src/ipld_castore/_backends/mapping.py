@@ -94,7 +94,7 @@ class MappingCAStore(ContentAddressableStore):
             raise BackendUnavailableError(f"cannot look for block {key}: {error}") from error
 
     def delete_block(self, cid: CID) -> None:
-        """See :meth:`ContentAddressableStore.delete_block`."""
+        """See :meth:`SupportsDelete.delete_block`."""
         key = _key(cid)
         try:
             del self._mapping[key]  # pop() of a MutableMapping would read the block first

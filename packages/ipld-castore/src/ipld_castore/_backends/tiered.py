@@ -6,17 +6,20 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from ipld_car import cids
 from multiformats import CID
 
 from ipld_castore._concurrency.single_flight import Flights
 from ipld_castore._core.backend import AnyCID
+from ipld_castore._core.capabilities import SupportsDelete, SupportsList
 from ipld_castore._core.hash_policy import check_hash, identity_bytes, verify
 from ipld_castore._core.path import resolve_path
 from ipld_castore._core.store import ContentAddressableStore
 from ipld_castore.errors import BlockCorruptError, BlockNotFoundError
+
+from .tiered_capabilities import base_of, class_for
 
 _BATCH_BLOCKS: Final = 1024
 _BATCH_BYTES: Final = 16 << 20
@@ -32,6 +35,8 @@ class TieredCAStore(ContentAddressableStore):
     Threads: as safe as the two stores are; however many threads want a block, it is got from ``far`` once.
     Two stores are equal if both of their parts are.
 
+    Capabilities: a store lists, and has a head, pins and names, if ``far`` does; it deletes if both stores do.
+
     :param near: where to look first, and to keep what was found
     :param far: where everything is
     :param max_bytes: the most bytes of blocks to keep in ``near``; those that were not used for the longest time are
@@ -39,7 +44,7 @@ class TieredCAStore(ContentAddressableStore):
         should write to it. By default there is no limit
     :param hash: see :class:`ContentAddressableStore`
     :raises ValueError: if ``max_bytes`` is negative
-    :raises UnsupportedVerbError: if there is a limit, and ``near`` cannot list
+    :raises TypeError: if there is a limit, and ``near`` does not list and delete
 
     >>> from ipld_castore import MappingCAStore
     >>> near, far = MappingCAStore(), MappingCAStore()
@@ -63,11 +68,33 @@ class TieredCAStore(ContentAddressableStore):
         """Where blocks are looked for first."""
         self.far = far
         """Where all blocks are."""
+        self.persist_moves_head = far.persist_moves_head
         self.blocking = near.blocking or far.blocking
         self.local = near.local and far.local
         self._max_bytes = max_bytes
         self._flights: Flights[bytes] = Flights()
-        self._kept = None if max_bytes is None else _Kept(near, max_bytes)
+        self._kept = self._bounded()
+        self._take_class()
+
+    def _take_class(self) -> None:
+        self.__class__ = class_for(type(self), self.near, self.far)
+
+    def _bounded(self) -> _Kept | None:
+        """What bounds the near store; None if nothing does."""
+        near = self.near
+        if self._max_bytes is None:
+            return None
+        if not (isinstance(near, SupportsList) and isinstance(near, SupportsDelete)):
+            raise TypeError(
+                f"expected with max_bytes a near store that lists and deletes its blocks (SupportsList and "
+                f"SupportsDelete), found {near!r}"
+            )
+        return _Kept(near, self._max_bytes)
+
+    @property
+    def writable(self) -> bool:
+        """Whether the far store takes blocks."""
+        return self.far.writable
 
     @property
     def address(self) -> str:
@@ -193,10 +220,6 @@ class TieredCAStore(ContentAddressableStore):
         """See :meth:`ContentAddressableStore.check_dag`: whether the far store has everything."""
         self.far.check_dag(root)
 
-    def __iter__(self) -> Iterator[CID]:
-        """The CIDs of the blocks that the far store has."""
-        return iter(self.far)
-
     # -- writing --
 
     def put_block(self, cid: CID, data: bytes) -> None:
@@ -224,10 +247,7 @@ class TieredCAStore(ContentAddressableStore):
         for cid, data in batch:
             self._keep(cids.to_bytes(cid), data)
 
-    def delete_block(self, cid: CID) -> None:
-        """See :meth:`ContentAddressableStore.delete_block`; both forget it."""
-        self.far.delete_block(cid)
-        self.near.delete_block(cid)
+    def _forget(self, cid: CID) -> None:
         if self._kept is not None:
             self._kept.forget(cids.to_bytes(cid))
 
@@ -236,24 +256,10 @@ class TieredCAStore(ContentAddressableStore):
         self.far.flush()
         self.near.flush()
 
-    @property
-    def keeps_head(self) -> bool:  # type: ignore[override]  # a fact of the far store, where others have it as a constant
-        """Whether the far store has a place for a head."""
-        return self.far.keeps_head
-
-    @property
-    def head(self) -> CID | None:
-        """The head of the far store."""
-        return self.far.head
-
-    def set_head(self, cid: CID) -> None:
-        """See :meth:`ContentAddressableStore.set_head`: in the far store."""
-        self.far.set_head(cid)
-
-    def keep(self, root: CID, previous: CID | None = None) -> None:
-        """See :meth:`ContentAddressableStore.keep`: in the far store."""
+    def persist(self, root: CID, previous: CID | None = None) -> None:
+        """See :meth:`ContentAddressableStore.persist`; the far store persists."""
         self.near.flush()
-        self.far.keep(root, previous)
+        self.far.persist(root, previous)
 
     def close(self) -> None:
         """Close both stores."""
@@ -264,13 +270,16 @@ class TieredCAStore(ContentAddressableStore):
 
     # -- the store itself --
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _new, (base_of(type(self)),), self.__getstate__()
+
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_kept": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        if self._max_bytes is not None:
-            self._kept = _Kept(self.near, self._max_bytes)
+        self._kept = self._bounded()
+        self._take_class()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TieredCAStore):
@@ -281,6 +290,11 @@ class TieredCAStore(ContentAddressableStore):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.near!r} before {self.far!r}>"
+
+
+def _new(base: type[TieredCAStore]) -> TieredCAStore:
+    """Make the store that a pickle's state is for."""
+    return object.__new__(base)
 
 
 class _FarGraphs:
@@ -313,10 +327,19 @@ class _FarGraphs:
         return next((data for cid, data in self._coming if cids.to_bytes(cid) == wanted), None)
 
 
+class _Near(Protocol):
+    """What a near store with a limit must be able to do."""
+
+    def __iter__(self) -> Iterator[CID]: ...
+    def delete_block(self, cid: CID) -> None: ...
+    def put_block(self, cid: CID, data: bytes) -> None: ...
+    def block_size(self, cid: CID) -> int: ...
+
+
 class _Kept:
     """What a near store keeps, the least recently used first, within a limit. Safe with threads."""
 
-    def __init__(self, near: ContentAddressableStore, max_bytes: int) -> None:
+    def __init__(self, near: _Near, max_bytes: int) -> None:
         self._near = near
         self._max_bytes = max_bytes
         self._process = os.getpid()

@@ -9,7 +9,7 @@ from itertools import tee
 from ipld_car import CarError, cids, hashes, shared_cids, walk_binary
 from multiformats import CID
 
-from ipld_castore.errors import BlockCorruptError, BlockMalformedError, BlockNotFoundError, UnsupportedVerbError
+from ipld_castore.errors import BlockCorruptError, BlockMalformedError, BlockNotFoundError
 
 from .hash_policy import HASH_CODES, check_hash, identity_bytes
 from .hash_policy import verify as _verify  # ``verify`` is also the name of an argument that users know
@@ -27,10 +27,18 @@ class BlockVerbs(ABC):
     local: bool = True
     """Whether the blocks are on this machine: looking for one costs no round trip."""
 
-    keeps_head: bool = False
-    """Whether the backend has a place for one CID beside its blocks, the head: see :attr:`head`."""
+    persist_moves_head: bool = False
+    """Whether :meth:`persist` moves the head of the store, and a dataset over it begins at that head.
+
+    True where a store is about one root, as an archive is. A folder may be shared by any number of datasets.
+    """
 
     _hash_code: int = cids.SHA2_256
+
+    @property
+    def writable(self) -> bool:
+        """Whether blocks can be put; where this is False, :meth:`put_block` raises :class:`ReadOnlyStoreError`."""
+        return True
 
     @property
     def address(self) -> str:
@@ -59,6 +67,7 @@ class BlockVerbs(ABC):
 
         A block that the backend finds damaged should be replaced by this one.
 
+        :raises ReadOnlyStoreError: if the store takes no blocks
         :raises BackendUnavailableError: if it cannot be kept
         """
 
@@ -95,7 +104,7 @@ class BlockVerbs(ABC):
         for cid, data in pairs:
             self.put_block(cid, data)
 
-    def put_at_once(self, cid: CID, data: bytes) -> bool:
+    def try_put_nowait(self, cid: CID, data: bytes) -> bool:
         """Keep ``data`` as :meth:`put_block` does, if nothing has to be waited for; returns whether it is kept.
 
         For event loops, which need no thread then. A backend that collects what it sends has room most of the time.
@@ -154,7 +163,7 @@ class BlockVerbs(ABC):
             step = resolve_path(binary, data, names)
             yield cids.from_validated(binary), data
 
-    def get_another(self, cid: CID) -> bytes | None:
+    def get_replica(self, cid: CID) -> bytes | None:
         """Another copy of a block, after the one that :meth:`get_block` gave was found to be damaged.
 
         For a backend that may have a block more than once, as an archive may; None if there is none that is better.
@@ -163,67 +172,19 @@ class BlockVerbs(ABC):
         """
         return None
 
-    def delete_block(self, cid: CID) -> None:
-        """Forget the block of ``cid``; deleting what is absent changes nothing.
-
-        :raises UnsupportedVerbError: if this backend deletes nothing
-        """
-        raise UnsupportedVerbError(f"{type(self).__name__} cannot delete blocks")
-
-    def __iter__(self) -> Iterator[CID]:
-        """The CIDs of all blocks, with the codec where the backend keeps it, else raw.
-
-        :raises UnsupportedVerbError: if this backend cannot list
-        """
-        raise UnsupportedVerbError(f"{type(self).__name__} cannot list its blocks")
-
-    @property
-    def head(self) -> CID | None:
-        """The CID that :meth:`set_head` was given last: what the store is about, such as the root of its dataset.
-
-        None if there was none yet, and always where :attr:`keeps_head` is False.
-        """
-        return None
-
-    def set_head(self, cid: CID) -> None:
-        """Have ``cid`` as the :attr:`head`; its block should have been put.
-
-        It stays, and never without the blocks that were put before it, from the next :meth:`flush` on.
-
-        :raises UnsupportedVerbError: if this backend has no place for it
-        """
-        raise UnsupportedVerbError(f"{type(self).__name__} has no place for a head")
-
     def flush(self) -> None:
         """Return when all that was put is where it stays, as safe as the backend makes it."""
 
-    def keep(self, root: CID, previous: CID | None = None) -> None:
-        """Flush, and see to it that the graph below ``root`` stays: what a dataset calls when it has frozen.
+    def persist(self, root: CID, previous: CID | None = None) -> None:
+        """Flush, and see to it that all that ``root`` reaches stays: what a dataset calls when it has frozen.
 
-        A backend that keeps a head has it there. One that protects what a root reaches from being cleaned up does so
-        here.
+        A backend that cleans up protects what ``root`` reaches; one with :attr:`persist_moves_head` moves its head.
 
-        :param previous: the root that the same dataset had before, if it had one
+        :param previous: the root that the same dataset has persisted before, or the head that it was opened at
+        :raises HeadMovedError: if the head of the store, which is to be moved, is no longer ``previous``
         :raises BackendUnavailableError: if that cannot be done; calling it again goes on
         """
-        if self.keeps_head and self.head != root:
-            self.set_head(root)
         self.flush()
-
-    def publish(self, name: str, root: AnyCID) -> str:
-        """Point a name to ``root``, for :meth:`resolve` here and anywhere; returns the name as others know it.
-
-        :raises UnsupportedVerbError: if this backend knows no names
-        """
-        raise UnsupportedVerbError(f"{type(self).__name__} cannot publish names")
-
-    def resolve(self, name: str) -> CID:
-        """The CID that a name points to.
-
-        :raises BlockNotFoundError: if it points to nothing, as far as can be found out
-        :raises UnsupportedVerbError: if this backend knows no names
-        """
-        raise UnsupportedVerbError(f"{type(self).__name__} cannot resolve names")
 
     def close(self) -> None:
         """Flush, and let go of what the backend holds open."""
@@ -273,7 +234,7 @@ class BlockVerbs(ABC):
         try:
             _verify(cid, data)
         except BlockCorruptError as error:
-            another = self.get_another(cids.from_validated(cid))
+            another = self.get_replica(cids.from_validated(cid))
             if another is None:
                 raise BlockCorruptError(f"{error} (read from {self!r}; put the block there again)") from None
             data = _fixed(another)

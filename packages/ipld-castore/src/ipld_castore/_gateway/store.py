@@ -16,7 +16,7 @@ from ipld_castore._core.path import resolve_path
 from ipld_castore._core.store import MAX_NODE_BYTES, ContentAddressableStore
 from ipld_castore._http.client import Answer, Connections
 from ipld_castore._http.retry_after import seconds_of
-from ipld_castore.errors import BlockNotFoundError, HashRefusedError, UnsupportedVerbError
+from ipld_castore.errors import BlockNotFoundError, HashRefusedError, ReadOnlyStoreError
 
 from .car_download import CarStream, Walk, check_bytes
 from .endpoints import Gateway, find_gateways
@@ -109,12 +109,17 @@ class GatewayCAStore(ContentAddressableStore):
         check_hash(binary)
         return self._attempts.ask(binary, lambda gateway: self._fetch_block(gateway, binary))
 
+    @property
+    def writable(self) -> bool:
+        """False: gateways are for reading."""
+        return False
+
     def put_block(self, cid: CID, data: bytes) -> None:
         """Refuse: gateways are for reading.
 
-        :raises UnsupportedVerbError: always
+        :raises ReadOnlyStoreError: always
         """
-        raise UnsupportedVerbError(
+        raise ReadOnlyStoreError(
             f"cannot put block {cid}: gateways only give blocks; write to another store, for example an IPFSStore"
         )
 

@@ -40,7 +40,7 @@ class IPFSStore(ContentAddressableStore):
     What could not be sent, as the node was away, is kept for the next try: the error comes from the next put or flush,
     and another flush finishes the work. One CAR more than ``in_flight`` is held in memory; then putting waits.
 
-    **Keeping.** Garbage collection, if the node does any, takes what no pin reaches. :meth:`keep`, which a dataset
+    **Keeping.** Garbage collection, if the node does any, takes what no pin reaches. :meth:`persist`, which a dataset
     calls when it freezes, pins its root, so it returns only when the node has every block below. Without a name for the
     pin each root stays pinned until :meth:`unpin`; a pin with a name moves from root to root.
 
@@ -54,7 +54,7 @@ class IPFSStore(ContentAddressableStore):
         asks for that), ``host:port`` or multiaddr; by default the one in the file ``api`` of ``$IPFS_PATH`` or
         ``~/.ipfs``, which a running node writes, else ``http://127.0.0.1:5001``
     :param auth: what opens the node, as ``ipfs --api-auth`` takes it: ``bearer:token`` or ``basic:user:password``
-    :param pin: whether :meth:`keep` pins the root, or the name of the pin
+    :param pin: whether :meth:`persist` pins the root, or the name of the pin
     :param timeout: seconds that the node may look for a block, and that it may be silent
     :param offline: get only what the node has; else it asks the network for the rest
     :param in_flight: the most CARs under way at a time
@@ -114,8 +114,8 @@ class IPFSStore(ContentAddressableStore):
         """
         self._put(cid, data, wait=True)
 
-    def put_at_once(self, cid: CID, data: bytes) -> bool:
-        """See :meth:`ContentAddressableStore.put_at_once`: True while there is room for what waits to be sent."""
+    def try_put_nowait(self, cid: CID, data: bytes) -> bool:
+        """See :meth:`ContentAddressableStore.try_put_nowait`: True while there is room for what waits to be sent."""
         return self._put(cid, data, wait=False)
 
     def _put(self, cid: CID, data: bytes, *, wait: bool) -> bool:
@@ -150,7 +150,7 @@ class IPFSStore(ContentAddressableStore):
         """
         self._outbox.flush()
 
-    def keep(self, root: CID, previous: CID | None = None) -> None:
+    def persist(self, root: CID, previous: CID | None = None) -> None:
         """Send the rest, and pin ``root``, as the store was told when it was made: with all that is below it.
 
         :param previous: a root with the same pin; what both have in common is not looked at again, and a pin with a
@@ -263,7 +263,7 @@ class IPFSStore(ContentAddressableStore):
         """Have the node keep ``root`` and all below it; returns when all of it is there.
 
         :param name: of the pin; a root has one pin, and a pin one name
-        :param previous: see :meth:`keep`
+        :param previous: see :meth:`persist`
         :raises BackendUnavailableError: if not all blocks below are on the node and can be had by it
         """
         before = None if previous is None else cids.to_bytes(previous)

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 
 from ipld_car import cids, unixfs
-from ipld_castore import ContentAddressableStore
+from ipld_castore import ContentAddressableStore, SupportsHead
 
 from ipldstore._format import documents
 from ipldstore._format import keys as _keys
@@ -50,7 +50,7 @@ class Dataset(KeyFinder):
         self._nodes = NodeStore(castore, self._reader)
         self._lock = threading.RLock()
         self._tree = Tree(self._nodes, root, limits)
-        self._kept = root
+        self._persisted_root = self._head() if castore.persist_moves_head else root
         self._versions = 0
         self.whole = self._is_taken_as_whole(root)
         """Whether it is known, or taken for granted, that all is there that the root reaches."""
@@ -204,7 +204,7 @@ class Dataset(KeyFinder):
                 self._tree.put(parts, found)
             self._versions += 1
 
-    def write_at_once(self, key: str, data: bytes) -> bool:
+    def try_write_nowait(self, key: str, data: bytes) -> bool:
         """Give a key its bytes, if nothing has to be waited for; returns whether it has them. See :meth:`write`.
 
         So it is for one chunk after the other of an array, in a store that collects what it sends far away.
@@ -215,7 +215,7 @@ class Dataset(KeyFinder):
             return False
         try:
             place = self._tree.next_chunk(key)
-            link = None if place is None else values.put_at_once(self.castore, data)
+            link = None if place is None else values.try_put_nowait(self.castore, data)
             if place is None or link is None:
                 return False
             self._versions += 1
@@ -268,10 +268,10 @@ class Dataset(KeyFinder):
             return self._tree.changed
 
     @property
-    def unkept(self) -> bool:
+    def needs_persist(self) -> bool:
         """Whether the block store has not been told of the contents as they are."""
         with self._lock:
-            return self._tree.changed or self._tree.frozen != self._kept
+            return self._tree.changed or self._tree.frozen != self._persisted_root
 
     def _write_tree(self) -> bytes:
         """Write the nodes that have changed; returns the binary CID of the root."""
@@ -288,10 +288,10 @@ class Dataset(KeyFinder):
         root = self._write_tree()
         # A copy has written nothing, and what is kept is not its affair; what is closed was kept before.
         if self.is_home and not self.closed:
-            before = None if self._kept is None else cids.from_validated(self._kept)
+            before = None if self._persisted_root is None else cids.from_validated(self._persisted_root)
             with store_errors("keeping the blocks"):
-                self.castore.keep(cids.from_validated(root), before)
-            self._kept = root
+                self.castore.persist(cids.from_validated(root), before)
+            self._persisted_root = root
         return root
 
     def frozen(self) -> bytes:
@@ -312,6 +312,15 @@ class Dataset(KeyFinder):
         """
         return root is None or not self.castore.local
 
+    def _head(self) -> bytes | None:
+        """Return the head that this dataset moves when it freezes; None if there is none."""
+        castore = self.castore
+        if not castore.persist_moves_head or not isinstance(castore, SupportsHead):
+            return None
+        with store_errors("reading the head"):
+            head = castore.head
+        return None if head is None else cids.to_bytes(head)
+
     def set_root(self, root: bytes, *, whole: bool | None = None) -> None:
         """Go on from a root; changes that are not frozen are dropped.
 
@@ -320,6 +329,8 @@ class Dataset(KeyFinder):
         tree = Tree(self._nodes, root, self._limits)
         with self._lock:
             self._tree = tree
+            if self._head() == root:  # others may have moved it there, and this store goes on from it
+                self._persisted_root = root
             self.whole = self._is_taken_as_whole(root) if whole is None else whole
             self._versions += 1
 

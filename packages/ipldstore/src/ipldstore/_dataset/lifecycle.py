@@ -35,7 +35,7 @@ class Opened:
         if not data.is_home:
             self._let_go()
             return
-        if self._writable and (data.unkept or data.frozen_root is None):
+        if self._writable and (data.needs_persist or data.frozen_root is None):
             data.freeze()
         data.closed = True
         try:
@@ -49,7 +49,7 @@ class Opened:
         if data.closed:
             return
         try:
-            if self._writable and data.is_home and data.unkept:
+            if self._writable and data.is_home and data.needs_persist:
                 message = f"a store over {data.castore!r} was dropped with changes that are not frozen: close it"
                 warnings.warn(message, RuntimeWarning, stacklevel=2, source=self)
         finally:

@@ -33,12 +33,12 @@ def put_bytes(castore: ContentAddressableStore, data: bytes) -> bytes:
     return link
 
 
-def put_at_once(castore: ContentAddressableStore, data: bytes) -> bytes | None:
+def try_put_nowait(castore: ContentAddressableStore, data: bytes) -> bytes | None:
     """The link of a value that is kept now, in one block; None if something has to be waited for."""
     if len(data) > unixfs.CHUNK_SIZE:
         return None
     link = _link_of(data)
-    return link if castore.put_at_once(cids.from_validated(link), data) else None
+    return link if castore.try_put_nowait(cids.from_validated(link), data) else None
 
 
 def _link_of(data: bytes) -> bytes:

@@ -89,7 +89,7 @@ def _compact_file(path: Path) -> Compacted:
 def _compact_folder(path: Path) -> Compacted:
     if not (path / "SHARDING").exists():
         raise ValueError(f"expected a folder of blocks, with a file SHARDING; found none in {path}")
-    castore = FileSystemCAStore(path, keeps_head=True)
+    castore = FileSystemCAStore(path)
     lock = FolderLock(castore)
     try:
         root = castore.head

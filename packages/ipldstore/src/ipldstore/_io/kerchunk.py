@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from ipld_car import CarReader, cids
-from ipld_castore import BackendUnavailableError, BlockNotFoundError, ContentAddressableStore, UnsupportedVerbError
+from ipld_castore import BackendUnavailableError, BlockNotFoundError, ContentAddressableStore, ReadOnlyStoreError
 from multiformats import CID
 
 from ipldstore._dataset.dataset import Dataset
@@ -120,9 +120,14 @@ class _ScannedCar(ContentAddressableStore):
         except OSError as error:
             raise BackendUnavailableError(f"cannot read block {cid}: {error}") from error
 
+    @property
+    def writable(self) -> bool:
+        """False: the archive is only read."""
+        return False
+
     def put_block(self, cid: CID, data: bytes) -> None:
         """Archives that are only read take nothing.
 
-        :raises UnsupportedVerbError: always
+        :raises ReadOnlyStoreError: always
         """
-        raise UnsupportedVerbError(f"{self._path} is only read")
+        raise ReadOnlyStoreError(f"{self._path} is only read")

@@ -14,7 +14,7 @@ from ipld_castore import (
     CarCAStore,
     ContentAddressableStore,
     FileSystemCAStore,
-    UnsupportedVerbError,
+    HeadRefusedError,
 )
 from multiformats import CID
 
@@ -118,7 +118,7 @@ def _check_room(castore: CarCAStore) -> None:
     """Refuse to begin what could not be frozen: any root that we write is as long as that of the empty dataset."""
     try:
         castore.check_head(cids.from_validated(EMPTY_ROOT))
-    except UnsupportedVerbError as error:
+    except HeadRefusedError as error:
         if len(bytes(castore.roots[0])) == len(EMPTY_ROOT):
             advice = "compact(path) writes it anew, with a header that has"
         else:
@@ -132,14 +132,14 @@ def _open_folder(path: Path, mode: Mode, *, fsync: bool) -> IPLDStore:
     if mode == "r":
         if not (path / "SHARDING").exists():
             raise ValueError(f"expected a folder of blocks, with a file SHARDING; found none in {path}")
-        castore = FileSystemCAStore(path, keeps_head=True)
+        castore = FileSystemCAStore(path)
         if castore.head is None:
             raise ValueError(
                 f"expected a folder whose file HEAD names a root, found none in {path}: "
                 f"IPLDStore(FileSystemCAStore(path), root=cid) reads the dataset of a CID"
             )
         return _opened(castore, mode, lambda: None)
-    castore = FileSystemCAStore(path, fsync=fsync, keeps_head=True)
+    castore = FileSystemCAStore(path, fsync=fsync)
     lock = FolderLock(castore)
     try:
         return _opened(castore, mode, lock.release)
@@ -149,6 +149,7 @@ def _open_folder(path: Path, mode: Mode, *, fsync: bool) -> IPLDStore:
 
 
 def _opened(castore: ContentAddressableStore, mode: Mode, let_go: Callable[[], None]) -> IPLDStore:
+    castore.persist_moves_head = True
     store = IPLDStore(castore, read_only=mode == "r")
     store._opened = Opened(store._data, writable=mode != "r", let_go=let_go)  # noqa: SLF001  # set nowhere else
     return store

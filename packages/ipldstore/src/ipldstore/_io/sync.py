@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ipld_car import cids
-from ipld_castore import AnyCID, ContentAddressableStore, Transferred, transfer
+from ipld_castore import AnyCID, ContentAddressableStore, SupportsHead, Transferred, transfer
 
 from ipldstore.errors import store_errors
 
@@ -38,7 +38,8 @@ def push(
     """
     sent = _transfer("pushing", root, src, dst, progress)
     with store_errors("pushing"):
-        dst.keep(cids.from_bytes(cids.to_bytes(root)))
+        head = dst.head if dst.persist_moves_head and isinstance(dst, SupportsHead) else None
+        dst.persist(cids.from_bytes(cids.to_bytes(root)), head)
     return sent
 
 

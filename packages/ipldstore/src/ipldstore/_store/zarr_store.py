@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ipld_car import cids
-from ipld_castore import AnyCID, ContentAddressableStore, MappingCAStore
+from ipld_castore import AnyCID, ContentAddressableStore, MappingCAStore, SupportsHead
 from multiformats import CID
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
@@ -84,7 +84,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
         store = MappingCAStore() if castore is None else castore
         if root is None:
             with store_errors("reading the root"):
-                root = store.head
+                root = store.head if store.persist_moves_head and isinstance(store, SupportsHead) else None
         self._data = Dataset(store, None if root is None else cids.to_bytes(root))
         self._opened: Opened | None = None
         self._is_view = False
@@ -310,7 +310,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
             if not self.castore.blocking:
                 self._data.write(key, data, only_new=only_new)
                 return
-            if not only_new and self._data.write_at_once(key, data):
+            if not only_new and self._data.try_write_nowait(key, data):
                 return
         await self._in_thread(lambda: self._data.write(key, data, only_new=only_new))
 

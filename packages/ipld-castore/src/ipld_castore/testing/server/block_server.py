@@ -17,8 +17,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from ipld_car import CarError
 
+from ipld_castore._backends.filesystem import FileSystemCAStore
 from ipld_castore._backends.mapping import MappingCAStore
-from ipld_castore._core.store import ContentAddressableStore
 from ipld_castore.errors import CAStoreError
 
 from .gateway_side import GatewaySide
@@ -159,8 +159,8 @@ class BlockServer:
     (b'hello', 1)
     """
 
-    def __init__(self, blocks: ContentAddressableStore | None = None, *, latency: float = 0.0) -> None:
-        self.blocks = MappingCAStore() if blocks is None else blocks
+    def __init__(self, blocks: MappingCAStore | FileSystemCAStore | None = None, *, latency: float = 0.0) -> None:
+        self.blocks: MappingCAStore | FileSystemCAStore = MappingCAStore() if blocks is None else blocks
         self.latency = latency
         self.requests: list[Request] = []
         """All that came since :meth:`forget`, in their order."""

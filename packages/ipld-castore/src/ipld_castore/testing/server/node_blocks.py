@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from ipld_car import cids
 from multiformats import CID
 
+from ipld_castore._backends.filesystem import FileSystemCAStore
+from ipld_castore._backends.mapping import MappingCAStore
 from ipld_castore._core.store import ContentAddressableStore
 from ipld_castore.errors import BlockNotFoundError
 
@@ -23,7 +25,7 @@ def _names(cid: CID) -> list[CID]:
 class NodeBlocks(ContentAddressableStore):
     """Another store, in which a block that is there under one codec is there under all."""
 
-    def __init__(self, blocks: ContentAddressableStore) -> None:
+    def __init__(self, blocks: MappingCAStore | FileSystemCAStore) -> None:
         super().__init__()
         self._blocks = blocks
 

@@ -9,10 +9,10 @@ from typing import Any
 from ipld_car import CarError, CarReader, cids, hashes
 from multiformats import CID
 
-from ipld_castore._core.store import ContentAddressableStore
 from ipld_castore.errors import BlockNotFoundError, CAStoreError
 
 from .gateway_side import AnyRequest
+from .node_blocks import NodeBlocks
 from .replies import Reply, json_reply, kubo_error, lines_reply, text_reply
 
 _CODECS = {"raw": cids.RAW, "dag-pb": cids.DAG_PB, "dag-cbor": cids.DAG_CBOR}
@@ -30,7 +30,7 @@ class RPCSide:
     :param blocks: where the blocks are
     """
 
-    def __init__(self, blocks: ContentAddressableStore) -> None:
+    def __init__(self, blocks: NodeBlocks) -> None:
         self._blocks = blocks
         self._pins: dict[str, str] = {}
         self._keys: dict[str, str] = {"self": _key_id("self")}

@@ -16,11 +16,11 @@ class Harness:
     """The fixture, the hook and the attributes that a subclass overrides."""
 
     can_list: bool = True
-    """Iterating gives the CIDs of all blocks."""
+    """The store is a :class:`~ipld_castore.SupportsList`."""
     keeps_codecs: bool = True
     """Iterating gives the codecs that blocks were put with; else all are raw."""
     can_delete: bool = True
-    """``delete_block`` deletes."""
+    """The store is a :class:`~ipld_castore.SupportsDelete`."""
     can_pickle: bool = True
     """A store can be pickled, and the copy, which is equal, has the same blocks."""
     can_corrupt: bool = True

@@ -6,19 +6,31 @@ from __future__ import annotations
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from threading import Barrier
 
 import pytest
 from ipld_car import cids
 from multiformats import CID
 
+from ipld_castore._core.capabilities import SupportsHead, SupportsList
 from ipld_castore._core.store import ContentAddressableStore
-from ipld_castore.errors import BlockNotFoundError, UnsupportedVerbError
+from ipld_castore.errors import BlockNotFoundError, HeadMovedError
 
 from .blocks import DATA
 from .harness import Harness
 
 _THREADS = 8
+
+
+def _swap(castore: SupportsHead, start: Barrier, expected: CID | None, new: CID) -> CID | None:
+    """Move the head when all threads are ready; return the head that was found if it is another."""
+    start.wait()
+    try:
+        castore.swap_head(expected, new)
+    except HeadMovedError as error:
+        return error.found
+    return None
 
 
 class UseTests(Harness):
@@ -47,7 +59,7 @@ class UseTests(Harness):
             assert castore.get_raw(cid) == data
         for number, cid in enumerate(common):
             assert castore.get_raw(cid) == b"common %d" % number
-        if self.can_list:
+        if isinstance(castore, SupportsList):
             assert len(list(castore)) == _THREADS * 25 + 25
 
     def test_threads_read_one_graph(self, castore: ContentAddressableStore) -> None:
@@ -65,20 +77,41 @@ class UseTests(Harness):
         castore.flush()
         assert castore.get_raw(cid) == DATA
 
-    def test_the_head_is_what_was_set_last(self, castore: ContentAddressableStore) -> None:
-        """Where the backend has a place for it; elsewhere there is none, and setting it says so."""
+    def test_the_head_moves_from_what_it_is(self, castore: ContentAddressableStore) -> None:
+        """Only from there; a caller that expects another head is told of both, and nothing changes."""
+        if not isinstance(castore, SupportsHead):
+            pytest.skip("the backend has no head")
         assert castore.head is None
-        for data in (b"first", b"second", b"first"):
-            cid = castore.put_raw(data)
-            if not castore.keeps_head:
-                with pytest.raises(UnsupportedVerbError):
-                    castore.set_head(cid)
-                assert castore.head is None
-                continue
-            castore.set_head(cid)
-            assert castore.head == cid
-            castore.flush()
-            assert castore.head == cid
+        first, second, third = (castore.put_raw(data) for data in (b"first", b"second", b"third"))
+        castore.swap_head(None, first)
+        assert castore.head == first
+        for expected in (None, second):
+            with pytest.raises(HeadMovedError) as caught:
+                castore.swap_head(expected, third)
+            assert (caught.value.expected, caught.value.found) == (expected, first)
+            assert castore.head == first
+        castore.swap_head(first, second)
+        castore.swap_head(second, first)  # back, as a user may want it
+        castore.swap_head(first, first)
+        castore.flush()
+        assert castore.head == first
+
+    def test_one_of_many_moves_the_head(self, castore: ContentAddressableStore) -> None:
+        """Threads that all know the same head: one succeeds, the others are told of its head."""
+        if not isinstance(castore, SupportsHead):
+            pytest.skip("the backend has no head")
+        head = None
+        for turn in range(3):
+            roots = [castore.put_raw(b"%d in turn %d" % (thread, turn)) for thread in range(_THREADS)]
+            start = Barrier(_THREADS)
+
+            swap = partial(_swap, castore, start, head)
+            with ThreadPoolExecutor(_THREADS) as pool:
+                found = list(pool.map(swap, roots))
+            assert found.count(None) == 1
+            head = roots[found.index(None)]
+            assert castore.head == head
+            assert all(each is None or each == head for each in found)
 
     def test_a_store_is_a_context(self, castore: ContentAddressableStore) -> None:
         """It closes on leaving, as often as one likes."""
@@ -119,3 +152,4 @@ class UseTests(Harness):
         assert len(castore.address) < 500
         assert isinstance(castore.blocking, bool)
         assert isinstance(castore.local, bool)
+        assert castore.writable is True

@@ -1,0 +1,113 @@
+"""What a tiered store can do beside the two verbs: what its parts can.
+
+A class of its own for each combination of capabilities, made when it is first needed, so that ``isinstance`` tells the
+truth about each store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import TypeVar
+
+from multiformats import CID
+
+from ipld_castore._core.backend import AnyCID
+from ipld_castore._core.capabilities import SupportsDelete, SupportsHead, SupportsList, SupportsNames, SupportsPin
+from ipld_castore._core.store import ContentAddressableStore
+
+C = TypeVar("C", bound=type)
+
+
+class _ListsFar:
+    far: SupportsList
+
+    def __iter__(self) -> Iterator[CID]:
+        """Return the CIDs of the blocks that the far store has."""
+        return iter(self.far)
+
+
+class _DeletesBoth:
+    near: SupportsDelete
+    far: SupportsDelete
+
+    def _forget(self, cid: CID) -> None:
+        """Note that a block was deleted from the near store."""
+        raise NotImplementedError
+
+    def delete_block(self, cid: CID) -> None:
+        """See :meth:`SupportsDelete.delete_block`; the block is deleted in both stores."""
+        self.far.delete_block(cid)
+        self.near.delete_block(cid)
+        self._forget(cid)
+
+
+class _HeadOfFar:
+    far: SupportsHead
+
+    @property
+    def head(self) -> CID | None:
+        """The head of the far store."""
+        return self.far.head
+
+    def swap_head(self, expected: CID | None, new: CID) -> None:
+        """See :meth:`SupportsHead.swap_head`; it is the head of the far store."""
+        self.far.swap_head(expected, new)
+
+
+class _PinsFar:
+    far: SupportsPin
+
+    def pin(self, root: AnyCID, name: str = "", previous: AnyCID | None = None) -> None:
+        """See :meth:`SupportsPin.pin`; the far store pins."""
+        self.far.pin(root, name, previous)
+
+    def unpin(self, root: AnyCID) -> None:
+        """See :meth:`SupportsPin.unpin`; the far store unpins."""
+        self.far.unpin(root)
+
+    def pins(self) -> Iterator[tuple[CID, str]]:
+        """Return the pinned roots of the far store and the names of their pins."""
+        return self.far.pins()
+
+
+class _NamesOfFar:
+    far: SupportsNames
+
+    def publish(self, name: str, root: AnyCID) -> str:
+        """See :meth:`SupportsNames.publish`; the far store publishes."""
+        return self.far.publish(name, root)
+
+    def resolve(self, name: str) -> CID:
+        """See :meth:`SupportsNames.resolve`; the far store resolves."""
+        return self.far.resolve(name)
+
+
+def class_for(base: C, near: ContentAddressableStore, far: ContentAddressableStore) -> C:
+    """Return the subclass of a tiered store that has the capabilities of these two stores, and no other."""
+    parts: list[type] = []
+    if isinstance(far, SupportsList):
+        parts.append(_ListsFar)
+    if isinstance(far, SupportsDelete) and isinstance(near, SupportsDelete):
+        parts.append(_DeletesBoth)
+    if isinstance(far, SupportsHead):
+        parts.append(_HeadOfFar)
+    if isinstance(far, SupportsPin):
+        parts.append(_PinsFar)
+    if isinstance(far, SupportsNames):
+        parts.append(_NamesOfFar)
+    made: C = _subclass(base_of(base), tuple(parts))
+    return made
+
+
+def base_of(made: C) -> C:
+    """Return the class that users know, of a class that :func:`class_for` has made."""
+    base: C = made.__dict__.get("_made_of", made)
+    return base
+
+
+@cache
+def _subclass(base: C, parts: tuple[type, ...]) -> C:
+    names = {name: getattr(base, name) for name in ("__module__", "__qualname__", "__doc__")} | {"_made_of": base}
+    made: C = type(base)(base.__name__, (base, *parts), names)
+    return made

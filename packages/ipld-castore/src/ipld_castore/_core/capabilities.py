@@ -1,0 +1,128 @@
+"""What only some backends can do: one small protocol for each capability.
+
+``isinstance(store, SupportsList)`` is True if and only if the verbs of the protocol work. A backend that lacks a
+capability lacks its methods, so a caller asks for the protocol that it needs, and a type checker knows the verbs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from multiformats import CID
+
+from .backend import AnyCID
+
+if sys.version_info >= (3, 12):
+    from typing import Protocol, runtime_checkable
+else:  # before, isinstance() read the properties of a protocol, which may be a file or a request
+    from typing_extensions import Protocol, runtime_checkable
+
+__all__ = ["SupportsDelete", "SupportsHead", "SupportsList", "SupportsNames", "SupportsPin"]
+
+
+@runtime_checkable
+class SupportsList(Protocol):
+    """A store that lists its blocks."""
+
+    def __iter__(self) -> Iterator[CID]:
+        """Return the CIDs of all blocks, with the codec where the backend keeps it, else raw.
+
+        :raises BackendUnavailableError: if the backend cannot be asked
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsDelete(Protocol):
+    """A store that deletes blocks."""
+
+    def delete_block(self, cid: CID) -> None:
+        """Delete the block of ``cid``; deleting an absent block changes nothing.
+
+        :raises BackendUnavailableError: if the block cannot be deleted
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsHead(Protocol):
+    """A store with a head: one mutable CID beside its blocks, such as the root of its dataset.
+
+    >>> from ipld_castore import FileSystemCAStore, HeadMovedError, SupportsHead
+    >>> import tempfile
+    >>> store = FileSystemCAStore(tempfile.mkdtemp())
+    >>> isinstance(store, SupportsHead), store.head
+    (True, None)
+    >>> one, two = store.put(1), store.put(2)
+    >>> store.swap_head(None, one)
+    >>> try:
+    ...     store.swap_head(None, two)
+    ... except HeadMovedError as error:
+    ...     print(error.found == one)
+    True
+    """
+
+    @property
+    def head(self) -> CID | None:
+        """The head; None if the store has none yet.
+
+        :raises BackendUnavailableError: if the backend cannot be asked
+        """
+        ...
+
+    def swap_head(self, expected: CID | None, new: CID) -> None:
+        """Replace the head ``expected`` by ``new``, or change nothing.
+
+        All blocks that were put before are where they stay when the head moves, and the head is as durable as they are
+        when the verb returns. Of several callers that expect the same head, one succeeds.
+
+        :param expected: the head as the caller knows it; None for no head
+        :param new: the head to be; its block should have been put
+        :raises HeadMovedError: if the head is another than ``expected``
+        :raises HeadRefusedError: if the backend has no room for ``new``
+        :raises ReadOnlyStoreError: if the store is read-only
+        :raises BackendUnavailableError: if the head cannot be read or written
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsPin(Protocol):
+    """A store that deletes blocks of its own accord, unless a pin reaches them."""
+
+    def pin(self, root: AnyCID, name: str = "", previous: AnyCID | None = None) -> None:
+        """Protect ``root`` and all that it reaches; return when all of it is there.
+
+        :param name: the name of the pin
+        :param previous: a pinned root that has much in common with ``root``; a pin with a name moves on from it
+        :raises BackendUnavailableError: if not all of it can be had
+        """
+        ...
+
+    def unpin(self, root: AnyCID) -> None:
+        """Protect ``root`` no longer; a root that is not pinned is left as it is."""
+        ...
+
+    def pins(self) -> Iterator[tuple[CID, str]]:
+        """Return the pinned roots and the names of their pins."""
+        ...
+
+
+@runtime_checkable
+class SupportsNames(Protocol):
+    """A store with mutable names that others can resolve too, such as IPNS names."""
+
+    def publish(self, name: str, root: AnyCID) -> str:
+        """Point ``name`` to ``root``; return the name as others know it.
+
+        :raises BackendUnavailableError: if the name cannot be published
+        """
+        ...
+
+    def resolve(self, name: str) -> CID:
+        """Return the CID that ``name`` points to.
+
+        :raises BlockNotFoundError: if it points to nothing, as far as can be found out
+        """
+        ...
