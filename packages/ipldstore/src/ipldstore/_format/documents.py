@@ -1,4 +1,4 @@
-"""Zarr metadata as IPLD data, and back to JSON (format, section 2)."""
+"""zarr metadata as IPLD data, and back as JSON text (format, section 2)."""
 
 from __future__ import annotations
 
@@ -12,44 +12,47 @@ from ipld_car import dagcbor
 from . import keys
 
 MAX_EMBEDDED: Final = 32_768
-"""Largest size in bytes of a document that stands in its directory."""
+"""Largest size in bytes of a document that its directory embeds."""
 MAX_LINKED: Final = 1 << 20
-"""Largest size in bytes of a document that is a block; a larger one is kept as its exact bytes."""
+"""Largest size in bytes of a document that is a block of its own; a larger one is kept as its exact bytes."""
 MAX_DEPTH: Final = 64
+"""Levels of nested maps and lists in a document, the outermost included."""
 
 _INTEGERS: Final = range(-(2**64), 2**64)
 _INTEGER_DIGITS: Final = 21
+"""Characters of the longest such integer; a longer text is not parsed, as that takes quadratic time."""
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BRACKETS: Final = re.compile(r"[\[\]{}]")
 
 Document = dict[str, Any]
+"""A document as IPLD data."""
 
 
 class _LossyError(ValueError):
-    """As data, something of the text would be lost."""
+    """JSON text cannot be kept as data without loss."""
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> Document:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise _LossyError("a name stands twice")
+        raise _LossyError("a name appears twice in an object")
     return found
 
 
 def _constant(text: str) -> Any:
-    raise _LossyError(f"{text} is no JSON")
+    raise _LossyError(f"{text} is not in JSON")
 
 
 def _integer(text: str) -> int:
     if text == "-0" or len(text) > _INTEGER_DIGITS or int(text) not in _INTEGERS:
-        raise _LossyError("DAG-CBOR has no such integer")
+        raise _LossyError("DAG-CBOR cannot hold the integer")
     return int(text)
 
 
 def _float(text: str) -> float:
     number = float(text)
     if math.isinf(number) or (number == 0 and text.startswith("-")):
-        raise _LossyError("DAG-CBOR has no infinity, and documents no negative zero")
+        raise _LossyError("a number is infinite or a negative zero")
     return number
 
 
@@ -59,7 +62,7 @@ _DECODER: Final = json.JSONDecoder(
 
 
 def _too_deep(text: str) -> bool:
-    """Whether brackets are nested deeper than documents may be; decided before the parser recurses."""
+    """Whether brackets are nested deeper than :data:`MAX_DEPTH`; decided before the parser, which recurses."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return False
     depth = deepest = 0
@@ -75,12 +78,12 @@ def _parse(data: bytes) -> Document:
         raise _LossyError(f"nested deeper than {MAX_DEPTH}")
     value = _DECODER.decode(text)
     if not isinstance(value, dict):
-        raise _LossyError("no object at the top")
+        raise _LossyError("the outermost value is not an object")
     return value
 
 
 def _drop_default_separator(array: Any) -> Any:
-    """A ``.zarray`` without the separator that is the default: zarr-python 2 did not write it."""
+    """Return a ``.zarray`` without the default separator, which zarr-python 2 did not write."""
     if isinstance(array, dict) and array.get("dimension_separator") == ".":
         return {name: item for name, item in array.items() if name != "dimension_separator"}
     return array
@@ -92,32 +95,37 @@ def _without_default_separators(name: str, document: Document) -> Document:
     metadata = document.get("metadata") if name == keys.ZMETADATA else None
     if not isinstance(metadata, dict):
         return document
-    slim = {
+    slim_metadata = {
         key: _drop_default_separator(item) if key.rpartition("/")[2] == keys.ZARRAY else item
         for key, item in metadata.items()
     }
-    return {**document, "metadata": slim}
+    return {**document, "metadata": slim_metadata}
 
 
 def encode(name: str, data: bytes) -> bytes | None:
-    """The DAG-CBOR block of a document's JSON text; None if it is to be kept as its exact bytes.
+    """Return the DAG-CBOR block of a document; None if the document is to be kept as its exact bytes.
 
     :param name: the last part of the key, one of :data:`~ipldstore._format.keys.DOCUMENTS`
+    :param data: the JSON text
+
+    >>> encode("zarr.json", b'{"zarr_format": 3}').hex()
+    'a16b7a6172725f666f726d617403'
+    >>> encode("zarr.json", b'{"fill_value": NaN}')
     """
     try:
         block = dagcbor.encode_node(_without_default_separators(name, _parse(data)))
-    except ValueError:  # not JSON, not UTF-8, or something would be lost: not an error, but a value
+    except ValueError:  # not JSON, not UTF-8, or lossy: the document is kept as a value, which is no error
         return None
     return block if len(block) <= MAX_LINKED else None
 
 
 def to_json(document: Document) -> bytes:
-    """The JSON text of a document, names in DAG-CBOR's order, which decoding has put them in."""
+    """Return the JSON text of a document: no spaces, names in the order in which DAG-CBOR was decoded."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def find_problem(value: Any) -> str | None:
-    """What keeps a decoded map from being a document; None if nothing does."""
+    """Return what a decoded value has that no document may have; None if it is JSON as data."""
     stack = [(value, 1)]
     while stack:
         item, depth = stack.pop()

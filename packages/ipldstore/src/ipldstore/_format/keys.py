@@ -6,38 +6,40 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Final
 
-# In one string: hypothesis takes short ones in the code under test for likely inputs, and these are no names for
-# the groups and arrays of zarr's own state machines.
+# One string, as hypothesis draws short strings of the code under test: zarr's own state machines would name groups and
+# arrays after documents.
 ZARRAY, ZGROUP, ZATTRS, ZMETADATA, ZARR_JSON = ".zarray .zgroup .zattrs .zmetadata zarr.json".split()  # noqa: SIM905  # see above
 
 DOCUMENTS: Final = frozenset({ZARRAY, ZGROUP, ZATTRS, ZMETADATA, ZARR_JSON})
-"""Names whose JSON is kept as data."""
+"""The names of documents, whose JSON is kept as data."""
 
 RESERVED: Final = "__ipld_"
+"""The beginning of all names that the format reserves."""
 VALUE: Final = "__ipld_value__"
+"""In a directory, the name of the value that has the directory's own name."""
 CHUNKS: Final = "__ipld_chunks__"
+"""In a directory, the name of its chunk index."""
 NAMES: Final = "__ipld_names__"
+"""In a directory, the name of its name index."""
 
 MAX_PARTS: Final = 64
 MAX_PART_BYTES: Final = 255
 MAX_CHUNK_KEY_BYTES: Final = 255
 
-_ORDINARY: Final = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_-]{0,99}/){0,31}[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", re.ASCII)
-"""What nearly all keys are, and then nothing is wrong with them."""
+_PLAIN_KEY: Final = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_-]{0,99}/){0,31}[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", re.ASCII)
+"""The form of nearly all keys. A key of this form is allowed; of others each part is checked."""
 
-NUMBER: Final = r"(?:0|[1-9][0-9]{0,17})"
-# Each character leaves one way to go on, so what does not match is found out in one pass.
-_CHUNK_KEY_FORM: Final = (
-    rf"(?:c/{NUMBER}(?:/{NUMBER})*|c\.{NUMBER}(?:\.{NUMBER})*|{NUMBER}(?:(?:/{NUMBER})+|(?:\.{NUMBER})+)?)"
-)
+_NUMBER_FORM: Final = r"(?:0|[1-9][0-9]{0,17})"
+# At each character at most one alternative can go on, so matching never backtracks: a hostile key costs one pass.
+_CHUNK_KEY_FORM: Final = "c/N(?:/N)*|c[.]N(?:[.]N)*|N(?:(?:/N)+|(?:[.]N)+)?".replace("N", _NUMBER_FORM)
 _CHUNK_KEY: Final = re.compile(_CHUNK_KEY_FORM, re.ASCII)
-_CHUNK_KEYS: Final = re.compile(rf"{_CHUNK_KEY_FORM}(?:\n{_CHUNK_KEY_FORM})*", re.ASCII)
-_FIRST_PART: Final = re.compile(rf"c|(?:c\.)?{NUMBER}(?:\.{NUMBER})*", re.ASCII)
-_NUMBER: Final = re.compile(NUMBER, re.ASCII)
+_CHUNK_KEYS: Final = re.compile(rf"(?:{_CHUNK_KEY_FORM})(?:\n(?:{_CHUNK_KEY_FORM}))*", re.ASCII)
+_FIRST_PART: Final = re.compile(rf"c|(?:c\.)?{_NUMBER_FORM}(?:\.{_NUMBER_FORM})*", re.ASCII)
+_NUMBER: Final = re.compile(_NUMBER_FORM, re.ASCII)
 
 
 def part_problem(part: str) -> str | None:
-    """What is wrong with one part of a key; None if nothing is."""
+    """Return what the format does not allow in a part of a key; None if the part is allowed."""
     if not part:
         return "an empty part"
     if part in (".", ".."):
@@ -45,8 +47,8 @@ def part_problem(part: str) -> str | None:
     if "\0" in part:
         return "a NUL character"
     if part.startswith(RESERVED):
-        return f"a part that begins with {RESERVED}, which the format keeps for itself"
-    # A character has at most 4 bytes, so nearly no part needs encoding here.
+        return f"a part that begins with {RESERVED}, which the format reserves"
+    # A character has at most 4 bytes, so only long parts are encoded here.
     if len(part) > MAX_PART_BYTES // 4 and len(part.encode("utf-8", "surrogatepass")) > MAX_PART_BYTES:
         return f"a part of more than {MAX_PART_BYTES} bytes in UTF-8"
     return None
@@ -66,7 +68,7 @@ def _problem(parts: Sequence[str]) -> str | None:
 
 def _split(key: str) -> tuple[list[str], str | None]:
     parts = key.split("/")
-    if _ORDINARY.fullmatch(key):
+    if _PLAIN_KEY.fullmatch(key):
         return parts, None
     if len(parts) > MAX_PARTS:
         return parts, f"more than {MAX_PARTS} parts"
@@ -76,7 +78,10 @@ def _split(key: str) -> tuple[list[str], str | None]:
 
 
 def split_key(key: str) -> list[str]:
-    """The parts of a key.
+    """Return the parts of a key.
+
+    >>> split_key("air/c/0/1")
+    ['air', 'c', '0', '1']
 
     :raises ValueError: if the format does not allow the key
     """
@@ -87,25 +92,32 @@ def split_key(key: str) -> list[str]:
 
 
 def parts_of(key: str) -> list[str] | None:
-    """The parts of a key; None if the format does not allow it, and so no dataset has it."""
+    """Return the parts of a key; None if the format does not allow it, so that no dataset holds it."""
     parts, problem = _split(key)
     return parts if problem is None else None
 
 
 def is_key(key: str) -> bool:
-    """Whether the format allows the key; what it does not allow is absent from every dataset."""
+    """Whether the format allows a key; no dataset holds one that it does not allow."""
     return parts_of(key) is not None
 
 
 def is_chunk_key(rest: str) -> bool:
-    """Whether a key, relative to an array, has the form of a chunk key."""
+    """Whether a key, relative to an array, has the form of a chunk key.
+
+    >>> [is_chunk_key(rest) for rest in ("c/0/1", "0.1", "c", "01", "0/1.2")]
+    [True, True, False, False, False]
+    """
     return len(rest) <= MAX_CHUNK_KEY_BYTES and _CHUNK_KEY.fullmatch(rest) is not None
 
 
 def are_chunk_keys(keys: Collection[str], slashes: int) -> bool:
-    """Whether all keys, each relative to an array, have the form of chunk keys, and together so many slashes."""
+    """Whether all keys, each relative to an array, have the form of chunk keys and so many slashes in all.
+
+    It matches all keys at once, which is much faster than one after the other.
+    """
     together = "\n".join(keys)
-    # A line break in a key would make two of it.
+    # Line breaks are counted, as a key with a line break in it would match as two keys.
     return (
         together.count("/") == slashes
         and together.count("\n") == len(keys) - 1
@@ -115,10 +127,10 @@ def are_chunk_keys(keys: Collection[str], slashes: int) -> bool:
 
 
 def is_index_name(name: str) -> bool:
-    """Whether a name may be in a name index: one part of a key, and no document's name."""
+    """Whether a name may be in a name index: it is one part of a key, and no document's name."""
     return "/" not in name and part_problem(name) is None and name not in DOCUMENTS
 
 
 def may_begin_chunk_key(part: str, *, first: bool) -> bool:
-    """Whether a part may be the first, or a later, part of a chunk key."""
+    """Whether a part of a key may be the first part of a chunk key, or a later one."""
     return (_FIRST_PART if first else _NUMBER).fullmatch(part) is not None

@@ -1,7 +1,7 @@
-"""The bounds of a node (format, section 5), checked once when its block is read.
+"""The bounds of a node (format, section 5), checked once when its block is decoded.
 
-Nodes are hostile until they are checked here: the rest of the package relies on what this module has
-seen. Every problem is a :class:`NodeError`; the caller adds the CID.
+A node is hostile until it is checked here, and the rest of the package relies on the bounds. What breaks one is a
+:class:`NodeError`, to which the caller adds the CID.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ from .links import is_directory_link
 from .zorder import chunk_code, name_code
 
 MAX_BELOW_ROOT: Final = 63
-"""Parts that a directory may be below the root."""
+"""Most parts of a key from the root to a directory."""
 
 _VALUE_CODECS: Final = frozenset({cids.RAW, cids.DAG_PB})
 _CODECS: Final = _VALUE_CODECS | {cids.DAG_CBOR}
 _VALUE_PREFIXES: Final = frozenset(prefix for prefix in cids.CIDV1_SHA256_PREFIXES if prefix[1] in _VALUE_CODECS)
 
 
-def _value_link(name: str, link: Any) -> None:
+def _check_value_link(name: str, link: Any) -> None:
     if not isinstance(link, bytes) or cids.codec_of(link) not in _VALUE_CODECS:
-        raise NodeError(f"expected the link of a value at {name!r}, found {_kind(link)}")
+        raise NodeError(f"expected the link of a value at {name!r}, found {_describe(link)}")
 
 
-def _kind(value: Any) -> str:
+def _describe(value: Any) -> str:
     if isinstance(value, bytes):
         return f"a link with codec 0x{cids.codec_of(value):x}"
     return {dict: "a map", list: "a list", type(None): "null"}.get(type(value), type(value).__name__)
 
 
 def check_directory(top: Any, *, root: bool) -> int:
-    """Check the map of a directory and all that it embeds; returns how many parts deep they go.
+    """Check the map of a directory and all that it embeds; return the depth of the deepest directory in it, in parts.
 
-    Lists of parts become :class:`IndexNode`, in place.
+    Embedded index nodes are replaced by :class:`IndexNode`, in place.
 
     :raises NodeError: if a bound of the format is broken
     """
     if not isinstance(top, dict):
-        raise NodeError(f"expected a directory, a map; found {_kind(top)}")
+        raise NodeError(f"expected a directory, a map; found {_describe(top)}")
     deepest = 0
     todo = [(top, 0)]
     while todo:
@@ -61,14 +61,14 @@ def check_directory(top: Any, *, root: bool) -> int:
             elif isinstance(item, bytes) and cids.codec_of(item) in _CODECS:
                 _check_name(name)
             else:
-                raise NodeError(f"expected a link or a directory at {name!r}, found {_kind(item)}")
+                raise NodeError(f"expected a link or a directory at {name!r}, found {_describe(item)}")
     return deepest
 
 
 def _check_name(name: str) -> None:
     problem = "a slash in a name" if "/" in name else keys.part_problem(name)
     if problem is not None:
-        raise NodeError(f"expected names that are parts of keys, found {problem}: {name[:200]!r}")
+        raise NodeError(f"expected a name that is a part of a key, found {problem}: {name[:200]!r}")
 
 
 def _check_document_entry(name: str, item: Any) -> None:
@@ -77,47 +77,47 @@ def _check_document_entry(name: str, item: Any) -> None:
         if problem is not None:
             raise NodeError(f"expected a document at {name!r}, JSON as data; found {problem} in it")
     elif not isinstance(item, bytes) or cids.codec_of(item) not in _CODECS:
-        raise NodeError(f"expected a document or a link at {name!r}, found {_kind(item)}")
+        raise NodeError(f"expected a document or a link at {name!r}, found {_describe(item)}")
 
 
 def _check_reserved(directory: dict[str, Any], name: str, item: Any, *, in_root: bool) -> None:
     if name == keys.VALUE:
         if in_root:
-            raise NodeError(f"expected no {keys.VALUE} in the root, found one")
-        _value_link(name, item)
+            raise NodeError(f"expected no {keys.VALUE} in the root directory, found one")
+        _check_value_link(name, item)
     elif name in (keys.CHUNKS, keys.NAMES):
         if isinstance(item, list):
             kind = (chunk_code, keys.is_chunk_key) if name == keys.CHUNKS else (name_code, keys.is_index_name)
             directory[name] = IndexNode(item, *kind)
         elif not isinstance(item, bytes) or not is_directory_link(item):
-            raise NodeError(f"expected a list of parts or its link at {name}, found {_kind(item)}")
+            raise NodeError(f"expected an index node or its link at {name}, found {_describe(item)}")
     else:
         raise NodeError(f"{name!r} was written by a newer version of the format: update this package to read it")
 
 
 class LeafContent(NamedTuple):
-    """What a leaf of an index has."""
+    """The checked content of a leaf of an index."""
 
     links: dict[str, bytes]
     """Links by key."""
     depth: int
-    """Parts that the deepest directory in it is below its top."""
+    """Parts of a key from the top of the leaf to its deepest directory."""
 
 
 def check_chunk_leaf(top: Any) -> LeafContent:
-    """The chunks in a leaf of the chunk index, checked.
+    """Check a leaf of a chunk index; return its chunks.
 
     :raises NodeError: if a bound of the format is broken
     """
     if not isinstance(top, dict):
-        raise NodeError(f"expected a leaf of chunks, a map; found {_kind(top)}")
+        raise NodeError(f"expected a leaf of chunks, a map; found {_describe(top)}")
     return _check_leaf_at_once(top) or _check_leaf_by_key(top)
 
 
 def _check_leaf_at_once(top: dict[str, Any]) -> LeafContent | None:
-    """The chunks in a leaf where all is as it nearly always is, looked at all at once; None if anything is not.
+    """Check all keys of a leaf at once, which is much faster than one by one.
 
-    That says nothing of what it is: :func:`_check_leaf_by_key` looks at one thing after the other.
+    None means that something is not as it nearly always is; :func:`_check_leaf_by_key` tells whether it is allowed.
     """
     links: dict[str, Any] = {}
     slashes = depth = 0
@@ -141,12 +141,12 @@ def _check_leaf_at_once(top: dict[str, Any]) -> LeafContent | None:
     are_cidv1_sha256 = set(map(type, found)) == {bytes} and set(map(len, found)) == {cids.CIDV1_SHA256_SIZE}
     if not are_cidv1_sha256 or not {link[:4] for link in found} <= _VALUE_PREFIXES:
         return None
-    # Each key has a slash for each map that it is below, so where there are no more of them no name has one.
+    # Each key has one slash for each map above it. If all keys together have no more, no name has a slash in it.
     return LeafContent(links, depth) if keys.are_chunk_keys(links, slashes) else None
 
 
 def _check_leaf_by_key(top: dict[str, Any]) -> LeafContent:
-    """The chunks in a leaf, looked at one by one."""
+    """Check the keys of a leaf one by one."""
     if keys.VALUE in top:
         raise NodeError(f"expected no {keys.VALUE} at the top of a leaf, found one")
     links: dict[str, bytes] = {}
@@ -158,11 +158,11 @@ def _check_leaf_by_key(top: dict[str, Any]) -> LeafContent:
         for name, item in items:
             key = prefix[:-1] if name == keys.VALUE else prefix + name
             if isinstance(item, dict) and name != keys.VALUE:
-                if not keys.is_index_name(name):  # an empty map has no key to be checked by
+                if not keys.is_index_name(name):  # an empty map has no chunk key below it whose form would be checked
                     raise NodeError(f"expected only chunk keys in a leaf, found the directory {key[:200]!r}")
                 stack.append((key + "/", iter(item.items())))
                 break
-            _value_link(name, item)
+            _check_value_link(name, item)
             if "/" in name or not keys.is_chunk_key(key):
                 raise NodeError(f"expected only chunk keys in a leaf, found {key[:200]!r}")
             links[key] = item
@@ -172,16 +172,16 @@ def _check_leaf_by_key(top: dict[str, Any]) -> LeafContent:
 
 
 def check_name_leaf(top: Any) -> LeafContent:
-    """The entries in a leaf of the name index, checked.
+    """Check a leaf of a name index; return its entries.
 
     :raises NodeError: if a bound of the format is broken
     """
     if not isinstance(top, dict):
-        raise NodeError(f"expected a leaf of names, a map; found {_kind(top)}")
+        raise NodeError(f"expected a leaf of names, a map; found {_describe(top)}")
     for name, item in top.items():
         _check_name(name)
         if name in keys.DOCUMENTS:
             raise NodeError(f"expected no document in a leaf of names, found {name!r}")
         if not isinstance(item, bytes) or cids.codec_of(item) not in _CODECS:
-            raise NodeError(f"expected a link at {name!r} in a leaf of names, found {_kind(item)}")
+            raise NodeError(f"expected a link at {name!r} in a leaf of names, found {_describe(item)}")
     return LeafContent(top, 0)
