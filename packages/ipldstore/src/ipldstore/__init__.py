@@ -7,7 +7,15 @@ zarr and xarray too.
 
 from __future__ import annotations
 
-from ipld_castore import CarCAStore, ContentAddressableStore, FileSystemCAStore, IPFSStore, MappingCAStore
+from ipld_castore import (
+    CarCAStore,
+    ContentAddressableStore,
+    FileSystemCAStore,
+    GatewayCAStore,
+    IPFSStore,
+    MappingCAStore,
+    TieredCAStore,
+)
 
 from ._io.compact import Compacted, compact
 from ._io.ipfs import get_ipfs_mapper
@@ -17,13 +25,24 @@ from ._io.sync import pull, push
 from ._store.mapping import StoreMapping
 from ._store.zarr_store import IPLDStore
 from ._tree.stats import Stats
-from .errors import IPLDStoreError, NodeError
+from .errors import (
+    BlockCorruptError,
+    BlockMissingError,
+    ConflictError,
+    IPLDStoreError,
+    NodeError,
+    StoreUnavailableError,
+)
 
 __all__ = [
+    "BlockCorruptError",
+    "BlockMissingError",
     "CarCAStore",
     "Compacted",
+    "ConflictError",
     "ContentAddressableStore",
     "FileSystemCAStore",
+    "GatewayCAStore",
     "IPFSStore",
     "IPLDStore",
     "IPLDStoreError",
@@ -31,6 +50,8 @@ __all__ = [
     "NodeError",
     "Stats",
     "StoreMapping",
+    "StoreUnavailableError",
+    "TieredCAStore",
     "car_references",
     "compact",
     "get_ipfs_mapper",
@@ -38,3 +59,9 @@ __all__ = [
     "pull",
     "push",
 ]
+
+# Tracebacks, representations and pickles name a class where users import it from.
+for _name in __all__:
+    _exported = globals()[_name]
+    if isinstance(_exported, type) and _exported.__module__.startswith(f"{__name__}."):
+        _exported.__module__ = __name__

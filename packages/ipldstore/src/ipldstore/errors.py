@@ -1,45 +1,102 @@
-"""What leaves the store when data is lost, wrong or out of reach."""
+"""The one family of errors that leaves this package when data are lost, wrong or out of reach."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
+from typing import Final
 
-from ipld_car import CarError
-from ipld_castore import CAStoreError
+from ipld_car import CarError, HashMismatchError
+from ipld_castore import (
+    BackendUnavailableError,
+    BlockMalformedError,
+    BlockNotFoundError,
+    CAStoreError,
+    HeadMovedError,
+    ReadOnlyStoreError,
+)
+from ipld_castore import BlockCorruptError as _BlockCorruptError
 
 
 class IPLDStoreError(RuntimeError):
     """A dataset cannot be read or written as its root says.
 
-    Not a KeyError, OSError or ValueError: zarr and xarray take those for "not there" and "not consolidated",
-    and a lost block would turn into missing data without a word.
+    This error and its children are neither KeyError nor OSError nor ValueError. zarr and xarray take those for "not
+    there" and "not consolidated", and a lost block would become missing data without a word.
     """
 
 
 class NodeError(IPLDStoreError):
-    """A block is there, and not what the format allows."""
+    """A block has the bytes that its CID names, and they are not what the format allows; no other copy helps."""
 
 
-LOWER_ERRORS = (CAStoreError, CarError, KeyError, OSError, ValueError, TypeError)
-"""What the layers below raise when data is lost, wrong or out of reach; a third party's backend may raise builtins."""
+class BlockMissingError(IPLDStoreError):
+    """A link leads to a block that the block store does not have."""
 
 
-def lost(what: str, error: Exception) -> IPLDStoreError:
-    """The error to raise for one of the layers below; for where :func:`store_errors` would cost too much."""
-    return IPLDStoreError(f"{what}: {error}")
+class BlockCorruptError(IPLDStoreError):
+    """The block store gave other bytes than the CID names; a good copy of the block, put there again, helps."""
 
 
-@contextmanager
-def store_errors(what: str, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Turn the errors of the layers below into :class:`IPLDStoreError`, saying what was being done.
+class StoreUnavailableError(IPLDStoreError):
+    """The block store did not answer, or could not do what it was asked; trying again helps once it can."""
 
-    :param what: for example "reading air/c/0/0"
-    :param passing: errors that are the caller's own, and stay as they are
+
+class ConflictError(IPLDStoreError):
+    """Somebody else has changed what this store was about to change; nothing was published."""
+
+
+LOWER_ERRORS: Final = (CAStoreError, CarError, KeyError, OSError, ValueError)
+"""What the layers below raise when data are lost, wrong or out of reach.
+
+A third party's backend may raise the builtins. A TypeError is none of them: it is a bug, and passes as it is.
+"""
+
+_KINDS: Final[tuple[tuple[type[Exception], type[IPLDStoreError]], ...]] = (
+    (HeadMovedError, ConflictError),
+    (ReadOnlyStoreError, IPLDStoreError),  # a PermissionError too, and trying again does not help
+    (BlockNotFoundError, BlockMissingError),
+    (_BlockCorruptError, BlockCorruptError),
+    (BlockMalformedError, NodeError),
+    (BackendUnavailableError, StoreUnavailableError),
+    (CAStoreError, IPLDStoreError),
+    (HashMismatchError, BlockCorruptError),
+    (CarError, IPLDStoreError),
+    (KeyError, BlockMissingError),
+    (OSError, StoreUnavailableError),
+)
+"""What each error of the layers below becomes; the first class that fits holds."""
+
+
+def translated(what: str, error: Exception) -> IPLDStoreError:
+    """Return the error to raise for one of :data:`LOWER_ERRORS`.
+
+    :param what: what was being done, for example "reading 'air/c/0/0'"
     """
-    try:
-        yield
-    except passing:
-        raise
-    except LOWER_ERRORS as error:
-        raise lost(what, error) from error
+    kind = next((kind for lower, kind in _KINDS if isinstance(error, lower)), IPLDStoreError)
+    return kind(f"{what}: {error}")
+
+
+class store_errors:  # noqa: N801  # a context manager, used as a function
+    """Turn :data:`LOWER_ERRORS` that the block raises into :class:`IPLDStoreError`.
+
+    A class, as the errors of a ``contextlib.contextmanager`` are in a cycle with their frames: files, locks and the
+    caller's arrays would stay until the garbage collector runs.
+
+    :param what: what is being done, for example "reading 'air/c/0/0'"
+    :param passing: errors that are the caller's own, and pass as they are
+    """
+
+    __slots__ = ("_passing", "_what")
+
+    def __init__(self, what: str, passing: tuple[type[Exception], ...] = ()) -> None:
+        self._what = what
+        self._passing = passing
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, LOWER_ERRORS) and not isinstance(error, self._passing):
+            raise translated(self._what, error) from error

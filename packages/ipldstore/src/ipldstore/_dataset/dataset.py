@@ -21,7 +21,7 @@ from ipldstore._tree.consolidated import is_consolidated
 from ipldstore._tree.directory import decode_document
 from ipldstore._tree.stats import Stats, count
 from ipldstore._tree.tree import EMPTY_ROOT, Tree
-from ipldstore.errors import LOWER_ERRORS, IPLDStoreError, lost, store_errors
+from ipldstore.errors import LOWER_ERRORS, IPLDStoreError, store_errors, translated
 
 from . import processes, values
 from .finding import KeyFinder
@@ -101,7 +101,7 @@ class Dataset(KeyFinder):
             assert isinstance(found, bytes)  # noqa: S101  # what is no document is a link
             return self._reader.read_value(found, byte_range)
         except LOWER_ERRORS as error:
-            raise lost(f"reading {key!r}", error) from error
+            raise translated(f"reading {key!r}", error) from error
 
     def try_read_nowait(
         self, found: lookup.KeyTarget, byte_range: ByteRange, view: View, max_bytes: int = unixfs.CHUNK_SIZE
@@ -195,7 +195,7 @@ class Dataset(KeyFinder):
             else:
                 found = values.put(self.castore, self._nodes, parts[-1], data)
         except LOWER_ERRORS as error:
-            raise lost(f"writing {key!r}", error) from error
+            raise translated(f"writing {key!r}", error) from error
         with self._lock:
             if place is None or not self._tree.put_next(place, found):
                 parts = parts or key.split("/")
@@ -221,7 +221,7 @@ class Dataset(KeyFinder):
             self._versions += 1
             return self._tree.put_next(place, link)
         except LOWER_ERRORS as error:
-            raise lost(f"writing {key!r}", error) from error
+            raise translated(f"writing {key!r}", error) from error
         finally:
             self._lock.release()
 
