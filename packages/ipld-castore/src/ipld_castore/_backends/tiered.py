@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from ipld_car import cids
 from multiformats import CID
 
-from ipld_castore._concurrency.single_flight import Flights
 from ipld_castore._core.backend import AnyCID
 from ipld_castore._core.capabilities import SupportsDelete, SupportsList
 from ipld_castore._core.hash_policy import check_hash, identity_bytes, verify
 from ipld_castore._core.path import resolve_path
 from ipld_castore._core.store import ContentAddressableStore
+from ipld_castore.concurrency import InFlight
 from ipld_castore.errors import BlockCorruptError, BlockNotFoundError
 
+from .near_limit import NearLimit
 from .tiered_capabilities import base_of, class_for
 
 _BATCH_BLOCKS: Final = 1024
@@ -72,14 +70,14 @@ class TieredCAStore(ContentAddressableStore):
         self.blocking = near.blocking or far.blocking
         self.local = near.local and far.local
         self._max_bytes = max_bytes
-        self._flights: Flights[bytes] = Flights()
-        self._kept = self._bounded()
+        self._in_flight: InFlight[bytes] = InFlight()
+        self._limit = self._bounded()
         self._take_class()
 
     def _take_class(self) -> None:
         self.__class__ = class_for(type(self), self.near, self.far)
 
-    def _bounded(self) -> _Kept | None:
+    def _bounded(self) -> NearLimit | None:
         """What bounds the near store; None if nothing does."""
         near = self.near
         if self._max_bytes is None:
@@ -89,7 +87,7 @@ class TieredCAStore(ContentAddressableStore):
                 f"expected with max_bytes a near store that lists and deletes its blocks (SupportsList and "
                 f"SupportsDelete), found {near!r}"
             )
-        return _Kept(near, self._max_bytes)
+        return NearLimit(near, self._max_bytes)
 
     @property
     def writable(self) -> bool:
@@ -109,16 +107,16 @@ class TieredCAStore(ContentAddressableStore):
             data = self.near.get_raw(binary)
         except (BlockNotFoundError, BlockCorruptError):  # a damaged block is as good as none: it is got again
             return None
-        if self._kept is not None:
-            self._kept.used(binary)
+        if self._limit is not None:
+            self._limit.note_read(binary)
         return data
 
     def _keep(self, binary: bytes, data: bytes) -> None:
         """Have a verified block in the near store."""
-        if self._kept is None:
+        if self._limit is None:
             self.near.put_block(cids.from_validated(binary), data)
         else:
-            self._kept.put(binary, data)
+            self._limit.put(binary, data)
 
     def _get(self, binary: bytes) -> bytes:
         """The bytes of a block, from where they are, verified."""
@@ -129,10 +127,10 @@ class TieredCAStore(ContentAddressableStore):
         data = self._near(binary)
         if data is not None:
             return data
-        return self._flights.once(cids.multihash_of(binary), lambda: self._fetch(binary))
+        return self._in_flight.fetch(cids.multihash_of(binary), lambda: self._fetch(binary))
 
     def _fetch(self, binary: bytes) -> bytes:
-        data = self._near(binary)  # the flight before this one may have brought it
+        data = self._near(binary)  # the call before this one may have brought it
         if data is None:
             data = self.far.get_raw(binary)
             self._keep(binary, data)
@@ -248,8 +246,8 @@ class TieredCAStore(ContentAddressableStore):
             self._keep(cids.to_bytes(cid), data)
 
     def _forget(self, cid: CID) -> None:
-        if self._kept is not None:
-            self._kept.forget(cids.to_bytes(cid))
+        if self._limit is not None:
+            self._limit.note_deleted(cids.to_bytes(cid))
 
     def flush(self) -> None:
         """See :meth:`ContentAddressableStore.flush`: that of both."""
@@ -274,11 +272,11 @@ class TieredCAStore(ContentAddressableStore):
         return _new, (base_of(type(self)),), self.__getstate__()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_kept": None}
+        return self.__dict__ | {"_limit": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._kept = self._bounded()
+        self._limit = self._bounded()
         self._take_class()
 
     def __eq__(self, other: object) -> bool:
@@ -325,70 +323,3 @@ class _FarGraphs:
     def _next(self, wanted: bytes) -> bytes | None:
         """The block that is wanted, if it comes: the walk here skips some, but has the order of theirs."""
         return next((data for cid, data in self._coming if cids.to_bytes(cid) == wanted), None)
-
-
-class _Near(Protocol):
-    """What a near store with a limit must be able to do."""
-
-    def __iter__(self) -> Iterator[CID]: ...
-    def delete_block(self, cid: CID) -> None: ...
-    def put_block(self, cid: CID, data: bytes) -> None: ...
-    def block_size(self, cid: CID) -> int: ...
-
-
-class _Kept:
-    """What a near store keeps, the least recently used first, within a limit. Safe with threads."""
-
-    def __init__(self, near: _Near, max_bytes: int) -> None:
-        self._near = near
-        self._max_bytes = max_bytes
-        self._process = os.getpid()
-        self._lock = threading.Lock()
-        self._sizes: OrderedDict[bytes, tuple[CID, int]] = OrderedDict(
-            (cids.multihash_of(cids.to_bytes(cid)), (cid, near.block_size(cid))) for cid in near
-        )
-        self._held = sum(size for _, size in self._sizes.values())
-        self._shrink()
-
-    def _guard(self) -> threading.Lock:
-        if self._process != os.getpid():  # a thread of the parent may have held it
-            self._process, self._lock = os.getpid(), threading.Lock()
-        return self._lock
-
-    def used(self, binary: bytes) -> None:
-        """Note that a block was read."""
-        key = cids.multihash_of(binary)
-        with self._guard():
-            if key in self._sizes:
-                self._sizes.move_to_end(key)
-
-    def put(self, binary: bytes, data: bytes) -> None:
-        """Keep a block, and delete others for it; one that is larger than the limit is not kept."""
-        if len(data) > self._max_bytes:
-            return
-        cid, key = cids.from_validated(binary), cids.multihash_of(binary)
-        with self._guard():
-            before = self._sizes.get(key)
-            if before is not None and before[0] != cid:  # under another codec, which some stores keep apart
-                self._near.delete_block(before[0])
-            self._near.put_block(cid, data)
-            self._drop(key)
-            self._sizes[key] = (cid, len(data))
-            self._held += len(data)
-            self._shrink()
-
-    def forget(self, binary: bytes) -> None:
-        """Note that a block was deleted."""
-        with self._guard():
-            self._drop(cids.multihash_of(binary))
-
-    def _drop(self, key: bytes) -> None:
-        found = self._sizes.pop(key, None)
-        if found is not None:
-            self._held -= found[1]
-
-    def _shrink(self) -> None:
-        while self._held > self._max_bytes:
-            _, (cid, size) = self._sizes.popitem(last=False)
-            self._held -= size
-            self._near.delete_block(cid)

@@ -11,8 +11,8 @@ from typing import Final, Self
 from ipld_car import Block, CarError, CarReader, cids
 from urllib3.exceptions import HTTPError
 
-from ipld_castore._concurrency.ordered import ReadAhead
 from ipld_castore._core.store import MAX_NODE_BYTES
+from ipld_castore.concurrency import ReadAhead
 from ipld_castore.errors import BackendUnavailableError, BlockNotFoundError
 
 from .rpc import RPC

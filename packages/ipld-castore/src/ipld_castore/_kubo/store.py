@@ -8,10 +8,10 @@ from typing import Any, Final
 from ipld_car import cids, hashes
 from multiformats import CID
 
-from ipld_castore._concurrency.ordered import in_order
 from ipld_castore._core.backend import AnyCID
 from ipld_castore._core.hash_policy import check_hash
 from ipld_castore._core.store import MAX_NODE_BYTES, ContentAddressableStore
+from ipld_castore.concurrency import in_order
 from ipld_castore.errors import BackendUnavailableError, BlockNotFoundError, HashRefusedError
 
 from . import pins as _pins

@@ -1,4 +1,4 @@
-"""Many calls at a time, their results in order."""
+"""Several calls at a time, their results in order."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 THREADS: Final = 8
-"""Calls at a time; Python gets no more through."""
+"""Calls at a time; more do not run faster in Python."""
 
 _AHEAD: Final = 32
-"""Calls that are begun before their result is wanted: blocks of 2 MiB in memory, at most."""
+"""Calls that are begun before their result is wanted; each holds a block of at most 2 MiB in memory."""
 
 
 def in_order(action: Callable[[A], R], items: Iterable[A], *, threads: int = THREADS) -> Iterator[tuple[A, R]]:
-    """Each item and what the action makes of it, some of them in work before they are asked for.
+    """Yield each item and what the action returns for it, in the order of the items.
+
+    The calls for the next items run meanwhile, at most 32 or twice the number of threads of them.
 
     :param threads: calls at a time
     """
@@ -37,7 +39,10 @@ def in_order(action: Callable[[A], R], items: Iterable[A], *, threads: int = THR
         waiting.extend((item, pool.submit(action, item)) for item in islice(left, ahead - len(first)))
         while waiting:
             item, future = waiting.popleft()
-            result = future.result()
+            try:
+                result = future.result()
+            finally:
+                del future  # it holds the error, whose traceback holds this frame
             waiting.extend((item, pool.submit(action, item)) for item in islice(left, 1))
             yield item, result
     finally:
@@ -45,7 +50,7 @@ def in_order(action: Callable[[A], R], items: Iterable[A], *, threads: int = THR
 
 
 class ReadAhead:
-    """Blocks that a walk will ask for, fetched while it looks at those before.
+    """Fetches the blocks that a walk asks for next, while it parses those before.
 
     :param get: gives a block by its binary CID; called from several threads
     """
@@ -56,7 +61,7 @@ class ReadAhead:
         self._begun: dict[bytes, Future[bytes]] = {}
 
     def ahead(self, waiting: Sequence[bytes], seen: Container[bytes]) -> None:
-        """Begin with those of the blocks that come next; see :func:`ipld_car.walk_binary`."""
+        """Begin to fetch the blocks that come next; see :func:`ipld_car.walk_binary`."""
         if len(waiting) < 2 and not self._begun:
             return
         if self._pool is None:
@@ -68,9 +73,12 @@ class ReadAhead:
                 self._begun[cid] = self._pool.submit(self._get, cid)
 
     def get(self, cid: bytes) -> bytes:
-        """A block, whether it was begun with or not."""
+        """Return a block, fetched already or not."""
         begun = self._begun.pop(cid, None)
-        return self._get(cid) if begun is None else begun.result()
+        try:
+            return self._get(cid) if begun is None else begun.result()
+        finally:
+            del begun  # it holds the error, whose traceback holds this frame
 
     def __enter__(self) -> Self:
         return self

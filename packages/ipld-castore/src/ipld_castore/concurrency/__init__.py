@@ -1,0 +1,13 @@
+"""Threads and processes: single-flight calls, ordered results, a byte-bounded cache, and what a fork must renew.
+
+Knows nothing of blocks; every other room, and the packages above, may import it.
+"""
+
+from __future__ import annotations
+
+from .fork import ForkLocal, process_id, renew_after_fork
+from .lru import ByteLRU
+from .ordered import ReadAhead, in_order
+from .single_flight import InFlight
+
+__all__ = ["ByteLRU", "ForkLocal", "InFlight", "ReadAhead", "in_order", "process_id", "renew_after_fork"]
