@@ -227,6 +227,14 @@ def test_a_length_prefix_allocates_nothing_without_limits_either(length: int) ->
             assert peak(outcome, source, max_header_bytes=1 << 63, max_section_bytes=1 << 63) < 100_000
 
 
+def test_a_length_within_the_limits_allocates_little_of_a_file(tmp_path: Path) -> None:
+    """A file allocates what is asked of it before it looks what is there."""
+    path = tmp_path / "some.car"
+    path.write_bytes(NO_ROOTS + varint(8 << 20) + cid(b"") + b"abc")
+    with path.open("rb") as file:
+        assert peak(outcome, file) < 1 << 20
+
+
 @pytest.mark.parametrize("size", HUGE[:-1])
 def test_sizes_in_a_v2_header_allocate_nothing(size: int) -> None:
     for archive in (car_v2(SMALL_V1, data_size=size), car_v2(SMALL_V1, data_offset=size)):

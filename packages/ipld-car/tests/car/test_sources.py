@@ -6,6 +6,7 @@ import socket
 import tempfile
 import threading
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,64 @@ def test_never_asks_a_stream_beyond_its_end_of_payload() -> None:
     stream = Counting(car_v2(SMALL_V1) + b"next message", 1 << 20)
     assert len(list(CarReader(stream))) == len(MIXED)
     assert max(asked) <= 8 << 16
+
+
+class Asked(Dribble):
+    """A stream that notes how much it was asked for at once."""
+
+    def __init__(self, archive: bytes) -> None:
+        super().__init__(archive, len(archive))
+        self.sizes: list[int] = []
+
+    def read(self, size: int, /) -> bytes:
+        self.sizes.append(size)
+        return super().read(size)
+
+
+@pytest.mark.parametrize("wrap", [bytes, car_v2], ids=["v1", "v2"])
+def test_large_payloads_are_read_by_themselves(wrap: Callable[[bytes], bytes]) -> None:
+    """Such a payload is the very bytes that the stream gave: putting pieces together would copy it."""
+    sizes = [100_000, 40_000, 300_000, 50_000]
+    archive = wrap(car_v1(*(section(os.urandom(size)) for size in sizes)))
+    stream = Asked(archive)
+    assert [len(block.data) for block in CarReader(stream)] == sizes
+    # Of the first section the buffer has a part; then length and CID, and the payload, in turn.
+    row = [39, 40_000, 39, 300_000, 39, 50_000]
+    at = stream.sizes.index(39)
+    assert stream.sizes[at : at + len(row)] == row
+    assert outcome(io.BytesIO(archive)) == outcome(archive)
+
+
+def test_no_more_is_asked_at_once_than_the_stream_has_given_before() -> None:
+    """So a length that lies allocates little: a file would allocate all that it is asked for."""
+    sizes = [1_000_000, 1_000_000, 5_000_000, 4_000_000]
+    stream = Asked(car_v1(*(section(bytes(size)) for size in sizes)))
+    assert len(list(CarReader(stream))) == len(sizes)
+    seen = 1 << 19
+    for size, before in zip(sizes[1:], sizes, strict=False):
+        seen = max(seen, before)
+        assert min(size, seen) in stream.sizes
+    assert max(stream.sizes) == 4_000_000
+
+
+def test_large_sections_whose_cids_differ_in_form(tmp_path: Path) -> None:
+    """The next length and CID are foreseen to be like the last; whatever they are, all sources give the same."""
+    forms = [("raw", "sha2-256"), ("raw", "sha2-512"), ("dag-pb", "sha2-256")]
+    sizes = [70_000, 33_000, 20, 70_000, 70_000, 70_000, 700_000]
+    blocks = [os.urandom(size) for size in sizes * 4]
+    archive = car_v1(*(section(data, cid(data, *forms[at // 2 % 3])) for at, data in enumerate(blocks)))
+    expected = outcome(archive)
+    assert expected.error is None
+    assert [data for _, data, _ in expected.blocks] == blocks
+    path = tmp_path / "some.car"
+    path.write_bytes(archive)
+    for buffering in (-1, 0):
+        with path.open("rb", buffering=buffering) as file:
+            assert outcome(file) == expected
+    assert outcome(memoryview(archive)) == expected
+    assert outcome(Dribble(archive, 5_000)) == expected
+    for cut in (1, 30_000):
+        assert outcome(io.BytesIO(archive[:-cut])) == outcome(archive[:-cut])
 
 
 def test_a_buffered_stream_with_only_read() -> None:

@@ -1,4 +1,4 @@
-"""Bytes from anywhere, through a buffer that never grows past what is asked for."""
+"""A buffer over the source of an archive, which never grows past what is asked of it."""
 
 from __future__ import annotations
 
@@ -13,30 +13,53 @@ from ipld_car.streams import Readable, Source
 STEP: Final = 1 << 16
 """Bytes that are asked of a stream at once; small enough to stay in the processor's cache."""
 
+_MAX_UNSEEN: Final = 8 * STEP
+"""Bytes that a read may allocate before the stream has shown that it gives that many."""
 
 # Pieces of a section that are held apart before they are put together: a stream may give single bytes.
 _MAX_PARTS: Final = 1024
 
+_Read = Callable[[int], bytes | None]
 
-def _reader(source: Readable | bytearray | memoryview) -> Callable[[int], bytes | None]:
+
+def _read_functions(source: Readable | bytearray | memoryview) -> tuple[_Read, _Read]:
+    """Return how to read what a stream has now, up to a size, and how to read a size, waiting for all of it."""
     if isinstance(source, (bytearray, memoryview)):
-        return _MemoryReader(source).read
-    if isinstance(source, BufferedIOBase) and type(source).read1 is not BufferedIOBase.read1:
-        return partial(_read_buffered, source)
+        read_memory = _MemoryReader(source).read
+        return read_memory, read_memory
     read = getattr(source, "read", None)
     if read is None:
         raise TypeError(f"expected bytes or a stream with read(), found {type(source).__name__}")
-    return source.read
+    if isinstance(source, BufferedIOBase) and type(source).read1 is not BufferedIOBase.read1:
+        return partial(_read_available, source), read
+    return read, read
 
 
-def _read_buffered(stream: BufferedIOBase, size: int) -> bytes | None:
-    """What a pipe has now, instead of waiting for all that is asked for."""
-    # read1() says b"" for a stream that does not block and has nothing, too; read() tells it from the end.
+def _read_available(stream: BufferedIOBase, size: int) -> bytes | None:
+    """Read what a pipe has now, instead of waiting for all that is asked for."""
+    # read1() returns b"" for a non-blocking stream that has nothing, too; read() tells it from the end.
     return stream.read1(size) or stream.read(size)
 
 
+def _checked(data: object, size: int) -> bytes:
+    """Return what a stream gave for ``size`` bytes as bytes.
+
+    :raises BlockingIOError: if it gave None
+    :raises TypeError: if it gave something that is no bytes
+    :raises OSError: if it gave more
+    """
+    if data is None:
+        raise BlockingIOError("expected a stream that blocks, found one that has no bytes ready")
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(f"expected a binary stream, found one that gives {type(data).__name__}")
+    data = bytes(data)
+    if len(data) > size:
+        raise OSError(f"expected at most {size} bytes from the stream, found {len(data)}")
+    return data
+
+
 class _MemoryReader:
-    """Reads memory step by step, so that it is neither copied whole nor held while nobody reads."""
+    """Reads memory step by step: it is not copied whole, and nothing holds it between two reads."""
 
     def __init__(self, source: bytearray | memoryview) -> None:
         self._source = source.cast("B") if isinstance(source, memoryview) else source
@@ -52,8 +75,8 @@ class _MemoryReader:
 class BufferedSource:
     """The bytes of a source from a position on, as far as they are needed.
 
-    ``buffer[position:stop]`` is what has been read and not yet used. A declared length never allocates: a
-    stream is read in steps, and ends where it ends.
+    ``buffer[position:stop]`` is what has been read and not yet used. No declared length is allocated: a stream is
+    read in steps that are bounded by what it has already given.
     """
 
     def __init__(self, source: Source) -> None:
@@ -62,12 +85,16 @@ class BufferedSource:
         self.base = 0
         """Offset of ``buffer[0]`` in the source."""
         self.missing: int | None = None
-        """Bytes that a limit allows beyond those read; at the end of the source, the bytes that lack."""
-        self._read: Callable[[int], bytes | None] | None = None
+        """Bytes that a limit allows beyond those read; at the end of the source, the bytes that are missing."""
+        self.next_read = STEP
+        """Bytes to ask for when the buffer is next filled. It is ``STEP`` again afterwards."""
+        self._read: _Read | None = None
+        self._read_all: _Read | None = None
+        self._largest = _MAX_UNSEEN
         if isinstance(source, bytes):
             self.buffer = source
         else:
-            self._read = _reader(source)
+            self._read, self._read_all = _read_functions(source)
         self.stop = len(self.buffer)
         """End of what may be used of the buffer."""
 
@@ -77,65 +104,68 @@ class BufferedSource:
         return self.base + self.position
 
     def limit(self, size: int) -> None:
-        """End the source ``size`` bytes from here: what stands behind is not seen."""
+        """End the source ``size`` bytes from here: nothing behind them is read."""
         have = self.stop - self.position
         self.missing = max(size - have, 0)
         self.stop = min(self.stop, self.position + size)
 
     def startswith(self, start: bytes) -> bool:
-        """Whether ``start`` comes next, as far as the buffer is filled."""
+        """Return whether ``start`` comes next, as far as the buffer is filled."""
         return self.buffer.startswith(start, self.position, self.stop)
 
-    def _more(self, size: int) -> bytes:
-        """Up to ``size`` bytes of the stream, at least one unless it has ended."""
-        if self._read is None:
-            return b""
-        wanted = size if self.missing is None else min(size, self.missing)
-        data = self._read(wanted) if wanted else b""
-        if data is None:
-            raise BlockingIOError("expected a stream that blocks, found one that has no bytes ready")
-        if not isinstance(data, (bytes, bytearray, memoryview)):
-            raise TypeError(f"expected a binary stream, found one that gives {type(data).__name__}")
-        data = bytes(data)
-        if len(data) > wanted:
-            raise OSError(f"expected at most {wanted} bytes from the stream, found {len(data)}")
-        if self.missing is not None:
-            self.missing -= len(data)
+    def _more(self, read: _Read, size: int) -> bytes:
+        """Return up to ``size`` bytes of the stream, at least one unless it has ended."""
+        missing = self.missing
+        if missing is not None and missing < size:
+            size = missing
+        data = read(size) if size else b""
+        if type(data) is not bytes or len(data) > size:
+            data = _checked(data, size)
+        if missing is not None:
+            self.missing = missing - len(data)
         return data
 
-    def _gather(self, size: int, least: int) -> bytes:
-        """What is in the buffer, and of the stream until there are ``size`` bytes; asks for ``least`` at once."""
-        parts = [self.buffer[self.position : self.stop]]
-        have = self.stop - self.position
-        loose = 1  # parts before this one are large
+    def _gather(self, read: _Read, size: int, least: int) -> bytes:
+        """Return the buffer and what follows it in the stream, up to ``size`` bytes; read ``least`` at once."""
+        first = self.buffer[self.position : self.stop] or self._more(read, min(max(size, least), self._largest))
+        have = len(first)
+        if have >= size or not have:
+            return first
+        parts = [first]
+        joined = 1  # the pieces before this one are large
         while have < size:
-            data = self._more(min(max(size - have, least), 8 * STEP))
+            data = self._more(read, min(max(size - have, least), self._largest))
             if not data:
                 break
             parts.append(data)
             have += len(data)
-            if len(parts) - loose > _MAX_PARTS:
-                parts[loose:] = [b"".join(parts[loose:])]
-                loose += 1
+            if len(parts) - joined > _MAX_PARTS:
+                parts[joined:] = [b"".join(parts[joined:])]
+                joined += 1
         return b"".join(parts)
 
     def fill(self, size: int) -> int:
-        """Have ``size`` bytes in the buffer, or all up to the end; returns how many there are."""
+        """Fill the buffer with ``size`` bytes, or all up to the end; return how many there are."""
         have = self.stop - self.position
         if have >= size or self._read is None:
             return have
-        self.buffer = self._gather(size, STEP)
+        self.buffer = self._gather(self._read, size, self.next_read)
+        self.next_read = STEP
         self.base += self.position
         self.position, self.stop = 0, len(self.buffer)
         return self.stop
 
     def take(self, size: int) -> bytes:
-        """The next ``size`` bytes, or all up to the end; they are copied once, and nothing behind them is read."""
-        if self.stop - self.position >= size or self._read is None:
+        """Return the next ``size`` bytes, or all up to the end; nothing behind them is read.
+
+        What is not in the buffer is not copied, if the stream gives it in one piece.
+        """
+        if self.stop - self.position >= size or self._read_all is None:
             data = self.buffer[self.position : min(self.position + size, self.stop)]
             self.position += len(data)
             return data
-        data = self._gather(size, 1)
+        data = self._gather(self._read_all, size, 1)
+        self._largest = max(self._largest, len(data))
         self.base += self.position + len(data)
         self.buffer, self.position, self.stop = b"", 0, 0
         return data
