@@ -1,14 +1,19 @@
-"""What holds for the tests of all packages: asserts that explain themselves, and how hypothesis runs."""
+"""Set up the tests of all packages: asserts that explain themselves, doctests of exported classes, hypothesis."""
 
+import doctest
 import importlib.util
+import inspect
 import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import settings
 
 # A real IPFS node and a real S3 server, for the tests of ipld_castore and those across packages.
 _kubo = importlib.import_module("packages.ipld-castore.tests.support.kubo_fixtures")
-kubo, kubo_binary, pytest_configure = _kubo.kubo, _kubo.kubo_binary, _kubo.pytest_configure
+kubo, kubo_binary = _kubo.kubo, _kubo.kubo_binary
 _s3 = importlib.import_module("packages.ipld-castore.tests.support.s3_fixtures")
 atomic_s3, bucket, s3, s3_proxy = _s3.atomic_s3, _s3.bucket, _s3.s3, _s3.s3_proxy
 
@@ -21,4 +26,47 @@ if importlib.util.find_spec("ipld_castore"):
 # No deadlines: a slow machine is no failure, and speed is measured in benchmarks/.
 settings.register_profile("desk", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+settings.register_profile("soak", deadline=None, print_blob=True, max_examples=2000)  # --hypothesis-profile=soak
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+# Each package sets ``__module__`` of the classes that it exports to its own name. Their doctests are collected
+# from the package, once, and run with its names. Doctest itself would lose those of the methods: it looks for
+# functions by their globals, which are those of the module that defines the class.
+_is_from = doctest.DocTestFinder._from_module  # type: ignore[attr-defined]  # noqa: SLF001  # no public hook
+
+
+def _is_from_or_exported(finder: doctest.DocTestFinder, module: ModuleType, found: object) -> bool:
+    if inspect.isfunction(found) and "." in found.__qualname__:
+        owner = getattr(module, found.__qualname__.partition(".")[0], None)
+        return inspect.isclass(owner) and owner.__module__ == module.__name__
+    return bool(_is_from(finder, module, found))
+
+
+doctest.DocTestFinder._from_module = _is_from_or_exported  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+@pytest.fixture(scope="session")
+def _turnstile(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """The folder of locks that pytest-xdist's workers share; None where one process runs all tests."""
+    if "PYTEST_XDIST_WORKER" not in os.environ or importlib.util.find_spec("fcntl") is None:
+        return None
+    return tmp_path_factory.getbasetemp().parent
+
+
+@pytest.fixture(autouse=True)
+def _take_turns(request: pytest.FixtureRequest, _turnstile: Path | None) -> Iterator[None]:
+    """Let a test that is marked ``alone`` wait until no other runs, and the others until it is over."""
+    if _turnstile is None:
+        yield
+        return
+    import fcntl
+
+    kind = fcntl.LOCK_EX if request.node.get_closest_marker("alone") else fcntl.LOCK_SH
+    with (_turnstile / "turnstile.lock").open("a") as turnstile, (_turnstile / "room.lock").open("a") as room:
+        fcntl.flock(turnstile, fcntl.LOCK_EX)  # whoever waits for the room is next
+        fcntl.flock(room, kind)
+        fcntl.flock(turnstile, fcntl.LOCK_UN)
+        try:
+            yield
+        finally:
+            fcntl.flock(room, fcntl.LOCK_UN)  # also for processes of the test that outlive it

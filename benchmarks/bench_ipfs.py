@@ -1,6 +1,6 @@
 """Datasets on a real IPFS node: written through zarr, frozen and pinned; read back cold. Next to others, in one run.
 
-A Kubo node of its own runs for each case (packages/ipld-castore/tests/support/kubo_node.py says where its binary comes from).
+A Kubo node of its own runs for each case; tests/support/kubo_node.py of ipld-castore says where its binary comes from.
 Side by side: this store; py-hamt's KuboCAS, which hashes nothing itself; one block/put a block from 8 threads; the
 floor, which is hashing the blocks, dag/import of CARs that are made already, and pin/add; and zarr's MemoryStore, which
 is zarr's own share. Chunks are random and not compressed, and new in every round; figures are medians over the rounds.

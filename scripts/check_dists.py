@@ -1,7 +1,9 @@
 """Build the packages, and test what was built: each layer alone, as its users get it.
 
-``hatch run dists`` builds sdists, and wheels from them. Layer by layer, a new environment gets the wheel
-with nothing above it and no extra; the tests that its sdist carries run there.
+``hatch run dists`` builds sdists, and wheels from them. Layer by layer, a new environment gets the wheel with nothing
+above it and no extra. There, every module of the wheel is imported, each of its imports has to be declared, and the
+tests of its sdist that are marked ``smoke`` run: the wheel is complete, and the layer needs nothing undeclared.
+What the code does is tested from the checkout, once; with ``--all`` all tests of the sdists run here too.
 """
 
 import os
@@ -21,6 +23,7 @@ PYTHON = "Scripts/python.exe" if os.name == "nt" else "bin/python"
 def main() -> None:
     (ROOT / "build").mkdir(exist_ok=True)
     # Below the checkout, so that conftest.py is above the tests of an unpacked sdist as well.
+    chosen = ["-n", "2"] if "--all" in sys.argv[1:] else ["-m", "smoke"]
     with tempfile.TemporaryDirectory(dir=ROOT / "build", prefix="dists-") as name:
         folder = Path(name)
         wheels = [build(package, module, folder) for package, module in LAYERS.items()]
@@ -28,6 +31,7 @@ def main() -> None:
         for module, wheel in zip(LAYERS.values(), wheels, strict=True):
             python = install(wheel, folder)
             look_at_installed(python, module)
+            run(str(python), "-I", str(ROOT / "scripts" / "check_imports.py"), module)
             (tests,) = folder.glob(f"{module}-*/tests")
             # -P, as nothing of the checkout must help.
             run(
@@ -41,6 +45,7 @@ def main() -> None:
                 str(tests.parent),
                 "--confcutdir",
                 ".",
+                *chosen,
                 str(tests),
             )
 

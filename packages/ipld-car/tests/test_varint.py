@@ -8,6 +8,8 @@ from multiformats import varint as their_varint
 
 from .support.car_samples import varint as theirs
 
+pytestmark = pytest.mark.smoke
+
 SIZES = st.integers(0, (1 << 63) - 1) | st.integers(0, 62).map(lambda bits: 1 << bits)
 
 

@@ -10,10 +10,10 @@ import pytest
 from ipld_castore._gateway import retry
 from ipld_castore.testing import BlockServer
 
-from .support.kubo_fixtures import kubo, kubo_binary, pytest_configure
+from .support.kubo_fixtures import kubo, kubo_binary
 from .support.s3_fixtures import atomic_s3, bucket, s3, s3_proxy
 
-__all__ = ["atomic_s3", "bucket", "kubo", "kubo_binary", "pytest_configure", "s3", "s3_proxy"]
+__all__ = ["atomic_s3", "bucket", "kubo", "kubo_binary", "s3", "s3_proxy"]
 
 HERE = Path(__file__).parent
 

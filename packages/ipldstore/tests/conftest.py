@@ -1,4 +1,4 @@
-"""What the tests of this package share: their helper modules, the vectors of the format, and the long mode."""
+"""What the tests of this package share: their helper modules and the vectors of the format."""
 
 from __future__ import annotations
 
@@ -15,18 +15,6 @@ from .support.far_datasets import many, server  # noqa: F401  # fixtures, which 
 HERE = Path(__file__).parent
 
 collect_ignore_glob = ["support/*"]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: takes a minute or more of its own (IPLD_SLOW=1 runs these too)")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if os.environ.get("IPLD_SLOW") != "1":
-        skip = pytest.mark.skip(reason="IPLD_SLOW=1 runs this too")
-        for item in items:
-            if item.get_closest_marker("slow"):
-                item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,8 @@ from ipld_car import CarReader, MalformedError, TruncatedError
 
 from ..support.car_samples import MIXED, SMALL_V1, SMALL_V2, Dribble, car_v2, cid, outcome, section
 
+pytestmark = pytest.mark.smoke
+
 HELLO = cid(b"hello")
 
 

@@ -23,6 +23,8 @@ from multiformats import CID, multihash
 
 from ..support.car_samples import NO_ROOTS, car_v1, cid, outcome, section, varint
 
+pytestmark = pytest.mark.smoke
+
 HELLO = cid(b"hello")
 
 

@@ -23,7 +23,6 @@ from ..support.car_samples import car_v1, car_v2, cid, section, varint
 from ..support.cli_samples import Run
 
 QUIET = Progress("", None, visible=False)
-EXAMPLES = 1000 if os.environ.get("IPLD_SLOW") == "1" else 40
 USUAL = cid(b"", "raw")[:4]
 
 
@@ -134,7 +133,7 @@ ENDS = [b"", b"", b"\x00", b"\x80", b"\x80\x00", b"\x81\x80\x80\x04", b"\x05\x01
     st.integers(1, 3),
     st.randoms(use_true_random=False),
 )
-@settings(max_examples=EXAMPLES)
+@settings(max_examples=settings.default.max_examples // 2)
 def test_jobs_find_what_one_finds_in_anything(
     kinds: list[bytes], end: bytes, cut: int, step: int, stretch: int, random: Random
 ) -> None:

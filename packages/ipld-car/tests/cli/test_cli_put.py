@@ -9,6 +9,8 @@ from ipld_car import CarFile, dagcbor
 from ..support.car_samples import SMALL_V1, SMALL_V2, car_v1, cid, outcome, section
 from ..support.cli_samples import Run, text
 
+pytestmark = pytest.mark.smoke
+
 HELLO, WORLD = b"hello world\n", b"second block\n"
 HELLO_CID = "bafkreifjjcie6lypi6ny7amxnfftagclbuxndqonfipmb64f2km2devei4"
 

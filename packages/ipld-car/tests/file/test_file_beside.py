@@ -18,11 +18,10 @@ from ..support.file_samples import ABSENT, block
 WRITER = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[2])
 from tests.support.file_samples import block
 from ipld_car import CarFile
 with CarFile.open(sys.argv[1], "a", fsync=False) as file:
-    for number in range(int(sys.argv[3]), int(sys.argv[4])):
+    for number in range(int(sys.argv[2]), int(sys.argv[3])):
         file.put(*block(number))
     file.flush()
     print("flushed", flush=True)
@@ -32,8 +31,8 @@ with CarFile.open(sys.argv[1], "a", fsync=False) as file:
 
 def writer_of(path: Path, start: int, stop: int) -> subprocess.Popen[bytes]:
     """Another process that has flushed some blocks, and has the file open until a line comes."""
-    command = [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parents[2]), str(start), str(stop)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    command = [sys.executable, "-c", WRITER, str(path), str(start), str(stop)]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"flushed\n"
     return process
@@ -128,8 +127,10 @@ def test_a_reader_of_a_file_whose_index_becomes_shorter(tmp_path: Path) -> None:
     path.write_bytes(encode_v2_header(padded) + archive[51:begin] + bytes(4 << 20) + archive[begin:])
     code = WRITER.replace('"a", fsync=False', '"r"').replace("file.put(*block(number))", "file.get(block(number)[0])")
     code = code.replace("    file.flush()\n", "") + "    [file.get(block(number)[0]) for number in range(20_000)]\n"
-    command = [sys.executable, "-c", code, str(path), str(Path(__file__).parents[2]), "0", "2"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
+    command = [sys.executable, "-c", code, str(path), "0", "2"]
+    with subprocess.Popen(
+        command, cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as reader:
         assert reader.stdout is not None
         assert reader.stdout.readline() == b"flushed\n"
         with CarFile.open(path, "a") as file:

@@ -33,7 +33,6 @@ from ..support.file_crashes import (
 )
 
 TESTS = Path(__file__).parents[1]
-SLOW = os.environ.get("IPLD_SLOW") == "1"
 
 MOVES = [
     *(("put", number) for number in range(6)),
@@ -89,7 +88,8 @@ def test_stopped_between_any_two_steps_and_in_any_write(tmp_path: Path, version:
 
 
 @settings(
-    max_examples=500 if SLOW else 25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=settings.default.max_examples // 4,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     moves=st.lists(
@@ -121,7 +121,10 @@ def test_a_machine_that_stops(tmp_path: Path, moves: list[tuple[str, int]], seed
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes to kill at random instants there")
-@pytest.mark.parametrize(("version", "attempts"), [(2, 200 if SLOW else 20), (1, 100 if SLOW else 10)])
+@pytest.mark.parametrize(
+    ("version", "attempts"),
+    [(2, 20), (1, 10), pytest.param(2, 200, marks=pytest.mark.soak), pytest.param(1, 100, marks=pytest.mark.soak)],
+)
 def test_killed_at_random_instants(tmp_path: Path, version: int, attempts: int) -> None:
     """A real process, a real SIGKILL, the same file again and again."""
     seed = random.randrange(1 << 30)
@@ -140,10 +143,9 @@ def test_killed_at_random_instants(tmp_path: Path, version: int, attempts: int) 
 
 FULL = """
     import os, resource, sys
-    sys.path.insert(0, sys.argv[2])
     from tests.support.file_crashes import block
     from ipld_car import CarFile, cids
-    path, _, version = sys.argv[1:]
+    path, then = sys.argv[1:]
     file = CarFile.open(path, "a")
     for number in range(100):
         file.put(*block(number))
@@ -170,7 +172,7 @@ FULL = """
     held = len(file)
     for number in range(100):
         assert file.get(block(number)[0]) == block(number)[1]
-    if sys.argv[3] == "frees":
+    if then == "frees":
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         file.flush()
         file.close()
@@ -188,8 +190,8 @@ FULL = """
 def test_a_file_that_may_not_grow(tmp_path: Path, then: str) -> None:
     """What was flushed stays; what was put is held, and written when there is room."""
     path = tmp_path / "a.car"
-    command = [sys.executable, "-c", textwrap.dedent(FULL), str(path), str(TESTS.parent), then]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    command = [sys.executable, "-c", textwrap.dedent(FULL), str(path), then]
+    done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("File too large") == (2 if then == "frees" else 3)
     held = int(done.stdout.split()[-1])

@@ -11,6 +11,8 @@ from ipld_car import CarFile, MalformedError, TruncatedError, cids
 from ..support.car_samples import car_v1, car_v2, cid, outcome, section
 from ..support.damaged_files import ABSENT, BLOCKS, PAYLOAD, warned
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.mark.parametrize("cut", [1, 10, 100, 130])
 def test_a_torn_tail_of_a_carv1(tmp_path: Path, cut: int) -> None:

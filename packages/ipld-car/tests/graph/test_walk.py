@@ -13,6 +13,8 @@ from multiformats import CID
 
 from ..support.car_samples import cid
 
+pytestmark = pytest.mark.smoke
+
 RAW = cid(b"leaf")
 
 

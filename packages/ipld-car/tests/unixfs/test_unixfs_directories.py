@@ -14,6 +14,8 @@ from ipld_car.unixfs.hamt import name_hash
 
 from ..support.car_samples import cid, matches, outcome
 
+pytestmark = pytest.mark.smoke
+
 Blocks = dict[bytes, bytes]
 LEAF = cid(b"leaf")
 EMPTY = cid(b"")

@@ -87,6 +87,7 @@ class TestFolder(FileTests):
         return FileSystemCAStore(tmp_path / "blocks")
 
 
+@pytest.mark.smoke
 class TestFolderWithoutFsync(FileTests):
     depth = width = 500
 
@@ -121,6 +122,7 @@ class CarTests(CAStoreTests):
         castore.__init__(castore.path, fsync=False)  # type: ignore[misc]  # the same object over the other file
 
 
+@pytest.mark.smoke
 class TestCarFile(CarTests):
     @pytest.fixture
     def castore(self, tmp_path: Path) -> Iterator[ContentAddressableStore]:

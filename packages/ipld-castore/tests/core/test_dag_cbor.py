@@ -15,6 +15,8 @@ from ipld_car import cids, dagcbor, hashes
 from ipld_castore import BlockMalformedError, MappingCAStore
 from multiformats import CID
 
+pytestmark = pytest.mark.smoke
+
 LINKS = st.binary(max_size=8).map(lambda data: cids.from_bytes(cids.make(cids.RAW, hashes.digest_of(0x12, data))))
 SCALARS = st.one_of(
     st.none(),

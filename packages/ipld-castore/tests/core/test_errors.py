@@ -24,6 +24,8 @@ from ipld_castore import (
 )
 from multiformats import CID
 
+pytestmark = pytest.mark.smoke
+
 HELLO = "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq"
 
 

@@ -10,10 +10,6 @@ from .kubo_node import Node, find_binary
 from .peer_binary import NoBinaryError
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "kubo: needs a real IPFS node, Kubo (IPLD_TEST_KUBO=ipfs or IPLD_BUILD_KUBO=1)")
-
-
 @pytest.fixture(scope="session")
 def kubo_binary() -> str:
     try:

@@ -16,6 +16,8 @@ from multiformats import CID
 
 from ..support.store_samples import SOME, all_blocks, contents, damage, link_at, written
 
+pytestmark = pytest.mark.smoke
+
 
 def test_to_car_gives_bytes_or_writes_a_stream(castore: ContentAddressableStore) -> None:
     store = written(SOME, castore)

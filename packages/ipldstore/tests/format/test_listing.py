@@ -7,6 +7,8 @@ from ipld_castore import MappingCAStore
 from ipldstore._dataset.dataset import Dataset
 from ipldstore._format.limits import Limits
 
+pytestmark = pytest.mark.smoke
+
 SMALL = Limits(inline=100, leaf=2, children=3, names=3, embedding=((1, 150), (2, 60)))
 LINKED = b'{"node_type":"group","x":"' + b"y" * 40_000 + b'"}'
 

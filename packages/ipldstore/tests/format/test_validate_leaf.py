@@ -14,6 +14,8 @@ from ipldstore._format import validate
 
 from ..support import reference
 
+pytestmark = pytest.mark.smoke
+
 V = reference.cid(0x55, b"v")
 OTHERS = [reference.cid(0x70, b"v"), reference.cid(0x71, b"v"), cids.make(cids.RAW, b"v" * 64, 0x13), None, 1, "0"]
 ORDINARY = ["0", "1", "22", "123456789012345678"]

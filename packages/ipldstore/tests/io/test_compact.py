@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -227,11 +226,11 @@ COMPACT = """
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal there")
-def test_compacting_that_is_killed(path: Path) -> None:
+@pytest.mark.parametrize("rounds", [12, pytest.param(60, marks=pytest.mark.soak)])
+def test_compacting_that_is_killed(path: Path, rounds: int) -> None:
     """At whatever instant, the contents are there, and what was begun can be ended."""
     instants = random.Random(7)
     noise = {f"a/c/{number}": instants.randbytes(5_000) for number in range(400)}
-    rounds = 60 if os.environ.get("IPLD_SLOW") == "1" else 12
     took = 0.2
     killed = 0
     for number in range(rounds):

@@ -14,6 +14,8 @@ from ..support.archive_samples import as_carv2
 from ..support.open_samples import SOME, contents_of
 from ..support.store_samples import all_blocks, written
 
+pytestmark = pytest.mark.smoke
+
 
 def test_what_holds_no_dataset(tmp_path: Path) -> None:
     """Reading changes nothing, and nothing is left open."""

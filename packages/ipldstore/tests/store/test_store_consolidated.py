@@ -10,6 +10,8 @@ from ipldstore import IPLDStore
 
 from ..support.store_samples import ObservedCAStore, zarr
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.fixture(params=[2, 3], ids=["v2", "v3"])
 def zarr_format(request: pytest.FixtureRequest) -> int:

@@ -14,6 +14,8 @@ from ipldstore import IPLDStore
 
 from ..support.store_samples import zarr
 
+pytestmark = pytest.mark.smoke
+
 DTYPES = ("bool", "i1", "u8", "f2", "f4", "f8", "c16", "<U4", "S3", "M8[s]", "m8[ns]", ">i4")
 
 

@@ -1,4 +1,4 @@
-"""What a change reads and writes in a large index, at the limits of the format; at 10^6 and 10^7 with IPLD_SLOW=1."""
+"""What a change reads and writes in a large index, at the limits of the format; larger ones are marked soak."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def grid(shape: tuple[int, ...]) -> dict[str, bytes]:
     return {"a/zarr.json": METADATA} | {key: chunk_of(number) for number, key in enumerate(keys_of(shape))}
 
 
-@pytest.fixture(scope="module", params=[100, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=[100, pytest.param(1000, marks=pytest.mark.soak)])
 def large(request: pytest.FixtureRequest) -> tuple[ObservedCAStore, CID, int]:
     """So many steps of 1000 chunks each, beside consolidated metadata of two groups."""
     castore = ObservedCAStore(MappingCAStore())
@@ -201,7 +201,7 @@ def test_no_block_is_over_1_mib(name: str) -> None:
     assert largest(SHAPES[name]()) <= 1 << 20
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "shape",
     ["1000000", "100x100x100", "10x25x40x100", "10000000", "1000x100x100", "100x40x50x50"],
