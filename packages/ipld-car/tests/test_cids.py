@@ -188,11 +188,32 @@ def test_any_text_is_a_cid_or_an_error(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "b", "Q", "Qm", "hello", "bafkqaa", "bafkqaaaa", "BAFKQAAA ", " bafkqaaa", "/ipfs/bafkqaaa", "bafkqaa=", "é"],
+    [
+        "",
+        "b",
+        "Q",
+        "Qm",
+        "hello",
+        "bafkqaa",
+        "bafkqaaaa",
+        "BAFKQAAA ",
+        " bafkqaaa",
+        "/ipfs/bafkqaaa/a",
+        "ipfs://",
+        "bafkqaa=",
+        "é",
+    ],
 )
 def test_text_that_is_no_cid(text: str) -> None:
     with pytest.raises(MalformedError, match="expected the text of a CID"):
         cids.to_bytes(text)
+
+
+@pytest.mark.parametrize("text", ["bafkqaaa", cids.to_text(V0), "mAVUAAA"])
+def test_the_forms_that_people_copy(text: str) -> None:
+    """As gateways, nodes and browsers show CIDs."""
+    for form in ("ipfs://{}", "/ipfs/{}"):
+        assert cids.to_bytes(form.format(text)) == cids.to_bytes(text)
 
 
 def test_text_of_version_0_has_no_prefix() -> None:

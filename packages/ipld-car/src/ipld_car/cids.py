@@ -180,13 +180,16 @@ def to_text(cid: bytes) -> str:
 
 
 def to_bytes(cid: CID | str | bytes) -> bytes:
-    """The binary form of a CID that is given as object, text or bytes, checked strictly.
+    """Return the binary form of a CID that is given as object, text or bytes, checked strictly.
 
+    :param cid: as text also in the forms ``ipfs://CID`` and ``/ipfs/CID``
     :raises CarError: if it is no CID
     :raises TypeError: if it is none of the three types
 
     >>> to_bytes("bafkqaaa").hex()
     '01550000'
+    >>> to_bytes("ipfs://bafkqaaa") == to_bytes("/ipfs/bafkqaaa") == to_bytes("bafkqaaa")
+    True
     """
     if isinstance(cid, _BinaryCID):
         return cid._binary  # noqa: SLF001 - its own module
@@ -200,7 +203,8 @@ def to_bytes(cid: CID | str | bytes) -> bytes:
     raise TypeError(f"expected a CID as multiformats.CID, str or bytes, found {type(cid).__name__}")
 
 
-def _parse_text(text: str) -> bytes:
+def _parse_text(given: str) -> bytes:
+    text = given.removeprefix("ipfs://") if given.startswith("ipfs://") else given.removeprefix("/ipfs/")
     try:
         if len(text) == 46 and text.startswith("Qm"):
             binary = bytes(CID.decode(text))
@@ -210,7 +214,7 @@ def _parse_text(text: str) -> bytes:
                 raise MalformedError("a CID of version 0 has no multibase prefix")
         check(binary)
     except (CarError, ValueError, KeyError) as error:
-        raise MalformedError(f"expected the text of a CID, found {text[:100]!r}: {error}") from None
+        raise MalformedError(f"expected the text of a CID, found {given[:100]!r}: {error}") from None
     return binary
 
 

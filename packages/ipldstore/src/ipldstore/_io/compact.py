@@ -14,6 +14,7 @@ from ipldstore._dataset.reach import reach
 from ipldstore._tree.tree import EMPTY_ROOT
 from ipldstore.errors import store_errors
 
+from .address import local_path
 from .open import FolderLock
 
 
@@ -54,7 +55,7 @@ def compact(path: str | os.PathLike[str]) -> Compacted:
     >>> compact(path)
     Compacted(kept_blocks=2, freed_blocks=2, freed_bytes=204)
     """
-    where = Path(os.path.realpath(path))
+    where = Path(os.path.realpath(local_path(path)))
     return _compact_folder(where) if where.is_dir() else _compact_file(where)
 
 

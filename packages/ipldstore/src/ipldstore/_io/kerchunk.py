@@ -19,6 +19,8 @@ from ipldstore._read.byte_range import WHOLE
 from ipldstore._store.zarr_compat import arranged
 from ipldstore._tree import lookup
 
+from .address import local_path
+
 Reference = str | list[str | int]
 """What stands for the bytes of a key: their text, ``base64:`` and their base64, or URL, offset and length in bytes."""
 
@@ -57,7 +59,7 @@ def car_references(
     >>> car_references(file, url="https://example.org/a.car")
     {'a/.zarray': '{"zarr_format":2}', 'a/0': ['https://example.org/a.car', 202, 5]}
     """
-    file = os.path.abspath(path)  # noqa: PTH100  # where links lead is not where readers look
+    file = os.path.abspath(local_path(path))  # noqa: PTH100  # where links lead is not where readers look
     castore = _ScannedCar(file)
     if len(castore.roots) != 1:
         raise ValueError(f"expected an archive with one root, found {len(castore.roots)} roots in {file}")

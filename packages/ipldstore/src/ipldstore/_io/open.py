@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
 
-from ipld_car import CarError, cids, fs
+from ipld_car import cids, fs
 from ipld_castore import (
     BackendUnavailableError,
     CarCAStore,
@@ -18,9 +18,12 @@ from ipld_castore import (
 )
 from multiformats import CID
 
+from ipldstore._dataset.castores import AnyCAStore, castore_of
 from ipldstore._dataset.lifecycle import Opened
 from ipldstore._store.zarr_store import IPLDStore
 from ipldstore._tree.tree import EMPTY_ROOT
+
+from .address import Where, parse
 
 Mode = Literal["r", "a", "x"]
 
@@ -29,31 +32,32 @@ _LOCK_FILE: Final = "HEAD.lock"
 
 
 def open(  # noqa: A001  # as tarfile, gzip and many others have it
-    where: str | os.PathLike[str] | CID,
+    where: Where,
     mode: Mode = "r",
     *,
-    castore: ContentAddressableStore | None = None,
+    castore: AnyCAStore | None = None,
     fsync: bool = True,
 ) -> IPLDStore:
     """The store in a CAR file or a folder, or below a CID.
 
-    A path that is, or will be, a folder of blocks has the root in its file ``HEAD``; any other path, and a new one that
-    ends in ``.car``, is a CAR file with the root in its header. One process at a time may have it open for writing;
-    others read the root that was frozen when they opened it. A file that cannot be opened is left as it was.
+    A folder of blocks has the root in its file ``HEAD``. Any other path is a CAR file, with the root in its header, and
+    so is a new path that ends in ``.car``, in any case. One process at a time may have it open for writing; others read
+    the root that was frozen when they opened it. A file that cannot be opened is left as it was.
 
     What is opened for writing is frozen when it is closed, and closed when its ``with`` ends, be it by an error: what
     was written is there, and what was there before has a root of its own still, which ``compact`` would forget.
 
-    :param where: a path; or with ``castore``, a CID as object or text
+    :param where: a path, also as a ``file:`` URL; or with ``castore``, a CID as object, text, ``ipfs://CID`` or
+        ``/ipfs/CID``
     :param mode: "r" reads what is there; "a" also writes, and makes what is absent; "x" makes what must be absent
-    :param castore: where the blocks of a CID are; it is not closed with the store
+    :param castore: where the blocks of a CID are, or a store over them; it is not closed with the store
     :param fsync: wait for the disk where blocks are to be safe; see :class:`ipld_castore.CarCAStore` and
         :class:`ipld_castore.FileSystemCAStore`
     :raises FileNotFoundError: if there is nothing to read
     :raises FileExistsError: if the mode is "x" and something is there
     :raises OSError: if it cannot be opened, or another writer has it
-    :raises ValueError: if it holds no dataset, or not one alone; with "a" also if the header of a file has no place for
-        another root
+    :raises ValueError: if the address is a URL of an unknown scheme, or there is no dataset, or not one alone; with "a"
+        also if the header of a file has no place for another root
     :raises IPLDStoreError: if the root cannot be read
 
     >>> import tempfile
@@ -69,33 +73,19 @@ def open(  # noqa: A001  # as tarfile, gzip and many others have it
     if castore is not None:
         if mode != "r":
             raise ValueError(f'expected the mode "r" with a CID, found {mode!r}: IPLDStore(castore, root=cid) writes')
-        return IPLDStore(castore, root=cids.to_bytes(_text(where)), read_only=True)
-    path = _path(where)
+        cid = where if isinstance(where, (CID, str)) else os.fspath(where)
+        return IPLDStore(castore_of(castore), root=cids.to_bytes(cid), read_only=True)
+    path = parse(where)
+    if isinstance(path, CID):
+        message = f"expected with a CID the castore that has its blocks, found none: open({where!r}, castore=...)"
+        raise ValueError(message)  # noqa: TRY004  # a wrong value
     if mode == "r" and not path.exists():
         raise FileNotFoundError(errno.ENOENT, "expected a CAR file or a folder of blocks, found nothing", str(path))
     if mode == "x" and path.exists():
         raise FileExistsError(errno.EEXIST, "expected nothing where a new store is to be, found something", str(path))
-    if path.is_dir() or (not path.exists() and path.suffix != ".car"):
+    if path.is_dir() or (not path.exists() and path.suffix.lower() != ".car"):
         return _open_folder(path, mode, fsync=fsync)
     return _open_file(path, mode, fsync=fsync)
-
-
-def _text(where: str | os.PathLike[str] | CID) -> CID | str:
-    return where if isinstance(where, (CID, str)) else os.fspath(where)
-
-
-def _path(where: str | os.PathLike[str] | CID) -> Path:
-    if isinstance(where, CID) or (isinstance(where, str) and _is_cid(where) and not Path(where).exists()):
-        raise ValueError(f"expected with a CID the castore that has its blocks, found none: {where}")
-    return Path(where)
-
-
-def _is_cid(text: str) -> bool:
-    try:
-        cids.to_bytes(text)
-    except CarError:
-        return False
-    return True
 
 
 def _open_file(path: Path, mode: Mode, *, fsync: bool) -> IPLDStore:

@@ -10,20 +10,19 @@ from typing import Any
 from ipld_car import cids
 from ipld_castore import AnyCID, ContentAddressableStore, SupportsHead, Transferred, transfer
 
+from ipldstore._dataset.castores import AnyCAStore, castore_of
 from ipldstore.errors import store_errors
 
 
-def push(
-    root: AnyCID, src: ContentAddressableStore, dst: ContentAddressableStore, *, progress: bool | None = None
-) -> Transferred:
+def push(root: AnyCID, src: AnyCAStore, dst: AnyCAStore, *, progress: bool | None = None) -> Transferred:
     """Bring a dataset to another block store, and have it kept there: an IPFS node pins the root.
 
     Only the blocks are sent that ``dst`` lacks, so what was broken off is resumed by calling this again, and a new
     version costs what changed. At the end ``dst`` is found to have every block below the root.
 
     :param root: the root, as :meth:`IPLDStore.freeze` gives it
-    :param src: where its blocks are
-    :param dst: where they should be
+    :param src: where its blocks are: a block store, or a dataset over one
+    :param dst: where they should be, likewise
     :param progress: whether to show a bar on standard error; by default where that is a terminal
     :returns: how many blocks and bytes were sent
     :raises IPLDStoreError: if a block is lost, or one of the two stores cannot be reached; what was sent stays
@@ -36,16 +35,15 @@ def push(
     >>> push(store.freeze(), store.castore, there)
     Transferred(blocks=0, bytes=0)
     """
-    sent = _transfer("pushing", root, src, dst, progress)
+    target = castore_of(dst)
+    sent = _transfer("pushing", root, castore_of(src), target, progress)
     with store_errors("pushing"):
-        head = dst.head if dst.persist_moves_head and isinstance(dst, SupportsHead) else None
-        dst.persist(cids.from_bytes(cids.to_bytes(root)), head)
+        head = target.head if target.persist_moves_head and isinstance(target, SupportsHead) else None
+        target.persist(cids.from_bytes(cids.to_bytes(root)), head)
     return sent
 
 
-def pull(
-    root: AnyCID, src: ContentAddressableStore, dst: ContentAddressableStore, *, progress: bool | None = None
-) -> Transferred:
+def pull(root: AnyCID, src: AnyCAStore, dst: AnyCAStore, *, progress: bool | None = None) -> Transferred:
     """Get a dataset from another block store: as :func:`push`, but ``dst`` is only given the blocks.
 
     The arguments are those of :func:`push`: ``src`` is the far one here.
@@ -58,7 +56,7 @@ def pull(
     >>> IPLDStore(here, root=far.root_cid)["a/0"]
     b'chunk'
     """
-    return _transfer("pulling", root, src, dst, progress)
+    return _transfer("pulling", root, castore_of(src), castore_of(dst), progress)
 
 
 def _transfer(

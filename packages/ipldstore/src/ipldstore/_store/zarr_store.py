@@ -15,6 +15,7 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Suf
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
 from ipldstore._dataset.archives import ArchiveVerbs
+from ipldstore._dataset.castores import AnyCAStore, castore_of
 from ipldstore._dataset.dataset import Dataset
 from ipldstore._dataset.lifecycle import Opened
 from ipldstore._dataset.names import NameVerbs
@@ -50,7 +51,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
     Threads may read and write at once. Copies in other processes (by pickle, as dask makes them, or by fork)
     read; they refuse to write, as the changes would be lost. In one process a pickle is the same store again.
 
-    :param castore: where the blocks are, by default in memory
+    :param castore: where the blocks are, by default in memory; another IPLDStore stands for its ``castore``
     :param root: a root to begin with, as CID object, text or bytes; by default the one that ``castore`` names as its
         head, as a CAR file does, or else the dataset is empty
     :param read_only: refuse all changes
@@ -70,18 +71,13 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
 
     def __init__(
         self,
-        castore: ContentAddressableStore | None = None,
+        castore: AnyCAStore | None = None,
         *,
         root: AnyCID | None = None,
         read_only: bool = False,
     ) -> None:
         super().__init__(read_only=read_only)
-        if castore is not None and not isinstance(castore, ContentAddressableStore):
-            raise TypeError(
-                f"expected a ContentAddressableStore, found {type(castore).__name__}: MappingCAStore(...) makes one "
-                f"of a mapping, FileSystemCAStore(...) of a folder"
-            )
-        store = MappingCAStore() if castore is None else castore
+        store = MappingCAStore() if castore is None else castore_of(castore)
         if root is None:
             with store_errors("reading the root"):
                 root = store.head if store.persist_moves_head and isinstance(store, SupportsHead) else None

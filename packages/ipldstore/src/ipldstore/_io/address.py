@@ -1,0 +1,96 @@
+"""What :func:`ipldstore.open` and its relatives are given: a path, a URL, or a CID."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote_to_bytes
+from urllib.request import url2pathname
+
+from ipld_car import CarError, cids
+from multiformats import CID
+
+Where = str | os.PathLike[str] | CID
+
+_SCHEMES: Final = ("file", "ipfs")
+_URL: Final = re.compile(r"([^/\\]{2,}?):/")
+"""A scheme of one letter is the drive of a path on Windows."""
+
+
+def parse(where: Where) -> Path | CID:
+    """Return what an address names: the path of a file or folder on this machine, or a CID.
+
+    A ``file:`` URL is a path. A CID may be an object, its text, ``ipfs://CID`` or ``/ipfs/CID``; a file or folder that
+    has that name goes before a CID. A :class:`os.PathLike` is a path, never a CID.
+
+    :raises ValueError: if the address is a URL of another scheme, or of another machine
+    :raises ipld_car.CarError: if an ``ipfs:`` URL names no CID, which is a ValueError
+    :raises TypeError: if it is none of the types
+
+    >>> print(parse("air.car"))
+    air.car
+    >>> parse("file:///data/air%20pressure.car").name
+    'air pressure.car'
+    >>> print(parse("bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua"))
+    bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua
+    >>> parse("s3://bucket/air")
+    Traceback (most recent call last):
+    ...
+    ValueError: expected a path, a CID or a URL of file: or ipfs:, found 's3://bucket/air'
+    """
+    if isinstance(where, CID):
+        return where
+    text = os.fspath(where)
+    if not isinstance(text, str):
+        raise TypeError(f"expected a path, a CID or a URL as text, found {type(where).__name__}")
+    url = _URL.match(text)
+    if url is None:
+        return Path(text) if isinstance(where, os.PathLike) else _path_or_cid(text)
+    scheme = url[1].lower()
+    if scheme == "file":
+        return _path_of_url(text, text[url.end() - 1 :])
+    if scheme == "ipfs" and "://" in text:
+        return cids.from_validated(cids.to_bytes(text))
+    raise ValueError(
+        f"expected a path, a CID or a URL of {' or '.join(f'{scheme}:' for scheme in _SCHEMES)}, found {text!r}"
+    )
+
+
+def local_path(where: str | os.PathLike[str]) -> Path:
+    """Return the path of a file or folder on this machine, given as path or ``file:`` URL.
+
+    :raises ValueError: if the address is something else
+    """
+    found = parse(where)
+    if isinstance(found, CID):
+        raise ValueError(f"expected the path of a file or folder, found the CID {found}")  # noqa: TRY004  # a wrong value
+    return found
+
+
+def _path_or_cid(text: str) -> Path | CID:
+    try:
+        binary = cids.to_bytes(text)
+    except CarError:
+        return Path(text)
+    return Path(text) if Path(text).exists() else cids.from_validated(binary)
+
+
+def _path_of_url(url: str, rest: str) -> Path:
+    """Return the path of a ``file:`` URL, by RFC 8089.
+
+    :param rest: what follows ``file:``
+    """
+    if rest.startswith("//"):
+        host, slash, path = rest[2:].partition("/")
+        if host.lower() not in ("", "localhost"):
+            raise ValueError(
+                f"expected a file: URL of this machine, such as file:///air.car, found the host {host!r} in {url!r}"
+            )
+        rest = slash + path
+    if "?" in rest or "#" in rest:
+        raise ValueError(f"expected a file: URL with %3F for ? and %23 for #, found {url!r}")
+    if rest in ("", "/"):
+        raise ValueError(f"expected a file: URL with a path, found {url!r}")
+    return Path(url2pathname(rest) if os.name == "nt" else os.fsdecode(unquote_to_bytes(rest)))

@@ -1,0 +1,159 @@
+"""Addresses mean what they mean to everybody else: a URL is no local folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import ipldstore
+import pytest
+from ipld_castore import FileSystemCAStore, MappingCAStore
+from ipldstore import IPLDStore
+from ipldstore._io.address import parse
+
+from ..support.open_samples import SOME, contents_of
+from ..support.store_samples import contents, written
+
+UNKNOWN = [
+    "s3://bucket/x",
+    "gs://bucket/x",
+    "memory://a",
+    "https://example.org/a.car",
+    "http://example.org/a.car",
+    "ipns://example.org",
+    "simplecache::s3://bucket/x",
+    "S3://bucket/x",
+    "s3:/bucket/x",
+    Path("s3://bucket/x"),
+]
+
+
+@pytest.mark.parametrize("where", UNKNOWN, ids=repr)
+@pytest.mark.parametrize("mode", ["r", "a", "x"])
+def test_a_scheme_that_is_not_known(where: Any, mode: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was a local folder of that name. The error names the schemes that are known."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"file: or ipfs:, found .*:/"):
+        ipldstore.open(where, mode)
+    for verb in (ipldstore.compact, ipldstore.car_references):
+        with pytest.raises(ValueError, match=r"file: or ipfs:, found .*:/"):
+            verb(where)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", ["r", "a", "x"])
+def test_a_cid_without_blocks(mode: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = written(SOME).freeze()
+    for where in (root, str(root), f"ipfs://{root}", f"/ipfs/{root}"):
+        with pytest.raises(ValueError, match=r"castore that has its blocks.*castore="):
+            ipldstore.open(where, mode)
+    with pytest.raises(ValueError, match="text of a CID"):
+        ipldstore.open("ipfs://example.org", mode)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="paths of POSIX")
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("file:///data/air.car", "/data/air.car"),
+        ("file://localhost/data/air.car", "/data/air.car"),
+        ("FILE:///data/air.car", "/data/air.car"),
+        ("file:/data/air.car", "/data/air.car"),
+        ("file:///data/air%20pressure%3F%23.car", "/data/air pressure?#.car"),
+        ("file:///data/%C3%A4.car", "/data/ä.car"),
+        ("file:///data/%FF", os.fsdecode(b"/data/\xff")),
+        ("C:/data", "C:/data"),
+        ("a/b://c", "a/b:/c"),
+        ("2020-01-01T00:00.car", "2020-01-01T00:00.car"),
+        ("~/air.car", "~/air.car"),
+    ],
+)
+def test_paths(url: str, path: str) -> None:
+    assert parse(url) == Path(path)
+
+
+@pytest.mark.parametrize(
+    "url", ["file://server/share", "file://air.car", "file:///a?b", "file:///a#b", "file://", "file:///"]
+)
+def test_a_file_url_that_names_no_path_here(url: str) -> None:
+    with pytest.raises(ValueError, match="expected a file: URL"):
+        parse(url)
+
+
+@pytest.mark.parametrize("name", ["a folder", "ä.car"])
+def test_a_file_url_is_a_path_everywhere(name: str, tmp_path: Path) -> None:
+    url = (tmp_path / name).as_uri()
+    with ipldstore.open(url, "x", fsync=False) as store:
+        store.mapping.update(SOME)
+    assert contents_of(tmp_path / name) == SOME
+    ipldstore.compact(url)
+    with ipldstore.open(url) as store:
+        assert contents(store) == SOME
+    if name.endswith(".car"):
+        assert sorted(ipldstore.car_references(url)) == sorted(SOME)
+
+
+@pytest.mark.parametrize("name", ["air.CAR", "air.Car"])
+def test_the_suffix_counts_in_any_case(name: str, tmp_path: Path) -> None:
+    with ipldstore.open(tmp_path / name, "a", fsync=False) as store:
+        store.mapping.update(SOME)
+    assert (tmp_path / name).is_file()
+    assert contents_of(tmp_path / name) == SOME
+
+
+def test_a_name_that_is_a_cid_and_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = str(written(SOME).freeze())
+    with ipldstore.open(Path(root), "a", fsync=False) as store:
+        store.mapping.update(SOME)
+    with ipldstore.open(root) as store:
+        assert contents(store) == SOME
+
+
+# -- where a block store is expected, a dataset stands for its own --
+
+
+def test_a_dataset_stands_for_its_block_store(tmp_path: Path) -> None:
+    source = written(SOME)
+    root = source.freeze()
+    there = IPLDStore(FileSystemCAStore(tmp_path, fsync=False))
+    pushed = ipldstore.push(root, source, there)
+    assert pushed.blocks > len(SOME)
+    assert ipldstore.pull(root, there, IPLDStore()) == pushed
+    assert contents(ipldstore.open(root, castore=there)) == SOME
+    assert contents(IPLDStore(there, root=root)) == SOME
+    assert IPLDStore(there).castore is there.castore
+    assert contents(there) == {}
+
+
+@pytest.mark.parametrize("wrong", [{}, "folder", 5])
+def test_what_has_no_blocks(wrong: Any) -> None:
+    root = written(SOME).freeze()
+    for use in (
+        lambda: ipldstore.push(root, wrong, MappingCAStore()),
+        lambda: ipldstore.push(root, MappingCAStore(), wrong),
+        lambda: ipldstore.pull(root, wrong, MappingCAStore()),
+        lambda: ipldstore.open(root, castore=wrong),
+        lambda: IPLDStore(wrong),
+    ):
+        with pytest.raises(TypeError, match=f"IPLDStore, found {type(wrong).__name__}"):
+            use()
+
+
+@pytest.mark.parametrize("form", ["{}", "ipfs://{}", "/ipfs/{}"])
+def test_cids_in_the_forms_that_people_have(form: str) -> None:
+    source = written(SOME)
+    root = source.freeze()
+    text = form.format(root)
+    assert contents(IPLDStore(source, root=text)) == SOME
+    assert contents(ipldstore.open(text, castore=source)) == SOME
+    store = IPLDStore(source)
+    store.set_root(text)
+    assert store.root_cid == root
+    there = MappingCAStore()
+    ipldstore.push(text, source, there)
+    assert ipldstore.pull(text, source, there).blocks == 0
+    assert source.to_car(since=text)
