@@ -1,7 +1,7 @@
 """Content-addressed stores: blocks by CID, from where they are.
 
 :class:`ContentAddressableStore` is what a backend subclasses, with two verbs of its own; backends over a mapping, a
-folder, a CAR file, an IPFS node and gateways are here, and one that keeps near what it reads from afar.
+folder, a CAR file, a bucket, an IPFS node and gateways are here, and one that keeps near what it reads from afar.
 :mod:`ipld_castore.testing` has the tests that a backend should pass, and a server that misbehaves on demand.
 Every error is a :class:`CAStoreError`, but for archives that cannot be read and CIDs that are none, which are
 :class:`ipld_car.CarError`, a ValueError.
@@ -21,6 +21,7 @@ from ._core.store import ContentAddressableStore
 from ._core.transfer import Transferred, transfer
 from ._gateway.store import GatewayCAStore
 from ._kubo.store import IPFSStore
+from ._object.store import ObjectCAStore
 from .errors import (
     BackendUnavailableError,
     BlockCorruptError,
@@ -51,6 +52,7 @@ __all__ = [
     "IPFSStore",
     "Journal",
     "MappingCAStore",
+    "ObjectCAStore",
     "ReadOnlyStoreError",
     "SupportsDelete",
     "SupportsHead",

@@ -5,36 +5,28 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from ipld_car import CarError, cids, fs
+from ipld_car import cids, fs
 from multiformats import CID
 
-from ipld_castore._core.heads import check_head, is_head
+from ipld_castore._core.heads import is_head
 from ipld_castore._core.store import ContentAddressableStore
 from ipld_castore.errors import BackendUnavailableError, BlockNotFoundError
 
 from . import flatfs
 from .folder_journal import FOLDER, FolderJournal, session_folders
+from .head_file import HeadFile
 
 _WRITERS: Final = 8
 """Threads of ``put_blocks``; file systems make one write to the disk of syncs that come at once."""
 _HELD_BYTES: Final = 8 << 20
 """Bytes of blocks that may wait for them."""
-_HEAD_FILE: Final = "HEAD"
-"""Beside the shards, where flatfs passes over what is no folder."""
-_MAX_HEAD_BYTES: Final = 4096
-_HEAD_LOCK_FILE: Final = "HEAD.swap"
-_HEAD_LOCK_SECONDS: Final = 60.0
-_HEAD_LOCK_PAUSE: Final = 0.002
-_RANDOM_BYTES: Final = 8
-_LEFTOVER: Final = re.compile(f"{flatfs.TEMPORARY}[0-9a-f]{{{2 * _RANDOM_BYTES}}}")
+_LEFTOVER: Final = re.compile(f"{flatfs.TEMPORARY}[0-9a-f]{{{2 * flatfs.RANDOM_BYTES}}}")
 """What a file is called until it is whole."""
 
 
@@ -76,6 +68,7 @@ class FileSystemCAStore(ContentAddressableStore):
     ) -> None:
         super().__init__(hash=hash)
         self._path = Path(os.path.realpath(path))
+        self._head = HeadFile(self._path)
         self._fsync = fsync
         self._shards: set[str] = set()
         """Names of shard folders that are on the disk for good."""
@@ -120,8 +113,7 @@ class FileSystemCAStore(ContentAddressableStore):
             fs.sync_folder(folder.parent)
 
     def _file(self, cid: CID) -> Path:
-        key = flatfs.key_of(cids.to_bytes(cid))
-        return self._path / self._sharding.shard(key) / (key + flatfs.EXTENSION)
+        return self._path / flatfs.file_of(cids.to_bytes(cid), self._sharding)
 
     def get_block(self, cid: CID) -> bytes:
         """See :meth:`ContentAddressableStore.get_block`."""
@@ -178,7 +170,7 @@ class FileSystemCAStore(ContentAddressableStore):
     @staticmethod
     def _write(file: Path, data: bytes, *, fsync: bool) -> None:
         """Have ``file`` with these bytes, whole or not at all; its name is not yet safe."""
-        temporary = file.with_name(flatfs.TEMPORARY + secrets.token_hex(_RANDOM_BYTES))
+        temporary = file.with_name(flatfs.TEMPORARY + secrets.token_hex(flatfs.RANDOM_BYTES))
         try:
             with temporary.open("xb") as stream:
                 stream.write(data)
@@ -207,48 +199,14 @@ class FileSystemCAStore(ContentAddressableStore):
 
         :raises BackendUnavailableError: if the file cannot be read, or holds no CID
         """
-        file = self._path / _HEAD_FILE
-        try:
-            with file.open("rb") as stream:
-                text = stream.read(_MAX_HEAD_BYTES).decode("ascii", errors="replace").strip()
-            return cids.from_bytes(cids.to_bytes(text))
-        except FileNotFoundError:
-            return None
-        except (OSError, CarError) as error:
-            raise BackendUnavailableError(f"cannot read the head in {file}: {error}") from error
+        return self._head.read()
 
     def swap_head(self, expected: CID | None, new: CID) -> None:
         """See :meth:`SupportsHead.swap_head`; the file ``HEAD`` is replaced as a whole, and is on the disk.
 
         Safe with threads and with other processes, by a lock on a file beside it, ``HEAD.swap``.
         """
-        with self._head_locked():
-            check_head(self._path, expected, self.head)
-            try:
-                self._write(self._path / _HEAD_FILE, f"{new}\n".encode(), fsync=True)
-                fs.sync_folder(self._path)
-            except OSError as error:
-                raise BackendUnavailableError(f"cannot write the head into {self._path}: {error}") from error
-
-    @contextmanager
-    def _head_locked(self) -> Iterator[None]:
-        """Keep others from moving the head."""
-        deadline = time.monotonic() + _HEAD_LOCK_SECONDS
-        while True:
-            try:
-                file, _ = fs.open_locked(self._path / _HEAD_LOCK_FILE, exclusive=False)
-                break
-            except BlockingIOError as error:  # another thread or process is swapping, which takes milliseconds
-                if time.monotonic() > deadline:
-                    raise BackendUnavailableError(f"cannot move the head in {self._path}: {error}") from error
-                time.sleep(_HEAD_LOCK_PAUSE)
-            except OSError as error:
-                raise BackendUnavailableError(f"cannot move the head in {self._path}: {error}") from error
-        try:
-            yield
-        finally:
-            fs.unlock(file)  # also where a forked process has the handle
-            file.close()
+        self._head.swap(expected, new)
 
     def persist(self, root: CID, previous: CID | None = None) -> None:
         """See :meth:`ContentAddressableStore.persist`; moves the head only with :attr:`persist_moves_head`."""
@@ -310,9 +268,9 @@ class FileSystemCAStore(ContentAddressableStore):
             folder = self._path / shard
             if folder.is_dir():
                 for name in self._names(folder):
-                    cid = self._cid_of(shard, name)
-                    if cid is not None:
-                        yield cid
+                    binary = flatfs.cid_of_file(shard, name, self._sharding)
+                    if binary is not None:
+                        yield cids.from_validated(binary)
 
     @staticmethod
     def _names(folder: Path) -> list[str]:
@@ -322,14 +280,6 @@ class FileSystemCAStore(ContentAddressableStore):
             return []
         except OSError as error:
             raise BackendUnavailableError(f"cannot list blocks: {error}") from error
-
-    def _cid_of(self, shard: str, name: str) -> CID | None:
-        """The CID of the block in a file; None if this store would not look for a block there."""
-        key = name.removesuffix(flatfs.EXTENSION)
-        if key == name or self._sharding.shard(key) != shard:
-            return None
-        cid = flatfs.cid_of(key)
-        return None if cid is None else cids.from_validated(cid)
 
     def journal(self, session: str) -> FolderJournal:
         """See :meth:`SupportsJournal.journal`."""

@@ -15,6 +15,8 @@ from ipld_car import cids
 SHARDING_FILE: Final = "SHARDING"
 EXTENSION: Final = ".data"
 TEMPORARY: Final = "put-"
+"""What the name of a file begins with until it is whole; random hexadecimal digits follow."""
+RANDOM_BYTES: Final = 8
 
 _SHARDING: Final = re.compile(r"/repo/flatfs/shard/v1/(prefix|suffix|next-to-last)/([1-9][0-9]?)")
 
@@ -66,3 +68,20 @@ def cid_of(key: str) -> bytes | None:
         return cid if cids.prefix_of(cid).cid_size == len(cid) and key_of(cid) == key else None
     except ValueError:  # no base32, or no multihash
         return None
+
+
+def file_of(cid: bytes, rule: Sharding) -> str:
+    """Return the path of a block below the folder, with "/".
+
+    >>> from ipld_castore import MappingCAStore
+    >>> file_of(bytes(MappingCAStore().put(b"hello")), DEFAULT)
+    'QJ/CIQCZ4SNXJP3BIYOE3UDWKWFXHRJ4GYWDZOB7J2CLZZQIM3CSOFZQJA.data'
+    """
+    key = key_of(cid)
+    return f"{rule.shard(key)}/{key}{EXTENSION}"
+
+
+def cid_of_file(shard: str, name: str, rule: Sharding) -> bytes | None:
+    """Return the binary raw CID of the block in a file; None if no block is looked for there."""
+    key = name.removesuffix(EXTENSION)
+    return None if key == name or rule.shard(key) != shard else cid_of(key)

@@ -9,5 +9,15 @@ from .fork import ForkLocal, process_id, renew_after_fork
 from .lru import ByteLRU
 from .ordered import ReadAhead, in_order
 from .single_flight import InFlight
+from .tracebacks import clear_frames
 
-__all__ = ["ByteLRU", "ForkLocal", "InFlight", "ReadAhead", "in_order", "process_id", "renew_after_fork"]
+__all__ = [
+    "ByteLRU",
+    "ForkLocal",
+    "InFlight",
+    "ReadAhead",
+    "clear_frames",
+    "in_order",
+    "process_id",
+    "renew_after_fork",
+]

@@ -53,10 +53,12 @@ class ReadAhead:
     """Fetches the blocks that a walk asks for next, while it parses those before.
 
     :param get: gives a block by its binary CID; called from several threads
+    :param threads: calls at a time
     """
 
-    def __init__(self, get: Callable[[bytes], bytes]) -> None:
+    def __init__(self, get: Callable[[bytes], bytes], *, threads: int = THREADS) -> None:
         self._get = get
+        self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
         self._begun: dict[bytes, Future[bytes]] = {}
 
@@ -65,7 +67,7 @@ class ReadAhead:
         if len(waiting) < 2 and not self._begun:
             return
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(THREADS)
+            self._pool = ThreadPoolExecutor(self._threads)
         for cid in reversed(waiting[-_AHEAD:]):
             if len(self._begun) >= _AHEAD:
                 return

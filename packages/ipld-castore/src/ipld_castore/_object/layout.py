@@ -1,0 +1,115 @@
+"""The names of objects: a bucket has what a folder of FileSystemCAStore has."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+from ipld_car import cids
+from multiformats import CID
+
+from ipld_castore._backends import flatfs
+from ipld_castore.concurrency import ForkLocal
+from ipld_castore.errors import BackendUnavailableError
+
+from .client import Client, NoObjectError, NotExpectedError
+
+T = TypeVar("T")
+
+_MAX_RULE_BYTES: Final = 1024
+
+
+class Layout:
+    """Which object a block is, by the rule in the object ``SHARDING``, which is read when it is needed first.
+
+    :param client: the store
+    :param prefix: names begin with it; empty, or without "/" at its ends
+    """
+
+    def __init__(self, client: Client, prefix: str) -> None:
+        self._client = client
+        self._below = f"{prefix}/" if prefix else ""
+        self._rule: flatfs.Sharding | None = None
+        self._lock = ForkLocal(threading.Lock)
+
+    @property
+    def prefix(self) -> str | None:
+        """What names begin with, as obstore lists it; None if all are meant."""
+        return self._below.rstrip("/") or None
+
+    def name(self, file: str) -> str:
+        """Return the name of the object for a file of the folder."""
+        return self._below + file
+
+    def block_name(self, cid: bytes, rule: flatfs.Sharding) -> str:
+        """Return the name of the object that holds a block."""
+        return self._below + flatfs.file_of(cid, rule)
+
+    def cid_of(self, name: str, rule: flatfs.Sharding) -> CID | None:
+        """Return the raw CID of the block in an object; None if the object is none of this layout."""
+        shard, _, file = name.removeprefix(self._below).partition("/")
+        binary = flatfs.cid_of_file(shard, file, rule) if name.startswith(self._below) else None
+        return None if binary is None else cids.from_validated(binary)
+
+    def with_rule(self, action: Callable[[flatfs.Sharding], T]) -> T:
+        """Return what an action makes of the rule.
+
+        While the rule is not known, the action is begun with the usual one beside the request for it: a bucket is far.
+
+        :raises BackendUnavailableError: if the rule cannot be read
+        """
+        if self._rule is not None:
+            return action(self._rule)
+        pool = ThreadPoolExecutor(1)
+        try:
+            asked = pool.submit(self.rule)
+            try:
+                result = action(flatfs.DEFAULT)
+            except Exception:
+                if asked.result() != flatfs.DEFAULT:
+                    return action(asked.result())
+                raise
+            rule = asked.result()
+            return result if rule == flatfs.DEFAULT else action(rule)
+        finally:
+            pool.shutdown()
+
+    def rule(self) -> flatfs.Sharding:
+        """Return the rule; the usual one as long as the bucket has none.
+
+        :raises BackendUnavailableError: if it cannot be read, or is none
+        """
+        if self._rule is None:
+            try:
+                data, _ = self._client.get(self.name(flatfs.SHARDING_FILE), "the sharding rule", _MAX_RULE_BYTES)
+            except NoObjectError:
+                return flatfs.DEFAULT
+            try:
+                self._rule = flatfs.Sharding.parse(data.decode("utf-8", errors="replace"))
+            except ValueError as error:
+                raise BackendUnavailableError(
+                    f"cannot read the sharding rule in {self._client.where}: {error}"
+                ) from error
+        return self._rule
+
+    def written_rule(self) -> flatfs.Sharding:
+        """Return the rule, which is written if the bucket has none.
+
+        :raises BackendUnavailableError: if it cannot be read or written
+        """
+        if self._rule is None:
+            with self._lock.value:
+                rule = self.rule()
+                if self._rule is None:
+                    self._write(rule)
+        return self.rule()
+
+    def _write(self, rule: flatfs.Sharding) -> None:
+        name, text = self.name(flatfs.SHARDING_FILE), f"{rule}\n".encode()
+        try:
+            self._client.put(name, text, "the sharding rule", mode="create")
+        except NotExpectedError:  # another process has begun this very store
+            return
+        self._rule = rule

@@ -1,0 +1,115 @@
+"""From a URL and options to a store of obstore."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from . import credentials
+from .secrets import redact, redact_urls
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+SCHEMES: Final = ("s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss", "file", "http", "https")
+"""Of the URLs of object stores."""
+
+_STORES: Final = {"s3": "S3Store", "s3a": "S3Store"}
+_CONTAINER_AS_USER: Final = ("abfs", "abfss")
+"""Schemes whose URLs have the container before an "@"."""
+
+_CLIENT_OPTIONS: Final = frozenset(
+    {
+        "allow_http",
+        "allow_invalid_certificates",
+        "connect_timeout",
+        "default_content_type",
+        "default_headers",
+        "http1_only",
+        "http2_keep_alive_interval",
+        "http2_keep_alive_timeout",
+        "http2_keep_alive_while_idle",
+        "http2_only",
+        "pool_idle_timeout",
+        "pool_max_idle_per_host",
+        "proxy_ca_certificate",
+        "proxy_excludes",
+        "proxy_url",
+        "randomize_addresses",
+        "read_timeout",
+        "root_certificate",
+        "timeout",
+        "user_agent",
+    }
+)
+"""Options that obstore wants apart from those of the store."""
+
+
+def open_store(url: str, options: Mapping[str, Any]) -> ObjectStore:
+    """Return the store of a URL.
+
+    :param url: ``s3://bucket/prefix`` and the like, without credentials
+    :param options: obstore's, of the store and of its HTTP client, and ``profile`` for boto3
+    :raises ValueError: if the URL is no URL of an object store, has credentials in it, or an option is unknown
+    :raises BackendUnavailableError: if no credentials are found
+    :raises ImportError: if obstore is not installed
+    """
+    scheme = _check_url(url)
+    obstore = _import_obstore()
+    kwargs = dict(options)
+    profile = kwargs.pop("profile", None)
+    client = dict(kwargs.pop("client_options", None) or {})
+    client.update({name: kwargs.pop(name) for name in list(kwargs) if name in _CLIENT_OPTIONS})
+    config = dict(kwargs.pop("config", None) or {})
+    own = {name: kwargs.pop(name) for name in ("retry_config", "credential_provider") if name in kwargs}
+    config.update(kwargs)
+    if scheme == "file":
+        if client or config or own:
+            raise ValueError(f"expected no options for {url!r}, found {', '.join(sorted(options))}")
+        local: ObjectStore = obstore.store.LocalStore.from_url(url, mkdir=True)
+        return local
+    if "credential_provider" not in own and scheme in _STORES:
+        named = {name.lower().removeprefix("aws_"): value for name, value in config.items()}
+        provider = credentials.find(_STORES[scheme], named, profile)
+        if provider is not None:
+            own["credential_provider"] = provider
+            if "region" in named or "default_region" in named:
+                provider.config.clear()
+    elif profile is not None:
+        raise ValueError(f"expected the option 'profile' with s3:// alone, found it with {scheme}://")
+    try:
+        store: ObjectStore = obstore.store.from_url(url, config=config, client_options=client or None, **own)
+    except obstore.exceptions.BaseError as error:
+        problem = redact(str(error).split("\n\nDebug source")[0], config)
+    else:
+        return store
+    raise ValueError(f"cannot open {redact_urls(url)}: {problem}")
+
+
+def _check_url(url: str) -> str:
+    """Return the scheme of a URL of an object store.
+
+    :raises ValueError: if it is none, or has credentials in it; they are not repeated
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in SCHEMES:
+        raise ValueError(f"expected a URL that begins with {'://, '.join(SCHEMES)}://; found {redact_urls(url)!r}")
+    has_user = "@" in parts.netloc and not (parts.scheme in _CONTAINER_AS_USER and parts.password is None)
+    if has_user or parts.query or parts.fragment:
+        raise ValueError(
+            f"expected a URL without credentials and without a query (they would show in errors and logs); found some "
+            f"before or behind {parts.scheme}://{parts.hostname}{parts.path}: pass them as options"
+        )
+    return parts.scheme
+
+
+def _import_obstore() -> Any:
+    try:
+        import obstore.exceptions
+        import obstore.store
+    except ImportError as error:
+        raise ImportError(
+            "obstore is needed for object stores: pip install 'ipld-castore[object]'", name="obstore"
+        ) from error
+    return obstore

@@ -1,0 +1,74 @@
+"""What a pickle has of a store of obstore, and the stores that were made of it."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from ipld_castore.errors import BackendUnavailableError
+
+from . import credentials
+from .secrets import redact, redact_urls, without_secrets
+
+_STORES: Final = 16
+"""Stores that are kept: dask unpickles one for each task, and a new one has no connections yet."""
+
+
+class Recipe(NamedTuple):
+    """How a store is made."""
+
+    make: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+    finds_credentials: bool
+    """Whether secrets were left out."""
+
+
+def recipe_of(store: Any, *, with_secrets: bool) -> Recipe:
+    """Return how a store is made in another process.
+
+    :param with_secrets: False leaves them out: the other process finds its own
+    :raises TypeError: if they cannot be left out, as the store is none of obstore's own
+    """
+    if not hasattr(store, "__getnewargs_ex__"):
+        if not with_secrets:
+            raise TypeError(f"expected a store of obstore for credentials='worker', found {type(store).__name__}")
+        return Recipe(_given, (store,), {}, finds_credentials=False)
+    arguments, keywords = store.__getnewargs_ex__()
+    if with_secrets:
+        return Recipe(type(store), tuple(arguments), dict(keywords), finds_credentials=False)
+    found = keywords.get("credential_provider")
+    public = without_secrets(keywords)
+    if isinstance(found, credentials.BotoCredentials):
+        public["credential_provider"] = found  # no secret either: the name of a profile
+    arguments = tuple(redact_urls(each) if isinstance(each, str) else each for each in arguments)
+    return Recipe(type(store), arguments, public, finds_credentials=True)
+
+
+def store_of(recipe: Recipe) -> Any:
+    """Return a store; the same one for the same recipe, as long as it is among the last that were asked for.
+
+    :raises BackendUnavailableError: if no credentials are found, or obstore cannot make the store
+    """
+    return _store_of(pickle.dumps(recipe))
+
+
+@lru_cache(maxsize=_STORES)
+def _store_of(pickled: bytes) -> Any:
+    recipe: Recipe = pickle.loads(pickled)  # noqa: S301  # made by store_of
+    keywords = recipe.keywords
+    if recipe.finds_credentials and "credential_provider" not in keywords:
+        provider = credentials.find(recipe.make.__name__, keywords.get("config") or {})
+        if provider is not None:
+            keywords = keywords | {"credential_provider": provider}
+    try:
+        return recipe.make(*recipe.arguments, **keywords)
+    except Exception as error:  # noqa: BLE001  # as obstore raises builtins too
+        problem = redact(str(error).split("\n\nDebug source")[0], keywords.get("config") or {})
+    raise BackendUnavailableError(f"cannot open the object store in this process: {problem}")
+
+
+def _given(store: Any) -> Any:
+    return store

@@ -1,0 +1,318 @@
+"""Blocks as objects in a bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, Final, Literal, Self
+
+from ipld_car import cids
+from multiformats import CID
+
+from ipld_castore._backends import flatfs
+from ipld_castore._backends.head_file import HEAD_FILE
+from ipld_castore._core.backend import AnyCID
+from ipld_castore._core.heads import is_head
+from ipld_castore._core.store import ContentAddressableStore
+from ipld_castore._core.upload_queue import Pairs, UploadQueue
+from ipld_castore.concurrency import ReadAhead, in_order
+from ipld_castore.errors import BlockNotFoundError
+
+from .client import Client, NoObjectError
+from .head import head_of
+from .layout import Layout
+from .options import open_store
+from .recipe import recipe_of, store_of
+
+_QUEUE_BYTES: Final = 64 << 20
+"""Bytes of blocks that may be on their way."""
+_DELETED_AT_ONCE: Final = 1000
+"""Objects that S3 deletes by one request."""
+_LISTED_AT_ONCE: Final = 1000
+_LOCAL: Final = ("LocalStore", "MemoryStore")
+
+
+class ObjectCAStore(ContentAddressableStore):
+    """Blocks as objects in a bucket: S3, GCS, Azure, or any other store of obstore (extra ``object``).
+
+    Objects are named as the files of :class:`FileSystemCAStore` are: a folder that is synced into a bucket is the
+    bucket's store, and the other way round. As there, the codec of a CID is not kept, and listing gives raw CIDs.
+
+    Blocks that are put are collected, at most 64 MiB of them, and many are under way at a time; they can be read at
+    once, and have arrived when :meth:`flush` returns. Threads may share a store, and any number of processes a bucket.
+    A process that was forked after obstore had been used cannot use it: that is an error.
+
+    The head is the object ``HEAD``. It moves by a conditional put; over obstore's ``LocalStore``, which has none, as
+    that of :class:`FileSystemCAStore` does.
+
+    A pickle holds the store of obstore, and so the secrets in its options. With ``credentials="worker"`` it holds none:
+    each process finds its own, as :meth:`from_url` does. A ``MemoryStore`` is not pickled. Two stores are equal if they
+    are over the same bucket and prefix.
+
+    :param store: a store of obstore
+    :param prefix: what the names of all objects begin with, below the prefix of the store
+    :param credentials: ``"pickle"`` or ``"worker"``: what a pickle holds
+    :param in_flight: the most requests at a time
+    :param hash: see :class:`ContentAddressableStore`
+    :raises ValueError: if ``prefix`` is no path of objects, or ``credentials`` is something else
+
+    For example, with one's own options of obstore::
+
+        from obstore.store import S3Store
+        store = ObjectCAStore(S3Store("bucket", region="eu-central-1"), prefix="blocks")
+    """
+
+    def __init__(
+        self,
+        store: Any,
+        *,
+        prefix: str = "",
+        credentials: Literal["pickle", "worker"] = "pickle",
+        in_flight: int = 32,
+        hash: str = "sha2-256",  # noqa: A002  # the name users know
+    ) -> None:
+        super().__init__(hash=hash)
+        if credentials not in ("pickle", "worker"):
+            raise ValueError(f"expected credentials to be 'pickle' or 'worker', found {credentials!r}")
+        if in_flight < 1:
+            raise ValueError(f"expected at least 1 request in flight, found {in_flight}")
+        self._prefix = _checked_prefix(prefix)
+        self._credentials = credentials
+        self._in_flight = in_flight
+        self._connect(store)
+
+    def _connect(self, store: Any) -> None:
+        """Make what is over a store of obstore, and is not pickled."""
+        self._client = Client(store)
+        self._layout = Layout(self._client, self._prefix)
+        self._head = head_of(self._client, self._layout.name(HEAD_FILE))
+        self._queue = UploadQueue(self._send, batch_bytes=1, in_flight=self._in_flight, capacity=_QUEUE_BYTES)
+        self.local = self._client.kind in _LOCAL
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> Self:
+        """Return the store of a bucket by its URL, such as ``s3://bucket/prefix``.
+
+        The credentials of ``s3://`` are found as boto3 does where it is installed (profiles, SSO), else as obstore
+        does; those of others as obstore does.
+
+        :param url: ``s3://``, ``gs://``, ``az://account/container``, ``abfss://``, ``file://`` or ``https://``; without
+            credentials
+        :param options: the keywords of this class; ``profile`` for boto3; all options of obstore, of the store
+            (``endpoint``, ``region``, ``access_key_id``, ``skip_signature=True`` for a public bucket), and of its HTTP
+            client (``allow_http=True`` for an endpoint without TLS, ``timeout``)
+        :raises ValueError: if the URL is none of an object store, or has credentials in it, or an option is unknown
+        :raises BackendUnavailableError: if no credentials are found; the error says what was tried
+        :raises ImportError: if obstore is not installed
+        """
+        own = {name: options.pop(name) for name in ("prefix", "credentials", "in_flight", "hash") if name in options}
+        return cls(open_store(url, options), **own)
+
+    @property
+    def store(self) -> Any:
+        """The store of obstore."""
+        return self._client.store
+
+    @property
+    def prefix(self) -> str:
+        """What the names of all objects begin with, below the prefix of the store."""
+        return self._prefix
+
+    @property
+    def address(self) -> str:
+        """See :attr:`ContentAddressableStore.address`; no secret is in it."""
+        return f"{self._client.where}/{self._prefix}" if self._prefix else self._client.where
+
+    # -- writing --
+
+    def put_block(self, cid: CID, data: bytes) -> None:
+        """Take a block; it is sent soon, and has arrived when :meth:`flush` returns.
+
+        :raises CAStoreError: if blocks that were put before could not be sent; they are kept, this one is not taken
+        """
+        self._put(cid, data, wait=True)
+
+    def try_put_nowait(self, cid: CID, data: bytes) -> bool:
+        """See :meth:`ContentAddressableStore.try_put_nowait`; True while there is room for what waits to be sent."""
+        return self._put(cid, data, wait=False)
+
+    def _put(self, cid: CID, data: bytes, *, wait: bool) -> bool:
+        binary = cids.to_bytes(cid)
+        return self._queue.put(cids.multihash_of(binary), binary, data, wait=wait)
+
+    def _send(self, pairs: Pairs) -> None:
+        rule = self._layout.written_rule()
+        for cid, data in pairs:
+            name = self._layout.block_name(cid, rule)
+            self._client.put(name, data, f"block {cids.to_text(cid)}")
+
+    def flush(self) -> None:
+        """Return when the bucket has all that was put; what could not be sent is kept, and the next call tries again.
+
+        :raises BackendUnavailableError: if blocks could not be sent
+        :raises BlockCorruptError: if blocks are not what their CIDs name; the others are sent
+        """
+        self._queue.flush()
+
+    def persist(self, root: CID, previous: CID | None = None) -> None:
+        """See :meth:`ContentAddressableStore.persist`."""
+        self.flush()
+        if self.persist_moves_head and not is_head(root, self.head):  # as it is when an earlier call failed late
+            self.swap_head(previous, root)
+
+    # -- the head --
+
+    @property
+    def head(self) -> CID | None:
+        """See :attr:`SupportsHead.head`; it is in the object ``HEAD``.
+
+        :raises BackendUnavailableError: if it cannot be read, or is no CID
+        """
+        return self._layout.with_rule(lambda _: self._head.read())
+
+    def swap_head(self, expected: CID | None, new: CID) -> None:
+        """See :meth:`SupportsHead.swap_head`.
+
+        A caller whose ``new`` is there, although the store refused to put it, has succeeded: an answer was lost, or
+        another caller did the same.
+
+        :raises HeadMovedError: if the head is another; where an answer was lost, a note of the error says so
+        """
+        self.flush()
+        self._head.swap(expected, new)
+
+    # -- reading --
+
+    def _held(self, cid: bytes) -> bytes | None:
+        return self._queue.get(cids.multihash_of(cid)) if len(self._queue) else None
+
+    def get_block(self, cid: CID) -> bytes:
+        """See :meth:`ContentAddressableStore.get_block`."""
+        binary = cids.to_bytes(cid)
+        held = self._held(binary)
+        if held is not None:
+            return held
+        what = f"block {cids.to_text(binary)}"
+        try:
+            data, _ = self._layout.with_rule(lambda rule: self._client.get(self._layout.block_name(binary, rule), what))
+        except NoObjectError:
+            raise self._not_found(cid) from None
+        return data
+
+    def get_blocks(self, wanted: Iterable[CID]) -> Iterator[tuple[CID, bytes]]:
+        """See :meth:`ContentAddressableStore.get_blocks`; many at a time, in the order in which they are wanted."""
+        return in_order(self.get_block, wanted, threads=self._in_flight)
+
+    def get_dag(self, root: AnyCID) -> Iterator[tuple[CID, bytes]]:
+        """See :meth:`ContentAddressableStore.get_dag`; blocks are asked for before the walk comes to them."""
+        with ReadAhead(self.get_raw, threads=self._in_flight) as reader:
+            yield from self._walk(cids.to_bytes(root), reader.get, ahead=reader.ahead)
+
+    def block_size(self, cid: CID) -> int:
+        """See :meth:`ContentAddressableStore.block_size`."""
+        binary = cids.to_bytes(cid)
+        held = self._held(binary)
+        if held is not None:
+            return len(held)
+
+        def ask(rule: flatfs.Sharding) -> int:
+            name = self._layout.block_name(binary, rule)
+            size: int = self._client.ask(f"look for block {cid} in", lambda: self.store.head(name)["size"])
+            return size
+
+        try:
+            return self._layout.with_rule(ask)
+        except NoObjectError:
+            raise self._not_found(cid) from None
+
+    def has_block(self, cid: CID) -> bool:
+        """See :meth:`ContentAddressableStore.has_block`."""
+        try:
+            self.block_size(cid)
+        except BlockNotFoundError:
+            return False
+        return True
+
+    def has_blocks(self, wanted: Iterable[CID]) -> Iterator[bool]:
+        """See :meth:`ContentAddressableStore.has_blocks`; many at a time."""
+        return (there for _, there in in_order(self.has_block, wanted, threads=self._in_flight))
+
+    def _not_found(self, cid: CID) -> BlockNotFoundError:
+        return BlockNotFoundError(f"no block {cid} in {self.address}")
+
+    def __iter__(self) -> Iterator[CID]:
+        """Return raw CIDs of all blocks; what is not sent yet is sent before. Other objects are somebody else's."""
+        self.flush()
+        rule = self._layout.rule()
+        pages = self._client.ask("list", lambda: iter(self.store.list(self._layout.prefix, chunk_size=_LISTED_AT_ONCE)))
+        while (page := self._client.ask("list", lambda: next(pages, None))) is not None:
+            for meta in page:
+                cid = self._layout.cid_of(meta["path"], rule)
+                if cid is not None:
+                    yield cid
+
+    # -- deleting --
+
+    def delete_block(self, cid: CID) -> None:
+        """See :meth:`SupportsDelete.delete_block`."""
+        self.delete_blocks([cid])
+
+    def delete_blocks(self, wanted: Iterable[CID]) -> None:
+        """Delete many blocks, by one request for a thousand where the store allows it.
+
+        Deleting absent blocks changes nothing.
+
+        :raises BackendUnavailableError: if they cannot all be deleted; some of them may be
+        """
+        self.flush()  # they may be on their way
+        rule = self._layout.rule()
+        left = iter(wanted)
+        while names := [self._layout.block_name(cids.to_bytes(cid), rule) for cid in islice(left, _DELETED_AT_ONCE)]:
+            self._delete(names)
+
+    def _delete(self, names: list[str]) -> None:
+        try:
+            self._client.ask(f"delete {len(names)} blocks from", lambda: self.store.delete(names))
+        except NoObjectError:  # some stores stop at one that is absent
+            if len(names) > 1:
+                for name in names:
+                    self._delete([name])
+
+    # -- the store itself --
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._client.kind == "MemoryStore":
+            raise TypeError("cannot pickle an ObjectCAStore over a MemoryStore: its blocks are in this process alone")
+        self.flush()  # blocks are not in a pickle: the copy finds them in the bucket
+        state = self.__dict__.copy()
+        for name in ("_client", "_layout", "_head", "_queue", "local"):
+            del state[name]
+        state["recipe"] = recipe_of(self.store, with_secrets=self._credentials == "pickle")
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        recipe = state.pop("recipe")
+        self.__dict__.update(state)
+        self._connect(store_of(recipe))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ObjectCAStore):
+            return NotImplemented
+        return self.address == other.address
+
+    def __hash__(self) -> int:
+        return hash(self.address)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.address}>"
+
+
+def _checked_prefix(prefix: str) -> str:
+    """Return a prefix without "/" at its ends.
+
+    :raises ValueError: if a part of it is empty or names a folder above
+    """
+    bare = prefix.strip("/")
+    if bare and any(part in ("", ".", "..") for part in bare.split("/")):
+        raise ValueError(f"expected a prefix like 'data/blocks', found {prefix!r}")
+    return bare
