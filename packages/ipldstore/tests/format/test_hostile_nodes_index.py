@@ -1,4 +1,4 @@
-"""Every bound of the format on indexes that break it: an error that names the block."""
+"""Indexes that break a bound of the format: each is an error that names the block."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _add(name: str, make: Make) -> None:
 
 
 def _chunks(name: str, make: Callable[[Blocks], tuple[Any, Link | None]], *keys: str) -> None:
-    """A bad chunk index, given as its list of parts or link, and its bad block; None is the directory's own."""
+    """Add a bad chunk index: its top node or the link of that, and its bad block; None for the directory's own."""
 
     def case(blocks: Blocks) -> Case:
         parts, bad = make(blocks)
@@ -42,13 +42,13 @@ def _names(name: str, make: Callable[[Blocks], tuple[Any, Link | None]], *keys: 
     _add(f"names: {name}", case)
 
 
-def _list(parts: Callable[[Blocks], Any]) -> Callable[[Blocks], tuple[Any, Link | None]]:
-    """A bad list of parts, embedded."""
+def _embedded(parts: Callable[[Blocks], Any]) -> Callable[[Blocks], tuple[Any, Link | None]]:
+    """A bad top node, embedded."""
     return lambda blocks: (parts(blocks), None)
 
 
-def _linked_list(parts: Callable[[Blocks], Any]) -> Callable[[Blocks], tuple[Any, Link | None]]:
-    """A bad list of parts, a block."""
+def _linked(parts: Callable[[Blocks], Any]) -> Callable[[Blocks], tuple[Any, Link | None]]:
+    """A bad top node that is a block of its own."""
 
     def make(blocks: Blocks) -> tuple[Any, Link | None]:
         bad = blocks.put(parts(blocks))
@@ -58,7 +58,7 @@ def _linked_list(parts: Callable[[Blocks], Any]) -> Callable[[Blocks], tuple[Any
 
 
 def _bad_leaf(leaf: Any, first: str = "0", count: int = 1, *others: str) -> Callable[[Blocks], tuple[Any, Link | None]]:
-    """A leaf that is bad, or not what its part says; ``others`` are the first keys of parts behind it."""
+    """A leaf that is bad, or not what its reference says; ``others`` are the first keys of the leaves behind it."""
 
     def make(blocks: Blocks) -> tuple[Any, Link | None]:
         bad = blocks.put(leaf)
@@ -69,44 +69,44 @@ def _bad_leaf(leaf: Any, first: str = "0", count: int = 1, *others: str) -> Call
 
 
 for label, parts in {
-    "no parts": lambda _: [],
-    "a part that is no list": lambda _: [{"0": V}],
-    "a part of two": lambda blocks: [["0", blocks.put(leaf_of("0"))]],
-    "a part of four": lambda blocks: [["0", blocks.put(leaf_of("0")), 1, 1]],
-    "a part whose key is a number": lambda blocks: [[0, blocks.put(leaf_of("0")), 1]],
-    "a part whose key is none of its index": lambda blocks: [["zarr.json", blocks.put(leaf_of("0")), 1]],
-    "a part with a map for a link": lambda _: [["0", leaf_of("0"), 1]],
-    "a part with the link of a value": lambda _: [["0", V, 1]],
+    "no children": lambda _: [],
+    "a child that is no list": lambda _: [{"0": V}],
+    "a child of two": lambda blocks: [["0", blocks.put(leaf_of("0"))]],
+    "a child of four": lambda blocks: [["0", blocks.put(leaf_of("0")), 1, 1]],
+    "a child whose key is a number": lambda blocks: [[0, blocks.put(leaf_of("0")), 1]],
+    "a child whose key is none of its index": lambda blocks: [["zarr.json", blocks.put(leaf_of("0")), 1]],
+    "a child with a map for a link": lambda _: [["0", leaf_of("0"), 1]],
+    "a child with the link of a value": lambda _: [["0", V, 1]],
     "a count of zero": lambda blocks: [["0", blocks.put(leaf_of("0")), 0]],
     "a negative count": lambda blocks: [["0", blocks.put(leaf_of("0")), -1]],
     "a count that is true": lambda blocks: [["0", blocks.put(leaf_of("0")), True]],
     "a count that is a float": lambda blocks: [["0", blocks.put(leaf_of("0")), 1.0]],
     "a count that is null": lambda blocks: [["0", blocks.put(leaf_of("0")), None]],
-    "parts out of order": lambda blocks: [["1", blocks.put(leaf_of("1")), 1], ["0", blocks.put(leaf_of("0")), 1]],
-    "a part twice": lambda blocks: [["0", blocks.put(leaf_of("0")), 1]] * 2,
+    "children out of order": lambda blocks: [["1", blocks.put(leaf_of("1")), 1], ["0", blocks.put(leaf_of("0")), 1]],
+    "a child twice": lambda blocks: [["0", blocks.put(leaf_of("0")), 1]] * 2,
 }.items():
-    _chunks(f"{label}, embedded", _list(parts))
-    _chunks(f"{label}, linked", _linked_list(parts))
-    _names(f"{label}, embedded", _list(parts))
-    _names(f"{label}, linked", _linked_list(parts))
+    _chunks(f"{label}, embedded", _embedded(parts))
+    _chunks(f"{label}, linked", _linked(parts))
+    _names(f"{label}, embedded", _embedded(parts))
+    _names(f"{label}, linked", _linked(parts))
 
-_chunks("parts in the order of their texts", _list(lambda _: [["10", NODE, 1], ["2", NODE, 1]]))
-_chunks("parts in the order of their numbers only", _list(lambda _: [["5/0", NODE, 1], ["9", NODE, 1]]))
-_chunks("a leaf where the list must be", lambda blocks: (blocks.put(leaf_of("0")),) * 2)
-_names("a leaf where the list must be", lambda blocks: (blocks.put({"a": V}),) * 2)
+_chunks("children in the order of their texts", _embedded(lambda _: [["10", NODE, 1], ["2", NODE, 1]]))
+_chunks("children in the order of their numbers only", _embedded(lambda _: [["5/0", NODE, 1], ["9", NODE, 1]]))
+_chunks("a leaf where the top node must be", lambda blocks: (blocks.put(leaf_of("0")),) * 2)
+_names("a leaf where the top node must be", lambda blocks: (blocks.put({"a": V}),) * 2)
 
-_chunks("more keys than the part says", _bad_leaf(leaf_of("0", "1")))
-_chunks("fewer keys than the part says", _bad_leaf(leaf_of("0"), "0", 2))
+_chunks("more keys than its reference says", _bad_leaf(leaf_of("0", "1")))
+_chunks("fewer keys than its reference says", _bad_leaf(leaf_of("0"), "0", 2))
 _chunks("another first key", _bad_leaf(leaf_of("1"), "0", 1))
 _chunks("keys before the first", _bad_leaf(leaf_of("0", "1"), "1", 2), "1", "2")
 _chunks("a leaf without keys", _bad_leaf({}))
 _chunks("a leaf with empty maps only", _bad_leaf({"c": {"0": {}}}))
-_chunks("keys of the next part", _bad_leaf(leaf_of("0", "3"), "0", 2, "2"), "0", "1")
-_chunks("the first key of the next part", _bad_leaf(leaf_of("0", "2"), "0", 2, "2"), "0", "1")
-_names("more keys than the part says", _bad_leaf({"a": V, "b": V}, "a"))
-_names("fewer keys than the part says", _bad_leaf({"a": V}, "a", 2))
+_chunks("keys of the next child", _bad_leaf(leaf_of("0", "3"), "0", 2, "2"), "0", "1")
+_chunks("the first key of the next child", _bad_leaf(leaf_of("0", "2"), "0", 2, "2"), "0", "1")
+_names("more keys than its reference says", _bad_leaf({"a": V, "b": V}, "a"))
+_names("fewer keys than its reference says", _bad_leaf({"a": V}, "a", 2))
 _names("another first key", _bad_leaf({"b": V}, "a", 1))
-_names("keys of the next part", _bad_leaf({"a": V, "c": V}, "a", 2, "b"), "a", "aa")
+_names("keys of the next child", _bad_leaf({"a": V, "c": V}, "a", 2, "b"), "a", "aa")
 
 CHUNK_LEAVES: dict[str, dict[str, Any]] = {
     "a key that is none": {"x": V},
@@ -168,7 +168,7 @@ for label, entries in NAME_LEAVES.items():
 
 
 def _levels(most: int, *, kind: str) -> Callable[[Blocks], tuple[Any, Link | None]]:
-    """A leaf under so many lists, which is one too many, or far too many."""
+    """A leaf below so many index nodes, which is one too many, or far too many."""
 
     def make(blocks: Blocks) -> tuple[Any, Link | None]:
         first = "0" if kind == "chunks" else "a"
@@ -183,12 +183,12 @@ def _levels(most: int, *, kind: str) -> Callable[[Blocks], tuple[Any, Link | Non
 
 
 for most in (9, 20, 100_000):
-    _chunks(f"{most} levels of lists", _levels(most, kind="chunks"), "0", "1")
-    _names(f"{most} levels of lists", _levels(most, kind="names"), "a", "b")
+    _chunks(f"{most} levels of index nodes", _levels(most, kind="chunks"), "0", "1")
+    _names(f"{most} levels of index nodes", _levels(most, kind="names"), "a", "b")
 
 
-def _bad_block_of_parts(count: int, *firsts: str) -> Callable[[Blocks], tuple[Any, Link | None]]:
-    """A list below a list, which is not what the one above says."""
+def _bad_index_node(count: int, *firsts: str) -> Callable[[Blocks], tuple[Any, Link | None]]:
+    """An index node that is not what the index node above it says."""
 
     def make(blocks: Blocks) -> tuple[Any, Link | None]:
         bad = blocks.put([[first, blocks.put(leaf_of(first)), 1] for first in firsts])
@@ -197,20 +197,20 @@ def _bad_block_of_parts(count: int, *firsts: str) -> Callable[[Blocks], tuple[An
     return make
 
 
-_chunks("a list with fewer keys than said", _bad_block_of_parts(3, "0", "1"), "0", "1")
-_chunks("a list with more keys than said", _bad_block_of_parts(1, "0", "1"), "0", "1")
-_chunks("a list with another first key", _bad_block_of_parts(2, "1", "2"), "0", "1")
-_chunks("a list that reaches into the next part", _bad_block_of_parts(2, "0", "5"), "0", "1")
-_chunks("a list that reaches behind the next part", _bad_block_of_parts(2, "0", "6"), "0", "1")
+_chunks("an index node with fewer keys than said", _bad_index_node(3, "0", "1"), "0", "1")
+_chunks("an index node with more keys than said", _bad_index_node(1, "0", "1"), "0", "1")
+_chunks("an index node with another first key", _bad_index_node(2, "1", "2"), "0", "1")
+_chunks("an index node that reaches into the next child", _bad_index_node(2, "0", "5"), "0", "1")
+_chunks("an index node that reaches behind the next child", _bad_index_node(2, "0", "6"), "0", "1")
 
 
-def _leaf_of_a_list_reaches(blocks: Blocks) -> tuple[Any, Link | None]:
+def _leaf_below_reaches(blocks: Blocks) -> tuple[Any, Link | None]:
     bad = blocks.put(leaf_of("1", "7"))
     below = blocks.put([["0", blocks.put(leaf_of("0")), 1], ["1", bad, 2]])
     return [["0", below, 3], ["5", blocks.put(leaf_of("5")), 1]], bad
 
 
-_chunks("a leaf that reaches behind the next part of the list above", _leaf_of_a_list_reaches, "1", "2")
+_chunks("a leaf that reaches behind the next child of the node above", _leaf_below_reaches, "1", "2")
 
 
 @pytest.mark.parametrize("name", CASES)

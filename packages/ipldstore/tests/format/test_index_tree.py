@@ -1,4 +1,4 @@
-"""The index alone: codes, splitting, and that changing an index gives the index of the changed set of keys."""
+"""The index alone: codes, splitting, and that a changed index is the index of the changed set of keys."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..support.reference import Link
 
 LINKS = [reference.cid(0x55, bytes([number])) for number in range(3)]
 
-# Skewed: the codes of such numbers part ways at many different bits, so leaves and lists are of all sizes.
+# Skewed: the codes of such numbers differ first at many different bits, so leaves and index nodes have all sizes.
 numbers = st.one_of(
     st.integers(0, 12),
     st.integers(0, 59).map(lambda place: 1 << place),
@@ -52,7 +52,7 @@ def test_name_codes(name: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
 def test_splitting(kind: str, data: st.DataObject) -> None:
-    """An interval is the largest aligned one that holds at most so many."""
+    """Each interval is the largest aligned one that holds at most so many keys."""
     index, strategy = KINDS[kind]
     drawn = data.draw(st.sets(strategy, min_size=1, max_size=60))
     cap = data.draw(st.integers(1, 8))
@@ -64,7 +64,7 @@ def test_splitting(kind: str, data: st.DataObject) -> None:
 def _rebuilt(
     kind: index_tree.IndexKind, base: index_tree.Base, changes: index_tree.Changes, nodes: NodeStore, limits: Limits
 ) -> index_tree.Base:
-    """The index after changes, as a directory would have it when it is read again."""
+    """Return the index after changes, as a directory holds it when it is read again."""
     made = index_tree.rebuild(kind, base, changes, nodes, limits)
     return IndexNode(made, kind.code, kind.is_key) if isinstance(made, list) else made
 
@@ -76,7 +76,7 @@ def _expected(links: Mapping[str, bytes], *, chunks: bool, limits: Limits) -> tu
 
 
 def _levels(made: object, blocks: dict[Link, bytes]) -> int:
-    """Lists of parts on the longest way down."""
+    """Return the number of index nodes on the longest path down."""
     node = reference.decode(blocks[made]) if isinstance(made, Link) else made
     return 1 + max(_levels(part[1], blocks) for part in node) if isinstance(node, list) else 0
 
@@ -102,8 +102,8 @@ def test_changing_an_index_gives_the_index_of_the_keys(kind: str, data: st.DataO
         links = {key: link for key, link in {**links, **changes}.items() if link is not None}
         made, blocks = _expected(links, chunks=kind == "chunks", limits=limits)
         levels = _levels(made, blocks)
-        assume(levels <= index_tree.MAX_LEVELS)  # it takes limits as small as these to have more
-        event(f"{levels} levels of lists")
+        assume(levels <= index_tree.MAX_LEVELS)  # only limits as small as these lead to more
+        event(f"{levels} levels of index nodes")
         assert base == made
         assert all(castore.get_raw(bytes(link)) == block for link, block in blocks.items())
         assert index_tree.total(index, base, nodes.load) == len(links)
@@ -118,8 +118,8 @@ def test_changing_an_index_gives_the_index_of_the_keys(kind: str, data: st.DataO
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
 def test_a_change_reads_the_leaves_it_falls_into_and_those_that_merge(kind: str, data: st.DataObject) -> None:
-    """A key that is changed is in one leaf. A new one takes apart the leaf nearest to it, and between two leaves the
-    other is asked where it ends. Nothing else is read but lists of parts.
+    """A changed key is in one leaf. A new key takes apart the leaf nearest to it; between two leaves the other one is
+    read too, to see where it ends. Nothing else is read but index nodes.
     """
     index, strategy = KINDS[kind]
     limits = Limits(inline=60, leaf=3, children=100)
@@ -149,8 +149,8 @@ def test_a_change_reads_the_leaves_it_falls_into_and_those_that_merge(kind: str,
         assert read == [firsts[bisect_left(codes, index.code(key) + b"\0") - 1]]
 
 
-def test_codes_are_of_keys_that_chunk_keys_allow() -> None:
-    """128 numbers are the most that fit into 255 bytes, and into the byte that counts them."""
+def test_the_longest_chunk_keys_have_codes() -> None:
+    """128 numbers are the most that fit into 255 bytes; the code counts them in one byte."""
     key = "/".join("0" * 128)
     assert keys.is_chunk_key(key)
     assert chunk_code(key)[0] == 128

@@ -1,4 +1,4 @@
-"""Stores far away: what is here, or has room here, needs no thread, and nothing else is done without one."""
+"""Stores that are far away: an event loop reads what is cached and puts what is collected; all else is in a thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ METADATA = b'{"node_type":"array","zarr_format":3}'
 
 
 class Collecting(MappingCAStore):
-    """Far away, with room for some blocks; says in which threads it was asked to wait."""
+    """Far away, with room for some blocks; notes the threads that waited for it."""
 
     local = False
 
@@ -70,7 +70,7 @@ def expected(count: int) -> dict[str, bytes]:
 
 
 def test_chunks_are_put_at_once_while_there_is_room(loop: asyncio.Runner) -> None:
-    """Then in another thread; the contents are the same."""
+    """The others are put in a thread; the contents are the same."""
     castore = Collecting(room=4)
     store = begun(castore, loop)
     room = castore.room
@@ -83,7 +83,7 @@ def test_chunks_are_put_at_once_while_there_is_room(loop: asyncio.Runner) -> Non
     assert store.freeze() == at_once.freeze()
 
 
-def test_an_event_loop_does_not_wait_for_who_holds_the_tree(loop: asyncio.Runner) -> None:
+def test_an_event_loop_does_not_wait_for_the_lock_of_the_tree(loop: asyncio.Runner) -> None:
     castore = Collecting(room=100)
     store = begun(castore, loop)
     held, done = threading.Event(), threading.Event()
@@ -99,7 +99,8 @@ def test_an_event_loop_does_not_wait_for_who_holds_the_tree(loop: asyncio.Runner
 
     async def write() -> None:
         writing = asyncio.create_task(store.set("a/c/1", cpu.Buffer.from_bytes(b"1")))
-        await asyncio.sleep(0.05)  # the loop goes on
+        for _ in range(1000):  # the loop goes on
+            await asyncio.sleep(0)
         assert not writing.done()
         done.set()
         await writing
@@ -109,8 +110,8 @@ def test_an_event_loop_does_not_wait_for_who_holds_the_tree(loop: asyncio.Runner
     assert dict(store.mapping) == expected(2)
 
 
-def test_a_disk_is_not_asked_whether_it_has_room(loop: asyncio.Runner) -> None:
-    """It collects nothing, so that the chunk would be hashed for the question and once more for the answer."""
+def test_a_local_store_is_not_asked_whether_it_has_room(loop: asyncio.Runner) -> None:
+    """It collects nothing, so a chunk would be hashed once for the question and once more to be put."""
     castore = Collecting(room=100)
     castore.local = True
     store = begun(castore, loop)
@@ -119,7 +120,7 @@ def test_a_disk_is_not_asked_whether_it_has_room(loop: asyncio.Runner) -> None:
     assert dict(store.mapping) == expected(2)
 
 
-def test_what_was_not_sent_is_said_with_the_key(loop: asyncio.Runner) -> None:
+def test_an_error_of_what_was_collected_names_the_key(loop: asyncio.Runner) -> None:
     castore = Collecting(room=100)
     store = begun(castore, loop)
     castore.error = ReadOnlyStoreError("no more")
@@ -128,10 +129,10 @@ def test_what_was_not_sent_is_said_with_the_key(loop: asyncio.Runner) -> None:
     assert "a/c/1" not in store
 
 
-def test_what_came_with_others_is_read_at_once(
+def test_prefetched_chunks_are_read_without_a_thread(
     loop: asyncio.Runner, many: tuple[MappingCAStore, CID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once a leaf is here no thread is asked for its chunks; a part of one is still asked for as such."""
+    """Of a leaf that was fetched whole no chunk needs a thread; a range of a chunk does."""
     far = Collecting()
     far.mapping.update(many[0].mapping)
     store = IPLDStore(far, root=many[1], read_only=True)
@@ -154,10 +155,10 @@ def test_what_came_with_others_is_read_at_once(
         loop.run(store.get(keys[0], default_buffer_prototype(), RangeByteRequest(0, 4)))
 
 
-def test_what_was_dropped_meanwhile_is_not_waited_for(
+def test_a_chunk_evicted_meanwhile_is_not_waited_for(
     many: tuple[MappingCAStore, CID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only a thread may ask for a leaf again: looking at what is here, and noting it, are one step."""
+    """Only a thread may fetch a leaf again: to take a chunk from the cache and to count the read are one step."""
     far = Collecting()
     far.mapping.update(many[0].mapping)
     store = IPLDStore(far, root=many[1], read_only=True)

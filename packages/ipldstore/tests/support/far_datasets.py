@@ -1,4 +1,4 @@
-"""Datasets of very many chunks behind a gateway, for tests of what it costs to read them."""
+"""Datasets of very many chunks behind a gateway, for tests that count the requests of reading them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from multiformats import CID
 from .store_samples import zarr
 
 SHAPE = (128, 25, 40)
-"""So many chunks that the list of parts is a block of its own, as it is for 10^6."""
-
-LATENCY = 0.05
+"""So many chunks that the top node of the index is a block of its own, as it is for 10^6."""
 
 
 def array_of(shape: tuple[int, ...]) -> Any:
@@ -51,7 +49,7 @@ def opened(server: BlockServer, root: CID, *, timeout: float = 10.0, retries: in
 
 
 def chunk_link(blocks: MappingCAStore, root: CID, *place: int) -> CID:
-    """The link of a chunk of ``a0``."""
+    """Return the link of a chunk of ``a0``."""
     found = IPLDStore(blocks, root=root)._data.find("a0/c/" + "/".join(map(str, place)) + "/0")
     assert isinstance(found, bytes)
     return cids.from_bytes(found)

@@ -1,4 +1,4 @@
-"""The short way to the next chunk of an array: it gives what the whole way gives, whatever happens meanwhile."""
+"""The cursor of an array gives what a lookup from the root gives, whatever changes meanwhile."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ def store() -> IPLDStore:
 
 
 def test_the_next_chunk_is_found_without_the_tree(store: IPLDStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the array that was read last; of another, and what is no chunk, with it."""
+    """A chunk of the array that was read last; one of another array, and an absent key, is looked up from the root."""
     assert store["a/c/0/0"] == b"a c/0/0"
     asked: list[list[str]] = []
     find = lookup.find
 
     def noting(top: Any, parts: list[str], *rest: Any) -> Any:
-        asked.append(parts)
+        if top is store._data._tree.top:  # not a read that a test before has left behind in a thread of zarr
+            asked.append(parts)
         return find(top, parts, *rest)
 
     monkeypatch.setattr(lookup, "find", noting)
@@ -44,7 +45,7 @@ def test_the_next_chunk_is_found_without_the_tree(store: IPLDStore, monkeypatch:
 
 
 def test_it_does_not_outlive_the_tree(store: IPLDStore) -> None:
-    """A change, a freeze, another root: each is another tree."""
+    """A change, a freeze and another root each make another tree."""
     before = store.root_cid
     assert before is not None
     assert store["a/c/1/1"] == b"a c/1/1"
@@ -62,8 +63,8 @@ def test_it_does_not_outlive_the_tree(store: IPLDStore) -> None:
     assert store["a/c/1/2"] == b"a c/1/2"
 
 
-def test_a_chunk_key_that_the_format_does_not_allow(store: IPLDStore) -> None:
-    """Also right behind a chunk of the same array: no key has more than 64 parts."""
+def test_a_chunk_key_of_too_many_parts(store: IPLDStore) -> None:
+    """Refused also when it is set right after a chunk of the same array: no key has more than 64 parts."""
     for last in ("0", "1"):
         store[f"a/c/{last}"] = b"new"
     longest = "/".join(["a", "c", *["0"] * 62])
@@ -76,7 +77,7 @@ def test_a_chunk_key_that_the_format_does_not_allow(store: IPLDStore) -> None:
 
 
 def test_an_index_above_comes_first() -> None:
-    """A foreign root may have a key in the indexes of two directories: the outer one counts, whoever was read last."""
+    """A foreign root may hold a key in the indexes of two directories: the outer one counts, whatever was read last."""
     castore = MappingCAStore()
     link = {name: castore.put(name.encode()) for name in ("outer 1", "inner 1", "inner 2")}
     outer = castore.put({"0": {"1": link["outer 1"]}})
