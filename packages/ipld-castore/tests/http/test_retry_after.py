@@ -1,4 +1,4 @@
-"""Retry-After, in both of its forms and in forms that it has not, from gateways and from what stands before a node."""
+"""Retry-After in both of its forms, and in forms that it does not have, from gateways and proxies."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import time
 
 import pytest
 from ipld_castore import GatewayCAStore, IPFSStore
-from ipld_castore._http.retry_after import seconds_of
+from ipld_castore._http.response import Response
 from ipld_castore._kubo import rpc
 from ipld_castore.testing import BlockServer, faults
+from urllib3 import HTTPResponse
 
 ODD = [
-    "Mon, 99999999999999999999 Jan 2026 00:00:00 GMT",
     "Mon, 01 Jan 99999 00:00:00 GMT",
-    "Mon, 01 Jan 2026 00:00:00 +99999999",
+    "Thu, 99 Foo 2099 99:99:99 GMT",
+    "9" * 5000,
     "-1",
     "1.5",
     "\N{SUPERSCRIPT TWO}",
@@ -23,7 +24,19 @@ ODD = [
 
 @pytest.mark.parametrize("text", ODD)
 def test_what_is_no_time_is_none(text: str) -> None:
-    assert seconds_of(text) is None
+    assert Response(HTTPResponse(headers={"Retry-After": text}), 1.0).retry_after is None
+
+
+@pytest.mark.parametrize("text", ["Mon, 99999999999999999999 Jan 2026 00:00:00 GMT", "1 Jan 2026 00:00:00 +99999999"])
+def test_dates_that_no_calendar_has(text: str) -> None:
+    """Whatever urllib3 makes of them is no error, and no negative pause."""
+    assert (Response(HTTPResponse(headers={"Retry-After": text}), 1.0).retry_after or 0) >= 0
+
+
+def test_seconds_and_dates() -> None:
+    for text, seconds in (("7", 7.0), (" 0 ", 0.0), ("Sun, 06 Nov 1994 08:49:37 GMT", 0.0)):
+        assert Response(HTTPResponse(headers={"Retry-After": text}), 1.0).retry_after == seconds
+    assert Response(HTTPResponse(), 1.0).retry_after is None
 
 
 @pytest.mark.parametrize("kind", [GatewayCAStore, IPFSStore])

@@ -303,7 +303,7 @@ def test_what_could_not_be_sent_is_sent_later(server: BlockServer, store: IPFSSt
     server.heal()
     store.flush()
     assert [server.blocks.get(cid) for cid in sent] == values
-    assert len(store._outbox) == 0
+    assert len(store._queue) == 0
 
 
 @pytest.mark.parametrize("fault", [faults.reset(), faults.reset_upload(1000), faults.status(503)], ids=str)

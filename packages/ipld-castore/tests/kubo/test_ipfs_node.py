@@ -88,14 +88,13 @@ def test_large_bytes_have_the_cid_of_ipfs_add(store: IPFSStore, kubo: Any) -> No
         assert kubo.run("add", *flags, data=LARGE[:size]).decode().strip() == str(store.put(LARGE[:size]))
 
 
-def test_large_blocks_come_until_the_node_closes(store: IPFSStore) -> None:
-    """Of several sizes, from several threads; and what is not there is told as always."""
+def test_large_blocks(store: IPFSStore) -> None:
+    """Of several sizes, from several threads; and one that is absent is an error as always."""
     sizes = [1 << 20, 1 << 20, 600_000, (1 << 20) - 1, 600_000, 1 << 20] * 5
     blocks = {store.put_raw(random.Random(at).randbytes(size), "raw"): size for at, size in enumerate(sizes)}
     store.flush()
     with ThreadPoolExecutor(6) as pool:
         assert [len(data) for data in pool.map(store.get_raw, blocks)] == sizes
-    assert store._rpc._pool(until_close=True)[0].num_requests >= len(sizes) - 6
     with pytest.raises(BlockNotFoundError):
         store.get_raw(ABSENT)
 

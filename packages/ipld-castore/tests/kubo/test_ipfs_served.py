@@ -17,9 +17,8 @@ from ipld_castore import (
     IPFSStore,
     MappingCAStore,
 )
-from ipld_castore._kubo import address, rpc
-from ipld_castore._kubo import store as _ipfs
-from ipld_castore.testing import BlockServer, CAStoreTests, Exchange, Fault, Reply, faults
+from ipld_castore._kubo import rpc
+from ipld_castore.testing import BlockServer, CAStoreTests, Fault, faults
 from multiformats import CID
 
 from ..support.remote import damage, tree
@@ -48,13 +47,6 @@ def store(server: BlockServer) -> Iterator[IPFSStore]:
     yield store
     server.heal()
     store.close()
-
-
-@pytest.fixture(params=["kept connections", "until they close"])
-def _connections(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks come as small ones do, or as large ones."""
-    if request.param == "until they close":
-        monkeypatch.setattr(_ipfs, "_LARGE", 0)
 
 
 class TestOverTheTestServer(CAStoreTests):
@@ -111,7 +103,6 @@ ALWAYS: list[tuple[Fault, type[CAStoreError]]] = [
 ]
 
 
-@pytest.mark.usefixtures("_connections")
 @pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize(("fault", "error"), ALWAYS, ids=[str(fault) for fault, _ in ALWAYS])
 def test_a_node_that_always_fails(
@@ -143,7 +134,6 @@ PASSING = [
 ]
 
 
-@pytest.mark.usefixtures("_connections")
 @pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize("fault", PASSING, ids=str)
 def test_what_passes_is_tried_again(server: BlockServer, store: IPFSStore, read: Read, fault: Fault) -> None:
@@ -212,6 +202,7 @@ def test_a_graph_that_lacks_a_block(server: BlockServer, store: IPFSStore) -> No
     with pytest.raises(BlockNotFoundError, match=cids.to_text(bytes(last))):
         graph(store, root)
     with pytest.raises(CAStoreError):
+<<<<<<< HEAD
         store.persist(root)
 
 
@@ -256,3 +247,6 @@ def test_a_large_block_that_is_broken_off(server: BlockServer, store: IPFSStore,
     server.inject(Fault("broken off", act), where="block/get")
     assert store.get_raw(second) == server.blocks.get_raw(second)
     assert asked(server) == ["HTTP/1.1", "HTTP/1.0", "HTTP/1.1"]
+=======
+        store.keep(root)
+>>>>>>> c7e6857 (One HTTP client for the node and the gateways; the chunk decoder, the memo of heads and the pool in HTTP/1.0 go)

@@ -1,4 +1,4 @@
-"""The backend over trustless gateways.
+"""The backend over trustless HTTP gateways: which gateway is asked, how often, and blocks and CARs from it.
 
-Uses the core and the HTTP client; callers get it from :mod:`ipld_castore`.
+It imports ``_http``, ``_core`` and ``concurrency``; callers get its store from :mod:`ipld_castore`.
 """

@@ -1,4 +1,4 @@
-"""CARs that come from servers nobody trusts: only what the caller's own walk reaches is taken, in its order."""
+"""CARs from gateways that nobody trusts: only blocks that the caller's own walk reaches are taken, in its order."""
 
 from __future__ import annotations
 
@@ -7,105 +7,111 @@ from typing import Final
 
 from ipld_car import CarError, CarReader, cids
 
+from ipld_castore.concurrency import ReadAhead
 from ipld_castore._core.hash_policy import check_hash, identity_bytes, verify
 from ipld_castore._core.store import MAX_NODE_BYTES
-from ipld_castore._http.client import Answer
-from ipld_castore.concurrency import ReadAhead
+from ipld_castore._http.response import Response
 from ipld_castore.errors import BlockCorruptError, BlockNotFoundError
 
 from .endpoints import Gateway
-from .retry import Attempts, Failure, Why
+from .retry import ATTEMPT_ERRORS, AttemptError, Attempts, FailureKind, failure_of
 
 _MAX_HEADER_BYTES: Final = 1 << 20
 _MAX_REPEATED_BYTES: Final = 8 << 20
-"""Of blocks that a CAR brings more than once, though it was asked not to."""
+"""Bytes of repeated blocks that are skipped. The request asks for none, but some gateways do not know ``dups=n``."""
 _LEAVES_AHEAD: Final = 64
 
 
 def check_bytes(cid: bytes, data: bytes) -> None:
-    """Hold bytes from a gateway against their binary CID.
+    """Verify bytes from a gateway against their binary CID.
 
-    :raises Failure: if they are others
+    :raises AttemptError: if they are not the block of the CID
     """
     try:
         verify(cid, data)
     except BlockCorruptError as error:
-        raise Failure(Why.WRONG, str(error)) from None
+        raise AttemptError(FailureKind.CORRUPT, str(error)) from None
 
 
 class CarStream:
-    """The blocks of a CAR while it comes. The roots that it names mean nothing and are not looked at.
+    """The blocks of a CAR while it comes in. The roots in its header are ignored.
 
-    :param answer: what it comes in
-    :param gateway: who sends it
-    :raises Failure: if it does not begin as a CAR does
+    :param response: the response that the CAR is the body of
+    :param gateway: the gateway that sends it
+    :raises AttemptError: if the body does not begin as a CAR
+    :raises TransportError: if the body cannot be read
     """
 
-    def __init__(self, answer: Answer, gateway: Gateway) -> None:
+    def __init__(self, response: Response, gateway: Gateway) -> None:
         self.gateway = gateway
-        self._answer = answer
+        self._response = response
         self._given: set[bytes] = set()
         self._repeated = 0
         try:
             reader = CarReader(
-                answer,
-                verify=False,  # each block is, once it is known to be the one that is wanted
+                response,
+                verify=False,  # a block is verified once it is known to be the wanted one
                 max_header_bytes=_MAX_HEADER_BYTES,
                 max_section_bytes=MAX_NODE_BYTES + cids.MAX_CID_BYTES,
             )
         except CarError as error:
-            raise _broken(error) from error
+            raise _no_car(error) from error
         self._blocks = iter(reader)
 
     def take(self, wanted: bytes) -> bytes:
-        """The bytes of the block that the walk wants now, verified.
+        """Return the verified bytes of the block that the walk wants next.
 
-        :param wanted: its binary CID
-        :raises Failure: if the next block is another, or there is none, or its bytes are others
+        :param wanted: the binary CID of the block
+        :raises AttemptError: if the next block is another one, or corrupt, or there is none
+        :raises TransportError: if the body cannot be read
         """
         try:
             for block in self._blocks:
                 found = block.cid_bytes
                 if found == wanted:
                     if len(block.data) > MAX_NODE_BYTES:
-                        raise Failure(Why.FAILED, f"expected a block of at most {MAX_NODE_BYTES} bytes, found more")
+                        raise AttemptError(
+                            FailureKind.REFUSED, f"expected a block of at most {MAX_NODE_BYTES} bytes, found more"
+                        )
                     check_bytes(found, block.data)
                     self._given.add(found)
                     return block.data
                 self._repeated += len(block.data) + cids.CIDV1_SHA256_SIZE
                 if found not in self._given or self._repeated > _MAX_REPEATED_BYTES:
-                    raise Failure(
-                        Why.FAILED,
+                    raise AttemptError(
+                        FailureKind.REFUSED,
                         f"expected block {cids.to_text(wanted)} next in the archive, found {cids.to_text(found)}",
                     )
         except CarError as error:
-            raise _broken(error) from error
-        raise Failure(Why.FAILED, f"expected block {cids.to_text(wanted)} next in the archive, found its end")
+            raise _no_car(error) from error
+        raise AttemptError(
+            FailureKind.REFUSED, f"expected block {cids.to_text(wanted)} next in the archive, found its end"
+        )
 
     def finish(self) -> None:
         """Read the end, which should be all that is left, so that the connection can be used again."""
-        self._answer.drain()
+        self._response.drain()
 
     def close(self) -> None:
-        """Stop; what has not come does not matter."""
-        self._answer.close()
+        """Stop. The rest of the CAR is not read."""
+        self._response.close()
 
 
-def _broken(error: CarError) -> Failure:
-    return Failure(Why.FAILED, f"expected an archive of blocks: {error}")
+def _no_car(error: CarError) -> AttemptError:
+    return AttemptError(FailureKind.REFUSED, f"expected an archive of blocks: {error}")
 
 
 Begin = Callable[[bytes], tuple[bytes, CarStream | None]]
-"""Asks for a CAR that begins with a block: its bytes, and what follows; None if nothing can."""
+"""Requests a CAR that begins with a block: returns the block's bytes, and the rest of the CAR if there is one."""
 
 
 class Walk:
-    """The blocks that a walk wants, one after another, out of a CAR, of another CAR where that fails, or one by one.
+    """The blocks that a walk wants: out of a CAR, out of another CAR where that fails, or one by one.
 
-    :param attempts: takes notes of gateways that fail in the middle
-    :param begin: asks for a CAR
-    :param single: gets a block alone
-    :param resumes: whether a new CAR is asked for where one has failed; else what is left is got one by one
+    :param attempts: records the failures of gateways
+    :param begin: requests a CAR
+    :param single: gets one block
+    :param resumes: whether another CAR is requested where one has failed; else the rest is got one by one
     """
 
     def __init__(self, attempts: Attempts, begin: Begin, single: Callable[[bytes], bytes], *, resumes: bool) -> None:
@@ -118,14 +124,14 @@ class Walk:
         self._singles = ReadAhead(single)
 
     def ahead(self, waiting: Sequence[bytes], seen: Container[bytes]) -> None:
-        """Where no CAR comes any more, get blocks before the walk comes to them; see :func:`ipld_car.walk_binary`."""
+        """Get blocks before the walk asks for them, where no CAR comes any more; see :func:`ipld_car.walk_binary`."""
         if self._begun and self._stream is None:
             self._singles.ahead([cid for cid in waiting[-_LEAVES_AHEAD:] if cids.codec_of(cid) == cids.RAW], seen)
 
     def get(self, cid: bytes) -> bytes:
-        """The verified bytes of the block that the walk has come to.
+        """Return the verified bytes of the block that the walk has come to.
 
-        :raises CAStoreError: if no gateway gives them
+        :raises CAStoreError: if no gateway sends them
         """
         inline = identity_bytes(cid)
         if inline is not None:
@@ -134,9 +140,9 @@ class Walk:
         if self._stream is not None:
             try:
                 return self._stream.take(cid)
-            except Failure as failure:
-                self._attempts.note(self._stream.gateway, cid, failure)
-                self._let_go()
+            except ATTEMPT_ERRORS as error:
+                self._attempts.record(self._stream.gateway, cid, failure_of(error))
+                self.stop()
         if self._begun and not (self._resumes and cids.codec_of(cid) != cids.RAW):
             return self._singles.get(cid)
         self._begun = True
@@ -145,21 +151,22 @@ class Walk:
         except BlockNotFoundError:
             if self._resumes:
                 raise
-            return self._single(cid)  # it was the path that is not there
+            return self._single(cid)  # the gateway may have the block, and not the path
         return data
 
     def finish(self) -> None:
-        """The walk is complete: let the connection be used again."""
+        """End a complete walk, so that the connection can be used again."""
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.finish()
 
-    def close(self) -> None:
-        """The walk is over, or was given up."""
-        self._let_go()
-        self._singles.__exit__(None, None, None)
-
-    def _let_go(self) -> None:
+    def stop(self) -> None:
+        """Stop reading the CAR."""
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
+
+    def close(self) -> None:
+        """End the walk, complete or not."""
+        self.stop()
+        self._singles.__exit__(None, None, None)

@@ -2,109 +2,90 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import os
 import threading
 import time
-from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 from ipld_car import cids
 
-FORGIVENESS: Final = 60.0
-"""Seconds in which half of what a gateway did wrong is forgotten."""
+from ipld_castore._http.address import Address, bearer_secret, parse_url
 
-_MAX_LIES: Final = 4096
+HALF_LIFE: Final = 60.0
+"""Seconds in which half of the penalty of a gateway is forgotten."""
+
+_MAX_CORRUPT: Final = 4096
 """Pairs of gateway and block that are remembered because the bytes were wrong."""
 
 
 class Gateway:
-    """One gateway. Its credentials go into requests, and into no text."""
+    """One gateway: its address, and how it has behaved."""
 
-    def __init__(self, url: str, token: str | None = None) -> None:
-        self.url, self._authorization = _parse(url)
-        if token is not None:
-            if not token.isascii() or not token.isprintable() or not token or " " in token:
-                raise ValueError("expected a token of printable ASCII without spaces, found something else")
-            self._authorization = f"Bearer {token}"
-        self._blame = 0.0
-        self._blamed_at = 0.0
+    def __init__(self, address: Address) -> None:
+        self.address = address
         self.ready_at = 0.0
-        """By ``time.monotonic()``, when it may be asked again."""
-        self.gives_cars = True
-        """Whether it may send CARs; some only send blocks."""
+        """When it may be asked again, by ``time.monotonic()``."""
+        self.sends_cars = True
+        """Whether it may send CARs; some gateways only send blocks."""
+        self.host_header: str | None = None
+        """The ``Host`` to send in place of the one in the URL; see :meth:`use_ip_as_host`."""
+        self._penalty = 0.0
+        self._penalised_at = 0.0
+
+    @property
+    def url(self) -> str:
+        """The URL, without credentials."""
+        return self.address.url
 
     @property
     def headers(self) -> dict[str, str]:
-        """What every request to it carries."""
-        return {} if self._authorization is None else {"Authorization": self._authorization}
+        """The headers that every request to the gateway carries, beside its credentials."""
+        return {} if self.host_header is None else {"Host": self.host_header}
+
+    def use_ip_as_host(self) -> None:
+        """Send an IP address as ``Host`` from now on, in place of the name ``localhost``.
+
+        Kubo redirects requests for ``localhost`` to a subdomain for each root, and answers those for ``127.0.0.1``.
+        """
+        self.host_header = self.address.netloc.replace("localhost", "127.0.0.1", 1)
 
     @property
-    def is_loopback(self) -> bool:
-        """Whether it is on this machine, where no proxy leads to."""
-        host = urlsplit(self.url).hostname or ""
-        try:
-            return host == "localhost" or ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return False
-
-    @property
-    def blame(self) -> float:
-        """How much it did wrong lately; 0 is nothing."""
-        return self._blame * math.exp2((self._blamed_at - time.monotonic()) / FORGIVENESS)
+    def penalty(self) -> float:
+        """The failures of the gateway, the recent ones counting most; 0 for none."""
+        return self._penalty * math.exp2((self._penalised_at - time.monotonic()) / HALF_LIFE)
 
     def failed(self) -> None:
-        """Note that it did something wrong."""
-        self._blame, self._blamed_at = self.blame + 1, time.monotonic()
+        """Count a failure."""
+        self._penalty, self._penalised_at = self.penalty + 1, time.monotonic()
 
     def succeeded(self) -> None:
-        """Note that it did what it should; that makes up for half of what was before."""
-        if self._blame:
-            self._blame, self._blamed_at = self.blame / 2, time.monotonic()
+        """Count a success, which halves the penalty."""
+        if self._penalty:
+            self._penalty, self._penalised_at = self.penalty / 2, time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
-        # The clock is that of this machine since it was started.
-        return self.__dict__ | {"_blame": 0.0, "_blamed_at": 0.0, "ready_at": 0.0}
+        # time.monotonic() counts from another moment on another machine.
+        return self.__dict__ | {"_penalty": 0.0, "_penalised_at": 0.0, "ready_at": 0.0}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.url}>"
 
 
-def _parse(text: str) -> tuple[str, str | None]:
-    """The URL of a gateway without credentials, and the header that they make."""
-    try:
-        parts = urlsplit(text)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        port = "" if parts.port is None else f":{parts.port}"
-    except ValueError:
-        # Nothing of the text: there may be a password in it.
-        raise ValueError(
-            "expected the URL of a gateway as http://127.0.0.1:8080 or https://gateway.example, found something else"
-        ) from None
-    url = f"{parts.scheme}://{host}{port}{parts.path.rstrip('/').removesuffix('/ipfs')}"
-    if parts.username is None:
-        return url, None
-    credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return url, f"Basic {b64encode(credentials.encode()).decode()}"
-
-
 def find_gateways(urls: str | Iterable[str] | None, token: str | None = None) -> list[Gateway]:
-    """The gateways that the caller names, else those that the environment or a file names; none that is public.
+    """Return the gateways that the caller gives, else those that the environment or a file names; none is public.
 
     Source of the places: https://specs.ipfs.tech/ipips/ipip-0280/.
 
-    :raises ValueError: if there are none, one is no URL, or a token would go to several
+    :raises ValueError: if there is no gateway, one is no URL, or a token would go to several gateways
     """
     source = None
     if urls is None:
-        urls, source = _found()
+        urls, source = _urls_found()
     given = [urls] if isinstance(urls, str) else list(dict.fromkeys(urls))
     if not given:
         raise ValueError("expected at least one gateway, found an empty list")
@@ -113,14 +94,25 @@ def find_gateways(urls: str | Iterable[str] | None, token: str | None = None) ->
             f"expected one gateway to send the token to, found {len(given)}: put each one's own credentials into "
             f"its URL, as https://user:password@gateway.example"
         )
+    addresses = [_parse(url, source) for url in given]
+    if token is not None:
+        addresses = [replace(address, secret=bearer_secret(token)) for address in addresses]
+    return [Gateway(address) for address in addresses]
+
+
+def _parse(url: str, source: str | None) -> Address:
     try:
-        return [Gateway(url, token) for url in given]
-    except ValueError as error:
-        raise ValueError(f"{error} in {source}") from None if source else error
+        return replace(parse_url(url, "/ipfs"), source=source)
+    except ValueError:
+        place = "" if source is None else f" in {source}"
+        raise ValueError(
+            "expected the URL of a gateway as http://127.0.0.1:8080 or https://gateway.example, found something else"
+            + place
+        ) from None
 
 
-def _found() -> tuple[list[str], str]:
-    """The URLs of the first place that names any, and the place."""
+def _urls_found() -> tuple[list[str], str]:
+    """Return the URLs of the first place that names any, and the place."""
     url = os.environ.get("IPFS_GATEWAY", "").strip()
     if url:
         return [url], "$IPFS_GATEWAY"
@@ -140,23 +132,23 @@ def _found() -> tuple[list[str], str]:
     )
 
 
-class Lies:
-    """Which gateway gave wrong bytes for which block. Bounded; safe with threads."""
+class CorruptAnswers:
+    """Which gateway sent wrong bytes for which block. Bounded; threads may share it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[str, bytes], None] = OrderedDict()
 
-    def note(self, gateway: Gateway, cid: bytes) -> None:
-        """Remember that a gateway gave wrong bytes."""
+    def add(self, gateway: Gateway, cid: bytes) -> None:
+        """Remember that a gateway sent wrong bytes for a block."""
         with self._lock:
             self._known[gateway.url, cids.multihash_of(cid)] = None
-            if len(self._known) > _MAX_LIES:
+            if len(self._known) > _MAX_CORRUPT:
                 self._known.popitem(last=False)
 
     def __contains__(self, pair: tuple[Gateway, bytes]) -> bool:
         gateway, cid = pair
         return bool(self._known) and (gateway.url, cids.multihash_of(cid)) in self._known
 
-    def __reduce__(self) -> tuple[type[Lies], tuple[()]]:
-        return Lies, ()  # a copy finds out for itself
+    def __reduce__(self) -> tuple[type[CorruptAnswers], tuple[()]]:
+        return CorruptAnswers, ()  # a copy in another process starts without

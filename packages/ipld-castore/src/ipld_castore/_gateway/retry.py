@@ -1,4 +1,4 @@
-"""Asking one gateway after another until one gives what its CID names, each only as often as makes sense."""
+"""Asking one gateway after another until one sends the block, each no more often than makes sense."""
 
 from __future__ import annotations
 
@@ -6,49 +6,74 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from ipld_car import cids
 
+from ipld_castore._http.errors import ConnectError, ConnectionBrokenError, SilenceError, TransportError
 from ipld_castore.errors import BackendUnavailableError, BlockCorruptError, BlockNotFoundError
 
-from .endpoints import Gateway, Lies
+from .endpoints import CorruptAnswers, Gateway
 
 T = TypeVar("T")
 
 MAX_PAUSE: Final = 60.0
-"""Seconds that a gateway may ask for before it is asked again."""
+"""The most seconds that a gateway may ask for before it is asked again."""
 
 _FIRST_PAUSE: Final = 0.1
-"""Seconds before a second attempt where the gateway did not say; each further one waits twice as long."""
+"""Seconds before a second try where the gateway names none. Each further pause is twice as long."""
 
 
-class Why(Enum):
-    """What a failure of one gateway means for the next attempt."""
+class FailureKind(Enum):
+    """What a failure of one gateway means for the next try."""
 
-    ABSENT = "it has no such block"
-    WRONG = "its bytes are not those of the CID"
-    """Never ask it for that block again."""
-    BUSY = "it may give the block later"
-    SILENT = "it took too long, and likely would again"
-    FAILED = "asking it again now would not help"
+    ABSENT = "the gateway says that it has no such block"
+    CORRUPT = "the bytes are not those of the CID: the gateway is not asked for that block again"
+    BUSY = "the gateway may send the block later"
+    SILENT = "the gateway took too long, and likely would again"
+    REFUSED = "another try now would fail in the same way"
 
 
-class Failure(Exception):  # noqa: N818  # what one gateway did; the error for the caller is made of all of them
-    """One gateway did not give what was asked for."""
+class AttemptError(Exception):
+    """One gateway did not send what was asked for. The error for the caller is made of those of all gateways.
 
-    def __init__(self, why: Why, message: str, pause: float | None = None) -> None:
+    :param pause: the seconds after which the gateway wants to be asked again, if it says so
+    """
+
+    def __init__(self, kind: FailureKind, message: str, pause: float | None = None) -> None:
         super().__init__(message)
-        self.why = why
+        self.kind = kind
         self.pause = pause
-        """Seconds that the gateway asks for."""
+
+
+ATTEMPT_ERRORS: Final = (AttemptError, TransportError)
+"""All that a request to one gateway raises."""
+
+
+class Failure(NamedTuple):
+    """What is kept of an error. The error itself would hold frames, and these the error: a cycle."""
+
+    kind: FailureKind
+    message: str
+    pause: float | None = None
+
+
+def failure_of(error: AttemptError | TransportError) -> Failure:
+    """Return what an error means for the next try."""
+    if isinstance(error, AttemptError):
+        return Failure(error.kind, str(error), error.pause)
+    if isinstance(error, (ConnectError, SilenceError)):
+        return Failure(FailureKind.SILENT, str(error))
+    if isinstance(error, ConnectionBrokenError):
+        return Failure(FailureKind.BUSY, str(error))
+    return Failure(FailureKind.REFUSED, str(error))
 
 
 sleep = time.sleep
 
 
 class Attempts:
-    """How gateways are asked. Safe with threads: a pause that one thread was asked for holds for all.
+    """The rules by which gateways are asked. Threads may share them: a pause is for all threads.
 
     :param gateways: in the order of the caller's preference
     :param retries: how often a gateway is asked again if it is busy, or breaks a connection
@@ -57,22 +82,22 @@ class Attempts:
     def __init__(self, gateways: Sequence[Gateway], retries: int) -> None:
         self.gateways = list(gateways)
         self._retries = retries
-        self.lies = Lies()
+        self._corrupt = CorruptAnswers()
 
     def ask(self, cid: bytes, action: Callable[[Gateway], T]) -> T:
-        """What ``action`` returns for the first gateway where it does not fail.
+        """Return what ``action`` returns for the first gateway for which it does not fail.
 
-        :param cid: the block that it is about, binary
-        :param action: asks one gateway; raises :class:`Failure` if that did not give what it should
-        :raises BlockNotFoundError: if every gateway says that there is no such block
-        :raises BlockCorruptError: if one gave wrong bytes, now or before, and no other has the block
-        :raises BackendUnavailableError: if one of them cannot be asked
+        :param cid: the binary CID of the block that is asked for
+        :param action: asks one gateway; raises one of :data:`ATTEMPT_ERRORS` if the gateway does not send the block
+        :raises BlockNotFoundError: if every gateway says that it has no such block
+        :raises BlockCorruptError: if a gateway sent wrong bytes, now or before, and no other has the block
+        :raises BackendUnavailableError: if a gateway cannot be asked
         """
         failures: dict[Gateway, Failure] = {}
         tries = dict.fromkeys(self.gateways, 0)
         for gateway in self.gateways:
-            if (gateway, cid) in self.lies:
-                failures[gateway] = Failure(Why.WRONG, "it gave wrong bytes before, and is not asked again")
+            if (gateway, cid) in self._corrupt:
+                failures[gateway] = Failure(FailureKind.CORRUPT, "it sent wrong bytes before, and is not asked again")
                 del tries[gateway]
         while tries:
             gateway = self._next(tries)
@@ -81,11 +106,11 @@ class Attempts:
                 sleep(min(pause, MAX_PAUSE))
             try:
                 result = action(gateway)
-            except Failure as failure:
-                failures[gateway] = failure
-                self.note(gateway, cid, failure, tries[gateway])
+            except ATTEMPT_ERRORS as error:
+                failure = failures[gateway] = failure_of(error)
+                self.record(gateway, cid, failure, tries[gateway])
                 tries[gateway] += 1
-                if failure.why is not Why.BUSY or tries[gateway] > self._retries:
+                if failure.kind is not FailureKind.BUSY or tries[gateway] > self._retries:
                     del tries[gateway]
             else:
                 gateway.succeeded()
@@ -93,18 +118,18 @@ class Attempts:
         raise _error(cid, failures)
 
     def _next(self, tries: dict[Gateway, int]) -> Gateway:
-        """The gateway to ask: one that asks for no pause, then the one that did least wrong, then the first given."""
+        """Return the gateway with the shortest pause left, then with the least penalty, then the first given."""
         now = time.monotonic()
-        return min(tries, key=lambda gateway: (max(gateway.ready_at - now, 0.0), round(gateway.blame)))
+        return min(tries, key=lambda gateway: (max(gateway.ready_at - now, 0.0), round(gateway.penalty)))
 
-    def note(self, gateway: Gateway, cid: bytes, failure: Failure, tries: int = 0) -> None:
-        """Remember what a gateway did wrong."""
-        if failure.why is Why.ABSENT:
+    def record(self, gateway: Gateway, cid: bytes, failure: Failure, tries: int = 0) -> None:
+        """Remember the failure of a gateway, for the next choice and the next pause."""
+        if failure.kind is FailureKind.ABSENT:
             return
         gateway.failed()
-        if failure.why is Why.WRONG:
-            self.lies.note(gateway, cid)
-        elif failure.why is Why.BUSY:
+        if failure.kind is FailureKind.CORRUPT:
+            self._corrupt.add(gateway, cid)
+        elif failure.kind is FailureKind.BUSY:
             pause = failure.pause
             if pause is None:  # many threads may have failed at once, and should not come back at once
                 pause = _FIRST_PAUSE * 2**tries * random.uniform(0.75, 1.25)  # noqa: S311  # no secret
@@ -112,12 +137,12 @@ class Attempts:
 
 
 def _error(cid: bytes, failures: dict[Gateway, Failure]) -> Exception:
-    """What it means that no gateway gave a block."""
+    """Return the error for a block that no gateway sent."""
     name = cids.to_text(cid)
-    told = "; ".join(f"{gateway.url}: {failure}" for gateway, failure in failures.items())
-    kinds = {failure.why for failure in failures.values()}
-    if kinds <= {Why.ABSENT}:
-        return BlockNotFoundError(f"no block {name} at the gateway: {told}")
-    if kinds <= {Why.ABSENT, Why.WRONG}:
-        return BlockCorruptError(f"no gateway has the bytes of block {name}: {told}")
-    return BackendUnavailableError(f"cannot get block {name}: {told}")
+    messages = "; ".join(f"{gateway.url}: {failure.message}" for gateway, failure in failures.items())
+    kinds = {failure.kind for failure in failures.values()}
+    if kinds <= {FailureKind.ABSENT}:
+        return BlockNotFoundError(f"no block {name} at the gateway: {messages}")
+    if kinds <= {FailureKind.ABSENT, FailureKind.CORRUPT}:
+        return BlockCorruptError(f"no gateway has the bytes of block {name}: {messages}")
+    return BackendUnavailableError(f"cannot get block {name}: {messages}")

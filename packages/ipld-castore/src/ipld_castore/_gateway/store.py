@@ -1,4 +1,4 @@
-"""Blocks from gateways that nobody trusts: https://specs.ipfs.tech/http-gateways/trustless-gateway/."""
+"""The store over gateways that nobody trusts: https://specs.ipfs.tech/http-gateways/trustless-gateway/."""
 
 from __future__ import annotations
 
@@ -9,53 +9,52 @@ from urllib.parse import quote
 from ipld_car import cids
 from multiformats import CID
 
+from ipld_castore.concurrency import in_order
 from ipld_castore._core.backend import AnyCID
 from ipld_castore._core.hash_policy import check_hash, identity_bytes
 from ipld_castore._core.path import resolve_path
 from ipld_castore._core.store import MAX_NODE_BYTES, ContentAddressableStore
-from ipld_castore._http.client import Answer, Connections
-from ipld_castore._http.retry_after import seconds_of
-from ipld_castore.concurrency import in_order
+from ipld_castore._http.client import HTTPClient
+from ipld_castore._http.response import Response
 from ipld_castore.errors import BlockNotFoundError, HashRefusedError, ReadOnlyStoreError
 
 from .car_download import CarStream, Walk, check_bytes
 from .endpoints import Gateway, find_gateways
-from .retry import Attempts, Failure, Why
+from .refusal import StatusError, UnverifiedError, check_headers, refusal
+from .retry import ATTEMPT_ERRORS, AttemptError, Attempts, FailureKind, failure_of
 
 _RAW: Final = "application/vnd.ipld.raw"
 _CAR: Final = "application/vnd.ipld.car"
-_CAR_WANTED: Final = f"{_CAR};version=1;order=dfs;dups=n"
+_CAR_ACCEPTED: Final = f"{_CAR};version=1;order=dfs;dups=n"
 
-_ABSENT: Final = frozenset({404, 410, 451})
-_BUSY: Final = frozenset({429, 502, 503})
 _NO_CARS: Final = frozenset({400, 406, 415, 501})
-"""What a gateway answers that only sends blocks; then blocks it is asked for."""
-
-_NOT_FOUND: Final = (b"ipld: could not find", b"block not found")
-_MAX_MESSAGE_BYTES: Final = 1024
+"""The statuses of gateways that only send blocks; such a gateway is asked for blocks from then on."""
 
 _IN_FLIGHT: Final = 32
 _MAX_PATH_CHARS: Final = 4096
 
 
 class GatewayCAStore(ContentAddressableStore):
-    """Blocks from trustless HTTP gateways, read-only. No byte is believed before it is hashed.
+    """Blocks from trustless HTTP gateways, read-only. Every block is hashed before it is used.
 
-    Of several gateways those are asked first that did nothing wrong lately, in the order given. A gateway that sends
-    wrong bytes is not asked for that block again; one that is busy gets the pause that it asks for, at most 60
-    seconds. Redirects are not followed, and no public gateway is asked unless it is named.
+    Of several gateways the one with the fewest recent failures is asked first, and among equals the first given. A
+    gateway that sends wrong bytes is not asked for that block again. A gateway that is busy gets the pause that it asks
+    for, at most 60 seconds. No public gateway is asked unless the caller names it.
 
-    Threads: all methods may be called from many threads at once; their requests are in flight together.
+    Redirects are not followed. A gateway that redirects the host name ``localhost``, as Kubo does, is asked for
+    ``127.0.0.1`` instead. A response that is the block by its hash is taken whatever its media type.
+
+    Threads may share a store; their requests are in flight together. A fork and a pickle have connections of their own.
     Two stores are equal if they ask the same gateways in the same order.
 
-    :param urls: the URL of a gateway, or several; with ``user:password@`` where it asks for that. By default
-        ``$IPFS_GATEWAY``, else what the file ``gateway`` says in ``$IPFS_PATH``, ``~/.ipfs``, ``~/.config/ipfs`` or
+    :param urls: the URL of a gateway, or several; with ``user:password@`` where a gateway asks for credentials. The
+        default is ``$IPFS_GATEWAY``, else the file ``gateway`` in ``$IPFS_PATH``, ``~/.ipfs``, ``~/.config/ipfs`` or
         ``/etc/ipfs``; a running Kubo writes the first two
-    :param timeout: seconds that a gateway may be silent
+    :param timeout: the seconds that a gateway may be silent
     :param retries: how often a gateway is asked again if it is busy, or breaks the connection
-    :param token: a bearer token for the gateway, of which there must be one
-    :param hash: see :class:`ContentAddressableStore`; what is read may have any trusted hash
-    :raises ValueError: if there is no gateway, one is no URL, or a number makes no sense
+    :param token: a bearer token; there must be one gateway only
+    :param hash: see :class:`ContentAddressableStore`; blocks that are read may have any trusted hash
+    :raises ValueError: if there is no gateway, a URL cannot be parsed, or a number is out of its range
 
     >>> GatewayCAStore("http://127.0.0.1:8080/")
     <GatewayCAStore: http://127.0.0.1:8080>
@@ -70,7 +69,7 @@ class GatewayCAStore(ContentAddressableStore):
         timeout: float = 30.0,
         retries: int = 3,
         token: str | None = None,
-        hash: str = "sha2-256",  # noqa: A002  # as the base class has it
+        hash: str = "sha2-256",  # noqa: A002  # as the base class names it
     ) -> None:
         super().__init__(hash=hash)
         if not timeout > 0:
@@ -80,7 +79,7 @@ class GatewayCAStore(ContentAddressableStore):
         self._timeout = timeout
         self._retries = retries
         self._attempts = Attempts(find_gateways(urls, token), retries)
-        self._connections = Connections(timeout)
+        self._client = HTTPClient(timeout)
 
     @property
     def urls(self) -> list[str]:
@@ -95,9 +94,9 @@ class GatewayCAStore(ContentAddressableStore):
     # -- verbs --
 
     def get_block(self, cid: CID) -> bytes:
-        """See :meth:`ContentAddressableStore.get_block`; the bytes are verified here too, to ask another gateway.
+        """See :meth:`ContentAddressableStore.get_block`. The bytes are verified, so that another gateway can be asked.
 
-        :raises BlockCorruptError: if a gateway gave other bytes, and no other has the block
+        :raises BlockCorruptError: if a gateway sent wrong bytes, and no other has the block
         :raises HashRefusedError: if the CID's hash function proves nothing
         """
         return self._get_binary(cids.to_bytes(cid))
@@ -111,47 +110,52 @@ class GatewayCAStore(ContentAddressableStore):
 
     @property
     def writable(self) -> bool:
-        """False: gateways are for reading."""
+        """False: gateways cannot write."""
         return False
 
     def put_block(self, cid: CID, data: bytes) -> None:
-        """Refuse: gateways are for reading.
+        """Raise an error: gateways cannot write.
 
         :raises ReadOnlyStoreError: always
         """
         raise ReadOnlyStoreError(
-            f"cannot put block {cid}: gateways only give blocks; write to another store, for example an IPFSStore"
+            f"cannot put block {cid}: gateways only serve blocks; write to another store, for example an IPFSStore"
         )
 
     def has_block(self, cid: CID) -> bool:
-        """Whether a gateway says that it has, or finds, a block for ``cid``; no byte of it is read."""
+        """Return whether a gateway says that it has, or finds, a block for ``cid``.
+
+        The block is read only where the headers of a response do not tell.
+        """
         binary = cids.to_bytes(cid)
         if identity_bytes(binary) is not None:
             return True
 
         def ask(gateway: Gateway) -> bool:
-            with self._open(gateway, _block_path(binary), _RAW, _RAW, method="HEAD") as answer:
-                answer.drain()
-                return True
+            try:
+                self._open(gateway, _block_path(binary), _RAW, _RAW, method="HEAD").drain()
+            except UnverifiedError:
+                self._fetch_block(gateway, binary)
+            return True
 
         try:
             check_hash(binary)
             return self._attempts.ask(binary, ask)
-        except (BlockNotFoundError, HashRefusedError):  # what proves nothing is not to be had here
+        except (BlockNotFoundError, HashRefusedError):  # a block with a weak hash is never asked for
             return False
 
     def has_blocks(self, wanted: Iterable[CID]) -> Iterator[bool]:
-        """See :meth:`ContentAddressableStore.has_blocks`; 32 requests are in flight."""
+        """See :meth:`ContentAddressableStore.has_blocks`. Up to 32 requests are in flight."""
         return (there for _, there in in_order(self.has_block, wanted, threads=_IN_FLIGHT))
 
     def get_blocks(self, wanted: Iterable[CID]) -> Iterator[tuple[CID, bytes]]:
-        """See :meth:`ContentAddressableStore.get_blocks`; 32 requests are in flight."""
+        """See :meth:`ContentAddressableStore.get_blocks`. Up to 32 requests are in flight."""
         return in_order(self.get_block, wanted, threads=_IN_FLIGHT)
 
     def get_dag(self, root: AnyCID) -> Iterator[tuple[CID, bytes]]:
-        """See :meth:`ContentAddressableStore.get_dag`; the blocks come as a CAR, streamed.
+        """See :meth:`ContentAddressableStore.get_dag`. The blocks come as a CAR, streamed.
 
-        What does not come, or not in the order of the walk, is asked for again, and of the other gateways.
+        Blocks that do not come, or not in the order of the walk, are asked for again, and of the other gateways.
         """
         walk = Walk(
             self._attempts, lambda cid: self._begin(cid, "?format=car&dag-scope=all"), self._get_binary, resumes=True
@@ -163,7 +167,7 @@ class GatewayCAStore(ContentAddressableStore):
             walk.close()
 
     def get_way(self, cid: AnyCID, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
-        """See :meth:`ContentAddressableStore.get_way`; all blocks come in one CAR."""
+        """See :meth:`ContentAddressableStore.get_way`. All blocks come in one CAR."""
         binary = cids.to_bytes(cid)
         path = "".join(f"/{quote(name, safe='')}" for name in names)
         if len(path) > _MAX_PATH_CHARS or any(name in {"", ".", ".."} or "/" in name for name in names):
@@ -188,70 +192,88 @@ class GatewayCAStore(ContentAddressableStore):
             walk.close()
 
     def close(self) -> None:
-        """See :meth:`ContentAddressableStore.close`; a closed store opens new connections when it is used."""
+        """See :meth:`ContentAddressableStore.close`. A closed store opens new connections when it is used."""
         super().close()
-        self._connections.close()
+        self._client.close()
 
     # -- requests --
 
-    def _open(self, gateway: Gateway, path: str, accept: str, media_type: str, method: str = "GET") -> Answer:
-        """An answer that is what was asked for: status 200, the media type, no encoding.
+    def _request(self, gateway: Gateway, path: str, accept: str, method: str = "GET") -> Response:
+        """Send a request. Where a gateway redirects the host name ``localhost``, send it again with an IP address."""
+        headers = gateway.headers
+        response = self._client.request(method, gateway.address, path, {"Accept": accept, **headers})
+        if not (response.is_redirect and gateway.address.is_localhost and not headers):
+            return response
+        response.close()  # the body is what was asked for, of any length
+        gateway.use_ip_as_host()
+        return self._client.request(method, gateway.address, path, {"Accept": accept, **gateway.headers})
 
-        :raises Failure: if it is anything else
+    def _open(self, gateway: Gateway, path: str, accept: str, media_type: str, method: str = "GET") -> Response:
+        """Send a request and return its response if that is what was asked for: status 200, media type, no encoding.
+
+        :raises AttemptError: if the response is anything else
+        :raises TransportError: if there is no response
         """
-        headers = {"Accept": accept, **gateway.headers}
-        answer = self._connections.get(gateway.url, path, headers, direct=gateway.is_loopback, method=method)
+        response = self._request(gateway, path, accept, method)
         try:
-            if answer.status != 200:
-                raise _refusal(answer)
-            found = answer.headers.get("Content-Type", "")
-            if found.partition(";")[0].strip().lower() != media_type:
-                raise Failure(Why.FAILED, f"expected {media_type}, found {found[:100]!r}")
-            if answer.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-                raise Failure(Why.FAILED, "expected bytes as they are, found them encoded")
-        except Failure:
-            answer.close()
+            if response.status != 200:
+                raise refusal(response)
+            check_headers(response, media_type)
+        except ATTEMPT_ERRORS:
+            response.close()
             raise
-        return answer
+        return response
 
     def _fetch_block(self, gateway: Gateway, binary: bytes) -> bytes:
-        with self._open(gateway, _block_path(binary), _RAW, _RAW) as answer:
-            data = answer.read_all(MAX_NODE_BYTES)
-        check_bytes(binary, data)
+        """Return the verified bytes of a block from one gateway.
+
+        The hash decides, so that the body of a redirect, or one of another media type, is taken if it is the block.
+        """
+        with self._request(gateway, _block_path(binary), _RAW) as response:
+            if response.status != 200 and not response.is_redirect:
+                raise refusal(response)
+            data = response.read_all(MAX_NODE_BYTES)
+        try:
+            check_bytes(binary, data)
+        except AttemptError:
+            if response.is_redirect:
+                raise refusal(response) from None
+            check_headers(response, _RAW)  # an error page is no corrupt block
+            raise
         return data
 
     def _begin(self, binary: bytes, rest: str) -> tuple[bytes, CarStream | None]:
-        """The first block of a CAR, verified, and what follows it; of a gateway that sends no CARs, the block alone.
+        """Return the first block of a CAR, verified, and the rest of the CAR, or None where a gateway sends no CARs.
 
-        :param rest: what stands behind the CID in the URL
+        :param rest: the rest of the URL behind the CID
         """
         path = f"/ipfs/{cids.to_text(binary)}{rest}"
         has_names = rest.startswith("/")
 
         def ask(gateway: Gateway) -> tuple[bytes, CarStream | None]:
-            answer = self._open_car(gateway, path, has_names=has_names) if gateway.gives_cars else None
-            if answer is not None:
+            response = self._open_car(gateway, path, has_names=has_names) if gateway.sends_cars else None
+            if response is not None:
                 try:
-                    stream = CarStream(answer, gateway)
+                    stream = CarStream(response, gateway)
                     return stream.take(binary), stream
-                except Failure as failure:
-                    answer.close()
-                    if failure.why in {Why.WRONG, Why.SILENT}:
+                except ATTEMPT_ERRORS as error:
+                    response.close()
+                    if failure_of(error).kind in {FailureKind.CORRUPT, FailureKind.SILENT}:
                         raise
-            # Whatever is wrong with its archive, the block alone may be right.
+            # Whatever is wrong with the archive of the gateway, the block alone may be right.
             return self._fetch_block(gateway, binary), None
 
         return self._attempts.ask(binary, ask)
 
-    def _open_car(self, gateway: Gateway, path: str, *, has_names: bool) -> Answer | None:
-        """The answer to a request for a CAR; None if this gateway only sends blocks, or cannot go this way."""
+    def _open_car(self, gateway: Gateway, path: str, *, has_names: bool) -> Response | None:
+        """Request a CAR; return None if the gateway only sends blocks, or does not know the path."""
         try:
-            return self._open(gateway, path, _CAR_WANTED, _CAR)
-        except Failure as failure:
-            if failure.why is not Why.FAILED:
+            return self._open(gateway, path, _CAR_ACCEPTED, _CAR)
+        except AttemptError as error:
+            if error.kind is not FailureKind.REFUSED:
                 raise
-            if isinstance(failure, _RefusedError) and failure.status in _NO_CARS and not has_names:
-                gateway.gives_cars = False
+            if isinstance(error, StatusError) and error.status in _NO_CARS and not has_names:
+                gateway.sends_cars = False
             return None
 
     # -- the store itself --
@@ -268,33 +290,5 @@ class GatewayCAStore(ContentAddressableStore):
         return f"<{type(self).__name__}: {', '.join(self.urls)}>"
 
 
-class _RefusedError(Failure):
-    """A gateway answers with a status that says only that it does not do this."""
-
-    def __init__(self, status: int, told: str) -> None:
-        super().__init__(Why.FAILED, told)
-        self.status = status
-
-
 def _block_path(binary: bytes) -> str:
     return f"/ipfs/{cids.to_text(binary)}?format=raw"
-
-
-def _refusal(answer: Answer) -> Failure:
-    """What an answer other than 200 means."""
-    status = answer.status
-    if 300 <= status < 400:
-        return Failure(Why.FAILED, "it answered with a redirect, which is not followed")
-    start = answer.read(_MAX_MESSAGE_BYTES)
-    answer.drain()
-    if status in _ABSENT or (status == 500 and any(sign in start for sign in _NOT_FOUND)):
-        return Failure(Why.ABSENT, f"HTTP {status}")
-    pause = seconds_of(answer.headers.get("Retry-After"))
-    told = f"HTTP {status} {start[:200]!r}"
-    if status in _BUSY or (status == 504 and pause is not None):
-        return Failure(Why.BUSY, told, pause)
-    if status == 504:
-        return Failure(Why.FAILED, f"it looked for the block in vain: {told}")
-    if status in {401, 403}:
-        return Failure(Why.FAILED, f"it asks for credentials, or forbids this: {told}")
-    return _RefusedError(status, told)

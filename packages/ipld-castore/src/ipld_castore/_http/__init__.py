@@ -1,4 +1,5 @@
-"""The HTTP client of the IPFS node and the gateways: connections, deadlines, bodies.
+"""The HTTP client of the IPFS node and the gateways: addresses, connections, deadlines and responses.
 
-Knows no blocks and no retries; ``_kubo`` and ``_gateway`` import it.
+It knows no blocks, CIDs or retries; ``_kubo`` and ``_gateway`` import it, and it imports nothing of this package
+but ``concurrency``.
 """

@@ -1,4 +1,4 @@
-"""The backend over an IPFS node, by Kubo's RPC.
+"""The backend over an IPFS node, by Kubo's RPC: calls, uploads in CARs, exports, pins and names.
 
-Uses the core and the HTTP client; callers get it from :mod:`ipld_castore`.
+It imports ``_http``, ``_core`` and ``concurrency``; callers get its store from :mod:`ipld_castore`.
 """

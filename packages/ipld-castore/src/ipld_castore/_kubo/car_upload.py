@@ -1,9 +1,10 @@
-"""Blocks as the body of a call: one CAR in a multipart form, never copied whole."""
+"""The body of an upload: one CAR in a multipart form, sent in pieces and never copied whole."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Final
 
 from ipld_car import CarWriter, cids, varint
@@ -12,36 +13,28 @@ from .rpc import Body
 from .upload_queue import Pairs
 
 _PIECE: Final = 1 << 18
-"""Small blocks are joined up to so many bytes: a system call for each would take longer than the sending."""
+"""Small blocks are joined up to so many bytes: a system call for each would take longer than sending it."""
 
 _RAW: Final = bytes((1, cids.RAW))
 
 
-class _Header:
-    """Takes what a CarWriter writes first."""
-
-    def __init__(self) -> None:
-        self.data = b""
-
-    def write(self, data: bytes, /) -> None:
-        self.data += data
-
-
 def _car_header() -> bytes:
-    """The header of a CAR that is no graph: it has no roots."""
-    taken = _Header()
-    CarWriter(taken, []).close()
-    return taken.data
+    """Return the header of a CAR without roots."""
+    stream = BytesIO()
+    CarWriter(stream, []).close()
+    return stream.getvalue()
 
 
 _CAR_HEADER: Final = _car_header()
 
 
 def car_body(pairs: Pairs) -> Body:
-    """A multipart form with a CAR of these blocks.
+    """Return a multipart form with a CAR of the blocks.
 
-    Sections say raw, whatever the codec: a node keeps blocks by multihash, and would take those of other codecs apart
-    only to find that it does not know one.
+    The CIDs in the CAR have the codec raw. A node keeps blocks by multihash; blocks of other codecs it would decode,
+    and refuse those of a codec that it does not know.
+
+    :param pairs: binary CIDs and blocks
     """
     boundary = secrets.token_hex(16)
     head = (
@@ -55,7 +48,7 @@ def car_body(pairs: Pairs) -> Body:
 
 
 class _Pieces:
-    """The bytes of a form, in pieces that are worth a system call; they can be gone through again."""
+    """The bytes of a form, in pieces worth a system call each. They can be iterated more than once."""
 
     def __init__(self, head: bytes, sections: Pairs, tail: bytes) -> None:
         self._head = head
@@ -81,6 +74,6 @@ class _Pieces:
 
 
 def _section_head(cid: bytes, size: int) -> bytes:
-    """Length and raw CID of a section."""
+    """Return the length and the raw CID of a section."""
     raw = _RAW + cids.multihash_of(cid)
     return varint.encode(len(raw) + size) + raw

@@ -1,4 +1,4 @@
-"""Pins, and names that point to roots, on an IPFS node."""
+"""Pins and IPNS names of an IPFS node."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _NOT_PINNED: Final = "is not pinned"
 
 
 class Pin(NamedTuple):
-    """A root that the node keeps, with all below it."""
+    """A recursive pin: the node keeps the root and every block below it."""
 
     cid: bytes
     name: str
 
 
 def pinned(rpc: RPC, root: bytes) -> Pin | None:
-    """The recursive pin of a root, if it has one."""
+    """Return the recursive pin of a root; None if it has none."""
     options = {"arg": cids.to_text(root), "type": "recursive", "names": "true"}
     try:
         with rpc.call("pin/ls", options, cid=root) as answer:
@@ -38,7 +38,7 @@ def pinned(rpc: RPC, root: bytes) -> Pin | None:
 
 
 def all_pins(rpc: RPC) -> Iterator[Pin]:
-    """All recursive pins, while they are listed."""
+    """Yield all recursive pins, while the node lists them."""
     options = {"type": "recursive", "names": "true", "stream": "true"}
     with rpc.call("pin/ls", options, long=True) as answer:
         for line in answer.lines():
@@ -46,16 +46,16 @@ def all_pins(rpc: RPC) -> Iterator[Pin]:
 
 
 def pin(rpc: RPC, root: bytes, name: str, previous: bytes | None) -> None:
-    """Have a root pinned: return when the node has every block below it, and keeps them.
+    """Pin a root recursively, and return when the node has every block below it.
 
-    With a name the pin of that name moves here from ``previous``; without one the pin of ``previous`` stays.
+    With a name, the pin of that name moves from ``previous`` to the root. Without one, the pin of ``previous`` stays.
 
-    :raises BackendUnavailableError: if a block is missing, or the node cannot do it; calling it again goes on
+    :raises BackendUnavailableError: if a block is missing, or the node cannot do it; another call continues
     """
     there = pinned(rpc, root)
     old = pinned(rpc, previous) if previous is not None and previous != root else None
     if old is not None and old.name != name:
-        old = None  # a pin that is made from another one would have its name
+        old = None  # pin/update gives the new pin the name of the old one
     if there is None and old is not None and _move(rpc, old.cid, root, unpin=bool(name)):
         return
     if there is None or (name and there.name != name):
@@ -65,17 +65,17 @@ def pin(rpc: RPC, root: bytes, name: str, previous: bytes | None) -> None:
 
 
 def _move(rpc: RPC, old: bytes, new: bytes, *, unpin: bool) -> bool:
-    """Pin what differs between two roots, which is quick after an append; returns whether that was possible."""
+    """Pin the blocks that differ between two roots, which is quick after an append; return whether that succeeded."""
     options = {"arg": [cids.to_text(old), cids.to_text(new)], "unpin": "true" if unpin else "false"}
     try:
         with rpc.call("pin/update", options, cid=new) as answer:
             return len(answer.field(answer.json(), "Pins", list)) == 2
-    except RefusedError:  # too much to do within the timeout, or somebody took the old pin away: the long way will tell
+    except RefusedError:  # too much to do within the timeout, or the old pin is gone: pin/add does it, or says why not
         return False
 
 
 def _add(rpc: RPC, root: bytes, name: str) -> None:
-    """Pin a root, however long it takes, as long as it goes on."""
+    """Pin a root, however long it takes, while the node reports progress."""
     options = {"arg": cids.to_text(root), "progress": "true"} | ({"name": name} if name else {})
     done, since = 0, time.monotonic()
     with rpc.call("pin/add", options, cid=root, long=True) as answer:
@@ -87,7 +87,7 @@ def _add(rpc: RPC, root: bytes, name: str) -> None:
                 done, since = seen, time.monotonic()
             elif time.monotonic() - since > rpc.timeout:
                 break
-    # What went wrong the node says only where HTTP clients do not look, behind the answer.
+    # The reason is in the trailer of the response, which Python's HTTP clients drop.
     raise BackendUnavailableError(
         f"the IPFS node at {rpc.node.url} did not pin {cids.to_text(root)}: after {done} blocks it found no more "
         f"within {rpc.timeout:g} s, so one is lost: write the data again, or connect it to a peer that has them"
@@ -95,7 +95,7 @@ def _add(rpc: RPC, root: bytes, name: str) -> None:
 
 
 def unpin(rpc: RPC, root: bytes) -> None:
-    """Let a root go; one that is not pinned is left as it is."""
+    """Remove the recursive pin of a root, if it has one."""
     try:
         with rpc.call("pin/rm", {"arg": cids.to_text(root)}, cid=root) as answer:
             answer.field(answer.json(), "Pins", list)
@@ -105,7 +105,7 @@ def unpin(rpc: RPC, root: bytes) -> None:
 
 
 def check_all_below(rpc: RPC, root: bytes) -> None:
-    """Return if the node itself has every block below a root.
+    """Return if the node itself has every block below a root, and raise if not.
 
     :raises BlockNotFoundError: if it lacks one; the node does not say which
     """
@@ -122,30 +122,32 @@ def check_all_below(rpc: RPC, root: bytes) -> None:
 
 
 def publish(rpc: RPC, name: str, root: bytes) -> str:
-    """Point an IPNS name to a root, with the key of that name, which is made if there is none; returns the name's text.
+    """Point an IPNS name to a root, and return the name as text.
 
-    The node tells its peers if it has any; without them, the record waits at the node.
+    The node publishes the record to its peers. If it has none, the record stays at the node.
+
+    :param name: the name of a key of the node, which is made if there is none
     """
     if name not in _keys(rpc):
         with rpc.call("key/gen", {"arg": name, "type": "ed25519"}, repeat=False) as answer:
             answer.field(answer.json(), "Id", str)
     options = {"arg": f"/ipfs/{cids.to_text(root)}", "key": name, "allow-offline": "true", "resolve": "false"}
-    told = ""
-    for offline in ("true", "false"):  # at the node itself, which may have no way to others, then to those
+    published = ""
+    for offline in ("true", "false"):  # first at the node itself, which may have no peers, then to its peers
         with rpc.call("name/publish", {**options, "offline": offline}, cid=root) as answer:
-            told = answer.field(answer.json(), "Name", str)
-    return told
+            published = answer.field(answer.json(), "Name", str)
+    return published
 
 
 def resolve(rpc: RPC, name: str) -> bytes:
-    """The root that an IPNS name, a key's name or a domain name with a DNSLink points to.
+    """Return the root that an IPNS name, a key's name or a domain name with a DNSLink points to.
 
-    :raises BlockNotFoundError: if the name points to nothing, as far as can be found out
-    :raises BackendUnavailableError: if it points to what is no CID
+    :raises BlockNotFoundError: if the node finds no record for the name
+    :raises BackendUnavailableError: if the name points to something that is no CID
     """
     keys = _keys(rpc)
     known = keys.get(name, name).removeprefix("/ipns/")
-    own = known in keys.values()  # what the node itself has published last, it knows best
+    own = known in keys.values()  # the node itself has the newest record of its own keys
     try:
         path = _resolve(rpc, known, offline=own)
     except RefusedError:
@@ -166,7 +168,7 @@ def _resolve(rpc: RPC, name: str, *, offline: bool) -> str:
 
 
 def _keys(rpc: RPC) -> dict[str, str]:
-    """The IPNS names that the node has keys of, by the names of the keys."""
+    """Return the IPNS names of the node's keys, by the names of the keys."""
     with rpc.call("key/ls") as answer:
         keys = answer.field(answer.json(1 << 20), "Keys", list)
         return {answer.field(key, "Name", str): answer.field(key, "Id", str) for key in keys if isinstance(key, dict)}

@@ -1,104 +1,122 @@
-"""Answers of an IPFS node: read within bounds, and never taken for more than they say."""
+"""Responses of an IPFS node's RPC: read within bounds, and checked for the form that they should have."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from ipld_car import CarError, cids
-from urllib3 import BaseHTTPResponse
 
-from ipld_castore._http.wire import read_within, watch_of
+from ipld_castore._http.errors import BodyTooLongError, TransportError
+from ipld_castore._http.response import Response
 from ipld_castore.errors import BackendUnavailableError
 
 T = TypeVar("T")
 
 MAX_BYTES: Final = 1 << 16
-"""Longest answer, or line of one, that is no block."""
-
-_PIECE: Final = 1 << 18
+"""The longest response, or line of a response, that is no block."""
 
 
-def odd(host: str, what: str) -> BackendUnavailableError:
-    """The error of an answer that no node would give."""
+def unexpected(url: str, what: str) -> BackendUnavailableError:
+    """Return the error for a response that no node gives."""
     return BackendUnavailableError(
-        f"{host} answered {what}: is that the RPC API of an IPFS node (usually port 5001, not the gateway)?"
+        f"{url} answered {what}: is that the RPC API of an IPFS node (usually port 5001, not the gateway)?"
     )
 
 
-class Answer:
-    """The answer to one command, its body not yet read. What is wrong with it is a BackendUnavailableError."""
+class RPCResponse:
+    """The response to one command, its body not yet read. Close it, or use it in a ``with`` statement.
 
-    def __init__(self, response: BaseHTTPResponse, host: str) -> None:
-        self._response = response
-        self._host = host
-        self._watch = watch_of(response)
+    Whatever is wrong with the response is a :class:`~ipld_castore.BackendUnavailableError`.
+
+    :param url: the URL of the node, for errors
+    :param command: the command, for errors
+    """
+
+    def __init__(self, response: Response, url: str, command: str) -> None:
         self.status = response.status
+        self._response = response
+        self._url = url
+        self._command = command
 
-    def header(self, name: str) -> str | None:
-        """A header of the answer."""
-        return self._response.headers.get(name)
+    def read(self, size: int = -1, /) -> bytes:
+        """Return some bytes of the body, at most ``size``; empty at the end. :class:`ipld_car.CarReader` calls it."""
+        try:
+            return self._response.read(size)
+        except TransportError as error:
+            raise self._broken_off(error) from error
 
-    def read(self, limit: int = MAX_BYTES, what: str = "an answer", expected: int = MAX_BYTES) -> bytes:
-        """The body, refused as soon as it is longer than ``limit`` bytes.
+    def read_all(self, limit: int = MAX_BYTES, what: str = "a response", expected: int = MAX_BYTES) -> bytes:
+        """Return the whole body.
 
-        :param expected: about how many there are
+        :param limit: the most bytes that are accepted
+        :param what: what the body should be, for the error
+        :param expected: the likely length
         """
-        data = read_within(self._response, limit, expected)
-        if data is None:
-            raise BackendUnavailableError(f"expected {what} of at most {limit} bytes from {self._host}, found more")
-        return data
-
-    def read_some(self, size: int, /) -> bytes:
-        """``size`` bytes of the body, fewer only at its end: what :class:`ipld_car.CarReader` asks for.
-
-        :raises urllib3.exceptions.HTTPError: if the answer is broken off, or comes too slowly ever to end
-        """
-        pieces, left = [], size
-        # The end is read too where it comes with the last bytes: the connection can be used again then.
-        while left > 0 and (piece := self._response.read1(min(left, _PIECE), decode_content=False)):
-            pieces.append(piece)
-            left -= len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        try:
+            return self._response.read_all(limit, expected)
+        except BodyTooLongError as error:
+            raise BackendUnavailableError(
+                f"expected {what} of at most {limit} bytes from {self._url}, found more"
+            ) from error
+        except TransportError as error:
+            raise self._broken_off(error) from error
 
     def lines(self) -> Iterator[dict[str, Any]]:
-        """The JSON objects of an answer that has one on each line, as they come in."""
+        """Yield the JSON objects of a body that has one on each line, as they come in."""
         rest = b""
-        while piece := self._response.read1(_PIECE, decode_content=False):
+        while piece := self.read():
             *lines, rest = (rest + piece).split(b"\n")
-            if lines and self._watch is not None:
-                self._watch.begin_anew()  # a line is worth while, however short it is
+            if lines:
+                self._response.restart_deadline()  # a whole line is progress, however short it is
             yield from map(self._object, filter(None, lines))
             if len(rest) > MAX_BYTES:
-                raise odd(self._host, "with a line that does not end")
+                raise unexpected(self._url, "with a line that does not end")
         if rest.strip():
             yield self._object(rest)
 
     def json(self, limit: int = MAX_BYTES) -> dict[str, Any]:
-        """The one JSON object of an answer."""
-        return self._object(self.read(limit))
+        """Return the JSON object that the body is."""
+        return self._object(self.read_all(limit))
 
     def field(self, values: dict[str, Any], name: str, kind: type[T]) -> T:
-        """A field of an object in the answer, of the type that it must have."""
+        """Return a field of an object in the body, which must have the given type."""
         value = values.get(name)
         if type(value) is not kind:
-            raise odd(self._host, f"with {str(values)[:100]!r}, where {name!r} was expected")
+            raise unexpected(self._url, f"with {str(values)[:100]!r}, where {name!r} was expected")
         return value
 
     def cid(self, values: dict[str, Any], name: str) -> bytes:
-        """The binary CID in a field of an object in the answer."""
+        """Return the binary CID in a field of an object in the body."""
         text = self.field(values, name, str)
         try:
             return cids.to_bytes(text)
         except CarError as error:
-            raise odd(self._host, f"with {text[:100]!r} instead of a CID") from error
+            raise unexpected(self._url, f"with {text[:100]!r} instead of a CID") from error
 
     def _object(self, text: bytes) -> dict[str, Any]:
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise odd(self._host, f"with {text[:100]!r} instead of JSON") from error
+            raise unexpected(self._url, f"with {text[:100]!r} instead of JSON") from error
         if not isinstance(value, dict):
-            raise odd(self._host, f"with {text[:100]!r} instead of a JSON object")
+            raise unexpected(self._url, f"with {text[:100]!r} instead of a JSON object")
         return value
+
+    def _broken_off(self, error: TransportError) -> BackendUnavailableError:
+        return BackendUnavailableError(f"the IPFS node at {self._url} broke off its answer to {self._command}: {error}")
+
+    def drain(self) -> None:
+        """Read the end of the body, which should be all that is left, so that the connection can be used again."""
+        self._response.drain()
+
+    def close(self) -> None:
+        """Let the connection go. A body that was not read to its end closes the connection."""
+        self._response.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

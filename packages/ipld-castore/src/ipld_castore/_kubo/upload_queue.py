@@ -1,16 +1,17 @@
-"""Blocks on their way to where they are stored: collected, sent together, and there for readers until they arrive."""
+"""Blocks that wait to be sent: collected into batches, sent in threads, and readable until they have arrived."""
 
 from __future__ import annotations
 
-import os
+import copy
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from ipld_car import HashMismatchError, UnverifiableError, cids, hashes
 
+from ipld_castore._http.errors import clear_frames
+from ipld_castore.concurrency import renew_after_fork
 from ipld_castore.errors import BackendUnavailableError, BlockCorruptError, CAStoreError
 
 Pairs = Sequence[tuple[bytes, bytes]]
@@ -29,18 +30,20 @@ class _Batch:
         self.keys: list[bytes] = []
         self.size = 0
         self.error: CAStoreError | None = None
-        """Why it did not arrive."""
+        """Why the last try to send the batch failed."""
 
 
-class Outbox:
-    """Collects blocks into batches and sends each in a thread of its own, while others are collected.
+class UploadQueue:
+    """Collects blocks into batches and sends each batch in its own thread, while others are collected.
 
-    Threads may share it. Nothing is forgotten before it has arrived: what could not be sent is kept and tried again by
-    :meth:`flush`, and by :meth:`put` when there is no room for more. Memory is bounded: one batch more than may be
-    under way.
+    Threads may share a queue. A block stays in the queue until it has arrived: a batch that could not be sent is kept,
+    and sent again by :meth:`flush`, and by :meth:`put` when there is no room for more. Memory is bounded: the queue
+    holds ``in_flight`` batches and one more.
 
-    :param send: delivers blocks and returns when they are there; to send a block again must do no harm
-    :param batch_bytes: bytes of the blocks in a batch
+    In the child of a fork the queue holds the same blocks, none of them under way.
+
+    :param send: sends blocks and returns when they have arrived; sending a block again must do no harm
+    :param batch_bytes: the bytes of the blocks in a batch
     :param in_flight: the most batches under way at a time
     """
 
@@ -48,75 +51,83 @@ class Outbox:
         self._send = send
         self._batch_bytes = batch_bytes
         self._in_flight = in_flight
-        self._held: dict[bytes, tuple[bytes, bytes]] = {}  # by multihash: the truth; all else can be made from it
+        self._held: dict[bytes, tuple[bytes, bytes]] = {}
+        """All blocks of the queue, by multihash. The other attributes can be made from it, as after a fork."""
         self._begin()
-        _LIVE.add(self)
+        renew_after_fork(self._begin)
 
     def _begin(self) -> None:
-        """Forget who waits and sends, and put what is held into batches anew."""
+        """Forget the threads, and collect the held blocks into batches anew.
+
+        In the child of a fork the threads that sent blocks, or held a lock, are not there.
+        """
         self._changed = threading.Condition()
         self._open = _Batch()
         self._ready: deque[_Batch] = deque()
         self._active: set[_Batch] = set()
         self._failed: list[_Batch] = []
-        self._dropped: list[CAStoreError] = []  # what nobody was told of blocks that are not what they should be
-        self._untold: list[CAStoreError] = []  # the same of batches that wait in _failed
+        self._dropped: list[CAStoreError] = []
+        """Errors about blocks that were dropped, as they are not what their CIDs name; not raised yet."""
+        self._unreported: list[CAStoreError] = []
+        """Errors of the batches in ``_failed`` that were not raised yet."""
         self._bytes = 0
         for key, (_, data) in list(self._held.items()):
             self._collect(key, len(data))
 
     def __len__(self) -> int:
-        """How many blocks have not arrived yet."""
+        """Return the number of blocks that have not arrived yet."""
         return len(self._held)
 
     def get(self, key: bytes) -> bytes | None:
-        """The block of a multihash, if it has not arrived yet."""
+        """Return the block of a multihash if it has not arrived yet, else None."""
         held = self._held.get(key)
         return None if held is None else held[1]
 
     def put(self, key: bytes, cid: bytes, data: bytes, *, wait: bool = True) -> bool:
-        """Take a block; waits while there is no room for it. Returns whether it was taken.
+        """Add a block and return whether it was added. Waits while there is no room for it.
 
-        :param key: the multihash of its CID
-        :param wait: False takes it only if there is room now
-        :raises CAStoreError: if blocks that were put before did not arrive; they are kept, this one is not taken
+        :param key: the multihash of the CID
+        :param wait: False adds the block only if there is room now
+        :raises CAStoreError: if blocks that were put before did not arrive; they are kept, this one is not added
         """
         with self._changed:
             if key in self._held:
                 return True
-            self._tell()
+            self._raise_pending()
             while self._bytes and self._bytes + len(data) + _OVERHEAD > self._batch_bytes * (self._in_flight + 1):
                 if not wait:
                     return False
                 if not self._ready and not self._active:
                     self._seal()
-                    self._try_again()
+                    self._retry_failed()
                 self._start()
                 self._changed.wait()
-                self._tell()
+                self._raise_pending()
             self._held[key] = cid, data
             self._collect(key, len(data))
             self._start()
             return True
 
     def flush(self) -> None:
-        """Return when all that was put before has arrived.
+        """Return when all blocks that were put before have arrived.
 
-        :raises CAStoreError: if some did not; it is kept, and the next call tries again
+        :raises CAStoreError: if some did not; they are kept, and the next call sends them again
         """
         with self._changed:
             self._seal()
-            self._try_again()
+            self._retry_failed()
             mine = {*self._ready, *self._active}
             self._start()
             while mine & (self._active | set(self._ready)):
                 self._changed.wait()
                 self._start()
-            self._untold[:0] = [batch.error for batch in self._failed if batch in mine and batch.error is not None]
-            if self._dropped or mine & set(self._failed):
-                self._tell()
+            self._unreported[:0] = [batch.error for batch in self._failed if batch in mine and batch.error is not None]
+            failed = bool(mine & set(self._failed))
+            mine.clear()  # a batch here would be a cycle: error, traceback, this frame, batch, error
+            if self._dropped or failed:
+                self._raise_pending()
 
-    # -- with the lock --
+    # -- called with the lock held --
 
     def _collect(self, key: bytes, size: int) -> None:
         self._open.keys.append(key)
@@ -130,45 +141,40 @@ class Outbox:
             self._ready.append(self._open)
             self._open = _Batch()
 
-    def _try_again(self) -> None:
-        """Have what did not arrive sent once more; before anything newer."""
+    def _retry_failed(self) -> None:
+        """Queue the batches that failed once more, before any newer one."""
         for batch in self._failed:
             batch.error = None
         self._ready.extendleft(reversed(self._failed))
         self._failed.clear()
-        self._untold.clear()
+        self._unreported.clear()
 
     def _start(self) -> None:
         while self._ready and len(self._active) < self._in_flight:
             batch = self._ready.popleft()
             self._active.add(batch)
             try:
-                threading.Thread(target=self._deliver, args=(batch,), name="ipld-castore-outbox").start()
-            except RuntimeError as error:  # no more threads: too many, or Python is about to end
+                threading.Thread(target=self._deliver, args=(batch,), name="ipld-castore-upload").start()
+            except RuntimeError as error:  # there are too many threads, or Python is about to end
                 self._active.discard(batch)
                 self._ready.appendleft(batch)
                 raise BackendUnavailableError(f"cannot start a thread to send blocks in: {error}") from error
 
-    def _tell(self) -> None:
-        """Raise what went wrong since somebody was told."""
-        told = [*self._dropped, *self._untold]
+    def _raise_pending(self) -> None:
+        """Raise the first error that was not raised yet, and forget the others."""
+        pending = [*self._dropped, *self._unreported]
         self._dropped.clear()
-        self._untold.clear()
-        if told:
-            raise told[0]
+        self._unreported.clear()
+        if pending:
+            del pending[1:]
+            raise _copy(pending.pop())  # this frame is in the traceback, so no variable of it may hold the error
 
-    # -- in a thread of its own --
+    # -- called in the thread of a batch --
 
     def _deliver(self, batch: _Batch) -> None:
-        error: CAStoreError | None = None
-        pairs = [self._held[key] for key in batch.keys]
-        try:
-            self._send(pairs)
-        except CAStoreError as caught:
-            error = caught
-        except Exception as caught:  # noqa: BLE001  # whatever it is, somebody waits for this batch
-            error = CAStoreError(f"sending {len(pairs)} blocks: {caught!r}")
-            error.__cause__ = caught
+        error = self._try_send([self._held[key] for key in batch.keys])
+        if error is not None:
+            clear_frames(error)  # they hold the blocks
         wrong = [] if error is None else [key for key in batch.keys if _is_wrong(*self._held[key])]
         with self._changed:
             self._active.discard(batch)
@@ -180,7 +186,7 @@ class Outbox:
                     )
                 )
             elif error is not None:
-                self._untold.append(error)
+                self._unreported.append(error)
             self._forget(batch, batch.keys if error is None else wrong)
             if batch.keys:
                 batch.error = error
@@ -189,6 +195,16 @@ class Outbox:
             if error is None:
                 self._start()
 
+    def _try_send(self, pairs: Pairs) -> CAStoreError | None:
+        """Send blocks and return the error, if there was one: whatever it is, somebody waits for the batch."""
+        try:
+            self._send(pairs)
+        except CAStoreError as caught:
+            return caught
+        except Exception as caught:  # noqa: BLE001  # see above
+            return _caused(CAStoreError(f"sending {len(pairs)} blocks: {caught!r}"), caught)
+        return None
+
     def _forget(self, batch: _Batch, keys: list[bytes]) -> None:
         size = sum(len(self._held.pop(key)[1]) + _OVERHEAD for key in keys)
         gone = set(keys)
@@ -196,10 +212,8 @@ class Outbox:
         batch.size -= size
         self._bytes -= size
 
-    # -- other processes --
-
     def __getstate__(self) -> dict[str, Any]:
-        raise TypeError("an outbox stays where its blocks are")
+        raise TypeError("cannot pickle an UploadQueue: its blocks are in this process")
 
 
 def _is_wrong(cid: bytes, data: bytes) -> bool:
@@ -207,19 +221,16 @@ def _is_wrong(cid: bytes, data: bytes) -> bool:
         hashes.verify_digest(cid, data)
     except HashMismatchError:
         return True
-    except UnverifiableError:  # the node knows better
+    except UnverifiableError:  # the node may know the hash function
         return False
     return False
 
 
-_LIVE: weakref.WeakSet[Outbox] = weakref.WeakSet()
+def _caused(error: CAStoreError, cause: BaseException | None) -> CAStoreError:
+    error.__cause__ = cause
+    return error
 
 
-def _begin_all() -> None:
-    """In the child of a fork: the threads that sent, or held a lock, are not there."""
-    for outbox in list(_LIVE):
-        outbox._begin()  # noqa: SLF001  # this module's own class
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_all)
+def _copy(error: CAStoreError) -> CAStoreError:
+    """Return a copy to raise. An error that is raised twice would keep the frames of the first time."""
+    return _caused(copy.copy(error).with_traceback(error.__traceback__), error.__cause__)

@@ -16,7 +16,7 @@ from functools import partial
 import pytest
 from ipld_car import cids, hashes
 from ipld_castore import BackendUnavailableError, BlockCorruptError, CAStoreError
-from ipld_castore._kubo.upload_queue import Outbox, Pairs
+from ipld_castore._kubo.upload_queue import Pairs, UploadQueue
 
 
 class Place:
@@ -49,14 +49,14 @@ class Place:
                 self.under_way -= 1
 
 
-def put(outbox: Outbox, data: bytes) -> bytes:
+def put(queue: UploadQueue, data: bytes) -> bytes:
     cid = cids.make(cids.RAW, hashes.digest_of(cids.SHA2_256, data))
-    outbox.put(cids.multihash_of(cid), cid, data)
+    queue.put(cids.multihash_of(cid), cid, data)
     return cid
 
 
-def get(outbox: Outbox, cid: bytes) -> bytes | None:
-    return outbox.get(cids.multihash_of(cid))
+def get(queue: UploadQueue, cid: bytes) -> bytes | None:
+    return queue.get(cids.multihash_of(cid))
 
 
 @pytest.fixture
@@ -66,65 +66,65 @@ def place() -> Place:
 
 def test_batches_go_while_others_are_put(place: Place) -> None:
     """A full one at once, the rest at a flush; what has arrived is held no longer."""
-    outbox = Outbox(place.send, 10_000, 2)
-    sent = [put(outbox, b"%d" % number * 500) for number in range(30)]
-    outbox.flush()
+    queue = UploadQueue(place.send, 10_000, 2)
+    sent = [put(queue, b"%d" % number * 500) for number in range(30)]
+    queue.flush()
     assert sorted(place.blocks) == sorted(sent)
     assert len(place.batches) > 2
-    assert len(outbox) == 0
-    assert get(outbox, sent[0]) is None
-    outbox.flush()
+    assert len(queue) == 0
+    assert get(queue, sent[0]) is None
+    queue.flush()
     assert sum(place.batches) == 30
 
 
 def test_what_is_under_way_can_be_read(place: Place) -> None:
-    outbox = Outbox(place.send, 1000, 2)
+    queue = UploadQueue(place.send, 1000, 2)
     place.open.clear()
-    sent = {put(outbox, data): data for data in (bytes([number]) * 600 for number in range(3))}
-    assert {cid: get(outbox, cid) for cid in sent} == sent
+    sent = {put(queue, data): data for data in (bytes([number]) * 600 for number in range(3))}
+    assert {cid: get(queue, cid) for cid in sent} == sent
     place.open.set()
-    outbox.flush()
+    queue.flush()
     assert place.blocks == sent
 
 
 def test_a_block_is_sent_once(place: Place) -> None:
-    outbox = Outbox(place.send, 1 << 20, 2)
+    queue = UploadQueue(place.send, 1 << 20, 2)
     for _ in range(5):
-        put(outbox, b"again")
-    outbox.flush()
+        put(queue, b"again")
+    queue.flush()
     assert place.batches == [1]
 
 
 def test_who_does_not_wait_is_told_whether_there_is_room(place: Place) -> None:
     """What is not taken is not held either, and an error is told to whoever puts next."""
-    outbox = Outbox(place.send, 1000, 1)
+    queue = UploadQueue(place.send, 1000, 1)
     place.open.clear()
     blocks = [(cids.make(cids.RAW, hashes.sha2_256(data)), data) for data in (bytes([n]) * 600 for n in range(9))]
-    taken = [outbox.put(cid[2:], cid, data, wait=False) for cid, data in blocks]
+    taken = [queue.put(cid[2:], cid, data, wait=False) for cid, data in blocks]
     count = taken.index(False)
     assert 2 <= count <= 3  # one batch under way, one more
     assert not any(taken[count:])
-    assert [outbox.get(cid[2:]) is not None for cid, _ in blocks] == taken
+    assert [queue.get(cid[2:]) is not None for cid, _ in blocks] == taken
     place.error = BackendUnavailableError("away")
     place.open.set()
     with pytest.raises(BackendUnavailableError, match="away"):
-        outbox.flush()
+        queue.flush()
     place.error = None
-    outbox.flush()
+    queue.flush()
     assert sorted(place.blocks.items()) == sorted(blocks[:count])
-    assert all(outbox.put(cid[2:], cid, data, wait=False) for cid, data in blocks[:1])
+    assert all(queue.put(cid[2:], cid, data, wait=False) for cid, data in blocks[:1])
 
 
 def test_no_more_is_under_way_and_held_than_allowed(place: Place) -> None:
     """Who puts more waits until something has arrived."""
-    outbox = Outbox(place.send, 10_000, 3)
+    queue = UploadQueue(place.send, 10_000, 3)
     place.open.clear()
     count = 0
 
     def fill() -> None:
         nonlocal count
         for number in range(200):
-            put(outbox, b"%d" % number * 300)
+            put(queue, b"%d" % number * 300)
             count += 1
 
     thread = threading.Thread(target=fill)
@@ -134,85 +134,85 @@ def test_no_more_is_under_way_and_held_than_allowed(place: Place) -> None:
         seen = count
         time.sleep(0.05)
     assert thread.is_alive()
-    assert 30_000 < sum(len(data) + 200 for _, data in outbox._held.values()) <= 40_000
+    assert 30_000 < sum(len(data) + 200 for _, data in queue._held.values()) <= 40_000
     place.open.set()
     thread.join(30)
-    outbox.flush()
+    queue.flush()
     assert len(place.blocks) == 200
     assert place.most == 3
 
 
 def test_a_block_larger_than_a_batch(place: Place) -> None:
     """It goes, whatever else waits."""
-    outbox = Outbox(place.send, 1000, 1)
+    queue = UploadQueue(place.send, 1000, 1)
     for size in (10, 5000, 900, 5000, 10):
-        put(outbox, bytes(size))
-    outbox.flush()
+        put(queue, bytes(size))
+    queue.flush()
     assert sorted(map(len, place.blocks.values())) == [10, 900, 5000]
 
 
 def test_what_failed_is_kept_for_the_next_flush(place: Place) -> None:
     """As often as it fails."""
-    outbox = Outbox(place.send, 10_000, 2)
+    queue = UploadQueue(place.send, 10_000, 2)
     place.error = BackendUnavailableError("away")
-    sent = {put(outbox, data): data for data in (bytes([number]) * 300 for number in range(5))}
+    sent = {put(queue, data): data for data in (bytes([number]) * 300 for number in range(5))}
     for _ in range(3):
         with pytest.raises(BackendUnavailableError, match="away"):
-            outbox.flush()
-        assert {cid: get(outbox, cid) for cid in sent} == sent
+            queue.flush()
+        assert {cid: get(queue, cid) for cid in sent} == sent
     place.error = None
-    outbox.flush()
+    queue.flush()
     assert place.blocks == sent
-    put(outbox, b"and on")
+    put(queue, b"and on")
 
 
 def test_what_failed_is_told_by_the_next_put_too(place: Place) -> None:
     """Once; a writer that goes on does so until there is no more room, and its own block is never half taken."""
-    outbox = Outbox(place.send, 1000, 1)
+    queue = UploadQueue(place.send, 1000, 1)
     place.error = BackendUnavailableError("away")
     taken: list[bytes] = []
     errors = 0
     for number in range(100):
         data = bytes([number]) * 300
         try:
-            taken.append(put(outbox, data))
+            taken.append(put(queue, data))
         except BackendUnavailableError:
             errors += 1
-            assert get(outbox, cids.make(cids.RAW, hashes.digest_of(cids.SHA2_256, data))) is None
+            assert get(queue, cids.make(cids.RAW, hashes.digest_of(cids.SHA2_256, data))) is None
     assert errors > 90
-    assert len(outbox) == len(taken) < 6
+    assert len(queue) == len(taken) < 6
     place.error = None
-    outbox.flush()
+    queue.flush()
     assert sorted(place.blocks) == sorted(taken)
 
 
 def test_an_error_of_the_sender_is_an_error_of_the_store(place: Place) -> None:
     """Whatever it raises, nobody waits for ever, and nothing is lost."""
-    outbox = Outbox(place.send, 1000, 2)
+    queue = UploadQueue(place.send, 1000, 2)
     place.error = ZeroDivisionError("bug")
-    cid = put(outbox, b"x")
+    cid = put(queue, b"x")
     with pytest.raises(CAStoreError, match="ZeroDivisionError") as caught:
-        outbox.flush()
+        queue.flush()
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
-    assert get(outbox, cid) == b"x"
+    assert get(queue, cid) == b"x"
 
 
 def test_bytes_that_are_not_their_cids_hold_nobody_up(place: Place) -> None:
     """They are named, dropped, and the others arrive."""
-    outbox = Outbox(place.send, 1 << 20, 2)
-    good = [put(outbox, b"%d" % number) for number in range(5)]
+    queue = UploadQueue(place.send, 1 << 20, 2)
+    good = [put(queue, b"%d" % number) for number in range(5)]
     bad = cids.make(cids.RAW, bytes(32))
-    outbox.put(cids.multihash_of(bad), bad, b"evil")
+    queue.put(cids.multihash_of(bad), bad, b"evil")
     with pytest.raises(BlockCorruptError, match=f"{cids.to_text(bad)}, found others: 1 of the blocks"):
-        outbox.flush()
-    assert get(outbox, bad) is None
-    outbox.flush()
+        queue.flush()
+    assert get(queue, bad) is None
+    queue.flush()
     assert sorted(place.blocks) == sorted(good)
 
 
 def test_threads_put_and_flush_at_once(place: Place) -> None:
     """What a thread has put has arrived when its flush returns; some sendings fail."""
-    outbox = Outbox(place.send, 5000, 2)
+    queue = UploadQueue(place.send, 5000, 2)
     dice = random.Random(1)
 
     def flaky(pairs: Pairs) -> None:
@@ -220,7 +220,7 @@ def test_threads_put_and_flush_at_once(place: Place) -> None:
             raise BackendUnavailableError("away for a moment")
         place.send(pairs)
 
-    outbox._send = flaky
+    queue._send = flaky
 
     def insist(action: Callable[[], object]) -> None:
         while True:
@@ -233,38 +233,38 @@ def test_threads_put_and_flush_at_once(place: Place) -> None:
     def work(thread: int) -> None:
         for number in range(60):
             data = b"%d of %d " % (number, thread) * 30
-            insist(partial(put, outbox, data))
+            insist(partial(put, queue, data))
             if number % 20 == 19:
-                insist(outbox.flush)
+                insist(queue.flush)
                 assert cids.make(cids.RAW, hashes.digest_of(cids.SHA2_256, data)) in place.blocks
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
-    insist(outbox.flush)
+    insist(queue.flush)
     assert len(place.blocks) == 480
-    assert len(outbox) == 0
-    assert outbox._bytes == 0
+    assert len(queue) == 0
+    assert queue._bytes == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")  # it is what is tested
 def test_a_fork_sends_what_was_under_way(place: Place) -> None:
     """The threads of the parent are not in it, and a lock that one of them held is free."""
-    outbox = Outbox(place.send, 1000, 2)
+    queue = UploadQueue(place.send, 1000, 2)
     place.open.clear()
-    sent = {put(outbox, data): data for data in (bytes([number]) * 600 for number in range(3))}
+    sent = {put(queue, data): data for data in (bytes([number]) * 600 for number in range(3))}
     while place.under_way < 1:
         time.sleep(0.01)
-    outbox._changed.acquire()
+    queue._changed.acquire()
     child = os.fork()
     if not child:
         place.open, place.lock = threading.Event(), threading.Lock()
         place.open.set()
-        outbox.flush()
-        os._exit(0 if place.blocks == sent and len(outbox) == 0 else 1)
-    outbox._changed.release()
+        queue.flush()
+        os._exit(0 if place.blocks == sent and len(queue) == 0 else 1)
+    queue._changed.release()
     assert os.waitpid(child, 0)[1] == 0
     assert place.blocks == {}
     place.open.set()
-    outbox.flush()
+    queue.flush()
     assert place.blocks == sent
