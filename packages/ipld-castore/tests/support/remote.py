@@ -18,6 +18,10 @@ class ServedCAStore(GatewayCAStore):
         super().__init__(server.url)
         self.server = server
 
+    @property
+    def writable(self) -> bool:
+        return True
+
     def put_block(self, cid: CID, data: bytes) -> None:
         self.server.blocks.put_block(cid, data)
 

@@ -7,10 +7,10 @@ from typing import Final
 
 from ipld_car import CarError, CarReader, cids
 
-from ipld_castore.concurrency import ReadAhead
 from ipld_castore._core.hash_policy import check_hash, identity_bytes, verify
 from ipld_castore._core.store import MAX_NODE_BYTES
 from ipld_castore._http.response import Response
+from ipld_castore.concurrency import ReadAhead
 from ipld_castore.errors import BlockCorruptError, BlockNotFoundError
 
 from .endpoints import Gateway

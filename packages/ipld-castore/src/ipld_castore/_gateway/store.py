@@ -9,13 +9,13 @@ from urllib.parse import quote
 from ipld_car import cids
 from multiformats import CID
 
-from ipld_castore.concurrency import in_order
 from ipld_castore._core.backend import AnyCID
 from ipld_castore._core.hash_policy import check_hash, identity_bytes
 from ipld_castore._core.path import resolve_path
 from ipld_castore._core.store import MAX_NODE_BYTES, ContentAddressableStore
 from ipld_castore._http.client import HTTPClient
 from ipld_castore._http.response import Response
+from ipld_castore.concurrency import in_order
 from ipld_castore.errors import BlockNotFoundError, HashRefusedError, ReadOnlyStoreError
 
 from .car_download import CarStream, Walk, check_bytes

@@ -9,8 +9,8 @@ from typing import Final, Self
 
 from ipld_car import Block, CarError, CarReader, cids
 
-from ipld_castore.concurrency import ReadAhead
 from ipld_castore._core.store import MAX_NODE_BYTES
+from ipld_castore.concurrency import ReadAhead
 from ipld_castore.errors import BackendUnavailableError, BlockNotFoundError
 
 from .response import RPCResponse

@@ -8,10 +8,10 @@ from typing import Any, Final
 from ipld_car import cids
 from multiformats import CID
 
-from ipld_castore.concurrency import in_order
 from ipld_castore._core.backend import AnyCID
 from ipld_castore._core.hash_policy import check_hash
 from ipld_castore._core.store import MAX_NODE_BYTES, ContentAddressableStore
+from ipld_castore.concurrency import in_order
 from ipld_castore.errors import BackendUnavailableError, BlockNotFoundError, HashRefusedError
 
 from . import pins as _pins
@@ -33,9 +33,9 @@ class IPFSStore(ContentAddressableStore):
     Blocks that could not be sent are kept: the next put or flush raises the error, and another flush sends the
     blocks again. The store holds at most ``in_flight`` CARs and one more in memory; then a put waits.
 
-    **Pinning.** The node's garbage collection removes blocks that no pin reaches. :meth:`persist`, which a dataset calls
-    when it freezes, pins the root, and returns when the node has every block below it. Without a name for the pin
-    each root stays pinned until :meth:`unpin`. A pin with a name moves from root to root.
+    **Pinning.** The node's garbage collection removes blocks that no pin reaches. :meth:`persist`, which a dataset
+    calls when it freezes, pins the root, and returns when the node has every block below it. Without a name for the
+    pin each root stays pinned until :meth:`unpin`. A pin with a name moves from root to root.
 
     **Reading.** :meth:`get_dag` gets a whole graph in one response, :meth:`get_blocks` many blocks at a time.
 
