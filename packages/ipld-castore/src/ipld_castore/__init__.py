@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from ._backends.car import CarCAStore
 from ._backends.filesystem import FileSystemCAStore
+from ._backends.folder_lock import FolderLock
 from ._backends.mapping import MappingCAStore
 from ._backends.tiered import TieredCAStore
 from ._core.backend import AnyCID
@@ -32,6 +33,7 @@ from .errors import (
     HeadMovedError,
     HeadRefusedError,
     ReadOnlyStoreError,
+    StoreReplacedError,
 )
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "ContentAddressableStore",
     "Entry",
     "FileSystemCAStore",
+    "FolderLock",
     "GatewayCAStore",
     "HashRefusedError",
     "HeadMovedError",
@@ -54,6 +57,7 @@ __all__ = [
     "MappingCAStore",
     "ObjectCAStore",
     "ReadOnlyStoreError",
+    "StoreReplacedError",
     "SupportsDelete",
     "SupportsHead",
     "SupportsJournal",

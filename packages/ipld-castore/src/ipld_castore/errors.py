@@ -39,6 +39,13 @@ class ReadOnlyStoreError(CAStoreError, PermissionError):
     """
 
 
+class StoreReplacedError(CAStoreError, OSError):
+    """The folder or file of a store was removed or replaced since it was opened; nothing was published.
+
+    What was put since may be gone with it. Changes that are held in memory can be written to another place.
+    """
+
+
 class HeadRefusedError(CAStoreError, ValueError):
     """The backend has a head, and cannot have this CID as its head: the header of an archive has no room for it."""
 

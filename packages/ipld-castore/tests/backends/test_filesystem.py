@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
+import shutil
 import stat
 import subprocess
 import sys
 import textwrap
+import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
 import pytest
-from ipld_car import cids
+from ipld_car import cids, hashes
 from ipld_castore import (
     BackendUnavailableError,
     BlockCorruptError,
     BlockNotFoundError,
     FileSystemCAStore,
     HeadMovedError,
+    StoreReplacedError,
 )
+from multiformats import CID
 
 DATA = b"some block" * 100
 
@@ -302,3 +308,143 @@ def test_a_head_that_is_no_cid(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "HEAD").write_bytes(text)
     with pytest.raises(BackendUnavailableError, match="head"):
         store.head  # noqa: B018  # a property that looks
+
+
+def open_files(folder: Path) -> list[str]:
+    """The files in a folder that this process has open."""
+    handles = Path("/proc/self/fd")
+    found = (str(handle.readlink()) for handle in handles.iterdir() if handle.is_symlink())
+    return sorted(name for name in found if name.startswith(str(folder)))
+
+
+def test_a_folder_that_was_replaced(tmp_path: Path) -> None:
+    """Whoever has locked it publishes nothing into another folder at its path, though the heads are the same."""
+    folder = tmp_path / "blocks"
+    old = FileSystemCAStore(folder, fsync=False)
+    with old.lock() as lock:
+        root = old.put("old")
+        shutil.rmtree(folder)
+        with pytest.raises(StoreReplacedError):
+            old.swap_head(None, root)
+        with pytest.raises(BackendUnavailableError):  # the same without a lock: it makes no folder anew
+            pickle.loads(pickle.dumps(old)).swap_head(None, root)  # noqa: S301  # made here
+        assert not folder.exists()
+        new = FileSystemCAStore(folder, fsync=False)
+        with pytest.raises(StoreReplacedError, match="removed or replaced"):
+            old.swap_head(None, root)
+        with pytest.raises(StoreReplacedError):
+            lock.require_current()
+        assert new.head is None
+        with new.lock():
+            new.swap_head(None, new.put("new"))
+        with pytest.raises(StoreReplacedError):
+            old.swap_head(new.head, root)
+    assert not lock.held
+    lock.release()
+
+
+def test_one_writer_has_the_lock(tmp_path: Path) -> None:
+    """Beside it others put blocks and move the head; a pickle has no share in it."""
+    store, other = FileSystemCAStore(tmp_path, fsync=False), FileSystemCAStore(tmp_path, fsync=False)
+    with store.lock() as lock:
+        assert lock.held
+        with pytest.raises(BackendUnavailableError, match="no other writer"):
+            other.lock()
+        other.swap_head(None, other.put(1))
+        copy = pickle.loads(pickle.dumps(store))  # noqa: S301  # made here
+        copy.swap_head(copy.head, copy.put(2))
+        with pytest.raises(BackendUnavailableError):
+            copy.lock()
+    with other.lock():
+        pass
+
+
+FORKED_LOCK = """
+import os, sys
+from ipld_castore import BackendUnavailableError, FileSystemCAStore
+store = FileSystemCAStore(sys.argv[1], fsync=False)
+lock = store.lock()
+if not (child := os.fork()):
+    assert not lock.held
+    lock.release()
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert lock.held
+try:
+    FileSystemCAStore(sys.argv[1]).lock()
+except BackendUnavailableError:
+    lock.release()
+    FileSystemCAStore(sys.argv[1]).lock().release()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks there")
+def test_a_fork_leaves_the_lock_to_its_parent(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", FORKED_LOCK, str(tmp_path)], check=False, timeout=120)
+    assert done.returncode == 0
+    FileSystemCAStore(tmp_path).lock().release()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+def test_errors_hold_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No lock waits for the garbage collector, whatever the verb that failed."""
+    store = FileSystemCAStore(tmp_path)
+    one, two = store.put(1), store.put(2)
+    store.swap_head(None, one)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    gc.disable()
+    try:
+        with pytest.raises(HeadMovedError):
+            store.swap_head(two, one)
+        monkeypatch.setattr(os, "fsync", full)
+        for verb in (
+            lambda: store.swap_head(one, two),
+            lambda: store.put(3),
+            lambda: store.put_blocks([(two, store.get_raw(two))] * 9),
+        ):
+            with pytest.raises(BackendUnavailableError, match="No space"):
+                verb()
+            assert open_files(tmp_path) == []
+        assert store.head == one
+        monkeypatch.undo()
+        store.swap_head(one, two)
+        with store.lock():
+            assert open_files(tmp_path) == [str(tmp_path / "HEAD.lock")]
+        assert open_files(tmp_path) == []
+    finally:
+        gc.enable()
+    assert list(tmp_path.rglob("put-*")) == []
+
+
+def test_errors_of_many_puts_are_in_no_cycle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the caller's frames hold is free when the error is, without the garbage collector."""
+
+    class Data:
+        pass
+
+    def fail(store: FileSystemCAStore) -> weakref.ref[Data]:
+        data = Data()
+
+        def pairs() -> Iterator[tuple[CID, bytes]]:
+            for number in range(50):
+                assert data is not None
+                yield cids.from_bytes(cids.make(cids.RAW, hashes.sha2_256(b"%d" % number))), b"%d" % number
+
+        with pytest.raises(BackendUnavailableError):
+            store.put_blocks(pairs())
+        return weakref.ref(data)
+
+    store = FileSystemCAStore(tmp_path)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    gc.disable()
+    try:
+        assert fail(store)() is None
+    finally:
+        gc.enable()

@@ -13,6 +13,7 @@ from ipld_castore import (
     CAStoreError,
     HeadMovedError,
     ReadOnlyStoreError,
+    StoreReplacedError,
 )
 from ipld_castore import BlockCorruptError as _BlockCorruptError
 
@@ -53,6 +54,7 @@ A third party's backend may raise the builtins. A TypeError is none of them: it 
 
 _KINDS: Final[tuple[tuple[type[Exception], type[IPLDStoreError]], ...]] = (
     (HeadMovedError, ConflictError),
+    (StoreReplacedError, ConflictError),
     (ReadOnlyStoreError, IPLDStoreError),  # a PermissionError too, and trying again does not help
     (BlockNotFoundError, BlockMissingError),
     (_BlockCorruptError, BlockCorruptError),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Literal
 from weakref import WeakValueDictionary
 
-from ipld_car import BlockAbsentError, CarError, CarFile, HashMismatchError, cids, dagcbor, hashes
+from ipld_car import BlockAbsentError, CarError, CarFile, HashMismatchError, cids, dagcbor, fs, hashes
 from multiformats import CID
 
 from ipld_castore._core.heads import check_head, is_head
@@ -22,6 +22,7 @@ from ipld_castore.errors import (
     BlockNotFoundError,
     HeadRefusedError,
     ReadOnlyStoreError,
+    StoreReplacedError,
 )
 
 _EMPTY_MAP: Final = cids.make(cids.DAG_CBOR, hashes.sha2_256(dagcbor.encode({})))
@@ -114,6 +115,8 @@ class CarCAStore(ContentAddressableStore):
         return BackendUnavailableError(f"cannot read {what}: {error}")
 
     def _not_written(self, error: Exception, what: str) -> Exception:
+        if isinstance(error, fs.FileReplacedError):
+            return StoreReplacedError(f"cannot write {what} to {self._path}: {error}")
         if self._file.closed or self._file.writable:
             return BackendUnavailableError(f"cannot write {what} to {self._path}: {error}")
         why = "it is a copy in another process" if self._name else "it was opened so"
@@ -231,7 +234,8 @@ class CarCAStore(ContentAddressableStore):
         try:
             self._file.close()
         except OSError as error:
-            raise BackendUnavailableError(f"cannot finish {self._path}: {error}") from error
+            kind = StoreReplacedError if isinstance(error, fs.FileReplacedError) else BackendUnavailableError
+            raise kind(f"cannot finish {self._path}: {error}") from error
 
     def abandon(self) -> None:
         """Let the file go as it is, without what was not flushed; a store out of a pickle leaves it to others."""

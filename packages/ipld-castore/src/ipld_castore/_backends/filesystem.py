@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
-import secrets
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ipld_car import cids, fs
 from multiformats import CID
@@ -20,20 +18,25 @@ from ipld_castore.errors import BackendUnavailableError, BlockNotFoundError
 
 from . import flatfs
 from .folder_journal import FOLDER, FolderJournal, session_folders
+from .folder_lock import FolderLock
 from .head_file import HeadFile
 
 _WRITERS: Final = 8
 """Threads of ``put_blocks``; file systems make one write to the disk of syncs that come at once."""
 _HELD_BYTES: Final = 8 << 20
 """Bytes of blocks that may wait for them."""
-_LEFTOVER: Final = re.compile(f"{flatfs.TEMPORARY}[0-9a-f]{{{2 * flatfs.RANDOM_BYTES}}}")
-"""What a file is called until it is whole."""
 
 
 def _sync_file(file: Path) -> None:
     """Make the bytes of a file durable."""
     with file.open("rb+" if os.name == "nt" else "rb") as stream:  # Windows wants to write what it syncs
         os.fsync(stream.fileno())
+
+
+def _write(file: Path, data: bytes, *, fsync: bool) -> None:
+    """Write a file that appears whole or not at all; with ``fsync`` its bytes and its name are on the disk then."""
+    with fs.atomic_write(file, fsync=fsync, temporary=flatfs.temporary_in(file.parent)) as stream:
+        stream.write(data)
 
 
 class FileSystemCAStore(ContentAddressableStore):
@@ -70,6 +73,7 @@ class FileSystemCAStore(ContentAddressableStore):
         self._path = Path(os.path.realpath(path))
         self._head = HeadFile(self._path)
         self._fsync = fsync
+        self._writer: FolderLock | None = None
         self._shards: set[str] = set()
         """Names of shard folders that are on the disk for good."""
         try:
@@ -94,8 +98,7 @@ class FileSystemCAStore(ContentAddressableStore):
         if not rule.exists():
             foreign = [name for name in os.listdir(self._path) if not name.startswith(flatfs.TEMPORARY)]  # noqa: PTH208  # names are all that is needed
             if not foreign:
-                self._write(rule, f"{flatfs.DEFAULT}\n".encode(), fsync=True)
-                fs.sync_folder(self._path)
+                _write(rule, f"{flatfs.DEFAULT}\n".encode(), fsync=True)
                 return flatfs.DEFAULT
             # Another process may have begun this very store since the first look.
             if not rule.exists():
@@ -131,10 +134,9 @@ class FileSystemCAStore(ContentAddressableStore):
         try:
             self._make_shard(file.parent)
             if not self._holds(file, data):
-                self._write(file, data, fsync=self._fsync)
-            elif self._fsync:
-                _sync_file(file)  # its writer may not have come to that, or not care
-            if self._fsync:
+                _write(file, data, fsync=self._fsync)
+            elif self._fsync:  # its writer may not have come to that, or not care
+                _sync_file(file)
                 fs.sync_folder(file.parent)
         except OSError as error:
             raise BackendUnavailableError(f"cannot write block {cid}: {error}") from error
@@ -152,13 +154,12 @@ class FileSystemCAStore(ContentAddressableStore):
                     pending.append((pool.submit(self.put_block, cid, data), len(data)))
                     held += len(data)
                     while len(pending) > 2 * _WRITERS or held > _HELD_BYTES:
-                        done, size = pending.popleft()
-                        held -= size
-                        done.result()
+                        held -= pending[0][1]
+                        pending.popleft()[0].result()
             finally:
                 # Also after an error of the source: what came before it is kept, or that it is not is said.
-                for done, _ in pending:
-                    done.result()
+                while pending:
+                    pending.popleft()[0].result()
 
     @staticmethod
     def _holds(file: Path, data: bytes) -> bool:
@@ -166,21 +167,6 @@ class FileSystemCAStore(ContentAddressableStore):
             return file.stat().st_size == len(data) and file.read_bytes() == data
         except FileNotFoundError:
             return False
-
-    @staticmethod
-    def _write(file: Path, data: bytes, *, fsync: bool) -> None:
-        """Have ``file`` with these bytes, whole or not at all; its name is not yet safe."""
-        temporary = file.with_name(flatfs.TEMPORARY + secrets.token_hex(flatfs.RANDOM_BYTES))
-        try:
-            with temporary.open("xb") as stream:
-                stream.write(data)
-                if fsync:
-                    stream.flush()
-                    os.fsync(stream.fileno())
-            temporary.replace(file)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
 
     def _make_shard(self, shard: Path) -> None:
         """Have the folder of a shard, for good."""
@@ -202,11 +188,24 @@ class FileSystemCAStore(ContentAddressableStore):
         return self._head.read()
 
     def swap_head(self, expected: CID | None, new: CID) -> None:
-        """See :meth:`SupportsHead.swap_head`; the file ``HEAD`` is replaced as a whole, and is on the disk.
+        """See :meth:`SupportsHead.swap_head`; safe with threads and with other processes, by a lock on a file.
 
-        Safe with threads and with other processes, by a lock on a file beside it, ``HEAD.swap``.
+        :raises StoreReplacedError: if this store holds the lock of :meth:`lock`, and the folder is not the one that
+            was locked
         """
-        self._head.swap(expected, new)
+        writer = self._writer
+        self._head.swap(expected, new, writer if writer is not None and writer.held else None)
+
+    def lock(self) -> FolderLock:
+        """Become the one writer of this folder, until :meth:`FolderLock.release`.
+
+        It keeps out those that ask for the lock too; others may put blocks and move the head. While this store holds
+        the lock, it moves the head only if the folder is still the one that was locked.
+
+        :raises BackendUnavailableError: if another writer has the lock
+        """
+        self._writer = FolderLock(self._path)
+        return self._writer
 
     def persist(self, root: CID, previous: CID | None = None) -> None:
         """See :meth:`ContentAddressableStore.persist`; moves the head only with :attr:`persist_moves_head`."""
@@ -253,7 +252,7 @@ class FileSystemCAStore(ContentAddressableStore):
             if not folder.is_dir():
                 continue
             for name in self._names(folder):
-                if _LEFTOVER.fullmatch(name):
+                if flatfs.LEFTOVER.fullmatch(name):
                     try:
                         size = (folder / name).stat().st_size
                         (folder / name).unlink()
@@ -288,6 +287,9 @@ class FileSystemCAStore(ContentAddressableStore):
     def sessions(self) -> Iterator[str]:
         """See :meth:`SupportsJournal.sessions`."""
         return session_folders(self._path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_writer": None}  # the lock is this object's
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, FileSystemCAStore):

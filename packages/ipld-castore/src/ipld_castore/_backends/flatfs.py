@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import re
+import secrets
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from ipld_car import cids
@@ -16,7 +18,7 @@ SHARDING_FILE: Final = "SHARDING"
 EXTENSION: Final = ".data"
 TEMPORARY: Final = "put-"
 """What the name of a file begins with until it is whole; random hexadecimal digits follow."""
-RANDOM_BYTES: Final = 8
+_RANDOM_BYTES: Final = 8
 
 _SHARDING: Final = re.compile(r"/repo/flatfs/shard/v1/(prefix|suffix|next-to-last)/([1-9][0-9]?)")
 
@@ -54,6 +56,15 @@ class Sharding(NamedTuple):
 
 
 DEFAULT: Final = Sharding("next-to-last", 2)
+
+
+LEFTOVER: Final = re.compile(f"{TEMPORARY}[0-9a-f]{{{2 * _RANDOM_BYTES}}}")
+"""Matches the names that :func:`temporary_in` gives: files that a killed writer has left."""
+
+
+def temporary_in(folder: Path) -> Path:
+    """Return the name of a file in a folder until it is whole."""
+    return folder / f"{TEMPORARY}{secrets.token_hex(_RANDOM_BYTES)}"
 
 
 def key_of(cid: bytes) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -13,9 +11,10 @@ from ipld_car import CarError, cids, fs
 from multiformats import CID
 
 from ipld_castore._core.heads import check_head
-from ipld_castore.errors import BackendUnavailableError
+from ipld_castore.errors import BackendUnavailableError, CAStoreError
 
 from . import flatfs
+from .folder_lock import FolderLock, require_current
 
 HEAD_FILE: Final = "HEAD"
 """Beside the shards, where flatfs passes over what is no folder."""
@@ -47,11 +46,13 @@ def format_head(cid: CID) -> bytes:
 class HeadFile:
     """The head of a folder, in its file ``HEAD``. Safe with threads and with other processes.
 
-    :param folder: the folder; it is made when the head is set
+    :param folder: the folder
+    :param make: make the folder when the head is set, if it is absent
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, make: bool = False) -> None:
         self._folder = folder
+        self._make = make
 
     def read(self) -> CID | None:
         """Return the head; None if there is none.
@@ -67,38 +68,43 @@ class HeadFile:
         except (OSError, CarError) as error:
             raise BackendUnavailableError(f"cannot read the head in {file}: {error}") from error
 
-    def swap(self, expected: CID | None, new: CID) -> None:
+    def swap(self, expected: CID | None, new: CID, writer: FolderLock | None = None) -> None:
         """Replace ``expected`` by ``new``; the file is replaced as a whole, and is on the disk.
 
+        :param writer: the lock that the caller holds as the one writer of the folder, if it holds one
         :raises HeadMovedError: if the head is another
+        :raises StoreReplacedError: if the folder is not the one in which ``writer`` was locked
         :raises BackendUnavailableError: if it cannot be read or written
         """
-        with self._locked():
+        if writer is not None:
+            writer.require_current()
+        lock = self._locked()
+        try:
+            if writer is not None:
+                writer.require_current()
             check_head(self._folder, expected, self.read())
-            temporary = self._folder / f"{flatfs.TEMPORARY}{secrets.token_hex(flatfs.RANDOM_BYTES)}"
-            try:
-                with fs.atomic_write(self._folder / HEAD_FILE, temporary=temporary) as stream:
-                    stream.write(format_head(new))
-            except OSError as error:
-                raise BackendUnavailableError(f"cannot write the head into {self._folder}: {error}") from error
+            require_current(self._folder, _LOCK_FILE, lock)
+            with fs.atomic_write(self._folder / HEAD_FILE, temporary=flatfs.temporary_in(self._folder)) as stream:
+                stream.write(format_head(new))
+        except CAStoreError:
+            raise
+        except OSError as error:
+            raise BackendUnavailableError(f"cannot write the head into {self._folder}: {error}") from error
+        finally:
+            fs.unlock(lock)  # also where a forked process has the handle
+            lock.close()
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep others from moving the head, by a lock on a file beside it."""
+    def _locked(self) -> FileIO:
+        """Return a file beside the head, locked, so that nobody else moves the head until it is unlocked."""
         deadline = time.monotonic() + _LOCK_SECONDS
         while True:
             try:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                file, _ = fs.open_locked(self._folder / _LOCK_FILE, exclusive=False)
-                break
+                if self._make:
+                    self._folder.mkdir(parents=True, exist_ok=True)
+                return fs.open_locked(self._folder / _LOCK_FILE, exclusive=False)[0]
             except BlockingIOError as error:  # another thread or process is swapping, which takes milliseconds
                 if time.monotonic() > deadline:
                     raise BackendUnavailableError(f"cannot move the head in {self._folder}: {error}") from error
-                time.sleep(_LOCK_PAUSE)
             except OSError as error:
                 raise BackendUnavailableError(f"cannot move the head in {self._folder}: {error}") from error
-        try:
-            yield
-        finally:
-            fs.unlock(file)  # also where a forked process has the handle
-            file.close()
+            time.sleep(_LOCK_PAUSE)

@@ -68,4 +68,4 @@ def head_of(client: Client, name: str) -> ObjectHead | HeadFile:
     """
     if client.kind != "LocalStore":
         return ObjectHead(client, name)
-    return HeadFile((Path(client.store.prefix or "/") / name).parent)
+    return HeadFile((Path(client.store.prefix or "/") / name).parent, make=True)

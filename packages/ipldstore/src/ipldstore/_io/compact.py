@@ -15,7 +15,6 @@ from ipldstore._tree.tree import EMPTY_ROOT
 from ipldstore.errors import store_errors
 
 from .address import local_path
-from .open import FolderLock
 
 
 class Compacted(NamedTuple):
@@ -91,7 +90,7 @@ def _compact_folder(path: Path) -> Compacted:
     if not (path / "SHARDING").exists():
         raise ValueError(f"expected a folder of blocks, with a file SHARDING; found none in {path}")
     castore = FileSystemCAStore(path)
-    lock = FolderLock(castore)
+    lock = castore.lock()
     try:
         root = castore.head
         if root is None:
@@ -109,8 +108,10 @@ def _compact_folder(path: Path) -> Compacted:
                     kept_blocks += 1
                     continue
                 freed_bytes += castore.block_size(cid)
+                lock.require_current()  # or else these could be the blocks of another dataset
                 castore.delete_block(cid)
                 freed_blocks += 1
+            lock.require_current()
             freed_bytes += castore.delete_leftovers()
         return Compacted(kept_blocks, freed_blocks, freed_bytes)
     finally:

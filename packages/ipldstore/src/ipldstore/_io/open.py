@@ -6,11 +6,10 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
-from ipld_car import cids, fs
+from ipld_car import cids
 from ipld_castore import (
-    BackendUnavailableError,
     CarCAStore,
     ContentAddressableStore,
     FileSystemCAStore,
@@ -26,9 +25,6 @@ from ipldstore._tree.tree import EMPTY_ROOT
 from .address import Where, parse
 
 Mode = Literal["r", "a", "x"]
-
-_LOCK_FILE: Final = "HEAD.lock"
-"""In a folder: locked by who writes. Beside the shards, where flatfs passes over what is no folder."""
 
 
 def open(  # noqa: A001  # as tarfile, gzip and many others have it
@@ -130,7 +126,7 @@ def _open_folder(path: Path, mode: Mode, *, fsync: bool) -> IPLDStore:
             )
         return _opened(castore, mode, lambda: None)
     castore = FileSystemCAStore(path, fsync=fsync)
-    lock = FolderLock(castore)
+    lock = castore.lock()
     try:
         return _opened(castore, mode, lock.release)
     except BaseException:
@@ -143,24 +139,3 @@ def _opened(castore: ContentAddressableStore, mode: Mode, let_go: Callable[[], N
     store = IPLDStore(castore, read_only=mode == "r")
     store._opened = Opened(store._data, writable=mode != "r", let_go=let_go)  # noqa: SLF001  # set nowhere else
     return store
-
-
-class FolderLock:
-    """Being the one writer of a folder.
-
-    :raises BackendUnavailableError: if there is another
-    """
-
-    def __init__(self, castore: FileSystemCAStore) -> None:
-        try:
-            self._file, _ = fs.open_locked(castore.path / _LOCK_FILE, exclusive=False)
-        except OSError as error:
-            raise BackendUnavailableError(f"cannot write to {castore.path}: {error}") from error
-        self._home = os.getpid()
-
-    def release(self) -> None:
-        """Let others write; in a forked process the lock is still the parent's."""
-        if not self._file.closed:
-            if os.getpid() == self._home:
-                fs.unlock(self._file)
-            self._file.close()
