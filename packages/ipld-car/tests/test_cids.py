@@ -21,7 +21,7 @@ V1 = cid(b"hello")
 
 @st.composite
 def known(draw: st.DrawFn) -> bytes:
-    """A CID that multiformats can make: of codecs and hash functions in its tables."""
+    """A CID with a codec and a hash function that are in the tables of multiformats."""
     if draw(st.integers(0, 5)) == 0:
         return b"\x12\x20" + draw(st.binary(min_size=32, max_size=32))
     codec = draw(st.sampled_from(["raw", "dag-pb", "dag-cbor", "dag-json", "libp2p-key", "git-raw"]))
@@ -33,7 +33,7 @@ def known(draw: st.DrawFn) -> bytes:
 
 
 @given(known())
-def test_objects_are_those_of_multiformats(binary: bytes) -> None:
+def test_cid_objects_equal_those_of_multiformats(binary: bytes) -> None:
     ours = cids.from_bytes(binary)
     theirs = CID.decode(binary)
     if theirs.version:
@@ -58,7 +58,7 @@ def test_objects_are_those_of_multiformats(binary: bytes) -> None:
 
 
 @given(known())
-def test_all_forms_give_the_same_bytes(binary: bytes) -> None:
+def test_object_text_and_bytes_give_the_same_binary_cid(binary: bytes) -> None:
     ours, theirs = cids.from_bytes(binary), CID.decode(binary)
     forms: list[Any] = [binary, bytearray(binary), memoryview(binary), ours, theirs, str(ours), str(theirs)]
     for form in forms:
@@ -68,7 +68,7 @@ def test_all_forms_give_the_same_bytes(binary: bytes) -> None:
 
 @given(known())
 def test_objects_pickle_and_copy(binary: bytes) -> None:
-    """Those of multiformats, once made from bytes, do not."""
+    """CID objects that multiformats makes from bytes do neither."""
     ours = cids.from_bytes(binary)
     for used in (False, True):
         if used:
@@ -80,7 +80,7 @@ def test_objects_pickle_and_copy(binary: bytes) -> None:
         assert copy.copy(ours) == copy.deepcopy(ours) == ours
 
 
-def test_objects_are_ordinary() -> None:
+def test_cid_objects_behave_like_those_of_multiformats() -> None:
     made = cids.from_bytes(V1)
     assert repr(made) == f"CID('base32', 1, 'raw', '1220{V1[4:].hex()}')"
     assert made != V1
@@ -93,7 +93,7 @@ def test_objects_are_ordinary() -> None:
 
 
 def test_objects_can_be_shared_between_threads() -> None:
-    """Their parts are made when they are first asked for, here by many at once."""
+    """The slots of an object are filled on first use, here by many threads at once."""
     for _ in range(50):
         made = cids.from_bytes(V1)
         seen: list[tuple[object, ...]] = []
@@ -111,8 +111,8 @@ def test_objects_can_be_shared_between_threads() -> None:
         assert seen == [(1, "raw", V1[2:], "base32", "sha2-256")] * 4
 
 
-def test_codes_in_no_table() -> None:
-    """Foreign archives hold them; multiformats could not make these objects."""
+def test_codes_that_multiformats_does_not_know() -> None:
+    """Archives of other programs hold such CIDs; multiformats cannot make their objects."""
     for codec, code in ((0x300001, 0x12), (0x55, 0x1011), (0x3FFFFF, 0x300002), ((1 << 63) - 1, (1 << 63) - 1)):
         binary = b"\x01" + varint(codec) + varint(code) + b"\x04abcd"
         made = cids.from_bytes(binary)
@@ -152,7 +152,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_no_cid(name: str) -> None:
+def test_bytes_that_are_no_cid_are_refused(name: str) -> None:
     binary, error = BAD[name]
     for function in (cids.check, cids.from_bytes, cids.to_bytes):
         with pytest.raises(error):
@@ -210,13 +210,13 @@ def test_text_that_is_no_cid(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["bafkqaaa", cids.to_text(V0), "mAVUAAA"])
-def test_the_forms_that_people_copy(text: str) -> None:
-    """As gateways, nodes and browsers show CIDs."""
+def test_ipfs_urls_and_paths_are_accepted(text: str) -> None:
+    """Gateways, nodes and browsers show CIDs in these forms."""
     for form in ("ipfs://{}", "/ipfs/{}"):
         assert cids.to_bytes(form.format(text)) == cids.to_bytes(text)
 
 
-def test_text_of_version_0_has_no_prefix() -> None:
+def test_text_of_version_0_has_no_multibase_prefix() -> None:
     text = cids.to_text(V0)
     assert text == "QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n"
     assert cids.to_bytes(text) == V0
@@ -224,19 +224,19 @@ def test_text_of_version_0_has_no_prefix() -> None:
         cids.to_bytes("z" + text)
 
 
-def test_upper_case_base32_is_a_multibase_too() -> None:
+def test_upper_case_base32_is_accepted() -> None:
     assert cids.to_bytes(cids.to_text(V1).upper()) == V1
 
 
 @pytest.mark.parametrize("given_", [None, 17, 1.5, ["bafkqaaa"], object()])
-def test_what_is_of_another_type(given_: object) -> None:
+def test_other_types_are_refused(given_: object) -> None:
     with pytest.raises(TypeError, match="expected a CID as"):
         cids.to_bytes(given_)  # type: ignore[arg-type]  # the wrong type is what is tested
 
 
 @given(st.binary(max_size=50), st.integers(0, 8), st.integers(0, 50))
 def test_any_bytes_are_parsed_within_their_bounds(data: bytes, start: int, size: int) -> None:
-    """What is outside of start and stop does not matter, nor what was parsed before: prefixes are remembered."""
+    """The result depends neither on bytes outside start and stop nor on the prefixes in the cache."""
     stop = min(start + size, len(data))
     start = min(start, stop)
     try:
@@ -249,7 +249,7 @@ def test_any_bytes_are_parsed_within_their_bounds(data: bytes, start: int, size:
         assert inside.cid_size <= stop - start
 
 
-def test_a_remembered_prefix_is_not_taken_beyond_the_end() -> None:
+def test_a_cached_prefix_does_not_reach_beyond_the_end() -> None:
     cids.check(V1)
     for stop in range(len(V1)):
         with pytest.raises(TruncatedError):
@@ -261,12 +261,12 @@ def test_a_remembered_prefix_is_not_taken_beyond_the_end() -> None:
     assert cids.prefix_of(b"x" + V1 + V1, 1).cid_size == 36
 
 
-def test_prefixes_that_are_remembered_are_bounded() -> None:
-    """A hostile archive may name thousands of codecs and hash functions."""
+def test_the_cache_of_prefixes_is_bounded() -> None:
+    """A hostile archive may hold thousands of codecs and hash functions."""
     for codec in range(128):
         for code in range(128):
             cids.check(bytes((1, codec, code, 1)) + b"x")
-    assert len(cids._SHORT) <= cids._SHORT_MAX
+    assert len(cids._PREFIX_CACHE) <= cids._PREFIX_CACHE_SIZE
     cids.check(V1)
 
 
@@ -295,6 +295,6 @@ def test_parts(binary: bytes) -> None:
 
 
 @pytest.mark.parametrize("binary", [binary for binary, _ in BAD.values()][:10])
-def test_what_is_no_cid_is_no_cidv1_sha256(binary: bytes) -> None:
+def test_bytes_that_are_no_cid_are_no_cidv1_sha256(binary: bytes) -> None:
     assert not cids.is_cidv1_sha256(binary)
     assert not cids.is_cidv1_sha256(binary[:35])

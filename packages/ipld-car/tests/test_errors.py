@@ -1,4 +1,4 @@
-"""One family of errors, each with its place; they travel between processes as they are."""
+"""The error classes: one base, a place in the message, and pickles that keep both."""
 
 import copy
 import pickle
@@ -21,7 +21,7 @@ FAMILY = [CarError, TruncatedError, MalformedError, LimitError, HashMismatchErro
 
 
 @pytest.mark.parametrize("kind", FAMILY)
-def test_the_family(kind: type[CarError]) -> None:
+def test_every_error_is_a_car_error_and_a_value_error(kind: type[CarError]) -> None:
     assert issubclass(kind, CarError)
     assert issubclass(kind, ValueError)
     assert kind.__doc__
@@ -40,13 +40,13 @@ def test_errors_pickle_and_copy(kind: type[CarError], offset: int | None, block:
     assert str(copy.copy(error)) == str(copy.deepcopy(error)) == str(error)
 
 
-def test_errors_say_where() -> None:
+def test_the_message_tells_block_and_offset() -> None:
     assert str(CarError("what")) == "what"
     assert str(CarError("what", offset=0)) == "what (offset 0)"
     assert str(CarError("what", offset=5, block=0)) == "what (block 0, offset 5)"
 
 
-def test_an_inner_place_is_kept() -> None:
+def test_at_keeps_a_place_that_is_known() -> None:
     error = CarError("what", offset=5)
     assert error.at(9, 2) is error
     assert (error.offset, error.block) == (5, 2)
@@ -61,8 +61,8 @@ def test_an_error_of_a_reader_pickles() -> None:
     assert "(block 5, offset " in str(again)
 
 
-def test_errors_do_not_carry_the_block_along() -> None:
-    """A message is for a person: 8 MiB of a bad block would not be."""
+def test_messages_do_not_hold_the_block() -> None:
+    """A message is for people to read; a block can have 8 MiB."""
     data = bytes(1 << 20)
     for name in (cid(b"other"), cid(b"other" * 300, "raw", "identity")):
         with pytest.raises(HashMismatchError) as caught:

@@ -1,4 +1,4 @@
-"""Blocks are verified: against multiformats' implementations, and what cannot be is an error of its own."""
+"""Hash functions and verification, compared with multiformats; an unknown function is an error of its own."""
 
 import hashlib
 
@@ -10,7 +10,7 @@ from multiformats import CID, multihash
 
 from .support.car_samples import cid, varint
 
-# What multiformats computes with hashlib alone.
+# Functions that multiformats computes with hashlib alone.
 KNOWN = [
     *("identity", "sha1", "md5", "sha2-224", "sha2-256", "sha2-384", "sha2-512"),
     *("sha3-224", "sha3-256", "sha3-384", "sha3-512"),
@@ -27,7 +27,7 @@ KNOWN = [
 ]
 
 
-# Of "abc", from FIPS 180-4's examples; multiformats would need another library for these two.
+# Digests of "abc" from the examples of FIPS 180-4; multiformats needs another library for these two.
 NIST = {
     0x1014: "4634270f707b6a54daae7530460842e20e37ed265ceee9a43e8924aa",
     0x1015: "53048e2681941ef99b2e29b76b4c7dabe4c2d0c634fc6d46e0e2f13107e7af23",
@@ -35,12 +35,12 @@ NIST = {
 
 
 @pytest.mark.parametrize("code", NIST)
-def test_cut_variants_of_sha2_512(code: int) -> None:
+def test_truncated_variants_of_sha2_512(code: int) -> None:
     assert hashes.digest_of(code, b"abc").hex() == NIST[code]
 
 
 @given(st.sampled_from(KNOWN), st.binary(max_size=300), st.binary(max_size=300))
-def test_digests_are_those_of_multiformats(name: str, data: bytes, other: bytes) -> None:
+def test_digests_equal_those_of_multiformats(name: str, data: bytes, other: bytes) -> None:
     function = multihash.get(name)
     digest = function.unwrap(function.digest(data))
     assert hashes.digest_of(function.code, data) == digest
@@ -54,8 +54,8 @@ def test_digests_are_those_of_multiformats(name: str, data: bytes, other: bytes)
             verify_block(binary, other)
 
 
-def test_every_hash_function_of_the_tables() -> None:
-    """Either it is computed as multiformats does, or it is said not to be known; never passed over."""
+def test_every_hash_function_of_the_multicodec_table() -> None:
+    """It is computed as multiformats does, or it is reported as unknown; it is never skipped."""
     known = set()
     for code in [*range(0x100), *range(0x1000, 0x1100), *range(0xB200, 0xB400)]:
         binary = b"\x01\x55" + varint(code) + b"\x04abcd"
@@ -99,7 +99,7 @@ def test_blake3_is_an_extra() -> None:
         "6545e5"
     )
     assert hashes.digest_of(hashes.BLAKE3, b"\x00") == output[:32]
-    # BLAKE3 gives as many bytes as are asked for, so a CID may have more than the usual 32, or fewer.
+    # BLAKE3 has digests of any length, so a CID may have more than the usual 32 bytes, or fewer.
     for size in (16, 32, 33, 64, 131):
         verify_block(cids.make(cids.RAW, output[:size], hashes.BLAKE3), b"\x00")
         with pytest.raises(HashMismatchError):
@@ -107,7 +107,7 @@ def test_blake3_is_an_extra() -> None:
 
 
 @given(st.binary(max_size=100), st.integers(1, 32))
-def test_cut_digests(data: bytes, size: int) -> None:
+def test_shortened_digests_are_compared_as_far_as_they_go(data: bytes, size: int) -> None:
     binary = cids.make(cids.RAW, hashlib.sha256(data).digest()[:size])
     verify_block(binary, data)
     with pytest.raises(HashMismatchError):
@@ -120,7 +120,7 @@ def test_digests_of_no_bytes_or_too_many() -> None:
             verify_block(cids.make(cids.RAW, digest), b"")
 
 
-def test_identity_holds_its_bytes() -> None:
+def test_an_identity_cid_holds_its_block() -> None:
     verify_block("bafkqaaa", b"")
     for size in (1, 64, 65, 300, 2000):
         data = bytes(size)
@@ -130,7 +130,7 @@ def test_identity_holds_its_bytes() -> None:
                 verify_block(cid(data, "raw", "identity"), other)
 
 
-def test_what_a_block_may_be() -> None:
+def test_types_that_a_block_may_have() -> None:
     name = CID.decode(cid(b"hello"))
     verify_block(name, bytearray(b"hello"))  # type: ignore[arg-type]  # other types of bytes are taken too
     verify_block(name, memoryview(b"hello"))  # type: ignore[arg-type]  # other types of bytes are taken too
@@ -139,13 +139,13 @@ def test_what_a_block_may_be() -> None:
 
 
 def test_a_hash_function_that_this_machine_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where OpenSSL is told to be strict, hashlib lists functions that it then does not have."""
+    """In FIPS mode hashlib lists functions that OpenSSL then refuses."""
 
     def refuse(name: str, *_: object, **__: object) -> None:
         raise ValueError(f"[digital envelope routines] unsupported: {name}")
 
     monkeypatch.setattr(hashlib, "new", refuse)
-    with pytest.raises(UnverifiableError, match="md5 is not to be had here"):
+    with pytest.raises(UnverifiableError, match="md5 is not available here"):
         verify_block(cids.make(cids.RAW, hashlib.md5(b"x").digest(), 0xD5), b"x")  # noqa: S324  # a hash that proves nothing is what is tested
 
 

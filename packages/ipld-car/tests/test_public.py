@@ -1,4 +1,4 @@
-"""What users see of the names that are exported: where they come from, and that they travel between processes."""
+"""Exported classes name the package that users import them from, in tracebacks and in pickles."""
 
 import pickle
 import subprocess
@@ -12,7 +12,7 @@ CLASSES = [value for name in ipld_car.__all__ if isinstance(value := getattr(ipl
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
-def test_an_exported_class_says_where_users_import_it_from(kind: type) -> None:
+def test_exported_classes_belong_to_the_package(kind: type) -> None:
     assert kind.__module__ == "ipld_car"
     assert getattr(ipld_car, kind.__qualname__) is kind
 
@@ -36,7 +36,7 @@ def test_a_traceback_names_the_public_class() -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_pickles_name_the_public_class(value: object) -> None:
-    """A pickle that named a private module could not be read once that module has moved."""
+    """A pickle that names a private module cannot be read after that module has moved."""
     pickled = pickle.dumps(value, 0)
     assert b"ipld_car._" not in pickled
     assert b"unixfs." not in pickled

@@ -1,4 +1,4 @@
-"""Varints, against those of multiformats."""
+"""Varints, compared with those of multiformats."""
 
 import pytest
 from hypothesis import example, given
@@ -16,7 +16,7 @@ SIZES = st.integers(0, (1 << 63) - 1) | st.integers(0, 62).map(lambda bits: 1 <<
 @given(SIZES, st.binary(max_size=4), st.binary(max_size=4))
 @example(0, b"", b"")
 @example((1 << 63) - 1, b"", b"\x80")
-def test_goes_through(value: int, before: bytes, behind: bytes) -> None:
+def test_round_trip(value: int, before: bytes, behind: bytes) -> None:
     data = varint.encode(value)
     assert data == theirs(value)
     assert varint.decode(before + data + behind, len(before)) == (value, len(before + data))
@@ -27,13 +27,13 @@ def test_goes_through(value: int, before: bytes, behind: bytes) -> None:
 
 
 @pytest.mark.parametrize("value", [-1, 1 << 63, 1 << 64, 1 << 200])
-def test_values_beyond_nine_bytes(value: int) -> None:
+def test_values_of_more_than_nine_bytes_are_refused(value: int) -> None:
     with pytest.raises(ValueError, match="expected an integer from 0 to 2\\^63 - 1"):
         varint.encode(value)
 
 
 @given(st.lists(st.sampled_from([0, 1, 0x7F, 0x80, 0x81, 0xFF]), max_size=12).map(bytes) | st.binary(max_size=12))
-def test_any_bytes_are_judged_as_multiformats_judges_them(data: bytes) -> None:
+def test_any_bytes_give_what_multiformats_gives(data: bytes) -> None:
     try:
         value, size, _ = their_varint.decode_raw(data)
     except ValueError:
@@ -44,7 +44,7 @@ def test_any_bytes_are_judged_as_multiformats_judges_them(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", ["8000", "ff00", "80808000", "ffffffffffffffff00"])
-def test_only_the_shortest_form(data: str) -> None:
+def test_only_the_minimal_form_is_accepted(data: str) -> None:
     with pytest.raises(MalformedError, match="expected a minimal varint"):
         varint.decode(bytes.fromhex(data))
 

@@ -1,8 +1,9 @@
-"""Binary CIDs, and the way between them, their text and :class:`multiformats.CID`.
+"""Binary CIDs: parse and make them, and convert them to and from text and :class:`multiformats.CID`.
 
-A :class:`multiformats.CID` costs tens of microseconds to make and more to print, so everything
-that handles many blocks carries CIDs as ``bytes``; objects are made at the edge, by
-:func:`from_bytes`. Source of the layout: https://github.com/multiformats/cid.
+To make a :class:`multiformats.CID` takes tens of microseconds, to print it more. So all code that handles many blocks
+keeps CIDs as ``bytes``, and :func:`from_bytes` makes the object where a user sees it.
+
+Source of the layout: https://github.com/multiformats/cid.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ MAX_CID_BYTES: Final = 2048
 
 
 class Prefix(NamedTuple):
-    """What stands before the digest of a CID, and where the CID ends."""
+    """The part of a CID before its digest, parsed."""
 
     version: int
     codec: int
@@ -61,7 +62,7 @@ class Prefix(NamedTuple):
     digest_size: int
     """Length of the digest in bytes."""
     size: int
-    """Length of the prefix in bytes; the digest follows, and nothing after it."""
+    """Length of the prefix in bytes. The digest follows it and ends the CID."""
 
     @property
     def cid_size(self) -> int:
@@ -71,21 +72,21 @@ class Prefix(NamedTuple):
 
 _V0: Final = Prefix(0, DAG_PB, SHA2_256, 32, 2)
 
-# Nearly every CID has a prefix of four one-byte varints; the same few come back all the time.
-# A hostile archive may name many, so the memory of them is bounded.
-_SHORT: dict[bytes, Prefix] = {}
-_SHORT_MAX: Final = 4096
+# Nearly every CID has a prefix of four one-byte varints, and few of these are in use: each is parsed once.
+# A hostile archive may hold many, so the cache is bounded.
+_PREFIX_CACHE: dict[bytes, Prefix] = {}
+_PREFIX_CACHE_SIZE: Final = 4096
 
 
 def prefix_of(data: bytes, start: int = 0, stop: int | None = None) -> Prefix:
-    """Parse the CID that begins at ``start`` strictly; it must end at or before ``stop``.
+    """Parse strictly the CID that begins at ``start``, and return its prefix. The CID must end at or before ``stop``.
 
     :raises TruncatedError: if the CID does not fit
-    :raises MalformedError: if it is no CID of version 0 or 1
-    :raises LimitError: if it is longer than :data:`MAX_CID_BYTES`
+    :raises MalformedError: if there is no CID of version 0 or 1
+    :raises LimitError: if the CID is longer than :data:`MAX_CID_BYTES`
     """
     end = len(data) if stop is None else stop
-    known = _SHORT.get(data[start : start + 4])
+    known = _PREFIX_CACHE.get(data[start : start + 4])
     if known is not None and start + known.cid_size <= end:
         return known
     if data[start : start + 2] == b"\x12\x20" and start + 2 <= end:
@@ -102,21 +103,21 @@ def prefix_of(data: bytes, start: int = 0, stop: int | None = None) -> Prefix:
         raise LimitError(f"expected a CID of at most {MAX_CID_BYTES} bytes, found one of {prefix.cid_size}")
     if start + prefix.cid_size > end:
         raise TruncatedError(f"expected a CID of {prefix.cid_size} bytes, found {end - start} bytes")
-    if prefix.version == 1 and prefix.size == 4 and len(_SHORT) < _SHORT_MAX:
-        _SHORT[data[start : start + 4]] = prefix
+    if prefix.version == 1 and prefix.size == 4 and len(_PREFIX_CACHE) < _PREFIX_CACHE_SIZE:
+        _PREFIX_CACHE[data[start : start + 4]] = prefix
     return prefix
 
 
 CIDV1_SHA256_PREFIXES: Final = frozenset(bytes((1, codec, SHA2_256, 32)) for codec in (RAW, DAG_PB, DAG_CBOR))
-"""The first four bytes of nearly all CIDs: version 1, raw, dag-pb or dag-cbor, whole sha2-256."""
+"""The first four bytes of nearly all CIDs: version 1; raw, dag-pb or dag-cbor; sha2-256 of 32 bytes."""
 CIDV1_SHA256_SIZE: Final = 36
 """Length of these CIDs in bytes."""
 
 
 def is_cidv1_sha256(cid: bytes) -> bool:
-    """Whether a binary CID is of the form that nearly all have: version 1, raw, dag-pb or dag-cbor, whole sha2-256.
+    """Return whether a binary CID is a CIDv1 of a raw, dag-pb or dag-cbor block with a whole sha2-256 digest.
 
-    Such a CID needs no parsing: the codec is its second byte, the digest are the last 32.
+    Nearly all CIDs are. Such a CID needs no parsing: byte 1 is its codec, bytes 4 to 35 are its digest.
 
     >>> is_cidv1_sha256(make(RAW, bytes(32))), is_cidv1_sha256(make(RAW, bytes(20)))
     (True, False)
@@ -125,9 +126,9 @@ def is_cidv1_sha256(cid: bytes) -> bool:
 
 
 def check(cid: bytes) -> Prefix:
-    """Parse bytes that must be one whole CID.
+    """Parse bytes that must be exactly one CID, and return its prefix.
 
-    :raises CarError: as :func:`prefix_of` does, and if bytes follow the CID
+    :raises CarError: as :func:`prefix_of`, and if bytes follow the CID
     """
     prefix = prefix_of(cid)
     if prefix.cid_size != len(cid):
@@ -136,12 +137,18 @@ def check(cid: bytes) -> Prefix:
 
 
 def codec_of(cid: bytes) -> int:
-    """The code of the multicodec of a binary CID."""
+    """Return the multicodec code of a binary CID.
+
+    :raises CarError: if the bytes are no CID
+    """
     return cid[1] if is_cidv1_sha256(cid) else prefix_of(cid).codec
 
 
 def multihash_of(cid: bytes) -> bytes:
-    """The multihash of a binary CID: what names its bytes whatever their codec."""
+    """Return the multihash of a binary CID: hash function, length and digest, which are the same for any codec.
+
+    :raises CarError: if the bytes are no CID
+    """
     if is_cidv1_sha256(cid):
         return cid[2:]
     prefix = prefix_of(cid)
@@ -152,7 +159,10 @@ def multihash_of(cid: bytes) -> bytes:
 
 
 def make(codec: int, digest: bytes, hash_code: int = SHA2_256) -> bytes:
-    """The binary CIDv1 of a digest.
+    """Return the binary CIDv1 of a digest.
+
+    :param codec: multicodec code of the block
+    :param hash_code: multihash code of the hash function
 
     >>> make(RAW, bytes(32)).hex()[:8]
     '01551220'
@@ -166,7 +176,7 @@ def _make_prefix(codec: int, hash_code: int, digest_size: int) -> bytes:
 
 
 def to_text(cid: bytes) -> str:
-    """The text of a binary CID: base32, or base58btc without prefix for version 0.
+    """Return the text of a binary CID: base32, or base58btc without a multibase prefix for version 0.
 
     :raises CarError: if the bytes are no CID
 
@@ -180,11 +190,11 @@ def to_text(cid: bytes) -> str:
 
 
 def to_bytes(cid: CID | str | bytes) -> bytes:
-    """Return the binary form of a CID that is given as object, text or bytes, checked strictly.
+    """Return the binary form of a CID that is given as an object, text or bytes.
 
     :param cid: as text also in the forms ``ipfs://CID`` and ``/ipfs/CID``
-    :raises CarError: if it is no CID
-    :raises TypeError: if it is none of the three types
+    :raises CarError: if it is not exactly one CID
+    :raises TypeError: if it has another type
 
     >>> to_bytes("bafkqaaa").hex()
     '01550000'
@@ -219,9 +229,9 @@ def _parse_text(given: str) -> bytes:
 
 
 class _BinaryCID(CID):
-    """A :class:`multiformats.CID` that remembers its bytes: cheap to make and print, and it pickles.
+    """A :class:`multiformats.CID` that keeps its bytes: it is cheap to make and print, and can be pickled.
 
-    What CID keeps in its slots is filled in when it is first asked for.
+    The slots of the base class are filled on first use.
     """
 
     __slots__ = ("_binary",)
@@ -229,7 +239,7 @@ class _BinaryCID(CID):
     _binary: bytes
 
     def __getattr__(self, name: str) -> object:
-        # Python asks here for a slot that is empty.
+        # Python calls this for a slot that is empty.
         if name not in CID.__slots__:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         prefix = prefix_of(self._binary)
@@ -249,14 +259,14 @@ class _BinaryCID(CID):
 
 
 def from_validated(cid: bytes) -> CID:
-    """:func:`from_bytes` for bytes that :func:`prefix_of` has already found to be one whole CID."""
+    """Return the CID object of bytes that have been validated: :func:`from_bytes` without the check."""
     made = object.__new__(_BinaryCID)
     made._binary = cid
     return made
 
 
 def from_bytes(cid: bytes) -> CID:
-    """The CID object of a binary CID; it prints in base32.
+    """Return the CID object of a binary CID. It prints in base32.
 
     :raises CarError: if the bytes are no CID
 

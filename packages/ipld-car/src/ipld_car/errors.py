@@ -1,4 +1,4 @@
-"""The one family of errors that leaves this package."""
+"""The errors and warnings of this package: :class:`CarError` and its children."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Self
 
 
 class CarError(ValueError):
-    """Something is wrong with an archive, a block or a CID.
+    """An archive, a block or a CID is not as it must be.
 
     :param message: what was expected and what was found
     :param offset: bytes from the start of the archive (or of the block, where there is no archive)
@@ -20,7 +20,7 @@ class CarError(ValueError):
         self.block = block
 
     def at(self, offset: int, block: int | None = None) -> Self:
-        """This error with its place, for the caller who knows it; an inner place is kept."""
+        """Add the place of the error where it has none yet; return the error."""
         if self.offset is None:
             self.offset = offset
         if self.block is None:
@@ -44,28 +44,28 @@ def _restore(cls: type[CarError], message: str, offset: int | None, block: int |
 
 
 class TruncatedError(CarError):
-    """The bytes end in the middle of something."""
+    """The bytes end too early, in the middle of an item."""
 
 
 class MalformedError(CarError):
-    """The bytes are not what the format allows."""
+    """The bytes break a rule of their format."""
 
 
 class LimitError(CarError):
-    """A declared length, count or depth is over its limit; nothing was allocated for it."""
+    """A declared length, count or depth exceeds its limit. Nothing was allocated for it."""
 
 
 class HashMismatchError(CarError):
-    """A block's bytes do not have the digest that its CID names."""
+    """The bytes of a block do not have the digest in its CID."""
 
 
 class UnverifiableError(HashMismatchError):
-    """A CID names a hash function that cannot be computed here, so its block cannot be trusted."""
+    """The hash function of a CID is not available, so its block cannot be verified."""
 
 
 class BlockAbsentError(CarError, KeyError):
-    """An archive has no block of this CID."""
+    """An archive has no block with this CID."""
 
 
 class CarWarning(UserWarning):
-    """An archive is not as it should be, and what is in it is read all the same."""
+    """An archive has a fault that does not keep its blocks from being read."""

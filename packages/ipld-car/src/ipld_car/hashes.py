@@ -1,4 +1,4 @@
-"""The hash functions that blocks are verified with."""
+"""Hash functions by multihash code, and the verification of blocks."""
 
 from __future__ import annotations
 
@@ -38,25 +38,26 @@ _HASHLIB: Final = {
 }
 
 
-_GIL_KEPT: Final = 2047
-"""Bytes that hashlib hashes without letting other threads run meanwhile."""
-_SMALL: Final = 8 << 10
+_MAX_HASHED_UNDER_GIL: Final = 2047
+"""Bytes up to which hashlib keeps the GIL."""
+_SMALL_BLOCK: Final = 8 << 10
 
 
 def sha2_256(data: bytes) -> bytes:
-    """The sha2-256 digest of a block.
+    """Return the sha2-256 digest of a block.
 
-    hashlib lets other threads run while it hashes more than 2047 bytes. For a small block to hand over and to
-    wait for one's turn again takes longer than the hashing, so it is hashed in pieces.
+    hashlib releases the GIL to hash more than 2047 bytes. For a small block, to take the GIL again takes longer than
+    the hashing; so a small block is hashed in pieces.
 
     >>> sha2_256(b"").hex()[:8]
     'e3b0c442'
     """
-    if _GIL_KEPT < len(data) <= _SMALL:
+    step = _MAX_HASHED_UNDER_GIL
+    if step < len(data) <= _SMALL_BLOCK:
         view = memoryview(data)
-        hasher = hashlib.sha256(view[:_GIL_KEPT])
-        for at in range(_GIL_KEPT, len(data), _GIL_KEPT):
-            hasher.update(view[at : at + _GIL_KEPT])
+        hasher = hashlib.sha256(view[:step])
+        for at in range(step, len(data), step):
+            hasher.update(view[at : at + step])
         return hasher.digest()
     return hashlib.sha256(data).digest()
 
@@ -72,8 +73,8 @@ def _double_sha2_256(data: bytes) -> bytes:
 def _hashlib(name: str, data: bytes) -> bytes:
     try:
         return hashlib.new(name, data, usedforsecurity=False).digest()
-    except ValueError as error:  # OpenSSL lists what it then refuses, where it is told to be strict
-        raise UnverifiableError(f"the hash function {name} is not to be had here: {error}") from None
+    except ValueError as error:  # in FIPS mode OpenSSL lists functions that it then refuses
+        raise UnverifiableError(f"the hash function {name} is not available here: {error}") from None
 
 
 def _blake2b(size: int, data: bytes) -> bytes:
@@ -87,7 +88,7 @@ def _blake2s(size: int, data: bytes) -> bytes:
 @cache
 def _has_blake3() -> bool:
     try:
-        import blake3  # noqa: F401 - an extra: it is asked for where its blocks are
+        import blake3  # noqa: F401 - an extra: whether it is there is asked for the first block that needs it
     except ImportError:
         return False
     return True
@@ -100,10 +101,10 @@ def _blake3(size: int, data: bytes) -> bytes:
 
 
 def hasher(code: int, size: int | None = None) -> Hasher:
-    """The function from bytes to their digest, for a multihash code.
+    """Return the hash function of a multihash code.
 
-    :param size: bytes of the digest, where the function gives as many as are wanted: blake3, by default 32
-    :raises UnverifiableError: if the function is not known, or its library not installed
+    :param size: length of the digest in bytes, for functions with any length: blake3, by default 32
+    :raises UnverifiableError: if the function is unknown, or its library is not installed
     """
     if code == cids.SHA2_256:
         return sha2_256
@@ -113,7 +114,7 @@ def hasher(code: int, size: int | None = None) -> Hasher:
         return _double_sha2_256
     if code == BLAKE3:
         if not _has_blake3():
-            raise UnverifiableError("the block is named by its blake3 hash: install the extra `blake3` to verify it")
+            raise UnverifiableError("the CID of the block has a blake3 hash: install the extra `blake3` to verify it")
         return partial(_blake3, size or 32)
     if 0xB201 <= code <= 0xB240:
         return partial(_blake2b, code - 0xB200)
@@ -121,12 +122,14 @@ def hasher(code: int, size: int | None = None) -> Hasher:
         return partial(_blake2s, code - 0xB240)
     name = _HASHLIB.get(code)
     if name is None or name not in hashlib.algorithms_available:
-        raise UnverifiableError(f"the hash function 0x{code:x} is not known here, its blocks cannot be verified")
+        raise UnverifiableError(f"the hash function 0x{code:x} is unknown, so its blocks cannot be verified")
     return partial(_hashlib, name)
 
 
 def digest_of(code: int, data: bytes) -> bytes:
-    """The digest of ``data`` under the hash function of a multihash code.
+    """Return the digest of a block with the hash function of a multihash code.
+
+    :raises UnverifiableError: as :func:`hasher`
 
     >>> digest_of(0x12, b"").hex()[:8]
     'e3b0c442'
@@ -135,11 +138,11 @@ def digest_of(code: int, data: bytes) -> bytes:
 
 
 def verify_digest(cid: bytes, data: bytes) -> None:
-    """Check ``data`` against a binary CID, as :func:`verify_block` does."""
+    """Check a block against its binary CID, as :func:`verify_block` does."""
     prefix = cids.prefix_of(cid)
     found = hasher(prefix.hash_code, prefix.digest_size)(data)
     expected = cid[prefix.size :]
-    # A digest may be cut (https://multiformats.io/multihash), an identity "digest" may not.
+    # A digest may be shortened (https://multiformats.io/multihash); an identity "digest" may not.
     if prefix.hash_code != cids.IDENTITY and prefix.digest_size:
         found = found[: prefix.digest_size]
     if found != expected:
@@ -150,12 +153,14 @@ def verify_digest(cid: bytes, data: bytes) -> None:
 
 
 def verify_block(cid: CID | str | bytes, data: bytes) -> None:
-    """Check that ``data`` is the block that ``cid`` names; return if it is.
+    """Check that a block has the digest in its CID.
 
-    A digest that is cut short is compared as far as it goes; an identity CID holds its bytes itself.
+    Of a shortened digest as many bytes are compared as the CID has. An identity CID holds the block itself.
 
-    :raises HashMismatchError: if the bytes are others
-    :raises UnverifiableError: if the hash function cannot be computed here
+    :param cid: the CID, as object, text or bytes
+    :param data: the bytes of the block
+    :raises HashMismatchError: if the block has another digest
+    :raises UnverifiableError: if the hash function is not available
 
     >>> verify_block("bafkqaaa", b"")
     """

@@ -1,6 +1,6 @@
-"""Unsigned LEB128 integers as multiformats limits them.
+"""Unsigned varints: LEB128 in minimal form, of at most 9 bytes.
 
-Source: https://github.com/multiformats/unsigned-varint: at most 9 bytes, in their minimal form.
+Source: https://github.com/multiformats/unsigned-varint.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ MAX_BYTES = 9
 
 
 def encode(value: int) -> bytes:
-    """The varint of ``value``.
+    """Return the varint of an integer.
 
     :raises ValueError: if the value is negative or needs more than 9 bytes
 
@@ -31,11 +31,11 @@ def encode(value: int) -> bytes:
 
 
 def decode(data: bytes, start: int = 0, stop: int | None = None) -> tuple[int, int]:
-    """The varint at ``start``, and the position behind it.
+    """Return the integer of the varint at ``start``, and the position after the varint.
 
-    :param stop: the position that must not be read, by default the end of ``data``
+    :param stop: the end of what may be read, by default the end of ``data``
     :raises TruncatedError: if the bytes end inside the varint
-    :raises MalformedError: if it is longer than 9 bytes or not minimal
+    :raises MalformedError: if the varint is longer than 9 bytes or not minimal
 
     >>> decode(bytes.fromhex("ac02ff"))
     (300, 2)

@@ -1,4 +1,4 @@
-"""Archives of go-car, js-car, iroh-car, ipfs-car and the specification give what their MANIFEST says."""
+"""Archives of go-car, js-car, iroh-car, ipfs-car and the specification give what MANIFEST.md says."""
 
 import ast
 import base64
@@ -31,7 +31,7 @@ from ..support.car_samples import Dribble, Outcome, check, outcome
 
 # -- the table of the MANIFEST ---------------------------------------------------------------------
 
-# What the column "result" says of an archive that can be read, if only to some block.
+# The column "result" for an archive that can be read, all of it or up to some block.
 RESULT = re.compile(
     r"(?P<name>\S+\.car) \| (?P<size>\d+) \| v(?P<version>\d), roots (?P<roots>\d+), blocks (?P<blocks>\d+), "
     r"codecs (?P<codecs>\{.*?\}), mh (?P<hashes>\{.*?\}), cid versions (?P<versions>\{.*?\}), "
@@ -39,7 +39,7 @@ RESULT = re.compile(
     r"(?:, stops: [^|]*?)?(?:, root\(s\) (?P<cids>[^|]*))? \|"
 )
 
-# Where an archive is damaged: the error, its offset, its block, and a word of what it says.
+# For a damaged archive: the error, its offset, its block, and a word of its message.
 ERRORS: dict[str, tuple[type[CarError], int, int | None, str]] = {
     "badheaderlength.car": (LimitError, 0, None, "216830324832"),
     "badsectionlength.car": (LimitError, 18, 0, "216830324832"),
@@ -53,7 +53,7 @@ ERRORS: dict[str, tuple[type[CarError], int, int | None, str]] = {
 
 
 def archives(fixtures: Path) -> dict[str, bytes]:
-    """The archives that the manifest has a line for; those for gateways are told of as a whole."""
+    """The archives that have a line of their own in the manifest; those for gateways share one."""
     manifest, _, _ = (fixtures / "MANIFEST.md").read_text().partition("## gateway-conformance")
     told = re.findall(r"^\| (\S+\.car) \|", manifest, re.MULTILINE)
     paths = [path for path in sorted(fixtures.rglob("*.car")) if "gateway-conformance" not in path.parts]
@@ -61,11 +61,11 @@ def archives(fixtures: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths}
 
 
-def test_the_manifest_names_every_archive(fixtures: Path) -> None:
+def test_the_manifest_lists_every_archive(fixtures: Path) -> None:
     assert len(archives(fixtures)) >= 26
 
 
-def test_every_archive_gives_what_the_manifest_says(fixtures: Path) -> None:
+def test_every_archive_reads_as_the_manifest_says(fixtures: Path) -> None:
     results = {found["name"]: found for found in RESULT.finditer((fixtures / "MANIFEST.md").read_text())}
     for name, data in archives(fixtures).items():
         found = outcome(data)
@@ -94,7 +94,7 @@ def test_every_archive_gives_what_the_manifest_says(fixtures: Path) -> None:
     assert not results
 
 
-def test_every_archive_gives_the_same_as_a_stream(fixtures: Path) -> None:
+def test_every_archive_reads_the_same_as_a_stream(fixtures: Path) -> None:
     for data in archives(fixtures).values():
         assert outcome(io.BytesIO(data)) == outcome(data)
         assert outcome(Dribble(data, 4099)) == outcome(data)
@@ -115,7 +115,7 @@ def test_zero_length_sections_as_the_end(fixtures: Path, name: str, like: str | 
         assert found == outcome((fixtures / "go-car-v2" / like).read_bytes())
 
 
-def test_one_payload_in_three_wrappings(fixtures: Path) -> None:
+def test_one_payload_as_carv1_and_in_two_carv2(fixtures: Path) -> None:
     folder = fixtures / "go-car-v2"
     v1, plain, wrapped = (
         outcome((folder / name).read_bytes())
@@ -130,8 +130,8 @@ def test_one_payload_in_three_wrappings(fixtures: Path) -> None:
     assert [block[:2] for block in noidentity.blocks] == kept
 
 
-def test_one_block_out_of_an_archive(fixtures: Path) -> None:
-    """By its location, as a byte range of the file: what `car get-block` gives."""
+def test_a_block_is_read_by_its_location(fixtures: Path) -> None:
+    """The byte range of the file is what `car get-block` prints."""
     (path,) = fixtures.glob("go-car-cmd/*.block")
     name = cids.to_bytes(path.stem)
     with (fixtures / "go-car-v2/sample-v1.car").open("rb") as file:
@@ -142,7 +142,7 @@ def test_one_block_out_of_an_archive(fixtures: Path) -> None:
     verify_block(path.stem, data)
 
 
-def test_offsets_are_those_of_the_index(fixtures: Path) -> None:
+def test_offsets_equal_those_of_the_index(fixtures: Path) -> None:
     """The detached index of sample-v1.car, written by go-car, has digests and the offsets of their sections."""
     data = (fixtures / "go-car-v2/sample-index.carindex").read_bytes()
     assert data[:2] == b"\x80\x08"
@@ -166,7 +166,7 @@ def test_offsets_are_those_of_the_index(fixtures: Path) -> None:
     "name",
     ["iroh-car/testv1.car", "go-car-v2/sample-v1.car", "ipld-spec/carv1-basic.car", "ipfs-car/comic-no-roots.car"],
 )
-def test_written_again_byte_by_byte(fixtures: Path, name: str) -> None:
+def test_an_archive_that_is_written_again_has_the_same_bytes(fixtures: Path, name: str) -> None:
     data = (fixtures / name).read_bytes()
     reader = CarReader(data)
     stream = io.BytesIO()
@@ -180,7 +180,7 @@ def test_written_again_byte_by_byte(fixtures: Path, name: str) -> None:
 
 
 def dag_json(value: Any) -> Any:
-    """A decoded block as DAG-JSON spells it."""
+    """Convert a decoded block to its DAG-JSON form."""
     if isinstance(value, dict):
         return {key: dag_json(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -203,7 +203,7 @@ def content(name: bytes, data: bytes) -> Any:
 
 
 @pytest.mark.parametrize("name", ["carv1-basic", "carv2-basic"])
-def test_the_archives_of_the_specification_to_the_byte(fixtures: Path, name: str) -> None:
+def test_the_archives_of_the_specification(fixtures: Path, name: str) -> None:
     data = (fixtures / f"ipld-spec/{name}.car").read_bytes()
     said = json.loads((fixtures / f"ipld-spec/{name}.json").read_text())
     reader = CarReader(data)
@@ -226,8 +226,8 @@ def test_the_archives_of_the_specification_to_the_byte(fixtures: Path, name: str
     assert found == said["blocks"]
 
 
-def test_graphs_are_walked(fixtures: Path) -> None:
-    """Complete archives hold just what their root reaches, in this order: go-car writes depth first."""
+def test_a_walk_gives_the_blocks_of_an_archive(fixtures: Path) -> None:
+    """A complete archive of go-car holds the blocks that its root reaches, depth first."""
     for name in ("ipld-spec/hamt.car", "go-car-cmd/simple-unixfs.car"):
         found = outcome((fixtures / name).read_bytes())
         blocks = {block[0]: block[1] for block in found.blocks}
@@ -240,7 +240,7 @@ def test_graphs_are_walked(fixtures: Path) -> None:
 
 
 def test_links_of_blocks_that_are_not_strict(fixtures: Path) -> None:
-    """Filecoin writes text that is no UTF-8; its blocks still link."""
+    """Filecoin writes text that is not UTF-8; the links of its blocks are found."""
     found = outcome((fixtures / "go-car-v2/sample-v1.car").read_bytes())
     blocks = {block[0]: block[1] for block in found.blocks}
     strict = 0
@@ -266,12 +266,12 @@ class Expected(NamedTuple):
     error: type[CarError] | None = None
     offset: int | None = None
     unverified: int | None = None
-    """Blocks with verify=False, where they are more and there is no error then."""
+    """Blocks with verify=False, where these are more and there is no error then."""
 
 
 Cut, Bad, Hash, Limit = TruncatedError, MalformedError, HashMismatchError, LimitError
 
-# By name; in comments, where go-car decides otherwise.
+# By name; a comment says where go-car decides otherwise.
 VECTORS = {
     "IdentityCID-no-block-bytes": Expected(1, 0, Hash, 48, 1),
     "BadCidV0": Expected(0, 0, Bad, 9),  # go-car takes tag 48 for a link, and stops at the section
@@ -384,7 +384,7 @@ def test_vector(vectors: dict[str, bytes], name: str) -> None:
         assert shape(unverified) == Expected(expected.roots, expected.unverified)
 
 
-def test_vectors_with_more_to_say(vectors: dict[str, bytes]) -> None:
+def test_vectors_in_detail(vectors: dict[str, bytes]) -> None:
     def error(name: str) -> str:
         found = outcome(vectors[name])
         assert found.error

@@ -1,4 +1,4 @@
-"""The header of an archive: what is a header, what is none, and where it goes wrong."""
+"""The header of an archive: what is accepted, what is refused, and the offset of the error."""
 
 import pytest
 from ipld_car import CarReader, CarWriter, LimitError, MalformedError, TruncatedError
@@ -27,7 +27,7 @@ def archive(body: bytes) -> bytes:
         b"\xa3" + ROOTS + b"\x81" + LINK + b"\x61d" + b"\x81" * 31 + b"\x80" + VERSION + b"\x01",
     ],
 )
-def test_lenient_in_what_does_no_harm(body: bytes) -> None:
+def test_harmless_deviations_are_accepted(body: bytes) -> None:
     found = outcome(archive(body))
     assert (found.version, found.roots, found.error) == (1, [ROOT], None)
 
@@ -72,7 +72,7 @@ def test_lenient_in_what_does_no_harm(body: bytes) -> None:
         (b"\xa1\x61m\x5a\xff\xff\xff\xff", TruncatedError, "expected 4294967295 bytes", 4),
     ],
 )
-def test_what_is_no_header(body: bytes, error: type[Exception], message: str, offset: int | None) -> None:
+def test_malformed_headers_are_refused(body: bytes, error: type[Exception], message: str, offset: int | None) -> None:
     found = outcome(archive(body))
     assert found.error
     assert found.error[0] is error
@@ -98,14 +98,14 @@ def test_what_is_no_header(body: bytes, error: type[Exception], message: str, of
         (bytes.fromhex("ffffffffffffffff7f"), LimitError, "expected a header of at most 33554432 bytes"),
     ],
 )
-def test_what_is_no_archive(data: bytes, error: type[Exception], message: str) -> None:
+def test_other_files_are_refused(data: bytes, error: type[Exception], message: str) -> None:
     found = outcome(data)
     assert found.error
     assert found.error[0] is error
     assert message in found.error[1]
 
 
-def test_a_byte_string_is_no_root_though_the_same_cid_is_linked_elsewhere() -> None:
+def test_a_byte_string_with_a_cid_is_no_root() -> None:
     body = b"\xa3" + ROOTS + b"\x81\x58\x24" + ROOT + b"\x64else" + LINK + VERSION + b"\x01"
     with pytest.raises(MalformedError, match="expected a link"):
         CarReader(archive(body))
@@ -120,7 +120,7 @@ def test_many_roots_are_read_in_one_pass() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 23, 24, 255, 256, 65536])
-def test_headers_are_written_as_dag_cbor_writes_them(count: int) -> None:
+def test_written_headers_equal_those_of_dag_cbor(count: int) -> None:
     names = [ROOT, cid(b"", "dag-pb", version=0), cid(bytes(300), "raw", "identity"), cid(b"x", "dag-cbor", "sha2-512")]
     roots = [names[number % len(names)] for number in range(count)]
     out = bytearray()

@@ -1,4 +1,4 @@
-"""Damaged and hostile archives end in CarError, or in blocks that match their CIDs; nothing else, and in little memory.
+"""Damaged and hostile archives give a CarError, or blocks that match their CIDs, and take little memory.
 
 Blocks are checked by hashlib, not by what is tested here.
 """
@@ -68,7 +68,7 @@ SOURCES: list[Callable[[bytes], Outcome]] = [
 
 @SMALL
 def test_every_truncation_from_every_source(archive: bytes) -> None:
-    """A cut on a section's end is a shorter archive, as is one behind the payload of a CARv2; all others are errors."""
+    """A cut between sections, or after the payload of a CARv2, gives a shorter archive; any other is an error."""
     whole = outcome(archive)
     ends = {at.offset + at.size for _, _, at in whole.blocks}
     for size in range(len(archive)):
@@ -92,7 +92,7 @@ def test_every_truncation_from_every_source(archive: bytes) -> None:
     [SMALL_V1, car_v2(car_v1(*MIXED[:3], roots=[cid(b"hello")]), padding=bytes(2), index=b"index")],
     ids=["v1", "v2"],
 )
-def test_every_flip_of_every_byte(archive: bytes) -> None:
+def test_every_change_of_every_byte(archive: bytes) -> None:
     """All 255 alternatives of each byte."""
     damaged = bytearray(archive)
     errors = 0
@@ -104,12 +104,12 @@ def test_every_flip_of_every_byte(archive: bytes) -> None:
             check(found, data)
             errors += found.error is not None
         damaged[position] = good
-    # Most are errors; what is none: codecs in CIDs, keys of the header, padding, the index, characteristics.
+    # Most are errors. Not detected are changes of codecs, keys of the header, padding, index and characteristics.
     assert errors > 0.7 * 255 * len(archive)
 
 
 @SMALL
-def test_flips_from_every_source(archive: bytes) -> None:
+def test_changes_from_every_source(archive: bytes) -> None:
     rnd = random.Random(0)
     for position in range(len(archive)):
         data = bytearray(archive)
@@ -146,7 +146,7 @@ def test_bits_and_truncations_of_larger_archives(fixtures: Path, name: str) -> N
 
 
 @given(st.binary(max_size=300))
-def test_bytes_of_nobody(data: bytes) -> None:
+def test_random_bytes(data: bytes) -> None:
     check(outcome(data), data)
 
 
@@ -155,7 +155,7 @@ def test_bytes_of_nobody(data: bytes) -> None:
     st.integers(0, 400),
     st.binary(max_size=9) | st.integers(0, (1 << 63) - 1).map(varint),
 )
-def test_archives_with_holes(pieces: list[bytes], position: int, patch: bytes) -> None:
+def test_archives_with_patches(pieces: list[bytes], position: int, patch: bytes) -> None:
     data = NO_ROOTS + b"".join(pieces)
     data = data[:position] + patch + data[position:]
     found = outcome(data)
@@ -167,7 +167,7 @@ def test_archives_with_holes(pieces: list[bytes], position: int, patch: bytes) -
 # -- what a program behind a pipe sees -----------------------------------------------------------
 
 
-def test_the_marker_of_a_gateway_that_gave_up() -> None:
+def test_the_error_mark_of_a_gateway() -> None:
     marker = b"\n\n[Gateway Error: Response truncated. deadline exceeded]"
     for archive, offset in (
         (SMALL_V1 + marker, len(SMALL_V1)),
@@ -182,7 +182,7 @@ def test_the_marker_of_a_gateway_that_gave_up() -> None:
             assert found.error[0] is TruncatedError
             assert found.error[1].startswith("truncated response")
             assert found.error[2] == offset
-    # Two line feeds alone are only a bad CID.
+    # Two line feeds alone are a bad CID.
     found = outcome(SMALL_V1 + b"\n\n[Gatekeeper]")
     assert found.error
     assert found.error[0] is MalformedError
@@ -193,7 +193,7 @@ def test_the_marker_of_a_gateway_that_gave_up() -> None:
 
 
 def peak(read: Callable[..., object], *arguments: object, **keywords: object) -> int:
-    """The most bytes that were allocated at once."""
+    """Return the most bytes that were allocated at once."""
     tracemalloc.start()
     try:
         read(*arguments, **keywords)
@@ -218,7 +218,7 @@ def test_a_length_prefix_allocates_nothing(length: int) -> None:
 
 @pytest.mark.parametrize("length", HUGE)
 def test_a_length_prefix_allocates_nothing_without_limits_either(length: int) -> None:
-    """Who lifts the limits still only holds what is really there."""
+    """Without limits a reader still holds only the bytes that are there."""
     for archive in (NO_ROOTS + varint(length) + cid(b"") + b"abc", varint(length) + b"\xa2"):
         found = outcome(archive, max_header_bytes=1 << 63, max_section_bytes=1 << 63)
         assert found.error
@@ -228,7 +228,7 @@ def test_a_length_prefix_allocates_nothing_without_limits_either(length: int) ->
 
 
 def test_a_length_within_the_limits_allocates_little_of_a_file(tmp_path: Path) -> None:
-    """A file allocates what is asked of it before it looks what is there."""
+    """read(size) of a file allocates before it looks what is there."""
     path = tmp_path / "some.car"
     path.write_bytes(NO_ROOTS + varint(8 << 20) + cid(b"") + b"abc")
     with path.open("rb") as file:
@@ -249,7 +249,7 @@ def test_sizes_in_a_header_allocate_nothing(claim: str) -> None:
 
 
 class Generated:
-    """An archive that is made while it is read, and never held."""
+    """An archive that is made while it is read."""
 
     def __init__(self, sections: Iterator[bytes], step: int) -> None:
         self._sections = sections
@@ -269,7 +269,7 @@ class Generated:
 @pytest.mark.parametrize("step", [1 << 30, 1500])
 @pytest.mark.parametrize(("size", "count"), [(1000, 20_000), (1 << 16, 500), (1 << 20, 20)])
 def test_holds_one_section_and_a_bounded_buffer(size: int, count: int, step: int) -> None:
-    """Twenty megabytes through a reader; a section is there twice while its pieces are put together."""
+    """Twenty megabytes are read; while the pieces of a section are joined, memory holds it twice."""
     data = os.urandom(size)
     one = section(data)
     seen = 0
@@ -278,21 +278,21 @@ def test_holds_one_section_and_a_bounded_buffer(size: int, count: int, step: int
         nonlocal seen
         seen = sum(len(block) for _, block, _ in read_car(Generated((one for _ in range(count)), step))[1])
 
-    # The stream that is read from here holds up to one section itself.
+    # The stream of this test holds up to one section itself.
     assert peak(read) < 3 * size + (1 << 19)
     assert seen == size * count
 
 
 @pytest.mark.parametrize("step", [1, 2, 7])
-def test_a_section_in_single_bytes_takes_no_more_than_its_size(step: int) -> None:
-    """A list of as many small pieces would be thirty times as large."""
+def test_a_section_in_single_bytes_takes_little_memory(step: int) -> None:
+    """A list of its pieces would take thirty times as much."""
     size = 1 << 18
     stream = Dribble(car_v1(section(bytes(size))), step)
     assert peak(lambda: list(CarReader(stream))) < 3 * size + (1 << 17)
 
 
-def test_the_stack_of_the_reader_does_not_depend_on_the_data() -> None:
-    """In a process with hardly any stack left for recursion."""
+def test_the_reader_does_not_recurse_on_data() -> None:
+    """In a process with a low recursion limit."""
     script = """
 import sys
 from ipld_car import CarError, CarReader

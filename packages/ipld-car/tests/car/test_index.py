@@ -175,7 +175,7 @@ def test_all_is_found_where_digests_are_not_where_they_should_be(
     """The search guesses where a digest is, from digests that are spread evenly; anybody can make others."""
     pairs = list(zip(names, range(len(names)), strict=True))
     index = CarIndex(index_of(pairs))
-    with patch.object(_index, "_WINDOW", window):
+    with patch.object(_index, "_PROBE", window):
         for name in names + others:
             assert sorted(index.find(cids.multihash_of(name))) == found_in(pairs, name, MULTIHASH_INDEX_SORTED)
 

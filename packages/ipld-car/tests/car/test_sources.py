@@ -1,4 +1,4 @@
-"""What CarReader reads from: memory, files, pipes, sockets, streams with ways of their own; all give the same."""
+"""Sources of CarReader: memory, files, pipes, sockets and odd streams all give the same blocks."""
 
 import io
 import os
@@ -61,7 +61,7 @@ def test_reads_a_pipe_and_a_socket(buffering: int) -> None:
 
 
 def test_a_section_is_given_as_soon_as_it_is_there() -> None:
-    """A program at the other end may wait for an answer before it writes on, however small its blocks."""
+    """The writer of a pipe may wait for an answer to each block, however small."""
     tiny = section(b"", cid(b"", "raw", "identity"))
     assert len(tiny) == 5
     for buffering in (-1, 0):
@@ -71,7 +71,7 @@ def test_a_section_is_given_as_soon_as_it_is_there() -> None:
             blocks = iter(CarReader(pipe))
             for piece in (tiny, tiny, section(b"hello"), section(bytes(200)), section(bytes(20_000))):
                 other.write(piece)
-                # Would wait for ever, if it wanted more than there is.
+                # A reader that wants more than there is would wait for ever.
                 watch = threading.Timer(20, other.close)
                 watch.start()
                 assert next(blocks).location.size == len(piece)
@@ -81,7 +81,7 @@ def test_a_section_is_given_as_soon_as_it_is_there() -> None:
 
 @pytest.mark.parametrize("buffering", [-1, 0])
 def test_no_bytes_yet_is_not_the_end(buffering: int) -> None:
-    """A stream that does not block must not look like an archive that ends here."""
+    """A non-blocking stream without bytes must not look like the end of the archive."""
     read_end, write_end = os.pipe()
     os.set_blocking(read_end, False)
     with os.fdopen(read_end, "rb", buffering=buffering) as pipe, os.fdopen(write_end, "wb", buffering=0) as other:
@@ -93,7 +93,7 @@ def test_no_bytes_yet_is_not_the_end(buffering: int) -> None:
 
 
 def test_reads_bytes_in_memory_without_copying_them_whole() -> None:
-    """Not for bytearray and memoryview, as of a mapped file; nor for the index behind a CARv2."""
+    """bytearray and memoryview are read in steps, and the index after a CARv2 is not read."""
     archive = car_v1(*(section(os.urandom(50_000)) for _ in range(100)))
     view = memoryview(archive)
     for source in (bytearray(archive), view, memoryview(bytearray(archive)), car_v2(archive, index=b"x")):
@@ -140,18 +140,18 @@ class Fault:
         (Path("some.car"), TypeError, "found"),
     ],
 )
-def test_sources_that_are_none(source: object, error: type[Exception], message: str) -> None:
+def test_objects_that_are_no_source(source: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         CarReader(source)  # type: ignore[arg-type]  # the wrong type is what is tested
 
 
-def test_streams_may_give_what_is_like_bytes() -> None:
+def test_streams_may_give_bytearray_and_memoryview() -> None:
     half = len(SMALL_V1) // 2
     answers = (bytearray(SMALL_V1[:half]), memoryview(SMALL_V1)[half:], b"", b"", b"")
     assert outcome(Fault(*answers)) == outcome(SMALL_V1)
 
 
-def test_errors_of_the_stream_are_its_own() -> None:
+def test_errors_of_the_stream_pass_through() -> None:
     class Broken:
         def read(self, size: int, /) -> bytes:
             raise ConnectionResetError("peer is gone")
@@ -160,8 +160,8 @@ def test_errors_of_the_stream_are_its_own() -> None:
         CarReader(Broken())
 
 
-def test_never_asks_a_stream_beyond_its_end_of_payload() -> None:
-    """What follows the payload of a CARv2 belongs to somebody else, and is not waited for."""
+def test_nothing_is_read_after_the_payload() -> None:
+    """What follows the payload of a CARv2 may be another message, which the reader must not wait for."""
     asked: list[int] = []
 
     class Counting(Dribble):
@@ -175,7 +175,7 @@ def test_never_asks_a_stream_beyond_its_end_of_payload() -> None:
 
 
 class Asked(Dribble):
-    """A stream that notes how much it was asked for at once."""
+    """A stream that records the size of each read."""
 
     def __init__(self, archive: bytes) -> None:
         super().__init__(archive, len(archive))
@@ -188,20 +188,20 @@ class Asked(Dribble):
 
 @pytest.mark.parametrize("wrap", [bytes, car_v2], ids=["v1", "v2"])
 def test_large_payloads_are_read_by_themselves(wrap: Callable[[bytes], bytes]) -> None:
-    """Such a payload is the very bytes that the stream gave: putting pieces together would copy it."""
+    """The payload is the object that the stream returned; joining pieces would copy it."""
     sizes = [100_000, 40_000, 300_000, 50_000]
     archive = wrap(car_v1(*(section(os.urandom(size)) for size in sizes)))
     stream = Asked(archive)
     assert [len(block.data) for block in CarReader(stream)] == sizes
-    # Of the first section the buffer has a part; then length and CID, and the payload, in turn.
+    # The buffer has the beginning of the first section. Then come reads of length and CID, and of the payload.
     row = [39, 40_000, 39, 300_000, 39, 50_000]
     at = stream.sizes.index(39)
     assert stream.sizes[at : at + len(row)] == row
     assert outcome(io.BytesIO(archive)) == outcome(archive)
 
 
-def test_no_more_is_asked_at_once_than_the_stream_has_given_before() -> None:
-    """So a length that lies allocates little: a file would allocate all that it is asked for."""
+def test_no_read_is_larger_than_512_kib_or_the_largest_payload_before() -> None:
+    """So a false length allocates little: read(size) of a file allocates all of it."""
     sizes = [1_000_000, 1_000_000, 5_000_000, 4_000_000]
     stream = Asked(car_v1(*(section(bytes(size)) for size in sizes)))
     assert len(list(CarReader(stream))) == len(sizes)
@@ -213,7 +213,7 @@ def test_no_more_is_asked_at_once_than_the_stream_has_given_before() -> None:
 
 
 def test_large_sections_whose_cids_differ_in_form(tmp_path: Path) -> None:
-    """The next length and CID are foreseen to be like the last; whatever they are, all sources give the same."""
+    """The reader expects length and CID to be as long as before; where they are not, nothing changes."""
     forms = [("raw", "sha2-256"), ("raw", "sha2-512"), ("dag-pb", "sha2-256")]
     sizes = [70_000, 33_000, 20, 70_000, 70_000, 70_000, 700_000]
     blocks = [os.urandom(size) for size in sizes * 4]

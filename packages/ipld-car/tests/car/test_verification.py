@@ -1,4 +1,4 @@
-"""Every block is verified, whatever its hash function; what cannot be verified is an error of its own."""
+"""Every block is verified, whatever its hash function; a block that cannot be verified is an error."""
 
 import pytest
 from ipld_car import CarReader, HashMismatchError, UnverifiableError
@@ -9,7 +9,7 @@ from ..support.car_samples import car_v1, cid, outcome, section
 HELLO = cid(b"hello")
 
 
-def test_verifies_unless_told_not_to() -> None:
+def test_verification_is_the_default() -> None:
     archive = car_v1(section(b"good"), section(b"bad", cid(b"other")))
     with pytest.raises(HashMismatchError) as caught:
         list(CarReader(archive))
@@ -18,7 +18,7 @@ def test_verifies_unless_told_not_to() -> None:
     assert [block.data for block in CarReader(archive, verify=False)] == [b"good", b"bad"]
 
 
-def test_every_block_is_verified_when_the_prefix_is_that_of_the_block_before() -> None:
+def test_blocks_with_the_same_prefix_are_all_verified() -> None:
     good = [section(bytes([number])) for number in range(20)]
     for bad in range(20):
         sections = [*good[:bad], section(b"bad", cid(bytes([bad]))), *good[bad + 1 :]]
@@ -28,11 +28,11 @@ def test_every_block_is_verified_when_the_prefix_is_that_of_the_block_before() -
         assert found.error[0] is HashMismatchError
 
 
-def test_unknown_hash_functions_are_an_error_of_their_own() -> None:
-    """Policy: what cannot be verified is never passed off as verified."""
+def test_unknown_hash_functions_are_refused() -> None:
+    """A block that cannot be verified is never returned as verified."""
     name = bytes.fromhex("01559120") + b"\x04abcd"  # 0x1011: nobody's
     archive = car_v1(section(b"abcd", name))
-    with pytest.raises(UnverifiableError, match="0x1011 is not known here") as caught:
+    with pytest.raises(UnverifiableError, match="0x1011 is unknown") as caught:
         list(CarReader(archive))
     assert (caught.value.offset, caught.value.block) == (18, 0)
     assert isinstance(caught.value, HashMismatchError)
@@ -63,7 +63,7 @@ def test_identity_cids_of_any_length(size: int) -> None:
     assert str(first.cid) in repr(first)
 
 
-def test_a_cut_digest_is_compared_as_far_as_it_goes() -> None:
+def test_a_shortened_digest_is_compared_as_far_as_it_goes() -> None:
     whole = cid(b"hello")
     for size in (1, 16, 20, 31):
         name = bytes.fromhex("015512") + bytes([size]) + whole[4 : 4 + size]

@@ -1,4 +1,4 @@
-"""CarWriter: what it writes is what other readers know, to any stream, and never half of a section unnoticed."""
+"""CarWriter: the bytes are those of the format, on any stream, and a partial write is never missed."""
 
 import io
 import os
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.smoke
 HELLO = cid(b"hello")
 
 
-def test_bytes_are_those_of_the_format() -> None:
+def test_written_bytes_are_those_of_the_format() -> None:
     stream = io.BytesIO()
     with CarWriter(stream, [CID.decode(HELLO)]) as writer:
         assert writer.write(HELLO, b"hello") == BlockLocation(59, 1, 36, 5)
@@ -45,7 +45,7 @@ def test_an_empty_archive() -> None:
 
 
 @pytest.mark.parametrize("form", [bytes, bytearray, memoryview, CID.decode, lambda name: str(CID.decode(name))])
-def test_cids_in_all_their_forms(form: type) -> None:
+def test_cids_as_object_text_and_bytes(form: type) -> None:
     stream = io.BytesIO()
     with CarWriter(stream, [form(HELLO)]) as writer:
         writer.write(form(HELLO), b"hello")
@@ -53,14 +53,14 @@ def test_cids_in_all_their_forms(form: type) -> None:
 
 
 @pytest.mark.parametrize("root", ["hello", "", HELLO[:4], HELLO[:-1], HELLO + b"\x00", b"\x01" * 40], ids=repr)
-def test_what_is_no_cid_is_no_root(root: str | bytes) -> None:
+def test_roots_must_be_cids(root: str | bytes) -> None:
     stream = io.BytesIO()
     with pytest.raises(CarError):
         CarWriter(stream, [root])
     assert stream.getvalue() == b""
 
 
-def test_what_is_no_cid_at_all_is_a_type_error() -> None:
+def test_roots_of_another_type_are_a_type_error() -> None:
     with pytest.raises(TypeError, match=r"expected a CID as multiformats\.CID, str or bytes, found int"):
         CarWriter(io.BytesIO(), [17])  # type: ignore[list-item]  # another type is what is tested
 
@@ -80,7 +80,7 @@ def test_blocks_are_verified_before_anything_is_written() -> None:
     assert outcome(stream.getvalue()).error is None
 
 
-def test_verification_can_be_left_out() -> None:
+def test_verification_can_be_turned_off() -> None:
     stream = io.BytesIO()
     with CarWriter(stream, [], verify=False) as writer:
         writer.write(HELLO, b"other")
@@ -116,7 +116,7 @@ def test_a_closed_writer_does_not_write() -> None:
     assert stream.getvalue() == NO_ROOTS
 
 
-def test_closing_flushes(tmp_path: Path) -> None:
+def test_close_flushes_the_stream(tmp_path: Path) -> None:
     path = tmp_path / "some.car"
     with path.open("wb") as file:
         with CarWriter(file, []) as writer:
@@ -125,7 +125,7 @@ def test_closing_flushes(tmp_path: Path) -> None:
 
 
 def test_data_may_be_any_contiguous_buffer() -> None:
-    """A view of wider items has more bytes than items: the length must be that of the bytes."""
+    """A view of wider items has more bytes than items; the length of the section counts bytes."""
     data = bytes(range(40))
     for buffer in (bytearray(data), memoryview(data), memoryview(data).cast("I"), memoryview(data).cast("I", (2, 5))):
         stream = io.BytesIO()
@@ -136,7 +136,7 @@ def test_data_may_be_any_contiguous_buffer() -> None:
 
 
 @pytest.mark.parametrize("data", ["text", 17, None, [1, 2]])
-def test_data_that_is_no_buffer(data: object) -> None:
+def test_data_must_be_a_buffer(data: object) -> None:
     stream = io.BytesIO()
     with pytest.raises(TypeError):
         CarWriter(stream, [], verify=False).write(HELLO, data)  # type: ignore[arg-type]  # another type is what is tested
@@ -164,7 +164,7 @@ class Partial:
         return min(len(data), self._step)
 
 
-def test_a_stream_that_takes_a_part_gets_the_rest() -> None:
+def test_the_rest_of_a_partial_write_is_written() -> None:
     for step in (1, 7, 100, 10_000):
         stream = Partial(step=step)
         with CarWriter(stream, [HELLO]) as writer:
@@ -174,13 +174,13 @@ def test_a_stream_that_takes_a_part_gets_the_rest() -> None:
 
 
 @pytest.mark.parametrize("answer", [0, -1, 1 << 40])
-def test_a_stream_that_takes_what_cannot_be(answer: int) -> None:
-    """Nothing taken, over and over, would be a loop without end."""
+def test_an_impossible_count_of_written_bytes_is_refused(answer: int) -> None:
+    """A stream that takes no bytes would be an endless loop."""
     with pytest.raises(OSError, match=f"expected a stream that takes 1 to 18 bytes, found one that took {answer}"):
         CarWriter(Partial(answer), [])
 
 
-def test_a_stream_without_an_answer_has_taken_all() -> None:
+def test_a_stream_that_returns_none_has_taken_all() -> None:
     taken = []
 
     class Silent:
@@ -192,7 +192,7 @@ def test_a_stream_without_an_answer_has_taken_all() -> None:
     assert b"".join(taken) == car_v1(section(b"hello"))
 
 
-def test_a_raw_stream_that_does_not_block_and_is_full() -> None:
+def test_a_full_non_blocking_raw_stream_is_an_error() -> None:
     """Raw streams say None for that: taken for "all written", the section would be lost."""
     read_end, write_end = os.pipe()
     os.set_blocking(write_end, False)
@@ -202,7 +202,7 @@ def test_a_raw_stream_that_does_not_block_and_is_full() -> None:
             writer.write(HELLO, bytes(5_000_000))
 
 
-def test_after_a_failed_write_the_archive_is_spoiled_and_the_writer_says_so() -> None:
+def test_a_writer_refuses_to_continue_after_a_failed_write() -> None:
     stream = Partial()
     writer = CarWriter(stream, [])
     stream._answers = [20, OSError("disk full")]
@@ -244,7 +244,7 @@ def test_writes_to_a_pipe_and_a_socket(buffering: int) -> None:
 
 @st.composite
 def blocks(draw: st.DrawFn) -> tuple[bytes, bytes]:
-    """Any block under any CID that can be verified: known and unknown codecs, cut digests, CIDv0."""
+    """Any block with any CID that can be verified: known and unknown codecs, shortened digests, CIDv0."""
     data = draw(st.binary(max_size=300))
     name = draw(st.sampled_from(["sha2-256", "sha2-512", "sha3-256", "sha1", "blake2b-256", "blake2s-128", "identity"]))
     if name == "sha2-256" and draw(st.booleans()):
@@ -258,7 +258,7 @@ def blocks(draw: st.DrawFn) -> tuple[bytes, bytes]:
 
 
 @given(st.lists(blocks(), max_size=12), st.lists(blocks(), max_size=3))
-def test_what_is_written_is_read(written: list[tuple[bytes, bytes]], rooted: list[tuple[bytes, bytes]]) -> None:
+def test_round_trip(written: list[tuple[bytes, bytes]], rooted: list[tuple[bytes, bytes]]) -> None:
     roots = [name for name, _ in rooted]
     stream = io.BytesIO()
     with CarWriter(stream, roots) as writer:

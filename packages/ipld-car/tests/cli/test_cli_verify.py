@@ -194,7 +194,7 @@ def test_an_index_that_lies() -> None:
 
 def test_an_index_that_cannot_be_read() -> None:
     (fault,) = faults_of(car_v2(SMALL_V1, index=b"\x81\x08\xff\xff\xff\x7f"))
-    assert "expected a count of parts" in fault
+    assert "expected a count of buckets" in fault
 
 
 # -- the same as the reader says -----------------------------------------------------------------------

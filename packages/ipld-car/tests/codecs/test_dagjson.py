@@ -1,4 +1,4 @@
-"""DAG-JSON: the forms of the specification, links in their order, and no bytes raise anything but CarError."""
+"""DAG-JSON: the forms of the specification, links in order, and no bytes raise anything but CarError."""
 
 import json
 import threading
@@ -53,7 +53,7 @@ def written(value: Any) -> Any:
 
 
 def links_in(value: Any) -> list[bytes]:
-    """By the definition, recursively."""
+    """List the links by the definition, recursively."""
     if isinstance(value, CID):
         return [bytes(value)]
     below = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
@@ -61,8 +61,8 @@ def links_in(value: Any) -> list[bytes]:
 
 
 @given(values(), st.sampled_from([None, 1]), st.booleans())
-def test_values_go_through(value: Any, indent: int | None, ascii_only: bool) -> None:
-    """With white space and escapes or without, and keys in any order."""
+def test_round_trip_of_values(value: Any, indent: int | None, ascii_only: bool) -> None:
+    """With and without white space and escapes, and with keys in any order."""
     block = json.dumps(written(value), indent=indent, ensure_ascii=ascii_only).encode()
     assert decode(block) == value
     assert binary_links_of(block) == links_in(value)
@@ -80,7 +80,7 @@ LINK = '{"/":"' + TEXT + '"}'
         ('{"/":{"bytes":"aGk"}}', b"hi"),
         ('{"/":{"bytes":"aGk="}}', b"hi"),
         ('{"/":{"bytes":""}}', b""),
-        # What the specification says is valid, as it is not of a reserved form.
+        # The specification says that these are valid, since their form is not reserved.
         ('{"0bar":"baz","/":"foo"}', {"0bar": "baz", "/": "foo"}),
         ('{"/":true,"bar":"baz"}', {"/": True, "bar": "baz"}),
         ('{"/":null}', {"/": None}),
@@ -97,7 +97,7 @@ def test_forms_of_the_specification(block: str, value: object) -> None:
 
 
 def test_links_in_other_bases() -> None:
-    """The specification asks for base32; a link in another base is no less one for go-ipld-prime."""
+    """The specification asks for base32; go-ipld-prime reads links in other bases too."""
     in_base58 = "zdpuAyvkgEDQm9TenwGkd5eNaosSxjgEYd8QatfPetgB1CdEZ"
     block = json.dumps([{"/": in_base58}, {"/": TEXT.upper()}]).encode()
     assert binary_links_of(block) == [bytes(CID.decode(in_base58)), RAW]
@@ -109,7 +109,7 @@ def test_links_in_other_bases() -> None:
 @pytest.mark.parametrize(
     ("block", "words"),
     [
-        # What the specification says is not valid.
+        # The specification says that these are not valid.
         (b'{"/":"foo","bar":"baz"}', "with 2 keys"),
         (b'{"/":{"bytes":"foo","bar":"baz"}}', "with 2 keys"),
         (b'{"/":{"bytes":"foo"},"bar":"baz"}', "with 2 keys"),
@@ -121,7 +121,7 @@ def test_links_in_other_bases() -> None:
         (b'{"/":{"bytes":"aGk aGk"}}', "base64"),
         (b'{"/":{"bytes":"aG-_"}}', "base64"),
         (b'{"/":{"bytes":"\xc3\xa9"}}', "base64"),
-        # What is no JSON, or says two things at once.
+        # Not JSON, or ambiguous.
         (b"", r"Expecting value \(offset 0\)"),
         (b"[1,]", "DAG-JSON"),
         (b'{"a":1}{', r"Extra data \(offset 7\)"),
@@ -137,14 +137,14 @@ def test_links_in_other_bases() -> None:
         (b'{"/":"%s","/":"%s"}' % (TEXT.encode(), TEXT.encode()), "found one twice"),
     ],
 )
-def test_blocks_that_are_no_dag_json(block: bytes, words: str) -> None:
+def test_malformed_blocks_are_refused(block: bytes, words: str) -> None:
     for read in (decode, binary_links_of):
         with pytest.raises(MalformedError, match=words):
             read(block)
 
 
-def test_depth_is_bounded_the_same_everywhere() -> None:
-    """By a number up to which every Python parses; brackets in strings do not count."""
+def test_depth_has_the_same_bound_everywhere() -> None:
+    """Every Python parses up to that depth; brackets in strings do not count."""
     text = '"' + "[{" * 1000 + '\\"' + "[" * 1000 + '"'
     assert decode(f"[{text},{text}]".encode()) == [json.loads(text)] * 2
     shallow = b"[" + b",".join([b'{"a":[]}'] * 1000) + b"]"
@@ -157,8 +157,8 @@ def test_depth_is_bounded_the_same_everywhere() -> None:
                 binary_links_of(opened * depth + b"1" + closed * depth)
 
 
-def test_a_small_stack() -> None:
-    """As threads have it: Python's parser alone would end the process there."""
+def test_a_deep_block_does_not_crash_a_small_stack() -> None:
+    """Threads have small stacks, on which Python's parser would crash the process."""
     outcome: list[object] = []
 
     def run() -> None:
@@ -182,8 +182,8 @@ PIECES = [*b'{ } [ ] : , " / \\ 1 1e999 null "a" {"/": {"bytes":'.split(), LINK.
 
 
 @pytest.mark.parametrize("piece", [b'\\"', b'"', b"\\", b'"\\"', b'"[', b"[]"])
-def test_megabytes_of_nonsense_take_no_time(piece: bytes) -> None:
-    """Squared, they would take hours; so would strings that are looked at from each of their quotes."""
+def test_time_is_linear_in_the_size_of_the_block(piece: bytes) -> None:
+    """Quadratic time would be hours; so would strings that are scanned from each of their quotes."""
     for start in (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), b"", b'["', b"[" * MAX_DEPTH):
         with pytest.raises(CarError):
             binary_links_of(start + piece * (1 << 19))

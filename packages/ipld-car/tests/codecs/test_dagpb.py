@@ -1,4 +1,4 @@
-"""DAG-PB: blocks of kubo and of the specification byte by byte, and no bytes raise anything but CarError."""
+"""DAG-PB: blocks of Kubo and of the specification, and no bytes raise anything but CarError."""
 
 import tracemalloc
 
@@ -22,7 +22,7 @@ LINKS = st.builds(
 
 
 @given(st.lists(LINKS, max_size=10), st.none() | st.binary(max_size=200))
-def test_nodes_go_through(links: list[PBLink], data: bytes | None) -> None:
+def test_round_trip_of_nodes(links: list[PBLink], data: bytes | None) -> None:
     block = dagpb.encode(links, data)
     assert dagpb.decode(block) == PBNode(links, data)
     assert dagpb.links(block) == [link.cid for link in links]
@@ -32,7 +32,7 @@ def test_nodes_go_through(links: list[PBLink], data: bytes | None) -> None:
 @pytest.mark.parametrize(
     ("block", "node"),
     [
-        # The specification's examples of what may be absent and what empty.
+        # Examples of the specification for absent and empty fields.
         ("", PBNode([], None)),
         ("0a00", PBNode([], b"")),
         ("0a0568656c6c6f", PBNode([], b"hello")),
@@ -50,7 +50,7 @@ def test_nodes_of_the_specification(block: str, node: PBNode) -> None:
 
 
 def test_data_may_come_before_the_links() -> None:
-    """The specification leaves it to readers; old writers did so."""
+    """The specification lets readers decide; old writers wrote this order."""
     block = bytes.fromhex("0a026869" + "12260a24" + RAW.hex())
     assert dagpb.decode(block) == PBNode([PBLink(RAW)], b"hi")
 
@@ -93,7 +93,7 @@ HASH = b"\x0a\x24" + RAW
         (b"\x0a\x00" + link(HASH + b"\x12\x05a"), TruncatedError, "expected 5 bytes, found 1", 2),
     ],
 )
-def test_what_is_no_dag_pb(block: bytes, error: type[CarError], message: str, offset: int) -> None:
+def test_malformed_blocks_are_refused(block: bytes, error: type[CarError], message: str, offset: int) -> None:
     for function in (dagpb.decode, dagpb.links, lambda data: binary_links(V0, data)):
         with pytest.raises(error) as caught:
             function(block)
@@ -114,13 +114,13 @@ def test_any_bytes_are_a_node_or_an_error(block: bytes) -> None:
             dagpb.links(block)
     else:
         assert [each.cid for each in node.links] == dagpb.links(block)
-        # Written again, with data behind the links, it is the same node and as long.
+        # Encoded again, with data after the links, it is the same node and as long.
         again = dagpb.encode(*node)
         assert dagpb.decode(again) == node
         assert len(again) == len(block)
 
 
-def test_every_flip_of_a_node() -> None:
+def test_every_change_of_every_byte() -> None:
     block = dagpb.encode([PBLink(RAW, "name", 300), PBLink(V0, "", 0)], b"data")
     for position in range(len(block)):
         for value in range(256):
@@ -138,7 +138,7 @@ def test_links_without_a_cid_are_not_written(name: bytes) -> None:
         dagpb.encode([PBLink(name)])
 
 
-def test_links_of_a_large_block_hold_no_multiple_of_it() -> None:
+def test_listing_the_links_of_a_large_block_takes_little_memory() -> None:
     block = link(b"\x0a\x04\x01\x55\x00\x00") * 100_000
     tracemalloc.start()
     assert len(dagpb.links(block)) == 100_000
@@ -148,6 +148,6 @@ def test_links_of_a_large_block_hold_no_multiple_of_it() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 1000), st.binary(max_size=20) | st.integers(0, (1 << 63) - 1)), max_size=10))
-def test_fields_go_through(written: list[tuple[int, bytes | int]]) -> None:
+def test_round_trip_of_fields(written: list[tuple[int, bytes | int]]) -> None:
     message = b"".join(dagpb.encode_field(number, value) for number, value in written)
     assert [(number, value) for number, _, value in dagpb.fields(message)] == written

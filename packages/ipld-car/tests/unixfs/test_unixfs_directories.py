@@ -290,6 +290,6 @@ def test_kinds_and_links_are_checked() -> None:
         unixfs.kind_of(get, cid(b"\xa0", "dag-cbor"))
     with pytest.raises(MalformedError, match="expected a symbolic link"):
         unixfs.read_symlink(get, directory(blocks))
-    with pytest.raises(MalformedError, match="expected a link to a path in UTF-8"):
+    with pytest.raises(MalformedError, match="expected the target of a symbolic link in UTF-8"):
         unixfs.read_symlink(get, put(blocks, [], b"\x08\x04\x12\x01\xff"))
     assert unixfs.kind_of(get, LEAF) is Kind.FILE

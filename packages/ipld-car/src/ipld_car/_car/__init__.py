@@ -1,4 +1,4 @@
-"""The CAR format as streams: headers, sections, readers, writers and indexes.
+"""The CAR format over streams and buffers: headers, sections, readers, writers and indexes.
 
-Uses the codecs; knows no files by path and no graphs.
+This room imports codecs, hashes, cids, varint, streams and errors. ``_file``, ``ops`` and ``_cli`` may import it.
 """

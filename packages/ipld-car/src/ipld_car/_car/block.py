@@ -1,4 +1,4 @@
-"""What a reader gives and a writer tells: blocks, and where they are."""
+"""Blocks of an archive, and their locations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ipld_car import cids
 class BlockLocation(NamedTuple):
     """Where the section of a block is in an archive.
 
-    So a chunk can be read straight out of the file: ``size`` bytes at ``payload_offset``.
+    The block itself is ``payload_size`` bytes at ``payload_offset``, so it can be read by byte range.
 
     >>> location = BlockLocation(offset=18, varint_size=1, cid_size=36, payload_size=24)
     >>> location.payload_offset, location.size
@@ -41,9 +41,9 @@ class BlockLocation(NamedTuple):
 
 
 class Block:
-    """A block of an archive: ``cid``, ``data`` and ``location``, which it unpacks to in this order.
+    """A block of an archive. It unpacks to ``cid``, ``data`` and ``location``.
 
-    The CID object and the location are made when they are asked for; ``cid_bytes`` is there at once.
+    ``cid`` and ``location`` are made anew at each access; ``cid_bytes`` and ``data`` are stored.
     """
 
     __slots__ = ("_offset", "_varint_size", "cid_bytes", "data")
@@ -58,12 +58,12 @@ class Block:
 
     @property
     def cid(self) -> CID:
-        """The CID of the block."""
+        """Return the CID of the block."""
         return cids.from_validated(self.cid_bytes)
 
     @property
     def location(self) -> BlockLocation:
-        """Where the block is in the archive."""
+        """Return the location of the block in the archive."""
         return BlockLocation(self._offset, self._varint_size, len(self.cid_bytes), len(self.data))
 
     def __iter__(self) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""The headers of CARv1 and CARv2.
+"""Encode and decode the headers of CARv1 and CARv2.
 
 Sources: https://ipld.io/specs/transport/car/carv1/ and .../carv2/.
 """
@@ -14,7 +14,7 @@ from ipld_car.codecs import cbor_scan
 from ipld_car.errors import MalformedError, TruncatedError
 
 PRAGMA: Final = bytes.fromhex("0aa16776657273696f6e02")
-"""The first bytes of every CARv2: the header section of a CAR of version 2 without roots."""
+"""The first bytes of every CARv2: the header section of a CAR with version 2 and no roots."""
 V2_HEADER_SIZE: Final = 40
 
 _MAX_HEADER_DEPTH: Final = 32
@@ -22,7 +22,7 @@ _MAX_OFFSET: Final = 1 << 63
 
 
 class Header(NamedTuple):
-    """What the header section of a CAR says."""
+    """The header section of a CAR, decoded."""
 
     version: int
     roots: list[bytes]
@@ -30,7 +30,7 @@ class Header(NamedTuple):
 
 
 class V2Header(NamedTuple):
-    """The fixed part of a CARv2, all offsets from the start of the file in bytes."""
+    """The fixed header of a CARv2. Offsets are in bytes from the start of the file."""
 
     fully_indexed: bool
     data_offset: int
@@ -40,7 +40,10 @@ class V2Header(NamedTuple):
 
 
 def encode_header(roots: Iterable[bytes]) -> bytes:
-    """The canonical header section of a CARv1, its length included."""
+    """Return the canonical header section of a CARv1, with its length.
+
+    :param roots: binary CIDs
+    """
     links = [b"\xd8\x2a" + _head(cbor_scan.BYTES, len(root) + 1) + b"\x00" + root for root in roots]
     parts = [
         _head(cbor_scan.MAP, 2),
@@ -55,7 +58,7 @@ def encode_header(roots: Iterable[bytes]) -> bytes:
 
 
 def _head(major: int, argument: int) -> bytes:
-    """The head of a CBOR item, in its shortest form."""
+    """Return the head of a CBOR item in its shortest form."""
     if argument < 24:
         return bytes((major << 5 | argument,))
     extra, size = (24, 1) if argument < 1 << 8 else (25, 2) if argument < 1 << 16 else (26, 4)
@@ -67,11 +70,11 @@ def _text(text: str) -> bytes:
 
 
 def decode_header(data: bytes) -> Header:
-    """The header of a CARv1, or the version of a later one, from its DAG-CBOR bytes.
+    """Decode the DAG-CBOR header of a CARv1, or the version of a later one.
 
-    Lenient in what does no harm: extra keys, their order, integers that are not minimal.
+    Accepted are extra keys, keys in any order, and integers that are not minimal.
 
-    :raises CarError: if it is no header of a CAR, with the offset in it
+    :raises CarError: with the offset in ``data``, if there is no CAR header
     """
     major, size, position = cbor_scan.head(data, 0)
     if major != cbor_scan.MAP:
@@ -133,7 +136,7 @@ def _roots(data: bytes, start: int) -> tuple[list[bytes], int]:
 
 
 def encode_v2_header(header: V2Header) -> bytes:
-    """The first 51 bytes of a CARv2: pragma, characteristics and offsets.
+    """Return the first 51 bytes of a CARv2: pragma, characteristics and offsets.
 
     >>> encode_v2_header(V2Header(True, 51, 18, 69))[27:].hex(" ", 8)
     '3300000000000000 1200000000000000 4500000000000000'
@@ -143,7 +146,7 @@ def encode_v2_header(header: V2Header) -> bytes:
 
 
 def decode_v2_header(data: bytes) -> V2Header:
-    """The 40 bytes behind the pragma of a CARv2.
+    """Decode the 40 bytes after the pragma of a CARv2.
 
     :raises CarError: if the offsets contradict each other
     """
@@ -163,16 +166,16 @@ def decode_v2_header(data: bytes) -> V2Header:
         raise MalformedError("expected data in the CARv2, found a data size of 0")
     if index_offset and index_offset < data_offset + data_size:
         raise MalformedError(
-            f"expected the index of a CARv2 behind its data, which end at {data_offset + data_size}; "
+            f"expected the index of a CARv2 after its data, which end at {data_offset + data_size}; "
             f"found {index_offset}"
         )
     return V2Header(bool(characteristics[0] & 0x80), data_offset, data_size, index_offset)
 
 
 def check_inner(header: Header) -> None:
-    """The payload of a CARv2 must be a CARv1.
+    """Check that the header inside a CARv2 is that of a CARv1.
 
-    :raises CarError: if it is not
+    :raises MalformedError: if it is not
     """
     if header.version != 1:
         raise MalformedError(f"expected a CARv1 inside the CARv2, found version {header.version}")

@@ -1,11 +1,13 @@
-"""The indexes of CARv2, as go-car writes them: where in an archive the blocks of a digest are.
+"""Read the indexes of CARv2, which map digests to offsets of sections.
 
-Two codecs: 0x0400, entries by digest alone, and 0x0401, grouped by hash function first. An entry is a digest and
-the offset of its section, counted from the start of the CARv1. Entries of one length are a bucket, sorted by digest,
-so a bucket can be searched where it lies. Source: https://ipld.io/specs/transport/car/carv2/#format-0x0400-indexsorted,
-whose text on 0x0401 is wrong (https://github.com/ipld/ipld/issues/366): what go-car 2 writes is what holds.
+There are two codecs: 0x0400 has entries by digest alone, 0x0401 groups them by hash function first. An entry is a
+digest and the offset of its section from the start of the CARv1. The entries of one length are a bucket, sorted by
+digest, so a bucket is searched in place.
 
-An index is a hint that anybody may have written: look at the CID that stands at an offset before you trust it.
+Source: https://ipld.io/specs/transport/car/carv2/#format-0x0400-indexsorted. Its text on 0x0401 is wrong
+(https://github.com/ipld/ipld/issues/366); this module follows what go-car 2 writes.
+
+An index is untrusted: compare the CID at an offset before using the offset.
 """
 
 from __future__ import annotations
@@ -26,16 +28,16 @@ MULTIHASH_INDEX_SORTED: Final = 0x0401
 OFFSET_BYTES: Final = 8
 _MAX_WIDTH: Final = cids.MAX_CID_BYTES + OFFSET_BYTES
 _SHA2_256: Final = bytes((cids.SHA2_256, 32))
-_WINDOW: Final = 48
-"""Entries that are looked at together."""
-# Archives have a handful; each is remembered, so that an index of nothing but buckets must not fill the memory.
+_PROBE: Final = 48
+"""Entries that an interpolation step reads at once."""
+# Archives have a handful. Each takes memory, so an index of many empty buckets is refused.
 _MAX_BUCKETS: Final = 4096
 
 Buffer = bytes | memoryview | mmap
 
 
-class _Copies:
-    """A memoryview whose slices are bytes, which have an order, as those of bytes and maps are."""
+class _ByteSlices:
+    """A memoryview whose slices are ``bytes``, which can be ordered, as the slices of bytes and mmap are."""
 
     def __init__(self, view: memoryview) -> None:
         self._view = view.cast("B")
@@ -48,10 +50,10 @@ class _Copies:
 
 
 class IndexEntry(NamedTuple):
-    """Where the section of a block begins."""
+    """An entry of an index: where the section of a block begins."""
 
     hash_code: int | None
-    """Multihash code of the hash function; None where the index does not say, with codec 0x0400."""
+    """Multihash code of the hash function; None with codec 0x0400, which does not store it."""
     digest: bytes
     """The digest of the block."""
     offset: int
@@ -73,16 +75,16 @@ class Bucket(NamedTuple):
 
 
 class CarIndex:
-    r"""An index of a CARv2, or one in a file of its own, read where it lies.
+    r"""An index of a CARv2, inside an archive or in a detached file, read in place.
 
-    Making it reads the heads of the buckets and no entry, so a mapped index of any size costs nothing; looking for
-    a digest is a bisection. It holds ``buffer`` as long as it lives, and copies nothing of it. Any number of
-    threads may use it.
+    The constructor reads the heads of the buckets and no entry, so a mapped index of any size opens at once. A digest
+    is found by interpolation and bisection. The index keeps a reference to ``buffer`` and copies nothing. Any number
+    of threads may use it.
 
     :param buffer: bytes, a memoryview or a mapped file
     :param start: where in the buffer the index begins
-    :param stop: what may not be read, by default the end of the buffer
-    :raises CarError: if it is no index, or says that it has more than there is, with the offset in the buffer
+    :param stop: the end of what may be read, by default the end of the buffer
+    :raises CarError: with the offset in the buffer, if there is no index, or it claims more than there is
 
     >>> index = CarIndex(bytes.fromhex("8008 01000000 0a000000 0a00000000000000 abcd 3b00000000000000"))
     >>> hex(index.codec), len(index), list(index)
@@ -92,14 +94,14 @@ class CarIndex:
     codec: int
     """0x0400 or 0x0401."""
     end: int
-    """The position in the buffer behind the index."""
+    """The position in the buffer after the index."""
 
     def __init__(self, buffer: Buffer, start: int = 0, stop: int | None = None) -> None:
-        self.buffer = _Copies(buffer) if isinstance(buffer, memoryview) else buffer
+        self.buffer = _ByteSlices(buffer) if isinstance(buffer, memoryview) else buffer
         self.start = start
         self._stop = len(buffer) if stop is None else min(stop, len(buffer))
         self.buckets: dict[tuple[int | None, int], Bucket] = {}
-        """The buckets by hash code (None with codec 0x0400) and bytes of the digest, in their order."""
+        """The buckets by hash code (None with codec 0x0400) and bytes of the digest, in the order of the index."""
         self._position = start
         try:
             self._read_heads()
@@ -108,8 +110,8 @@ class CarIndex:
         self.end = self._position
         self._count = sum(bucket.entries for bucket in self.buckets.values())
         self.inline = sum(bucket.entries for (code, _), bucket in self.buckets.items() if code == cids.IDENTITY)
-        """Entries of identity CIDs, which hold their bytes themselves; some writers index them."""
-        self._usual = self.buckets.get((cids.SHA2_256 if self.codec == MULTIHASH_INDEX_SORTED else None, 32))
+        """Number of entries for identity CIDs, which hold their block themselves; some writers index them."""
+        self._sha2_256 = self.buckets.get((cids.SHA2_256 if self.codec == MULTIHASH_INDEX_SORTED else None, 32))
 
     def _read_heads(self) -> None:
         head = self.buffer[self.start : min(self.start + varint.MAX_BYTES, self._stop)]
@@ -132,11 +134,11 @@ class CarIndex:
         return int(number)
 
     def _count_of(self, least: int) -> int:
-        """A count of items of at least so many bytes, compared with the bytes there are."""
+        """Read a count of items of at least ``least`` bytes each, and compare it with the bytes that are left."""
         count = self._number("<i")
         if not 0 <= count <= (self._stop - self._position) // least:
             raise MalformedError(
-                f"expected a count of parts that the {self._stop - self._position} bytes of the index can hold, "
+                f"expected a count of buckets that the {self._stop - self._position} bytes of the index can hold, "
                 f"found {count}"
             )
         return count
@@ -159,23 +161,24 @@ class CarIndex:
             self._position += size
 
     def __len__(self) -> int:
-        """How many entries there are."""
+        """Return the number of entries."""
         return self._count
 
     def find(self, multihash: bytes) -> list[int]:
-        """The offsets of the blocks with a multihash, in the order of the index; a digest may repeat.
+        """Return the offsets of the sections whose block has a multihash, in the order of the index.
 
-        With codec 0x0400 all that have the digest, whatever their hash function.
+        With codec 0x0400 these are all entries with the digest, whatever their hash function.
 
-        :param multihash: as :func:`ipld_car.cids.multihash_of` gives it
+        :param multihash: as :func:`ipld_car.cids.multihash_of` returns it
+        :returns: offsets from the start of the CARv1; several if the digest repeats, none if it is absent
         """
         bucket, digest = self._bucket_of(multihash)
         if bucket is None:
             return []
         size, width = len(digest), bucket.width
         low, high = 0, bucket.entries
-        if size >= 8 and high > _WINDOW:
-            found = self._look(bucket, digest)
+        if size >= 8 and high > _PROBE:
+            found = self._interpolate(bucket, digest)
             if isinstance(found, int):
                 return [found]
             low, high = found
@@ -189,9 +192,9 @@ class CarIndex:
         return offsets
 
     def _bucket_of(self, multihash: bytes) -> tuple[Bucket | None, bytes]:
-        """The bucket that has a multihash if any has, and the digest."""
-        if multihash.startswith(_SHA2_256):  # as nearly all do
-            return self._usual, multihash[2:]
+        """Return the bucket where a multihash would be, None if there is none, and the digest."""
+        if multihash.startswith(_SHA2_256):  # as nearly all multihashes do
+            return self._sha2_256, multihash[2:]
         code, size, position = multihash[0], multihash[1], 2
         if code > 0x7F or size > 0x7F:
             code, position = varint.decode(multihash)
@@ -202,11 +205,11 @@ class CarIndex:
         at = bucket.start + number * bucket.width
         return self.buffer[at : at + bucket.width - OFFSET_BYTES]
 
-    def _look(self, bucket: Bucket, digest: bytes) -> int | tuple[int, int]:
-        """The offset of a digest, if it is there once and about where it should be; else between which entries it is.
+    def _interpolate(self, bucket: Bucket, digest: bytes) -> int | tuple[int, int]:
+        """Return the offset of a digest that is found once; else the numbers of the entries between which to bisect.
 
-        Digests are spread evenly, so this one is about where its first bytes say, and one look there tells by how much
-        that is wrong. Where they are not, and at the edges, there is the bisection.
+        Digests are spread evenly, so the first bytes of a digest say about where its entry is, and the entry that is
+        there says how far that is off. Where digests are not spread evenly, and at the edges, bisection finds them.
         """
         buffer, (start, entries, width) = self.buffer, bucket
         value = int.from_bytes(digest[:8])
@@ -215,27 +218,27 @@ class CarIndex:
         for _ in range(3):
             at = start + guess * width
             guess += (value - int.from_bytes(buffer[at : at + 8])) * entries >> 64
-            first = min(max(guess - _WINDOW // 2, low), high - _WINDOW)
+            first = min(max(guess - _PROBE // 2, low), high - _PROBE)
             at = start + first * width
-            window = buffer[at : at + _WINDOW * width]
-            position = window.find(digest)
+            probe = buffer[at : at + _PROBE * width]
+            position = probe.find(digest)
             after = position + width
-            # With an entry before it and one behind it the window shows that it is the only one.
-            if position > 0 and not position % width and after < len(window) and not window.startswith(digest, after):
-                return int.from_bytes(window[after - OFFSET_BYTES : after], "little")
-            if digest <= window[: width - OFFSET_BYTES]:
+            # An entry before it and one after it show that the digest does not repeat.
+            if position > 0 and not position % width and after < len(probe) and not probe.startswith(digest, after):
+                return int.from_bytes(probe[after - OFFSET_BYTES : after], "little")
+            if digest <= probe[: width - OFFSET_BYTES]:
                 high = first + 1
-            elif digest > window[-width:-OFFSET_BYTES]:
-                low = first + _WINDOW
+            elif digest > probe[-width:-OFFSET_BYTES]:
+                low = first + _PROBE
             else:
-                return first + 1, first + _WINDOW
-            if high - low < _WINDOW:
+                return first + 1, first + _PROBE
+            if high - low < _PROBE:
                 break
             guess = min(max(guess, low), high - 1)
         return low, high
 
     def __iter__(self) -> Iterator[IndexEntry]:
-        """The entries, in the order of the index."""
+        """Iterate over the entries, in the order of the index."""
         buffer = self.buffer
         for (hash_code, size), bucket in self.buckets.items():
             for at in range(bucket.start, bucket.end, bucket.width):

@@ -1,4 +1,4 @@
-"""Writing the indexes of CARv2."""
+"""Write the indexes of CARv2."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _PARTS: Final = 256
 
 
 class _Group:
-    """The entries of one bucket that is written, apart by their first byte: each part is sorted by itself.
+    """The new entries of one bucket, divided by their first byte into parts, each of which is sorted by itself.
 
-    What is kept of an entry is its bytes, in one array for a part, so memory is what the index takes.
+    A part is one bytearray of entries, so the memory is that of the written index.
     """
 
     def __init__(self) -> None:
@@ -31,14 +31,14 @@ class _Group:
 
 
 class IndexWriter:
-    """Collects where blocks are and writes the index that a CARv2 has behind its data, or a file has alone.
+    """Collects the offsets of blocks and writes the index of a CARv2, for an archive or a detached file.
 
-    It holds the bytes of the entries, 40 for a block with sha2-256, and a little more while it writes. Entries may
-    come in any order; the index is the same. One thread at a time may use it.
+    It takes as much memory as the index has bytes, 40 for a block with sha2-256, and a little more while it writes. The
+    index does not depend on the order in which blocks are added. One thread at a time may use the writer.
 
     :param codec: 0x0401, MultihashIndexSorted, or 0x0400, IndexSorted
-    :param base: an index of the same codec whose entries are to be written too; they stay where they lie until then
-    :raises ValueError: if the codec is another, or that of ``base`` is
+    :param base: an index of the same codec whose entries are written too; they are read from its buffer then
+    :raises ValueError: if the codec is another one, or ``base`` has another one
 
     >>> from io import BytesIO
     >>> writer, stream = IndexWriter(), BytesIO()
@@ -54,13 +54,13 @@ class IndexWriter:
             raise ValueError(f"expected a base of codec 0x{codec:x}, found 0x{base.codec:x}")
         self._codec = codec
         self._base = base
-        self._old_entries = b"" if base is None else base.buffer
+        self._base_entries = b"" if base is None else base.buffer
         self._groups: dict[tuple[int | None, int], _Group] = {}
 
     def add(self, cid: bytes, offset: int) -> None:
-        """Note a block.
+        """Add a block.
 
-        Blocks with identity CIDs are left out, as go-car does: they hold their bytes themselves.
+        A block with an identity CID is left out, as in go-car: the CID holds the block.
 
         :param cid: the binary CID
         :param offset: bytes from the start of the CARv1 (in a CARv2: of its data) to the section
@@ -71,7 +71,7 @@ class IndexWriter:
             self.add_digest(prefix.hash_code, cid[prefix.size :], offset)
 
     def add_digest(self, hash_code: int, digest: bytes, offset: int) -> None:
-        """Note a block by multihash code and digest; see :meth:`add`."""
+        """Add a block by multihash code and digest, as :meth:`add` does by its CID."""
         key = (hash_code if self._codec == MULTIHASH_INDEX_SORTED else None), len(digest)
         group = self._groups.get(key)
         if group is None:
@@ -80,9 +80,9 @@ class IndexWriter:
         group.parts[entry[0]] += entry
 
     def write(self, stream: Writable) -> int:
-        """Write the index; returns how many bytes it has.
+        """Write the index and return its length in bytes.
 
-        :param stream: anything whose ``write`` takes all it is given, such as a buffered file
+        :param stream: a stream whose ``write`` takes all bytes that it is given, such as a buffered file
         """
         size, held, held_size = 0, [], 0
         for piece in self._pieces():
@@ -122,27 +122,27 @@ class IndexWriter:
             if not part:
                 yield from self._copy(old.start, old.stop)
             else:
-                entries = [self._old(at, at + width) for at in old]
+                entries = [self._base_slice(at, at + width) for at in old]
                 entries += [bytes(part[at : at + width]) for at in range(0, len(part), width)]
-                entries.sort()  # two runs, of which the first is in order already
+                entries.sort()  # fast: the entries of the base are a sorted run
                 yield b"".join(entries)
             first = behind
 
     def _part_end(self, bucket: Bucket, number: int, first: int) -> int:
-        """The number of the first entry of the base that begins with a larger byte."""
+        """Return the number of the first entry of the base that begins with a larger byte."""
         if number == _PARTS - 1:
             return bucket.entries
 
         def first_byte(entry: int) -> int:
             at = bucket.start + entry * bucket.width
-            return self._old(at, at + 1)[0]
+            return self._base_slice(at, at + 1)[0]
 
-        # Entries before the last part's end are not looked at: each is written once, also if the base is not in order.
+        # The search begins where the last part ended, so each entry is written once even if the base is not sorted.
         return bisect_left(range(bucket.entries), number + 1, lo=first, key=first_byte)
 
-    def _old(self, start: int, stop: int) -> bytes:
-        return self._old_entries[start:stop]
+    def _base_slice(self, start: int, stop: int) -> bytes:
+        return self._base_entries[start:stop]
 
     def _copy(self, start: int, stop: int) -> Iterator[bytes]:
         for at in range(start, stop, _PIECE):
-            yield self._old(at, min(at + _PIECE, stop))
+            yield self._base_slice(at, min(at + _PIECE, stop))

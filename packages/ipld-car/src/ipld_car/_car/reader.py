@@ -1,4 +1,4 @@
-"""Reading archives as streams."""
+"""Read archives from streams and buffers."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ from .source import BufferedSource
 # Of a shorter one, a copy costs less than two reads.
 _LARGE = 1 << 15
 
-# A gateway that gives up in mid-answer appends this; as a section it has length 10 and CID version 10.
+# A gateway that fails in mid-response appends this. As a section it has length 10 and CID version 10.
 _GATEWAY_MARK = b"\n\n[Gateway Error:"
 
 
 class CarReader:
-    """An archive, CARv1 or CARv2, read from start to end.
+    """Reads an archive, CARv1 or CARv2, from start to end.
 
-    Iterating gives each :class:`Block` once, in the order of the archive; an archive that ends on the
-    end of a section is simply shorter. The roots are what the header says, nothing more: an archive
-    may lack them. It never seeks, and holds one section and a buffer of bounded size.
-    A reader that failed fails again with the same error, so that what it gave is never taken for all.
+    Iterate over the reader for each :class:`Block`, in the order of the archive. The format has no end mark, so an
+    archive that was cut between two sections looks like a shorter one. The roots are those of the header; the archive
+    need not hold their blocks. The reader never seeks, and holds one section and a buffer of bounded size. A reader
+    that has failed raises the same error again.
 
     One thread at a time may iterate.
 
     :param source: the archive as bytes, or a binary stream: anything with ``read(size)``
-    :param verify: check every block against its CID
-    :param max_header_bytes: the longest header that is read
-    :param max_section_bytes: the longest section (CID and block) that is read
-    :param zero_length_section_as_eof: take a section of length zero for the end of the archive, as
-        some padded files need it, instead of an error
-    :raises CarError: with offset and block number, here for a bad header and while iterating for
-        anything else that is wrong: :class:`TruncatedError`, :class:`MalformedError`, :class:`LimitError`,
-        :class:`HashMismatchError`, :class:`UnverifiableError`
+    :param verify: check each block against its CID
+    :param max_header_bytes: the longest header that is accepted
+    :param max_section_bytes: the longest section (CID and block) that is accepted
+    :param zero_length_section_as_eof: take a section of length zero for the end of the archive instead of an error, as
+        archives that are padded with zeros need it
+    :raises CarError: with the offset, for a bad header; while iterating, with offset and block number, one of
+        :class:`TruncatedError`, :class:`MalformedError`, :class:`LimitError`, :class:`HashMismatchError`,
+        :class:`UnverifiableError`
     :raises TypeError: if the source is neither bytes nor a binary stream
-    :raises OSError: what the stream itself raises passes as it is; one that does not block and has no bytes
-        ready is a :class:`BlockingIOError`
+    :raises BlockingIOError: if the stream does not block and has no bytes ready
+    :raises OSError: if the stream raises it
 
     >>> reader = CarReader(bytes.fromhex("11a265726f6f7473806776657273696f6e01"))
     >>> reader.version, reader.roots, list(reader)
@@ -59,7 +59,7 @@ class CarReader:
     version: int
     """1 or 2."""
     v2_header: V2Header | None
-    """Where payload and index of a CARv2 are; None for CARv1."""
+    """The offsets of data and index of a CARv2; None for a CARv1."""
     header_end: int
     """Bytes from the start of the source to the first section."""
 
@@ -84,7 +84,7 @@ class CarReader:
 
     @property
     def roots(self) -> list[CID]:
-        """The CIDs that the header names as roots."""
+        """Return the roots in the header."""
         return [cids.from_bytes(root) for root in self._roots]
 
     def __iter__(self) -> Iterator[Block]:
@@ -98,7 +98,7 @@ class CarReader:
 
     def _read_headers(self) -> None:
         source = self._source
-        place = 0  # of the header that is read
+        place = 0  # offset of the header that is read
         try:
             source.fill(len(PRAGMA))
             is_v2 = source.startswith(PRAGMA)
@@ -127,7 +127,7 @@ class CarReader:
         self._roots = inner.roots
 
     def _inner_header(self) -> Header:
-        """The header of the CARv1 that begins here."""
+        """Read the CARv1 header that begins here."""
         source = self._source
         if not source.fill(varint.MAX_BYTES):
             raise TruncatedError("expected a CAR header, found no bytes at all")
@@ -149,21 +149,21 @@ class CarReader:
 
     # -- sections --
 
-    def _read_blocks(self, *, triples: bool) -> Iterator[Any]:  # noqa: PLR0912, PLR0915 - calls would cost a third more
-        """The hot loop: fast for sections that lie in the buffer, and have the CID of their predecessor's form.
+    def _read_blocks(self, *, triples: bool) -> Iterator[Any]:  # noqa: PLR0912, PLR0915 - calls cost a third more
+        """Iterate over the blocks: the hot loop, fast for sections in the buffer whose CID is like the previous one.
 
-        :param triples: give CID, bytes and location of each block, made here, for a call would cost more; else a Block
+        :param triples: yield a tuple of CID, bytes and location for each block, instead of a :class:`Block`
         """
         source, verify, max_section = self._source, self._verify, self._max_section_bytes
         buffer, position, stop, base = source.buffer, source.position, source.stop, source.base
-        new_object, new_tuple = object.__new__, tuple.__new__  # half the price of the constructors
+        new_object, new_tuple = object.__new__, tuple.__new__  # in half the time of the constructors
         number = cid_size = offset = 0
-        # Of the previous CID: the same prefix means the same sizes and hash function, if the section is long enough.
+        # Of the previous CID. The same prefix means the same sizes and hash function, if the section is long enough.
         prefix, enough, is_sha256 = b"", sys.maxsize, False
         try:
             while True:
                 offset = base + position
-                # A length of two bytes, minimal, as sections from 128 bytes to 16 KiB have it.
+                # A minimal length of two bytes, as sections from 128 bytes to 16 KiB have, is decoded in place.
                 if position + 1 < stop and (first := buffer[position]) > 0x7F > (second := buffer[position + 1]) > 0:
                     size, varint_size = first & 0x7F | second << 7, 2
                 else:
@@ -193,7 +193,7 @@ class CarReader:
                     source.position = split
                     data = self._large_payload(size, cid_size, varint_size)
                     buffer, position, stop, base = source.buffer, source.position, source.stop, source.base
-                # sha2-256 in place, as nearly all blocks have it
+                # Nearly all blocks have sha2-256, which is checked in place.
                 if verify and not (is_sha256 and cid.endswith(sha256(data).digest())):
                     verify_digest(cid, data)
                 if triples:
@@ -206,19 +206,19 @@ class CarReader:
         except CarError as error:
             self._failure = error.at(offset, number)
             raise self._failure from None
-        except Exception as error:  # the stream's own: to go on would begin in the middle of a section
+        except Exception as error:  # of the stream: to go on would begin in the middle of a section
             self._failure = error
             raise
 
     def _length(self) -> tuple[int, int]:
-        """The length varint of the next section and its size; (0, 0) at the end of the archive."""
+        """Read the length of the next section; return it and the size of its varint, or (0, 0) at the end."""
         source = self._source
         # Three bytes, as sections from 16 KiB to 2 MiB have them, are decoded in place.
-        if source.fill(1) > 3:
+        if source.fill(1) >= 3:
             first, second, third = source.buffer[source.position : source.position + 3]
             if first > 0x7F < second and 0 < third < 0x80:
                 return first & 0x7F | (second & 0x7F) << 7 | third << 14, 3
-        # Byte by byte: who writes into a pipe may wait for an answer to a section shorter than a varint can be.
+        # Byte by byte: the program that writes a pipe may send a section of fewer than 9 bytes and wait for an answer.
         for varint_size in range(1, varint.MAX_BYTES + 1):
             if source.fill(varint_size) < varint_size:
                 if varint_size > 1:
@@ -230,12 +230,12 @@ class CarReader:
                 return 0, 0
             if source.buffer[source.position + varint_size - 1] < 0x80:
                 break
-        size, behind = varint.decode(source.buffer, source.position, source.stop)
+        size, end = varint.decode(source.buffer, source.position, source.stop)
         if not size:
             if self._zero_is_end:
                 return 0, 0
             raise MalformedError("expected a section, found one of length zero (zero_length_section_as_eof allows it)")
-        return size, behind - source.position
+        return size, end - source.position
 
     def _fill_section(self, size: int, varint_size: int, prefix: bytes, cid_size: int) -> None:
         """Fill the buffer with the next section, or with the CID of a large one.
@@ -276,7 +276,7 @@ class CarReader:
         return data
 
     def _cid_form(self, start: int, end: int) -> cids.Prefix:
-        """The form of the CID of the section from ``start`` to ``end``."""
+        """Parse the prefix of the CID of the section from ``start`` to ``end``."""
         buffer = self._source.buffer
         try:
             return cids.prefix_of(buffer, start, end)
@@ -294,7 +294,9 @@ def _truncated_section(size: int, found: int) -> TruncatedError:
 
 
 def _truncated_response() -> TruncatedError:
-    return TruncatedError("truncated response: the gateway that sent this archive gave up and wrote so into it")
+    return TruncatedError(
+        "truncated response: the gateway that sent this archive failed, and wrote an error message into it"
+    )
 
 
 def read_car(
@@ -305,10 +307,9 @@ def read_car(
     max_section_bytes: int = MAX_SECTION_BYTES,
     zero_length_section_as_eof: bool = False,
 ) -> tuple[list[CID], Iterator[tuple[CID, bytes, BlockLocation]]]:
-    """The roots of an archive, and an iterator over its blocks: CID, bytes and location.
+    """Return the roots of an archive, and an iterator over its blocks: CID, bytes and location of each.
 
-    The blocks are read while they are asked for, as with :class:`CarReader`, whose arguments and errors
-    these are.
+    The blocks are read while the iterator is used. Arguments and errors are those of :class:`CarReader`.
 
     >>> roots, blocks = read_car(bytes.fromhex("11a265726f6f7473806776657273696f6e01"))
     >>> roots, list(blocks)

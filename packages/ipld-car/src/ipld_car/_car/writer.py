@@ -1,4 +1,4 @@
-"""Writing archives as streams."""
+"""Write archives to streams."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from .block import BlockLocation
 from .header import encode_header
 from .limits import MAX_HEADER_BYTES, MAX_SECTION_BYTES
 
-# Of a section that a raw stream took only in part, so much is copied and offered at once.
+# What is left of a section that a raw stream took in part is offered in pieces of this size.
 _PIECE = 1 << 20
 
 
 class CarWriter:
-    """Writes a CARv1 to a stream, a block at a time.
+    """Writes a CARv1 to a stream, block by block.
 
-    The header is written at once, so the roots must be known. Locations count from where the archive
-    begins. The stream stays open: it belongs to the caller. Blocks are written as they come, duplicates too.
+    The constructor writes the header, so the roots must be known. Offsets count from the start of the archive.
+    Duplicate blocks are written again. The writer does not close the stream.
 
     One thread at a time may write.
 
     :param stream: anything with ``write(bytes)``
     :param roots: the CIDs that the header names
-    :param verify: check every block against its CID before it is written
-    :param max_header_bytes: the longest header; readers refuse those over 32 MiB
-    :param max_section_bytes: the longest section; readers refuse those over 8 MiB
+    :param verify: check each block against its CID before it is written
+    :param max_header_bytes: the longest header; by default readers refuse one over 32 MiB
+    :param max_section_bytes: the longest section (CID and block); by default readers refuse one over 8 MiB
     :raises CarError: if a root is no CID, or there are too many
 
     >>> from io import BytesIO
@@ -66,14 +66,14 @@ class CarWriter:
         self._put(header)
 
     def _put(self, data: bytes) -> None:
-        self._broken = True  # until all of it is written: half a section spoils the archive
+        self._broken = True  # until all of it is written: an archive with half a section is damaged
         position = 0
         while position < len(data):
             piece = data[position : position + _PIECE] if position else data
             written = self._stream.write(piece)
             if written is None and isinstance(self._stream, RawIOBase):
                 raise BlockingIOError("expected a stream that blocks, found one that takes no bytes now")
-            if not isinstance(written, int):  # a stream that does not say has taken all
+            if not isinstance(written, int):  # a stream that returns no count has taken all
                 written = len(piece)
             if not 0 < written <= len(piece):
                 raise OSError(f"expected a stream that takes 1 to {len(piece)} bytes, found one that took {written}")
@@ -82,13 +82,13 @@ class CarWriter:
         self._broken = False
 
     def write(self, cid: CID | str | bytes, data: bytes) -> BlockLocation:
-        """Write one block; returns where it is.
+        """Write a block and return its location.
 
         :param cid: the CID of the block, as object, text or bytes
         :param data: the bytes of the block
-        :raises HashMismatchError: if these are not the bytes that the CID names; nothing is written
+        :raises HashMismatchError: if the block has another digest than its CID; nothing is written
         :raises LimitError: if the section would be longer than ``max_section_bytes``; nothing is written
-        :raises ValueError: if the writer is closed, or a write to the stream has failed before
+        :raises ValueError: if the writer is closed, or an earlier write to the stream has failed
         """
         if self._closed:
             raise ValueError("expected an open CarWriter, found a closed one")
@@ -108,7 +108,7 @@ class CarWriter:
         return location
 
     def close(self) -> None:
-        """End the archive and flush the stream; further writing is an error."""
+        """Close the writer and flush the stream. The stream stays open."""
         if not self._closed:
             self._closed = True
             flush = getattr(self._stream, "flush", None)

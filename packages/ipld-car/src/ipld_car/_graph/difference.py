@@ -1,4 +1,4 @@
-"""Two graphs side by side: what a holder of one need not be sent of the other."""
+"""Compare two graphs: which blocks need not be sent to somebody who has one of them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ _NODE_CODECS: Final = KNOWN_CODECS - {cids.RAW}
 
 
 def shared_cids(get: Callable[[bytes], bytes], old: bytes, new: bytes) -> set[bytes]:
-    """What a holder of the graph below ``old`` has, as far as a walk of ``new`` comes to ask.
+    """Return CIDs of the graph of ``old`` that a walk over the graph of ``new`` can leave out.
 
-    A walk of ``new`` that goes round these CIDs (:func:`walk_binary` with ``seen``) meets all that the holder lacks.
-    Both graphs are read from their roots down, level by level; where they link the same block neither goes on, so what
-    they share is not read, and raw blocks never are. A block that the holder has below something shared, and ``new`` in
-    another place too, is not found out: it would take reading all that is shared.
+    Give them to :func:`walk_binary` as ``seen``: it then yields every block that a holder of ``old`` lacks. Both graphs
+    are read level by level from their roots. Where both link the same block, neither is read further, so shared blocks
+    are not read, and raw blocks never are. A block that is below a shared block in ``old`` and elsewhere in ``new`` is
+    not recognised, since that would take reading all shared blocks; the walk yields it although the holder has it.
 
-    Memory: at most 150 bytes for each link in the nodes of ``old`` that ``new`` has not, and for each node of ``new``
-    that is not raw, with the links of one level of nodes.
+    Memory: at most 150 bytes for each link in the nodes that only ``old`` has, for each node of ``new``, and for each
+    link of one level of nodes.
 
-    :param get: gives the bytes of a block by its binary CID, verified; what it raises ends the comparison
+    :param get: returns the verified bytes of a block for its binary CID; its exceptions pass through
     :param old: binary CID of the root that the holder has
     :param new: binary CID of the root that is wanted
+    :returns: the root ``old`` and all links of the nodes of ``old`` that were read; some may be in ``old`` only
     :raises CarError: if a block is not what its codec says
 
     >>> from ipld_car import dagcbor, hashes
@@ -41,7 +42,7 @@ def shared_cids(get: Callable[[bytes], bytes], old: bytes, new: bytes) -> set[by
     True
     """
     held = {old}
-    wanted = {new}  # nodes of ``new``; of raw blocks there is nothing to compare
+    wanted = {new}  # nodes of ``new``, without raw blocks
     read_of_old: set[bytes] = set()
     read_of_new: set[bytes] = set()
     old_level, new_level = _nodes([old]), _nodes([new])
@@ -55,7 +56,7 @@ def shared_cids(get: Callable[[bytes], bytes], old: bytes, new: bytes) -> set[by
                 below_new += links
         below_old: list[bytes] = []
         for cid in old_level:
-            # What was read below ``new`` before it was met here is read here too: its links are held.
+            # A node that was read for ``new`` before it was met in ``old`` is read again: its links are held too.
             if cid not in read_of_old and (cid not in wanted or cid in read_of_new):
                 read_of_old.add(cid)
                 all_links = binary_links(cid, get(cid))
@@ -66,5 +67,5 @@ def shared_cids(get: Callable[[bytes], bytes], old: bytes, new: bytes) -> set[by
 
 
 def _nodes(found: Iterable[bytes]) -> list[bytes]:
-    """Those that can have links."""
+    """Return the CIDs of blocks that can have links."""
     return [cid for cid in found if cids.codec_of(cid) in _NODE_CODECS]

@@ -1,4 +1,7 @@
-"""Selectors: which parts of a graph are explored (https://ipld.io/specs/selectors/)."""
+"""Selectors, and the walk over the part of a graph that a selector explores.
+
+Source: https://ipld.io/specs/selectors/.
+"""
 
 from __future__ import annotations
 
@@ -14,44 +17,44 @@ from ipld_car.codecs import dagcbor, dagjson, dagpb
 Segment = str | int
 
 _MAX_DIGITS: Final = 18
-"""No list has more items."""
+"""Most digits of an index into a list."""
 
 
 @dataclass(frozen=True)
 class Selector:
-    """What is explored at a node; this one explores nothing."""
+    """Which parts of a node are explored. This selector explores none."""
 
     def interests(self) -> list[str] | None:
-        """The names of the parts that are explored at most, in this order; None if it may be any."""
+        """Return the names of the only parts that may be explored, in order; None if any part may be."""
         return []
 
     def explore(self, segment: Segment, part: Any) -> Selector | None:
-        """What goes on at a part of the node; None if nothing does."""
+        """Return the selector for a part of the node; None if the part is not explored."""
         return None
 
     def alternatives(self) -> tuple[Selector, ...]:
-        """Those of which any may explore a part."""
+        """Return the selectors of a union, or this one."""
         return (self,)
 
     @property
     def has_edge(self) -> bool:
-        """Whether the recursion around it begins anew here."""
+        """Whether this selector has an edge, at which the enclosing recursion starts again."""
         return False
 
-    def at_edges(self, sequence: Selector | None) -> Selector | None:
-        """This with another selector in place of its edges."""
+    def replace_edges(self, sequence: Selector | None) -> Selector | None:
+        """Return this selector with its edges replaced by another selector."""
         return self
 
 
 @dataclass(frozen=True)
 class Edge(Selector):
-    """Stands for the sequence of the recursion around it."""
+    """Stands for the sequence of the enclosing recursion."""
 
     @property
     def has_edge(self) -> bool:
         return True
 
-    def at_edges(self, sequence: Selector | None) -> Selector | None:
+    def replace_edges(self, sequence: Selector | None) -> Selector | None:
         return sequence
 
 
@@ -90,7 +93,7 @@ class Range(Selector):
     then: Selector
 
     def interests(self) -> None:
-        return None  # it may be longer than any list, so what is in it is found by looking at the list
+        return None  # a range may be longer than any list, so the list is iterated over
 
     def explore(self, segment: Segment, part: Any) -> Selector | None:
         return self.then if isinstance(segment, int) and self.start <= segment < self.stop else None
@@ -98,13 +101,13 @@ class Range(Selector):
 
 @dataclass(frozen=True)
 class Union(Selector):
-    """Explores what any of several does."""
+    """Explores what any of its members explores."""
 
     members: tuple[Selector, ...]
 
     @staticmethod
     def of(members: Iterable[Selector | None]) -> Selector | None:
-        """That of those which are some. It is flat, and has each once: a recursion comes to no end of others."""
+        """Return the union of selectors; None if there is none. It is flat and has each once, so a recursion ends."""
         flat = (one for member in members if member is not None for one in member.alternatives())
         found = tuple(dict.fromkeys(flat))
         return (found[0] if len(found) == 1 else Union(found)) if found else None
@@ -128,18 +131,18 @@ class Union(Selector):
     def has_edge(self) -> bool:
         return any(member.has_edge for member in self.members)
 
-    def at_edges(self, sequence: Selector | None) -> Selector | None:
-        return Union.of(member.at_edges(sequence) for member in self.members)
+    def replace_edges(self, sequence: Selector | None) -> Selector | None:
+        return Union.of(member.replace_edges(sequence) for member in self.members)
 
 
 @dataclass(frozen=True)
 class Recursive(Selector):
-    """Explores what ``now`` does, where each edge begins ``sequence`` anew."""
+    """Explores what ``now`` explores; at each edge ``sequence`` starts again."""
 
     sequence: Selector
     now: Selector
     limit: int | None
-    """How often; None is without end."""
+    """How often it may start again; None is without limit."""
     stop_at: bytes | None
     """A link that is not followed."""
 
@@ -152,15 +155,15 @@ class Recursive(Selector):
         then = self.now.explore(segment, part)
         limit = self.limit
         if then is not None and then.has_edge:
-            if limit is not None and limit <= 1:  # this was the last time
-                return then.at_edges(None)
-            then = then.at_edges(self.sequence)
+            if limit is not None and limit <= 1:  # no start is left
+                return then.replace_edges(None)
+            then = then.replace_edges(self.sequence)
             limit = None if limit is None else limit - 1
         return None if then is None else replace(self, now=then, limit=limit)
 
 
 def _parts(selector: Selector, node: Any) -> Iterator[tuple[Any, Selector]]:
-    """The parts of a node that are explored, and what goes on at each."""
+    """Iterate over the parts of a node that are explored, with the selector for each."""
     if isinstance(node, list):
         every: dict[Segment, Any] = dict(enumerate(node))
     elif isinstance(node, dict):
@@ -181,7 +184,7 @@ def _is_number(segment: Segment) -> bool:
 
 
 def _node(cid: bytes, data: bytes) -> Any:
-    """The data model of a block; None where nothing can be below it."""
+    """Return the value of a block in the data model; None if the block can have no links."""
     codec = cids.codec_of(cid)
     if codec == cids.DAG_CBOR:
         return dagcbor.decode(data)
@@ -189,18 +192,18 @@ def _node(cid: bytes, data: bytes) -> Any:
         return dagjson.decode(data)
     if codec != cids.DAG_PB:
         return None
-    # Its data are bytes, and so are names and sizes nothing that has parts.
+    # Data, names and sizes have no parts that could be explored.
     return {"Links": [{"Hash": cids.from_validated(link.cid)} for link in dagpb.decode(data).links]}
 
 
 def walk_selected(
     get: Callable[[bytes], bytes], root: bytes, selector: Selector, missing: Callable[[bytes], None]
 ) -> Iterator[tuple[bytes, bytes]]:
-    """The blocks that a selector comes to from a root, each once, in the order in which it does.
+    """Iterate over the blocks that a selector explores from a root, each once, in the order of the exploration.
 
-    :param get: gives the bytes of a block by its binary CID
-    :param missing: is told of a block for which ``get`` raises KeyError; then the walk goes on without it
-    :raises CarError: if a block is not what its codec says
+    :param get: returns the bytes of a block for its binary CID
+    :param missing: called with the CID of a block for which ``get`` raises KeyError; the block is then left out
+    :raises CarError: if a block is not valid in its codec
     """
     given: set[bytes] = set()
     absent: set[bytes] = set()

@@ -1,4 +1,7 @@
-"""Selectors as people write them: DAG-JSON (https://ipld.io/specs/selectors/)."""
+"""Parse selectors from their DAG-JSON text.
+
+Source: https://ipld.io/specs/selectors/.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,13 @@ from ipld_car.errors import CarError
 from .selector import All, Edge, Fields, Range, Recursive, Selector, Union
 
 MAX_DEPTH: Final = 64
-"""Selectors in one another."""
+"""How deep selectors may be nested."""
 
 
 def parse(text: str) -> Selector:
-    """The selector in a text. Those that go-ipld-prime does not know, conditions and views, are not known here.
+    """Return the selector in a DAG-JSON text. Conditions and views are not supported, as in go-ipld-prime.
 
-    :raises ValueError: if it is none
+    :raises ValueError: if the text is no selector
     """
     try:
         value = json.loads(text)
@@ -27,15 +30,15 @@ def parse(text: str) -> Selector:
 
 
 class _Reader:
-    """Reads a selector.
+    """Reads one selector.
 
-    :param depth: selectors around it
-    :param edges: those of the recursion around it, if there is one
+    :param depth: number of enclosing selectors
+    :param edges: collects the edges of the enclosing recursion; None if there is no recursion
     """
 
     def __init__(self, depth: int, edges: list[Edge] | None) -> None:
         if depth > MAX_DEPTH:
-            raise ValueError(f"expected selectors at most {MAX_DEPTH} deep in one another, found more")
+            raise ValueError(f"expected selectors nested at most {MAX_DEPTH} deep, found more")
         self._depth = depth
         self._edges = edges
 
@@ -43,7 +46,7 @@ class _Reader:
         return _Reader(self._depth + 1, self._edges).read(value)
 
     def read(self, value: Any) -> Selector:
-        """The selector in a value of JSON."""
+        """Return the selector in a JSON value."""
         kind, body = _only_entry(value)
         read = self._KINDS.get(kind)
         if read is None:

@@ -1,4 +1,4 @@
-"""Links of a block, and the walk over the blocks that a root reaches."""
+"""List the links of a block, and walk over all blocks that can be reached from a root."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from ipld_car.codecs import dagcbor, dagjson, dagpb
 _NO_LINKS: tuple[bytes, ...] = ()
 
 KNOWN_CODECS: Final = frozenset((cids.RAW, cids.DAG_PB, cids.DAG_CBOR, cids.DAG_JSON))
-"""The codecs of which it is known here what their blocks link, which for raw ones is nothing."""
+"""The codecs whose links can be listed. Raw blocks have none."""
 
 
 def binary_links(cid: bytes, data: bytes) -> Iterable[bytes]:
-    """Binary CIDs that a block links to, in the order of their encoding, duplicates included.
+    """Return the binary CIDs that a block links to, in the order of their encoding, with duplicates.
 
-    Codecs other than dag-cbor, dag-pb, dag-json and raw are taken to have none: their blocks travel, what is
-    below them does not.
+    A block of a codec other than dag-cbor, dag-pb, dag-json and raw counts as a block without links.
 
-    :raises CarError: if the block is not what its codec says
+    :param cid: the binary CID of the block, for its codec
+    :param data: the bytes of the block; they are not verified
+    :raises CarError: if the block is not valid in its codec
     """
     codec = cids.codec_of(cid)
     if codec == cids.DAG_CBOR:
@@ -35,13 +36,13 @@ def binary_links(cid: bytes, data: bytes) -> Iterable[bytes]:
 
 
 def links(cid: CID | str | bytes, data: bytes) -> list[CID]:
-    """The CIDs that a block links to, in the order of their encoding, duplicates included.
+    """Return the CIDs that a block links to, in the order of their encoding, with duplicates.
 
-    Knows dag-cbor, dag-pb, dag-json and raw; blocks of any other codec have no links here.
+    A block of a codec other than dag-cbor, dag-pb, dag-json and raw counts as a block without links.
 
     :param cid: the CID of the block, for its codec
-    :param data: the bytes of the block; they are not verified here
-    :raises CarError: if the block is not what its codec says
+    :param data: the bytes of the block; they are not verified
+    :raises CarError: if the block is not valid in its codec
 
     >>> from ipld_car import dagcbor
     >>> links("bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua", dagcbor.encode({}))
@@ -51,6 +52,7 @@ def links(cid: CID | str | bytes, data: bytes) -> list[CID]:
 
 
 Prefetch = Callable[[Sequence[bytes], Container[bytes]], None]
+"""Called with the CIDs that wait, the next one last, and a container of the CIDs that were met."""
 
 
 def walk_binary(
@@ -61,16 +63,19 @@ def walk_binary(
     *,
     missing: Callable[[bytes], None] | None = None,
 ) -> Iterator[tuple[bytes, bytes]]:
-    """The walk of :func:`walk` over binary CIDs.
+    """Walk as :func:`walk` does, with binary CIDs.
 
-    :param seen: CIDs to go round, with all that only they reach; those that are met are added
-    :param missing: is told the CID of a block for which ``get`` raises KeyError; then the walk goes on without it
-    :param prefetch: for those who fetch ahead: told before each ``get`` which CIDs wait, the next one last, and which
-        were met before; it must not change either
+    :param get: returns the bytes of a block for its binary CID; its exceptions pass through
+    :param root: the binary CID to begin with
+    :param seen: CIDs to leave out, with all blocks that are reached through them only; CIDs that are met are added
+    :param prefetch: called before each ``get``, so that the caller can fetch blocks in advance, with the CIDs that
+        wait, the next one last, and the CIDs that were met; it must change neither
+    :param missing: called with the CID of a block for which ``get`` raises KeyError; the block is then left out
+    :raises CarError: if a block is not valid in its codec
     """
     if seen is None:
         seen = set()
-    # The next block is the last one here: what is not yet visited of the links of all blocks above it.
+    # The next block is the last of these.
     waiting = [root]
     while waiting:
         if prefetch is not None:
@@ -93,14 +98,13 @@ def walk_binary(
 
 
 def walk(get: Callable[[CID], bytes], root: CID | str | bytes) -> Iterator[tuple[CID, bytes]]:
-    r"""Every block that ``root`` reaches, once each.
+    r"""Iterate over every block that can be reached from ``root``, once each, with its CID.
 
-    Depth first, a block before what it links, links in the order of their encoding. The walk is iterative
-    and remembers the CIDs it has met (at most 150 bytes each) and those that wait, so neither the depth
-    of the graph nor its size exhausts the stack. Blocks are not verified here: ``get`` is the one to do it.
+    The order is depth first: a block before the blocks that it links, links in the order of their encoding. The walk
+    does not recurse. It remembers the CIDs that it has met, at most 150 bytes each. It does not verify blocks.
 
-    :param get: gives the bytes of a block by its CID; what it raises ends the walk
-    :raises CarError: if a block is not what its codec says
+    :param get: returns the bytes of a block for its CID, and should verify them; its exceptions pass through
+    :raises CarError: if a block is not valid in its codec
 
     >>> blocks = {"bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua": b"\xa0"}
     >>> [(str(cid)[:7], data) for cid, data in walk(lambda cid: blocks[str(cid)], *blocks)]

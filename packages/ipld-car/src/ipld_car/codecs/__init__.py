@@ -1,4 +1,4 @@
-"""Block codecs: dag-cbor, dag-pb and DAG-JSON, each with its values and its links.
+"""The codecs of blocks, DAG-CBOR, DAG-PB and DAG-JSON: encode and decode values, and list links.
 
-Uses CIDs, varints and errors; every other room may import it.
+It imports cids, varint and errors only. Every other room may import it.
 """

@@ -1,6 +1,6 @@
-"""The structure of CBOR, without its values: for bytes that nobody vouches for.
+"""Scan the structure of CBOR in untrusted bytes, without making its values.
 
-Source: RFC 8949, section 3; which items there may be, https://ipld.io/specs/codecs/dag-cbor/spec/.
+Sources: RFC 8949, section 3, and for the items that are allowed https://ipld.io/specs/codecs/dag-cbor/spec/.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ SIMPLE: Final = 7
 LINK_TAG: Final = 42
 
 _HEAD_BYTES: Final = {24: 1, 25: 2, 26: 4, 27: 8}
-# false, true, null; floats, whose width is for the strict decoder to judge
+# false, true, null and floats; the width of a float is left to the strict decoder
 _SIMPLE_ITEMS: Final = frozenset((20, 21, 22, 25, 26, 27))
 
 
 def head(data: bytes, position: int) -> tuple[int, int, int]:
-    """Major type and argument of the item at ``position``, and the position behind its head.
+    """Return the major type and argument of the item at ``position``, and the position after its head.
 
-    :raises CarError: if it is cut short or of indefinite length
+    :raises CarError: if the head is cut short or of indefinite length
     """
     if position >= len(data):
         raise TruncatedError("expected a CBOR item, found the end of the block", offset=position)
@@ -46,29 +46,35 @@ def head(data: bytes, position: int) -> tuple[int, int, int]:
 
 
 def string_end(data: bytes, start: int, position: int, size: int) -> int:
-    """Where the bytes or text of the item at ``start`` end, which begin at ``position``."""
+    """Return where a string ends: its item begins at ``start``, its ``size`` bytes at ``position``.
+
+    :raises TruncatedError: if there are fewer bytes
+    """
     if size > len(data) - position:
         raise TruncatedError(f"expected {size} bytes, found {len(data) - position}", offset=start)
     return position + size
 
 
 def check_count(data: bytes, start: int, position: int, count: int) -> int:
-    """``count``, if as many items can follow at ``position``: each has a byte at least."""
+    """Return ``count`` if that many items fit after ``position``, where each takes at least one byte.
+
+    :raises TruncatedError: if they do not
+    """
     if count > len(data) - position:
         raise TruncatedError(f"expected {count} items, found {len(data) - position} bytes for them", offset=start)
     return count
 
 
 def scan(data: bytes, position: int, max_depth: int) -> tuple[list[bytes], int]:
-    """The links in the item at ``position``, as binary CIDs in their order, and the end of the item.
+    """Return the binary CIDs of the links in the item at ``position``, in order, and the end of the item.
 
-    Holds no value and trusts no length: what is declared is compared with the bytes that are left.
+    No value is made. Each declared length is compared with the bytes that are left. Not checked are the order of keys,
+    UTF-8, minimal integers, and the width and value of floats.
 
-    :raises CarError: with the offset in ``data``, if there is no item that DAG-CBOR may have, but for
-        the order of keys, UTF-8, minimal integers, and the width and value of floats
+    :raises CarError: with the offset in ``data``, if the item is not one that DAG-CBOR allows
     """
     found: list[bytes] = []
-    open_items = [1]  # items still to come, for each container that is open
+    open_items = [1]  # for each open container, the items that are still to come
     while open_items:
         if not open_items[-1]:
             open_items.pop()
@@ -92,9 +98,9 @@ def scan(data: bytes, position: int, max_depth: int) -> tuple[list[bytes], int]:
 
 
 def link(data: bytes, start: int) -> tuple[bytes, int]:
-    """The binary CID of the link at ``start``, and the end of it.
+    """Return the binary CID of the link at ``start``, and the end of the link.
 
-    :raises CarError: with the offset in ``data``, if there is no link, or no whole one
+    :raises CarError: with the offset in ``data``, if there is no whole link
     """
     major, tag, position = head(data, start)
     if major != TAG or tag != LINK_TAG:

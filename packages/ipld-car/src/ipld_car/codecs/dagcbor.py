@@ -1,12 +1,14 @@
-"""DAG-CBOR blocks, exactly and fast.
+"""DAG-CBOR blocks, strict and fast.
 
-Two views of the same bytes (https://ipld.io/specs/codecs/dag-cbor/spec/):
+There are two views of the same bytes:
 
-- :func:`decode` and :func:`encode` are for values that people handle: links are
-  :class:`multiformats.CID`, byte strings are ``bytes``. They are ``dag-cbor``, which is strict and slow.
-- :func:`decode_node` and :func:`encode_node` are for nodes with thousands of links and no byte
-  strings: a link is its binary CID. They are ``libipld``, held exact by encoding again what it
-  decoded; what differs is left to ``dag-cbor`` to judge.
+- :func:`decode` and :func:`encode` are for values of users: a link is a :class:`multiformats.CID`, a byte string is
+  ``bytes``. They use ``dag-cbor``, which is strict and slow.
+- :func:`decode_node` and :func:`encode_node` are for nodes with thousands of links and no byte strings: a link is its
+  binary CID. They use ``libipld``, which is lenient. So its value is encoded again and compared with the block; where
+  they differ, ``dag-cbor`` decides.
+
+Source: https://ipld.io/specs/codecs/dag-cbor/spec/.
 """
 
 from __future__ import annotations
@@ -28,14 +30,14 @@ from . import cbor_scan
 __all__ = ["MAX_DEPTH", "decode", "decode_node", "encode", "encode_node", "links", "scan"]
 
 MAX_DEPTH: Final = 256
-"""How deep maps and lists may be nested by default, the outermost counting as 1."""
+"""How deep maps and lists may be nested by default; the outermost is at depth 1."""
 
-# Decoded, a block can be sixty times its size; of one that is larger than any should be, no value is made.
+# Decoded, a block can take sixty times its size. A block over the customary 1 MiB is scanned, not decoded.
 _MAX_DECODED: Final = 1 << 20
 
 
 def decode(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
-    """The value of a DAG-CBOR block, with :class:`multiformats.CID` for links; they print in base32.
+    """Return the value of a DAG-CBOR block; a link is a :class:`multiformats.CID`, which prints in base32.
 
     :raises CarError: if the block is not strict DAG-CBOR, or nested deeper than ``max_depth``
 
@@ -44,7 +46,7 @@ def decode(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
     """
     scan(data, max_depth=max_depth)
     try:
-        return _replaced(dag_cbor.decode(data), _printing_base32)
+        return _replace_scalars(dag_cbor.decode(data), _to_base32_cid)
     # KeyError: a link whose codec or hash function is in no table of multiformats
     except (dag_cbor.decoding.CBORDecodingError, ValueError, KeyError) as error:
         raise MalformedError(f"expected strict DAG-CBOR: {error}") from error
@@ -53,10 +55,10 @@ def decode(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
 
 
 def encode(value: Any) -> bytes:
-    """The DAG-CBOR block of a value: None, bool, int, float, str, bytes, CID, and lists and dicts of them.
+    """Return the DAG-CBOR block of a value: None, bool, int, float, str, bytes, CID, and lists and dicts of them.
 
-    :raises ValueError: if the value has no DAG-CBOR form (NaN, integers beyond 64 bits, keys that are no str)
-    :raises LimitError: if it is nested too deep, which is a ValueError too
+    :raises ValueError: if the value has no DAG-CBOR form (NaN, integers beyond 64 bits, keys that are not str)
+    :raises LimitError: if the value is nested too deep; it is a ValueError too
 
     >>> encode({"b": 1, "a": 2}).hex()
     'a2616102616201'
@@ -70,11 +72,11 @@ def encode(value: Any) -> bytes:
 
 
 def encode_node(value: Any) -> bytes:
-    """The DAG-CBOR block of a node whose links are binary CIDs; map keys are put in order.
+    """Return the DAG-CBOR block of a node whose links are binary CIDs. Map keys are sorted.
 
-    :raises ValueError: if the value has no DAG-CBOR form, or holds a byte string that is no link (so is,
-        here, a CID with a digest over 64 bytes, which libipld does not know as one)
-    :raises LimitError: if it is nested too deep, which is a ValueError too
+    :raises ValueError: if the value has no DAG-CBOR form, or holds a byte string that is no CID, or one with a digest
+        over 64 bytes, which libipld does not write as a link
+    :raises LimitError: if the value is nested too deep; it is a ValueError too
     """
     try:
         data = libipld.encode_dag_cbor(value)
@@ -84,32 +86,33 @@ def encode_node(value: Any) -> bytes:
         raise LimitError("the value is nested too deep for the stack of this thread") from error
     _check_links(value, sys.maxsize)
     # libipld drops the sign of negative zero
-    return encode(_replaced(value, _link_object)) if _ZERO in data and _has_negative_zero(value) else data
+    return encode(_replace_scalars(value, _to_cid_object)) if _ZERO in data and _has_negative_zero(value) else data
 
 
 def decode_node(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
-    """The value of a DAG-CBOR block without byte strings, with binary CIDs for links.
+    """Return the value of a DAG-CBOR block without byte strings; a link is its binary CID.
 
-    :raises CarError: if the block is not strict DAG-CBOR, nested deeper than ``max_depth``, holds a
-        byte string, or a link that is no CID
+    :raises CarError: if the block is not strict DAG-CBOR, is nested deeper than ``max_depth``, or holds a byte
+        string or a link that is no CID
     """
-    value = _libipld_exact(data)
+    value = _decode_with_libipld(data)
     if value is _INEXACT:
-        return _replaced(decode(data, max_depth=max_depth), _binary_link)
+        return _replace_scalars(decode(data, max_depth=max_depth), _to_binary_cid)
     _check_links(value, max_depth)
     return value
 
 
 def _check_links(value: Any, max_depth: int) -> None:
-    """Refuse a value with bytes that libipld does not write as a link, or not as one whole CID. Goes level by level."""
+    """Refuse a value with bytes that libipld does not write as a link, or that are not exactly one CID."""
     level, depth = [value], 0
     while level:
         below: list[Any] = []
         for item in level:
             kind = type(item)
             if kind is bytes:
-                usual = len(item) == cids.CIDV1_SHA256_SIZE and item[:4] in cids.CIDV1_SHA256_PREFIXES
-                if not usual and not _is_link(item):
+                # cids.is_cidv1_sha256 in place: a node has thousands of links
+                is_common = len(item) == cids.CIDV1_SHA256_SIZE and item[:4] in cids.CIDV1_SHA256_PREFIXES
+                if not is_common and not _is_link(item):
                     raise MalformedError(f"expected a link, found a byte string of {len(item)} bytes")
             elif kind is dict or kind is list:
                 if depth >= max_depth:
@@ -123,13 +126,13 @@ def _too_deep(max_depth: int) -> LimitError:
 
 
 def links(data: bytes, *, max_depth: int = 1024) -> list[bytes]:
-    """The binary CIDs that a DAG-CBOR block links to, in the order of their encoding.
+    """Return the binary CIDs that a DAG-CBOR block links to, in the order of their encoding.
 
-    Blocks that are not strict (text that is no UTF-8, as Filecoin has it) still give their links.
+    A block that is not strict, such as Filecoin's with text that is not UTF-8, gives its links too.
 
-    :raises CarError: if the block is not CBOR at all, uses what DAG-CBOR has not, or is too deep
+    :raises CarError: as :func:`scan`
     """
-    value = _libipld_exact(data) if len(data) <= _MAX_DECODED else _INEXACT
+    value = _decode_with_libipld(data) if len(data) <= _MAX_DECODED else _INEXACT
     if value is _INEXACT:
         return scan(data, max_depth=max_depth)
     return [leaf for leaf in _bytes_in(value, max_depth) if cids.is_cidv1_sha256(leaf) or _is_link(leaf)]
@@ -138,18 +141,21 @@ def links(data: bytes, *, max_depth: int = 1024) -> list[bytes]:
 _INEXACT: Final = object()
 
 
-def _libipld_exact(data: bytes) -> Any:
-    """What libipld decodes, if it is the whole truth; else ``_INEXACT``."""
+def _decode_with_libipld(data: bytes) -> Any:
+    """Return the value that libipld decodes, if it encodes to the same block; else ``_INEXACT``."""
     try:
         value = libipld.decode_dag_cbor(data)
         return value if libipld.encode_dag_cbor(value) == data else _INEXACT
-    # Not swallowed: whoever gets _INEXACT lets the strict decoder, or the scan, say what is wrong.
+    # Not swallowed: for _INEXACT the callers run the strict decoder or the scan, which raises.
     except (ValueError, RecursionError):
         return _INEXACT
 
 
 def _is_link(leaf: bytes) -> bool:
-    """Whether libipld writes these bytes as a link; strict, where libipld is not."""
+    """Return whether libipld writes these bytes as a link.
+
+    :raises MalformedError: if it does, but bytes follow the CID
+    """
     if libipld.encode_dag_cbor(leaf)[:1] != b"\xd8":
         return False
     if cids.prefix_of(leaf).cid_size != len(leaf):
@@ -158,7 +164,7 @@ def _is_link(leaf: bytes) -> bool:
 
 
 def _bytes_in(value: Any, max_depth: int) -> Iterator[bytes]:
-    """All byte strings of a decoded value, in order, without recursion."""
+    """Iterate over the byte strings in a decoded value, in order, without recursion."""
     stack: list[Iterator[Any]] = [iter((value,))]
     while stack:
         for item in stack[-1]:
@@ -174,8 +180,8 @@ def _bytes_in(value: Any, max_depth: int) -> Iterator[bytes]:
             stack.pop()
 
 
-def _replaced(value: Any, replace: Callable[[Any], Any]) -> Any:
-    """A copy of a value with all that is neither map nor list replaced, without recursion."""
+def _replace_scalars(value: Any, replace: Callable[[Any], Any]) -> Any:
+    """Return a copy of a value in which every item but maps and lists is replaced, without recursion."""
     holder = [value]
     todo: list[Any] = [holder]
     while todo:
@@ -189,17 +195,17 @@ def _replaced(value: Any, replace: Callable[[Any], Any]) -> Any:
     return holder[0]
 
 
-def _printing_base32(item: Any) -> Any:
+def _to_base32_cid(item: Any) -> Any:
     return cids.from_bytes(bytes(item)) if isinstance(item, CID) else item
 
 
-def _binary_link(item: Any) -> Any:
+def _to_binary_cid(item: Any) -> Any:
     if isinstance(item, bytes):
         raise MalformedError(f"expected a link, found a byte string of {len(item)} bytes")
     return cids.to_bytes(item) if isinstance(item, CID) else item
 
 
-def _link_object(item: Any) -> Any:
+def _to_cid_object(item: Any) -> Any:
     return cids.from_bytes(item) if isinstance(item, bytes) else item
 
 
@@ -218,13 +224,13 @@ def _has_negative_zero(value: Any) -> bool:
 
 
 def scan(data: bytes, *, max_depth: int = MAX_DEPTH) -> list[bytes]:
-    """Walk over the items of a CBOR block and return the binary CIDs of its links, in order.
+    """Scan a CBOR block and return the binary CIDs of its links, in order.
 
-    Holds no value and trusts no length: what is declared is compared with the bytes that are left.
-    It does not check the order of keys, UTF-8, minimal integers or floats; :func:`decode` does.
+    No value is made. Each declared length is compared with the bytes that are left. The order of keys, UTF-8, minimal
+    integers and floats are not checked; :func:`decode` checks them.
 
-    :raises CarError: with the offset in the block, if this is no single CBOR item of definite
-        length, has a tag that is not 42, a link that is no CID, or is nested deeper than ``max_depth``
+    :raises CarError: with the offset in the block, if the block is not one CBOR item of definite length, has a tag
+        other than 42, has a link that is no CID, or is nested deeper than ``max_depth``
     """
     found, end = cbor_scan.scan(data, 0, max_depth)
     if end != len(data):

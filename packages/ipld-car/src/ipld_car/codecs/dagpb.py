@@ -1,7 +1,7 @@
-"""DAG-PB blocks: the protobuf form of UnixFS files and directories.
+"""DAG-PB blocks, the protobuf codec of UnixFS files and directories.
 
-Source: https://ipld.io/specs/codecs/dag-pb/spec/. Written canonically; read strictly, but for the
-order of links and data, which the specification leaves to the reader.
+Encoding is canonical. Decoding is strict, except that links and data may come in either order, as the specification
+lets readers decide. Source: https://ipld.io/specs/codecs/dag-pb/spec/.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _BYTES: Final = 2
 
 
 class PBLink(NamedTuple):
-    """One link of a node."""
+    """A link of a node."""
 
     cid: bytes
     """Binary CID."""
     name: str | None = None
     size: int | None = None
-    """Bytes of the whole graph below, as its maker says (``Tsize``); nothing may rely on it."""
+    """Bytes of the whole graph below (``Tsize``), as the writer of the link claims. It is never relied on."""
 
 
 class PBNode(NamedTuple):
@@ -36,10 +36,10 @@ class PBNode(NamedTuple):
 
 
 def fields(data: bytes) -> Iterator[tuple[int, int, int | bytes]]:
-    """The fields of a protobuf message: number, offset, and value.
+    """Iterate over the fields of a protobuf message: number, offset in the message, and value.
 
-    :raises CarError: with the offset in the message, if it is cut short or has a wire type other
-        than varint and bytes
+    :raises CarError: with the offset in the message, if a field is cut short or has a wire type other than varint
+        and bytes
     """
     position = 0
     while position < len(data):
@@ -62,9 +62,9 @@ def fields(data: bytes) -> Iterator[tuple[int, int, int | bytes]]:
 
 
 def decode(block: bytes) -> PBNode:
-    """The node of a DAG-PB block.
+    """Return the node of a DAG-PB block.
 
-    :raises CarError: with the offset in the block, if it is no DAG-PB
+    :raises CarError: with the offset in the block, if the block is not DAG-PB
     """
     links: list[PBLink] = []
     data: bytes | None = None
@@ -77,15 +77,15 @@ def decode(block: bytes) -> PBNode:
 
 
 def links(block: bytes) -> list[bytes]:
-    """The binary CIDs that a DAG-PB block links to, in the order of their encoding.
+    """Return the binary CIDs that a DAG-PB block links to, in the order of their encoding.
 
-    :raises CarError: as :func:`decode` does
+    :raises CarError: as :func:`decode`
     """
     return [part.cid for part in _parts(block) if isinstance(part, PBLink)]
 
 
 def _parts(block: bytes) -> Iterator[PBLink | bytes]:
-    """The links of a block, and its data if it has any, in the order of their encoding."""
+    """Iterate over the links and the data of a block, in the order of their encoding."""
     has_data = False
     for number, offset, value in fields(block):
         if number == 2 and isinstance(value, bytes):
@@ -121,16 +121,16 @@ def _link(message: bytes) -> PBLink:
 
 
 def encode_field(number: int, value: bytes | int) -> bytes:
-    """One field of a protobuf message."""
+    """Return the encoding of one field of a protobuf message."""
     if isinstance(value, int):
         return varint.encode(number << 3 | _VARINT) + varint.encode(value)
     return varint.encode(number << 3 | _BYTES) + varint.encode(len(value)) + value
 
 
 def encode(links: Iterable[PBLink], data: bytes | None = None) -> bytes:
-    """The DAG-PB block of links, in the order given, and data.
+    """Return the DAG-PB block of these links, in this order, and this data.
 
-    :raises CarError: if a link has no CID
+    :raises CarError: if the CID of a link is no CID
 
     >>> encode([], b"").hex()
     '0a00'

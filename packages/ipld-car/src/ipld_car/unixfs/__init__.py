@@ -1,8 +1,10 @@
-"""UnixFS: files larger than a block as balanced trees of blocks, directories and symbolic links.
+"""UnixFS: files as balanced trees of blocks, directories and symbolic links, over any ``get(cid)`` and ``put``.
 
-Source: https://specs.ipfs.tech/unixfs/. :func:`build` gives the CIDs of ``ipfs add --cid-version=1
---raw-leaves --chunker=size-1048576 --max-file-links=1024``; :func:`read` reads files of other shapes
-too, within its bounds. :func:`build_directory` makes directories as Kubo does, one block or shards.
+:func:`build` makes the CIDs of ``ipfs add --cid-version=1 --raw-leaves --chunker=size-1048576
+--max-file-links=1024``, and :func:`build_directory` those of Kubo's directories, of one block or sharded. :func:`read`
+reads files of other shapes too, within its bounds. Source: https://specs.ipfs.tech/unixfs/.
+
+This room imports codecs, hashes, cids, streams and errors. ``ops`` and the packages above may import it.
 """
 
 from __future__ import annotations
@@ -44,6 +46,6 @@ __all__ = [
     "size_of",
 ]
 
-# Errors, representations and pickles name a class where users import it from.
+# Representations and pickles name a class where users import it from.
 for _exported in (Kind, Tree):
     _exported.__module__ = __name__

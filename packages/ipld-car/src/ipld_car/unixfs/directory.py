@@ -1,7 +1,7 @@
-"""UnixFS directories and symbolic links, built and read.
+"""Build and read UnixFS directories and symbolic links.
 
-Source: https://specs.ipfs.tech/unixfs/. :func:`build_directory` gives the CIDs of ``ipfs add
---cid-version=1``: one block with all entries, or shards where their names and CIDs take more than 256 KiB.
+:func:`build_directory` makes the CIDs of ``ipfs add --cid-version=1``: one block with all entries, or shards where
+their names and CIDs take more than 256 KiB. Source: https://specs.ipfs.tech/unixfs/.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SHARD_ABOVE: Final = 256 << 10
 
 
 class Kind(StrEnum):
-    """What a UnixFS node is."""
+    """The kind of a UnixFS node, for users."""
 
     FILE = "file"
     DIRECTORY = "directory"
@@ -53,12 +53,12 @@ _KINDS: Final = {
 
 
 def check_name(name: str) -> None:
-    r"""Refuse a name that no entry of a directory may have.
+    r"""Refuse a name that no directory entry may have.
 
-    These are the empty one, ``.`` and ``..``, and all with ``/`` or a NUL in them: as a path they would lead
-    elsewhere. What one system forbids beyond that is for who writes files there to check.
+    These names are the empty one, ``.``, ``..``, and all that contain ``/`` or NUL: in a path they lead elsewhere. What
+    a single operating system forbids beyond that is not checked.
 
-    :raises MalformedError: if it is such a name, or no text in UTF-8
+    :raises MalformedError: if the name is refused, or cannot be encoded as UTF-8
 
     >>> check_name("a name")
     >>> check_name("..")
@@ -76,15 +76,15 @@ def build_directory(
 ) -> Tree:
     """Store a UnixFS directory.
 
-    The order of the entries does not matter. Where their names and binary CIDs take more than ``shard_above``
-    bytes together, it is sharded (HAMT, fanout 256, murmur3-x64-64), as Kubo does it.
+    The order of the entries does not matter. A directory whose names and binary CIDs together take more than
+    ``shard_above`` bytes is sharded (HAMT, fanout 256, murmur3-x64-64), as Kubo does.
 
-    :param entries: name, binary CID and graph size of each
-    :param put: takes the binary CID and the bytes of a block; a block is put before what links it
+    :param entries: name, binary CID and graph size of each entry
+    :param put: stores a block; it is called with the binary CID and the bytes, for a block before those that link it
     :param hash_code: multihash code of the hash function of the blocks
-    :param shard_above: bytes of names and CIDs that are still one block
-    :raises MalformedError: if a name is none that an entry may have, or comes twice; nothing is put
-    :raises LimitError: if a block would be over 1 MiB; what links it is not put
+    :param shard_above: most bytes of names and CIDs that are kept in one block
+    :raises MalformedError: if :func:`check_name` refuses a name, or a name comes twice; nothing is put
+    :raises LimitError: if a block would be over 1 MiB; the block and those that would link it are not put
 
     >>> blocks = {}
     >>> cids.to_text(build_directory([], blocks.__setitem__).cid)
@@ -109,6 +109,8 @@ def _encoded_name(link: PBLink) -> bytes:
 def build_symlink(target: str, put: Put, *, hash_code: int = cids.SHA2_256) -> Tree:
     """Store a UnixFS symbolic link to a path.
 
+    :param put: as of :func:`build_directory`
+
     >>> blocks = {}
     >>> tree = build_symlink("a/b", blocks.__setitem__)
     >>> read_symlink(blocks.__getitem__, tree.cid)
@@ -118,9 +120,9 @@ def build_symlink(target: str, put: Put, *, hash_code: int = cids.SHA2_256) -> T
 
 
 def kind_of(get: Get, cid: bytes) -> Kind:
-    """What the UnixFS node at a binary CID is; a raw block is a file, and is not even got.
+    """Return the kind of the UnixFS node at a binary CID. A raw block is a file, and is not read.
 
-    :raises CarError: if it is nothing of UnixFS
+    :raises CarError: if the block is not UnixFS
     """
     if cids.codec_of(cid) == cids.RAW:
         return Kind.FILE
@@ -133,9 +135,9 @@ def kind_of(get: Get, cid: bytes) -> Kind:
 
 
 def read_symlink(get: Get, cid: bytes) -> str:
-    """Where the symbolic link at a binary CID points: a path that nobody has checked.
+    """Return the target of the symbolic link at a binary CID. The target is an unchecked path.
 
-    :raises CarError: if it is no UnixFS link, or no text
+    :raises CarError: if the block is no UnixFS symbolic link, or its target is not UTF-8
     """
     message = load_node(get, cid).message
     if message.kind != SYMLINK_TYPE:
@@ -143,18 +145,19 @@ def read_symlink(get: Get, cid: bytes) -> str:
     try:
         return message.data.decode()
     except UnicodeDecodeError as error:
-        raise MalformedError(f"block {cids.to_text(cid)}: expected a link to a path in UTF-8: {error}") from error
+        raise MalformedError(
+            f"block {cids.to_text(cid)}: expected the target of a symbolic link in UTF-8: {error}"
+        ) from error
 
 
 def read_directory(get: Get, root: bytes, *, missing: Callable[[bytes], None] | None = None) -> Iterator[PBLink]:
-    """The entries of the UnixFS directory at a binary CID: name, binary CID, and the size that a link tells.
+    """Iterate over the entries of the UnixFS directory at a binary CID: name, binary CID, and the claimed graph size.
 
-    One block after the other, plain and sharded ones: a plain directory gives its entries as they are in the
-    block, a sharded one in the order of their hashes. Every name is one that an entry may have
-    (:func:`check_name`), and comes once.
+    Blocks are read one by one. A plain directory gives its entries in the order of the block, a sharded one in the
+    order of the hashes of their names. Every name has passed :func:`check_name`, and comes once.
 
-    :param get: gives the bytes of a block by its binary CID, verified; what it raises ends the reading
-    :param missing: is told the CID of a shard for which ``get`` raises KeyError; then the reading goes on
+    :param get: returns the verified bytes of a block for its binary CID; its exceptions pass through
+    :param missing: called with the CID of a shard for which ``get`` raises KeyError; the shard is then left out
     :raises CarError: if a block is no UnixFS directory
 
     >>> blocks = {}
@@ -197,11 +200,11 @@ def _check_entry(cid: bytes, link: PBLink) -> str:
 
 
 def find_entry(get: Get, root: bytes, name: str) -> PBLink | None:
-    """The entry of this name in the UnixFS directory at a binary CID; None if there is none.
+    """Return the entry with a name in the UnixFS directory at a binary CID, or None.
 
-    Of a sharded directory it reads only the shards on the way.
+    Of a sharded directory only the shards on the path to the name are read.
 
-    :raises CarError: if a block is no UnixFS directory, or the name none that an entry may have
+    :raises CarError: if a block is no UnixFS directory, or :func:`check_name` refuses the name
     """
     check_name(name)
     node = load_node(get, root)

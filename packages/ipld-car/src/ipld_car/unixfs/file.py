@@ -1,4 +1,4 @@
-"""UnixFS files: built as balanced trees of blocks, and read.
+"""Build UnixFS files as balanced trees of blocks, and read them.
 
 Source: https://specs.ipfs.tech/unixfs/.
 """
@@ -17,11 +17,11 @@ from ipld_car.streams import Readable
 from .node import FILE_TYPE, RAW_TYPE, Get, Put, Tree, decode_node, encode_message, in_block, put_node
 
 CHUNK_SIZE: Final = 1 << 20
-"""Bytes in a leaf."""
+"""Bytes in a leaf by default."""
 MAX_LINKS: Final = 1024
-"""Links in a node."""
+"""Most links in a node by default."""
 MAX_DEPTH: Final = 8
-"""Levels of nodes above the leaves."""
+"""Most levels of nodes above the leaves by default."""
 
 
 def build(
@@ -34,14 +34,14 @@ def build(
 ) -> bytes:
     """Store ``data`` as a UnixFS file and return the binary CID of its root.
 
-    Up to ``chunk_size`` this is one raw block; above, a tree of dag-pb nodes over raw leaves, balanced and
-    filled from left to right. Every block is put before the node that links it.
+    Up to ``chunk_size`` bytes the file is one raw block. A longer file is a tree of dag-pb nodes over raw leaves,
+    balanced and filled from left to right.
 
-    :param put: takes the binary CID and the bytes of a block
+    :param put: stores a block; it is called with the binary CID and the bytes, for a block before those that link it
     :param hash_code: multihash code of the hash function of all blocks
-    :param chunk_size: bytes in a leaf
-    :param max_links: links in a node
-    :raises ValueError: if no tree has such chunks or links
+    :param chunk_size: bytes in a leaf, at least 1
+    :param max_links: most links in a node, at least 2
+    :raises ValueError: if ``chunk_size`` or ``max_links`` is less
 
     >>> blocks = {}
     >>> cids.to_text(build(bytes(CHUNK_SIZE + 1), blocks.__setitem__))
@@ -66,13 +66,13 @@ def build_stream(
     chunk_size: int = CHUNK_SIZE,
     max_links: int = MAX_LINKS,
 ) -> Tree:
-    """Store what a binary stream gives, up to its end, as :func:`build` stores bytes.
+    """Store a binary stream, up to its end, as :func:`build` stores bytes.
 
-    Holds one chunk, and the links of one node for each level.
+    Memory holds one chunk, and the links of one node for each level.
 
     :param stream: anything with ``read(size)``
-    :returns: the binary CID of the root, the bytes read, and what a directory's link to the file tells
-    :raises ValueError: if no tree has such chunks or links
+    :returns: the binary CID of the root, the bytes read, and the graph size, for the link of a directory
+    :raises ValueError: as :func:`build`
 
     >>> import io
     >>> blocks = {}
@@ -92,7 +92,7 @@ def _check_shape(chunk_size: int, max_links: int) -> None:
 
 
 def _pieces(stream: Readable, chunk_size: int) -> Iterator[bytes]:
-    """All that a stream gives in pieces of one size, but for the last; a single empty one if there is nothing."""
+    """Iterate over a stream in chunks of one size, of which the last may be shorter; an empty stream gives one b""."""
     first = True
     while True:
         parts: list[bytes] = []
@@ -108,11 +108,11 @@ def _pieces(stream: Readable, chunk_size: int) -> Iterator[bytes]:
 
 
 def _build_tree(pieces: Iterable[bytes], put: Put, hash_code: int, max_links: int) -> Tree:
-    """The file of these leaves. A full node is made when there is more to come, so the last one may be the root."""
+    """Build the tree over these leaves. A full node is stored when the next leaf comes, since it may be the root."""
     levels: list[list[Tree]] = [[]]
 
     def add(tree: Tree, level: int) -> None:
-        while len(levels[level]) == max_links:  # at most once for each level
+        while len(levels[level]) == max_links:  # once for each level at most
             full, levels[level] = levels[level], [tree]
             tree = _node(full, put, hash_code)
             level += 1
@@ -149,12 +149,12 @@ class _File(NamedTuple):
 
     data: bytes
     children: list[tuple[bytes, int]]
-    """Binary CID and length in bytes of each child."""
+    """The binary CID and the length in bytes of each child."""
     size: int
 
 
 def _decode(cid: bytes, block: bytes, max_links: int) -> _File:
-    """The file node of a block, its sizes checked against each other.
+    """Decode the file node of a block, and check its sizes against each other.
 
     :raises CarError: if the block is no UnixFS file, or breaks a bound
     """
@@ -182,14 +182,14 @@ def _load(get: Get, cid: bytes, max_links: int, expected: int | None = None) -> 
     try:
         file = _decode(cid, block, max_links)
         if expected is not None and file.size != expected:
-            raise MalformedError(f"expected {expected} bytes, as the node above says; found {file.size}")
+            raise MalformedError(f"expected {expected} bytes, as the parent node says; found {file.size}")
     except CarError as error:
         raise in_block(cid, error) from error
     return file
 
 
 def size_of(get: Get, root: bytes, *, max_links: int = MAX_LINKS) -> int:
-    """The length in bytes of the file at a binary CID, as its root node says; reads only that.
+    """Return the length in bytes of the file at a binary CID. Only the root block is read.
 
     :raises CarError: if the block is no UnixFS file
     """
@@ -205,22 +205,23 @@ def read(
     max_depth: int = MAX_DEPTH,
     max_links: int = MAX_LINKS,
 ) -> Iterator[bytes]:
-    r"""The bytes ``start`` to ``stop`` of the file at a binary CID, piece by piece.
+    r"""Iterate over the bytes ``start`` to ``stop`` of the file at a binary CID, piece by piece.
 
-    Reads only the blocks that hold them, from left to right, one at a time; a hostile root can
-    name more bytes than there are, so the caller decides when to stop.
+    Only the blocks with these bytes are read, from left to right, one at a time. A few hostile blocks can stand for
+    any number of bytes, so the caller decides when to stop.
 
-    :param get: gives the bytes of a block by its binary CID, verified; what it raises ends the reading
-    :param stop: the position behind the last byte, by default the end; positions past the end are cut
-    :param max_depth: levels of nodes above the leaves
-    :raises CarError: if a block is no UnixFS file, breaks a bound, or has not the size that the node above says
+    :param get: returns the verified bytes of a block for its binary CID; its exceptions pass through
+    :param stop: the position after the last byte, by default the end of the file; it may be past the end
+    :param max_depth: most levels of nodes above the leaves
+    :param max_links: most links in a node
+    :raises CarError: if a block is no UnixFS file, exceeds a bound, or has another size than its parent node says
 
     >>> blocks = {}
     >>> root = build(bytes(CHUNK_SIZE) + b"end", blocks.__setitem__)
     >>> b"".join(read(blocks.__getitem__, root, CHUNK_SIZE - 1))
     b'\x00end'
     """
-    # A file or part to be read: CID, its position in the file, its length if a node told it, its level.
+    # The nodes still to read: CID, position in the file, length if the parent says it, depth.
     stack: list[tuple[bytes, int, int | None, int]] = [(root, 0, None, 0)]
     end = float("inf") if stop is None else stop
     while stack:

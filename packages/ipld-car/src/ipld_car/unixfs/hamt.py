@@ -1,8 +1,8 @@
-"""Sharded UnixFS directories: a trie over the hashes of the names, for more names than a block can hold.
+"""Sharded UnixFS directories: a trie over the hashes of the names, for more names than fit in a block.
 
-Source: https://specs.ipfs.tech/unixfs/#hamt-structure-and-parameters. Each level takes the next bits of
-the name's murmur3 hash; a slot with one name links its entry as ``<slot in hex><name>``, one with
-several links a shard as ``<slot in hex>``. So the trie is a function of the set of names.
+Each level takes the next bits of the murmur3 hash of a name. A slot with one name links the entry as
+``<slot in hex><name>``, a slot with several names links a shard as ``<slot in hex>``. So the trie depends on the set of
+names only. Source: https://specs.ipfs.tech/unixfs/#hamt-structure-and-parameters.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ _MAX_FANOUT: Final = 1024
 
 
 def name_hash(name: str) -> int:
-    """The hash of a name: the first 64 bits of murmur3-x64-128, as an integer."""
-    import mmh3  # only who has such directories waits for it
+    """Return the hash of a name: the first 64 bits of murmur3-x64-128, as an integer."""
+    import mmh3  # only sharded directories need it
 
     return mmh3.hash64(name.encode(), x64arch=True, signed=False)[0]
 
 
 def build_shards(links: Sequence[PBLink], put: Put, hash_code: int) -> Tree:
-    """Store a sharded directory of links with distinct names; shards are put before what links them."""
+    """Store a sharded directory of links with distinct names. A shard is put before the shard that links it."""
     hashed = sorted((name_hash(link.name or ""), link) for link in links)
     return _build_shard(hashed, _HASH_BITS, put, hash_code)
 
 
 def _build_shard(hashed: Sequence[tuple[int, PBLink]], bits_left: int, put: Put, hash_code: int) -> Tree:
-    # Recursion ends with the bits of the hash, 8 levels down.
+    # The recursion ends with the bits of the hash, after 8 levels.
     bits_left -= FANOUT.bit_length() - 1
     if bits_left < 0:
         names = ", ".join(repr(link.name) for _, link in hashed)
@@ -60,27 +60,27 @@ def _build_shard(hashed: Sequence[tuple[int, PBLink]], bits_left: int, put: Put,
 
 
 class _Place(NamedTuple):
-    """Where in the trie a shard is."""
+    """The place of a shard in the trie."""
 
     bits: int
-    """Bits of the hash that led here."""
+    """Number of bits of the hash that lead to the shard."""
     prefix: int
-    """What they are."""
+    """These bits, as an integer."""
     fanout: int
-    """Of the root: all shards have the same."""
+    """Fanout of the root, which all shards have."""
 
 
 class _Slot(NamedTuple):
     slot: int
     name: str
-    """The name of an entry; empty for a shard."""
+    """The name of the entry; empty for a shard."""
     link: PBLink
 
 
 def _slots(cid: bytes, node: Node, place: _Place) -> list[_Slot]:
-    """The children of a shard, all that it says of them checked.
+    """Return the children of a shard, after checking the node.
 
-    :raises CarError: that names the block
+    :raises CarError: with the CID of the block
     """
     try:
         fanout = _checked_fanout(node.message)
@@ -127,10 +127,13 @@ def _named_slots(node: Node, fanout: int) -> list[_Slot]:
 
 
 def shard_links(get: Get, root: bytes, node: Node, missing: Callable[[bytes], None] | None) -> Iterator[PBLink]:
-    """The entries of the sharded directory at a binary CID, whose node is given, in the order of their hashes.
+    """Iterate over the entries of the sharded directory at a binary CID, in the order of their hashes.
 
-    Each name must have the hash that leads to it. So each is found where :func:`find_in_shards` looks for
-    it, and a few blocks that link each other cannot stand for more entries than they hold.
+    The hash of each name must lead to its slot. So :func:`find_in_shards` finds each entry, and a shard
+    that is linked from two places is refused: a few blocks cannot stand for more entries than they hold.
+
+    :param node: the decoded block of ``root``
+    :param missing: called with the CID of a shard for which ``get`` raises KeyError; None lets the KeyError pass
     """
     place = _Place(0, 0, _root_fanout(root, node))
     width = place.fanout.bit_length() - 1
@@ -165,7 +168,10 @@ def _check_hash(cid: bytes, name: str, place: _Place) -> None:
 
 
 def find_in_shards(get: Get, root: bytes, node: Node, name: str) -> PBLink | None:
-    """The entry of this name in the sharded directory at a binary CID, whose node is given."""
+    """Return the entry with a name in the sharded directory at a binary CID, or None.
+
+    :param node: the decoded block of ``root``
+    """
     hashed = name_hash(name)
     place, cid = _Place(0, 0, _root_fanout(root, node)), root
     width = place.fanout.bit_length() - 1

@@ -1,4 +1,4 @@
-"""The ``Data`` message of UnixFS nodes, and what a block of a file or directory says.
+"""Encode, decode, load and store UnixFS nodes: dag-pb blocks with a ``Data`` message.
 
 Source: https://specs.ipfs.tech/unixfs/.
 """
@@ -23,18 +23,18 @@ SYMLINK_TYPE: Final = 4
 SHARD_TYPE: Final = 5
 
 MAX_NODE_BYTES: Final = 1 << 20
-"""The longest block that is built here."""
+"""The longest node that is built, in bytes."""
 
 
 class Tree(NamedTuple):
-    """What was built: a file, directory or symbolic link, or a part of one."""
+    """A file, directory or symbolic link that was built, or a part of one."""
 
     cid: bytes
     """Binary CID of its root block."""
     file_size: int
-    """Bytes of the file; 0 for what is none."""
+    """Bytes of the file; 0 for a directory or symbolic link."""
     graph_size: int
-    """Bytes of all blocks below, as a link to it says (``Tsize``): one that is linked twice counts twice."""
+    """Bytes of the root block and all blocks below it, for ``Tsize``: a block that is linked twice counts twice."""
 
 
 class Message(NamedTuple):
@@ -64,7 +64,7 @@ def encode_message(
     hash_type: int | None = None,
     fanout: int | None = None,
 ) -> bytes:
-    """The ``Data`` message of these fields, in the order of their numbers."""
+    """Return the ``Data`` message with these fields, in the order of their numbers."""
     fields: list[tuple[int, bytes | int | None]] = [(1, kind), (2, data), (3, size)]
     fields += [(4, each) for each in sizes]
     fields += [(5, hash_type), (6, fanout)]
@@ -72,9 +72,9 @@ def encode_message(
 
 
 def decode_node(block: bytes) -> Node:
-    """The node of a dag-pb block; fields that are unknown, and those of another type, do not count.
+    """Return the node of a dag-pb block. Unknown fields, and fields of another wire type, are ignored.
 
-    :raises CarError: if the block is no dag-pb, or its data no message
+    :raises CarError: if the block is not dag-pb, or its data is no protobuf message
     """
     node = dagpb.decode(block)
     numbers: dict[int, int] = {}
@@ -92,9 +92,9 @@ def decode_node(block: bytes) -> Node:
 
 
 def load_node(get: Get, cid: bytes) -> Node:
-    """The node at a binary CID; an error names it.
+    """Load and decode the node at a binary CID.
 
-    :raises CarError: if there is no dag-pb block with a message
+    :raises CarError: with the CID, if the block is no dag-pb block with a message
     """
     codec = cids.codec_of(cid)
     if codec != cids.DAG_PB:
@@ -107,14 +107,14 @@ def load_node(get: Get, cid: bytes) -> Node:
 
 
 def in_block(cid: bytes, error: CarError) -> CarError:
-    """An error of the same sort that names the block."""
+    """Return an error of the same class whose message names the block."""
     return type(error)(f"block {cids.to_text(cid)}: {error.message}", offset=error.offset)
 
 
 def put_node(links: Iterable[dagpb.PBLink], message: bytes, put: Put, hash_code: int, file_size: int = 0) -> Tree:
     """Store a dag-pb node.
 
-    :raises LimitError: if its block would be larger than any should be; nothing is put
+    :raises LimitError: if its block would be longer than :data:`MAX_NODE_BYTES`; nothing is put
     """
     links = list(links)
     block = dagpb.encode(links, message)
