@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from .support import go_peer
 from .support.cli_samples import Ran, Run
+from .support.cli_server import CLIServer
 
 HERE = Path(__file__).parent
 
@@ -30,17 +32,29 @@ def fixtures() -> Path:
 
 
 @pytest.fixture(scope="session")
-def ipld_car() -> Run:
-    """Run the command as a process of its own; the expected exit code is 0 unless told."""
+def ipld_car() -> Iterator[Run]:
+    """Run the command as a process of its own; the expected exit code is 0 unless told.
+
+    On Linux the processes are forked from one that has imported the command: starting Python for each took most of
+    the time of the tests.
+    """
+    server = CLIServer() if sys.platform == "linux" else None
 
     def run(*arguments: object, stdin: bytes = b"", code: int = 0, cwd: Path | None = None) -> Ran:
-        command = [sys.executable, "-m", "ipld_car", *map(str, arguments)]
-        done = subprocess.run(command, input=stdin, capture_output=True, check=False, cwd=cwd)
-        assert done.returncode == code, (command, done.stdout[-2000:], done.stderr.decode(errors="replace")[-2000:])
-        assert b"Traceback" not in done.stderr, done.stderr.decode()
-        return Ran(done.stdout, done.stderr.decode())
+        given = [*map(str, arguments)]
+        if server is None:
+            command = [sys.executable, "-m", "ipld_car", *given]
+            done = subprocess.run(command, input=stdin, capture_output=True, check=False, cwd=cwd)
+            found, out, err = done.returncode, done.stdout, done.stderr
+        else:
+            found, out, err = server.run(given, stdin, cwd)
+        assert found == code, (given, out[-2000:], err.decode(errors="replace")[-2000:])
+        assert b"Traceback" not in err, err.decode()
+        return Ran(out, err.decode())
 
-    return run
+    yield run
+    if server is not None:
+        server.close()
 
 
 @pytest.fixture(scope="session")

@@ -133,7 +133,7 @@ ENDS = [b"", b"", b"\x00", b"\x80", b"\x80\x00", b"\x81\x80\x80\x04", b"\x05\x01
     st.integers(1, 3),
     st.randoms(use_true_random=False),
 )
-@settings(max_examples=settings.default.max_examples // 2)
+@settings(max_examples=settings().max_examples // 2)
 def test_jobs_find_what_one_finds_in_anything(
     kinds: list[bytes], end: bytes, cut: int, step: int, stretch: int, random: Random
 ) -> None:

@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import termios
-import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -102,19 +101,22 @@ def on_terminal(*arguments: str, both: bool = False) -> tuple[int, str, str]:
     command = [sys.executable, "-c", patient, *arguments]
     with subprocess.Popen(command, stdout=end if both else subprocess.PIPE, stderr=end) as process:
         os.close(end)
-        seen = b""
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            if select.select([terminal], [], [], 0.1)[0]:
+        came = dict.fromkeys([terminal, *([process.stdout.fileno()] if process.stdout else [])], b"")
+        waiting = set(came)
+        while waiting:  # for both, as a pipe that nobody reads would stop the command
+            ready = select.select(waiting, [], [], 300)[0]
+            assert ready, "nothing came for 300 s"
+            for stream in ready:
                 try:
-                    seen += os.read(terminal, 1 << 16)
-                except OSError:  # the other end is closed
-                    break
-            elif process.poll() is not None:
-                break
-        out = process.stdout.read().decode() if process.stdout else ""
+                    data = os.read(stream, 1 << 16)
+                except OSError:  # the other end of the terminal is closed
+                    data = b""
+                came[stream] += data
+                if not data:
+                    waiting.remove(stream)
     os.close(terminal)
-    return process.returncode, seen.decode(), out
+    seen, *out = [data.decode() for data in came.values()]
+    return process.returncode, seen, "".join(out)
 
 
 def test_a_bar_shows_on_a_terminal_and_nowhere_else(ipld_car: Run, tmp_path: Path) -> None:

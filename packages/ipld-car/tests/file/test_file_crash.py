@@ -88,7 +88,7 @@ def test_stopped_between_any_two_steps_and_in_any_write(tmp_path: Path, version:
 
 
 @settings(
-    max_examples=settings.default.max_examples // 4,
+    max_examples=settings().max_examples // 4,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
