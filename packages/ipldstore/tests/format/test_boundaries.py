@@ -1,7 +1,7 @@
-"""Back and forth over each limit of the format, through freezes and reopenings: always the root of the contents.
+"""Contents that cross a limit of the format, in both directions, frozen and reopened: the root is that of the contents.
 
-With small limits hypothesis goes over all of them in each run, and the reference says what the root is; with the
-limits as they are, each is crossed in both directions and held against a store that was written at once.
+With small limits hypothesis crosses all of them in each run, and the reference gives the root. With the limits of the
+format each is crossed in both directions and compared to a store that was written without crossing it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ METADATA = {"a/zarr.json": ARRAY, "b/.zarray": b"{}"}
 @settings(max_examples=60)
 @given(data=st.data())
 def test_small_limits(data: st.DataObject) -> None:
-    """In each family there are so many keys, then so many, and so on; in between come freezes and reopenings."""
+    """The number of keys in each family changes several times, with freezes and reopenings in between."""
     castore = MappingCAStore()
     dataset = Dataset(castore, limits=SMALL)
     contents: dict[str, bytes] = {}
@@ -68,20 +68,20 @@ def test_small_limits(data: st.DataObject) -> None:
     assert set(dataset.keys()) == set(contents)
 
 
-# -- the limits as they are --
+# -- the limits of the format --
 
 
 def names(count: int, size: int) -> dict[str, bytes]:
-    """So many directories of such a size in bytes, embedded or not."""
+    """Return the documents of ``count`` directories of ``size`` bytes each."""
     empty = len(reference.encode({".zattrs": {"x": ""}}))
-    head = 2 if size - empty >= 256 else 1  # bytes that the length of a longer text takes more
+    head = 2 if size - empty >= 256 else 1  # more bytes that the length of a longer text takes
     attributes = b'{"x":"%s"}' % (b"y" * (size - empty - head))
     assert len(reference.encode({".zattrs": reference.document_of(".zattrs", attributes).value})) == size  # type: ignore[union-attr]  # there are attributes
     return {f"g/n{number}/.zattrs": attributes for number in range(count)}
 
 
 def document(size: int) -> dict[str, bytes]:
-    """A document of such a size in bytes."""
+    """Return a document of ``size`` bytes."""
     empty = len(reference.encode({"x": ""}))
     head = 2 if size - empty < 65_538 else 4
     data = b'{"x":"%s"}' % (b"y" * (size - empty - head))
@@ -122,8 +122,8 @@ def change(store: IPLDStore, before: dict[str, bytes], after: dict[str, bytes]) 
 @pytest.mark.parametrize("name", LIMITS)
 @given(steps=st.lists(st.tuples(st.booleans(), st.integers(0, 2)), min_size=2, max_size=4))
 @settings(max_examples=6, deadline=None)
-def test_the_limits_as_they_are(name: str, steps: list[tuple[bool, int]]) -> None:
-    """To one side of the limit or the other, without freezing, freezing, or reopening each time."""
+def test_the_limits_of_the_format(name: str, steps: list[tuple[bool, int]]) -> None:
+    """Each step goes to one side of the limit; after it the store is left as it is, frozen, or reopened."""
     sides = LIMITS[name]
     castore = MappingCAStore()
     store = written(sides[0], castore)
@@ -143,13 +143,13 @@ def test_the_limits_as_they_are(name: str, steps: list[tuple[bool, int]]) -> Non
 
 @pytest.mark.parametrize("name", LIMITS)
 def test_both_sides_are_what_the_reference_says(name: str) -> None:
-    """So the sides really are of two forms, and of those that the format says."""
+    """So the sides have the forms that the format asks for."""
     for side in LIMITS[name]:
         assert bytes(written(side).freeze()) == reference.build(side).root
 
 
 @pytest.mark.slow
-def test_1024_parts() -> None:
+def test_1024_leaves() -> None:
     """1,024 leaves of 2,048 keys, and one key more."""
     at_once = written(chunks(1024 * 2048)).freeze()
     over = written(chunks(1024 * 2048 + 1))
@@ -163,7 +163,7 @@ def test_1024_parts() -> None:
 
 
 def test_the_sides_are_of_two_forms() -> None:
-    """Few blocks on one side of each limit of the index, and more on the other."""
+    """There are more blocks above each limit of the index than below it."""
     for name in ("4,096 bytes of links", "2,048 keys", "several leaves", "2,048 names"):
         small, large = (len(reference.build(side).nodes) for side in LIMITS[name])
         assert small < large, name

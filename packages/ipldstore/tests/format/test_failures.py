@@ -1,4 +1,4 @@
-"""A block store that fails in the middle of a change or a freeze: nothing has changed, and the next try is right."""
+"""A block store that fails within a change or a freeze: nothing has changed, and a later attempt is right."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXACT = b'{"node_type":"array","x":NaN}'
 
 
 class FailingCAStore(MappingCAStore):
-    """Blocks in memory; after so many more verbs every one fails."""
+    """Blocks in memory; after ``left`` more calls each call fails."""
 
     left: int | None = None
 
@@ -95,7 +95,7 @@ CHANGES: dict[str, tuple[dict[str, bytes], list[str], list[str]]] = {
 
 @pytest.fixture(scope="module")
 def frozen() -> tuple[dict[str, bytes], bytes]:
-    """Blocks and root of the contents."""
+    """Return the blocks and the root of the contents."""
     castore = MappingCAStore()
     dataset = Dataset(castore, limits=SMALL)
     for key, data in CONTENTS.items():
@@ -110,7 +110,10 @@ def all_of(dataset: Dataset) -> dict[str, bytes | None]:
 
 
 def until_it_succeeds(castore: FailingCAStore, dataset: Dataset, action: Callable[[], object]) -> int:
-    """Do something with one verb more each time; in between all contents are as they were. Returns the failures."""
+    """Repeat an action with one call more before the failure, until it succeeds; return how often it failed.
+
+    After each failure all contents are as they were.
+    """
     before = all_of(dataset)
     names = sorted(dataset.names(""))
     for failures in range(1000):
@@ -156,7 +159,7 @@ def test_nothing_is_lost(frozen: tuple[dict[str, bytes], bytes], name: str) -> N
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_changes_go_on_after_a_freeze_that_failed(frozen: tuple[dict[str, bytes], bytes], name: str) -> None:
-    """What a freeze has moved by the time it fails is still the same mapping, for all that comes after."""
+    """Keys that a freeze has moved when it fails have the same values, for all later changes."""
     blocks, root = frozen
     new, gone, below = CHANGES[name]
     for left in range(0, 60, 3):

@@ -1,4 +1,4 @@
-"""Roots of other writers: every mix of forms is read, and what is changed in one stays true."""
+"""Foreign roots: each mix of forms is read, and a changed one holds what its keys say."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TEXTS = [b'{"node_type":"array"}', b'{"node_type":"group"}', b'{"x":NaN}']
 
 
 class Case:
-    """A foreign root in a block store, and what it holds."""
+    """A foreign root in a block store, and its contents."""
 
     def __init__(self, random: Random) -> None:
         self.exact_names = random.random() < 0.7
@@ -35,13 +35,13 @@ class Case:
         self.contents = self.held_by(foreign.root)
 
     def held_by(self, root: bytes) -> dict[str, dict[str, Any] | Link]:
-        """What the reference finds below a root."""
+        """Return what the reference finds below a root."""
         blocks = {cids.to_bytes(text): block for text, block in self.castore.mapping.items()}
         reader = reference.Reader(blocks, root)
         return {key: self.resolved(item) for key, item in reader.contents().items()}
 
     def resolved(self, item: Any) -> Any:
-        """A document, wherever it stands, or the link of a value."""
+        """Return a document, embedded or linked, or the link of a value."""
         is_linked = isinstance(item, bytes) and item[1] == cids.DAG_CBOR
         return reference.decode(self.castore.get_raw(bytes(item))) if is_linked else item
 
@@ -130,7 +130,7 @@ def test_a_key_in_two_indexes_and_the_entries_is_listed_once() -> None:
 
 @pytest.mark.parametrize("new", ["1", "5", "8", "12"])
 def test_a_leaf_that_is_no_aligned_interval(new: str) -> None:
-    """A new key falls between the keys of a leaf, though its bits are nearer to the next one."""
+    """A new key is between keys of a leaf, though its bits are nearer to the next leaf."""
     leaves = [_leaf("0", "3", "9"), _leaf("10", "11", "200")]
     castore, (*links, root) = _blocks(
         *leaves,
@@ -150,8 +150,8 @@ def test_a_leaf_that_is_no_aligned_interval(new: str) -> None:
     agrees_on_keys(Dataset(castore, dataset.root, limits=SMALL), keys)
 
 
-def test_what_an_index_below_an_array_hides_stays_hidden() -> None:
-    """A directory that is no array has a chunk index, and the same key among its entries, which does not count."""
+def test_a_key_hidden_by_an_index_below_an_array_stays_hidden() -> None:
+    """A directory that is no array holds a key in an index and in its entries: the index counts, also after a change."""
     leaf = {"10": A}
     castore, (_, root) = _blocks(
         leaf,

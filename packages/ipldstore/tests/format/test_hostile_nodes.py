@@ -1,6 +1,6 @@
-"""Every bound of the format on directories and documents that break it: an error that names the block.
+"""Directories and documents that break a bound of the format: each is an error that names the block.
 
-Never another exception, a wrong answer, a hang; and what does not lead through the block is not affected.
+It is never another exception, a wrong answer or a hang, and keys that do not lead through the block are not affected.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def _add(name: str, make: Make) -> None:
 
 
 def _bad_directory(name: str, entries: dict[str, Any]) -> None:
-    """A map that is bad as the root, embedded in it, and as a block of its own."""
+    """Add a bad map as a block of its own, and embedded in the root."""
 
     def as_block(blocks: Blocks) -> Case:
         bad = blocks.put({**entries, "good": V})
@@ -101,7 +101,7 @@ _add("20,000 directories, each a link", _links_far_too_deep)
 
 
 def _linked(name: str, make: Callable[[Blocks], Link], at: str = "d", *keys: str) -> None:
-    """A block that is linked from an entry, and is no directory; or from a document's name, and is none."""
+    """Add a block that is linked from an entry but is no directory, or from a document's name but is no document."""
 
     def case(blocks: Blocks) -> Case:
         bad = make(blocks)
@@ -122,7 +122,7 @@ _linked("maps nested 257 deep", lambda blocks: blocks.put({".zattrs": nested(256
 _linked("maps nested 600,000 deep", lambda blocks: blocks.put_block(b"\xa1\x61d" * 600_000 + b"\xa0"))
 _linked("lists nested a million deep", lambda blocks: blocks.put_block(b"\x81" * 1_000_000 + b"\x80"))
 
-# What is DAG-CBOR only nearly: {"x": link}, or what is said.
+# Blocks that are nearly DAG-CBOR: {"x": link}, but for what the label says.
 GOOD = reference.encode({"x": V})
 for label, block in {
     "bytes behind": GOOD + b"\0",

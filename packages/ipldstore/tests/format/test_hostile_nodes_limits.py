@@ -1,4 +1,4 @@
-"""The last that the format allows is read; lost blocks, endless lists, hostile values, threads with little stack."""
+"""The largest nodes that the format allows; lost blocks, endless listings, hostile values, threads with little stack."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _dataset(root: Any, blocks: Blocks) -> Dataset:
     return Dataset(MappingCAStore(blocks.mapping), blocks.put(root))
 
 
-def test_the_last_that_is_allowed() -> None:
+def test_the_largest_that_is_allowed() -> None:
     blocks = Blocks()
     link = blocks.put(leaf_of("0"))
     for _ in range(7):
@@ -51,7 +51,7 @@ def test_the_last_that_is_allowed() -> None:
 
 
 def test_a_chunk_key_as_deep_as_keys_go() -> None:
-    """64 parts in all: the directory of the index and the leaf together."""
+    """The parts of the directory of the index and those in the leaf are 64 together."""
     blocks = Blocks()
     deepest = "/".join("0" * 62)
     leaf = blocks.put(leaf_of(deepest))
@@ -60,7 +60,7 @@ def test_a_chunk_key_as_deep_as_keys_go() -> None:
     assert dataset.read(f"d/d/{deepest}") == b"v"
     assert f"d/d/{deepest}" in list(dataset.keys())
     dataset = _dataset(nested(3, {"__ipld_chunks__": parts, ".zarray": {}}), blocks)
-    assert dataset.find("d/d/d/0") is None  # no leaf is needed to know
+    assert dataset.find("d/d/d/0") is None  # no leaf is read for it
     named = cids.to_text(leaf)
     for listed in (dataset.keys(), dataset.keys("d/d/d/0/"), dataset.names("d/d/d"), dataset.names("d/d/d/0")):
         with pytest.raises(IPLDStoreError, match=named):
@@ -84,7 +84,7 @@ def test_a_root_of_64_mib(more: int) -> None:
 
 
 def test_a_flat_root_of_the_original_project() -> None:
-    """One plain map of everything, far larger than any node that is written now, and canonical after all."""
+    """One map of all keys, far larger than any node that is written now; a change makes it canonical."""
     blocks = Blocks()
     chunks = {f"{time}.{place}": V for time in range(300) for place in range(20)}
     dataset = _dataset({"a": {".zarray": {"zarr_format": 2}, **chunks}, ".zgroup": {"zarr_format": 2}}, blocks)
@@ -110,7 +110,7 @@ def test_a_root_that_is_no_node() -> None:
 
 @pytest.mark.parametrize("how", ["missing", "changed", "itself"])
 def test_blocks_that_are_lost_are_named(how: str) -> None:
-    """A store that lies: it has no block, other bytes, or a list that links to itself."""
+    """A store that lacks a block, has other bytes for it, or has an index node that links to itself."""
     blocks = Blocks()
     leaf = blocks.put(leaf_of("0"))
     below = blocks.put([["0", leaf, 1]])
@@ -129,7 +129,7 @@ def test_blocks_that_are_lost_are_named(how: str) -> None:
             list(dataset.keys())
     assert dataset.read("free") == b"v"
     blocks.mapping[name] = reference.encode([["0", leaf, 1]])
-    assert dataset.read("a/0") == b"v"  # an error is not remembered
+    assert dataset.read("a/0") == b"v"  # errors are not cached
 
 
 class CountingCAStore(MappingCAStore):
@@ -140,8 +140,8 @@ class CountingCAStore(MappingCAStore):
         return super().get_block(cid)
 
 
-def test_lists_of_2_to_the_63_keys_stream() -> None:
-    """A few blocks that name more keys than anybody can list; and who wants some of them gets those."""
+def test_a_listing_of_2_to_the_63_keys_streams() -> None:
+    """A few blocks name more keys than can be listed; some of them can."""
     blocks = Blocks()
     node = blocks.put({"x": V, "y": V})
     for _ in range(62):
@@ -178,7 +178,7 @@ def test_an_index_that_claims_2_to_the_60_keys_streams() -> None:
 
 
 def _file(blocks: Blocks, children: list[tuple[Link, int]], size: int | None = None, kind: int = 2) -> Link:
-    """A node of a file over children, of which it says that they have these sizes."""
+    """Put the node of a UnixFS file over children with the sizes that the node gives."""
     links = [reference.field(2, reference.field(1, link) + reference.field(2, b"")) for link, _ in children]
     total = sum(length for _, length in children) if size is None else size
     message = reference.field(1, kind) + reference.field(3, total)
@@ -241,8 +241,8 @@ def test_a_value_within_the_bounds() -> None:
 # -- the stack of a thread --
 
 
-def test_hardly_any_stack_is_no_wrong_answer() -> None:
-    """Near the end of the stack a lookup may fail, but finds nothing absent, and nothing is kept of the failure."""
+def test_little_stack_gives_no_wrong_answer() -> None:
+    """Near the end of the stack a lookup may fail, but finds no key absent, and no failure is cached."""
     blocks = Blocks()
     leaf = blocks.put(leaf_of("0"))
     names = {"n": blocks.put({"__ipld_chunks__": [["0", leaf, 1]], "zarr.json": nested(63, {"x": -0.0})})}

@@ -1,4 +1,4 @@
-"""What is listed is what the contents say, whatever form a directory has and whatever has been deleted from it."""
+"""Listings give the keys of the contents, in each form of a directory and after deletions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_documents_are_no_directories(data: bytes, *, frozen: bool) -> None:
     assert list(dataset.keys()) == ["a/zarr.json"]
 
 
-def test_the_names_of_the_format_are_no_directories() -> None:
+def test_reserved_names_are_no_directories() -> None:
     dataset = Dataset(MappingCAStore(), limits=SMALL)
     contents = {"a/zarr.json": b'{"node_type":"array"}'} | {f"a/{name}": b"v" for name in [*range(9), *"bdefghi"]}
     for key, data in contents.items():
@@ -44,8 +44,8 @@ def test_the_names_of_the_format_are_no_directories() -> None:
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("form", ["c/{}", "{}", "n{}", "c.{}"])
 @pytest.mark.parametrize("document_first", [False, True])
-def test_a_directory_that_lost_its_last_key_is_gone(form: str, *, frozen: bool, document_first: bool) -> None:
-    """Also where its keys were in an index: it is gone from the lists before the next freeze finds it empty."""
+def test_a_directory_without_keys_is_not_listed(form: str, *, frozen: bool, document_first: bool) -> None:
+    """Also where its keys were in an index: it is not listed any more, before the next freeze removes it."""
     dataset = Dataset(MappingCAStore(), limits=SMALL)
     keys = ["g/a/zarr.json"] + ["g/a/" + form.format(number) for number in range(9)]
     for key in keys:

@@ -1,4 +1,4 @@
-"""Chunk keys are with the directory that owns them at the freeze, however ownership went to and fro before."""
+"""At a freeze chunk keys are indexed in the directory that owns them then, however often the ownership has changed."""
 
 from __future__ import annotations
 

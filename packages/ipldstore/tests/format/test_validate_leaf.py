@@ -1,4 +1,4 @@
-"""A leaf of chunks that is looked at all at once gives what looking at each key gives, and nothing else passes."""
+"""A leaf of chunks that is checked at once gives the same as one that is checked key by key."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ leaves = st.dictionaries(
 @example({"9" * 18 + ("." + "9" * 18) * 13: V})
 @example({"0": V, "": V})
 @example({})
-def test_one_look_is_as_good_as_many(top: dict[str, Any]) -> None:
+def test_both_checks_agree(top: dict[str, Any]) -> None:
     found = validate._check_leaf_at_once(top)
-    event("ordinary" if found else "odd")
+    event("at once" if found else "key by key")
     try:
         expected = validate.check_chunk_leaf(top)
         thorough = validate._check_leaf_by_key(top)
@@ -51,14 +51,14 @@ def test_one_look_is_as_good_as_many(top: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("key", [*ORDINARY, *ODD, "c/0/1", "c.0.1", "0/1.2", "0.1/2", "c/0.1", "c.0/1", "9" * 256])
-def test_what_is_no_chunk_key_among_many_that_are(key: str) -> None:
+def test_one_wrong_key_among_many_chunk_keys(key: str) -> None:
     many = [f"{number}" for number in range(30, 50)]
     for keys in ([key, *many], [*many, key], [key]):
         expected = all(_keys.is_chunk_key(each) for each in keys)
         assert _keys.are_chunk_keys(keys, "".join(keys).count("/")) == expected
 
 
-def test_finding_out_takes_one_pass() -> None:
-    """With a form that gave two ways to match a bare number this would not come back."""
+def test_the_form_of_chunk_keys_does_not_backtrack() -> None:
+    """If the form had two ways to match a number, this would take exponential time."""
     keys = [*map(str, range(2048)), "x"]
     assert not _keys.are_chunk_keys(keys, 0)

@@ -1,4 +1,4 @@
-"""Every vector of the format gives its root and its blocks, through the store that users have."""
+"""The vectors of the format give their roots and blocks through :class:`ipldstore.IPLDStore`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def cases(vectors: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def check(case: dict[str, Any]) -> None:
-    """Written in any order, the contents give the root, the blocks and no others; and they are read back."""
+    """Contents written in any order give the root, its blocks and no others, and are read back."""
     castore = MappingCAStore()
     store = IPLDStore(castore)
     written = list(contents_of(case))
@@ -59,7 +59,7 @@ def test_large_vectors(cases: list[dict[str, Any]], name: str) -> None:
 
 
 def test_the_reference_gives_the_vectors(cases: list[dict[str, Any]]) -> None:
-    """The oracle of the other tests is right itself."""
+    """So the oracle of the other tests is right."""
     for case in cases:
         if case["name"] not in LARGE_FOR_THE_REFERENCE:
             figures = reference_figures(case)

@@ -1,1 +1,1 @@
-"""What several tests share: samples, peers, servers and programs that run as processes."""
+"""Helpers that several tests share: samples, the reference, servers, and programs that run as processes."""

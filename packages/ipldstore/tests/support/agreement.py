@@ -1,4 +1,4 @@
-"""What a dataset shows, held against a plain mapping."""
+"""The keys and names of a dataset compared to those of a plain mapping."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ipldstore._dataset.dataset import Dataset
 
 
 def directories_of(keys: Iterable[str]) -> set[str]:
-    """All paths that keys lead through, the keys themselves and the root."""
+    """Return all paths on the way to keys, with the keys and the root."""
     split = [key.split("/") for key in keys]
     return {"/".join(parts[:length]) for parts in split for length in range(len(parts) + 1)}
 
@@ -16,7 +16,7 @@ def directories_of(keys: Iterable[str]) -> set[str]:
 def agrees_on_keys(
     dataset: Dataset, keys: Collection[str], absent: Iterable[str] = (), *, exact_names: bool = True
 ) -> None:
-    """The dataset has these keys and no others, in each way to ask for them.
+    """Assert that the dataset has these keys and no others, by each verb that tells.
 
     :param absent: keys to look for too
     :param exact_names: False where a foreign root may have directories without keys in blocks of their own

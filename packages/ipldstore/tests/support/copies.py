@@ -1,4 +1,4 @@
-"""What other processes do with copies of a store. Spawned ones import it, so it is a module that can be found."""
+"""What other processes do with copies of a store, in a module that spawned processes can import."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HELD: list[IPLDStore] = []
 
 
 def hold_and_read(store: IPLDStore) -> dict[str, bytes]:
-    """A worker keeps the stores of its tasks for a while."""
+    """Read a store and keep it, as a worker keeps the stores of its tasks."""
     HELD.append(store)
     return contents(store)
 
@@ -34,7 +34,7 @@ def describe(store: IPLDStore) -> tuple[str, bool, int, str]:
 
 
 def refusals(store: IPLDStore) -> list[str]:
-    """What each way to change the store says."""
+    """Return the error of each way to change the store; empty where it succeeds."""
     buffer = cpu.Buffer.from_bytes(b"lost")
     archive = written({"b": b"b"}).to_car()
     changes: list[Callable[[], Any]] = [
@@ -66,14 +66,14 @@ def refusals(store: IPLDStore) -> list[str]:
 
 
 def write_one_of_its_own(store: IPLDStore) -> tuple[bytes, str]:
-    """A store made in this process is this process's to write."""
+    """Write to a store that this process has made."""
     own = IPLDStore(store.castore, root=store.root_cid)
     own["a/c/9"] = b"mine"
     return own["a/c/9"], str(own.freeze())
 
 
 def pickle_on(store: IPLDStore) -> tuple[list[str], str]:
-    """A copy of a copy is still no original, here and in the next process."""
+    """Return the errors of a copy of a copy, and its root."""
     again = through_pickle(store)
     assert again == store
     return refusals(again), str(again.root_cid)

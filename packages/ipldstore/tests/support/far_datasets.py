@@ -24,7 +24,7 @@ def array_of(shape: tuple[int, ...]) -> Any:
 
 
 def dataset(blocks: MappingCAStore, shape: tuple[int, ...], arrays: int = 1, chunk_bytes: int = 8) -> CID:
-    """A consolidated group; its array ``a0`` has a chunk for each element, of which the first 8 bytes count."""
+    """Write a consolidated group; its array ``a0`` has a chunk for each element, in its first 8 bytes. Return the root."""
     store = IPLDStore(blocks)
     group = zarr.create_group(store)
     for number in range(arrays):
@@ -57,13 +57,13 @@ def chunk_link(blocks: MappingCAStore, root: CID, *place: int) -> CID:
 
 @pytest.fixture(scope="session")
 def many() -> tuple[MappingCAStore, CID]:
-    """The blocks and the root of many small chunks."""
+    """Return the blocks and the root of many small chunks."""
     blocks = MappingCAStore()
     return blocks, dataset(blocks, SHAPE)
 
 
 @pytest.fixture
 def server(many: tuple[MappingCAStore, CID]) -> Iterator[BlockServer]:
-    """A gateway over a copy of those blocks, so that a test may damage them."""
+    """Serve a copy of those blocks, which a test may damage."""
     with BlockServer(MappingCAStore(dict(many[0].mapping))) as server:
         yield server

@@ -34,7 +34,7 @@ DOCUMENTS: dict[str, list[dict[str, Any]]] = {
 
 
 class Foreign:
-    """A dataset of many forms, as blocks and a root.
+    """A dataset that mixes forms, as blocks and a root.
 
     :param shadows: how likely a name stands at several places, of which one counts
     :param empty_blocks: whether blocks may be directories without keys
@@ -91,7 +91,7 @@ class Foreign:
         return self.put(below) if linked else below
 
     def index(self, links: dict[str, Link], *, chunks: bool) -> Any:
-        """Lists of any shape over leaves of any size."""
+        """Return an index with index nodes of any shape over leaves of any size."""
         code = reference.chunk_code if chunks else str.encode
         ordered = sorted(links, key=code)
         parts: list[Any] = []

@@ -1,4 +1,4 @@
-"""The contents that the vectors of the format are of; ``about`` in the file says how they are written down."""
+"""The contents and figures of the vectors of the format; ``about`` in their file says how they are written."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def contents_of(case: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
 
 
 def figures_of(root: bytes, blocks: Mapping[bytes, bytes]) -> dict[str, Any]:
-    """What a vector says of the blocks below a root."""
+    """Return the figures that a vector gives of the blocks below a root."""
     nodes = [block for link, block in blocks.items() if link[1] == 0x71]
     return {
         "root": "b" + base64.b32encode(root).decode().lower().rstrip("="),

@@ -1,4 +1,4 @@
-"""Blocks that no writer makes, and how a dataset has to take them."""
+"""Blocks that no writer makes, and the errors that a dataset must raise for them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from . import reference
 from .reference import Link
 
 V = reference.cid(0x55, b"v")
-"""A link of a value."""
+"""The link of a value."""
 NODE = reference.cid(0x71, b"\xa0")
-"""A link of an empty directory."""
+"""The link of an empty directory."""
 DAG_JSON = Link(b"\x01\xa9\x02\x12\x20" + bytes(32))
 """A link that is neither a value nor a node."""
 
 
 class Blocks:
-    """Blocks that are being made up."""
+    """Blocks in memory, for hostile roots."""
 
     def __init__(self) -> None:
         self.mapping: dict[str, bytes] = {}
@@ -40,7 +40,7 @@ class Blocks:
 
 
 class Case:
-    """A root, its bad block, and keys whose lookup loads that.
+    """A root, its bad block, and keys whose lookup reads the bad block.
 
     :param free: a key whose lookup does not
     """
@@ -56,7 +56,7 @@ Make = Callable[[Blocks], Case]
 
 
 def nested(depth: int, innermost: Any) -> Any:
-    """Maps in maps; ``depth`` parts lead to the innermost."""
+    """Return nested maps; ``depth`` parts lead to the innermost."""
     for _ in range(depth):
         innermost = {"d": innermost}
     return innermost
@@ -67,7 +67,7 @@ def leaf_of(*keys: str) -> dict[str, Any]:
 
 
 def assert_named(make: Make) -> None:
-    """The bad block is named, for each key that leads through it; what does not is not affected."""
+    """Assert that the error of each key that leads through the bad block names it, and that other keys are read."""
     blocks = Blocks()
     made = make(blocks)
     castore = MappingCAStore(blocks.mapping)

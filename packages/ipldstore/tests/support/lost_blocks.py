@@ -1,4 +1,4 @@
-"""A hierarchy with every kind of block, and all ways to them: those of a store, and those of zarr."""
+"""A hierarchy with each kind of block, and all ways to read it: verbs of the store, and functions of zarr."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BIG = np.random.default_rng(7).integers(0, 256, 3 << 20, dtype="u1")
 
 
 def write_sample(castore: ContentAddressableStore, zarr_format: Any) -> CID:
-    """A hierarchy with every kind of block: directories and documents of their own, an index, large values, shards."""
+    """Write a hierarchy with linked directories and documents, an index, a large value and shards; return its root."""
     store = IPLDStore(castore)
     root = zarr.create_group(store, zarr_format=zarr_format)
     wide = root.create_group("wide")
@@ -50,7 +50,7 @@ Use = Callable[[IPLDStore], Any]
 
 
 def wait(action: Callable[[IPLDStore], Awaitable[Any]]) -> Use:
-    """A coroutine of a store, run to its end."""
+    """Return a use that runs a coroutine of a store."""
 
     async def run(store: IPLDStore) -> Any:
         return await action(store)
@@ -59,7 +59,7 @@ def wait(action: Callable[[IPLDStore], Awaitable[Any]]) -> Use:
 
 
 def drain(action: Callable[[IPLDStore], AsyncIterator[str]]) -> Use:
-    """All that an asynchronous iterator of a store gives."""
+    """Return a use that runs an asynchronous iterator of a store to its end."""
 
     async def run(store: IPLDStore) -> list[str]:
         return [name async for name in action(store)]
@@ -68,7 +68,7 @@ def drain(action: Callable[[IPLDStore], AsyncIterator[str]]) -> Use:
 
 
 def reads(key: str) -> dict[str, Use]:
-    """The ways to the bytes of a key."""
+    """Return the ways to read the bytes of a key."""
     return {
         "get": wait(lambda store: store.get(key, PROTOTYPE)),
         "get_partial_values": wait(lambda store: store.get_partial_values(PROTOTYPE, [(key, None)])),
@@ -83,7 +83,7 @@ def reads(key: str) -> dict[str, Use]:
 
 
 def looks(key: str) -> dict[str, Use]:
-    """The ways to whether a key is there: they read directories and indexes, no values."""
+    """Return the ways to look for a key, which read directories and indexes but no values."""
     directory = key.rpartition("/")[0]
     new = Buffer.from_bytes(b"new")
     return {
@@ -106,7 +106,7 @@ def looks(key: str) -> dict[str, Use]:
 
 
 def all_raise(castore: ContentAddressableStore, root: CID, uses: dict[str, Use]) -> None:
-    """Each use, of a new store that knows no block yet, is an IPLDStoreError, and changes nothing."""
+    """Assert that each use of a store without cached blocks raises an IPLDStoreError and changes nothing."""
     for name, use in uses.items():
         store = IPLDStore(castore, root=root)
         with pytest.raises(IPLDStoreError) as caught:
@@ -116,7 +116,7 @@ def all_raise(castore: ContentAddressableStore, root: CID, uses: dict[str, Use])
 
 
 def all_refuse(castore: ContentAddressableStore, root: CID, uses: dict[str, Use]) -> None:
-    """Each use that would change something is an IPLDStoreError, and the contents are as before."""
+    """Assert that each use, which would change the store, raises an IPLDStoreError and changes nothing."""
     for name, use in uses.items():
         store = IPLDStore(castore, root=root)
         with pytest.raises(IPLDStoreError):
@@ -125,7 +125,7 @@ def all_refuse(castore: ContentAddressableStore, root: CID, uses: dict[str, Use]
 
 
 def array_uses(path: str) -> dict[str, Use]:
-    """The ways of zarr to an array."""
+    """Return the ways of zarr to open an array."""
     group, _, name = path.rpartition("/")
     return {
         "open": lambda store: zarr.open(store, path=path, mode="r"),
@@ -150,12 +150,12 @@ def array_uses(path: str) -> dict[str, Use]:
 
 
 def metadata_name(zarr_format: int) -> str:
-    """The name of an array's metadata."""
+    """Return the name of the metadata document of an array."""
     return "zarr.json" if zarr_format == 3 else ".zarray"
 
 
 def chunk_key(zarr_format: int, array: str, *numbers: int) -> str:
-    """The key of a chunk."""
+    """Return the key of a chunk."""
     if zarr_format == 3:
         return "/".join([array, "c", *map(str, numbers)])
     return f"{array}/{'.'.join(map(str, numbers))}"

@@ -1,7 +1,8 @@
-"""A grid of very many chunks, in a process of its own whose memory is measured.
+"""Write or list a grid of very many chunks, in a process whose memory is measured.
 
-``many_chunks.py FOLDER write SHAPE EVERY`` writes it with a freeze after so many chunks, ``FOLDER read ROOT`` lists it.
-Both print as JSON what there was, and the peak of memory in bytes beyond that of the interpreter with its modules.
+``many_chunks.py FOLDER write SHAPE EVERY`` writes a grid and freezes it after each ``EVERY`` chunks;
+``many_chunks.py FOLDER read ROOT`` lists it. Both print JSON: what was found, and the peak of memory in bytes beyond
+that of the interpreter with its modules.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ CHUNK_SIZE = 8
 
 
 class NodesOnly(FileSystemCAStore):
-    """A folder without the chunks, each of which would be a file: what is measured is what the index takes."""
+    """A folder that keeps nodes only: a file for each chunk would take far longer than the index that is measured."""
 
     largest = 0
 
@@ -33,17 +34,17 @@ class NodesOnly(FileSystemCAStore):
 
 
 def keys_of(shape: tuple[int, ...]) -> Iterator[str]:
-    """The keys of all chunks, axis 0 slowest."""
+    """Return the keys of all chunks, axis 0 slowest."""
     return ("a/c/" + "/".join(map(str, point)) for point in itertools.product(*map(range, shape)))
 
 
 def chunk_of(number: int) -> bytes:
-    """What stands in a chunk: each has bytes of its own."""
+    """Return the bytes of a chunk, different for each."""
     return number.to_bytes(CHUNK_SIZE, "big")
 
 
 def resident(what: str) -> int:
-    """Bytes in use (``VmRSS``), or the most there were (``VmHWM``; ru_maxrss would count the parent's). On Linux."""
+    """Return the bytes of memory in use (``VmRSS``) or their peak (``VmHWM``; ru_maxrss has the parent's), on Linux."""
     status = Path("/proc/self/status").read_text()
     return int(status.split(f"{what}:")[1].split()[0]) << 10
 

@@ -1,4 +1,4 @@
-"""What tests do with opened stores in other processes; there, it must be imported."""
+"""What other processes do with opened stores, in a module that spawned processes can import."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import warnings
 
 
 def close_and_drop(pickled: bytes) -> bytes:
-    """A copy reads, is closed and dropped."""
+    """Read a copy, close it and drop it; return what was read."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         store = pickle.loads(pickled)  # noqa: S301  # from the parent

@@ -1,4 +1,4 @@
-"""What the tests of ``ipldstore.open`` share."""
+"""Contents that the tests of ``ipldstore.open`` write."""
 
 from pathlib import Path
 

@@ -1,8 +1,7 @@
-"""The block format, as slow and plain as its words: what a dataset's contents give, and what a root holds.
+"""A reference implementation of the block format, slow and close to its text: the oracle of the tests.
 
-The oracle of the tests. It shares no line, and no library for nodes, with the package: hashes are hashlib's, and
-DAG-CBOR, dag-pb, JSON and the order of an index are spelled out here and in the modules beside this one. Sections are
-those of the format.
+It shares no code, and no library for nodes, with the package: hashes are hashlib's, and DAG-CBOR, dag-pb, JSON and the
+order of an index are implemented here and in the modules beside this one. Sections are those of the format.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class Limits(NamedTuple):
 class Built(NamedTuple):
     root: Link
     blocks: dict[Link, bytes]
-    """All blocks below the root, the root's too."""
+    """All blocks below the root, and that of the root."""
 
     @property
     def nodes(self) -> dict[Link, bytes]:
@@ -57,13 +56,13 @@ class Built(NamedTuple):
 # -- section 3: directories --
 
 Keys = dict[tuple[str, ...], "Document | Link"]
-"""Keys, relative to a directory, as their parts; () is the value that the directory is itself."""
+"""Keys relative to a directory, as tuples of their parts; () is the value with the name of the directory."""
 
 CHUNK_KEY = re.compile(r"(c/)?N(/N)*|(c\.)?N(\.N)*".replace("N", "(0|[1-9][0-9]{0,17})"))
 
 
 class Builder:
-    """Collects blocks; one for each dataset."""
+    """Builds the nodes of one dataset and collects its blocks."""
 
     def __init__(self, limits: Any) -> None:
         self.limits = limits
@@ -85,7 +84,7 @@ class Builder:
         return link
 
     def directory(self, keys: Keys) -> dict[str, Any]:
-        """The map of a directory."""
+        """Return the map of a directory."""
         made: dict[str, Any] = {}
         chunks = chunk_keys(keys)
         if len(encode(plain_map(chunks))) > self.limits.inline:
@@ -129,7 +128,7 @@ class Builder:
 
 
 def owns(keys: Keys, path: tuple[str, ...]) -> str | None:
-    """What the chunk keys of a directory begin with; None if it owns none."""
+    """Return the beginning of the chunk keys that a directory owns; None if it owns none."""
     if (*path, ".zarray") in keys:
         return ""
     metadata = keys.get((*path, "zarr.json"))
@@ -193,7 +192,7 @@ def split(items: list[tuple[bytes, Any]], cap: int) -> list[list[Any]]:
 
 
 def build(contents: Mapping[str, bytes], limits: Any = Limits()) -> Built:  # noqa: B008  # it has no state
-    """The root of these contents, and all blocks."""
+    """Return the root of contents, and all blocks."""
     builder = Builder(limits)
     root = builder.directory({tuple(key.split("/")): builder.item(key, data) for key, data in contents.items()})
     return Built(builder.put(root), builder.blocks)
@@ -203,7 +202,7 @@ def build(contents: Mapping[str, bytes], limits: Any = Limits()) -> Built:  # no
 
 
 class Reader:
-    """What keys a root holds, whoever wrote it, by the order in which a lookup goes."""
+    """Looks up keys below a root, canonical or foreign, in the order that section 5 gives."""
 
     def __init__(self, blocks: Mapping[bytes, bytes], root: bytes) -> None:
         self.blocks = blocks
@@ -218,7 +217,7 @@ class Reader:
         return item
 
     def lookup(self, key: str) -> dict[str, Any] | Link | None:
-        """The document of a key, or the link of a document or value; None if it is absent."""
+        """Return the document of a key, or the link of its document or value; None if it is absent."""
         directory = self.root
         parts = key.split("/")
         for at, name in enumerate(parts):
@@ -241,14 +240,14 @@ class Reader:
         return value
 
     def index(self, item: Any) -> dict[str, Link]:
-        """Key and link of all that an index has."""
+        """Return key and link of all keys of an index."""
         node = self.node(item)
         if isinstance(node, list):
             return {key: link for part in node for key, link in self.index(part[1]).items()}
         return dict(_leaf_items(node, ""))
 
     def contents(self) -> dict[str, dict[str, Any] | Link]:
-        """All keys, and what a lookup finds at each."""
+        """Return all keys, each with what a lookup finds."""
         found = {key: self.lookup(key) for key in self._candidates(self.root, "")}
         return {key: item for key, item in found.items() if item is not None}
 

@@ -1,4 +1,4 @@
-"""Blocks of the reference: CIDs, DAG-CBOR, and the values of section 2 of the format, spelled out."""
+"""Blocks of the reference: CIDs, DAG-CBOR, and the values of section 2 of the format."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def cid(codec: int, block: bytes) -> Link:
 
 
 def decode(block: bytes) -> Any:
-    return _with_links(dag_cbor.decode(block))  # the same as users of other libraries get
+    return _with_links(dag_cbor.decode(block))  # as users of other libraries decode it
 
 
 def _with_links(value: Any) -> Any:
@@ -79,7 +79,7 @@ def field(number: int, value: int | bytes) -> bytes:
 
 
 def value_blocks(data: bytes) -> tuple[Link, dict[Link, bytes]]:
-    """The link of a value, and its blocks: raw, or a UnixFS file."""
+    """Return the link of a value and its blocks: one raw block, or a UnixFS file."""
     blocks: dict[Link, bytes] = {}
     level = []  # link, bytes of the file, bytes of all blocks
     for at in range(0, max(len(data), 1), MIB):

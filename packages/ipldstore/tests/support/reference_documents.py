@@ -1,4 +1,4 @@
-"""Documents of the reference: JSON as data and back, section 2 of the format, spelled out."""
+"""Documents of the reference: JSON as data and back, section 2 of the format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Document(NamedTuple):
 
 
 class LossyError(Exception):
-    """As data, something of the text would be lost."""
+    """JSON text cannot be kept as data without loss."""
 
 
 SPACE = re.compile(r"[ \t\n\r]*")
@@ -26,7 +26,7 @@ ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
 class Json:
-    """A parser of RFC 8259 that refuses what would be lost."""
+    """A parser of RFC 8259 that refuses text which cannot be kept without loss."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -42,7 +42,7 @@ class Json:
         self.at = SPACE.match(self.text, self.at).end()  # type: ignore[union-attr]  # it always matches
 
     def take(self, mark: str) -> bool:
-        """Whether a mark stands here, and space around it; if so they are behind us."""
+        """Whether the text goes on with a mark; if so it and the space around it are skipped."""
         self.space()
         found = self.text.startswith(mark, self.at)
         if found:
@@ -129,7 +129,7 @@ def without_separator(array: Any) -> Any:
 
 
 def document_of(name: str, data: bytes) -> Document | None:
-    """A document as data; None where it is kept as exact bytes."""
+    """Return a document as data; None where it is kept as exact bytes."""
     try:
         value = Json(data.decode("utf-8")).document()
     except (LossyError, UnicodeDecodeError):
@@ -145,7 +145,7 @@ def document_of(name: str, data: bytes) -> Document | None:
 
 
 def text_of(value: Any) -> str:
-    """The JSON text that a document is read back as."""
+    """Return the JSON text of a value as the format gives it."""
     if value is None or value is True or value is False:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, (int, float)):
@@ -164,7 +164,7 @@ def _escaped(character: str) -> str:
 
 
 def read_back(key: str, data: bytes) -> bytes:
-    """What reading a key gives after writing ``data`` to it."""
+    """Return what reading a key gives after ``data`` was written to it."""
     name = key.rpartition("/")[2]
     document = document_of(name, data) if name in DOCUMENTS else None
     return data if document is None else text_of(document.value).encode()

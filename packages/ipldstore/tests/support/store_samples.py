@@ -1,4 +1,4 @@
-"""Stores that count, fail or lose blocks, and the ways of a dataset from one backend to another."""
+"""Stores that count, fail or lose blocks, and small contents to write."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ zarr: Any = importlib.import_module("zarr")
 """zarr without its types, whose unions would ask for a cast at every use."""
 
 DAMAGES = ("missing", "flipped", "emptied")
-"""What can happen to the bytes of a block."""
+"""The damages that a test does to a block."""
 
 
 SOME = {".zgroup": b'{"zarr_format":2}', "a/.zarray": b'{"shape":[2]}', "a/0": b"zero", "a/1": b"one", "a/b/c/0": b""}
-"""Contents of every kind, and few."""
+"""A few keys of each kind."""
 
 
 def block_file(castore: FileSystemCAStore, cid: CID) -> Path:
-    """The file of a block, by the rule of flatfs."""
+    """Return the file of a block, by the rule of flatfs."""
     key = base64.b32encode(bytes(cid)[2:]).decode().rstrip("=")
     return castore.path / key[-3:-1] / f"{key}.data"
 
 
 def damage(castore: ContentAddressableStore, cid: CID, how: str) -> None:
-    """Do something to a block, behind the store's back."""
+    """Damage the stored bytes of a block without the verbs of the store."""
     data = castore.get_raw(cid)
     flipped = bytes([data[0] ^ 1]) + data[1:] if data else b"\0"
     changed = {"missing": None, "flipped": flipped, "emptied": b""}[how]
@@ -59,13 +59,13 @@ def damage(castore: ContentAddressableStore, cid: CID, how: str) -> None:
 
 
 def all_blocks(castore: ContentAddressableStore) -> list[CID]:
-    """The CIDs of all blocks, of a store that lists them."""
+    """Return the CIDs of all blocks of a store that lists them."""
     assert isinstance(castore, SupportsList)
     return list(castore)
 
 
 class ObservedCAStore(ContentAddressableStore):
-    """Another store, and what was asked of it; it can become unavailable."""
+    """A store that notes the calls to another store, and can become unavailable."""
 
     def __init__(self, inner: ContentAddressableStore) -> None:
         super().__init__()
@@ -74,12 +74,12 @@ class ObservedCAStore(ContentAddressableStore):
         self.got: list[CID] = []
         self.put_cids: list[CID] = []
         self.asked: list[CID] = []
-        """Whose presence or size was asked for."""
+        """CIDs whose presence or size was asked for."""
         self.flushed = 0
         self.down = False
 
     def forget(self) -> None:
-        """Count from here on."""
+        """Forget the calls so far."""
         self.got, self.put_cids, self.asked, self.flushed = [], [], [], 0
 
     def _check(self) -> None:
@@ -117,12 +117,12 @@ class ObservedCAStore(ContentAddressableStore):
 
 
 def contents(store: IPLDStore) -> dict[str, bytes]:
-    """All keys and bytes of a store."""
+    """Return all keys of a store with their bytes."""
     return dict(store.mapping.items())
 
 
 def written(contents: dict[str, bytes], castore: ContentAddressableStore | None = None) -> IPLDStore:
-    """A new store with these contents, nothing but them ever written."""
+    """Return a new store to which these contents were written, and nothing else."""
     store = IPLDStore(castore)
     for key, data in contents.items():
         store[key] = data
@@ -130,7 +130,7 @@ def written(contents: dict[str, bytes], castore: ContentAddressableStore | None 
 
 
 def node_at(castore: ContentAddressableStore, root: CID, *path: str | int) -> Any:
-    """What is at the end of a path through the blocks, as any IPLD tool would follow it."""
+    """Return the node at the end of a path through the blocks, as IPLD tools resolve it."""
     node: Any = root
     for step in path:
         if isinstance(node, CID):
@@ -140,12 +140,12 @@ def node_at(castore: ContentAddressableStore, root: CID, *path: str | int) -> An
 
 
 def link_at(castore: ContentAddressableStore, root: CID, *path: str | int) -> CID:
-    """The link at the end of a path through the blocks."""
+    """Return the link at the end of a path through the blocks."""
     node = node_at(castore, root, *path)
     assert isinstance(node, CID), f"no link at {path}"
     return node.set(base="base32")
 
 
 def through_pickle(value: Any) -> Any:
-    """What comes out of a pickle of a value, in this process."""
+    """Return a value pickled and unpickled in this process."""
     return pickle.loads(pickle.dumps(value))  # noqa: S301  # made here

@@ -33,7 +33,7 @@ def grid(shape: tuple[int, ...]) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module", params=[100, pytest.param(1000, marks=pytest.mark.soak)])
 def large(request: pytest.FixtureRequest) -> tuple[ObservedCAStore, CID, int]:
-    """So many steps of 1000 chunks each, beside consolidated metadata of two groups."""
+    """An array of 100 or 1000 steps of 1000 chunks each, and consolidated metadata of two groups."""
     castore = ObservedCAStore(MappingCAStore())
     store = IPLDStore(castore)
     zarr.create_group(store)
@@ -76,7 +76,7 @@ def test_stats_read_no_leaf(large: tuple[ObservedCAStore, CID, int]) -> None:
     castore, root, steps = large
     castore.forget()
     found = IPLDStore(castore, root=root).stats()
-    assert len(castore.got) <= 2  # the root, and the list of parts where it is a block
+    assert len(castore.got) <= 2  # the root, and the top node of the index where it is a block
     index = [block for cid, block in castore.inner.get_dag(root) if cid.codec.name == "dag-cbor"]
     assert found == Stats(3 + steps * 1000, len(index) - 1)
 
@@ -91,7 +91,7 @@ def test_appending_a_step(large: tuple[ObservedCAStore, CID, int]) -> None:
     assert len(nodes(castore.got)) <= 8
     assert len(nodes(castore.put_cids)) <= 8
     assert castore.asked == []
-    # Taken away again, and the other way round: what was there before comes back.
+    # Deleted again, the step leaves the root as it was.
     again = IPLDStore(castore, root=new)
     for y, x in itertools.product(*map(range, SPACE)):
         del again[f"a/c/{steps}/{y}/{x}"]
@@ -120,7 +120,7 @@ def test_deleting_the_array_reads_no_index(large: tuple[ObservedCAStore, CID, in
 
 @pytest.mark.parametrize("axis", range(3))
 def test_growing_an_axis_leaves_full_leaves_as_they_are(axis: int) -> None:
-    """Every leaf that was full, 2048 keys of an aligned interval, is there afterwards."""
+    """Each full leaf, 2048 keys of an aligned interval, is in the grown index too."""
     shape = [32, 32, 32]
     castore = MappingCAStore()
     store = IPLDStore(castore)
@@ -140,7 +140,7 @@ def test_growing_an_axis_leaves_full_leaves_as_they_are(axis: int) -> None:
 
 @pytest.mark.parametrize(("names", "asks"), [(40, False), (17, True), (10, False)])
 def test_sizes_are_asked_for_only_when_a_limit_is_crossed_downwards(names: int, *, asks: bool) -> None:
-    """Of directories that nobody has touched, and that fewer names may embed now."""
+    """Of unchanged directories, which a directory with fewer names may have to embed."""
     castore = ObservedCAStore(MappingCAStore())
     store = IPLDStore(castore)
     for number in range(names):
@@ -207,7 +207,7 @@ def test_no_block_is_over_1_mib(name: str) -> None:
     ["1000000", "100x100x100", "10x25x40x100", "10000000", "1000x100x100", "100x40x50x50"],
 )
 def test_millions_with_a_freeze_every_million(shape: str, tmp_path: Path) -> None:
-    """No block over 1 MiB, at most 1.5 GB while writing 10^7; and listing them holds a few leaves at a time."""
+    """No block is over 1 MiB. Writing 10^7 chunks takes at most 1.5 GB of memory, listing them that of a few leaves."""
     folder = str(tmp_path / "blocks")
 
     def run(*arguments: str) -> dict[str, Any]:
