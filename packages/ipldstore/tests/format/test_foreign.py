@@ -151,7 +151,7 @@ def test_a_leaf_that_is_no_aligned_interval(new: str) -> None:
 
 
 def test_a_key_hidden_by_an_index_below_an_array_stays_hidden() -> None:
-    """A directory that is no array holds a key in an index and in its entries: the index counts, also after a change."""
+    """A directory that is no array holds a key in an index and in its entries: the index counts, after a change too."""
     leaf = {"10": A}
     castore, (_, root) = _blocks(
         leaf,

@@ -1,4 +1,4 @@
-"""The largest nodes that the format allows; lost blocks, endless listings, hostile values, threads with little stack."""
+"""The largest nodes that the format allows; lost blocks, endless listings, hostile values, and little stack."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def array_of(shape: tuple[int, ...]) -> Any:
 
 
 def dataset(blocks: MappingCAStore, shape: tuple[int, ...], arrays: int = 1, chunk_bytes: int = 8) -> CID:
-    """Write a consolidated group; its array ``a0`` has a chunk for each element, in its first 8 bytes. Return the root."""
+    """Write a consolidated group; its array ``a0`` has a chunk for each element, in its first 8 bytes."""
     store = IPLDStore(blocks)
     group = zarr.create_group(store)
     for number in range(arrays):
