@@ -171,7 +171,7 @@ def test_a_chunk_evicted_meanwhile_is_not_waited_for(
 
     def then_dropped(cid: bytes, leaf: bytes) -> bytes | None:
         found = get_cached(cid, leaf)
-        reader._cache.pop(cid, None)
+        reader._cache.pop(cid)
         return found
 
     monkeypatch.setattr(reader, "get_cached", then_dropped)  # what another thread may do at that moment

@@ -356,8 +356,6 @@ class Dataset(KeyFinder):
     def renew_locks(self) -> None:
         """In the child of a fork, where nobody will release a lock that another thread held."""
         self._lock = threading.RLock()
-        self._nodes.renew_locks()
-        self._reader.renew_locks()
 
     def __reduce__(self) -> tuple[object, ...]:
         # Changes go along as nodes in the block store: that is what a copy reads.

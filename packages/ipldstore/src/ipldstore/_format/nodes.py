@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from ipld_car import CarError, cids, dagcbor, hashes
 from ipld_castore import ContentAddressableStore
+from ipld_castore.concurrency import ByteLRU, renew_after_fork
 
 from ipldstore.errors import NodeError, store_errors
 
@@ -87,13 +87,11 @@ class NodeStore:
     def __init__(self, castore: ContentAddressableStore, reader: NodeReader) -> None:
         self._castore = castore
         self._reader = reader
-        self._cache: OrderedDict[tuple[bytes, Any], tuple[Any, int]] = OrderedDict()
-        self._cached_bytes = 0
-        self._lock = threading.Lock()
-        self._decoding = threading.Lock()
+        self._cache: ByteLRU[tuple[bytes, Any], Any] = ByteLRU(CACHE_BYTES)
+        self._renew()
+        renew_after_fork(self._renew)
 
-    def renew_locks(self) -> None:
-        """Replace the locks, in the child of a fork: the threads that held them are not in it."""
+    def _renew(self) -> None:
         self._lock, self._decoding = threading.Lock(), threading.Lock()
 
     def load(self, cid: bytes, decoder: Decoder[T], hint: PathHint = NO_HINT) -> T:
@@ -126,33 +124,20 @@ class NodeStore:
             node = decoder(dagcbor.decode_node(data), len(data))
         except (NodeError, CarError) as error:
             raise NodeError(f"node {cids.to_text(cid)}: {error}") from error
-        self._keep(cid, decoder, node, len(data))
+        with self._lock:
+            self._cache.put((cid, decoder), node, len(data))
         return node
 
     def cached(self, cid: bytes, decoder: Decoder[T]) -> T | None:
         """Return the node of a block if it is cached."""
         with self._lock:
-            found = self._cache.get((cid, decoder))
-            if found is None:
-                return None
-            self._cache.move_to_end((cid, decoder))
-            node: T = found[0]
+            node: T | None = self._cache.get((cid, decoder))
             return node
 
     def clear_cache(self) -> None:
         """Forget all cached nodes."""
         with self._lock:
             self._cache.clear()
-            self._cached_bytes = 0
-
-    def _keep(self, cid: bytes, decoder: Any, node: Any, size: int) -> None:
-        with self._lock:
-            before = self._cache.pop((cid, decoder), None)
-            self._cached_bytes += size - (before[1] if before else 0)
-            self._cache[cid, decoder] = (node, size)
-            while self._cached_bytes > CACHE_BYTES and len(self._cache) > 1:
-                _, (_, dropped) = self._cache.popitem(last=False)
-                self._cached_bytes -= dropped
 
     def pinning_load(self) -> Load:
         """Return a ``load`` that keeps each node it has loaded, so that loading it again cannot fail."""

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
 from ipld_car import CarError, binary_links, cids, unixfs
 from ipld_castore import CAStoreError, ContentAddressableStore, resolve_path
+from ipld_castore.concurrency import ByteLRU, renew_after_fork
 from multiformats import CID
 
 from ipldstore._format.links import is_raw_sha256
 from ipldstore._format.path_hint import NO_HINT, PathHint
 
+from .block_fetch import BlockFetch
 from .byte_range import WHOLE, ByteRange, read_range
-from .in_flight import InFlight
 from .prefetch_policy import MAX_LEAF_BYTES, MAX_VALUE_BYTES, PrefetchPolicy
 
 CACHE_BYTES: Final = 64 << 20
@@ -44,14 +44,13 @@ class PrefetchingReader(ContentAddressableStore):
         super().__init__()
         self._castore = castore
         self.blocking, self.local = castore.blocking, castore.local
-        self._cache: OrderedDict[bytes, bytes] = OrderedDict()
-        self._cached_bytes = 0
-        self._in_flight: dict[bytes, InFlight] = {}
+        self._cache: ByteLRU[bytes, bytes] = ByteLRU(CACHE_BYTES)
+        self._in_flight: dict[bytes, BlockFetch] = {}
         self._policy = PrefetchPolicy()
         self._lock = threading.Lock()
+        renew_after_fork(self._renew)
 
-    def renew_locks(self) -> None:
-        """Replace the lock, and forget fetches: the threads that run them are not in the child of a fork."""
+    def _renew(self) -> None:
         self._lock, self._in_flight = threading.Lock(), {}
 
     # -- as a block store --
@@ -94,7 +93,6 @@ class PrefetchingReader(ContentAddressableStore):
         with self._lock:
             data = self._cache.get(chunk)
             if data is not None:
-                self._cache.move_to_end(chunk)
                 self._policy.note_read(leaf, self)
             return data
 
@@ -132,7 +130,7 @@ class PrefetchingReader(ContentAddressableStore):
 
     def cached_size(self, cid: bytes) -> int | None:
         """Return the size in bytes of a cached block; None if it is not cached."""
-        data = self._cache.get(cid)
+        data = self._cache.peek(cid)
         return None if data is None else len(data)
 
     def is_missing(self, cid: bytes) -> bool:
@@ -184,7 +182,6 @@ class PrefetchingReader(ContentAddressableStore):
             with self._lock:
                 data = self._cache.get(cid)
                 if data is not None:
-                    self._cache.move_to_end(cid)
                     return data
                 flight = self._in_flight.get(cid)
                 own = self._register([cid]) if flight is None else None
@@ -195,7 +192,7 @@ class PrefetchingReader(ContentAddressableStore):
             if data is not None:
                 return data
 
-    def _fetch(self, flight: InFlight, fetch: Callable[[], Blocks]) -> bytes:
+    def _fetch(self, flight: BlockFetch, fetch: Callable[[], Blocks]) -> bytes:
         """Return the first block of a fetch. What fails after it is an error only when it is read."""
         first: bytes | None = None
         try:
@@ -210,7 +207,7 @@ class PrefetchingReader(ContentAddressableStore):
         assert first is not None  # noqa: S101  # without it the store raises
         return first
 
-    def _fetch_unasked(self, flight: InFlight, blocks: Blocks, max_bytes: int = CACHE_BYTES) -> bool:
+    def _fetch_unasked(self, flight: BlockFetch, blocks: Blocks, max_bytes: int = CACHE_BYTES) -> bool:
         """Fetch blocks that nobody has read yet, up to ``max_bytes``; return whether none of them failed.
 
         Whoever reads a block that failed fetches it again, and gets its error.
@@ -228,24 +225,20 @@ class PrefetchingReader(ContentAddressableStore):
         finally:
             self._finish(flight)
 
-    def _deliver(self, flight: InFlight, cid: bytes, data: bytes) -> None:
+    def _deliver(self, flight: BlockFetch, cid: bytes, data: bytes) -> None:
         with self._lock:
-            before = self._cache.pop(cid, None)
-            self._cached_bytes += len(data) - len(before or b"")
-            self._cache[cid] = data
-            while self._cached_bytes > CACHE_BYTES and len(self._cache) > 1:
-                self._cached_bytes -= len(self._cache.popitem(last=False)[1])
+            self._cache.put(cid, data, len(data))
         flight.deliver(cid, data)
 
-    def _register(self, wanted: Iterable[bytes], flight: InFlight | None = None) -> InFlight:
+    def _register(self, wanted: Iterable[bytes], flight: BlockFetch | None = None) -> BlockFetch:
         """Register blocks that no fetch brings yet with a fetch, by default a new one; the caller holds the lock."""
-        flight = InFlight() if flight is None else flight
+        flight = BlockFetch() if flight is None else flight
         for cid in wanted:
             self._in_flight[cid] = flight
             flight.registered.append(cid)
         return flight
 
-    def _finish(self, flight: InFlight) -> None:
+    def _finish(self, flight: BlockFetch) -> None:
         with self._lock:
             for cid in flight.registered:
                 self._in_flight.pop(cid, None)

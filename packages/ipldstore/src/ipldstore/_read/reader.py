@@ -56,9 +56,6 @@ class Reader(Protocol):
         :param find_leaf: called at most once, for a chunk
         """
 
-    def renew_locks(self) -> None:
-        """Replace all locks, in the child of a fork: the threads that held them are not in it."""
-
 
 class DirectReader:
     """Read each block from its store when it is asked for; for stores on this machine.
@@ -95,9 +92,6 @@ class DirectReader:
 
     def prefetch_value(self, link: bytes, find_leaf: FindLeaf) -> None:
         """See :meth:`Reader.prefetch_value`."""
-
-    def renew_locks(self) -> None:
-        """See :meth:`Reader.renew_locks`."""
 
 
 def reader_of(castore: ContentAddressableStore) -> Reader:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 
 
-class InFlight:
+class BlockFetch:
     """One fetch of several blocks, which arrive in any order. Threads wait for the block that they want.
 
-    A single-flight for calls with one result does not fit: a fetch brings many blocks, each is wanted as soon as it
-    arrives, and which ones it brings is known only while it runs.
+    The single-flight of :mod:`ipld_castore.concurrency` is for calls with one result. A fetch brings many blocks. Each
+    is wanted as soon as it arrives, and which ones it brings is known only while it runs.
     """
 
     def __init__(self) -> None:
