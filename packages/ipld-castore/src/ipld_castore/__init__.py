@@ -1,9 +1,9 @@
-"""Content-addressed stores: blocks by CID, from where they are.
+"""Content-addressed stores: blocks by CID, in memory, a folder, a CAR file, a bucket, an IPFS node, behind gateways.
 
-:class:`ContentAddressableStore` is what a backend subclasses, with two verbs of its own; backends over a mapping, a
-folder, a CAR file, a bucket, an IPFS node and gateways are here, and one that keeps near what it reads from afar.
+:class:`ContentAddressableStore` is what callers use, and what a backend subclasses with two verbs of its own. What only
+some stores can do is a protocol each (:class:`SupportsList` and others): ``isinstance`` tells.
 :mod:`ipld_castore.testing` has the tests that a backend should pass, and a server that misbehaves on demand.
-Every error is a :class:`CAStoreError`, but for archives that cannot be read and CIDs that are none, which are
+Every error is a :class:`CAStoreError`, but for damaged archives and texts that are no CID: these are
 :class:`ipld_car.CarError`, a ValueError.
 """
 
@@ -69,3 +69,9 @@ __all__ = [
     "resolve_path",
     "transfer",
 ]
+
+# Tracebacks, representations and pickles name a class where users import it from.
+for _name in __all__:
+    _exported = globals()[_name]
+    if isinstance(_exported, type) and _exported.__module__.startswith(f"{__name__}."):
+        _exported.__module__ = __name__

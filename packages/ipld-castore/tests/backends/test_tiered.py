@@ -91,9 +91,9 @@ class Counting(MappingCAStore):
         self.dags.append(cids.to_bytes(root))
         yield from super().get_dag(root)
 
-    def get_way(self, cid: AnyCID, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
+    def get_path(self, cid: AnyCID, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
         self.ways.append(cids.to_bytes(cid))
-        yield from super().get_way(cid, names)
+        yield from super().get_path(cid, names)
 
 
 @pytest.fixture
@@ -243,13 +243,13 @@ def test_ways_come_as_ways(near: MappingCAStore, far: Counting) -> None:
     """From the first block that is missing on, in one request."""
     root = tree(far, width=3, depth=3)
     names = ["list", "1", "list", "2", "list", "0"]
-    expected = list(far.get_way(root, names))
+    expected = list(far.get_path(root, names))
     store = TieredCAStore(near, far)
     store.get(root)
     far.ways.clear()
-    assert list(store.get_way(root, names)) == expected
+    assert list(store.get_path(root, names)) == expected
     assert far.ways == [bytes(expected[1][0])]
-    assert list(store.get_way(root, names)) == expected
+    assert list(store.get_path(root, names)) == expected
     assert len(far.ways) == 1
 
 

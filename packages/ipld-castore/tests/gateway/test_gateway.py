@@ -60,7 +60,7 @@ def test_what_a_request_says(server: BlockServer, store: GatewayCAStore) -> None
     root = server.blocks.put([cid])
     store.get(cid)
     list(store.get_dag(root))
-    list(store.get_way(root, ["0"]))
+    list(store.get_path(root, ["0"]))
     block, dag, way = server.requests
     assert str(block) == f"GET /ipfs/{cid}?format=raw"
     assert block.headers["accept"] == "application/vnd.ipld.raw"
@@ -89,7 +89,7 @@ def test_connections_are_kept(server: BlockServer, store: GatewayCAStore) -> Non
     root = tree(server.blocks)
     for _ in range(3):
         list(store.get_dag(root))
-        list(store.get_way(root, ["list", "0", "list", "1"]))
+        list(store.get_path(root, ["list", "0", "list", "1"]))
         store.get(root)
         assert root in store
         assert ABSENT not in store
@@ -122,8 +122,8 @@ def test_a_way_is_one_request(server: BlockServer, store: GatewayCAStore) -> Non
     parts = blocks.put([["first", leaf, 1]])
     root = blocks.put({"a": {"index": parts}})
     names = ["a", "index", "0", "1", "c", "0", "1 %ü"]
-    assert list(store.get_way(root, names)) == list(blocks.get_way(root, names))
-    assert [cid for cid, _ in store.get_way(root, names)] == [root, parts, leaf, chunk]
+    assert list(store.get_path(root, names)) == list(blocks.get_path(root, names))
+    assert [cid for cid, _ in store.get_path(root, names)] == [root, parts, leaf, chunk]
     assert len(server.requests) == 2
 
 
@@ -134,19 +134,19 @@ def test_a_way_is_one_request(server: BlockServer, store: GatewayCAStore) -> Non
 def test_a_way_that_leads_nowhere(server: BlockServer, store: GatewayCAStore, names: list[str], blocks: int) -> None:
     """It ends where it does, here and in every store; as it can from a gateway, in one request."""
     root = server.blocks.put({"a": [server.blocks.put({"deep": 1})]})
-    expected = list(server.blocks.get_way(root, names))
+    expected = list(server.blocks.get_path(root, names))
     if names == ["a", "01"]:
         blocks = len(expected)
     assert len(expected) == blocks
-    assert list(store.get_way(root, names)) == expected
+    assert list(store.get_path(root, names)) == expected
 
 
 def test_names_that_are_no_path(server: BlockServer, store: GatewayCAStore) -> None:
     """What a server would make something else of does not get into a URL."""
     root = server.blocks.put({"..": server.blocks.put(b"up"), "": server.blocks.put(b"empty"), "a/b": 1})
     for name, data in (("..", b"up"), ("", b"empty")):
-        assert [data for _, data in store.get_way(root, [name])][1:] == [data]
-    assert [cid for cid, _ in store.get_way(root, ["a/b"])] == [root]
+        assert [data for _, data in store.get_path(root, [name])][1:] == [data]
+    assert [cid for cid, _ in store.get_path(root, ["a/b"])] == [root]
     assert {request.path for request in server.requests} == {
         f"/ipfs/{cid}" for cid in (root, *(cid for cid in server.blocks if cids.codec_of(bytes(cid)) == cids.RAW))
     }
@@ -156,7 +156,7 @@ def test_a_way_that_the_gateway_does_not_know(server: BlockServer, store: Gatewa
     """Some answer 404 to a path that leads nowhere: the blocks are there all the same."""
     root = server.blocks.put({"a": [server.blocks.put({"deep": 1})]})
     server.inject(faults.status(404), times=1, where="format=car")
-    assert len(list(store.get_way(root, ["a", "0", "x"]))) == 2
+    assert len(list(store.get_path(root, ["a", "0", "x"]))) == 2
     assert len(server.requests) == 3
 
 
@@ -166,7 +166,7 @@ def test_a_gateway_that_only_sends_blocks(server: BlockServer, store: GatewayCAS
     root = tree(server.blocks)
     server.inject(faults.status(code), times=None, where="format=car")
     assert store.to_car(root) == server.blocks.to_car(root)
-    list(store.get_way(root, ["again"]))
+    list(store.get_path(root, ["again"]))
     assert sum("format=car" in str(request) for request in server.requests) == 1
 
 
@@ -182,9 +182,9 @@ def test_identity_and_weak_cids_are_never_asked_for(server: BlockServer, store: 
         with pytest.raises(HashRefusedError):
             verb(weak)
     assert not server.requests
-    assert [data for _, data in store.get_way(root, ["a"])][1:] == [b"inline"]
+    assert [data for _, data in store.get_path(root, ["a"])][1:] == [b"inline"]
     with pytest.raises(HashRefusedError):
-        list(store.get_way(root, ["b"]))
+        list(store.get_path(root, ["b"]))
     with pytest.raises(HashRefusedError):
         list(store.get_dag(root))
     assert all(str(root) in str(request) for request in server.requests)
@@ -206,7 +206,7 @@ def test_what_is_no_node(server: BlockServer, store: GatewayCAStore) -> None:
     with pytest.raises(BlockMalformedError, match=str(root)):
         list(store.get_dag(root))
     with pytest.raises(BlockMalformedError, match=str(root)):
-        list(store.get_way(root, ["a"]))
+        list(store.get_path(root, ["a"]))
 
 
 # -- many at once --

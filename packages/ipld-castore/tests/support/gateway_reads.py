@@ -23,7 +23,7 @@ def graph(store: ContentAddressableStore, root: CID) -> dict[str, bytes]:
 
 
 def way(store: ContentAddressableStore, root: CID) -> dict[str, bytes]:
-    return {str(cid): data for cid, data in store.get_way(root, ["list", "1", "list", "0"])}
+    return {str(cid): data for cid, data in store.get_path(root, ["list", "1", "list", "0"])}
 
 
 def blocks(store: ContentAddressableStore, root: CID) -> dict[str, bytes]:

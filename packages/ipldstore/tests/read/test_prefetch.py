@@ -181,8 +181,8 @@ class Pausing(MappingCAStore):
         self.asked.append(cid)
         return super().get_block(cid)
 
-    def get_way(self, cid: AnyCID, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
-        for number, found in enumerate(super().get_way(cid, names)):
+    def get_path(self, cid: AnyCID, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
+        for number, found in enumerate(super().get_path(cid, names)):
             if number == 1:
                 self.paused.set()
                 assert self.go_on.wait(30)

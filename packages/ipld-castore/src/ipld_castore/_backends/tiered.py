@@ -8,6 +8,7 @@ from typing import Any, Final
 from ipld_car import cids
 from multiformats import CID
 
+from ipld_castore._core import graph
 from ipld_castore._core.backend import AnyCID
 from ipld_castore._core.capabilities import SupportsDelete, SupportsList
 from ipld_castore._core.hash_policy import check_hash, identity_bytes, verify
@@ -188,16 +189,16 @@ class TieredCAStore(ContentAddressableStore):
 
         Where a node is missing in the near store, what is below it comes from the far one as that sends whole graphs.
         """
-        return self._walk(cids.to_bytes(root), _FarGraphs(self).get)
+        return graph.walk(_FarGraphs(self).get, cids.to_bytes(root))
 
-    def get_way(self, cid: AnyCID, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
-        """See :meth:`ContentAddressableStore.get_way`; from the first block that is missing on, from the far store."""
+    def get_path(self, cid: AnyCID, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
+        """See :meth:`ContentAddressableStore.get_path`; from the first block that is missing on, from the far store."""
         step: tuple[bytes, Sequence[str]] | None = (cids.to_bytes(cid), names)
         while step is not None:
             binary, names = step
             data = identity_bytes(binary) or self._near(binary)
             if data is None:
-                for found, data in self.far.get_way(binary, names):
+                for found, data in self.far.get_path(binary, names):
                     if identity_bytes(cids.to_bytes(found)) is None:
                         self._take(cids.to_bytes(found), data)
                     yield found, data

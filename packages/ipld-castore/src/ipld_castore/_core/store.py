@@ -1,4 +1,7 @@
-"""What every store of blocks is: two verbs that a backend writes, and all that follows from them."""
+"""What callers use: values, ranges and archives, over the verbs that a backend writes.
+
+What a backend writes is in :mod:`ipld_castore._core.backend`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from multiformats import CID, multicodec
 
 from ipld_castore.errors import BlockMalformedError
 
-from .backend import AnyCID, BlockVerbs
+from . import graph
+from .backend import AnyCID, Backend
 from .backend import text_of as _text
 from .hash_policy import identity_bytes, trusted_blocks
 
@@ -22,28 +26,34 @@ MAX_VALUE_BYTES = 4 << 30
 """The most bytes of a UnixFS file that are put together unless asked for more: a few blocks can name any number."""
 
 
-class ContentAddressableStore(BlockVerbs):
-    """Blocks by CID.
+class ContentAddressableStore(Backend):
+    """Blocks by CID: the base class of every store.
 
-    A backend writes :meth:`get_block` and :meth:`put_block`, and may override the verbs that have a slow but
-    correct default; what stands here, and :meth:`get_raw`, is what callers use and is never overridden.
+    **Using a store.** :meth:`put` and :meth:`get` take and return values, :meth:`put_raw` and :meth:`get_raw` the bytes
+    of blocks, :meth:`get_range` and :meth:`size` parts of large values, :meth:`to_car` and :meth:`import_car` whole
+    graphs. What is read is verified. Callers may give a CID as object, text or bytes. What only some stores can do is
+    asked by ``isinstance``: :class:`SupportsList`, :class:`SupportsDelete`, :class:`SupportsHead`,
+    :class:`SupportsPin`, :class:`SupportsNames`.
 
-    Verbs get CIDs as :class:`multiformats.CID` whose ``str()`` and ``bytes()`` are cheap. They neither hash nor
-    verify: that is done here, above every backend. Callers may give a CID as object, text or bytes.
+    **Writing a backend.** A subclass writes :meth:`get_block` and :meth:`put_block`. It may override the verbs that
+    have a slow but correct default (:meth:`has_block`, :meth:`block_size`, :meth:`get_blocks`, :meth:`put_blocks`,
+    :meth:`get_dag` and others), and never those that callers use. The verbs of a capability are added to the class if
+    the backend has it. :class:`ipld_castore.testing.CAStoreTests` tests a backend.
 
-    Threads: all methods may be called from several threads at once, if the backend's verbs may; those
-    of the backends in this package may.
+    Threads: all methods may be called from several threads at once if the backend's verbs may; those of the backends in
+    this package may.
 
     :param hash: the hash function of what is put, "sha2-256" or "blake3" (which needs the extra ``blake3``)
     :raises ValueError: if the hash function is another
     """
 
     def __contains__(self, cid: AnyCID) -> bool:
+        """Return whether the store has a block for a CID; an identity CID holds its bytes itself."""
         binary = cids.to_bytes(cid)
         return identity_bytes(binary) is not None or self.has_block(cids.from_validated(binary))
 
     def put_raw(self, data: bytes | bytearray | memoryview, codec: str | int = "raw") -> CID:
-        """Keep a block and return its CID.
+        """Put a block; return its CID.
 
         :param codec: the codec of the bytes, by its name or code in the multicodec table
         :raises KeyError: if the codec has no such name
@@ -59,7 +69,7 @@ class ContentAddressableStore(BlockVerbs):
         return cid
 
     def get(self, cid: AnyCID) -> Any:
-        """The value of a CID: bytes of a raw block or UnixFS file, anything that DAG-CBOR holds of a dag-cbor one.
+        """Return the value of a CID: the bytes of a raw block or UnixFS file, what DAG-CBOR holds of a dag-cbor block.
 
         :raises BlockMalformedError: if the block has another codec, is not what its codec says, or is a UnixFS
             file of more than 4 GiB (:meth:`get_range` reads it)
@@ -80,7 +90,7 @@ class ContentAddressableStore(BlockVerbs):
             raise BlockMalformedError(f"block {_text(binary)}: {error}") from error
 
     def put(self, value: Any) -> CID:
-        """Keep a value and return its CID.
+        """Put a value; return its CID.
 
         Bytes are a raw block up to 1 MiB, above a UnixFS file of such blocks; anything else is one dag-cbor block.
 
@@ -100,7 +110,7 @@ class ContentAddressableStore(BlockVerbs):
     def get_range(
         self, cid: AnyCID, start: int = 0, stop: int | None = None, *, max_bytes: int = MAX_VALUE_BYTES
     ) -> bytes:
-        """Bytes ``start`` to ``stop`` of a raw block or a UnixFS file; only the blocks that hold them are read.
+        """Return bytes ``start`` to ``stop`` of a raw block or a UnixFS file; only the blocks that hold them are read.
 
         :param start: position of the first byte
         :param stop: position behind the last byte, by default the end; positions past the end are cut
@@ -135,7 +145,7 @@ class ContentAddressableStore(BlockVerbs):
         return value.getvalue()
 
     def size(self, cid: AnyCID) -> int:
-        """Bytes of the raw block or UnixFS file of a CID; of a file this reads only the root.
+        """Return the size in bytes of a raw block or UnixFS file; of a file this reads only the root.
 
         The length of a raw block is what the backend says; no byte of it is read or verified.
 
@@ -173,7 +183,7 @@ class ContentAddressableStore(BlockVerbs):
         if since is None:
             blocks = self.get_dag(root)
         else:
-            blocks = self._walk(cids.to_bytes(root), self.get_raw, since=cids.to_bytes(since))
+            blocks = graph.walk(self.get_raw, cids.to_bytes(root), since=cids.to_bytes(since))
         with CarWriter(sink, [root], verify=False) as writer:  # the walk has verified
             for cid, data in blocks:
                 if identity_bytes(bytes(cid)) is None:
@@ -181,7 +191,7 @@ class ContentAddressableStore(BlockVerbs):
         return sink.getvalue() if isinstance(sink, BytesIO) and stream is None else None
 
     def import_car(self, source: Source | CarReader) -> list[CID]:
-        """Keep all blocks of an archive, each verified, and return its roots.
+        """Put all blocks of an archive, each verified; return its roots.
 
         Streams: one block at a time is in memory. Blocks before an error are kept, as they are good.
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from ipld_car import cids
 from multiformats import CID
 
+from ipld_castore._core import graph
 from ipld_castore._core.backend import AnyCID
 from ipld_castore._core.hash_policy import check_hash, identity_bytes
 from ipld_castore._core.path import resolve_path
@@ -161,17 +162,17 @@ class GatewayCAStore(ContentAddressableStore):
             self._attempts, lambda cid: self._begin(cid, "?format=car&dag-scope=all"), self._get_binary, resumes=True
         )
         try:
-            yield from self._walk(cids.to_bytes(root), walk.get, ahead=walk.ahead)
+            yield from graph.walk(walk.get, cids.to_bytes(root), prefetch=walk.ahead)
             walk.finish()
         finally:
             walk.close()
 
-    def get_way(self, cid: AnyCID, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
-        """See :meth:`ContentAddressableStore.get_way`. All blocks come in one CAR."""
+    def get_path(self, cid: AnyCID, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
+        """See :meth:`ContentAddressableStore.get_path`. All blocks come in one CAR."""
         binary = cids.to_bytes(cid)
         path = "".join(f"/{quote(name, safe='')}" for name in names)
         if len(path) > _MAX_PATH_CHARS or any(name in {"", ".", ".."} or "/" in name for name in names):
-            yield from super().get_way(cid, names)
+            yield from super().get_path(cid, names)
             return
         walk = Walk(
             self._attempts,

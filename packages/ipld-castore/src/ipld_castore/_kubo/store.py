@@ -8,6 +8,7 @@ from typing import Any, Final
 from ipld_car import cids
 from multiformats import CID
 
+from ipld_castore._core import graph
 from ipld_castore._core.backend import AnyCID
 from ipld_castore._core.hash_policy import check_hash
 from ipld_castore._core.store import MAX_NODE_BYTES, ContentAddressableStore
@@ -186,7 +187,7 @@ class IPFSStore(ContentAddressableStore):
             yield from super().get_dag(root)
             return
         with GraphReader(self._rpc, binary, self.get_raw, offline=self._offline) as reader:
-            yield from self._walk(binary, reader.get, ahead=reader.ahead)
+            yield from graph.walk(reader.get, binary, prefetch=reader.ahead)
 
     def has_block(self, cid: CID) -> bool:
         """Return whether the node itself has a block for ``cid``, or the block waits to be sent; no peer is asked."""

@@ -11,6 +11,7 @@ from multiformats import CID
 
 from ipld_castore._backends import flatfs
 from ipld_castore._backends.head_file import HEAD_FILE
+from ipld_castore._core import graph
 from ipld_castore._core.backend import AnyCID
 from ipld_castore._core.heads import is_head
 from ipld_castore._core.store import ContentAddressableStore
@@ -206,7 +207,7 @@ class ObjectCAStore(ContentAddressableStore):
     def get_dag(self, root: AnyCID) -> Iterator[tuple[CID, bytes]]:
         """See :meth:`ContentAddressableStore.get_dag`; blocks are asked for before the walk comes to them."""
         with ReadAhead(self.get_raw, threads=self._in_flight) as reader:
-            yield from self._walk(cids.to_bytes(root), reader.get, ahead=reader.ahead)
+            yield from graph.walk(reader.get, cids.to_bytes(root), prefetch=reader.ahead)
 
     def block_size(self, cid: CID) -> int:
         """See :meth:`ContentAddressableStore.block_size`."""

@@ -145,7 +145,7 @@ class PrefetchingReader(ContentAddressableStore):
         So no other thread, which sees the link, fetches the next block too.
         """
         step: tuple[bytes, Sequence[str]] | None = (node, names)
-        for cid, data in self._castore.get_way(node, names):
+        for cid, data in self._castore.get_path(node, names):
             step = None if step is None else resolve_path(cids.to_bytes(cid), data, step[1])
             if step is not None:
                 with self._lock:

@@ -1,0 +1,76 @@
+"""Graphs of verified blocks: all that a root reaches, and whether it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Sequence
+from itertools import tee
+from typing import TYPE_CHECKING
+
+from ipld_car import CarError, cids, shared_cids, walk_binary
+from multiformats import CID
+
+from ipld_castore.errors import BlockMalformedError, BlockNotFoundError
+
+from .hash_policy import identity_bytes
+from .path import resolve_path
+
+if TYPE_CHECKING:
+    from .backend import Backend
+
+Get = Callable[[bytes], bytes]
+"""Returns a verified block by its binary CID."""
+
+Prefetch = Callable[[Sequence[bytes], Container[bytes]], None]
+"""Is told which blocks a walk asks for next; see :func:`ipld_car.walk_binary`."""
+
+
+def walk(
+    get: Get, root: bytes, *, since: bytes | None = None, prefetch: Prefetch | None = None
+) -> Iterator[tuple[CID, bytes]]:
+    """Yield every block that ``root`` reaches, once, and that ``since`` does not, as far as comparing the two shows.
+
+    Depth first, a block before the blocks that it links, links in the order of their encoding.
+
+    :param get: returns a verified block
+    :param since: another root, whose blocks are left out
+    :raises BlockMalformedError: if a block is not what its codec says
+    """
+    current = root
+
+    def noting(wanted: bytes) -> bytes:
+        nonlocal current
+        current = wanted  # its links are read when this has returned
+        return get(wanted)
+
+    try:
+        seen = None if since is None else shared_cids(noting, since, root)
+        for cid, data in walk_binary(noting, root, seen, prefetch):
+            yield cids.from_validated(cid), data
+    except CarError as error:
+        raise BlockMalformedError(f"block {cids.to_text(current)} below {cids.to_text(root)}: {error}") from error
+
+
+def follow_path(get: Get, root: bytes, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
+    """Yield the blocks on a path through dag-cbor; see :meth:`Backend.get_path`."""
+    step: tuple[bytes, Sequence[str]] | None = (root, names)
+    while step is not None:
+        binary, names = step
+        data = get(binary)
+        step = resolve_path(binary, data, names)
+        yield cids.from_validated(binary), data
+
+
+def check(backend: Backend, root: bytes) -> None:
+    """Return if a backend has every block that ``root`` reaches; raw blocks are looked for and not read.
+
+    :raises BlockNotFoundError: if it lacks one
+    """
+
+    def get(cid: bytes) -> bytes:
+        return b"" if cids.codec_of(cid) == cids.RAW else backend.get_raw(cid)
+
+    leaves = (cid for cid, _ in walk(get, root) if cids.codec_of(bytes(cid)) == cids.RAW)
+    asked, wanted = tee(cid for cid in leaves if identity_bytes(bytes(cid)) is None)
+    for cid, there in zip(wanted, backend.has_blocks(asked), strict=True):
+        if not there:
+            raise BlockNotFoundError(f"no block {cid} below {cids.to_text(root)} in {backend!r}")
