@@ -1,4 +1,4 @@
-"""Indexes of CARv2: those of go-car are read, ours are written as they are, and nothing in one is believed."""
+"""Indexes of CARv2: those of go-car are read, ours have the same bytes, and their contents are untrusted."""
 
 import hashlib
 import io
@@ -51,17 +51,17 @@ def index_of(
 
 
 def sections(archive: bytes) -> list[tuple[bytes, int]]:
-    """CIDs of an archive, and their offsets in its CARv1."""
+    """Return the CIDs of an archive, and their offsets in its CARv1."""
     reader = CarReader(archive)
     start = reader.v2_header.data_offset if reader.v2_header else 0
     return [(block.cid_bytes, block.location.offset - start) for block in reader]
 
 
-# -- those of go-car --
+# -- indexes of go-car --
 
 
 def test_an_index_by_multihash(fixtures: Path) -> None:
-    """That of `car index create sample-v1.car`: every entry, found and listed, and the bytes that we write for it."""
+    """The index of `car index create sample-v1.car`: all entries are found, and our index has the same bytes."""
     data = (fixtures / "go-car-v2/sample-multihash-index-sorted.carindex").read_bytes()
     index = CarIndex(data)
     blocks = sections((fixtures / "go-car-v2/sample-v1.car").read_bytes())
@@ -77,7 +77,7 @@ def test_an_index_by_multihash(fixtures: Path) -> None:
 
 
 def test_an_index_without_hash_functions(fixtures: Path) -> None:
-    """Codec 0x0400, in which go-car once noted identity CIDs too: five lengths of digests."""
+    """Codec 0x0400, into which go-car once wrote identity CIDs too: five lengths of digests."""
     data = (fixtures / "go-car-v2/sample-index.carindex").read_bytes()
     index = CarIndex(data)
     blocks = sections((fixtures / "go-car-v2/sample-v1.car").read_bytes())
@@ -102,7 +102,7 @@ def test_an_index_without_hash_functions(fixtures: Path) -> None:
     ],
 )
 def test_an_index_in_an_archive(fixtures: Path, name: str, count: int) -> None:
-    """Where the header says it is, read out of a mapped file; and we would have written the same."""
+    """The index is read from a mapped file at the offset in the header, and ours has the same bytes."""
     with (fixtures / name).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         archive = bytes(mapped)
         header = CarReader(archive).v2_header
@@ -116,15 +116,15 @@ def test_an_index_in_an_archive(fixtures: Path, name: str, count: int) -> None:
         assert encode_v2_header(header) == archive[:51]
 
 
-def test_what_is_no_index(fixtures: Path) -> None:
-    """The index of carv2-basic.car is of a form that came before the codecs."""
+def test_an_index_without_a_codec_is_refused(fixtures: Path) -> None:
+    """The index of carv2-basic.car has a form that is older than the codecs."""
     archive = (fixtures / "ipld-spec/carv2-basic.car").read_bytes()
     with pytest.raises(MalformedError, match="found 0x1") as caught:
         CarIndex(archive, 499)
     assert caught.value.offset == 499
 
 
-# -- those we write --
+# -- our indexes --
 
 DIGESTS = st.one_of(st.binary(min_size=20, max_size=20), st.binary(min_size=0, max_size=3))
 CIDS = st.builds(
@@ -148,7 +148,7 @@ def found_in(pairs: list[tuple[bytes, int]], name: bytes, codec: int) -> list[in
 def test_all_that_is_added_is_found(
     pairs: list[tuple[bytes, int]], more: list[tuple[bytes, int]], codec: int, behind: bytes, seed: int
 ) -> None:
-    """In any order, alone and on top of another index; nothing else is."""
+    """In any order, with and without a base; and nothing else is found."""
     data = index_of(pairs, codec)
     for every, made in ((pairs, data), (pairs + more, index_of(more, codec, CarIndex(data)))):
         index = CarIndex(b"before" + made + behind, 6)
@@ -169,10 +169,8 @@ SKEWED = st.one_of(
 
 
 @given(names=st.lists(SKEWED, max_size=80), others=st.lists(SKEWED, max_size=20), window=st.integers(2, 9))
-def test_all_is_found_where_digests_are_not_where_they_should_be(
-    names: list[bytes], others: list[bytes], window: int
-) -> None:
-    """The search guesses where a digest is, from digests that are spread evenly; anybody can make others."""
+def test_all_is_found_where_digests_are_not_spread_evenly(names: list[bytes], others: list[bytes], window: int) -> None:
+    """The search expects digests to be spread evenly; an attacker can choose others."""
     pairs = list(zip(names, range(len(names)), strict=True))
     index = CarIndex(index_of(pairs))
     with patch.object(_index, "_PROBE", window):
@@ -180,7 +178,7 @@ def test_all_is_found_where_digests_are_not_where_they_should_be(
             assert sorted(index.find(cids.multihash_of(name))) == found_in(pairs, name, MULTIHASH_INDEX_SORTED)
 
 
-def test_an_index_as_its_layout_says() -> None:
+def test_the_layout_of_an_index() -> None:
     """Codes in order, then widths, then digests; numbers are little endian."""
     short, usual = cids.make(cids.RAW, b"\x02" * 20), cids.make(cids.DAG_CBOR, b"\x01" * 32)
     other = cids.make(cids.RAW, b"\x00" * 20, 0x13)
@@ -195,7 +193,7 @@ def test_an_index_as_its_layout_says() -> None:
     )
 
 
-def test_an_index_of_nothing() -> None:
+def test_an_empty_index() -> None:
     for codec, expected in ((MULTIHASH_INDEX_SORTED, "810800000000"), (INDEX_SORTED, "800800000000")):
         data = index_of([], codec)
         assert data.hex() == expected
@@ -209,8 +207,8 @@ def test_identity_cids_are_left_out() -> None:
     assert len(CarIndex(index_of(sections(SMALL_V1)))) == 5
 
 
-def test_version_0_and_other_codecs_are_one_block() -> None:
-    """An index knows digests."""
+def test_cids_of_one_digest_are_one_entry() -> None:
+    """Of a CID an index stores the digest only."""
     digest = hashlib.sha256(b"").digest()
     names = [b"\x12\x20" + digest, cids.make(cids.DAG_PB, digest), cids.make(cids.RAW, digest)]
     index = CarIndex(index_of([(name, number) for number, name in enumerate(names)]))
@@ -228,7 +226,7 @@ def test_what_an_index_writer_refuses() -> None:
         IndexWriter().add(b"no cid", 5)
 
 
-def test_a_large_index_is_searched_where_it_lies_and_written_in_little_memory(tmp_path: Path) -> None:
+def test_a_large_index_is_searched_in_place_and_written_in_little_memory(tmp_path: Path) -> None:
     count = 100_000
     names = [cids.make(cids.RAW, hashlib.sha256(b"%d" % number).digest()) for number in range(count)]
     tracemalloc.start()
@@ -252,7 +250,7 @@ def test_a_large_index_is_searched_where_it_lies_and_written_in_little_memory(tm
     assert peak - before < 100_000
 
 
-# -- those that anybody may have written --
+# -- hostile indexes --
 
 
 def bucket(width: int = 28, size: int | None = None, entries: bytes = bytes(28)) -> bytes:
@@ -291,8 +289,8 @@ ONE = b"\x80\x08" + struct.pack("<i", 1)
         ),
     ],
 )
-def test_indexes_that_cannot_be(data: bytes, error: type[CarError], message: str) -> None:
-    """Nothing is allocated for what they say."""
+def test_impossible_indexes_are_refused(data: bytes, error: type[CarError], message: str) -> None:
+    """Nothing is allocated for their claims."""
     for start in (0, 9):
         with pytest.raises(error, match=message) as caught:
             CarIndex(bytes(start) + data, start)
@@ -318,8 +316,8 @@ def test_damaged_indexes_are_a_car_error_or_give_numbers(data: st.DataObject) ->
     index_of(sections(SMALL_V1), index.codec, index)
 
 
-def test_an_index_that_is_not_in_order_loses_nothing_as_a_base() -> None:
-    """It is a lie, and stays one, entry by entry."""
+def test_a_base_that_is_not_sorted_loses_no_entry() -> None:
+    """The entries are wrong, and are copied one by one."""
     entries = [bytes([first]) * 32 + struct.pack("<Q", first) for first in (200, 3, 90, 90, 1, 255, 0)]
     lie = b"\x81\x08" + struct.pack("<iQi", 1, 0x12, 1) + bucket(40, entries=b"".join(entries))
     made = CarIndex(index_of([(cids.make(cids.RAW, bytes([90]) * 32), 7)], base=CarIndex(lie)))
@@ -331,7 +329,7 @@ def test_an_index_that_is_not_in_order_loses_nothing_as_a_base() -> None:
         V2Header, st.booleans(), st.integers(51, 2**40), st.integers(1, 2**40), st.just(0) | st.integers(2**41, 2**62)
     )
 )
-def test_headers_of_version_2_come_back(header: V2Header) -> None:
+def test_round_trip_of_v2_headers(header: V2Header) -> None:
     made = encode_v2_header(header)
     assert len(made) == 51
     padded = encode_v2_header(header._replace(data_offset=51, data_size=len(SMALL_V1)))

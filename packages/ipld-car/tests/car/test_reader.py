@@ -1,4 +1,4 @@
-"""CarReader and read_car on good archives: what they give, and their keywords."""
+"""CarReader and read_car on good archives, and their keywords."""
 
 import io
 import pickle
@@ -25,7 +25,7 @@ def test_a_block_has_cid_data_and_location() -> None:
     assert repr(block) == "<Block bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq: 5 bytes at 96>"
 
 
-def test_blocks_compare_by_all_they_are() -> None:
+def test_blocks_are_equal_by_cid_data_and_location() -> None:
     first, second, third = CarReader(car_v1(section(b"a"), section(b"a"), section(b"b")))
     (again, *_) = CarReader(car_v1(section(b"a")))
     assert first == again
@@ -44,7 +44,7 @@ def test_read_car_gives_roots_and_an_iterator() -> None:
     assert [tuple(block) for block in CarReader(SMALL_V1)] == triples
 
 
-def test_header_and_blocks_are_read_when_asked_for() -> None:
+def test_blocks_are_read_when_they_are_asked_for() -> None:
     stream = io.BytesIO(SMALL_V1[:-1])
     reader = CarReader(stream)
     assert reader.roots == [CID.decode(HELLO)]
@@ -54,7 +54,7 @@ def test_header_and_blocks_are_read_when_asked_for() -> None:
         list(it)
 
 
-def test_a_loop_can_be_left_and_taken_up_again() -> None:
+def test_iteration_can_be_interrupted_and_continued() -> None:
     reader = CarReader(SMALL_V1)
     for block in reader:
         if not block.data:
@@ -63,8 +63,8 @@ def test_a_loop_can_be_left_and_taken_up_again() -> None:
     assert list(reader) == []
 
 
-def test_an_archive_is_let_go_with_its_iterator() -> None:
-    """Not only when the garbage is collected: it may be large, or an open file."""
+def test_the_source_is_released_with_the_iterator() -> None:
+    """Not only when the garbage collector runs: the source may be large, or an open file."""
 
     class Source(Dribble):
         pass
@@ -87,7 +87,7 @@ def test_an_archive_is_let_go_with_its_iterator() -> None:
 
 
 def test_an_archive_cannot_look_complete_after_an_error() -> None:
-    """A second loop over a reader that failed must not end as if nothing had been wrong."""
+    """A second loop over a reader that has failed must raise again."""
     reader = CarReader(SMALL_V1[:-1])
     with pytest.raises(TruncatedError) as first:
         list(reader)
@@ -116,7 +116,7 @@ def test_an_archive_cannot_look_complete_after_the_stream_failed() -> None:
         list(reader)
 
 
-# -- the form of the CID before is remembered: that must never show -------------------------------
+# -- the form of the previous CID is remembered: that must never change a result -----------------
 
 
 def test_cids_of_every_form_in_every_order() -> None:
@@ -130,7 +130,7 @@ def test_cids_of_every_form_in_every_order() -> None:
         assert [archive[at.offset : at.offset + at.size] for _, _, at in found.blocks] == list(order)
 
 
-def test_a_section_too_short_for_the_form_before() -> None:
+def test_a_section_too_short_for_the_form_of_the_previous_cid() -> None:
     """The next section has the same first bytes, and ends inside the digest."""
     archive = car_v1(section(b"hello"), b"\x04" + HELLO[:4])
     found = outcome(archive)
@@ -144,7 +144,7 @@ def test_a_section_too_short_for_the_form_before() -> None:
 # -- limits and other keywords -------------------------------------------------------------------
 
 
-def test_the_longest_section_is_a_keyword() -> None:
+def test_max_section_bytes() -> None:
     archive = car_v1(section(bytes(100)), section(bytes(101)))
     assert outcome(archive, max_section_bytes=137).error is None
     found = outcome(archive, max_section_bytes=136)
@@ -160,7 +160,7 @@ def test_the_longest_section_is_a_keyword() -> None:
     assert outcome(car_v1(section(bytes((8 << 20) - 36)))).error is None
 
 
-def test_the_longest_header_is_a_keyword() -> None:
+def test_max_header_bytes() -> None:
     archive = car_v1(roots=[HELLO] * 5)
     size = len(archive) - 2
     assert outcome(archive, max_header_bytes=size).error is None
@@ -179,13 +179,13 @@ def test_a_section_of_length_zero(padding: bytes) -> None:
     assert outcome(archive, zero_length_section_as_eof=True) == outcome(SMALL_V1)
 
 
-def test_a_section_that_only_holds_a_cid_is_good() -> None:
+def test_a_section_may_hold_only_a_cid() -> None:
     (block,) = CarReader(car_v1(section(b"")))
     assert block.data == b""
     assert block.location.payload_size == 0
 
 
-def test_varints_of_every_length_that_a_section_can_have() -> None:
+def test_section_lengths_of_one_to_four_bytes() -> None:
     sections = [section(bytes(size)) for size in (0, 91, 92, 200, 16346, 16347, 16348, 2_097_115, 2_097_116)]
     archive = car_v1(*sections)
     for source in (archive, io.BytesIO(archive), Dribble(archive, 1000)):

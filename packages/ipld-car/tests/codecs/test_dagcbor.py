@@ -1,4 +1,4 @@
-"""DAG-CBOR: the fast way through libipld is held against dag-cbor, and no bytes raise anything but CarError."""
+"""DAG-CBOR: libipld gives what dag-cbor gives, and no bytes raise anything but CarError."""
 
 import json
 import math
@@ -60,7 +60,7 @@ VALUES = values(SCALARS | st.binary(max_size=40) | links().map(bytes))
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equal, and of the same types, signs of zero included."""
+    """Return whether two values are equal, with the same types and signs of zero."""
     if type(one) is not type(other):
         return isinstance(one, CID) and isinstance(other, CID) and one == other
     if isinstance(one, dict):
@@ -73,7 +73,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def binary(value: Any) -> Any:
-    """A value with binary CIDs for links, as nodes have them."""
+    """Convert a value to one of a node: links become binary CIDs."""
     if isinstance(value, CID):
         return bytes(value)
     if isinstance(value, dict):
@@ -82,7 +82,7 @@ def binary(value: Any) -> Any:
 
 
 def leaves(value: Any) -> list[Any]:
-    """All that is in a value, in the order of its encoding."""
+    """Iterate over all items of a value, in the order of their encoding."""
     if isinstance(value, dict):
         ordered = sorted(value, key=lambda key: (len(key.encode()), key.encode()))
         return [leaf for key in ordered for leaf in leaves(value[key])]
@@ -94,7 +94,7 @@ def links_in(value: Any) -> list[bytes]:
 
 
 @given(VALUES)
-def test_values_go_through(value: Any) -> None:
+def test_round_trip_of_values(value: Any) -> None:
     data = dagcbor.encode(value)
     assert data == dag_cbor.encode(value)
     assert same(dagcbor.decode(data), value)
@@ -102,7 +102,7 @@ def test_values_go_through(value: Any) -> None:
 
 
 @given(NODES)
-def test_nodes_are_what_dag_cbor_says(value: Any) -> None:
+def test_nodes_equal_those_of_dag_cbor(value: Any) -> None:
     data = dag_cbor.encode(value)
     node = dagcbor.decode_node(data)
     assert same(node, binary(value))
@@ -117,7 +117,7 @@ def test_nodes_are_what_dag_cbor_says(value: Any) -> None:
 
 @given(VALUES)
 def test_byte_strings_are_no_links(value: Any) -> None:
-    """Not even those that hold a CID."""
+    """Not even byte strings that hold a CID."""
     data = dag_cbor.encode(value)
     if any(isinstance(leaf, bytes) for leaf in leaves(value)):
         with pytest.raises(MalformedError, match="expected a link, found a byte string"):
@@ -127,7 +127,7 @@ def test_byte_strings_are_no_links(value: Any) -> None:
 
 
 @given(st.dictionaries(st.text(max_size=8), st.integers(0, 3), max_size=12), st.randoms(use_true_random=False))
-def test_keys_are_put_in_order(value: dict[str, int], rnd: random.Random) -> None:
+def test_map_keys_are_sorted(value: dict[str, int], rnd: random.Random) -> None:
     keys = list(value)
     rnd.shuffle(keys)
     assert dagcbor.encode_node({key: value[key] for key in keys}) == dag_cbor.encode({**value})
@@ -137,7 +137,7 @@ def test_keys_are_put_in_order(value: dict[str, int], rnd: random.Random) -> Non
 
 
 def unknown(data: bytes) -> bool:
-    """Whether a link names a code that multiformats has in no table: that stops dag-cbor, and is none of its rules."""
+    """Return whether a link has a code that multiformats does not know, which dag-cbor refuses without a rule."""
     try:
         found = dagcbor.scan(data)
     except CarError:
@@ -153,7 +153,7 @@ def unknown(data: bytes) -> bool:
 
 
 def judge(data: bytes) -> None:
-    """What decode and decode_node make of bytes is what dag-cbor makes of them."""
+    """Check that decode and decode_node give what dag-cbor gives."""
     try:
         value = dag_cbor.decode(data)
     except RecursionError:
@@ -176,7 +176,7 @@ def judge(data: bytes) -> None:
 
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
-    """An encoding with a few bytes changed, taken out or put in, some of them such as CBOR gives a meaning."""
+    """An encoding with a few bytes changed, removed or inserted, some of them with a meaning in CBOR."""
     data = bytearray(dag_cbor.encode(draw(VALUES)))
     heads = st.sampled_from([0x00, 0x17, 0x18, 0x19, 0x1A, 0x1B, 0x38, 0x40, 0x58, 0x60, 0x78, 0x80, 0x9F, 0xA0, 0xBF])
     others = st.sampled_from([0xD8, 0x2A, 0xE0, 0xF4, 0xF6, 0xF7, 0xF8, 0xF9, 0xFA, 0xFB, 0xFF, 0x01])
@@ -196,7 +196,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 
 @given(mutated() | st.binary(max_size=40))
 @example(b"")
-def test_mutations_are_judged_as_dag_cbor_judges_them(data: bytes) -> None:
+def test_mutations_give_what_dag_cbor_gives(data: bytes) -> None:
     judge(data)
 
 
@@ -250,7 +250,7 @@ NOT_STRICT = {
 
 @pytest.mark.parametrize("name", NOT_STRICT)
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_what_is_not_strict_is_refused(name: str, wrapped: bool) -> None:
+def test_blocks_that_are_not_strict_are_refused(name: str, wrapped: bool) -> None:
     data = NOT_STRICT[name]
     if wrapped:  # in a node that has links too
         data = b"\x82" + LINK + data
@@ -287,7 +287,7 @@ LOOSE = {
 
 
 @pytest.mark.parametrize("name", sorted(set(NOT_STRICT) - LOOSE))
-def test_links_of_what_dag_cbor_has_not_are_refused(name: str) -> None:
+def test_links_of_cbor_that_is_no_dag_cbor_are_refused(name: str) -> None:
     with pytest.raises(CarError) as scanned:
         dagcbor.scan(NOT_STRICT[name])
     assert scanned.value.offset is not None
@@ -338,7 +338,7 @@ def vectors(fixtures: Path, *tags: str) -> list[dict[str, Any]]:
 NEGATIVE_ZERO = bytes.fromhex("fb8000000000000000")
 
 
-def test_dasl_vectors_are_taken_and_refused(fixtures: Path) -> None:
+def test_dasl_vectors(fixtures: Path) -> None:
     taken = refused = 0
     for vector in vectors(fixtures, "basic", "dag-cbor"):
         data = bytes.fromhex(vector["data"])
@@ -372,7 +372,7 @@ def test_unusual_links_of_the_dasl_vectors(fixtures: Path) -> None:
 
 
 def test_links_with_codes_in_no_table() -> None:
-    """dag-cbor cannot make a CID object of them; as binary CIDs they go through."""
+    """dag-cbor cannot make their CID objects; binary CIDs need none."""
     link = b"\x01" + varint(0x300001) + b"\x12\x20" + bytes(32)
     data = b"\x81\xd8\x2a\x58\x28\x00" + link
     assert len(link) == 39
@@ -383,7 +383,7 @@ def test_links_with_codes_in_no_table() -> None:
 
 
 def test_nodes_keep_negative_zero_beside_links() -> None:
-    """libipld drops the sign; a document of another writer may have one, and must come through unchanged."""
+    """libipld drops the sign; a document of another writer may have one, and must not change."""
     link = cids.make(cids.RAW, bytes(32))
     node = {"a": link, "z": [0.0, {"y": -0.0}]}
     block = dagcbor.encode_node(node)

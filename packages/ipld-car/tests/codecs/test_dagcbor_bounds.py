@@ -1,4 +1,4 @@
-"""DAG-CBOR: depth and declared sizes are bounded; values without a form, and what is no link, are refused."""
+"""DAG-CBOR: depth and declared sizes are bounded; values without a DAG-CBOR form are refused."""
 
 import math
 import tracemalloc
@@ -40,7 +40,7 @@ def test_depth_is_bounded(opening: bytes) -> None:
 
 @pytest.mark.parametrize("opening", [b"\x81", b"\xa1\x61a"])
 def test_links_are_found_deeper(opening: bytes) -> None:
-    """Others may nest deeper than values here do; what is bounded is the work, there is no recursion."""
+    """Links are listed to a greater depth than values are decoded to, without recursion."""
     for depth in (255, 900, 1024):
         assert dagcbor.links(opening * depth + LINK) == [cid(b"hello")]
     for depth in (1025, 5000, 1_000_000):
@@ -58,8 +58,8 @@ def test_values_nested_too_deep_to_encode() -> None:
             function(value)
 
 
-def test_links_of_a_large_block_hold_no_multiple_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Millions of empty lists would be fifty times their encoding. Less large here, it takes a while."""
+def test_listing_the_links_of_a_large_block_takes_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Millions of empty lists would take fifty times their encoding. The block of this test is smaller, for time."""
     monkeypatch.setattr(dagcbor, "_MAX_DECODED", 1 << 16)
     count = 1 << 17
     block = b"\x9a" + count.to_bytes(4) + b"\x80" * count
@@ -100,7 +100,7 @@ def test_lone_surrogates_have_no_form(text: str) -> None:
     ids=["nothing", "text", "short", "long", "start", "long digest"],
 )
 def test_nodes_hold_no_bytes_but_links(leaf: bytes) -> None:
-    """libipld would write them as byte strings, without a word: what was a link would be lost."""
+    """libipld writes them as byte strings without an error: a link would be lost."""
     for node in (leaf, [leaf], {"a": {"b": [cid(b"hello"), leaf]}}):
         with pytest.raises(ValueError, match="expected a link"):
             dagcbor.encode_node(node)

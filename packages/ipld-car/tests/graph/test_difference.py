@@ -1,4 +1,4 @@
-"""What need not be sent to those who have another root: never too much is taken for granted, little is read."""
+"""shared_cids: a walk that leaves these CIDs out yields every block that is missing, and little is read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ipld_car import CarError, cids, dagcbor, dagpb, hashes, shared_cids, walk_b
 
 
 class Blocks:
-    """Blocks by binary CID, and which of them were read."""
+    """Blocks by binary CID, with a record of those that were read."""
 
     def __init__(self) -> None:
         self.data: dict[bytes, bytes] = {}
@@ -33,13 +33,13 @@ class Blocks:
         return {cid for cid, _ in walk_binary(self.data.__getitem__, root)}
 
     def lacking(self, old: bytes, new: bytes) -> list[bytes]:
-        """What a holder of ``old`` is sent of ``new``."""
+        """Return the blocks of ``new`` that a holder of ``old`` is sent."""
         held = shared_cids(self.get, old, new)
         assert held <= self.reached(old)
         return [cid for cid, _ in walk_binary(self.data.__getitem__, new, held)]
 
 
-def test_what_is_shared_is_not_read() -> None:
+def test_shared_blocks_are_not_read() -> None:
     blocks = Blocks()
     leaf, extra = blocks.put(b"leaf"), blocks.put(b"extra")
     shared = blocks.node([blocks.node([leaf])])
@@ -64,8 +64,8 @@ def test_the_same_root() -> None:
 
 
 @pytest.mark.parametrize("deeper", ["old", "new"])
-def test_what_moved_up_or_down(deeper: str) -> None:
-    """It is met on different levels of the two."""
+def test_a_block_that_moved_to_another_level(deeper: str) -> None:
+    """The two graphs have the block at different depths."""
     blocks = Blocks()
     moved = blocks.node([blocks.node([blocks.put(b"1")]), blocks.put(b"2")])
     high, low = blocks.node([moved]), blocks.node(["low", blocks.node([blocks.node([moved])])])
@@ -74,7 +74,7 @@ def test_what_moved_up_or_down(deeper: str) -> None:
 
 
 def test_files_of_several_leaves() -> None:
-    """dag-pb nodes are compared like others."""
+    """dag-pb nodes are compared like those of other codecs."""
     blocks = Blocks()
     leaves = [blocks.put(b"%d" % number) for number in range(4)]
     old = blocks.put(dagpb.encode([dagpb.PBLink(leaf) for leaf in leaves[:3]]), cids.DAG_PB)
@@ -104,7 +104,7 @@ def two_roots(draw: st.DrawFn) -> tuple[Blocks, bytes, bytes]:
 
 
 @given(two_roots())
-def test_whoever_has_the_old_root_gets_all_of_the_new_one(drawn: tuple[Blocks, bytes, bytes]) -> None:
+def test_a_holder_of_the_old_root_is_sent_all_missing_blocks(drawn: tuple[Blocks, bytes, bytes]) -> None:
     blocks, old, new = drawn
     sent = blocks.lacking(old, new)
     assert len(sent) == len(set(sent))

@@ -1,4 +1,4 @@
-"""`get-dag --selector` comes to the blocks that go-ipld-prime comes to, in its order, and reads what it reads."""
+"""`get-dag --selector` gives the blocks that go-ipld-prime gives, in the same order."""
 
 import json
 from base64 import b64encode
@@ -20,11 +20,11 @@ from ..support.cli_samples import Run, text
 from ..support.go_peer import Peer
 
 ALL = {"R": {"l": {"none": {}}, ":>": {"a": {">": {"@": {}}}}}}
-"""What the specification calls the common selector of everything."""
+"""The selector that explores everything, from the specification."""
 
 
 class Graph:
-    """Maps, lists, files, folders and leaves, links to one place on several ways, and one to a block that is gone."""
+    """Maps, lists, files, folders and leaves, several paths to one block, and a link to a missing block."""
 
     def __init__(self) -> None:
         self.blocks: dict[bytes, bytes] = {}
@@ -67,7 +67,7 @@ class Graph:
         return car_v1(*(section(data, name) for name, data in self.blocks.items()), roots=[bytes(self.root)])
 
     def selected(self, selector: str) -> list[str] | None:
-        """What we come to; None if the selector cannot be read."""
+        """Return the blocks that our selector gives; None if the selector is refused."""
         try:
             read = parse(selector)
         except ValueError:
@@ -83,7 +83,7 @@ GRAPH = Graph()
 
 
 def selectors() -> st.SearchStrategy[Any]:
-    """Of every kind, also those that nobody accepts: an edge outside, a recursion without, an empty range."""
+    """Selectors of every kind, also invalid ones: an edge outside a recursion, a recursion without one."""
     names = st.sampled_from(["a", "b", "n", "g", "j", "0", "1", "01", "Links", "Hash"])
     numbers = st.integers(-1, 3)
     depths = st.integers(0, 4).map(lambda depth: {"depth": depth})
@@ -142,8 +142,8 @@ null
 """The first has nothing on it; the third but last has no edge of its own in its outer recursion."""
 
 
-def test_what_is_no_selector(peer: Peer, tmp_path: Path) -> None:
-    """For them neither."""
+def test_invalid_selectors_are_refused(peer: Peer, tmp_path: Path) -> None:
+    """go-ipld-prime refuses them too."""
     (tmp_path / "graph.car").write_bytes(GRAPH.archive())
     assert peer("select", tmp_path / "graph.car", GRAPH.root, stdin=NOT_SELECTORS) == [None] * len(NOT_SELECTORS)
     assert [GRAPH.selected(each) for each in NOT_SELECTORS] == [None] * len(NOT_SELECTORS)
@@ -151,7 +151,9 @@ def test_what_is_no_selector(peer: Peer, tmp_path: Path) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(selectors(), min_size=30, max_size=60))
-def test_we_come_where_they_come(peer: Peer, tmp_path_factory: pytest.TempPathFactory, chosen: list[Any]) -> None:
+def test_selected_blocks_equal_those_of_go_ipld_prime(
+    peer: Peer, tmp_path_factory: pytest.TempPathFactory, chosen: list[Any]
+) -> None:
     path = tmp_path_factory.getbasetemp() / "graph.car"
     path.write_bytes(GRAPH.archive())
     lines = [json.dumps(each) for each in chosen]
@@ -159,13 +161,13 @@ def test_we_come_where_they_come(peer: Peer, tmp_path_factory: pytest.TempPathFa
     assert dict(zip(lines, map(GRAPH.selected, lines), strict=True)) == dict(zip(lines, theirs, strict=True))
 
 
-def test_everything_is_what_a_walk_gives() -> None:
+def test_the_selector_of_everything_equals_a_walk() -> None:
     there = walk_binary(GRAPH.blocks.__getitem__, bytes(GRAPH.root), missing=lambda _: None)
     assert GRAPH.selected(json.dumps(ALL)) == [text(name) for name, _ in there]
 
 
 def test_a_selector_is_bounded() -> None:
-    """In depth, whatever reads JSON; and a recursion that could come to ever larger unions does not."""
+    """In depth, whatever parses JSON; and the union in a recursion does not grow without end."""
     within, beyond = ('{"a":{">":' * depth + '{".":{}}' + "}}" * depth for depth in (MAX_DEPTH, MAX_DEPTH + 1))
     parse(within)
     for text_of_it in (beyond, '{"a":{">":' * 100_000 + '{".":{}}' + "}}" * 100_000):
@@ -184,7 +186,7 @@ def test_a_selector_is_bounded() -> None:
 
 
 def test_an_index_of_any_length() -> None:
-    """As a name; Python reads no number of so many digits."""
+    """It counts as a name; Python does not parse a number of so many digits."""
     blocks = Graph().blocks
     low = bytes(GRAPH.low)
     far = parse(json.dumps({"f": {"f>": {"9" * 5000: {".": {}}, "0": {".": {}}}}}))
@@ -192,7 +194,7 @@ def test_an_index_of_any_length() -> None:
 
 
 def test_the_command(ipld_car: Run, tmp_path: Path) -> None:
-    """With CID and without, blocks that are missing, and what it says to a selector that is none."""
+    """With and without a CID, with missing blocks, and with an invalid selector."""
     archive, part = tmp_path / "graph.car", tmp_path / "part.car"
     archive.write_bytes(GRAPH.archive())
     to_low = '{"f":{"f>":{"a":{"f":{"f>":{"a":{".":{}}}}}}}}'

@@ -60,7 +60,7 @@ def test_blocks_that_are_not_of_their_codec(codec: str) -> None:
 
 
 def recursive(blocks: dict[bytes, bytes], name: bytes, seen: list[bytes]) -> list[bytes]:
-    """The order of the definition: a block, then what each of its links reaches, each once."""
+    """Walk by the definition: a block, then all that each of its links reaches, each once."""
     if name not in seen:
         seen.append(name)
         for link in binary_links(name, blocks[name]):
@@ -91,7 +91,7 @@ def test_depth_first_in_the_order_of_links_each_once(count: int, rnd: random.Ran
         assert all(isinstance(name, CID) for name, _ in objects)
 
 
-def test_blocks_are_asked_for_when_it_is_their_turn() -> None:
+def test_blocks_are_read_when_they_are_asked_for() -> None:
     blocks: dict[bytes, bytes] = {}
     first, second = put(blocks, 1), put(blocks, 2)
     root = put(blocks, [first, second])
@@ -108,7 +108,7 @@ def test_blocks_are_asked_for_when_it_is_their_turn() -> None:
         assert len(asked) == number + 1
 
 
-def test_what_get_raises_ends_the_walk() -> None:
+def test_exceptions_of_get_pass_through() -> None:
     blocks: dict[bytes, bytes] = {}
     root = put(blocks, [put(blocks, 1), RAW])
     with pytest.raises(KeyError):
@@ -124,7 +124,7 @@ def test_a_block_that_is_no_dag_cbor_ends_the_walk() -> None:
 
 
 def test_a_block_that_links_itself_is_walked_once() -> None:
-    """Only a get that does not verify can give one."""
+    """Only a get that does not verify can return one."""
     name = cid(b"itself", "dag-cbor")
     block = dagcbor.encode_node([name, name])
     assert list(walk_binary(lambda _: block, name)) == [(name, block)]
@@ -189,5 +189,5 @@ def test_a_wide_graph_takes_150_bytes_a_block() -> None:
     tracemalloc.stop()
     assert count == total
     assert held < 150 * total
-    # Growing, the set is there twice for a moment; beside it, one block's links.
+    # While the set grows, memory holds it twice; beside it, the links of one block.
     assert peak < 200 * total

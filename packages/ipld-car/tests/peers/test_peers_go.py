@@ -1,4 +1,4 @@
-"""go-car reads our files through our indexes, continues them, and what it writes is read and continued by us."""
+"""go-car reads and continues our files with their indexes, and we read and continue its files."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ Blocks = list[tuple[bytes, bytes]]
 
 
 def sample() -> Blocks:
-    """Every kind of block, and many of the usual."""
+    """Return blocks of every kind, most of them raw with sha2-256."""
     blocks = [pair[:2] for pair in outcome(SMALL_V1).blocks if cids.prefix_of(pair[0]).hash_code]
     sizes = [0, 1, 90, 91, 92, 16_346, 16_348, 2_000_000, *range(200)]
     return blocks + [(cid(data), data) for data in (b"%d" % number + bytes(size) for number, size in enumerate(sizes))]

@@ -81,7 +81,7 @@ _DIGESTS: dict[int, Callable[[bytes], bytes]] = {
 
 @lru_cache(maxsize=10_000)
 def matches(name: bytes, data: bytes) -> bool:
-    """Whether a block is the one its binary CID names; hash functions not in the table above are no match."""
+    """Return whether a block has the digest in its binary CID; other hash functions than those above do not match."""
     rest = memoryview(name)
     if len(name) != 34 or name[:2] != b"\x12\x20":
         version, _, rest = their_varint.decode_raw(rest)
@@ -98,7 +98,7 @@ def matches(name: bytes, data: bytes) -> bool:
 
 
 class Outcome(NamedTuple):
-    """All that comes out of an archive; errors by what they say, for they compare by identity."""
+    """The result of reading an archive; an error by its class, message and place, since errors compare by identity."""
 
     version: int | None
     roots: list[bytes]
@@ -117,7 +117,7 @@ def outcome(
     max_section_bytes: int = 8 << 20,
     zero_length_section_as_eof: bool = False,
 ) -> Outcome:
-    """Read to the end or to the error. Anything that is no CarError gets out of here."""
+    """Read an archive to the end or to the error. An exception that is no CarError passes through."""
     version: int | None = None
     roots: list[bytes] = []
     blocks: list[tuple[bytes, bytes, BlockLocation]] = []
@@ -137,7 +137,7 @@ def outcome(
 
 
 def check(found: Outcome, archive: bytes) -> None:
-    """What holds for every archive, however damaged: good blocks, where they are said to be, then one good error."""
+    """Check what holds for every archive, however damaged: valid blocks at their locations, then at most one error."""
     for name, data, location in found.blocks:
         assert matches(name, data), name.hex()
         assert location.payload_size == len(data)
@@ -152,7 +152,7 @@ def check(found: Outcome, archive: bytes) -> None:
 
 
 class Dribble:
-    """A stream that gives at most ``step`` bytes at a time, whatever is asked for; it cannot seek."""
+    """A stream that returns at most ``step`` bytes at a time and cannot seek."""
 
     def __init__(self, data: bytes, step: int = 1) -> None:
         self._data = data

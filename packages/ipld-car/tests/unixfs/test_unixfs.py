@@ -1,4 +1,4 @@
-"""UnixFS files: built as kubo builds them, read in ranges, and hostile trees end in an error or go on as asked."""
+"""UnixFS files: built as Kubo builds them, read in ranges, and hostile trees give an error or are read lazily."""
 
 import io
 import os
@@ -31,7 +31,7 @@ def node(
     sizes: list[int] | None = None,
     kind: int | None = 2,
 ) -> bytes:
-    """A block of a file that says what it is told to say."""
+    """Return a block of a file with any claims."""
     children = children or []
     fields = [] if kind is None else [dagpb.encode_field(1, kind)]
     fields += [] if data is None else [dagpb.encode_field(2, data)]
@@ -147,7 +147,7 @@ def test_a_view_of_wider_items_is_built_by_its_bytes() -> None:
 
 
 @pytest.mark.parametrize(("chunk_size", "max_links"), [(0, 3), (-1, 3), (4, 1), (4, 0)])
-def test_sizes_that_cannot_be(chunk_size: int, max_links: int) -> None:
+def test_impossible_chunk_sizes_and_link_counts(chunk_size: int, max_links: int) -> None:
     with pytest.raises(ValueError, match="expected chunks of at least 1 byte and at least 2 links"):
         built(bytes(10), chunk_size, max_links)
 
@@ -206,7 +206,7 @@ def test_files_are_read_from_left_to_right_and_no_further_than_asked() -> None:
 
 
 def test_data_beside_links() -> None:
-    """Nothing writes such files today; they were written, and are files."""
+    """No program writes such files today, but they exist."""
     blocks: Blocks = {}
     inner = put(blocks, node([(put(blocks, b"mid", "raw"), 3)], b"in"))
     root = put(blocks, node([(inner, 5), (put(blocks, b"end", "raw"), 3)], b"first"))
@@ -277,7 +277,7 @@ LIES: dict[str, tuple[Callable[[Blocks], bytes], type[CarError], str]] = {
 
 
 @pytest.mark.parametrize("name", LIES)
-def test_lies_are_errors_that_name_the_block(name: str) -> None:
+def test_false_claims_are_errors_that_name_the_block(name: str) -> None:
     make, error, message = LIES[name]
     root, blocks = lying(make)
     with pytest.raises(error) as caught:
@@ -318,14 +318,14 @@ def test_eight_levels_and_no_more() -> None:
 
 
 def test_a_node_below_itself() -> None:
-    """Only a get that does not verify can give one; it ends nevertheless."""
+    """Only a get that does not verify can return one; the reading ends nevertheless."""
     name = cid(b"itself", "dag-pb")
     with pytest.raises(LimitError, match="expected at most 8 levels"):
         list(unixfs.read(lambda _: node([(name, 5)]), name))
 
 
 def test_children_of_no_bytes_are_not_read() -> None:
-    """A tree of them would be walked for ever, and give nothing."""
+    """A tree of such children would take for ever to walk, and give no bytes."""
     blocks: Blocks = {}
     absent = cid(b"absent")
     root = put(blocks, node([(absent, 0)] * 500 + [(put(blocks, b"leaf", "raw"), 4)] + [(absent, 0)] * 500))
@@ -333,8 +333,8 @@ def test_children_of_no_bytes_are_not_read() -> None:
     assert list(unixfs.read(blocks.__getitem__, put(blocks, node([(absent, 0)])))) == []
 
 
-def test_a_huge_file_of_few_blocks_goes_on_as_long_as_is_asked() -> None:
-    """Seven levels of the same links, an exbibyte said and reachable: read as a stream, a block at a time."""
+def test_a_huge_file_of_few_blocks_is_read_lazily() -> None:
+    """Seven levels of the same links claim an exbibyte; it is read block by block."""
     blocks: Blocks = {}
     name, size = put(blocks, b"x" * 1024, "raw"), 1024
     for _ in range(5):
@@ -354,8 +354,8 @@ def test_a_huge_file_of_few_blocks_goes_on_as_long_as_is_asked() -> None:
     assert asked <= 2 + 2 * 5
 
 
-def test_what_get_raises_ends_the_reading_as_it_is() -> None:
-    """A store's own errors, and those of an archive with their place, are not made into others."""
+def test_exceptions_of_get_pass_through() -> None:
+    """Errors of a store, and of an archive with their place, are not replaced."""
 
     class LostError(CarError):
         def __init__(self, one: int, two: int) -> None:
@@ -374,7 +374,7 @@ def test_what_get_raises_ends_the_reading_as_it_is() -> None:
             assert "bafk" not in str(caught.value)
 
 
-def test_a_file_out_of_an_archive() -> None:
+def test_a_file_is_read_from_an_archive() -> None:
     data = os.urandom(5000)
     stream = io.BytesIO()
     root, blocks = built(data, 100, 4)

@@ -1,4 +1,4 @@
-"""UnixFS directories: built as Kubo builds them, read plain and sharded, and hostile ones end in an error."""
+"""UnixFS directories: built as Kubo builds them, read plain and sharded, and hostile ones give an error."""
 
 import io
 import random
@@ -55,7 +55,7 @@ def test_cids_are_those_of_kubo(form: str, count: int, blocks: int, text: str) -
 
 
 def test_a_tree_of_kubo() -> None:
-    """All there can be in a folder, with the sizes that links tell: a large file, a link, a folder, an empty one."""
+    """A large file, a symbolic link, a folder and an empty folder, with the sizes in their links."""
     blocks: Blocks = {}
 
     def file(data: bytes) -> unixfs.Tree:
@@ -102,7 +102,7 @@ good_names = names.filter(lambda name: name not in (".", ".."))
 
 
 @given(st.lists(good_names, unique=True, max_size=60), st.booleans())
-def test_what_is_built_is_read_and_found(entries: list[str], sharded: bool) -> None:
+def test_round_trip_of_directories(entries: list[str], sharded: bool) -> None:
     blocks: Blocks = {}
     given_links = [PBLink(cid(name.encode()), name, len(name)) for name in entries]
     above = 0 if sharded else unixfs.SHARD_ABOVE
@@ -118,7 +118,7 @@ def test_what_is_built_is_read_and_found(entries: list[str], sharded: bool) -> N
     assert unixfs.kind_of(get, root) is Kind.DIRECTORY
 
 
-def test_finding_reads_only_the_shards_on_the_way() -> None:
+def test_find_entry_reads_only_the_shards_on_the_path() -> None:
     blocks: Blocks = {}
     root = unixfs.build_directory(links_to(LEAF, [str(n) for n in range(9000)]), blocks.__setitem__).cid
     asked = []
@@ -132,7 +132,7 @@ def test_finding_reads_only_the_shards_on_the_way() -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/", "a\0b", "\ud800"])
-def test_names_that_lead_elsewhere_are_not_built(name: str) -> None:
+def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
     blocks: Blocks = {}
     with pytest.raises(MalformedError, match="expected a name"):
         unixfs.build_directory(links_to(LEAF, ["good", name]), blocks.__setitem__)
@@ -153,7 +153,7 @@ def test_no_block_is_too_large() -> None:
 
 
 def test_a_sharded_directory_of_wikipedia(fixtures: Path) -> None:
-    """Of its shards only those on the way to one article are in the archive: the others are told, if asked for."""
+    """The archive has only the shards on the path to one article; the others are reported as missing."""
     found = outcome((fixtures / "go-car-cmd/wikipedia-cryptographic-hash-function.car").read_bytes())
     blocks = {name: data for name, data, _ in found.blocks}
     get = blocks.__getitem__
@@ -242,7 +242,7 @@ LIES: dict[str, tuple[Callable[[Blocks], bytes], type[CarError], str]] = {
 
 
 @pytest.mark.parametrize("name", LIES)
-def test_lies_are_errors_that_name_the_block(name: str) -> None:
+def test_false_claims_are_errors_that_name_the_block(name: str) -> None:
     make, error, message = LIES[name]
     blocks: Blocks = {}
     root = make(blocks)
@@ -252,8 +252,8 @@ def test_lies_are_errors_that_name_the_block(name: str) -> None:
     assert any(cids.to_text(each) in str(caught.value) for each in (*blocks, LEAF))
 
 
-def test_a_shard_that_stands_in_many_places_has_its_names_in_one() -> None:
-    """Blocks that link each other over and over would stand for 256^7 entries; the first wrong one ends it."""
+def test_a_shard_that_is_linked_from_two_places_is_refused() -> None:
+    """Blocks that link each other would stand for 256^7 entries; the first misplaced name is an error."""
     blocks: Blocks = {}
     below = shard(blocks, links_to(LEAF, [slot("name", 7) + "name"]))
     for _ in range(7):
@@ -264,7 +264,7 @@ def test_a_shard_that_stands_in_many_places_has_its_names_in_one() -> None:
     assert found == PBLink(LEAF, "name", 4)
 
 
-def test_finding_checks_what_it_reads() -> None:
+def test_find_entry_checks_the_shards_that_it_reads() -> None:
     for name in ("wrong slot", "up", "absolute"):  # nobody can ask for these
         blocks: Blocks = {}
         assert unixfs.find_entry(blocks.__getitem__, LIES[name][0](blocks), "name") is None
