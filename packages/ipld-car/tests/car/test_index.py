@@ -207,7 +207,7 @@ def test_identity_cids_are_left_out() -> None:
     assert len(CarIndex(index_of(sections(SMALL_V1)))) == 5
 
 
-def test_cids_of_one_digest_are_one_entry() -> None:
+def test_cids_of_one_digest_have_one_key() -> None:
     """Of a CID an index stores the digest only."""
     digest = hashlib.sha256(b"").digest()
     names = [b"\x12\x20" + digest, cids.make(cids.DAG_PB, digest), cids.make(cids.RAW, digest)]
