@@ -188,7 +188,7 @@ def test_a_map_is_never_given_up_for_one_that_ends_before(tmp_path: Path, monkey
                 go_on.wait(0.5)  # the other may have to wait for this thread
             return mapped
 
-        monkeypatch.setattr("ipld_car._file.block_table.map_of", slow_at_first)
+        monkeypatch.setattr("ipld_car._file.file_blocks.map_of", slow_at_first)
         with ThreadPoolExecutor(1) as pool:
             reading = pool.submit(file.get, block(1, 20)[0])
             assert begun.wait(60)
@@ -197,7 +197,7 @@ def test_a_map_is_never_given_up_for_one_that_ends_before(tmp_path: Path, monkey
             assert len(list(file)) == 2
             go_on.set()
             assert reading.result() == block(1, 20)[1]
-        assert len(blocks.map) == blocks.end
+        assert len(blocks.table.buffer) == blocks.table.end
 
 
 def test_threads_put_get_and_flush_at_once(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from ipld_car import (
     TruncatedError,
     cids,
 )
-from ipld_car._file import block_table
+from ipld_car._file import file_blocks
 
 from ..support.car_samples import MIXED, SMALL_V1, car_v1, car_v2, cid, outcome, section
 from ..support.damaged_files import (
@@ -187,7 +187,7 @@ def test_an_index_that_cannot_be_read(tmp_path: Path, bad: bytes) -> None:
 
 def test_a_large_file_is_believed_if_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """To compare its index with it would be to read it all; one that does not say that it has all, is compared."""
-    monkeypatch.setattr(block_table, "_AUDIT_BYTES", 1000)
+    monkeypatch.setattr(file_blocks, "_AUDIT_BYTES", 1000)
     path = tmp_path / "a.car"
     path.write_bytes(car_v2(PAYLOAD, index=index_of(fewer(PAIRS)), characteristics=b"\x80" + bytes(15)))
     with CarFile.open(path) as file:

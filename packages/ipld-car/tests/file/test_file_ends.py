@@ -9,7 +9,7 @@ import pytest
 from ipld_car import CarFile, MalformedError, TruncatedError, cids
 
 from ..support.car_samples import car_v1, car_v2, cid, outcome, section
-from ..support.damaged_files import ABSENT, BLOCKS, PAYLOAD, warned
+from ..support.damaged_files import ABSENT, BLOCKS, PAIRS, PAYLOAD, index_of, warned
 
 pytestmark = pytest.mark.smoke
 
@@ -88,17 +88,55 @@ def test_a_file_that_is_abandoned(tmp_path: Path) -> None:
 
 
 def test_zeros_at_the_end_of_a_carv1(tmp_path: Path) -> None:
-    """What a machine that stopped may leave of a section; zeros with something behind them are damage."""
+    """As of a padded archive, or of a machine that stopped; zeros with something behind them are damage."""
     path = tmp_path / "a.car"
     path.write_bytes(PAYLOAD + bytes(3_000_000))
-    with warned(path, "middle of a section") as file:
+    with warned(path, f"this one ends in 3000000 zeros, from offset {len(PAYLOAD)}") as file:
         assert len(file) == len(BLOCKS)
-    with CarFile.open(path, "a") as file:
+    with CarFile.open(path, zero_length_section_as_eof=True) as file:  # without a warning, which would be an error
+        assert len(file) == len(list(file)) == len(BLOCKS)
+        assert ABSENT not in file
+        assert file.scan_reason is not None
+        assert "3000000 zeros" in file.scan_reason
+    with CarFile.open(path, "a", zero_length_section_as_eof=True) as file:
         assert file.put(ABSENT, b"absent")
     assert path.read_bytes() == PAYLOAD + section(b"absent")
     path.write_bytes(PAYLOAD + bytes(3_000_000) + b"\x01")
-    with pytest.raises(MalformedError):
-        CarFile.open(path, "a")
+    for mode in ("r", "a"):
+        with pytest.raises(MalformedError, match="zero_length_section_as_eof"):
+            CarFile.open(path, mode)
+    with CarFile.open(path, zero_length_section_as_eof=True) as file:
+        assert len(file) == len(BLOCKS)
+        assert f"ends this one at offset {len(PAYLOAD)}" in (file.scan_reason or "")
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_zeros_at_the_end_of_the_data_of_a_carv2(tmp_path: Path, indexed: bool) -> None:
+    """Read where the option says so, and never appended to: what follows the zeros would be read by nobody."""
+    path = tmp_path / "a.car"
+    archive = car_v2(PAYLOAD + bytes(500), index=index_of(PAIRS) if indexed else b"")
+    path.write_bytes(archive)
+    with CarFile.open(path, zero_length_section_as_eof=True) as file:
+        assert len(file) == len(list(file)) == len(BLOCKS)
+        assert [file.get(name) for name, _ in BLOCKS] == [data for _, data in BLOCKS]
+        assert ABSENT not in file
+
+    def read() -> None:
+        with CarFile.open(path) as file:
+            len(file)
+
+    def append() -> None:
+        with CarFile.open(path, "a", zero_length_section_as_eof=True) as file:
+            try:
+                file.put(ABSENT, b"absent")
+                file.flush()
+            finally:
+                file.abandon()
+
+    for verb in (read, append):
+        with pytest.raises(MalformedError, match=r"one of length zero.*padded with zeros"):
+            verb()
+    assert path.read_bytes() == archive
 
 
 def test_a_carv2_that_go_car_did_not_finish(tmp_path: Path) -> None:

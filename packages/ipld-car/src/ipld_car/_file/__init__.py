@@ -1,4 +1,4 @@
-"""One archive in a file: random access, appending, recovery after a crash.
+"""One archive in a file: its layout, its sections, random access, appending, recovery after a crash.
 
-Uses the CAR format and file-system helpers; the operations and the command use it.
+It uses the CAR format and the file-system helpers; the operations, and nothing else of this package, use it.
 """

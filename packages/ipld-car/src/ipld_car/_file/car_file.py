@@ -1,9 +1,10 @@
-"""An archive in a file, with access to any block of it, and room for more."""
+"""An archive in a file: random access to its blocks, and appending."""
 
 from __future__ import annotations
 
 import os
 import sys
+import warnings
 import weakref
 from collections.abc import Iterable, Iterator
 from io import FileIO, UnsupportedOperation
@@ -16,14 +17,16 @@ from multiformats import CID
 from ipld_car import cids, varint
 from ipld_car._car.block import BlockLocation
 from ipld_car._car.header import V2Header, encode_header, encode_v2_header
-from ipld_car.errors import BlockAbsentError, HashMismatchError
-from ipld_car.fs import open_locked, sync_folder, unlock
+from ipld_car.errors import BlockAbsentError, CarWarning, HashMismatchError
+from ipld_car.fs import is_current, open_locked, require_current, sync_folder, unlock
 from ipld_car.hashes import sha2_256, verify_digest
 
 from .append import Appender
-from .block_table import Blocks, Found, key_of
+from .block_table import SectionRef, key_of
+from .file_blocks import FileBlocks
 from .layout import FIXED_SIZE, size_of, write_at
 from .scan import Section, is_identity
+from .state import Access
 
 Mode = Literal["r", "x", "a"]
 
@@ -32,22 +35,27 @@ EMPTY_MAP: Final = cids.make(cids.DAG_CBOR, sha2_256(b"\xa0"))
 
 
 class CarFile:
-    """An archive in a file, CARv1 or CARv2: any block of it at once, and more of them at its end.
+    """An archive in a file, CARv1 or CARv2: read any of its blocks, put more at its end.
 
     Blocks are found by multihash, so a CID of another codec or version over the same bytes finds them too. The index of
-    a CARv2 is searched where it lies: opening a file costs no time or memory to speak of, however many blocks it has.
+    a CARv2 is searched in the file, so opening takes no time or memory to speak of, however many blocks there are.
     A CARv1, or a CARv2 without index, is scanned when it is opened, from section to section; so is a file whose
-    index turns out to be wrong, with a :class:`CarWarning`. :attr:`scan_reason` tells.
+    index turns out to be wrong, with a :class:`CarWarning`. :attr:`scan_reason` says why.
 
-    A new file is a CARv2 whose header has one root, the CID of the empty map in DAG-CBOR unless it is begun with
-    others; :attr:`roots` may be set to any other CID of that length. What was put is safe from :meth:`flush` on: if the
-    process, or with ``fsync`` the machine, stops at whatever instant, opening the file again gives all blocks and the
-    roots as they were flushed, or some later blocks too. :meth:`close` writes the index. A CARv1 is continued as one,
-    and has none.
+    A new file is a CARv2 whose header has one root, the CID of the empty map in DAG-CBOR unless others are given;
+    :attr:`roots` may be set to any other CID of that length. What was put is safe when :meth:`flush` returns: if the
+    process, or with ``fsync`` the machine, stops at any instant, opening the file again gives all blocks and the
+    roots as they were flushed, or some later blocks too. :meth:`close` writes the index. A CARv1 that is appended to
+    stays a CARv1, and has none.
 
-    Threads: any number may use it at once, but for :meth:`close`. Processes: one may have a file open for writing, any
-    number may read it meanwhile, and see what had been flushed when they opened it, or later. After a fork the child
-    only reads. A file that is dropped without :meth:`close`, or open when Python ends, is closed.
+    Threads: any number may use one object at once, but for :meth:`close`. Processes: one may have a file open for
+    writing, any number may read it meanwhile, and see what was flushed before they opened it, or more. After a fork the
+    child only reads. A file that is dropped without :meth:`close`, or open when Python ends, is closed; an error
+    becomes a :class:`CarWarning`.
+
+    A file that is removed or replaced while it is open for writing is noticed: :meth:`flush` raises, and what was put
+    can still be read from this object; :meth:`close` finishes the file that was opened, wherever it is now, and raises.
+    Nothing is written to the file that has taken its place.
 
     Use :meth:`open` to make one.
 
@@ -70,6 +78,7 @@ class CarFile:
         *,
         fsync: bool = True,
         roots: Iterable[CID | str | bytes] = (EMPTY_MAP,),
+        zero_length_section_as_eof: bool = False,
     ) -> None:
         if mode not in ("r", "x", "a"):
             raise ValueError(f'expected the mode "r", "x" or "a", found {mode!r}')
@@ -78,14 +87,15 @@ class CarFile:
         self._is_made = False
         """Whether there was no such file before."""
         self._closed = True  # until it is open
+        access = Access(mode != "r", zero_length_section_as_eof)
         if mode == "r":
-            self._blocks = _open_to_read(self._path)
+            self._blocks = _open_blocks(FileIO(self._path), access)
         else:
             self._blocks, self._appender, self._is_made = _open_to_write(
-                self._path, [cids.to_bytes(root) for root in roots], exclusive=mode == "x", fsync=fsync
+                self._path, [cids.to_bytes(root) for root in roots], access, exclusive=mode == "x", fsync=fsync
             )
         # Not a method of this object, which would never be dropped then.
-        self._let_go = weakref.finalize(self, _close, self._blocks, self._appender)
+        self._finalizer = weakref.finalize(self, _close_dropped, self._path, self._blocks, self._appender)
         self._closed = False
 
     @classmethod
@@ -96,19 +106,23 @@ class CarFile:
         *,
         fsync: bool = True,
         roots: Iterable[CID | str | bytes] = (EMPTY_MAP,),
+        zero_length_section_as_eof: bool = False,
     ) -> Self:
         """Open the archive at a path.
 
         :param mode: "r" reads; "x" makes a new file; "a" reads and appends, and makes the file if it is absent or empty
         :param fsync: wait for the disk at :meth:`flush` and :meth:`close`; without, a machine that stops may lose
-            what was flushed, or worse
-        :param roots: what the header of a new file names from the beginning on; others can be set later in their place
+            what was flushed, or damage the file
+        :param roots: the roots of a new file; others can be set later in their place
+        :param zero_length_section_as_eof: take a section of length zero for the end of the archive, as archives that
+            are padded with zeros need it. It is for reading: the zeros behind a CARv1 that is appended to are cut off,
+            and a CARv2 with zeros in its data is not appended to
         :raises FileExistsError: if there is a file and the mode is "x"
         :raises BlockingIOError: if another writer has the file open
         :raises OSError: if it cannot be opened or made
         :raises CarError: if it is no archive, or has no index and is damaged before its last section; it is not changed
         """
-        return cls(path, mode, fsync=fsync, roots=roots)
+        return cls(path, mode, fsync=fsync, roots=roots, zero_length_section_as_eof=zero_length_section_as_eof)
 
     # -- what it is --
 
@@ -120,33 +134,44 @@ class CarFile:
     @property
     def version(self) -> int:
         """1 or 2."""
-        return self._blocks.layout.version
+        return self._blocks.table.layout.version
 
     @property
     def writable(self) -> bool:
-        """Whether blocks can be put: it is open for that, and this is the process that opened it."""
+        """Whether blocks can be put: the file is open for writing, in the process that opened it."""
         return self._appender is not None and not self._appender.closed
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed."""
+        """Whether the file was closed."""
         return self._closed
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the file that is open for writing is still the one at :attr:`path`.
+
+        Ask before you do anything with what is at the path. A file that is open for reading holds no claim to its
+        path: for it this is true as long as it is open.
+
+        :raises OSError: if the path cannot be looked at
+        """
+        return not self._closed and (self._appender is None or self._appender.is_current)
 
     @property
     def scan_reason(self) -> str | None:
         """Why the blocks were looked for without an index; None if the file's own index is used."""
-        return self._blocks.scan_reason
+        return self._blocks.table.scan_reason
 
     @property
     def roots(self) -> list[CID]:
-        """The CIDs that the header names, or will at the next flush.
+        """The CIDs that the header names, or will name at the next flush.
 
-        They can be set where they take the place of the old ones: as many, of the same length.
+        They can be set to as many CIDs, of the same length.
 
-        :raises CarError: if they do not
+        :raises CarError: if there are more or fewer, or they have another length
         :raises io.UnsupportedOperation: if the file is open for reading
         """
-        binary = self._blocks.layout.roots if self._appender is None else self._appender.roots
+        binary = self._blocks.table.layout.roots if self._appender is None else self._appender.roots
         return [cids.from_bytes(root) for root in binary]
 
     @roots.setter
@@ -154,9 +179,9 @@ class CarFile:
         self._writer().set_roots([cids.to_bytes(root) for root in roots])
 
     def check_roots(self, roots: Iterable[CID | str | bytes]) -> None:
-        """Return if :attr:`roots` can be set to these; nothing is changed.
+        """Return if :attr:`roots` can be set to these; change nothing.
 
-        :raises CarError: if they do not take the place of the old ones, or the header has more in it than roots
+        :raises CarError: if they have not the length of the old ones, or the header has more in it than roots
         :raises io.UnsupportedOperation: if the file is open for reading
         """
         self._writer().check_roots([cids.to_bytes(root) for root in roots])
@@ -164,52 +189,55 @@ class CarFile:
     # -- reading --
 
     def get(self, cid: CID | str | bytes, *, verify: bool = True) -> bytes:
-        """The bytes of a block, verified.
+        """Return the bytes of a block, verified.
 
-        :param verify: False gives what is in the file
+        :param verify: False returns what is in the file
         :raises BlockAbsentError: if the file has no such block; a KeyError too
         :raises HashMismatchError: if its bytes in the file are others
         :raises CarError: if the file is found to be damaged
         """
         binary = cids.to_bytes(cid)
-        usual = cids.is_cidv1_sha256(binary)
+        usual = cids.is_usual(binary)
         if not usual and is_identity(binary):
             return binary[cids.prefix_of(binary).size :]
         key = binary[2:] if usual else key_of(binary)
         blocks = self._open_blocks()
-        seen = blocks.at_first_sight(key) if usual else None
-        if seen is not None and (not verify or sha2_256(seen) == binary[4:]):
-            return seen
+        data = blocks.read_sequential(key) if usual else None
+        if data is not None and (not verify or sha2_256(data) == binary[4:]):
+            return data
         while True:
-            generation = blocks.generation
+            generation = blocks.table.generation
             damaged: HashMismatchError | None = None
-            for found in blocks.find(key):
-                data = blocks.read(found)
+            for section in blocks.find(key):
+                data = blocks.read(section)
                 if not verify or (usual and sha2_256(data) == binary[4:]):
                     return data
                 try:
                     verify_digest(binary, data)
                 except HashMismatchError as error:
-                    damaged = damaged or error.at(found.location.payload_offset)
+                    damaged = damaged or error.at(section.location.payload_offset)
                 else:
                     return data
-            if not blocks.settle(generation):  # the index may have only one of two sections
-                raise damaged or self._absent(binary)
+            if not blocks.revalidate(generation):  # the index may have only one of two sections
+                try:
+                    raise damaged or self._absent(binary)
+                finally:
+                    del damaged  # an error that its own frame holds is not freed before the garbage collector runs
 
-    def _find(self, binary: bytes) -> Found | None:
+    def _find(self, binary: bytes) -> SectionRef | None:
         """The section of a block, the newest one under this very CID if there is one."""
         key = key_of(binary)
         blocks = self._open_blocks()
         while True:
-            generation = blocks.generation
-            every = list(blocks.find(key))
+            generation = blocks.table.generation
+            every = blocks.find(key)
             if every:
-                return next((found for found in every if found.cid == binary), every[0])
-            if not blocks.settle(generation):
+                return next((section for section in every if section.cid == binary), every[0])
+            if not blocks.revalidate(generation):
                 return None
 
     def location(self, cid: CID | str | bytes) -> BlockLocation:
-        """Where in the file a block is; its bytes are there at the latest after the next flush.
+        """Return where in the file a block is; its bytes are there after the next flush at the latest.
 
         :raises BlockAbsentError: if the file has no such block; a KeyError too
         """
@@ -227,7 +255,8 @@ class CarFile:
         """How many blocks there are; identity CIDs, which hold their bytes themselves, do not count."""
         blocks = self._open_blocks()
         blocks.audit()
-        return len(blocks.index) - blocks.index.inline + blocks.added_count
+        index = blocks.table.index
+        return len(index) - index.inline + blocks.added.count
 
     def __iter__(self) -> Iterator[tuple[CID, BlockLocation]]:
         """CID and location of each block, in the order of the file, as they are now; no block is read."""
@@ -235,7 +264,7 @@ class CarFile:
         inside, held = (blocks.sections(), []) if self._appender is None else self._appender.snapshot()
         return _locations(inside, held)
 
-    def _open_blocks(self) -> Blocks:
+    def _open_blocks(self) -> FileBlocks:
         if self._closed:
             raise ValueError(f"expected an open CarFile, found a closed one: {self._path}")
         return self._blocks
@@ -252,11 +281,11 @@ class CarFile:
         return self._appender
 
     def put(self, cid: CID | str | bytes, data: bytes, *, verify: bool = True) -> bool:
-        """Add a block, unless the file has it under this CID; returns whether it was added.
+        """Add a block, unless the file has it under this CID; return whether it was added.
 
-        A block that is there with damaged bytes is mended. A block with an identity CID is nothing to add.
+        A block that is there with damaged bytes is mended. A block with an identity CID is not added.
 
-        :param verify: False takes it as it is, from who has verified it
+        :param verify: False leaves out the hash, for a block that was verified before
         :raises HashMismatchError: if these are not the bytes that the CID names; nothing is put
         :raises LimitError: if the section would be over 8 MiB, which readers refuse
         :raises OSError: if it cannot be written; nothing is put, and what was put before is still held
@@ -266,44 +295,48 @@ class CarFile:
         if not isinstance(data, bytes):
             data = bytes(memoryview(data))
         writer = self._writer()
-        if verify and not (cids.is_cidv1_sha256(binary) and sha2_256(data) == binary[4:]):
+        if verify and not (cids.is_usual(binary) and sha2_256(data) == binary[4:]):
             verify_digest(binary, data)
         return not is_identity(binary) and writer.put(binary, data)
 
     def flush(self) -> None:
-        """Return when all that was put, and the roots, are in the file, and with ``fsync`` on the disk.
+        """Write all that was put, and the roots, to the file, and with ``fsync`` wait for the disk.
 
-        :raises OSError: if they cannot be written; what was put is still held
+        :raises ipld_car.fs.FileReplacedError: if the file was removed or replaced; nothing is written, and what was put
+            is still held
+        :raises OSError: if something cannot be written; what was put is still held
         """
         self._open_blocks()
         if self._appender is not None:
             self._appender.flush()
 
     def close(self) -> None:
-        """Flush, write the index and let the file go; closing again does nothing.
+        """Flush, write the index, close the file and release the lock; closing again does nothing.
 
+        :raises ipld_car.fs.FileReplacedError: if the file was removed or replaced; the one that was opened is finished
         :raises OSError: if something cannot be written; the file is closed, with all that was flushed before
         """
         self._closed = True
-        self._let_go()
+        if self._finalizer.detach() is not None:
+            _close(self._blocks, self._appender)
 
     def abandon(self) -> None:
-        """Let the file go as it is: what was not flushed is dropped, and the file is not even tidied up.
+        """Close the file as it is: drop what was not flushed, and leave a torn end where it is.
 
-        For who has opened it and finds that it is none of theirs. If opening it has made the file, and nothing was
-        flushed, it is removed. Of a file that is closed, or open for reading, this is :meth:`close`.
+        If opening the file has made it, and nothing was flushed, it is removed. For a file that is open for reading
+        this is :meth:`close`.
         """
         self._closed = True
-        if self._let_go.detach() is None:
+        if self._finalizer.detach() is None:
             return
         appender = self._appender
-        is_ours = self._is_made and appender is not None and not appender.closed and appender.is_as_opened
+        removed = self._is_made and appender is not None and not appender.closed and appender.is_as_opened
         try:
-            if is_ours and sys.platform != "win32":  # while it is locked, so that it is no other writer's yet
-                self._path.unlink(missing_ok=True)
+            if removed and appender is not None and sys.platform != "win32":  # before another writer can lock it
+                appender.remove()
         finally:
             _close(self._blocks, appender, finish=False)
-        if is_ours and sys.platform == "win32":  # which removes no file that is open
+        if removed and sys.platform == "win32":  # which removes no file that is open
             self._path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
@@ -322,45 +355,62 @@ class CarFile:
 def _locations(
     inside: Iterator[Section], held: list[tuple[int, tuple[bytes, bytes]]]
 ) -> Iterator[tuple[CID, BlockLocation]]:
-    for offset, varint_size, cid, size in inside:
+    for offset, cid, begin, size in inside:
         if not is_identity(cid):
-            yield cids.from_validated(cid), BlockLocation(offset, varint_size, len(cid), size)
+            yield cids.from_checked(cid), BlockLocation(offset, begin - offset - len(cid), len(cid), size)
     for offset, (cid, data) in held:
         varint_size = len(varint.encode(len(cid) + len(data)))
-        yield cids.from_validated(cid), BlockLocation(offset, varint_size, len(cid), len(data))
+        yield cids.from_checked(cid), BlockLocation(offset, varint_size, len(cid), len(data))
 
 
-def _open_to_read(path: Path, *, for_writing: bool = False) -> Blocks:
-    file = FileIO(path)
+def _open_blocks(file: FileIO, access: Access) -> FileBlocks:
     try:
-        return Blocks(file, for_writing=for_writing)
+        return FileBlocks(file, access)
     except BaseException:
         file.close()
         raise
 
 
-def _open_to_write(path: Path, roots: list[bytes], *, exclusive: bool, fsync: bool) -> tuple[Blocks, Appender, bool]:
+def _open_to_write(
+    path: Path, roots: list[bytes], access: Access, *, exclusive: bool, fsync: bool
+) -> tuple[FileBlocks, Appender, bool]:
     file, is_new = open_locked(path, exclusive=exclusive)
     try:
         if not size_of(file):
             _begin(file, path, roots, fsync=fsync)
         # A handle of its own: a lock lasts as long as any copy of its handle, and a map keeps one.
-        blocks = _open_to_read(path, for_writing=True)
-        return blocks, Appender(file, blocks, fsync=fsync), is_new
+        reading = FileIO(path)
+        try:
+            require_current(path, file)
+        except BaseException:
+            reading.close()
+            raise
+        blocks = _open_blocks(reading, access)
+        return blocks, Appender(path, file, blocks, fsync=fsync), is_new
     except BaseException:
-        if is_new:
-            path.unlink(missing_ok=True)
-        unlock(file)
-        file.close()
+        try:
+            if is_new and is_current(path, file):
+                path.unlink(missing_ok=True)
+        finally:
+            unlock(file)
+            file.close()
         raise
 
 
-def _close(blocks: Blocks, appender: Appender | None, *, finish: bool = True) -> None:
+def _close(blocks: FileBlocks, appender: Appender | None, *, finish: bool = True) -> None:
     try:
         if appender is not None:
             appender.close(finish=finish)
     finally:
         blocks.close()
+
+
+def _close_dropped(path: Path, blocks: FileBlocks, appender: Appender | None) -> None:
+    """Close a file that was dropped, where no caller can take an error."""
+    try:
+        _close(blocks, appender)
+    except OSError as error:
+        warnings.warn(f"{path} was not closed, and cannot be finished: {error}", CarWarning, stacklevel=2)
 
 
 def _begin(file: FileIO, path: Path, roots: list[bytes], *, fsync: bool) -> None:

@@ -1,54 +1,35 @@
-"""Where in a file the parts of an archive are, as its headers say."""
+"""Where the parts of an archive are, as its headers say."""
 
 from __future__ import annotations
 
 import os
 import sys
 from io import FileIO
+from mmap import mmap
 from typing import Final, NamedTuple
 
-from ipld_car._car.header import PRAGMA, V2_HEADER_SIZE
+from ipld_car import cids
+from ipld_car._car.header import PRAGMA, V2_HEADER_SIZE, V2Header
 from ipld_car._car.reader import CarReader
 from ipld_car.errors import TruncatedError
 
 FIXED_SIZE: Final = len(PRAGMA) + V2_HEADER_SIZE
 """Bytes of a CARv2 before anything else: pragma, characteristics and offsets."""
-
-
 _MAX_BUFFERS: Final = 1024
 """Buffers that one system call takes."""
-
-
-class Layout(NamedTuple):
-    """What the headers of an archive say; offsets in bytes from the start of the file."""
-
-    version: int
-    fixed: bytes
-    """The first 51 bytes of a CARv2, as they are."""
-    start: int
-    """Where the CARv1 begins."""
-    first: int
-    """Where its first section begins."""
-    end: int
-    """Behind the last byte that the headers vouch for: of a CARv1, and of one that is not finished, none."""
-    index_offset: int
-    """0 without an index."""
-    fully_indexed: bool
-    roots: list[bytes]
-    finished: bool
-    """False for a CARv2 whose writer never came to its header."""
+_STEP: Final = 1 << 16
 
 
 if sys.platform == "win32":
 
     def read_at(file: FileIO, position: int, size: int) -> bytes:
-        """``size`` bytes at a position, or all up to the end of the file."""
+        """Return ``size`` bytes at a position, or all up to the end of the file."""
         file.seek(position)
         return file.read(size)
 else:
 
     def read_at(file: FileIO, position: int, size: int) -> bytes:
-        """``size`` bytes at a position, or all up to the end of the file."""
+        """Return ``size`` bytes at a position, or all up to the end of the file."""
         return os.pread(file.fileno(), size, position)  # the handle's own position is shared with forked processes
 
 
@@ -66,54 +47,107 @@ def write_at(file: FileIO, position: int, pieces: list[bytes]) -> None:
         left = left[file.write(left) :]
 
 
-class _Stream:
-    """A file from a position on, as a reader of archives wants it."""
+def size_of(file: FileIO) -> int:
+    """Return how many bytes the file has now."""
+    return os.fstat(file.fileno()).st_size
 
-    def __init__(self, file: FileIO, position: int) -> None:
+
+class FileBuffer:
+    """The bytes of a file as slices, read when they are asked for.
+
+    A file that another process makes shorter gives shorter slices, where touching a map of it would be a SIGBUS.
+    Slices that follow each other are taken from pieces of 64 KiB. One thread may use it.
+    """
+
+    def __init__(self, file: FileIO) -> None:
         self._file = file
+        self._base = 0
+        self._piece = b""
+
+    def __len__(self) -> int:
+        return size_of(self._file)
+
+    def __getitem__(self, part: slice) -> bytes:
+        start, stop = part.start, part.stop
+        at, end = start - self._base, stop - self._base
+        if at < 0 or end > len(self._piece):
+            # Behind a large payload read only what is asked for: the blocks may all be large.
+            size = stop - start if at > len(self._piece) else max(stop - start, _STEP)
+            self._piece, self._base = read_at(self._file, start, size), start
+            at, end = 0, stop - start
+        return self._piece[at:end]
+
+
+Buffer = bytes | mmap | FileBuffer
+"""An archive whose bytes are got as slices ``buffer[start:stop]``."""
+
+
+class Layout(NamedTuple):
+    """What the headers of an archive say; offsets in bytes from the start of the file."""
+
+    version: int
+    roots: list[bytes]
+    start: int
+    """Where the CARv1 begins."""
+    first: int
+    """Where its first section begins."""
+    end: int
+    """Behind its last byte: that of the file for a CARv1; ``first`` for a CARv2 that is not finished."""
+    v2_header: V2Header | None
+    """None for a CARv1, and for a CARv2 that is not finished."""
+    fixed: bytes
+    """The first 51 bytes of a CARv2, as they are."""
+
+    @property
+    def finished(self) -> bool:
+        """False for a CARv2 whose writer never wrote the header."""
+        return self.version == 1 or self.v2_header is not None
+
+    @property
+    def index_offset(self) -> int:
+        """Where the index begins; 0 if there is none."""
+        return 0 if self.v2_header is None else self.v2_header.index_offset
+
+    @property
+    def fully_indexed(self) -> bool:
+        """Whether the header says that the index has every block."""
+        return self.v2_header is not None and self.v2_header.fully_indexed
+
+
+class _Stream:
+    """A buffer as the stream that :class:`CarReader` reads."""
+
+    def __init__(self, buffer: Buffer, position: int) -> None:
+        self._buffer = buffer
         self._position = position
 
     def read(self, size: int, /) -> bytes:
-        data = read_at(self._file, self._position, size)
+        data = self._buffer[self._position : self._position + size]
         self._position += len(data)
         return data
 
 
-def size_of(file: FileIO) -> int:
-    """Bytes of the file now."""
-    return os.fstat(file.fileno()).st_size
-
-
-def read_layout(file: FileIO) -> Layout:
+def read_layout(buffer: Buffer, *, allow_unfinished: bool = False) -> Layout:
     """Read the headers of an archive.
 
-    :raises CarError: as :class:`CarReader`, and if the data of a CARv2 are not all there
+    :param buffer: the whole archive
+    :param allow_unfinished: take a CARv2 whose header is all zeros, which go-car leaves when it is stopped
+    :raises CarError: what :class:`CarReader` raises, and if a CARv2 ends before its data do
     """
-    while True:
-        fixed = read_at(file, 0, FIXED_SIZE)
-        layout = _read(file, fixed)
-        if read_at(file, 0, len(fixed)) == fixed:  # no writer was at it just then
-            return layout
-
-
-def _read(file: FileIO, fixed: bytes) -> Layout:
-    if fixed == PRAGMA + bytes(V2_HEADER_SIZE):  # what go-car leaves when it is stopped
-        reader = CarReader(_Stream(file, FIXED_SIZE))
+    fixed = buffer[0:FIXED_SIZE]
+    if allow_unfinished and fixed == PRAGMA + bytes(V2_HEADER_SIZE):
+        reader = CarReader(_Stream(buffer, FIXED_SIZE))
         first = FIXED_SIZE + reader.header_end
-        return Layout(2, fixed, FIXED_SIZE, first, first, 0, False, _binary(reader), False)
-    reader = CarReader(_Stream(file, 0))
-    header = reader.v2_header
+        return Layout(2, _roots(reader), FIXED_SIZE, first, first, None, fixed)
+    reader = CarReader(_Stream(buffer, 0))
+    header, size = reader.v2_header, len(buffer)
     if header is None:
-        return Layout(1, b"", 0, reader.header_end, reader.header_end, 0, False, _binary(reader), True)
-    start, size = header.data_offset, size_of(file)
-    end = start + header.data_size
+        return Layout(1, _roots(reader), 0, reader.header_end, size, None, b"")
+    end = header.data_offset + header.data_size
     if end > size:
         raise TruncatedError(f"expected {end - size} more bytes of payload, found the end of the file", offset=size)
-    return Layout(
-        *(2, fixed, start, reader.header_end, end, header.index_offset, header.fully_indexed),
-        *(_binary(reader), True),
-    )
+    return Layout(2, _roots(reader), header.data_offset, reader.header_end, end, header, fixed)
 
 
-def _binary(reader: CarReader) -> list[bytes]:
-    return [bytes(root) for root in reader.roots]
+def _roots(reader: CarReader) -> list[bytes]:
+    return [cids.to_bytes(root) for root in reader.roots]

@@ -1,86 +1,126 @@
-"""What a file has, found out as a whole before anybody is told of it."""
+"""The table of a file, found out as a whole before any thread sees it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+import sys
+from collections.abc import Iterator
 from io import FileIO
 from itertools import chain
 from mmap import ACCESS_READ, mmap
+from typing import NamedTuple
 
 from ipld_car._car.index import CarIndex
 from ipld_car.errors import CarError
 
-from .layout import Layout, read_at, read_layout, size_of
-from .scan import index_of, is_nothing, sections, sections_until_torn, whole_sections
+from .block_table import BlockTable
+from .layout import FIXED_SIZE, FileBuffer, Layout, read_at, read_layout, size_of
+from .scan import Section, index_of, is_zeros, sections, sections_until_torn, whole_sections
 
 
-@dataclass(frozen=True)
-class State:
-    """A file as its headers, and its index or a look at all sections, show it."""
+class Access(NamedTuple):
+    """How a file is opened."""
 
-    layout: Layout
-    map: mmap
-    index: CarIndex
-    end: int
-    """Behind the last section that is in the file."""
-    is_complete: bool
-    """Whether the index has every section, as far as is known."""
-    scan_reason: str | None = None
-    """Why the index is not the file's own."""
-    warns: bool = False
-    """Whether that is something people should hear of."""
+    for_writing: bool = False
+    """Take up what a writer left that was stopped."""
+    zero_is_end: bool = False
+    """Take a section of length zero for the end of the archive."""
+
+
+class Opened(NamedTuple):
+    """A table, and whether people should hear of why the file was scanned."""
+
+    table: BlockTable
+    warns: bool
 
 
 def map_of(file: FileIO, end: int) -> mmap:
-    """A map up to ``end``; what lies behind it a writer may cut off, and to touch it then would be our death."""
+    """Map a file up to ``end``: a writer may cut off what is behind it, and to touch that would be a SIGBUS."""
     return mmap(file.fileno(), end, access=ACCESS_READ)
 
 
-def read_state(file: FileIO, *, for_writing: bool) -> State:
-    """The state of a file: with its index if it has one that can be read, else with one made of its sections.
+def read_file_layout(file: FileIO) -> Layout:
+    """Read the headers of a file that another process may be writing to.
+
+    :raises CarError: see :func:`read_layout`
+    """
+    while True:
+        fixed = read_at(file, 0, FIXED_SIZE)
+        layout = read_layout(FileBuffer(file), allow_unfinished=True)
+        if read_at(file, 0, len(fixed)) == fixed:  # no writer changed it just then
+            return layout
+
+
+def sections_of(file: FileIO, layout: Layout, access: Access, *, start: int | None = None) -> Iterator[Section]:
+    """Give the sections that the header vouches for.
+
+    :param start: where to begin, by default at the first
+    :raises CarError: if something there is no section
+    """
+    begin = layout.first if start is None else start
+    zero_is_end = access.zero_is_end and not access.for_writing
+    return sections(FileBuffer(file), begin, layout.end, zero_is_end=zero_is_end, limit=sys.maxsize)
+
+
+def read_table(file: FileIO, access: Access) -> Opened:
+    """Read a file: with its index if it has one that can be read, else with one made of its sections.
 
     :raises CarError: if it is no archive, or one without index that is damaged
     """
-    layout = read_layout(file)
+    layout = read_file_layout(file)
     while layout.index_offset:
         mapped = map_of(file, size_of(file))
         try:
             index = CarIndex(mapped, layout.index_offset)
         except CarError as error:
-            before, layout = layout, read_layout(file)
+            mapped.close()
+            before, layout = layout, read_file_layout(file)
             if layout == before:
-                return scan(file, layout, f"its index cannot be read: {error}", for_writing=for_writing, warns=True)
+                return scan_table(file, layout, f"its index cannot be read: {error}", access, warns=True)
         else:
-            return State(layout, mapped, index, layout.end, layout.fully_indexed)
+            return Opened(BlockTable(layout, mapped, index, layout.end, layout.fully_indexed), warns=False)
     if not layout.finished:
-        reason, warns = "its writer was stopped before it wrote the header", not for_writing
+        reason, warns = "its writer was stopped before it wrote the header", not access.for_writing
     else:
         reason, warns = "a CARv1 has no index" if layout.version == 1 else "it has no index", False
-    return scan(file, layout, reason, for_writing=for_writing, warns=warns)
+    return scan_table(file, layout, reason, access, warns=warns)
 
 
-def scan(
-    file: FileIO, layout: Layout, reason: str, *, for_writing: bool, warns: bool = False, least_end: int = 0
-) -> State:
-    """The state of a file with an index of the sections that are there.
+def scan_table(
+    file: FileIO, layout: Layout, reason: str, access: Access, *, warns: bool = False, least_end: int = 0
+) -> Opened:
+    """Return a table whose index is made of the sections that are there.
 
-    :param reason: why it is scanned
-    :param for_writing: take up what a writer left that was stopped
+    :param reason: why the file is scanned
     :param least_end: up to where there are sections, as is known already
     :raises CarError: if it is damaged
     """
-    read, size = partial(read_at, file), size_of(file)
-    found = sections(read, layout.first, layout.end)
+    buffer, size = FileBuffer(file), size_of(file)
+    vouched = layout.end
     if layout.version == 1:
-        found = sections_until_torn(read, layout.first, size)
-    elif not layout.finished or (for_writing and not layout.index_offset):
-        found = chain(found, whole_sections(read, layout.end, size))
-    index, end, is_complete = index_of(found, layout.start, layout.end)
+        vouched = layout.first
+        zero_is_end = access.zero_is_end and not access.for_writing
+        found = sections_until_torn(buffer, layout.first, size, zero_is_end=zero_is_end)
+    elif not layout.finished or (access.for_writing and not layout.index_offset):
+        found = chain(sections_of(file, layout, access), whole_sections(buffer, layout.end, size))
+    else:
+        found = sections_of(file, layout, access)
+    index, end, is_complete = index_of(found, layout.start, vouched)
     if layout.version == 1 and end < size:
-        reason, warns = f"it ends in the middle of a section, at offset {end}", True
-        if for_writing:
-            reason += f", and closing it cuts off the {size - end} bytes from there"
-            warns = not is_nothing(read, end, size)
+        reason, warns = _tail(buffer, end, size, access)
     end = max(least_end, end)  # a writer may have come further
-    return State(layout, map_of(file, end), index, end, is_complete, reason, warns)
+    return Opened(BlockTable(layout, map_of(file, end), index, end, is_complete, reason, is_checked=True), warns)
+
+
+def _tail(buffer: FileBuffer, end: int, size: int, access: Access) -> tuple[str, bool]:
+    """Say why a CARv1 has more behind its last section, and whether that is a warning."""
+    if is_zeros(buffer, end, size):
+        reason = f"a CARv1 has no index, and this one ends in {size - end} zeros, from offset {end}"
+        if access.for_writing:
+            return f"{reason}, which closing it cuts off", False
+        return reason, not access.zero_is_end
+    if access.zero_is_end and not access.for_writing and buffer[end : end + 1] == b"\0":
+        return f"a CARv1 has no index, and a section of length zero ends this one at offset {end}", False
+    reason = f"it ends in the middle of a section, at offset {end}"
+    if access.for_writing:
+        reason += f", and closing it cuts off the {size - end} bytes from there"
+    return reason, True
