@@ -1,5 +1,4 @@
-"""The command ``ipld-car``.
+"""The command ``ipld-car``: words in, words out, nothing else; what it does is in :mod:`ipld_car.ops`.
 
-``main`` has the group and the exit codes; ``commands_*`` say what each verb takes and prints; the other modules
-do the work and know nothing of the command line. Only what runs here imports click and tqdm.
+Nothing imports it; only here click and tqdm are imported, when the command runs.
 """

@@ -1,22 +1,14 @@
-"""How a verb ends when it does not end well."""
+"""What the command's exit codes say."""
 
 from __future__ import annotations
 
-from ipld_car.errors import CarError
+from typing import Final
 
-
-class FailedError(CarError):
-    """The archive has not what was asked of it."""
-
-
-class NoEntryError(FailedError):
-    """The archive has the folders that a path leads through, and no entry of that name."""
-
-
-class RefusedError(Exception):
-    """What was asked cannot be done, whatever is in the archive; exit code 2."""
-
-
-def named(source: str, error: CarError) -> CarError:
-    """The same error with the name of the archive, where there are several."""
-    return type(error)(f"{source}: {error.message}", offset=error.offset, block=error.block)
+GOOD: Final = 0
+BAD: Final = 1
+"""The archive is bad, or does not have what was asked for."""
+USAGE: Final = 2
+"""The command was used wrongly, or a file cannot be read or written."""
+INTERRUPTED: Final = 130
+BROKEN_PIPE: Final = 141
+"""As a shell gives it for a process that SIGPIPE has ended."""

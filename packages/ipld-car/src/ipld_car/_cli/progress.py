@@ -1,4 +1,4 @@
-"""A bar for long work, where a person looks on."""
+"""A progress bar on the terminal, for work that takes long."""
 
 from __future__ import annotations
 
@@ -6,56 +6,57 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
-_PATIENCE = 0.5
-"""Seconds that work may take before a bar shows; most takes less, and then nothing is imported for it."""
-
+_PATIENCE: Final = 0.5
+"""Seconds that work may take before a bar shows; most takes less, and then tqdm is not even imported."""
 
 _shown: list[Any] = []
-"""The bars that stand on the terminal."""
+"""The bars that are on the terminal."""
 
 
 class Progress:
-    """How far a job has come, in bytes."""
+    """Shows how far the work has come, as a :data:`ipld_car.ops.Progress` function.
 
-    def __init__(self, what: str, total: int | None, *, visible: bool) -> None:
-        self._what = what
-        self._total = total
+    :param visible: show bars
+    """
+
+    def __init__(self, *, visible: bool) -> None:
         self._visible = visible
-        self._start = time.monotonic()
-        self._done = 0
+        self._what = ""
+        self._start = 0.0
         self._bar: Any = None
 
-    def advance(self, size: int) -> None:
-        """Note that ``size`` more bytes are done. It costs little, but is not for every small block."""
-        self._done += size
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        """Show that ``done`` bytes are done of ``total``; another word than before begins another bar."""
+        if what != self._what:
+            self._remove_bar()
+            self._what, self._start = what, time.monotonic()
         if self._bar is not None:
-            self._bar.update(size)
+            self._bar.update(done - self._bar.n)
         elif self._visible and time.monotonic() - self._start > _PATIENCE:
-            self._bar = _bar(self._what, self._total, self._done)
+            self._bar = _make_bar(what, total, done)
             _shown.append(self._bar)
 
-    def reach(self, done: int) -> None:
-        """Note that so many bytes are done in all."""
-        self.advance(done - self._done)
-
     def close(self) -> None:
-        """Take the bar away; none is shown any more."""
+        """Remove the bar; none is shown any more."""
         self._visible = False
+        self._remove_bar()
+
+    def _remove_bar(self) -> None:
         if self._bar is not None:
             _shown.remove(self._bar)
             self._bar.close()
             self._bar = None
 
 
-def make_room() -> None:
-    """Take the bars away from where lines are going to be; they come again when there is more to show."""
+def clear_bars() -> None:
+    """Clear the line of each bar, so that text can be written there; a bar shows again when there is more to show."""
     for bar in _shown:
         bar.clear()
 
 
-def _bar(what: str, total: int | None, done: int) -> Any:
+def _make_bar(what: str, total: int | None, done: int) -> Any:
     from tqdm import tqdm
 
     tqdm.monitor_interval = 0  # no thread of its own: jobs are forked
@@ -65,13 +66,9 @@ def _bar(what: str, total: int | None, done: int) -> Any:
 
 
 @contextmanager
-def progress(what: str, total: int | None = None) -> Iterator[Progress]:
-    """Progress that shows as a bar, where standard error is a terminal and the work takes long.
-
-    :param what: a word or two for the person
-    :param total: bytes in all, if that is known
-    """
-    shown = Progress(what, total, visible=sys.stderr.isatty())
+def show_progress() -> Iterator[Progress]:
+    """Give a progress function that shows a bar, where standard error is a terminal and the work takes long."""
+    shown = Progress(visible=sys.stderr.isatty())
     try:
         yield shown
     finally:

@@ -40,7 +40,7 @@ class WrongIndexError(Exception):
 
 def key_of(cid: bytes) -> bytes:
     """Return what a block is found by: the multihash of its CID."""
-    return cid[2:] if cids.is_usual(cid) else cids.multihash_of(cid)
+    return cid[2:] if cids.is_cidv1_sha256(cid) else cids.multihash_of(cid)
 
 
 @dataclass(frozen=True, slots=True)

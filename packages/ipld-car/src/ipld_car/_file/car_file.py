@@ -197,7 +197,7 @@ class CarFile:
         :raises CarError: if the file is found to be damaged
         """
         binary = cids.to_bytes(cid)
-        usual = cids.is_usual(binary)
+        usual = cids.is_cidv1_sha256(binary)
         if not usual and is_identity(binary):
             return binary[cids.prefix_of(binary).size :]
         key = binary[2:] if usual else key_of(binary)
@@ -295,7 +295,7 @@ class CarFile:
         if not isinstance(data, bytes):
             data = bytes(memoryview(data))
         writer = self._writer()
-        if verify and not (cids.is_usual(binary) and sha2_256(data) == binary[4:]):
+        if verify and not (cids.is_cidv1_sha256(binary) and sha2_256(data) == binary[4:]):
             verify_digest(binary, data)
         return not is_identity(binary) and writer.put(binary, data)
 
@@ -357,10 +357,10 @@ def _locations(
 ) -> Iterator[tuple[CID, BlockLocation]]:
     for offset, cid, begin, size in inside:
         if not is_identity(cid):
-            yield cids.from_checked(cid), BlockLocation(offset, begin - offset - len(cid), len(cid), size)
+            yield cids.from_validated(cid), BlockLocation(offset, begin - offset - len(cid), len(cid), size)
     for offset, (cid, data) in held:
         varint_size = len(varint.encode(len(cid) + len(data)))
-        yield cids.from_checked(cid), BlockLocation(offset, varint_size, len(cid), len(data))
+        yield cids.from_validated(cid), BlockLocation(offset, varint_size, len(cid), len(data))
 
 
 def _open_blocks(file: FileIO, access: Access) -> FileBlocks:

@@ -1,4 +1,4 @@
-"""Verifying blocks in mapped memory: the hot loop of ``ipld-car verify``."""
+"""Verify blocks where they lie in memory: the hot loop of :func:`~ipld_car.ops.verify`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import struct
 from collections import Counter
 from dataclasses import dataclass, field
 from hashlib import sha256
+from mmap import mmap
 from typing import Any, Final, NamedTuple
+
+from multiformats import CID
 
 from ipld_car import cids
 from ipld_car._car.limits import MAX_SECTION_BYTES
+from ipld_car._file.scan import check_length, cid_at, length_at
 from ipld_car._graph.walk import KNOWN_CODECS, binary_links
 from ipld_car.errors import CarError, HashMismatchError, UnverifiableError
 from ipld_car.hashes import verify_digest
 
-from .sections import Buffer, check_length, cid_at, length_at
+Buffer = bytes | mmap
 
 OK: Final = "ok"
 MISMATCH: Final = "mismatch"
@@ -25,7 +29,7 @@ _HEAD: Final = 3 + cids.CIDV1_SHA256_SIZE
 
 
 class Verdict(NamedTuple):
-    """What was found of a block."""
+    """What :func:`~ipld_car.ops.verify` found of a block."""
 
     number: int
     """Which of the blocks it is, the first being 0."""
@@ -33,9 +37,17 @@ class Verdict(NamedTuple):
     """Where its section begins."""
     size: int
     """Bytes of the block."""
-    cid: bytes
+    cid_bytes: bytes
+    """The binary CID."""
     verdict: str
+    """``ok``, ``mismatch``, ``unverifiable`` (the hash function is not known here) or ``undecodable`` (its links
+    cannot be read)."""
     detail: str = ""
+
+    @property
+    def cid(self) -> CID:
+        """The CID of the block."""
+        return cids.from_validated(self.cid_bytes)
 
 
 @dataclass
@@ -48,13 +60,15 @@ class Part:
     cids: list[bytes] = field(default_factory=list)
     links: set[bytes] = field(default_factory=set)
     not_followed: Counter[int] = field(default_factory=Counter)
-    """Codecs of the blocks of which nobody here knows what they link."""
+    """Blocks by codec, of those whose links are not known here."""
     bad: list[Verdict] = field(default_factory=list)
-    """Blocks that are not what their CIDs say, numbered from the start of the part."""
+    """The bad blocks, numbered from the start of the part."""
     sizes: list[tuple[int, int]] | None = None
-    """Position of each section and bytes of its payload, where they are wanted."""
+    """Position of each section and bytes of its block, where the caller asks for them."""
     error: CarError | None = None
     """Why nothing can be read behind ``end``, if it is not the end of the archive."""
+    is_last: bool = False
+    """Whether a section of length zero ends the archive at ``end``."""
 
     def __getstate__(self) -> dict[str, Any]:
         """For another process: usual CIDs as one string of bytes, for to pickle each costs as much as to hash it."""
@@ -73,12 +87,15 @@ class Part:
         self.__dict__.update(state, cids=found)
 
 
-def check_part(buffer: Buffer, start: int, limit: int, stop: int, *, sizes: bool = False) -> Part:
+def check_part(
+    buffer: Buffer, start: int, limit: int, stop: int, *, sizes: bool = False, zero_is_end: bool = False
+) -> Part:
     """Verify the blocks whose sections begin from ``start`` to before ``limit``; no section may go behind ``stop``.
 
     Each block is hashed where it lies, and gives its links if it is what its CID says.
 
     :param sizes: note where each section is
+    :param zero_is_end: take a section of length zero for the end of the archive
     """
     part = Part(start, start, sizes=[] if sizes else None)
     usual, add = cids.CIDV1_SHA256_PREFIXES, part.cids.append
@@ -104,6 +121,9 @@ def check_part(buffer: Buffer, start: int, limit: int, stop: int, *, sizes: bool
                     elif cid[1] != 0x55:
                         _add_links(part, position, cid, bytes(view[split:end]))
                 else:
+                    if not size and zero_is_end:
+                        part.is_last = True
+                        break
                     check_length(size, stop - position - width)
                     cid = cid_at(buffer, position + width, size)
                     split = position + width + len(cid)

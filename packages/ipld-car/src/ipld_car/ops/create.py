@@ -1,28 +1,107 @@
-"""``ipld-car create``: files and folders as UnixFS in an archive.
+"""Files and folders as UnixFS in an archive.
 
-Everything is read twice. First each file is hashed, which gives the root, and where the bytes of each leaf are is
-noted; nodes are kept. Then the blocks are written, from the root on, and each leaf is read once more, and verified.
-So an archive is written in the order in which its readers want it, even into a pipe, without a copy of the data.
+Everything is read twice. First each file is hashed, which gives the root; where the bytes of each leaf are is noted,
+and nodes are kept. Then the blocks are written, from the root on, and each leaf is read once more, and verified. So an
+archive is written in the order in which its readers want it, even into a pipe, without a copy of the data.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple, Self
 
+from multiformats import CID
+
 from ipld_car import cids, unixfs
-from ipld_car._cli.exit_codes import RefusedError
-from ipld_car._cli.files import STANDARD, on_disk
-from ipld_car._cli.progress import Progress
 from ipld_car._graph.walk import walk_binary
 from ipld_car.errors import CarError, HashMismatchError
 from ipld_car.hashes import verify_digest
+from ipld_car.streams import Source as BytesOrStream
 from ipld_car.unixfs import PBLink, Tree
+
+from .archive import on_disk
+from .errors import Meter, Progress, RefusedError
+from .output import Target, check_not_input, stat_of, write_archive
+
+
+class NamedFile(NamedTuple):
+    """A file that :func:`create` takes from memory or a stream."""
+
+    name: str
+    """Its name in the archive."""
+    data: BytesOrStream
+
+
+class Added(NamedTuple):
+    """A file, folder or link that is in the archive."""
+
+    path: str
+    """In the archive; empty for the directory around all."""
+    cid: CID
+    size: int
+    """Bytes of a file; 0 of anything else."""
+
+
+class Created(NamedTuple):
+    """An archive that :func:`create` made."""
+
+    root: CID
+    blocks: int
+
+
+def create(  # noqa: PLR0913  # each is of use alone
+    target: Target,
+    sources: Iterable[str | os.PathLike[str] | NamedFile],
+    *,
+    version: int = 2,
+    wrap: bool = True,
+    hidden: bool = True,
+    chunk_size: int = unixfs.CHUNK_SIZE,
+    max_links: int = unixfs.MAX_LINKS,
+    on_added: Callable[[Added], object] | None = None,
+    progress: Progress | None = None,
+) -> Created:
+    """Make an archive of files and folders as UnixFS, with the CIDs that IPFS gives them.
+
+    Neither modes nor times are kept: the same contents have the same CID.
+
+    :param target: path or stream; what is there is left out if it is in one of the folders
+    :param sources: paths of files, folders and symbolic links; a :class:`NamedFile` is a file from memory or a stream
+    :param version: of the archive that is written
+    :param wrap: make a directory that names the sources the root; False makes the one source the root
+    :param hidden: take what begins with a dot, too
+    :param chunk_size: bytes of a leaf
+    :param max_links: links in a node of a file
+    :param on_added: called with each file, folder and link when it is hashed
+    :param progress: see :data:`Progress`
+    :raises RefusedError: if the target is a source, a source is neither file, folder nor link, or has a name that
+        cannot be kept, or a file changes while it is read; nothing is written
+    :raises OSError: if something cannot be read or written
+
+    >>> import tempfile
+    >>> from ipld_car import ops
+    >>> path = tempfile.mkdtemp() + "/hello.car"
+    >>> made = ops.create(path, [ops.NamedFile("hello.txt", b"hello world")])
+    >>> made.blocks, made.root == ops.get_roots(path)[0]
+    (2, True)
+    >>> b"".join(ops.cat(path, "hello.txt"))
+    b'hello world'
+    """
+    every = list(sources)
+    if not wrap and len(every) != 1:
+        raise ValueError(f"expected one source to be the root, found {len(every)}: several need a directory")
+    check_not_input(target, *(each for each in every if not isinstance(each, NamedFile)))
+    options = _Options(chunk_size, max_links, wrap, hidden, stat_of(target))
+    with plan_archive(every, options, on_added or (lambda _: None), Meter(progress, "hashing")) as plan:
+        meter = Meter(progress, "writing")
+        with write_archive(target, [plan.root], version) as out:
+            plan.write(out.append, meter)
+    return Created(cids.from_bytes(plan.root), out.blocks)
 
 
 class Leaf(NamedTuple):
@@ -33,23 +112,14 @@ class Leaf(NamedTuple):
     size: int
 
 
-class Added(NamedTuple):
-    """A file, folder or link that is in the archive."""
-
-    path: str
-    """In the archive."""
-    tree: Tree
-
-
 @dataclass
-class Options:
+class _Options:
     """How the archive is made."""
 
     chunk_size: int = unixfs.CHUNK_SIZE
     max_links: int = unixfs.MAX_LINKS
     wrap: bool = True
     hidden: bool = True
-    stdin_name: str = "stdin"
     leave_out: os.stat_result | None = None
     """A file that is not added: the archive itself, by whatever path."""
 
@@ -65,10 +135,10 @@ class Plan:
         """Keep a node."""
         self.blocks[cid] = data
 
-    def write(self, write: Callable[[bytes, bytes], object], progress: Progress) -> None:
-        """Give all blocks, depth first from the root, each once.
+    def write(self, write: Callable[[bytes, bytes], object], meter: Meter) -> None:
+        """Write all blocks, depth first from the root, each once.
 
-        :raises HashMismatchError: if a file has changed since it was planned
+        :raises RefusedError: if a file has changed since it was planned
         """
         with _Leaves() as leaves:
 
@@ -78,7 +148,7 @@ class Plan:
 
             for cid, data in walk_binary(get, self.root):
                 write(cid, data)
-                progress.advance(len(data))
+                meter.advance(len(data))
 
 
 class _Leaves:
@@ -110,21 +180,24 @@ class _Leaves:
 
 
 @contextmanager
-def planned(sources: list[str], options: Options, tell: Callable[[Added], None], progress: Progress) -> Iterator[Plan]:
+def plan_archive(
+    sources: Iterable[str | os.PathLike[str] | NamedFile],
+    options: _Options,
+    on_added: Callable[[Added], object],
+    meter: Meter,
+) -> Iterator[Plan]:
     """Hash files and folders; the plan holds while the context does.
 
-    :param sources: paths; ``-`` is standard input
-    :param tell: gets each file, folder and link when it is hashed
     :raises RefusedError: if something is neither file, folder nor link, or has a name that cannot be kept
     """
     plan = Plan()
-    planner = _Planner(plan, options, tell, progress)
+    planner = _Planner(plan, options, on_added, meter)
     with ExitStack() as stack:
         links = []
         for source in sources:
-            if source == STANDARD:
-                name = options.stdin_name
-                tree = planner.file(stack.enter_context(on_disk(STANDARD)), name)
+            if isinstance(source, NamedFile):
+                name = source.name
+                tree = planner.file(stack.enter_context(on_disk(source.data)), name)
             else:
                 name = Path(os.path.abspath(source)).name  # noqa: PTH100 - resolve() would follow a link
                 tree = planner.tree(Path(source), name)
@@ -148,11 +221,11 @@ class _Folder(NamedTuple):
 
 
 class _Planner:
-    def __init__(self, plan: Plan, options: Options, tell: Callable[[Added], None], progress: Progress) -> None:
+    def __init__(self, plan: Plan, options: _Options, on_added: Callable[[Added], object], meter: Meter) -> None:
         self._plan = plan
         self._options = options
-        self._tell = tell
-        self._progress = progress
+        self._on_added = on_added
+        self._meter = meter
 
     def tree(self, path: Path, inside: str) -> Tree:
         """Plan a file, a link, or a folder with all below it."""
@@ -186,7 +259,7 @@ class _Planner:
     def _entry(self, path: Path, inside: str) -> Tree:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
-            return self._told(inside, self._symlink(path))
+            return self._added(inside, self._symlink(path))
         if not stat.S_ISREG(mode):
             raise RefusedError(f"{path}: expected a file, a folder or a symbolic link")
         return self.file(path, inside)
@@ -209,12 +282,12 @@ class _Planner:
                 return
             self._plan.blocks.setdefault(cid, Leaf(path, position, len(data)))
             position += len(data)
-            self._progress.advance(len(data))
+            self._meter.advance(len(data))
 
         with path.open("rb") as stream:
             options = self._options
             tree = unixfs.build_stream(stream, put, chunk_size=options.chunk_size, max_links=options.max_links)
-        return self._told(inside, tree)
+        return self._added(inside, tree)
 
     def directory(self, links: list[PBLink], inside: str) -> Tree:
         """Plan a directory."""
@@ -222,10 +295,10 @@ class _Planner:
             tree = unixfs.build_directory(links, self._plan.put)
         except CarError as error:
             raise RefusedError(f"{inside or 'the archive'}: {error.message}") from None
-        return self._told(inside, tree)
+        return self._added(inside, tree)
 
-    def _told(self, inside: str, tree: Tree) -> Tree:
-        self._tell(Added(inside, tree))
+    def _added(self, inside: str, tree: Tree) -> Tree:
+        self._on_added(Added(inside, cids.from_bytes(tree.cid), tree.file_size))
         return tree
 
 

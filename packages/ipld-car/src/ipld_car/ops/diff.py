@@ -1,22 +1,19 @@
-"""``ipld-car diff``: what is in one archive and not in another."""
+"""What is in one archive and not in another."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ipld_car import cids
-from ipld_car._cli.exit_codes import named
-from ipld_car._cli.files import mapped_file
-from ipld_car._cli.render.printer import printable
-from ipld_car.errors import CarError, LimitError
+from ipld_car.errors import LimitError
 
-from .blocks import open_blocks, roots_for
-from .layout import read_layout
-from .listing import MISSING, MISSING_SHARD, tree, unknown_shards
-from .sections import sections
+from .archive import Source, open_archive
+from .errors import Progress, naming
+from .paths import MISSING, MISSING_SHARD, walk_paths
 
+MAX_ENTRIES: Final = 1_000_000
+"""Paths of an archive that are held by default."""
 _PATH_SIZE: Final = 256
 """Characters of a path, over all paths of an archive: names may be long, and folders in each other."""
 
@@ -29,33 +26,76 @@ class Change(NamedTuple):
     what: str
     """``root``, ``block`` or ``path``."""
     name: str
+    """A path, or a CID as text."""
     old: str | None
+    """The CID in the first archive, as text."""
     new: str | None
-
-    def as_mapping(self) -> dict[str, Any]:
-        """For a machine."""
-        return {"change": self.sign, self.what: self.name, "old": self.old, "new": self.new}
-
-    def __str__(self) -> str:
-        name = printable(self.name)
-        return f"{self.sign} {name}" if self.what != "root" else f"{self.sign} root {name}"
+    """The CID in the second archive, as text."""
 
 
-Held = dict[tuple[str, str, str], None]
+class Unknown(NamedTuple):
+    """What is not known of the paths of an archive, as blocks are missing."""
+
+    archive: str
+    """Which one: ``a`` or ``b``."""
+    path: str
+    """The entry whose block is missing; empty for shards."""
+    shards: int = 0
+    """Blocks of sharded directories that are missing, with any number of entries."""
+
+
+_Held = dict[tuple[str, str, str], None]
 """What is in an archive: what it is, its name and its CID, in their order."""
 
 
-def changes(a: str, b: str, *, unixfs: bool, note: Callable[[str], None], max_entries: int) -> Iterator[Change]:
-    """The differences between two archives.
+def diff(
+    a: Source, b: Source, *, zero_length_section_as_eof: bool = False, progress: Progress | None = None
+) -> Iterator[Change]:
+    """Give what is in only one of two archives: roots, then blocks in their order. No block is hashed.
 
-    A path that leads to several blocks, below as many roots, has all their CIDs, and those that it has in both
-    archives are no difference. What it has lost and what it has got are told together as long as there are both.
-
-    :param note: is told what is not known of the paths of an archive
-    :param max_entries: paths of an archive: all are held, and a few blocks can stand for any number of them
+    :param a: path, bytes or stream
+    :param b: likewise
+    :param zero_length_section_as_eof: see :func:`verify`
+    :param progress: see :data:`Progress`
     :raises CarError: if one cannot be read, with its name
+    :raises OSError: if a source cannot be read
     """
-    old, new = (_paths(a, max_entries, note), _paths(b, max_entries, note)) if unixfs else (_blocks(a), _blocks(b))
+    old, new = (_blocks(source, name, zero_length_section_as_eof, progress) for source, name in ((a, "a"), (b, "b")))
+    return _changes(old, new)
+
+
+def diff_paths(  # each is of use alone
+    a: Source,
+    b: Source,
+    *,
+    max_entries: int = MAX_ENTRIES,
+    on_unknown: Callable[[Unknown], object] | None = None,
+    zero_length_section_as_eof: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[Change]:
+    """Give the paths that are in only one of two archives of UnixFS, or have another CID in each.
+
+    A path that is below several roots of an archive has a CID below each; those that it has in both archives are no
+    difference.
+
+    :param a: path, bytes or stream
+    :param b: likewise
+    :param max_entries: refuse archives with more paths: all are held, and a few blocks can stand for any number
+    :param on_unknown: called with what is not known, as blocks are missing
+    :param zero_length_section_as_eof: see :func:`verify`
+    :param progress: see :data:`Progress`
+    :raises CarError: if one cannot be read, with its name
+    :raises OSError: if a source cannot be read
+    """
+    old, new = (
+        _paths(source, name, max_entries, on_unknown, zero_length_section_as_eof, progress)
+        for source, name in ((a, "a"), (b, "b"))
+    )
+    return _changes(old, new)
+
+
+def _changes(old: _Held, new: _Held) -> Iterator[Change]:
+    """Give the differences; what a name has lost and got is given together as long as there are both."""
     come: dict[tuple[str, str], list[str]] = {}
     for each in reversed(new):  # so that the first is the last, which pop() takes
         if each not in old:
@@ -70,45 +110,52 @@ def changes(a: str, b: str, *, unixfs: bool, note: Callable[[str], None], max_en
             yield Change("+", what, name, None, other)
 
 
-@contextmanager
-def _named(path: str) -> Iterator[None]:
-    """Say in an error which archive is meant."""
-    try:
-        yield
-    except CarError as error:
-        raise named(path, error) from error
+def _label(source: Source, name: str) -> str:
+    return str(source) if hasattr(source, "__fspath__") or isinstance(source, str) else name
 
 
-def _blocks(path: str) -> Held:
-    found: Held = {}
-    with _named(path), mapped_file(path) as (_, buffer):
-        layout = read_layout(buffer)
-        for root in layout.roots:
+def _blocks(source: Source, name: str, zero_is_end: bool, progress: Progress | None) -> _Held:
+    found: _Held = {}
+    with (
+        naming(_label(source, name)),
+        open_archive(source, zero_length_section_as_eof=zero_is_end, progress=progress) as archive,
+    ):
+        for root in archive.roots:
             text = cids.to_text(root)
             found["root", text, text] = None
-        for _, cid, _, _ in sections(buffer, layout):
+        for _, cid, _, _ in archive.sections():
             text = cids.to_text(cid)
             found["block", text, text] = None
     return found
 
 
-def _paths(path: str, max_entries: int, note: Callable[[str], None]) -> Held:
-    found: Held = {}
-    unknown = size = 0
-    with _named(path), open_blocks(path) as blocks:
-        for count, entry in enumerate((each for root in roots_for(blocks) for each in tree(blocks, root)), 1):
+def _paths(  # what diff_paths has
+    source: Source,
+    name: str,
+    max_entries: int,
+    on_unknown: Callable[[Unknown], object] | None,
+    zero_is_end: bool,
+    progress: Progress | None,
+) -> _Held:
+    found: _Held = {}
+    shards = size = 0
+    with (
+        naming(_label(source, name)),
+        open_archive(source, zero_length_section_as_eof=zero_is_end, progress=progress) as archive,
+    ):
+        for count, entry in enumerate((each for root in archive.start() for each in walk_paths(archive, root)), 1):
             size += len(entry.path)
             if count > max_entries or size > max_entries * _PATH_SIZE:
                 raise LimitError(
                     f"expected at most {max_entries} entries, and {_PATH_SIZE} characters of path for each, "
-                    "found more: --max-entries raises it"
+                    "found more: max_entries (--max-entries) raises it"
                 )
             if entry.kind == MISSING_SHARD:
-                unknown += 1
+                shards += 1
                 continue
-            found["path", entry.path or "/", cids.to_text(entry.cid)] = None
-            if entry.kind == MISSING and cids.codec_of(entry.cid) != cids.RAW:
-                note(f"{path}: data for entry not found, nor what is below it: /{printable(entry.path)}")
-    if unknown:
-        note(f"{path}: {unknown_shards(unknown)}")
+            found["path", entry.path or "/", cids.to_text(entry.cid_bytes)] = None
+            if entry.kind == MISSING and cids.codec_of(entry.cid_bytes) != cids.RAW and on_unknown:
+                on_unknown(Unknown(name, entry.path))
+    if shards and on_unknown:
+        on_unknown(Unknown(name, "", shards))
     return found

@@ -1,4 +1,4 @@
-"""``ipld-car extract``: UnixFS files, folders and links out of an archive, into a folder and nowhere else.
+"""UnixFS files, folders and links out of an archive, into a folder and nowhere else.
 
 All is written into a new folder beside its place, and moved there when the archive has turned out to be good. Links
 are made last, so no file is written through one.
@@ -11,99 +11,118 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from multiformats import CID
+
 from ipld_car import cids, unixfs
-from ipld_car._cli.exit_codes import FailedError, NoEntryError, RefusedError
-from ipld_car._cli.progress import Progress
 from ipld_car.errors import LimitError, MalformedError
 from ipld_car.unixfs import Kind, PBLink
 
-from .blocks import Blocks, find_path, split_cid, split_path
+from .archive import Archive, Source, open_archive
+from .diff import MAX_ENTRIES
+from .errors import EntryNotFoundError, Meter, OperationError, Progress
+from .paths import find_path, split_cid, split_path
 
 MAX_DEPTH: Final = 256
 """Folders in each other."""
 
 
-class Extracted(NamedTuple):
-    """A file or link that was written, or could not be."""
+class ExtractedEntry(NamedTuple):
+    """A file or link that was written, or was not."""
 
     path: str
     """In the archive, with a slash in front."""
-    cid: bytes
+    cid: CID
     size: int
-    missing: bool
+    """Bytes of a file; 0 of a link."""
+    missing: bool = False
+    """Whether it was left out, as blocks of it are not in the archive."""
+    unsafe_target: str | None = None
+    """Where a link leads that was left out, as it leads out of the folder."""
 
 
-@dataclass
-class Result:
-    """What came of it."""
+class Extracted(NamedTuple):
+    """What :func:`extract` did."""
 
-    files: int = 0
-    """Files and links."""
-    skipped: int = 0
-    """Entries whose blocks are not in the archive."""
-    unknown: int = 0
-    """Shards of directories that are not in the archive, with nobody knows how many entries."""
+    files: int
+    """Files and links that were written."""
+    missing: int
+    """Entries that were left out, as their blocks are not in the archive."""
+    missing_shards: int
+    """Blocks of sharded directories that are not in the archive, with any number of entries."""
+    unsafe_links: int
+    """Links that were left out, as they lead out of the folder."""
 
 
-@dataclass
-class Extraction:
-    """One run.
+def extract(  # noqa: PLR0913  # each is of use alone
+    source: Source,
+    folder: str | os.PathLike[str],
+    paths: Iterable[str] = (),
+    *,
+    force: bool = False,
+    skip_unsafe_links: bool = False,
+    max_entries: int = MAX_ENTRIES,
+    on_entry: Callable[[ExtractedEntry], object] | None = None,
+    zero_length_section_as_eof: bool = False,
+    progress: Progress | None = None,
+) -> Extracted:
+    """Write the files, folders and links of an archive of UnixFS into a folder.
 
-    :param blocks: the archive
-    :param tell: gets each file and link that is written, and each that lacks a block
+    Every block is verified. Entries of which blocks are missing are left out and counted.
+
+    :param source: path, bytes or stream
+    :param folder: need not be there
+    :param paths: names joined by ``/``, below one of the roots at least, or beginning with a CID; none for all there is
+    :param force: replace files that are there
+    :param skip_unsafe_links: leave out symbolic links that are absolute or lead out of the folder, instead of writing
+        nothing
+    :param max_entries: refuse archives with more files, folders and links: a few blocks can stand for any number
+    :param on_entry: called with each file and link that is written, or left out
+    :param zero_length_section_as_eof: see :func:`verify`
+    :param progress: see :data:`Progress`
+    :raises CarError: if the archive is bad, or names a place outside the folder; nothing is written
+    :raises FileExistsError: if a file is there and ``force`` is false; nothing is written
+    :raises OSError: if something cannot be read or written
     """
-
-    blocks: Blocks
-    tell: Callable[[Extracted], None]
-    progress: Progress
-    max_entries: int
-    """Files, folders and links in all: a few blocks that link each other can stand for more than any disk holds."""
-    result: Result = field(default_factory=Result)
-
-    def to_folder(self, roots: list[bytes], paths: list[str], output: Path, *, force: bool) -> None:
-        """Write what is at the paths below the roots into a folder, which need not be there.
-
-        :param paths: of files and folders, below any of the roots, or a CID that they begin with; no path is all
-            there is
-        :param force: replace files that are there
-        :raises CarError: if the archive is bad, or names a place outside the folder; nothing is written
-        :raises RefusedError: if something is there already; nothing is written
-        """
-        output = Path(os.path.realpath(output))
+    with open_archive(source, zero_length_section_as_eof=zero_length_section_as_eof, progress=progress) as archive:
+        roots = archive.start()
+        output = Path(os.path.realpath(folder))
         beside = output if output.is_dir() else output.parent
         with tempfile.TemporaryDirectory(prefix=".ipld-car-", dir=beside) as stage:
             tree = Path(stage, "tree")
             tree.mkdir()
-            writer = _Writer(self, tree)
-            for path in paths or [""]:
+            meter = Meter(progress, "extracting")
+            writer = _Writer(archive, tree, on_entry or (lambda _: None), meter, max_entries, skip_unsafe_links)
+            for path in list(paths) or [""]:
                 start, inside = split_cid(path)
-                for link in self._find(roots if start is None else [start], inside):
+                for link in _find(archive, roots if start is None else [start], inside):
                     writer.write(link, inside)
             writer.make_links()
-            if not self.result.files and self.result.skipped + self.result.unknown:
-                raise FailedError("no files extracted: the archive has none of their blocks")
+            done = writer.result
+            if not done.files and done.missing + done.missing_shards:
+                raise OperationError("no files extracted: the archive has none of their blocks")
             _move(tree, output, force=force)
+            return done
 
-    def _find(self, roots: list[bytes], path: str) -> list[PBLink]:
-        """What is at a path below the roots, or some of them.
 
-        :raises NoEntryError: if there is nothing
-        """
-        found: list[PBLink] = []
-        nothing: NoEntryError | None = None
-        for root in roots:
-            try:
-                found.append(find_path(self.blocks, root, path))
-            except NoEntryError as error:
-                nothing = nothing or error
-        if nothing is not None and not found:
-            raise nothing
-        return found
+def _find(archive: Archive, roots: list[bytes], path: str) -> list[PBLink]:
+    """Return what is at a path below the roots, or some of them.
+
+    :raises EntryNotFoundError: if there is nothing
+    """
+    found: list[PBLink] = []
+    nothing: str | None = None
+    for root in roots:
+        try:
+            found.append(find_path(archive, root, path))
+        except EntryNotFoundError as error:
+            nothing = nothing or error.message
+    if nothing is not None and not found:
+        raise EntryNotFoundError(nothing)
+    return found
 
 
 class _Folder(NamedTuple):
@@ -115,15 +134,38 @@ class _Folder(NamedTuple):
 
 
 class _Writer:
-    """Writes into a folder that nobody else knows."""
+    """Writes into a folder of its own."""
 
-    def __init__(self, run: Extraction, tree: Path) -> None:
-        self._run = run
-        self._get = run.blocks.get
+    def __init__(  # what extract has
+        self,
+        archive: Archive,
+        tree: Path,
+        on_entry: Callable[[ExtractedEntry], object],
+        meter: Meter,
+        max_entries: int,
+        skip_unsafe_links: bool,
+    ) -> None:
+        self._archive = archive
+        self._get = archive.get
         self._tree = tree
+        self._on_entry = on_entry
+        self._meter = meter
+        self._max_entries = max_entries
+        self._skip_unsafe_links = skip_unsafe_links
         self._links: list[tuple[tuple[str, ...], bytes, str]] = []
         self._entries = 0
         self._seen: set[bytes] = set()
+        self.result = Extracted(0, 0, 0, 0)
+
+    def _count(self, entry: ExtractedEntry) -> None:
+        done = self.result
+        if entry.missing:
+            self.result = done._replace(missing=done.missing + 1)
+        elif entry.unsafe_target is not None:
+            self.result = done._replace(unsafe_links=done.unsafe_links + 1)
+        else:
+            self.result = done._replace(files=done.files + 1)
+        self._on_entry(entry)
 
     def write(self, link: PBLink, path: str) -> None:
         """Write what was found at a path.
@@ -152,8 +194,10 @@ class _Writer:
     def _entry(self, link: PBLink, names: tuple[str, ...], folders: list[_Folder]) -> None:
         """Write one entry; a folder is added to those that are being written."""
         self._entries += 1
-        if self._entries > self._run.max_entries:
-            raise LimitError(f"expected at most {self._run.max_entries} entries, found more: --max-entries raises it")
+        if self._entries > self._max_entries:
+            raise LimitError(
+                f"expected at most {self._max_entries} entries, found more: max_entries (--max-entries) raises it"
+            )
         if names:
             _check_system_name(names[-1])
         seen = _digest(link.cid, names)
@@ -169,14 +213,24 @@ class _Writer:
             self._make_folder(names, names)
             folders.append(_Folder(names, unixfs.read_directory(self._get, link.cid, missing=self._unknown_shard)))
         elif kind is Kind.SYMLINK:
-            target = unixfs.read_symlink(self._get, link.cid)
-            check_link(names, target)
-            self._links.append((names, link.cid, target))
+            self._symlink(link.cid, names)
         else:
             self._file(link.cid, names)
 
+    def _symlink(self, cid: bytes, names: tuple[str, ...]) -> None:
+        target = unixfs.read_symlink(self._get, cid)
+        if is_safe_link(names, target):
+            self._links.append((names, cid, target))
+        elif self._skip_unsafe_links:
+            self._count(ExtractedEntry(_shown(names), cids.from_bytes(cid), 0, unsafe_target=target))
+        else:
+            raise MalformedError(
+                f"expected a symbolic link that stays in the folder, found {_shown(names)} -> {target[:200]!r}: "
+                "skip_unsafe_links (--skip-unsafe-links) leaves such links out"
+            )
+
     def _kind(self, cid: bytes, names: tuple[str, ...]) -> Kind | None:
-        """What an entry is; None if its block is missing, which is told."""
+        """Return what an entry is; None if its block is missing, which is counted."""
         try:
             return unixfs.kind_of(self._get, cid)
         except KeyError:
@@ -184,7 +238,7 @@ class _Writer:
             return None
 
     def _is_folder(self, cid: bytes) -> bool:
-        return cid in self._run.blocks and unixfs.kind_of(self._get, cid) is Kind.DIRECTORY
+        return cid in self._archive and unixfs.kind_of(self._get, cid) is Kind.DIRECTORY
 
     def _make_folder(self, folder: tuple[str, ...], names: tuple[str, ...]) -> None:
         try:
@@ -193,11 +247,10 @@ class _Writer:
             raise _again(names) from None
 
     def _missing(self, cid: bytes, names: tuple[str, ...]) -> None:
-        self._run.result.skipped += 1
-        self._run.tell(Extracted("/" + "/".join(names), cid, 0, missing=True))
+        self._count(ExtractedEntry(_shown(names), cids.from_bytes(cid), 0, missing=True))
 
     def _unknown_shard(self, _: bytes) -> None:
-        self._run.result.unknown += 1
+        self.result = self.result._replace(missing_shards=self.result.missing_shards + 1)
 
     def _file(self, cid: bytes, names: tuple[str, ...]) -> None:
         place = self._place(names)
@@ -208,15 +261,14 @@ class _Writer:
                 for piece in unixfs.read(self._get, cid):
                     file.write(piece)
                     size += len(piece)
-                    self._run.progress.advance(len(piece))
+                    self._meter.advance(len(piece))
         except KeyError:
             place.unlink(missing_ok=True)
             self._missing(cid, names)
         except FileExistsError:
             raise _again(names) from None
         else:
-            self._run.result.files += 1
-            self._run.tell(Extracted("/" + "/".join(names), cid, size, missing=False))
+            self._count(ExtractedEntry(_shown(names), cids.from_bytes(cid), size))
 
     def _check_room(self, cid: bytes, names: tuple[str, ...]) -> None:
         size = unixfs.size_of(self._get, cid)
@@ -231,18 +283,21 @@ class _Writer:
                 self._place(names).symlink_to(target)
             except FileExistsError:
                 raise _again(names) from None
-            self._run.result.files += 1
-            self._run.tell(Extracted("/" + "/".join(names), cid, 0, missing=False))
+            self._count(ExtractedEntry(_shown(names), cids.from_bytes(cid), 0))
+
+
+def _shown(names: tuple[str, ...]) -> str:
+    return "/" + "/".join(names)
 
 
 def _digest(cid: bytes, names: tuple[str, ...]) -> bytes:
-    """What stands for an entry where all of them are held: paths may be long."""
+    """Return what is held of each entry, as paths may be long."""
     return hashlib.blake2b(b"\0".join([*map(str.encode, names), cid]), digest_size=16).digest()
 
 
 def _again(names: tuple[str, ...]) -> MalformedError:
     return MalformedError(
-        f"expected each path once, found /{'/'.join(names)} again with another CID, or one that is the same on this "
+        f"expected each path once, found {_shown(names)} again with another CID, or one that is the same on this "
         "system: of several roots, say at which CID to begin, with a PATH of CID, or CID/NAME"
     )
 
@@ -253,24 +308,21 @@ def _check_system_name(name: str) -> None:
         raise MalformedError(f"expected a name that this system can hold, found {name[:100]!r}")
 
 
-def check_link(names: tuple[str, ...], target: str) -> None:
-    """Refuse a symbolic link that could lead out of the folder.
+def is_safe_link(names: tuple[str, ...], target: str) -> bool:
+    """Tell whether a symbolic link cannot lead out of the folder.
 
-    What is good is ``../`` as often as there are folders above the link, and then a path without ``..``: these
+    What is safe is ``../`` as often as there are folders above the link, and then a path without ``..``: these
     folders are no links, and where the rest leads over other links, these were checked likewise.
 
     :param names: the path of the link
-    :raises MalformedError: if it is absolute, or goes up further than that, or later on
+    :param target: where it leads
     """
     parts = [part for part in target.split("/") if part not in ("", ".")]
     above = 0
     while above < len(parts) and parts[above] == "..":
         above += 1
     leaves = not target or "\0" in target or target.startswith("/") or above > len(names) - 1 or ".." in parts[above:]
-    if leaves or (os.name == "nt" and ("\\" in target or ":" in target)):
-        raise MalformedError(
-            f"expected a symbolic link that stays in the folder, found /{'/'.join(names)} -> {target[:200]!r}"
-        )
+    return not leaves and not (os.name == "nt" and ("\\" in target or ":" in target))
 
 
 # -- into place --------------------------------------------------------------------------------------
@@ -287,9 +339,9 @@ def _move(tree: Path, output: Path, *, force: bool) -> None:
 
 
 def _moves(tree: Path, output: Path, *, force: bool) -> Iterator[tuple[Path, Path]]:
-    """What to move where; folders that are there already are kept, and filled.
+    """Give what to move where; folders that are there already are kept, and filled.
 
-    :raises RefusedError: if something else is there
+    :raises FileExistsError: if something else is there
     """
     waiting = [(tree, output)]
     while waiting:
@@ -299,7 +351,8 @@ def _moves(tree: Path, output: Path, *, force: bool) -> Iterator[tuple[Path, Pat
         elif _is_folder(source) and _is_folder(target):
             waiting += [(below, target / below.name) for below in sorted(source.iterdir(), reverse=True)]
         elif not force or _is_folder(source) or _is_folder(target):
-            raise RefusedError(f"{target} is there already: nothing is written{'' if force else ' (--force replaces)'}")
+            hint = "" if force else " (force, --force, replaces files)"
+            raise FileExistsError(errno.EEXIST, f"is there already: nothing is written{hint}", str(target))
         else:
             yield source, target
 

@@ -4,100 +4,118 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from mmap import mmap
-from typing import Final
 
-from ipld_car import cids
-from ipld_car._car.index import INDEX_SORTED, MULTIHASH_INDEX_SORTED, CarIndex, IndexEntry
+from ipld_car._car.index import MULTIHASH_INDEX_SORTED, CarIndex, IndexEntry
 from ipld_car._car.index_writer import IndexWriter
 from ipld_car._car.reader import CarReader
-from ipld_car._cli.exit_codes import FailedError
-from ipld_car._cli.files import mapped_file, writing
-from ipld_car._cli.progress import Progress
-from ipld_car.errors import CarError
+from ipld_car._file.layout import Layout, read_layout
 
-from .layout import Layout, read_layout
-from .output import DATA_OFFSET, finish_v2
-
-CODECS: Final = {
-    "car-multihash-index-sorted": MULTIHASH_INDEX_SORTED,
-    "car-index-sorted": INDEX_SORTED,
-    "none": None,
-}
-_PIECE: Final = 1 << 20
+from .archive import PIECE, Source, open_buffer
+from .errors import Meter, OperationError, Progress
+from .output import DATA_OFFSET, Target, check_not_input, finish_v2, open_output
 
 
-def rewrite(source: str, output: str, *, version: int, codec: int | None, progress: Progress) -> int:
-    """Write the CARv1 in an archive, byte for byte, as it is or as a CARv2; returns how many blocks it has.
+def convert(  # each is of use alone
+    source: Source,
+    target: Target,
+    *,
+    version: int = 2,
+    index_codec: int | None = MULTIHASH_INDEX_SORTED,
+    zero_length_section_as_eof: bool = False,
+    progress: Progress | None = None,
+) -> int:
+    """Write the CARv1 in an archive, byte for byte, as it is or as a CARv2; return how many blocks it has.
 
-    :param codec: of the index of a CARv2; None for none
-    :raises CarError: if a block is bad; then nothing is written
+    Zeros that pad it are left out.
+
+    :param source: path, bytes or stream
+    :param target: path or stream; the archive itself may be replaced
+    :param version: 1 writes it as it is, 2 as a CARv2
+    :param index_codec: of the index of a CARv2; None for none
+    :param zero_length_section_as_eof: see :func:`verify`
+    :param progress: see :data:`Progress`
+    :raises CarError: if a block is bad; nothing is written
+    :raises OSError: if something cannot be read or written
     """
-    with mapped_file(source) as (_, buffer), writing(output, seekable=version == 2) as stream:
+    if version not in (1, 2):
+        raise ValueError(f"expected version 1 or 2, found {version}")
+    with open_buffer(source, progress) as (_, buffer), open_output(target, seekable=version == 2) as stream:
         layout = read_layout(buffer)
-        index = IndexWriter(MULTIHASH_INDEX_SORTED if codec is None else codec)
-        blocks = _index(buffer, layout, index, progress)
+        index = IndexWriter(MULTIHASH_INDEX_SORTED if index_codec is None else index_codec)
+        blocks, end = _index(buffer, layout, index, zero_length_section_as_eof, progress)
         if version == 2:
             stream.write(bytes(DATA_OFFSET))
-        for at in range(layout.start, layout.end, _PIECE):
-            stream.write(buffer[at : min(at + _PIECE, layout.end)])
+        for at in range(layout.start, end, PIECE):
+            stream.write(buffer[at : min(at + PIECE, end)])
         if version == 2:
-            finish_v2(stream, None if codec is None else index)
+            finish_v2(stream, None if index_codec is None else index)
         return blocks
 
 
-def create_index(source: str, output: str, *, codec: int, progress: Progress) -> int:
-    """Write an index of an archive into a file of its own; returns how many blocks the archive has."""
-    with mapped_file(source) as (_, buffer), writing(output) as stream:
+def create_index(
+    source: Source,
+    target: Target,
+    *,
+    codec: int = MULTIHASH_INDEX_SORTED,
+    zero_length_section_as_eof: bool = False,
+    progress: Progress | None = None,
+) -> int:
+    """Write an index of an archive alone; return how many blocks the archive has.
+
+    :raises RefusedError: if the target is the archive
+    :raises CarError: if a block is bad; nothing is written
+    :raises OSError: if something cannot be read or written
+    """
+    check_not_input(target, source)
+    with open_buffer(source, progress) as (_, buffer), open_output(target) as stream:
         index = IndexWriter(codec)
-        blocks = _index(buffer, read_layout(buffer), index, progress)
+        blocks, _ = _index(buffer, read_layout(buffer), index, zero_length_section_as_eof, progress)
         index.write(stream)
         return blocks
 
 
-def _index(buffer: mmap | bytes, layout: Layout, index: IndexWriter, progress: Progress) -> int:
-    """Verify all blocks and note where they are; returns how many there are."""
+def _index(
+    buffer: mmap | bytes, layout: Layout, index: IndexWriter, zero_is_end: bool, progress: Progress | None
+) -> tuple[int, int]:
+    """Verify all blocks and note where they are; return how many there are, and where the last one ends."""
     if isinstance(buffer, mmap):
         buffer.seek(0)
-    count = 0
-    for block in CarReader(buffer):
+    meter = Meter(progress, "indexing", layout.end - layout.first)
+    count, end = 0, layout.first
+    for block in CarReader(buffer, zero_length_section_as_eof=zero_is_end):
         location = block.location
         index.add(block.cid_bytes, location.offset - layout.start)
-        progress.advance(location.size)
+        end = location.offset + location.size
+        meter.advance(location.size)
         count += 1
-    return count
+    return count, end
 
 
-def detach_index(source: str, output: str) -> None:
-    """Copy the index of a CARv2 into a file of its own.
+def detach_index(source: Source, target: Target) -> None:
+    """Copy the index of a CARv2 to a file or stream of its own.
 
-    :raises CarError: if there is none, or none that can be read
+    :raises RefusedError: if the target is the archive
+    :raises CarError: if there is no index, or none that can be read
+    :raises OSError: if something cannot be read or written
     """
-    with mapped_file(source) as (_, buffer), writing(output) as stream:
-        header = read_layout(buffer).v2_header
-        if header is None or not header.index_offset:
-            raise FailedError("expected a CARv2 with an index, found none: `ipld-car index create` makes one")
-        index = CarIndex(buffer, header.index_offset)
-        for at in range(header.index_offset, index.end, _PIECE):
-            stream.write(buffer[at : min(at + _PIECE, index.end)])
+    check_not_input(target, source)
+    with open_buffer(source) as (_, buffer), open_output(target) as stream:
+        start = read_layout(buffer).index_offset
+        if not start:
+            raise OperationError("expected a CARv2 with an index, found none: `ipld-car index create` makes one")
+        index = CarIndex(buffer, start)
+        for at in range(start, index.end, PIECE):
+            stream.write(buffer[at : min(at + PIECE, index.end)])
 
 
-def entries_of(source: str) -> Iterator[IndexEntry]:
-    """The entries of an index in a file of its own.
+def read_index(source: Source) -> Iterator[IndexEntry]:
+    """Give the entries of an index that stands alone.
 
-    :raises CarError: if it is none, or has more behind it
+    :raises CarError: if it is no index, or has more behind it
+    :raises OSError: if the source cannot be read
     """
-    with mapped_file(source) as (_, buffer):
+    with open_buffer(source) as (_, buffer):
         index = CarIndex(buffer)
         if index.end != len(buffer):
-            raise FailedError(f"expected the end of the index, found {len(buffer) - index.end} more bytes")
+            raise OperationError(f"expected the end of the index, found {len(buffer) - index.end} more bytes")
         yield from index
-
-
-def multihash_text(entry: IndexEntry) -> str:
-    """What go-car prints of an entry: the multihash, in hexadecimal, or the digest where no hash function is told."""
-    if entry.hash_code is None:
-        return entry.digest.hex()
-    try:
-        return cids.multihash_of(cids.make(cids.RAW, entry.digest, entry.hash_code)).hex()
-    except (CarError, ValueError):  # a hash code that no CID has
-        return entry.digest.hex()

@@ -1,10 +1,10 @@
-"""The parts of an archive that ``ipld-car verify`` checks, one after the other or shared among processes.
+"""The parts of an archive that :func:`~ipld_car.ops.verify` checks, one after the other or in several processes.
 
 Where a part may begin is known only from the lengths of all sections before it, and to read those takes a third of
-the time that it takes to hash them, if blocks are small. So processes get ranges that are cut blindly, and look for
-the first section in theirs. It counts only if the part before ends there, so that what is found is what one process
-finds. Where it does not, or where sections are too large for one to be found soon, the lengths are read after all:
-then there are few.
+the time that it takes to hash the blocks, if they are small. So the processes get ranges that are cut anywhere, and
+each looks for the first section in its range. What it finds counts only if the part before ends there, so the result is
+that of one process. Where it does not end there, or where sections are too large for one to be found soon, the lengths
+are read after all: then there are few sections.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Final
 
 from ipld_car import cids, varint
 from ipld_car._car.limits import MAX_SECTION_BYTES
+from ipld_car._file.scan import check_length, cid_at, length_at
 from ipld_car.errors import CarError
 
-from .check_blocks import Part, check_part
-from .sections import Buffer, check_length, cid_at, length_at
+from .check_blocks import Buffer, Part, check_part
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ProcessPoolExecutor
@@ -48,33 +48,46 @@ _STRETCH: Final = 16
 """Ranges for which lengths are read before ranges are cut again; after each failure twice as many."""
 
 
-def check_parts(path: Path, buffer: Buffer, start: int, stop: int, *, jobs: int, sizes: bool = False) -> Iterator[Part]:
-    """The parts of an archive, in their order, the last one with the error if there is one.
+def check_parts(
+    path: Path | None,
+    buffer: Buffer,
+    start: int,
+    stop: int,
+    *,
+    jobs: int,
+    sizes: bool = False,
+    zero_is_end: bool = False,
+) -> Iterator[Part]:
+    """Give the parts of an archive, in their order, the last one with the error if there is one.
 
-    :param path: the file that ``buffer`` has mapped
+    :param path: the file that ``buffer`` has mapped; without, one process works
     :param start: position of the first section
     :param stop: position behind the last
     :param jobs: processes that work at once
+    :param sizes: note where each section is
+    :param zero_is_end: take a section of length zero for the end of the archive
     """
-    if jobs > 1 and stop - start > STEP:
-        yield from _check_in_processes(path, buffer, start, stop, jobs, sizes)
+    if jobs > 1 and stop - start > STEP and path is not None:
+        yield from _check_in_processes(path, buffer, start, stop, jobs, sizes, zero_is_end)
         return
     while start < stop:
-        part = check_part(buffer, start, min(start + STEP, stop), stop, sizes=sizes)
+        part = check_part(buffer, start, min(start + STEP, stop), stop, sizes=sizes, zero_is_end=zero_is_end)
         yield part
-        if part.error:
+        if part.error or part.is_last:
             return
         start = part.end
 
 
-def _check_in_processes(path: Path, buffer: Buffer, start: int, stop: int, jobs: int, sizes: bool) -> Iterator[Part]:
+def _check_in_processes(  # what check_parts has
+    path: Path, buffer: Buffer, start: int, stop: int, jobs: int, sizes: bool, zero_is_end: bool
+) -> Iterator[Part]:
     import multiprocessing  # one process does without
     from concurrent.futures import ProcessPoolExecutor
 
     prefixes = prefixes_of(buffer, start, stop)
     # Forking is much the cheaper; this is a process with one thread, but for those of the executor itself.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(jobs, context, _open_in_worker, (path, stop, prefixes, sizes)) as pool:
+    with ProcessPoolExecutor(jobs, context, _open_in_worker, (path, stop, prefixes, sizes, zero_is_end)) as pool:
         try:
             stretch, cut = _STRETCH, True
             while start < stop:
@@ -89,7 +102,7 @@ def _check_in_processes(path: Path, buffer: Buffer, start: int, stop: int, jobs:
                     if part.start != start:
                         break
                     yield part
-                    if part.error:
+                    if part.error or part.is_last:
                         return
                     start = part.end
                 cut = not cut
@@ -100,7 +113,7 @@ def _check_in_processes(path: Path, buffer: Buffer, start: int, stop: int, jobs:
 def _in_order(
     pool: ProcessPoolExecutor, ranges: Iterable[tuple[int, int]], cut: bool, ahead: int
 ) -> Iterator[tuple[int, Part]]:
-    """The ends of ranges and what workers find in them; as many wait for their turn as keep all busy."""
+    """Give the ends of ranges and what workers find in them; so many wait that all workers are busy."""
     waiting: deque[tuple[int, Future[Part]]] = deque()
     try:
         for begin, limit in ranges:
@@ -148,7 +161,7 @@ def _hops(buffer: Buffer, start: int, stop: int) -> Iterator[tuple[int, int]]:
 
 
 def prefixes_of(buffer: Buffer, position: int, stop: int) -> tuple[bytes, ...]:
-    """What stands before the digest in a CID of this archive: what usually does, and does in the first sections."""
+    """Return what precedes the digest in CIDs of this archive: the common prefixes, and those of the first sections."""
     found = set(cids.CIDV1_SHA256_PREFIXES)
     try:
         for _ in range(_SAMPLED):
@@ -160,15 +173,15 @@ def prefixes_of(buffer: Buffer, position: int, stop: int) -> tuple[bytes, ...]:
             found.add(cid[: cids.prefix_of(cid).size])
             position += width + size
     except CarError:
-        pass  # it is told by who checks this section
+        pass  # whoever checks this section reports it
     return tuple(sorted(found))
 
 
 def find_section(buffer: Buffer, start: int, limit: int, stop: int, prefixes: tuple[bytes, ...]) -> int | None:
-    """Where the first section begins in a range that was cut blindly, as far as one can tell.
+    """Return where the first section seems to begin in a range that was cut anywhere; None if nothing is found.
 
-    It is a guess: a block may hold an archive, and who wants to may write bytes that look like sections.
-    What is read and tried is bounded. None if nothing is found.
+    It is a guess: a block may hold an archive, or bytes that are made to look like sections. What is read and tried is
+    bounded.
     """
     window = buffer[start : min(start + _SEARCHED, limit)]
     pattern = re.compile(b"(?=" + b"|".join(map(re.escape, prefixes)) + b")", re.DOTALL)
@@ -183,7 +196,7 @@ def find_section(buffer: Buffer, start: int, limit: int, stop: int, prefixes: tu
 
 
 def _is_followed(buffer: Buffer, position: int, stop: int, prefixes: tuple[bytes, ...]) -> bool:
-    """Whether sections with CIDs of these forms follow each other from here, some or to the end."""
+    """Tell whether sections with CIDs of these forms follow each other from here, some or to the end."""
     for _ in range(_IN_A_ROW):
         head = buffer[position : min(position + _HEAD, stop)]
         try:
@@ -200,24 +213,24 @@ def _is_followed(buffer: Buffer, position: int, stop: int, prefixes: tuple[bytes
 
 # -- in a worker -------------------------------------------------------------------------------------
 
-_Work = tuple[mmap, int, tuple[bytes, ...], bool]
+_Work = tuple[mmap, int, tuple[bytes, ...], bool, bool]
 _work: _Work | None = None
-"""Of a worker process: the file it reads, where its data end, and what is the same for all parts."""
+"""What a worker process works on: the file, where its data end, and what is the same for all parts."""
 
 
-def _open_in_worker(path: Path, stop: int, prefixes: tuple[bytes, ...], sizes: bool) -> None:
+def _open_in_worker(path: Path, stop: int, prefixes: tuple[bytes, ...], sizes: bool, zero_is_end: bool) -> None:
     global _work  # noqa: PLW0603  # an initializer of a process has no other place to leave it
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the process that gave the work ends this one
     with path.open("rb") as file:
-        _work = mmap(file.fileno(), 0, access=ACCESS_READ), stop, prefixes, sizes
+        _work = mmap(file.fileno(), 0, access=ACCESS_READ), stop, prefixes, sizes, zero_is_end
 
 
 def _check_in_worker(start: int, limit: int, cut: bool) -> Part:
     """Check a range; if it was cut, from the first section that begins in it."""
     if _work is None:
         raise RuntimeError("expected a worker that has opened its file")
-    mapped, stop, prefixes, sizes = _work
+    mapped, stop, prefixes, sizes, zero_is_end = _work
     if cut:
         found = find_section(mapped, start, limit, stop, prefixes)
         start = limit if found is None else found
-    return check_part(mapped, start, limit, stop, sizes=sizes)
+    return check_part(mapped, start, limit, stop, sizes=sizes, zero_is_end=zero_is_end)

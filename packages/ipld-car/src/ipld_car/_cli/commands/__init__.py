@@ -1,4 +1,4 @@
-"""The verbs of ``ipld-car``: their arguments, and which function of :mod:`ipld_car.ops` each calls.
+"""The commands of ``ipld-car``: their words, and which function of :mod:`ipld_car.ops` each calls.
 
 Only ``main`` imports it.
 """

@@ -1,4 +1,4 @@
-"""The verbs around indexes, and between CARv1 and CARv2."""
+"""The commands around indexes, and between CARv1 and CARv2."""
 
 from __future__ import annotations
 
@@ -6,8 +6,24 @@ from typing import Any, Final
 
 import click
 
-from ipld_car._cli.options import archive_argument, json_option, output_argument, version_option
-from ipld_car.ops.indexes import CODECS
+from ipld_car import cids
+from ipld_car._car.index import INDEX_SORTED, MULTIHASH_INDEX_SORTED, IndexEntry
+from ipld_car._cli.options import (
+    archive_argument,
+    json_option,
+    output_argument,
+    source_of,
+    target_of,
+    version_option,
+    zero_option,
+)
+from ipld_car.errors import CarError
+
+CODECS: Final = {
+    "car-multihash-index-sorted": MULTIHASH_INDEX_SORTED,
+    "car-index-sorted": INDEX_SORTED,
+    "none": None,
+}
 
 _codec_option = click.option(
     "-c",
@@ -20,12 +36,19 @@ _codec_option = click.option(
 _files_argument = click.argument("files", nargs=-1, required=True, metavar="FILE [OUTPUT]")
 
 
-def _rewrite(file: str, output: str, version: int, codec: str) -> None:
-    from ipld_car._cli.progress import progress
-    from ipld_car.ops.indexes import rewrite
+def _convert(file: str, output: str, version: int, codec: str, zero_is_end: bool) -> None:
+    from ipld_car import ops
+    from ipld_car._cli.progress import show_progress
 
-    with progress("indexing") as bar:
-        rewrite(file, output, version=version, codec=CODECS[codec], progress=bar)
+    with show_progress() as progress:
+        ops.convert(
+            source_of(file),
+            target_of(output),
+            version=version,
+            index_codec=CODECS[codec],
+            zero_length_section_as_eof=zero_is_end,
+            progress=progress,
+        )
 
 
 def _one_or_two(files: tuple[str, ...], first: str) -> tuple[str, str]:
@@ -38,7 +61,8 @@ def _one_or_two(files: tuple[str, ...], first: str) -> tuple[str, str]:
 @_files_argument
 @_codec_option
 @version_option(2)
-def index(files: tuple[str, ...], codec: str, version: int) -> None:
+@zero_option()
+def index(files: tuple[str, ...], codec: str, version: int, zero_is_end: bool) -> None:
     """Write FILE with an index, or an index alone.
 
     With an index it is a CARv2; "index create FILE" writes the index alone. The blocks are verified, and stay
@@ -48,23 +72,27 @@ def index(files: tuple[str, ...], codec: str, version: int) -> None:
       ipld-car index era5.car era5-indexed.car
       ipld-car index create era5.car era5.idx
     """
-    from ipld_car._cli.files import not_over
-    from ipld_car._cli.progress import progress
-    from ipld_car.ops.indexes import create_index
+    from ipld_car import ops
+    from ipld_car._cli.progress import show_progress
 
     if files[0] == "create" and len(files) > 1:
         number = CODECS[codec]
         if number is None:
             raise click.UsageError("an index alone needs a codec")
         file, output = _one_or_two(files[1:], "one FILE")
-        not_over(output, file)
-        with progress("indexing") as bar:
-            create_index(file, output, codec=number, progress=bar)
+        with show_progress() as progress:
+            ops.create_index(
+                source_of(file),
+                target_of(output),
+                codec=number,
+                zero_length_section_as_eof=zero_is_end,
+                progress=progress,
+            )
         return
     file, output = _one_or_two(files, "one FILE")
     if version == 1 and codec not in ("none", "car-multihash-index-sorted"):
         raise click.UsageError("a CARv1 has no index")
-    _rewrite(file, output, version, codec)
+    _convert(file, output, version, codec, zero_is_end)
 
 
 @click.command("detach-index")
@@ -77,42 +105,52 @@ def detach_index(files: tuple[str, ...], as_json: bool) -> None:
     stands alone, by default that of standard input. An entry is the multihash, in hexadecimal, and the offset
     of the section from the start of the CARv1.
     """
-    from ipld_car._cli.files import not_over
-    from ipld_car._cli.render.printer import lines_to
-    from ipld_car.ops import indexes
+    from ipld_car import ops
+    from ipld_car._cli.render.printer import open_printer
 
     if files[0] == "list" and len(files) <= 2:
-        with lines_to("-") as tell:
-            for entry in indexes.entries_of(files[1] if len(files) == 2 else "-"):
-                text = indexes.multihash_text(entry)
-                tell({"multihash": text, "offset": entry.offset} if as_json else f"{text} {entry.offset}")
+        with open_printer() as print_line:
+            for entry in ops.read_index(source_of(files[1] if len(files) == 2 else "-")):
+                text = _multihash_text(entry)
+                print_line({"multihash": text, "offset": entry.offset} if as_json else f"{text} {entry.offset}")
         return
     file, output = _one_or_two(files, "one FILE")
-    not_over(output, file)
-    indexes.detach_index(file, output)
+    ops.detach_index(source_of(file), target_of(output))
+
+
+def _multihash_text(entry: IndexEntry) -> str:
+    """Return what go-car prints of an entry: the multihash in hexadecimal, or the digest without a hash function."""
+    if entry.hash_code is None:
+        return entry.digest.hex()
+    try:
+        return cids.multihash_of(cids.make(cids.RAW, entry.digest, entry.hash_code)).hex()
+    except (CarError, ValueError):  # a hash code that no CID has
+        return entry.digest.hex()
 
 
 @click.command()
 @archive_argument
 @output_argument
 @_codec_option
-def wrap(file: str, output: str, codec: str) -> None:
+@zero_option()
+def wrap(file: str, output: str, codec: str, zero_is_end: bool) -> None:
     """Write a CARv1 as a CARv2 with an index.
 
     The blocks of FILE are verified, and its bytes stay as they are within OUTPUT. A CARv2 gets a new index.
     """
-    _rewrite(file, output, 2, codec)
+    _convert(file, output, 2, codec, zero_is_end)
 
 
 @click.command()
 @archive_argument
 @output_argument
-def unwrap(file: str, output: str) -> None:
+@zero_option()
+def unwrap(file: str, output: str, zero_is_end: bool) -> None:
     """Write the CARv1 that is in a CARv2.
 
     The blocks of FILE are verified, and its bytes go to OUTPUT as they are.
     """
-    _rewrite(file, output, 1, "none")
+    _convert(file, output, 1, "none", zero_is_end)
 
 
 INDEXING: Final[list[Any]] = [index, detach_index, wrap, unwrap]

@@ -1,13 +1,11 @@
-"""The verbs that look into an archive."""
+"""The commands that read an archive."""
 
 from __future__ import annotations
 
-import os
 from typing import Any, Final
 
 import click
 
-from ipld_car import cids
 from ipld_car._cli.options import (
     archive_argument,
     cid_value,
@@ -16,6 +14,9 @@ from ipld_car._cli.options import (
     output_argument,
     partial_option,
     read_once,
+    source_of,
+    target_of,
+    zero_option,
 )
 
 
@@ -32,7 +33,8 @@ from ipld_car._cli.options import (
     show_default=True,
     help="Processes that hash at once; 0 for as many as there are processors.",
 )
-def verify(file: str, as_json: bool, partial: bool, verbose: bool, jobs: int) -> int:
+@zero_option()
+def verify(file: str, as_json: bool, partial: bool, verbose: bool, jobs: int, zero_is_end: bool) -> int:
     """Check blocks, roots, links and index of FILE.
 
     Each block is hashed and compared with its CID. Every root, and every block that another one links, must be
@@ -43,119 +45,138 @@ def verify(file: str, as_json: bool, partial: bool, verbose: bool, jobs: int) ->
     that is not known, "undecodable" for a block whose links cannot be read), for each thing that is missing,
     and a summary.
     """
-    from ipld_car._cli.files import mapped_file
-    from ipld_car._cli.progress import progress
-    from ipld_car._cli.render.printer import lines_to
-    from ipld_car._cli.render.verify import tell_report, tell_verdict
-    from ipld_car.ops.verify import verify as run
+    from ipld_car import ops
+    from ipld_car._cli.exit_codes import BAD, GOOD
+    from ipld_car._cli.progress import show_progress
+    from ipld_car._cli.render.printer import open_printer
+    from ipld_car._cli.render.verify import render_report, render_verdict
 
-    with lines_to("-") as tell, mapped_file(file) as (path, buffer), progress("verifying", len(buffer)) as bar:
-        report = run(
-            path,
-            buffer,
-            jobs=jobs or os.cpu_count() or 1,
-            tell=lambda verdict: tell(tell_verdict(verdict, as_json)),
+    with open_printer() as print_line, show_progress() as progress:
+        report = ops.verify(
+            source_of(file),
+            jobs=jobs,
+            on_verdict=lambda verdict: print_line(render_verdict(verdict, as_json=as_json)),
             every=verbose or as_json,
-            progress=bar,
+            zero_length_section_as_eof=zero_is_end,
+            progress=progress,
         )
-        for line in tell_report(report, as_json, partial):
-            tell(line)
-    return 0 if report.is_good(partial=partial) else 1
+        for line in render_report(report, as_json=as_json, partial=partial):
+            print_line(line)
+    return GOOD if report.is_good(partial=partial) else BAD
 
 
 @click.command("list")
 @archive_argument
 @output_argument
 @json_option
-@click.option("-v", "--verbose", is_flag=True, help="Tell the codec of each block, and of dag-pb ones what is in them.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Print the codec of each block, and of dag-pb ones what is in them."
+)
 @click.option("--unixfs", is_flag=True, help="List the paths of files and directories below the roots instead.")
 @click.option("--unixfs-blocks", is_flag=True, help="List these paths with their CIDs.")
-def list_verb(file: str, output: str, as_json: bool, verbose: bool, unixfs: bool, unixfs_blocks: bool) -> None:
+@zero_option()
+def list_command(
+    file: str, output: str, as_json: bool, verbose: bool, unixfs: bool, unixfs_blocks: bool, zero_is_end: bool
+) -> None:
     """List the blocks in FILE, or the paths.
 
     The CIDs go to OUTPUT, in their order. Blocks are not hashed here, and payloads not even read; "verify"
     does. With --json also where each block is: "payload_offset" and "size" are what a byte range request needs.
 
-    Paths whose blocks are missing are listed too, and told on standard error, as is the number of blocks that
-    are missing of sharded directories, with nobody knows which entries. With --json "kind" says "missing", and
-    a line of "missing shard" has the path of the directory.
+    Paths whose blocks are missing are listed too, and named on standard error, as is the number of missing
+    blocks of sharded directories, whose entries are not known. With --json "kind" says "missing", and a line of
+    "missing shard" has the path of the directory.
     """
-    from ipld_car._cli.files import not_over
-    from ipld_car._cli.render.listing import blocks_of, paths_of
-    from ipld_car._cli.render.printer import lines_to
+    from ipld_car._cli.progress import show_progress
+    from ipld_car._cli.render.listing import render_blocks, render_paths
+    from ipld_car._cli.render.printer import open_printer
+    from ipld_car.ops.output import check_not_input
 
-    not_over(output, file)
-    with lines_to(output) as tell, lines_to("-", standard_is_taken=True) as note:
+    source = source_of(file)
+    check_not_input(target_of(output), source)
+    with open_printer(output) as print_line, open_printer(to_stderr=True) as warn, show_progress() as progress:
         if unixfs or unixfs_blocks:
-            for line in paths_of(file, note, as_json=as_json, with_cids=unixfs_blocks):
-                tell(line)
+            lines = render_paths(
+                source,
+                warn,
+                as_json=as_json,
+                with_cids=unixfs_blocks,
+                zero_length_section_as_eof=zero_is_end,
+                progress=progress,
+            )
         else:
-            for line in blocks_of(file, as_json=as_json, verbose=verbose):
-                tell(line)
+            lines = render_blocks(
+                source, as_json=as_json, verbose=verbose, zero_length_section_as_eof=zero_is_end, progress=progress
+            )
+        for line in lines:
+            print_line(line)
 
 
 @click.command()
 @archive_argument
 @json_option
 @click.option("--full", is_flag=True, help="Hash every block, too; the first bad one is an error.")
-def inspect(file: str, as_json: bool, full: bool) -> None:
+@zero_option(default=True)
+def inspect(file: str, as_json: bool, full: bool, zero_is_end: bool) -> None:
     """Print figures about FILE.
 
     Version, roots, where data and index are, how many blocks of which codecs and hash functions there are, and
     of what sizes, as go-car's "car inspect" prints them. The first thing that cannot be read is an error.
     """
-    from ipld_car._cli.files import mapped_file
-    from ipld_car._cli.progress import progress
-    from ipld_car._cli.render.printer import lines_to
-    from ipld_car.ops import inspect as inspecting
+    from ipld_car import ops
+    from ipld_car._cli.progress import show_progress
+    from ipld_car._cli.render.inspect import render_json, render_text
+    from ipld_car._cli.render.printer import open_printer
 
-    with lines_to("-") as tell, mapped_file(file) as (_, buffer), progress("hashing", len(buffer)) as bar:
-        found = inspecting.inspect(buffer, full=full, progress=bar)
-        tell(inspecting.as_mapping(found) if as_json else inspecting.report(found))
+    with open_printer() as print_line, show_progress() as progress:
+        found = ops.inspect(source_of(file), full=full, zero_length_section_as_eof=zero_is_end, progress=progress)
+        print_line(render_json(found) if as_json else render_text(found))
 
 
 @click.command()
 @archive_argument
 @json_option
 @click.option("--implicit", is_flag=True, help="Print the blocks that no other block links, whatever the header says.")
-def root(file: str, as_json: bool, implicit: bool) -> None:
+@zero_option()
+def root(file: str, as_json: bool, implicit: bool, zero_is_end: bool) -> None:
     """Print the roots of FILE, one a line.
 
     These are what the header names; an archive may have none, and need not have the blocks of those it names.
     """
-    from ipld_car._cli.render.printer import lines_to
-    from ipld_car.ops.blocks import open_blocks, roots_of
+    from ipld_car import ops
+    from ipld_car._cli.progress import show_progress
+    from ipld_car._cli.render.printer import open_printer
 
     if implicit:
-        with open_blocks(file) as blocks:
-            found = blocks.unlinked()
+        with show_progress() as progress:
+            found = ops.find_implicit_roots(source_of(file), zero_length_section_as_eof=zero_is_end, progress=progress)
     else:
-        found = roots_of(file)
-    with lines_to("-") as tell:
+        found = ops.get_roots(source_of(file))
+    with open_printer() as print_line:
         for cid in found:
-            tell({"root": cids.to_text(cid)} if as_json else cids.to_text(cid))
+            print_line({"root": str(cid)} if as_json else str(cid))
 
 
 @click.command("get-block")
 @click.argument("file")
 @click.argument("cid", callback=cid_value)
 @output_argument
-def get_block(file: str, cid: bytes, output: str) -> None:
+@zero_option()
+def get_block(file: str, cid: bytes, output: str, zero_is_end: bool) -> None:
     """Write the bytes of one block.
 
     The block CID in FILE goes to OUTPUT, when it has been verified. A CID of another codec or version over the
     same bytes finds them too.
     """
-    from ipld_car._cli.files import not_over, writing
-    from ipld_car.ops.blocks import missing_block, open_blocks
+    from ipld_car import ops
+    from ipld_car._cli.progress import show_progress
+    from ipld_car.ops.output import check_not_input, open_output
 
-    not_over(output, file)
-    with open_blocks(file) as blocks:
-        try:
-            data = blocks.get(cid)
-        except KeyError:
-            raise missing_block(cid, f"in {file}") from None
-    with writing(output) as stream:
+    source, target = source_of(file), target_of(output)
+    check_not_input(target, source)
+    with show_progress() as progress:
+        data = ops.get_block(source, cid, zero_length_section_as_eof=zero_is_end, progress=progress)
+    with open_output(target) as stream:
         stream.write(data)
 
 
@@ -165,26 +186,26 @@ def get_block(file: str, cid: bytes, output: str) -> None:
 @click.option("--offset", type=click.IntRange(min=0), default=0, help="Begin at this byte of the file.")
 @click.option("--length", type=click.IntRange(min=0), default=None, help="Write at most so many bytes.")
 @click.option("-o", "--output", default="-", help="Write here instead of standard output.")
-def cat(file: str, path: str, offset: int, length: int | None, output: str) -> None:
+@zero_option()
+def cat(file: str, path: str, offset: int, length: int | None, output: str, zero_is_end: bool) -> None:
     """Write the bytes of a UnixFS file.
 
     It is the one at PATH in FILE, and its blocks are verified as they are read. PATH is names joined by "/",
     below the root, or begins with a CID; no path is the root itself. Of a large file only the blocks of the
-    bytes that are wanted are read.
+    bytes that are asked for are read.
     """
-    from ipld_car._cli.files import not_over, writing
-    from ipld_car._cli.progress import progress
-    from ipld_car.ops.blocks import open_blocks, roots_for, split_cid
-    from ipld_car.ops.cat import pieces
+    from ipld_car import ops
+    from ipld_car._cli.progress import show_progress
+    from ipld_car.ops.output import check_not_input, open_output
 
-    not_over(output, file)
+    source, target = source_of(file), target_of(output)
+    check_not_input(target, source)
     stop = None if length is None else offset + length
-    with open_blocks(file) as blocks, progress("reading", length) as bar, writing(output) as stream:
-        start, inside = split_cid(path)
-        (root,) = [start] if start else roots_for(blocks, single=True)
-        for piece in pieces(blocks, root, inside, offset, stop):
+    with show_progress() as progress, open_output(target) as stream:
+        for piece in ops.cat(
+            source, path, start=offset, stop=stop, zero_length_section_as_eof=zero_is_end, progress=progress
+        ):
             stream.write(piece)
-            bar.advance(len(piece))
 
 
 @click.command()
@@ -194,7 +215,8 @@ def cat(file: str, path: str, offset: int, length: int | None, output: str) -> N
 @click.option("--unixfs", is_flag=True, help="Compare the paths of files and directories instead of blocks.")
 @max_entries_option
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if there is a difference.")
-def diff(a: str, b: str, as_json: bool, unixfs: bool, max_entries: int, exit_code: bool) -> int:
+@zero_option()
+def diff(a: str, b: str, as_json: bool, unixfs: bool, max_entries: int, exit_code: bool, zero_is_end: bool) -> int:
     """Print what is in only one of two archives.
 
     "-" is only in A, "+" only in B: roots first, then blocks in their order; with --unixfs paths, and "~" for
@@ -202,18 +224,33 @@ def diff(a: str, b: str, as_json: bool, unixfs: bool, max_entries: int, exit_cod
 
     A path that is below several roots of an archive has a CID below each. Those that it has in both archives do
     not count: if it is in A once, and in B with the same CID and another one, that is a "+". Where blocks of
-    directories are missing, so that nobody knows what is in them, it is told on standard error.
+    directories are missing, so that what is in them is not known, standard error says so.
     """
-    from ipld_car._cli.render.printer import lines_to
-    from ipld_car.ops.diff import changes
+    from ipld_car import ops
+    from ipld_car._cli.exit_codes import BAD, GOOD
+    from ipld_car._cli.progress import show_progress
+    from ipld_car._cli.render.diff import render_change, render_unknown
+    from ipld_car._cli.render.printer import open_printer
 
     read_once(a, b)
+    names = {"a": a, "b": b}
     count = 0
-    with lines_to("-") as tell, lines_to("-", standard_is_taken=True) as note:
-        for change in changes(a, b, unixfs=unixfs, note=note, max_entries=max_entries):
+    with open_printer() as print_line, open_printer(to_stderr=True) as warn, show_progress() as progress:
+        if unixfs:
+            changes = ops.diff_paths(
+                source_of(a),
+                source_of(b),
+                max_entries=max_entries,
+                on_unknown=lambda unknown: warn(render_unknown(unknown, names[unknown.archive])),
+                zero_length_section_as_eof=zero_is_end,
+                progress=progress,
+            )
+        else:
+            changes = ops.diff(source_of(a), source_of(b), zero_length_section_as_eof=zero_is_end, progress=progress)
+        for change in changes:
             count += 1
-            tell(change.as_mapping() if as_json else str(change))
-    return 1 if count and exit_code else 0
+            print_line(render_change(change, as_json=as_json))
+    return BAD if count and exit_code else GOOD
 
 
-READING: Final[list[Any]] = [list_verb, inspect, verify, root, get_block, cat, diff]
+READING: Final[list[Any]] = [list_command, inspect, verify, root, get_block, cat, diff]

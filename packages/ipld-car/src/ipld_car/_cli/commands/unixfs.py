@@ -1,14 +1,22 @@
-"""The verbs that make archives out of files, and files out of archives."""
+"""The commands that make archives out of files, and files out of archives."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from ipld_car import cids
-from ipld_car._cli.options import chunker_value, json_option, max_entries_option, read_once, version_option
+from ipld_car._cli.options import (
+    STANDARD,
+    chunker_value,
+    json_option,
+    max_entries_option,
+    read_once,
+    source_of,
+    target_of,
+    version_option,
+    zero_option,
+)
 
 
 @click.command()
@@ -44,41 +52,44 @@ def create(  # noqa: PLR0913, PLR0917 - one for each option
       ipfs add -r --cid-version=1 --raw-leaves
         --chunker=size-1048576 --max-file-links=1024
 
-    (with -w, unless there is --no-wrap): raw leaves of 1 MiB, so that the fewest blocks carry the data. What
-    Kubo alone would take, is --chunker=size-262144 --max-file-links=174. Directories whose names and CIDs take
-    more than 256 KiB are sharded, as Kubo does it. Symbolic links are kept as links. Neither modes nor times
-    are kept: the same contents have the same CID.
+    (with -w, unless there is --no-wrap): raw leaves of 1 MiB, so that the fewest blocks carry the data. Kubo's
+    own defaults are --chunker=size-262144 --max-file-links=174. Directories whose names and CIDs take more than
+    256 KiB are sharded, as Kubo does it. Symbolic links are kept as links. Neither modes nor times are kept: the
+    same contents have the same CID.
 
     Blocks are written depth first from the root, each once: with --version 1 the very bytes of "ipfs dag
     export".
     """
-    from ipld_car._cli.files import not_over, stat_of_output
-    from ipld_car._cli.progress import progress
-    from ipld_car._cli.render.printer import lines_to, printable
-    from ipld_car.ops.create import Added, Options, planned
-    from ipld_car.ops.output import writing_archive
+    import sys
+
+    from ipld_car import ops
+    from ipld_car._cli.progress import show_progress
+    from ipld_car._cli.render.printer import open_printer, printable
 
     if no_wrap and len(sources) > 1:
         raise click.UsageError("--no-wrap takes one SOURCE: several need a directory that names them")
     read_once(*sources)
-    not_over(output, *sources)
-    options = Options(chunker, max_file_links, not no_wrap, hidden, stdin_name, stat_of_output(output))
 
-    with lines_to("-", standard_is_taken=output == "-") as tell:
+    with open_printer(to_stderr=output == STANDARD) as print_line, show_progress() as progress:
 
-        def told(added: Added) -> None:
-            text = cids.to_text(added.tree.cid)
+        def on_added(added: ops.Added) -> None:
             if as_json:
-                tell({"path": added.path, "cid": text, "size": added.tree.file_size})
+                print_line({"path": added.path, "cid": str(added.cid), "size": added.size})
             elif verbose:
-                tell(f"{text} {printable(added.path)}")
+                print_line(f"{added.cid} {printable(added.path)}")
 
-        with progress("hashing") as bar, planned(list(sources), options, told, bar) as plan:
-            bar.close()
-            with progress("writing") as bar2, writing_archive(output, [plan.root], version) as out:
-                plan.write(out.append, bar2)
-            text = cids.to_text(plan.root)
-            tell({"root": text, "blocks": out.blocks} if as_json else text)
+        made = ops.create(
+            target_of(output),
+            [ops.NamedFile(stdin_name, sys.stdin.buffer) if each == STANDARD else each for each in sources],
+            version=version,
+            wrap=not no_wrap,
+            hidden=hidden,
+            chunk_size=chunker,
+            max_links=max_file_links,
+            on_added=on_added,
+            progress=progress,
+        )
+        print_line({"root": str(made.root), "blocks": made.blocks} if as_json else str(made.root))
 
 
 @click.command()
@@ -87,18 +98,22 @@ def create(  # noqa: PLR0913, PLR0917 - one for each option
 @click.option("-o", "--output", default=".", help='Write into this folder; "-" writes one file to stdout.')
 @click.option("--force", is_flag=True, help="Replace files that are there already.")
 @click.option("--partial", is_flag=True, help="It is no failure if blocks of some files are missing.")
+@click.option("--skip-unsafe-links", is_flag=True, help="Leave out links that lead out of the folder, and print them.")
 @max_entries_option
 @click.option("-v", "--verbose", is_flag=True, help="Print the path of each file and link.")
 @json_option
-def extract(
+@zero_option()
+def extract(  # noqa: PLR0913, PLR0917 - one for each option
     paths: tuple[str, ...],
     file: str,
     output: str,
     force: bool,
     partial: bool,
+    skip_unsafe_links: bool,
     max_entries: int,
     verbose: bool,
     as_json: bool,
+    zero_is_end: bool,
 ) -> int:
     """Write the files and folders in an archive.
 
@@ -108,47 +123,50 @@ def extract(
     with what no block links.
 
     Every block is verified. Nothing is written if a block is bad, if a name or a link would lead out of the
-    folder, or if a file is there already (--force replaces files). Files of which blocks are missing are left
-    out and told; then the exit code is 1, unless there is --partial.
+    folder (--skip-unsafe-links leaves such links out, and prints them), or if a file is there already (--force
+    replaces files). Files of which blocks are missing are left out and printed; then the exit code is 1, unless
+    there is --partial.
     """
-    from ipld_car._cli.files import writing
-    from ipld_car._cli.progress import progress
-    from ipld_car._cli.render.printer import lines_to, printable
-    from ipld_car.ops.blocks import open_blocks, roots_for, split_cid
-    from ipld_car.ops.cat import pieces
-    from ipld_car.ops.extract import Extracted, Extraction
+    from ipld_car import ops
+    from ipld_car._cli.exit_codes import BAD, GOOD
+    from ipld_car._cli.progress import show_progress
+    from ipld_car._cli.render.extract import render_entry, render_result
+    from ipld_car._cli.render.printer import open_printer
+    from ipld_car.ops.output import open_output
 
-    with open_blocks(file) as blocks, progress("extracting") as bar, lines_to("-", standard_is_taken=True) as note:
-        if output == "-":
+    source = source_of(file)
+    with show_progress() as progress, open_printer(to_stderr=True) as warn:
+        if output == STANDARD:
             if len(paths) > 1:
                 raise click.UsageError("standard output takes one PATH, that of a file")
-            start, inside = split_cid(paths[0] if paths else "")
-            (root,) = [start] if start else roots_for(blocks, single=True)
-            with writing("-") as stream:
-                for piece in pieces(blocks, root, inside):
+            with open_output(target_of(STANDARD)) as stream:
+                for piece in ops.cat(source, *paths, zero_length_section_as_eof=zero_is_end, progress=progress):
                     stream.write(piece)
-                    bar.advance(len(piece))
-            note("extracted 1 file(s)")
-            return 0
-        with lines_to("-") as tell:
+            warn("extracted 1 file(s)")
+            return GOOD
+        with open_printer() as print_line:
 
-            def told(each: Extracted) -> None:
+            def on_entry(entry: ops.ExtractedEntry) -> None:
+                line = render_entry(entry, as_json=as_json)
                 if as_json:
-                    found = {"path": each.path, "cid": cids.to_text(each.cid)}
-                    tell({**found, "missing": True} if each.missing else {**found, "size": each.size})
-                elif each.missing:
-                    note(f"data for entry not found: {printable(each.path)} (skipping...)")
-                elif verbose:
-                    note(printable(each.path))
+                    print_line(line)
+                elif verbose or entry.missing or entry.unsafe_target is not None:
+                    warn(line)
 
-            run = Extraction(blocks, told, bar, max_entries)
-            run.to_folder(roots_for(blocks), list(paths), Path(output), force=force)
-            result = run.result
-            if result.unknown:
-                note(f"data for entry not found for {result.unknown} unknown sharded entries (skipped...)")
-            skipped = f", skipped {result.skipped}" if result.skipped else ""
-            note(f"extracted {result.files} file(s){skipped}")
-    return 0 if partial or not result.skipped + result.unknown else 1
+            done = ops.extract(
+                source,
+                output,
+                paths,
+                force=force,
+                skip_unsafe_links=skip_unsafe_links,
+                max_entries=max_entries,
+                on_entry=on_entry,
+                zero_length_section_as_eof=zero_is_end,
+                progress=progress,
+            )
+            for line in render_result(done):
+                warn(line)
+    return GOOD if partial or not done.missing + done.missing_shards else BAD
 
 
 UNIXFS: Final[list[Any]] = [create, extract]

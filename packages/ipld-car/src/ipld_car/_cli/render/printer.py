@@ -1,4 +1,4 @@
-"""Lines for people and for machines."""
+"""Print lines, for people and for programs."""
 
 from __future__ import annotations
 
@@ -6,56 +6,58 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, Final
 
-from ipld_car._cli.files import writing
-from ipld_car._cli.progress import make_room
+from ipld_car._cli.options import target_of
+from ipld_car._cli.progress import clear_bars
+from ipld_car.ops.output import open_output
 
 Line = str | Mapping[str, Any]
-Tell = Callable[[Line], None]
+Printer = Callable[[Line], None]
 
-_PIECE = 1 << 16
+_PIECE: Final = 1 << 16
 
 
 @contextmanager
-def lines_to(path: str, *, standard_is_taken: bool = False) -> Iterator[Tell]:
-    """A function that writes a line: text as it is, a mapping as JSON.
+def open_printer(path: str = "-", *, to_stderr: bool = False) -> Iterator[Printer]:
+    """Give a function that prints a line: text as it is, a mapping as JSON.
 
-    To a terminal each line goes at once, elsewhere they go in pieces.
+    To a terminal each line is written at once, elsewhere lines are written in pieces.
 
-    :param standard_is_taken: write to standard error, as standard output has bytes for machines
+    :param path: a file, or ``-`` for standard output
+    :param to_stderr: print to standard error, as standard output has an archive or other lines
     """
-    with nullcontext(sys.stderr.buffer) if standard_is_taken else writing(path) as stream:
+    with nullcontext(sys.stderr.buffer) if to_stderr else open_output(target_of(path)) as stream:
         waiting: list[str] = []
-        someone_looks_on = stream.isatty()
+        is_terminal = stream.isatty()
         size = 0
 
-        def tell(line: Line) -> None:
+        def print_line(line: Line) -> None:
             nonlocal size
             text = line if isinstance(line, str) else json.dumps(line, ensure_ascii=False)
             waiting.append(text)
             size += len(text)
-            if size > _PIECE or someone_looks_on:
+            if size > _PIECE or is_terminal:
                 flush()
 
         def flush() -> None:
             nonlocal size
             if waiting:
-                if someone_looks_on:
-                    make_room()
+                if is_terminal:
+                    clear_bars()
                 stream.write(("\n".join(waiting) + "\n").encode(errors="surrogateescape"))
                 stream.flush()
                 waiting.clear()
                 size = 0
 
         try:
-            yield tell
+            yield print_line
         finally:
             flush()
 
 
 def printable(text: str) -> str:
-    """Text from an archive that cannot command a terminal: controls are escaped."""
+    """Return text from an archive with control characters escaped, so that it cannot command a terminal."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

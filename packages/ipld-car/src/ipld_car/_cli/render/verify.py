@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from ipld_car import cids
-from ipld_car.ops.check_blocks import Verdict
-from ipld_car.ops.codec_names import by_name, not_followed
-from ipld_car.ops.verify import Report
+from ipld_car.errors import CarError, TruncatedError
+from ipld_car.ops import Report, Verdict
 
+from .codec_names import by_name, not_followed
 from .printer import Line
 
-_TOLD = 20
-"""Missing blocks that a person is told of one by one."""
+_MAX_LINES: Final = 20
+"""Missing blocks that have a line each, for people."""
 
 
-def tell_verdict(verdict: Verdict, as_json: bool) -> Line:
-    """The line on one block."""
-    text = cids.to_text(verdict.cid)
+def render_verdict(verdict: Verdict, *, as_json: bool) -> Line:
+    """Return the line on one block."""
+    text = cids.to_text(verdict.cid_bytes)
     if not as_json:
         line = f"{verdict.verdict:<12} {text} block {verdict.number}, offset {verdict.offset}, {verdict.size} bytes"
         return f"{line}: {verdict.detail}" if verdict.detail else line
@@ -32,15 +33,15 @@ def tell_verdict(verdict: Verdict, as_json: bool) -> Line:
     return {**found, "detail": verdict.detail} if verdict.detail else found
 
 
-def tell_report(report: Report, as_json: bool, partial: bool) -> Iterator[Line]:
-    """The lines on the whole archive."""
-    yield from _machine(report, partial) if as_json else _person(report, partial)
+def render_report(report: Report, *, as_json: bool, partial: bool) -> Iterator[Line]:
+    """Give the lines on the whole archive."""
+    yield from _json(report, partial) if as_json else _text(report, partial)
 
 
-def _machine(report: Report, partial: bool) -> Iterator[Line]:
+def _json(report: Report, partial: bool) -> Iterator[Line]:
     for cid in report.missing:
-        yield {"type": "missing", "cid": cids.to_text(cid), "root": cid in report.missing_roots}
-    for fault in report.told_faults:
+        yield {"type": "missing", "cid": str(cid), "root": cid in report.missing_roots}
+    for fault in report.index_details:
         yield {"type": "index", "detail": fault}
     if report.error:
         yield {
@@ -53,7 +54,7 @@ def _machine(report: Report, partial: bool) -> Iterator[Line]:
         "type": "summary",
         "good": report.is_good(partial=partial),
         "version": report.version,
-        "roots": [cids.to_text(root) for root in report.roots],
+        "roots": list(map(str, report.roots)),
         "blocks": report.blocks,
         "duplicates": report.blocks - report.distinct,
         "bad": report.bad,
@@ -64,18 +65,18 @@ def _machine(report: Report, partial: bool) -> Iterator[Line]:
     }
 
 
-def _person(report: Report, partial: bool) -> Iterator[Line]:
+def _text(report: Report, partial: bool) -> Iterator[Line]:
     for number, cid in enumerate(report.missing):
-        if number == _TOLD:
-            yield f"missing      and {len(report.missing) - _TOLD} more (--json tells all)"
+        if number == _MAX_LINES:
+            yield f"missing      and {len(report.missing) - _MAX_LINES} more (--json has all)"
             break
-        yield f"missing      {cids.to_text(cid)}{', a root' if cid in report.missing_roots else ''}"
+        yield f"missing      {cid}{', a root' if cid in report.missing_roots else ''}"
     if report.not_followed:
         yield f"not followed {not_followed(report.not_followed)}"
-    for fault in report.told_faults:
+    for fault in report.index_details:
         yield f"index        {fault}"
-    if report.index_faults > len(report.told_faults):
-        yield f"index        and {report.index_faults - len(report.told_faults)} more faults"
+    if report.index_faults > len(report.index_details):
+        yield f"index        and {report.index_faults - len(report.index_details)} more faults"
     if report.error:
         yield f"unreadable   {report.error}"
     yield f"{'good' if report.is_good(partial=partial) else 'BAD'}: {_summary(report)}"
@@ -90,7 +91,7 @@ def _summary(report: Report) -> str:
     parts.append(f"{report.bad} bad")
     parts.append(_count(len(report.roots), "root") if report.roots else "no roots")
     if report.error:
-        parts.append("cut off, so nobody knows what is missing")
+        parts.append(f"{_end(report.error)}, so what is missing is not known")
     else:
         parts.append(f"incomplete, {len(report.missing)} missing" if report.missing else "complete")
         if report.not_followed:
@@ -103,6 +104,12 @@ def _summary(report: Report) -> str:
             good = "index good" if not report.index_faults else _count(report.index_faults, "fault") + " in the index"
             parts.append(good)
     return ", ".join(parts)
+
+
+def _end(error: CarError) -> str:
+    if isinstance(error, TruncatedError):
+        return "cut off"
+    return "unreadable" if error.offset is None else f"unreadable from offset {error.offset}"
 
 
 def _count(number: int, what: str) -> str:

@@ -1,10 +1,14 @@
-"""The sections that the command goes along are those that a reader of streams finds, in any archive, good or bad."""
+"""The sections that the scanner finds are those that a reader of streams finds, in any archive, good or bad."""
+
+import tempfile
+from io import FileIO
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import CarError, CarReader
-from ipld_car.ops.layout import read_layout
-from ipld_car.ops.sections import sections
+from ipld_car._file.layout import Buffer, FileBuffer, read_layout
+from ipld_car._file.scan import sections
 
 from ..support.car_samples import MIXED, SMALL_V1, SMALL_V2, car_v1, section
 
@@ -16,10 +20,11 @@ Found = tuple[list[tuple[int, bytes, int]], int | None]
 """Position, CID and bytes of each block, and where an error is."""
 
 
-def of_command(archive: bytes) -> Found:
+def of_scanner(archive: bytes, buffer: Buffer) -> Found:
     found = []
+    layout = read_layout(buffer)
     try:
-        for offset, cid, payload_offset, size in sections(archive, read_layout(archive)):
+        for offset, cid, payload_offset, size in sections(buffer, layout.first, layout.end):
             assert archive[payload_offset - len(cid) : payload_offset] == cid
             found.append((offset, cid, size))
     except CarError as error:
@@ -51,4 +56,10 @@ def test_the_same_sections(archive: bytes, changes: list[tuple[int, int]], data:
         read_layout(cut)
     except CarError:
         return
-    assert of_command(cut) == of_reader(cut)
+    expected = of_reader(cut)
+    assert of_scanner(cut, cut) == expected
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.car")
+        path.write_bytes(cut)
+        with FileIO(path) as file:
+            assert of_scanner(cut, FileBuffer(file)) == expected

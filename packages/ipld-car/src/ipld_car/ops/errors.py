@@ -1,0 +1,63 @@
+"""What an operation can fail with beside a bad archive, and how far it has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from ipld_car.errors import CarError
+
+_REPORT_BYTES: Final = 1 << 18
+
+
+class OperationError(CarError):
+    """The archive does not have what was asked for."""
+
+
+class EntryNotFoundError(OperationError):
+    """A directory on the way has no entry of that name."""
+
+
+class RefusedError(CarError):
+    """What was asked for cannot be done, whatever is in the archive; nothing was written."""
+
+
+@contextmanager
+def naming(source: object) -> Iterator[None]:
+    """Say in an error which of several archives it is about."""
+    try:
+        yield
+    except CarError as error:
+        raise type(error)(f"{source}: {error.message}", offset=error.offset, block=error.block) from error
+
+
+Progress = Callable[[str, int, int | None], object]
+"""Is told what is being done (a word), the bytes that are done, and of how many, or None where that is not known."""
+
+
+class Meter:
+    """Counts bytes, and calls a progress function now and then.
+
+    :param progress: the function, or None
+    :param what: the word for it
+    :param total: bytes in all, if that is known
+    """
+
+    def __init__(self, progress: Progress | None, what: str, total: int | None = None) -> None:
+        self._progress = progress
+        self._what = what
+        self._total = total
+        self._done = 0
+        self._next = 0
+
+    def advance(self, size: int) -> None:
+        """Note that ``size`` more bytes are done."""
+        self.reach(self._done + size)
+
+    def reach(self, done: int) -> None:
+        """Note that ``done`` bytes are done in all."""
+        self._done = done
+        if self._progress is not None and done >= self._next:
+            self._next = done + _REPORT_BYTES
+            self._progress(self._what, done, self._total)
