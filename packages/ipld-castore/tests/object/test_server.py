@@ -57,6 +57,20 @@ def test_of_conditional_puts_at_once_one_wins(atomic_s3: S3Server, bucket: str) 
         assert bytes(obstore.get(stores[0], path).bytes()) == b"second %d" % winner
 
 
+def test_what_was_read_is_what_its_etag_replaces(atomic_s3: S3Server, bucket: str) -> None:
+    """Counting up by reading and replacing, from many threads at once, loses nothing."""
+    stores = [atomic_s3.client(bucket) for _ in range(WRITERS)]
+    obstore.put(stores[0], "count", b"0")
+
+    def count_up(number: int) -> None:
+        found = obstore.get(stores[number], "count")
+        etag = found.meta["e_tag"]
+        obstore.put(stores[number], "count", b"%d" % (int(bytes(found.bytes())) + 1), mode={"e_tag": etag})
+
+    won = sum(len(race(count_up)) for _ in range(10))
+    assert bytes(obstore.get(stores[0], "count").bytes()) == b"%d" % won
+
+
 # -- the proxy --
 
 

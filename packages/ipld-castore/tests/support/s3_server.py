@@ -99,8 +99,9 @@ class Versitygw(S3Server):
         self._binary = binary
         self.folder = folder / "buckets"
         self.folder.mkdir()
-        self._sidecar = folder / "sidecar"  # metadata: not every file system has extended attributes
-        self._sidecar.mkdir()
+        self._metadata = _metadata_options(folder)
+        # In a folder beside the objects, an object and its ETag are not replaced together.
+        self.is_atomic = not self._metadata
         self._log = folder / "versitygw.log"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -111,7 +112,7 @@ class Versitygw(S3Server):
     def start(self) -> None:
         """Start it, and wait until it listens."""
         command = [self._binary, "--access", self.access_key, "--secret", self.secret_key, "--quiet", "--keep-alive"]
-        command += ["--port", f"127.0.0.1:{self._port}", "posix", "--sidecar", str(self._sidecar), str(self.folder)]
+        command += ["--port", f"127.0.0.1:{self._port}", "posix", *self._metadata, str(self.folder)]
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         for _ in range(600):
@@ -127,9 +128,20 @@ class Versitygw(S3Server):
 
     def stop(self) -> None:
         if self._process is not None:
-            self._process.terminate()
+            self._process.kill()  # in good order it would wait for connections that clients keep
             self._process.wait(30)
             self._process = None
+
+
+def _metadata_options(folder: Path) -> list[str]:
+    """Return where versitygw keeps metadata: in extended attributes, if the file system has them."""
+    try:
+        os.setxattr(folder, "user.test", b"")
+    except (AttributeError, OSError):
+        sidecar = folder / "sidecar"
+        sidecar.mkdir()
+        return ["--sidecar", str(sidecar)]
+    return []
 
 
 class Moto(S3Server):

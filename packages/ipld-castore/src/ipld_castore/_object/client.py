@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from enum import Enum, auto
+from typing import Any, Final, NamedTuple, TypeVar
 
 from ipld_castore.errors import BackendUnavailableError, CAStoreError
 
@@ -20,19 +22,36 @@ MAX_OBJECT_BYTES: Final = 64 << 20
 _ENDPOINT_VARIABLES: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "AWS_ENDPOINT_URL")
 
 
+_REFUSALS: Final = ("PermissionDeniedError", "UnauthenticatedError", "NotSupportedError", "NotImplementedError")
+_TEXT: Final = 500
+"""Characters of an error that are repeated."""
+_XML_ERROR: Final = re.compile(r"<\?xml.*|<Error>.*", re.DOTALL)
+_XML_FIELD: Final = re.compile(r"<(Code|Message)>(.*?)</\1>", re.DOTALL)
+
+
 class NoObjectError(Exception):
     """There is no object of this name."""
 
 
-class NotExpectedError(Exception):
+class FailureKind(Enum):
+    """What is known of a request that failed."""
+
+    ABSENT = auto()
+    """The store has no such object."""
+    NOT_EXPECTED = auto()
     """The condition of a put does not hold: the object is there, or is another."""
+    REFUSED = auto()
+    """The store does not do this; nothing was changed."""
+    UNKNOWN = auto()
+    """The store could not be asked, or has not answered: it may have done it."""
 
 
-class RequestRefusedError(BackendUnavailableError):
-    """The store has answered that it does not do this; nothing was changed."""
+class Failure(NamedTuple):
+    """Why a request has no result."""
 
-
-_REFUSALS: Final = ("PermissionDeniedError", "UnauthenticatedError", "NotSupportedError", "NotImplementedError")
+    kind: FailureKind
+    error: Exception
+    """What to raise."""
 
 
 class Client:
@@ -70,48 +89,71 @@ class Client:
 
         return self.ask(f"read {what} from", read)
 
-    def put(self, name: str, data: bytes, what: str, mode: Any = "overwrite") -> dict[str, Any]:
-        """Put an object whole; return its ``e_tag`` and ``version``.
+    def put(self, name: str, data: bytes, what: str) -> None:
+        """Put an object whole.
 
-        :param mode: ``overwrite``, ``create``, or the ``e_tag`` and ``version`` that it has now
-        :raises NotExpectedError: if the object is not as ``mode`` says
+        :param what: what it is, for messages
         :raises BackendUnavailableError: if it cannot be put, or nobody knows whether it was
         """
+        result = self.try_put(name, data, what, "overwrite")
+        if isinstance(result, Failure):
+            raise result.error
+
+    def try_put(self, name: str, data: bytes, what: str, mode: Any) -> dict[str, Any] | Failure:
+        """Put an object whole; return its ``e_tag`` and ``version``, or why it was not put.
+
+        :param mode: ``overwrite``, ``create``, or the ``e_tag`` and ``version`` that the object has now
+        """
         put = self.store.put
-        result: dict[str, Any] = self.ask(f"put {what} into", lambda: put(name, data, mode=mode, use_multipart=False))
-        return result
+        return self.attempt(f"put {what} into", lambda: put(name, data, mode=mode, use_multipart=False))
 
     def ask(self, verb: str, action: Callable[[], T]) -> T:
         """Return what an action on the store returns, and raise its errors as the package's.
 
         :param verb: what is done, for messages: ``"read block ... from"``
         :raises NoObjectError: if the object is absent
-        :raises NotExpectedError: if the condition of a put does not hold
         :raises BackendUnavailableError: for all else
         """
-        check_process()
+        result = self.attempt(verb, action)
+        if isinstance(result, Failure):
+            raise result.error
+        return result
+
+    def attempt(self, verb: str, action: Callable[[], T]) -> T | Failure:
+        """Return what an action on the store returns, or why it failed.
+
+        The error of obstore, whose text may hold secrets, is not chained to that of the failure.
+        """
         try:
+            check_process()
             return action()
-        except CAStoreError:
-            raise
+        except CAStoreError as error:
+            return Failure(FailureKind.REFUSED, error)
         except Exception as error:  # noqa: BLE001  # obstore raises builtins too
-            problem = self._translated(verb, error)
+            return self._failure(verb, error)
         except BaseException as error:
             if type(error).__name__ != "PanicException":  # how a defect in Rust arrives
                 raise
-            problem = self._translated(verb, error)
-        raise problem  # outside, so that the text of the original, which may hold secrets, is not chained to it
+            return self._failure(verb, error)
 
-    def _translated(self, verb: str, error: BaseException) -> Exception:
-        name = type(error).__name__
+    def _failure(self, verb: str, error: BaseException) -> Failure:
         if isinstance(error, FileNotFoundError):
-            return NoObjectError()
-        if name in ("AlreadyExistsError", "PreconditionError"):
-            return NotExpectedError()
+            return Failure(FailureKind.ABSENT, NoObjectError())
+        name = type(error).__name__
         text = redact(str(error).split("\n\nDebug source")[0], self.config)
         hint = credentials.hint(self.kind, name, text)
-        kind = RequestRefusedError if name in _REFUSALS else BackendUnavailableError
-        return kind(f"cannot {verb} {self.where}: {text.strip() or name}{hint}")
+        problem = BackendUnavailableError(f"cannot {verb} {self.where}: {_shortened(text) or name}{hint}")
+        if name in ("AlreadyExistsError", "PreconditionError"):
+            return Failure(FailureKind.NOT_EXPECTED, problem)
+        return Failure(FailureKind.REFUSED if name in _REFUSALS else FailureKind.UNKNOWN, problem)
+
+
+def _shortened(text: str) -> str:
+    """Return the text of an error on one line, with the code and the message of a document in it."""
+    fields = _XML_FIELD.findall(text)
+    if fields:
+        text = _XML_ERROR.sub(lambda _: ": ".join(value for _, value in fields), text, count=1)
+    return " ".join(text.split())[:_TEXT]
 
 
 def _address(client: Client) -> str:

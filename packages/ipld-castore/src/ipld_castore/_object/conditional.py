@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from ipld_castore.concurrency import ForkLocal
 from ipld_castore.errors import BackendUnavailableError
 
-from .client import Client, NoObjectError, NotExpectedError, RequestRefusedError
+from .client import Client, Failure, FailureKind, NoObjectError
 
 _MAX_ATTEMPTS: Final = 6
 _MAX_LOST: Final = 3
@@ -75,7 +75,7 @@ class ConditionalObject:
             return self._exchange(seen, is_expected, new)
 
     def _exchange(self, seen: Seen, is_expected: Callable[[bytes | None], bool], new: bytes) -> Found | None:
-        lost: list[BackendUnavailableError] = []
+        lost: list[Exception] = []
         refused = 0
         for attempt in range(_MAX_ATTEMPTS):
             if attempt and seen.data == new:
@@ -85,20 +85,18 @@ class ConditionalObject:
             if len(lost) == _MAX_LOST:
                 raise lost[-1]
             modes = self._modes(seen)
-            try:
-                result = self._client.put(self._name, new, self._what, modes[refused % len(modes)])
-            except NotExpectedError:
-                before, seen = seen, self._look(lost)
-                # Refused although nothing has changed: the store wants its ETags in another form.
-                refused += _same(before, seen)
-            except RequestRefusedError:
-                raise
-            except BackendUnavailableError as error:
-                lost.append(error)
-                seen = self._look(lost)
-            else:
+            result = self._client.try_put(self._name, new, self._what, modes[refused % len(modes)])
+            if not isinstance(result, Failure):
                 self._last = Seen(new, _version(result))
                 return None
+            if result.kind is FailureKind.REFUSED:
+                raise result.error
+            if result.kind is not FailureKind.NOT_EXPECTED:
+                lost.append(result.error)
+            before, seen = seen, self._look(lost)
+            if result.kind is FailureKind.NOT_EXPECTED:
+                # If nothing has changed all the same, the store wants its ETags in another form.
+                refused += _same(before, seen)
         if seen.data == new:
             return None
         raise BackendUnavailableError(
@@ -106,7 +104,7 @@ class ConditionalObject:
             f"that it had given, {seen.version.get('e_tag')!r}"
         )
 
-    def _look(self, lost: list[BackendUnavailableError] | None = None) -> Seen:
+    def _look(self, lost: list[Exception] | None = None) -> Seen:
         """Return the object as it is now.
 
         :param lost: errors of puts that may have arrived all the same

@@ -14,7 +14,7 @@ from ipld_castore._backends import flatfs
 from ipld_castore.concurrency import ForkLocal
 from ipld_castore.errors import BackendUnavailableError
 
-from .client import Client, NoObjectError, NotExpectedError
+from .client import Client, Failure, FailureKind, NoObjectError
 
 T = TypeVar("T")
 
@@ -108,8 +108,8 @@ class Layout:
 
     def _write(self, rule: flatfs.Sharding) -> None:
         name, text = self.name(flatfs.SHARDING_FILE), f"{rule}\n".encode()
-        try:
-            self._client.put(name, text, "the sharding rule", mode="create")
-        except NotExpectedError:  # another process has begun this very store
-            return
-        self._rule = rule
+        result = self._client.try_put(name, text, "the sharding rule", "create")
+        if not isinstance(result, Failure):
+            self._rule = rule
+        elif result.kind is not FailureKind.NOT_EXPECTED:  # else another process has begun this very store
+            raise result.error
