@@ -228,7 +228,7 @@ def test_a_head_that_is_known_moves_by_one_request(
     assert s3_proxy.requests[0].method == "PUT"
 
 
-def test_a_head_comes_after_the_blocks(store: ObjectCAStore, s3_proxy: FaultProxy, one: CID, two: CID) -> None:
+def test_a_head_comes_after_the_blocks(store: ObjectCAStore, s3_proxy: FaultProxy, one: CID) -> None:
     """Blocks that cannot be sent keep the head where it is."""
     store.swap_head(None, one)
     s3_proxy.inject(lost_request, 100, when=lambda request: request.path.endswith(".data"))
@@ -249,9 +249,10 @@ def test_a_head_that_is_no_cid(direct: ObjectCAStore, one: CID, text: bytes) -> 
     """To take it for none would begin an empty dataset where one is."""
     direct.flush()
     direct.store.put("HEAD", text)
-    for action in (lambda: direct.head, lambda: direct.swap_head(None, one)):
-        with pytest.raises(BackendUnavailableError, match="head"):
-            action()
+    with pytest.raises(BackendUnavailableError, match="head"):
+        direct.head  # noqa: B018  # a property that looks
+    with pytest.raises(BackendUnavailableError, match="head"):
+        direct.swap_head(None, one)
 
 
 # -- races --

@@ -31,8 +31,8 @@ def atomic_s3(s3: S3Server) -> S3Server:
     """An S3 server whose conditional puts have one winner."""
     if not s3.is_atomic:
         pytest.skip(
-            "this server checks conditions without atomicity; versitygw (IPLD_BUILD_S3=1) on a file system with extended "
-            "attributes does not"
+            "this server checks conditions without atomicity; versitygw (IPLD_BUILD_S3=1) on a file system with "
+            "extended attributes does not"
         )
     return s3
 

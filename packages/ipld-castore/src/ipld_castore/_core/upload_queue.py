@@ -41,8 +41,9 @@ class _Flush:
 
     def __init__(self) -> None:
         self.left = 0
-        """How many batches have neither arrived nor failed."""
+        """How many batches are to be sent, or under way."""
         self.failed: set[_Batch] = set()
+        """The batches that failed; somebody else may have them sent again."""
 
 
 class UploadQueue:
@@ -73,7 +74,10 @@ class UploadQueue:
         renew_after_fork(self._begin)
 
     def _begin(self) -> None:
-        """Forget the threads, and collect the held blocks into batches anew."""
+        """Forget the threads, and collect the held blocks into batches anew.
+
+        In the child of a fork the threads that sent blocks, or held a lock, are not there.
+        """
         self._changed = threading.Condition()
         self._open = _Batch()
         self._ready: deque[_Batch] = deque()
@@ -168,6 +172,9 @@ class UploadQueue:
         """Queue the batches that failed once more, before any newer one."""
         for batch in self._failed:
             batch.error = None
+            for flush in batch.flushes:  # they wait for it again
+                flush.failed.discard(batch)
+                flush.left += 1
         self._ready.extendleft(reversed(self._failed))
         self._failed.clear()
         self._unreported.clear()
@@ -180,7 +187,8 @@ class UploadQueue:
 
     def _forget_flush(self, flush: _Flush) -> None:
         """Let no batch keep a call of flush that ends."""
-        for batch in (*self._ready, *self._active) if flush.left else ():
+        waited_for = (*self._ready, *self._active, *flush.failed) if flush.left else tuple(flush.failed)
+        for batch in waited_for:
             batch.flushes = [each for each in batch.flushes if each is not flush]
         flush.failed.clear()
 
@@ -250,7 +258,8 @@ class UploadQueue:
                 flush.left -= 1
                 if batch.keys:
                     flush.failed.add(batch)
-            batch.flushes.clear()
+            if not batch.keys:
+                batch.flushes.clear()
             self._changed.notify_all()
 
     def _try_send(self, pairs: Pairs) -> CAStoreError | None:

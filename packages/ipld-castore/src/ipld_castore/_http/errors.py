@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import traceback
-
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
 from urllib3.exceptions import ReadTimeoutError as Urllib3ReadTimeoutError
+
+from ipld_castore.concurrency import clear_frames
 
 
 class TransportError(Exception):
@@ -67,18 +67,3 @@ def transport_error(error: HTTPError, timeout: float) -> TransportError:
     if isinstance(error, TooMuchOverheadError):
         return BodyTooLongError(str(error))
     return ConnectionBrokenError(f"the connection broke: {type(error).__name__}: {error}")
-
-
-def clear_frames(error: BaseException) -> None:
-    """Clear the local variables of the frames in the traceback of an error, and of its causes.
-
-    Frames that still run keep theirs.
-    """
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        current = waiting.pop()
-        if current is not None and id(current) not in seen:
-            seen.add(id(current))
-            traceback.clear_frames(current.__traceback__)
-            waiting += current.__cause__, current.__context__

@@ -9,8 +9,9 @@ from typing import Final
 
 from ipld_car import CarWriter, cids, varint
 
+from ipld_castore._core.upload_queue import Pairs
+
 from .rpc import Body
-from .upload_queue import Pairs
 
 _PIECE: Final = 1 << 18
 """Small blocks are joined up to so many bytes: a system call for each would take longer than sending it."""

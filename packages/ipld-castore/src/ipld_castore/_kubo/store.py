@@ -12,6 +12,7 @@ from ipld_castore._core import graph
 from ipld_castore._core.backend import AnyCID
 from ipld_castore._core.hash_policy import check_hash
 from ipld_castore._core.store import MAX_NODE_BYTES, ContentAddressableStore
+from ipld_castore._core.upload_queue import Pairs, UploadQueue
 from ipld_castore.concurrency import in_order
 from ipld_castore.errors import BackendUnavailableError, BlockNotFoundError, HashRefusedError
 
@@ -20,7 +21,6 @@ from .address import find_node
 from .car_upload import car_body
 from .export import GraphReader
 from .rpc import RPC
-from .upload_queue import Pairs, UploadQueue
 
 CAR_BYTES: Final = 16 << 20
 """The bytes of the blocks in one upload."""

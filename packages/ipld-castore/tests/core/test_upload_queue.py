@@ -16,7 +16,7 @@ from functools import partial
 import pytest
 from ipld_car import cids, hashes
 from ipld_castore import BackendUnavailableError, BlockCorruptError, CAStoreError
-from ipld_castore._kubo.upload_queue import Pairs, UploadQueue
+from ipld_castore._core.upload_queue import Pairs, UploadQueue
 
 
 class Place:
@@ -268,3 +268,72 @@ def test_a_fork_sends_what_was_under_way(place: Place) -> None:
     place.open.set()
     queue.flush()
     assert place.blocks == sent
+
+
+# -- each block on its own, as buckets take them --
+
+
+def test_each_block_is_sent_on_its_own_within_the_capacity(place: Place) -> None:
+    """Many at a time; who puts more than there is room for waits."""
+    queue = UploadQueue(place.send, 1, 8, capacity=20_000)
+    place.open.clear()
+    blocks = [b"%d" % number * 300 for number in range(100)]
+    cid_of = {data: cids.make(cids.RAW, hashes.sha2_256(data)) for data in blocks}
+    taken = 0
+    while queue.put(cid_of[blocks[taken]][2:], cid_of[blocks[taken]], blocks[taken], wait=False):
+        taken += 1
+    assert 20_000 - 1000 < sum(len(data) + 200 for _, data in queue._held.values()) <= 20_000
+    while place.under_way < 8:
+        time.sleep(0.01)
+    place.open.set()
+    for data in blocks[taken:]:
+        put(queue, data)
+    queue.flush()
+    assert place.blocks == {cid: data for data, cid in cid_of.items()}
+    assert place.batches == [1] * 100
+    assert place.most == 8
+
+
+def test_a_place_that_is_down_is_not_asked_for_each_block(place: Place) -> None:
+    """Each try may take minutes: after as many failures as may be under way the others wait for the next flush."""
+    queue = UploadQueue(place.send, 1, 4, capacity=1 << 20)
+    place.open.clear()
+    sent = [put(queue, b"%d" % number) for number in range(300)]
+    place.error = BackendUnavailableError("away")
+    tries = 0
+    send = place.send
+
+    def counted(pairs: Pairs) -> None:
+        nonlocal tries
+        tries += 1
+        send(pairs)
+
+    queue._send = counted
+    place.open.set()
+    for _ in range(3):
+        tries = 0
+        with pytest.raises(BackendUnavailableError, match="away"):
+            queue.flush()
+        assert tries <= 8
+    place.error = None
+    queue.flush()
+    assert sorted(place.blocks) == sorted(sent)
+    assert len(queue) == 0
+
+
+def test_puts_that_find_no_room_try_again_once_the_place_is_back(place: Place) -> None:
+    queue = UploadQueue(place.send, 1, 4, capacity=10_000)
+    place.error = BackendUnavailableError("away")
+
+    def fill() -> None:
+        for number in range(1000):
+            put(queue, b"%d" % number * 100)
+
+    with pytest.raises(BackendUnavailableError, match="away"):
+        fill()
+    place.error = None
+    held = len(queue)
+    for number in range(2000, 2200):
+        put(queue, b"%d" % number * 100)
+    queue.flush()
+    assert len(place.blocks) == held + 200
