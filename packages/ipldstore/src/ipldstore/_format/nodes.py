@@ -12,7 +12,7 @@ from ipld_castore.concurrency import ByteLRU, renew_after_fork
 
 from ipldstore.errors import NodeError, store_errors
 
-from .links import is_directory_link
+from .links import describe_foreign, is_directory_link
 from .path_hint import NO_HINT, PathHint
 from .validate import check_directory
 
@@ -118,7 +118,7 @@ class NodeStore:
         limit = MAX_ROOT_BYTES if decoder is decode_root else MAX_NODE_BYTES
         try:
             if not is_directory_link(cid):
-                raise NodeError(f"expected a node, a dag-cbor block; found codec 0x{cids.codec_of(cid):x}")
+                raise NodeError(f"expected a node of a dataset, which is dag-cbor; found {describe_foreign(cid)}")
             if len(data) > limit:
                 raise NodeError(f"expected a node of at most {limit} bytes, found {len(data)}")
             node = decoder(dagcbor.decode_node(data), len(data))

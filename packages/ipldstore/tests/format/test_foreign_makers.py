@@ -1,0 +1,42 @@
+"""Roots that other software makes and that are no datasets: the error says what they are and what to do."""
+
+from __future__ import annotations
+
+import pytest
+from ipld_car import cids
+from ipld_castore import MappingCAStore
+from ipldstore import IPLDStore, IPLDStoreError, NodeError
+
+from ..support import reference
+
+FOREIGN = {
+    "a UnixFS file": (0x70, r"UnixFS.*ipfs get"),
+    "raw bytes": (0x55, "raw bytes.*root of the dataset"),
+    "dag-json": (0x0129, "dag-json.*convert"),
+    "a Git object": (0x78, "Git object"),
+    "another codec": (0x72, "codec 0x72"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_root_of_another_codec(name: str) -> None:
+    codec, message = FOREIGN[name]
+    data = b"{}"
+    cid = cids.make(codec, reference.cid(0x55, data)[4:])
+    castore = MappingCAStore({cids.to_text(cid): data})
+    with pytest.raises(IPLDStoreError, match=message) as caught:
+        IPLDStore(castore, root=cid)
+    assert cids.to_text(cid) in str(caught.value)
+
+
+def test_a_list_as_py_hamt_writes_it() -> None:
+    castore = MappingCAStore()
+    with pytest.raises(NodeError, match=r"found a list: py-hamt"):
+        IPLDStore(castore, root=castore.put([{}, {}]))
+
+
+def test_a_list_below_the_root_is_no_root_of_py_hamt() -> None:
+    castore = MappingCAStore()
+    store = IPLDStore(castore, root=castore.put({"a": castore.put([])}))
+    with pytest.raises(NodeError, match=r"found a list$"):
+        store["a/b"]
