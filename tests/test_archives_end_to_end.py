@@ -124,6 +124,7 @@ def test_over_a_socket() -> None:
     xr.testing.assert_identical(xr.open_zarr(other).load(), dataset)
 
 
+@pytest.mark.slow
 def test_from_another_process(tmp_path: Path) -> None:
     """A program writes an archive to its standard output; this one imports it as it comes."""
     program = (

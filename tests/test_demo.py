@@ -45,6 +45,7 @@ def demo() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_it_shows_the_way_of_a_dataset(scan: Path) -> None:
     run = subprocess.run([sys.executable, str(DEMO), str(scan)], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -14,6 +16,7 @@ def examples() -> list[str]:
     return [example.source for example in doctest.DocTestParser().get_examples(README.read_text(encoding="utf-8"))]
 
 
+@pytest.mark.slow
 def test_the_backend_of_ones_own_passes_its_suite(tmp_path: Path) -> None:
     wanted = ("import pytest", "from ipld_castore", "class ListCAStore", "class TestListCAStore")
     source = "".join(example for example in examples() if example.startswith(wanted))

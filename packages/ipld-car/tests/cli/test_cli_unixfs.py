@@ -101,6 +101,7 @@ def test_flags_change_what_they_say(ipld_car: Run, tmp_path: Path) -> None:
     assert "size-1 to size-1048576" in ipld_car("create", "-f", "-", "--chunker=rabin", large, code=2).err
 
 
+@pytest.mark.slow
 def test_a_large_folder_is_sharded_and_comes_out(ipld_car: Run, tmp_path: Path) -> None:
     source = tmp_path / "many"
     source.mkdir()

@@ -293,6 +293,7 @@ def test_a_carv2_with_padding_is_continued(tmp_path: Path) -> None:
 # -- what it costs --
 
 
+@pytest.mark.slow
 def test_a_file_of_many_blocks_opens_in_no_memory(tmp_path: Path) -> None:
     path = tmp_path / "a.car"
     blocks = [block(number, 100) for number in range(50_000)]

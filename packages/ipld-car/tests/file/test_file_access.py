@@ -200,6 +200,7 @@ def test_a_map_is_never_given_up_for_one_that_ends_before(tmp_path: Path, monkey
         assert len(blocks.table.buffer) == blocks.table.end
 
 
+@pytest.mark.slow
 def test_threads_put_get_and_flush_at_once(tmp_path: Path) -> None:
     """Each block once, whole at every moment, in a file and in one that has an index already."""
     path = tmp_path / "a.car"

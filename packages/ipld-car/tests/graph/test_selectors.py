@@ -149,6 +149,7 @@ def test_invalid_selectors_are_refused(peer: Peer, tmp_path: Path) -> None:
     assert [GRAPH.selected(each) for each in NOT_SELECTORS] == [None] * len(NOT_SELECTORS)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.lists(selectors(), min_size=30, max_size=60))
 def test_selected_blocks_equal_those_of_go_ipld_prime(

@@ -152,6 +152,7 @@ def chain(length: int) -> Callable[[bytes], bytes]:
     return get
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_levels() -> None:
     """No recursion, and no iterator for each level: only the CIDs that were met."""
     length = 100_000
@@ -163,6 +164,7 @@ def test_a_hundred_thousand_levels() -> None:
     assert peak < 150 * length
 
 
+@pytest.mark.slow
 def test_a_wide_graph_takes_150_bytes_a_block() -> None:
     """A root over 100 nodes of 2000 links each, as an index has them."""
     fan, leaves = 100, 2000

@@ -123,6 +123,7 @@ def sections_of(draw: st.DrawFn) -> bytes:
 ENDS = [b"", b"", b"\x00", b"\x80", b"\x80\x00", b"\x81\x80\x80\x04", b"\x05\x01\x55\x12\x20\x00", b"\xff" * 10]
 
 
+@pytest.mark.slow
 @given(
     st.lists(sections_of(), min_size=1, max_size=8),
     st.sampled_from(ENDS),

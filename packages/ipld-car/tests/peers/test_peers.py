@@ -90,6 +90,7 @@ def written(roots: list[bytes], blocks: list[tuple[bytes, bytes]]) -> bytes:
     return stream.getvalue()
 
 
+@pytest.mark.slow
 def test_they_read_what_we_write(peer: Peer, tmp_path: Path) -> None:
     large = [(cid(data), data) for data in (os.urandom(size) for size in (0, 90, 91, 92, 16_346, 16_348, 3_000_000))]
     every = [block[:2] for block in outcome(SMALL_V1).blocks]
@@ -139,6 +140,7 @@ def test_they_read_archives_of_version_2_as_we_do(peer: Peer, fixtures: Path) ->
             assert said[key] == found[key], name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [1, 2])
 def test_they_read_our_files_and_we_continue_theirs(peer: Peer, tmp_path: Path, version: int) -> None:
     """A CarFile while it is flushed and open, closed and continued; theirs with blocks of ours behind."""

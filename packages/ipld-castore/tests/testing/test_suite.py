@@ -238,6 +238,7 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRONG)
 def test_the_suite_finds(failed: dict[str, set[str]], name: str) -> None:
     """What is wrong with a backend; with one that has nothing wrong, nothing."""
@@ -247,6 +248,7 @@ def test_the_suite_finds(failed: dict[str, set[str]], name: str) -> None:
         assert not failed[name]
 
 
+@pytest.mark.slow
 def test_the_example_passes(tmp_path: Path) -> None:
     """As the documentation of the suite has it."""
     assert testing.__doc__ is not None

@@ -195,6 +195,7 @@ class Detours(RuleBasedStateMachine):
         assert self.store.canonicalize() == self.store.root_cid
 
 
+@pytest.mark.slow
 def test_any_detour() -> None:
     few = settings(max_examples=40, stateful_step_count=20, suppress_health_check=[HealthCheck.too_slow])
     run_state_machine_as_test(Detours, settings=few)

@@ -148,7 +148,7 @@ def test_both_sides_are_what_the_reference_says(name: str) -> None:
         assert bytes(written(side).freeze()) == reference.build(side).root
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_1024_leaves() -> None:
     """1,024 leaves of 2,048 keys, and one key more."""
     at_once = written(chunks(1024 * 2048)).freeze()

@@ -59,6 +59,7 @@ class Case:
 seeds = st.integers(0, 2**32).map(Random)
 
 
+@pytest.mark.slow
 @given(seeds)
 def test_every_mix_of_forms_is_read(random: Random) -> None:
     case = Case(random)
@@ -66,6 +67,7 @@ def test_every_mix_of_forms_is_read(random: Random) -> None:
     case.check()
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(seeds)
 def test_changes_of_a_foreign_root(random: Random) -> None:

@@ -81,6 +81,7 @@ def _levels(made: object, blocks: dict[Link, bytes]) -> int:
     return 1 + max(_levels(part[1], blocks) for part in node) if isinstance(node, list) else 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
 def test_changing_an_index_gives_the_index_of_the_keys(kind: str, data: st.DataObject) -> None:

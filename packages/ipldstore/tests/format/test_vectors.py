@@ -12,9 +12,11 @@ from ipldstore import IPLDStore
 from ..support import reference
 from ..support.format_vectors import contents_of, figures_of, reference_figures
 
-LARGE = {"chunks: inner nodes"}
-"""Vectors that take a minute each."""
-LARGE_FOR_THE_REFERENCE = {"chunks: inner nodes", "chunks: parts over 4,096", "chunks: 3-d, nested"}
+SLOW = ["chunks: 3-d, nested", "chunks: parts over 4,096", "names: 100,000"]
+"""Vectors of 100,000 keys and more."""
+SOAK = "chunks: inner nodes"
+"""The vector of 2,200,000 keys."""
+LARGE = [*(pytest.param(name, marks=pytest.mark.slow) for name in SLOW), pytest.param(SOAK, marks=pytest.mark.soak)]
 
 
 @pytest.fixture
@@ -47,27 +49,26 @@ def check(case: dict[str, Any]) -> None:
 
 def test_vectors(cases: list[dict[str, Any]]) -> None:
     for case in cases:
-        if case["name"] not in LARGE:
+        if case["name"] not in (*SLOW, SOAK):
             check(case)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(LARGE))
+@pytest.mark.parametrize("name", LARGE)
 def test_large_vectors(cases: list[dict[str, Any]], name: str) -> None:
     [case] = [case for case in cases if case["name"] == name]
     check(case)
 
 
+@pytest.mark.slow
 def test_the_reference_gives_the_vectors(cases: list[dict[str, Any]]) -> None:
     """So the oracle of the other tests is right."""
     for case in cases:
-        if case["name"] not in LARGE_FOR_THE_REFERENCE:
+        if case["name"] not in (*SLOW, SOAK):
             figures = reference_figures(case)
             assert figures == {name: case[name] for name in figures}, case["name"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(LARGE_FOR_THE_REFERENCE))
+@pytest.mark.parametrize("name", LARGE)
 def test_the_reference_gives_the_large_vectors(cases: list[dict[str, Any]], name: str) -> None:
     [case] = [case for case in cases if case["name"] == name]
     figures = reference_figures(case)

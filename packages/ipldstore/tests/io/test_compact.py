@@ -226,7 +226,7 @@ COMPACT = """
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal there")
-@pytest.mark.parametrize("rounds", [12, pytest.param(60, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("rounds", [pytest.param(12, marks=pytest.mark.slow), pytest.param(60, marks=pytest.mark.soak)])
 def test_compacting_that_is_killed(path: Path, rounds: int) -> None:
     """At whatever instant, the contents are there, and what was begun can be ended."""
     instants = random.Random(7)

@@ -76,7 +76,7 @@ def test_a_wide_dataset(server: BlockServer) -> None:
     assert len(server.requests) <= 4
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_million_chunks(server: BlockServer) -> None:
     """As few requests as of a smaller array."""
     shape = (1000, 25, 40)

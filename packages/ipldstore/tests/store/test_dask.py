@@ -84,6 +84,7 @@ def test_lazy_arrays_of_two_states_are_two(castore: ContentAddressableStore) -> 
     assert before.name != after.name
 
 
+@pytest.mark.slow
 def test_dask_processes_fail_loudly(castore: ContentAddressableStore) -> None:
     array = target(castore)
     before = contents(array.store)
@@ -116,6 +117,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield client
 
 
+@pytest.mark.slow
 def test_distributed_workers_fail_loudly(client: Any, castore: ContentAddressableStore) -> None:
     array = target(castore)
     before = contents(array.store)
@@ -125,6 +127,7 @@ def test_distributed_workers_fail_loudly(client: Any, castore: ContentAddressabl
     assert client.scheduler_info()["workers"]  # they live
 
 
+@pytest.mark.slow
 def test_distributed_workers_read(client: Any, castore: ContentAddressableStore) -> None:
     array = target(castore)
     array[...] = VALUES
@@ -136,6 +139,7 @@ def test_distributed_workers_read(client: Any, castore: ContentAddressableStore)
     assert client.scheduler_info()["workers"]
 
 
+@pytest.mark.slow
 def test_xarray_on_distributed_workers(client: Any, tmp_path: Path) -> None:
     xr: Any = pytest.importorskip("xarray", reason="xarray is optional")
     store = IPLDStore(FileSystemCAStore(tmp_path / "blocks", fsync=False))

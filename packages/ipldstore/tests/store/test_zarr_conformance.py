@@ -85,6 +85,7 @@ def test_zarr_has_no_reason_to_skip() -> None:
     assert store.supports_deletes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("machine", ["ZarrStoreStateMachine", "ZarrHierarchyStateMachine"])
 @pytest.mark.parametrize("backend", ["memory", "folder"])
 def test_state_machines(machine: str, backend: str) -> None:

@@ -196,6 +196,7 @@ SHAPES: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHAPES)
 def test_no_block_is_over_1_mib(name: str) -> None:
     assert largest(SHAPES[name]()) <= 1 << 20
