@@ -360,3 +360,43 @@ def test_archives_go_in_and_out(tmp_path: Path) -> None:
         store.flush()
         assert len(list(store)) == 1001
     assert (tmp_path / "a.car").stat().st_size >= size
+
+
+def open_files(folder: Path) -> list[str]:
+    """The files in a folder that this process has open."""
+    found = (str(handle.readlink()) for handle in Path("/proc/self/fd").iterdir() if handle.is_symlink())
+    return sorted(name for name in found if name.startswith(str(folder)))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+def test_errors_hold_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever failed, the next open in this process finds no lock, without the garbage collector."""
+    path = tmp_path / "a.car"
+    (tmp_path / "bad.car").write_bytes(b"nonsense")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    gc.disable()
+    try:
+        for mode in ("r", "a"):
+            with pytest.raises(CarError):
+                CarCAStore(tmp_path / "bad.car", mode)
+            assert open_files(tmp_path) == []
+        store = CarCAStore(path)
+        cid = store.put(b"a" * 100)
+        with pytest.raises(BackendUnavailableError, match="no other writer"):
+            CarCAStore(path)
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(BackendUnavailableError, match="No space"):
+            store.swap_head(None, cid)
+        with pytest.raises(BackendUnavailableError):
+            store.close()
+        monkeypatch.undo()
+        del store
+        assert open_files(tmp_path) == []
+        with CarCAStore(path) as again:
+            again.swap_head(None, again.put(b"a" * 100))
+        assert open_files(tmp_path) == []
+    finally:
+        gc.enable()

@@ -240,3 +240,15 @@ def test_several_imports_at_once(tmp_path: Path) -> None:
         thread.join()
     for root in roots:
         assert target.to_car(root) == source.to_car(root)
+
+
+def test_archives_that_are_padded_with_zeros() -> None:
+    """As pieces of Filecoin are: an error that names the argument, and taken with it."""
+    source = MappingCAStore()
+    root = source.put({"a": source.put(b"leaf")})
+    padded = source.to_car(root) + bytes(1000)
+    with pytest.raises(CarError, match="zero_length_section_as_eof"):
+        MappingCAStore().import_car(padded)
+    store = MappingCAStore()
+    assert store.import_car(padded, zero_length_section_as_eof=True) == [root]
+    assert store.to_car(root) == source.to_car(root)

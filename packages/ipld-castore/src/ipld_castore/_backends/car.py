@@ -7,6 +7,7 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
 from weakref import WeakValueDictionary
@@ -16,6 +17,7 @@ from multiformats import CID
 
 from ipld_castore._core.heads import check_head, is_head
 from ipld_castore._core.store import ContentAddressableStore
+from ipld_castore.concurrency import ForkLocal
 from ipld_castore.errors import (
     BackendUnavailableError,
     BlockCorruptError,
@@ -31,7 +33,7 @@ _written: WeakValueDictionary[str, CarFile] = WeakValueDictionary()
 """The files that this process writes, by the name that pickles of their stores carry."""
 _read: WeakValueDictionary[str, CarFile] = WeakValueDictionary()
 """The files that stores out of pickles read."""
-_swapping = threading.Lock()
+_swapping = ForkLocal(threading.Lock)
 """Held while the head of a file is compared and replaced."""
 _recent: Final[deque[CarFile]] = deque(maxlen=4)
 """The last of these, as a worker gets one pickle after the other, and opening a file may be scanning it."""
@@ -82,7 +84,7 @@ class CarCAStore(ContentAddressableStore):
             raise BackendUnavailableError(f"cannot open {self._path}: {error}") from error
         self._is_copy = False
         self._name = "" if mode == "r" else secrets.token_hex(16)
-        """By which copies find the file in this process."""
+        """The name by which copies find the file in this process."""
         if self._name:
             _written[self._name] = self._file
 
@@ -107,7 +109,7 @@ class CarCAStore(ContentAddressableStore):
         return self._file.writable
 
     def _not_read(self, error: Exception, what: str) -> Exception:
-        """What an error of the file is to the callers of a store."""
+        """Return what callers of a store expect, for an error of the file."""
         if isinstance(error, BlockAbsentError):
             return BlockNotFoundError(f"no block {what} in {self._path}")
         if isinstance(error, CarError):
@@ -163,7 +165,7 @@ class CarCAStore(ContentAddressableStore):
             raise self._not_read(error, str(cid)) from error
 
     def __iter__(self) -> Iterator[CID]:
-        """The CIDs that blocks were put with, in the order of the file."""
+        """Return the CIDs that blocks were put with, in the order of the file."""
         try:
             for cid, location in self._file:
                 if self._file.location(cid) == location:  # an archive may have a block twice
@@ -173,7 +175,7 @@ class CarCAStore(ContentAddressableStore):
 
     @property
     def head(self) -> CID | None:
-        """The root of the file; None if there is not one, or it is that of a new file."""
+        """The root of the file; None if it has none or several, or that of a new file."""
         roots = self._file.roots
         if len(roots) != 1 or (bytes(roots[0]) == _EMPTY_MAP and not self.has_block(roots[0])):
             return None
@@ -184,7 +186,7 @@ class CarCAStore(ContentAddressableStore):
 
         Safe with threads and with copies of the store in this process; no other process can write the file.
         """
-        with _swapping:
+        with _swapping.value:
             self.check_head(new)
             check_head(self._path, expected, self.head)
             before = self._file.roots
@@ -192,7 +194,7 @@ class CarCAStore(ContentAddressableStore):
                 self._file.roots = [new]
                 self._file.flush()
             except (OSError, ValueError) as error:
-                if self._file.writable:
+                with suppress(OSError, ValueError):  # a file that could not be synced takes nothing any more
                     self._file.roots = before
                 raise self._not_written(error, f"root {new}") from error
 
@@ -227,7 +229,7 @@ class CarCAStore(ContentAddressableStore):
             raise self._not_written(error, "blocks") from error
 
     def close(self) -> None:
-        """Flush, write the index and let the file go; a store out of a pickle leaves it to others."""
+        """Flush, write the index and close the file; a store out of a pickle only flushes."""
         if self._is_copy:
             self.flush()
             return
@@ -238,7 +240,7 @@ class CarCAStore(ContentAddressableStore):
             raise kind(f"cannot finish {self._path}: {error}") from error
 
     def abandon(self) -> None:
-        """Let the file go as it is, without what was not flushed; a store out of a pickle leaves it to others."""
+        """Close the file as it is, and drop what was not flushed; a store out of a pickle does nothing."""
         if not self._is_copy:
             self._file.abandon()
 
@@ -266,7 +268,7 @@ class CarCAStore(ContentAddressableStore):
 
 
 def _reading(path: Path) -> CarFile:
-    """The file at a path as it is now, open for reading; one for all copies."""
+    """Return the file at a path as it is now, open for reading; one for all copies."""
     try:
         status = path.stat()
         key = f"{status.st_dev} {status.st_ino} {path}"

@@ -75,7 +75,7 @@ class FileSystemCAStore(ContentAddressableStore):
         self._fsync = fsync
         self._writer: FolderLock | None = None
         self._shards: set[str] = set()
-        """Names of shard folders that are on the disk for good."""
+        """Names of shard folders that are durable."""
         try:
             self._sharding = self._open()
         except (OSError, ValueError) as error:
@@ -92,7 +92,7 @@ class FileSystemCAStore(ContentAddressableStore):
         return str(self._path)
 
     def _open(self) -> flatfs.Sharding:
-        """The sharding rule of the folder; an empty folder gets the usual one."""
+        """Return the sharding rule of the folder; an empty folder gets the default of flatfs."""
         rule = self._path / flatfs.SHARDING_FILE
         self._make_folder(self._path)
         if not rule.exists():
@@ -100,15 +100,15 @@ class FileSystemCAStore(ContentAddressableStore):
             if not foreign:
                 _write(rule, f"{flatfs.DEFAULT}\n".encode(), fsync=True)
                 return flatfs.DEFAULT
-            # Another process may have begun this very store since the first look.
+            # Another process may have begun this store since the first look.
             if not rule.exists():
                 raise ValueError(f"expected an empty folder or one with a SHARDING file, found {min(foreign)!r}")
         return flatfs.Sharding.parse(rule.read_text("utf-8", errors="replace"))
 
     def _make_folder(self, folder: Path) -> None:
-        """Have a folder, and the folders above it, for good.
+        """Make a folder and the folders above it, durably.
 
-        Without ``fsync`` too, as also the rule: no crash shall cost more than the blocks of the last moments.
+        Without ``fsync`` too, as the sharding rule is: a crash should cost no more than the blocks of the last moments.
         """
         if not folder.is_dir():
             self._make_folder(folder.parent)
@@ -135,7 +135,7 @@ class FileSystemCAStore(ContentAddressableStore):
             self._make_shard(file.parent)
             if not self._holds(file, data):
                 _write(file, data, fsync=self._fsync)
-            elif self._fsync:  # its writer may not have come to that, or not care
+            elif self._fsync:  # its writer may have been stopped before it synced, or have had fsync off
                 _sync_file(file)
                 fs.sync_folder(file.parent)
         except OSError as error:
@@ -157,7 +157,7 @@ class FileSystemCAStore(ContentAddressableStore):
                         held -= pending[0][1]
                         pending.popleft()[0].result()
             finally:
-                # Also after an error of the source: what came before it is kept, or that it is not is said.
+                # Also after an error of the source: blocks before it are put, or their own error is raised.
                 while pending:
                     pending.popleft()[0].result()
 
@@ -169,7 +169,7 @@ class FileSystemCAStore(ContentAddressableStore):
             return False
 
     def _make_shard(self, shard: Path) -> None:
-        """Have the folder of a shard, for good."""
+        """Make the folder of a shard; with ``fsync`` it is durable."""
         if shard.name in self._shards and shard.is_dir():
             return
         shard.mkdir(exist_ok=True)
@@ -214,7 +214,7 @@ class FileSystemCAStore(ContentAddressableStore):
             self.swap_head(previous, root)
 
     def _stat(self, cid: CID) -> os.stat_result | None:
-        """The status of a block's file; None if there is none. ``Path.is_file`` takes any error for absence."""
+        """Return the status of a block's file; None if there is none. ``Path.is_file`` takes any error for absence."""
         try:
             return self._file(cid).stat()
         except FileNotFoundError:
@@ -241,9 +241,10 @@ class FileSystemCAStore(ContentAddressableStore):
             raise BackendUnavailableError(f"cannot delete block {cid}: {error}") from error
 
     def delete_leftovers(self) -> int:
-        """Delete what writers that were killed have left of files they had not finished; returns how many bytes it had.
+        """Delete the unfinished files that killed writers have left; return their size in bytes.
 
-        For who is the only writer: of others that write meanwhile it takes the files away, which is an error there.
+        Only the one writer of a folder may call this: it deletes the unfinished files of running writers too, whose
+        puts then fail.
 
         :raises BackendUnavailableError: if it cannot be deleted
         """
@@ -262,7 +263,7 @@ class FileSystemCAStore(ContentAddressableStore):
         return freed
 
     def __iter__(self) -> Iterator[CID]:
-        """Raw CIDs of all blocks, in the order of their files; files that are no block are somebody else's."""
+        """Return the raw CIDs of all blocks, in the order of their files; other files are passed over."""
         for shard in self._names(self._path):
             folder = self._path / shard
             if folder.is_dir():

@@ -1,4 +1,4 @@
-"""The names of Kubo's flatfs: where a block is in a folder.
+"""The names of Kubo's flatfs: in which file of a folder a block is.
 
 Source: https://github.com/ipfs/go-ds-flatfs. A file ``SHARDING`` says how keys are spread over folders;
 a block is ``<shard>/<KEY>.data``, KEY being its multihash in upper-case base32 without padding.
@@ -33,7 +33,7 @@ class Sharding(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Sharding:
-        """The rule that a ``SHARDING`` file holds.
+        """Return the rule that a ``SHARDING`` file holds.
 
         :raises ValueError: if it is none of flatfs version 1
         """
@@ -46,7 +46,7 @@ class Sharding(NamedTuple):
         return f"/repo/flatfs/shard/v1/{self.function}/{self.size}"
 
     def shard(self, key: str) -> str:
-        """The folder of a key; a key that is too short is padded, as flatfs does."""
+        """Return the folder of a key; a key that is too short is padded, as flatfs does."""
         size = self.size
         if self.function == "prefix":
             return key[:size].ljust(size, "_")
@@ -68,12 +68,12 @@ def temporary_in(folder: Path) -> Path:
 
 
 def key_of(cid: bytes) -> str:
-    """The key of a binary CID."""
+    """Return the key of a binary CID."""
     return base64.b32encode(cids.multihash_of(cid)).decode().rstrip("=")
 
 
 def cid_of(key: str) -> bytes | None:
-    """The binary raw CID of a key; None if it is no key of a block."""
+    """Return the binary raw CID of a key; None if it is no key of a block."""
     try:
         cid = b"\x01\x55" + base64.b32decode(key + "=" * (-len(key) % 8))
         return cid if cids.prefix_of(cid).cid_size == len(cid) and key_of(cid) == key else None

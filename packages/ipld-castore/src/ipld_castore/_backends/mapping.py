@@ -19,7 +19,7 @@ def _key(cid: CID) -> str:
 
 
 def _cid_of(key: object) -> CID | None:
-    """The CID that is kept at a key of the mapping; None if this store would not look for it there."""
+    """Return the CID whose block is at a key of the mapping; None if this store would not look for it there."""
     if not isinstance(key, str):
         return None
     try:
@@ -46,7 +46,7 @@ class MappingCAStore(ContentAddressableStore):
     def __init__(self, mapping: MutableMapping[str, bytes] | None = None, *, hash: str = "sha2-256") -> None:  # noqa: A002  # as above
         super().__init__(hash=hash)
         self._mapping: MutableMapping[str, bytes] = {} if mapping is None else mapping
-        # A dict answers at once; what else a mapping is, an object store say, nobody knows.
+        # A dict answers at once; another mapping may be over a network.
         self.blocking = not isinstance(self._mapping, dict)
 
     @property
@@ -56,7 +56,7 @@ class MappingCAStore(ContentAddressableStore):
 
     @property
     def mapping(self) -> MutableMapping[str, bytes]:
-        """Where the blocks are kept."""
+        """The mapping that has the blocks."""
         return self._mapping
 
     def get_block(self, cid: CID) -> bytes:
@@ -104,7 +104,7 @@ class MappingCAStore(ContentAddressableStore):
             raise BackendUnavailableError(f"cannot delete block {key}: {error}") from error
 
     def __iter__(self) -> Iterator[CID]:
-        """The CIDs of all blocks; keys of the mapping that are not of this store are somebody else's."""
+        """Return the CIDs of all blocks; other keys of the mapping are passed over."""
         try:
             keys = list(self._mapping)
         except OSError as error:

@@ -79,7 +79,7 @@ class TieredCAStore(ContentAddressableStore):
         self.__class__ = class_for(type(self), self.near, self.far)
 
     def _bounded(self) -> NearLimit | None:
-        """What bounds the near store; None if nothing does."""
+        """Return what limits the near store; None if nothing does."""
         near = self.near
         if self._max_bytes is None:
             return None
@@ -103,7 +103,7 @@ class TieredCAStore(ContentAddressableStore):
     # -- reading --
 
     def _near(self, binary: bytes) -> bytes | None:
-        """The verified bytes that the near store has; None if it has none, or others."""
+        """Return the verified bytes that the near store has; None if it has none, or others."""
         try:
             data = self.near.get_raw(binary)
         except (BlockNotFoundError, BlockCorruptError):  # a damaged block is as good as none: it is got again
@@ -113,14 +113,14 @@ class TieredCAStore(ContentAddressableStore):
         return data
 
     def _keep(self, binary: bytes, data: bytes) -> None:
-        """Have a verified block in the near store."""
+        """Put a verified block into the near store."""
         if self._limit is None:
             self.near.put_block(cids.from_validated(binary), data)
         else:
             self._limit.put(binary, data)
 
     def _get(self, binary: bytes) -> bytes:
-        """The bytes of a block, from where they are, verified."""
+        """Return the verified bytes of a block, from either store."""
         inline = identity_bytes(binary)
         if inline is not None:
             return inline
@@ -153,7 +153,7 @@ class TieredCAStore(ContentAddressableStore):
         is_full = True
 
         def missing() -> Iterator[CID]:
-            """What is asked of the far store; ends before too much of the near one waits for it."""
+            """Yield the CIDs to ask of the far store; end before too many near blocks wait in memory."""
             nonlocal held, is_full
             for cid in left:
                 data = self._near(cids.to_bytes(cid))
@@ -179,7 +179,7 @@ class TieredCAStore(ContentAddressableStore):
             held = 0
 
     def _take(self, binary: bytes, data: bytes) -> None:
-        """Keep a block that the far store gave, if these are its bytes."""
+        """Verify a block that the far store gave, and put it into the near one."""
         check_hash(binary)
         verify(binary, data)
         self._keep(binary, data)
@@ -207,7 +207,7 @@ class TieredCAStore(ContentAddressableStore):
             yield cids.from_validated(binary), data
 
     def has_block(self, cid: CID) -> bool:
-        """Whether one of the two has a block for ``cid``."""
+        """Return whether one of the two has a block for ``cid``."""
         return self.near.has_block(cid) or self.far.has_block(cid)
 
     def block_size(self, cid: CID) -> int:
@@ -322,5 +322,5 @@ class _FarGraphs:
         return data
 
     def _next(self, wanted: bytes) -> bytes | None:
-        """The block that is wanted, if it comes: the walk here skips some, but has the order of theirs."""
+        """Return the wanted block if it comes: this walk skips some blocks, and has the order of the far one."""
         return next((data for cid, data in self._coming if cids.to_bytes(cid) == wanted), None)

@@ -26,7 +26,7 @@ _TRUSTED: Final = {cids.SHA2_256: 32, hashes.SHA2_512: 64, hashes.BLAKE3: 32, ha
 
 
 def identity_bytes(cid: bytes) -> bytes | None:
-    """The bytes that an identity CID holds in itself; None for any other CID.
+    """Return the bytes that an identity CID holds itself; None for any other CID.
 
     :raises HashRefusedError: if they are more than 128
     """
@@ -75,7 +75,7 @@ def verify(cid: bytes, data: bytes) -> None:
 
 
 def trusted_blocks(reader: CarReader, *, verify: bool) -> Iterator[tuple[CID, bytes]]:
-    """The blocks of an archive that are worth keeping: identity CIDs hold their bytes themselves."""
+    """Yield the blocks of an archive that are to be put: identity CIDs hold their bytes themselves."""
     for block in reader:
         if identity_bytes(block.cid_bytes) is None:
             check_hash(block.cid_bytes)

@@ -190,20 +190,22 @@ class ContentAddressableStore(Backend):
                     writer.write(cid, data)
         return sink.getvalue() if isinstance(sink, BytesIO) and stream is None else None
 
-    def import_car(self, source: Source | CarReader) -> list[CID]:
+    def import_car(self, source: Source | CarReader, *, zero_length_section_as_eof: bool = False) -> list[CID]:
         """Put all blocks of an archive, each verified; return its roots.
 
         Streams: one block at a time is in memory. Blocks before an error are kept, as they are good.
 
         :param source: the archive, CARv1 or CARv2, as bytes, binary stream, or a :class:`ipld_car.CarReader` over it,
             whose blocks are verified here, so that it need not do that itself
+        :param zero_length_section_as_eof: take a section of length zero for the end, as archives that are padded with
+            zeros have it (pieces of Filecoin); a :class:`ipld_car.CarReader` was told when it was made
         :raises ipld_car.CarError: if the archive is damaged
         :raises HashRefusedError: if a block's hash function proves nothing
         """
         if isinstance(source, CarReader):
             reader, verify = source, True  # there is no telling whether it does
         else:
-            reader, verify = CarReader(source), False
+            reader, verify = CarReader(source, zero_length_section_as_eof=zero_length_section_as_eof), False
         self.put_blocks(trusted_blocks(reader, verify=verify))
         return reader.roots
 

@@ -1,4 +1,4 @@
-"""A graph from one store into another: what is missing there, and nothing else."""
+"""Copies a graph from one store into another: the blocks that are missing there."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .hash_policy import identity_bytes
 from .store import ContentAddressableStore
 
 Progress = Callable[[int, int, int], object]
-"""Told after each block: blocks sent, blocks known to be missing up to now, bytes sent."""
+"""Called after each block with the blocks sent, the blocks known to be missing up to now, and the bytes sent."""
 
 _FEW: Final = 4
 """Leaves below a node, from which on it is worth while to ask for all of them at once."""
 
 
 class Transferred(NamedTuple):
-    """What a transfer has sent."""
+    """How much a transfer has sent."""
 
     blocks: int
     bytes: int
@@ -43,7 +43,7 @@ class _Node(NamedTuple):
 def transfer(
     root: AnyCID, src: ContentAddressableStore, dst: ContentAddressableStore, progress: Progress | None = None
 ) -> Transferred:
-    """Have in ``dst`` every block that ``root`` reaches, from ``src``; only what is missing is read there and sent.
+    """Copy all blocks that ``root`` reaches from ``src`` to ``dst``; only those that ``dst`` lacks are read and sent.
 
     Blocks are put before those that link them. So where a block is, all below it should be, and nothing below is asked
     for: a transfer that was broken off is resumed by calling this again. That everything has arrived is checked at the
@@ -103,7 +103,7 @@ class _Transfer:
     def _look(
         self, cid: bytes, data: bytes, is_missing: bool, met: set[bytes], *, trusting: bool
     ) -> tuple[_Node, list[tuple[bytes, bool]]]:
-        """What is missing directly below a block."""
+        """Return the node of a block, and the links below it that are to be looked at."""
         try:
             all_links = list(dict.fromkeys(binary_links(cid, data)))
         except CarError as error:
@@ -125,13 +125,13 @@ class _Transfer:
         return _Node(cid, data, is_missing, leaves, len(leaves) == len(all_links)), below
 
     def _there(self, links: list[bytes]) -> list[bool]:
-        """Whether the other store has each of these; those that hold their bytes themselves are everywhere."""
+        """Return whether the other store has each of these; identity CIDs hold their bytes themselves."""
         asked = [link for link in links if identity_bytes(link) is None]
         found = dict(zip(asked, self._dst.has_blocks(map(cids.from_validated, asked)), strict=True))
         return [found.get(link, True) for link in links]
 
     def _send(self, node: _Node) -> None:
-        """Leaves, then the node."""
+        """Send the leaves, then the node."""
         if node.all_missing and node.is_missing and len(node.leaves) >= _FEW:
             pairs = self._src.get_dag(node.cid)  # verified, and in one answer if it can be
             self._dst.put_blocks(self._counted(pair for pair in pairs if bytes(pair[0]) != node.cid))
