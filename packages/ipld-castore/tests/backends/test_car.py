@@ -21,6 +21,7 @@ from ipld_castore import (
     HeadRefusedError,
     MappingCAStore,
     ReadOnlyStoreError,
+    StoreReplacedError,
     TieredCAStore,
     transfer,
 )
@@ -400,3 +401,33 @@ def test_errors_hold_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert open_files(tmp_path) == []
     finally:
         gc.enable()
+
+
+def test_a_file_that_was_replaced(tmp_path: Path) -> None:
+    """The head of the one that is there now is left alone; closing says that nobody sees what was put."""
+    path = tmp_path / "a.car"
+    old = CarCAStore(path, fsync=False)
+    root = old.put("old")
+    path.unlink()
+    with CarCAStore(path, fsync=False) as new:
+        kept = new.put("new")
+        new.swap_head(None, kept)
+        for verb in (old.flush, lambda: old.swap_head(None, root), old.close):
+            with pytest.raises(StoreReplacedError, match="removed or replaced"):
+                verb()
+        assert new.head == kept
+    with CarCAStore(path, "r") as store:
+        assert store.head == kept
+        assert list(store) == [kept]
+
+
+def test_a_file_that_is_padded_with_zeros(tmp_path: Path) -> None:
+    """As pieces of Filecoin are; a pickle knows it too."""
+    memory = MappingCAStore()
+    root = memory.put({"a": memory.put(b"leaf")})
+    path = tmp_path / "a.car"
+    path.write_bytes(memory.to_car(root) + bytes(5000))
+    with CarCAStore(path, "r", zero_length_section_as_eof=True) as store:
+        assert store.to_car(root) == memory.to_car(root)
+        copy = pickle.loads(pickle.dumps(store))  # noqa: S301  # our own
+        assert copy.to_car(root) == memory.to_car(root)

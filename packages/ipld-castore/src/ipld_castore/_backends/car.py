@@ -54,6 +54,7 @@ class CarCAStore(ContentAddressableStore):
     :param mode: "r" reads; "x" makes a new file; "a" reads and appends, and makes the file if it is absent or empty
     :param fsync: wait for the disk at :meth:`flush` and :meth:`close`
     :param hash: see :class:`ContentAddressableStore`
+    :param zero_length_section_as_eof: see :meth:`ipld_car.CarFile.open`; for archives that are padded with zeros
     :raises BackendUnavailableError: if the file cannot be opened or made, or another writer has it
     :raises ipld_car.CarError: if it is no archive, or has no index and is damaged
 
@@ -74,14 +75,18 @@ class CarCAStore(ContentAddressableStore):
         *,
         fsync: bool = True,
         hash: str = "sha2-256",  # noqa: A002  # the name users know
+        zero_length_section_as_eof: bool = False,
     ) -> None:
         super().__init__(hash=hash)
         self._path = Path(os.path.realpath(path))
         self._hash = hash
         try:
-            self._file = CarFile.open(self._path, mode, fsync=fsync)
+            self._file = CarFile.open(
+                self._path, mode, fsync=fsync, zero_length_section_as_eof=zero_length_section_as_eof
+            )
         except OSError as error:
             raise BackendUnavailableError(f"cannot open {self._path}: {error}") from error
+        self._zeros_end = zero_length_section_as_eof
         self._is_copy = False
         self._name = "" if mode == "r" else secrets.token_hex(16)
         """The name by which copies find the file in this process."""
@@ -244,16 +249,16 @@ class CarCAStore(ContentAddressableStore):
         if not self._is_copy:
             self._file.abandon()
 
-    def __getstate__(self) -> tuple[str, str, str]:
+    def __getstate__(self) -> tuple[str, str, str, bool]:
         self.flush()
-        return str(self._path), self._hash, self._name
+        return str(self._path), self._hash, self._name, self._zeros_end
 
-    def __setstate__(self, state: tuple[str, str, str]) -> None:
-        path, hash_name, self._name = state
+    def __setstate__(self, state: tuple[str, str, str, bool]) -> None:
+        path, hash_name, self._name, self._zeros_end = state
         super().__init__(hash=hash_name)
         self._path, self._hash, self._is_copy = Path(path), hash_name, True
         file = _written.get(self._name)
-        self._file = file if file is not None and file.writable else _reading(self._path)
+        self._file = file if file is not None and file.writable else _reading(self._path, self._zeros_end)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, CarCAStore):
@@ -267,14 +272,14 @@ class CarCAStore(ContentAddressableStore):
         return f"<{type(self).__name__}: {self._path}>"
 
 
-def _reading(path: Path) -> CarFile:
+def _reading(path: Path, zeros_end: bool) -> CarFile:  # private, and as the store has it
     """Return the file at a path as it is now, open for reading; one for all copies."""
     try:
         status = path.stat()
-        key = f"{status.st_dev} {status.st_ino} {path}"
+        key = f"{status.st_dev} {status.st_ino} {zeros_end} {path}"
         file = _read.get(key)
         if file is None:
-            file = _read[key] = CarFile.open(path)
+            file = _read[key] = CarFile.open(path, zero_length_section_as_eof=zeros_end)
             _recent.append(file)
     except OSError as error:
         raise BackendUnavailableError(f"cannot open {path}: {error}") from error
