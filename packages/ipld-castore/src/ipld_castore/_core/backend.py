@@ -157,7 +157,10 @@ class Backend(ABC):
 
         :raises BlockNotFoundError: if it lacks one
         """
-        graph.check(self, cids.to_bytes(root))
+        try:
+            graph.check(self.get_raw, self.has_blocks, cids.to_bytes(root))
+        except BlockNotFoundError as error:
+            raise BlockNotFoundError(f"{error} (checked in {self!r})") from error
 
     def get_path(self, cid: AnyCID, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
         """Return the blocks on a path through dag-cbor, verified: that of ``cid``, then that of each link on the path.

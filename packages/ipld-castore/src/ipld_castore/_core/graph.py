@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import tee
-from typing import TYPE_CHECKING
 
 from ipld_car import CarError, cids, shared_cids, walk_binary
 from multiformats import CID
@@ -13,9 +12,6 @@ from ipld_castore.errors import BlockMalformedError, BlockNotFoundError
 
 from .hash_policy import identity_bytes
 from .path import resolve_path
-
-if TYPE_CHECKING:
-    from .backend import Backend
 
 Get = Callable[[bytes], bytes]
 """Returns a verified block by its binary CID."""
@@ -60,17 +56,19 @@ def follow_path(get: Get, root: bytes, names: Sequence[str]) -> Iterator[tuple[C
         yield cids.from_validated(binary), data
 
 
-def check(backend: Backend, root: bytes) -> None:
-    """Return if a backend has every block that ``root`` reaches; raw blocks are looked for and not read.
+def check(get: Get, has_blocks: Callable[[Iterable[CID]], Iterator[bool]], root: bytes) -> None:
+    """Return if every block that ``root`` reaches is there; raw blocks are looked for and not read.
 
-    :raises BlockNotFoundError: if it lacks one
+    :param get: returns a verified block
+    :param has_blocks: tells of each of many blocks whether it is there
+    :raises BlockNotFoundError: if one is missing
     """
 
-    def get(cid: bytes) -> bytes:
-        return b"" if cids.codec_of(cid) == cids.RAW else backend.get_raw(cid)
+    def get_node(cid: bytes) -> bytes:
+        return b"" if cids.codec_of(cid) == cids.RAW else get(cid)
 
-    leaves = (cid for cid, _ in walk(get, root) if cids.codec_of(bytes(cid)) == cids.RAW)
+    leaves = (cid for cid, _ in walk(get_node, root) if cids.codec_of(bytes(cid)) == cids.RAW)
     asked, wanted = tee(cid for cid in leaves if identity_bytes(bytes(cid)) is None)
-    for cid, there in zip(wanted, backend.has_blocks(asked), strict=True):
+    for cid, there in zip(wanted, has_blocks(asked), strict=True):
         if not there:
-            raise BlockNotFoundError(f"no block {cid} below {cids.to_text(root)} in {backend!r}")
+            raise BlockNotFoundError(f"no block {cid} below {cids.to_text(root)}")
