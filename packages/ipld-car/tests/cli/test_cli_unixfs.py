@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ipld_car import CarReader, MalformedError, cids, unixfs, walk_binary
 from ipld_car.ops import RefusedError, create, extract
-from ipld_car.ops.extract import is_safe_link
+from ipld_car.ops.extraction import is_safe_link
 
 from ..support.car_samples import outcome
 from ..support.cli_samples import Run, Tree, text

@@ -61,21 +61,22 @@ class FileBuffer:
 
     def __init__(self, file: FileIO) -> None:
         self._file = file
-        self._base = 0
+        self._base = self._size = 0
         self._piece = b""
 
     def __len__(self) -> int:
         return size_of(self._file)
 
     def __getitem__(self, part: slice) -> bytes:
-        start, stop = part.start, part.stop
-        at, end = start - self._base, stop - self._base
-        if at < 0 or end > len(self._piece):
-            # Behind a large payload read only what is asked for: the blocks may all be large.
-            size = stop - start if at > len(self._piece) else max(stop - start, _STEP)
-            self._piece, self._base = read_at(self._file, start, size), start
-            at, end = 0, stop - start
-        return self._piece[at:end]
+        at, end = part.start - self._base, part.stop - self._base
+        if at >= 0 and end <= self._size:
+            return self._piece[at:end]
+        # Behind a large payload read only what is asked for: the blocks may all be large.
+        size = end - at if at > self._size else max(end - at, _STEP)
+        self._base += at
+        self._piece = read_at(self._file, self._base, size)
+        self._size = len(self._piece)
+        return self._piece[: end - at]
 
 
 Buffer = bytes | mmap | FileBuffer

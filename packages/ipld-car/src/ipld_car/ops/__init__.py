@@ -22,27 +22,32 @@ True
 
 from __future__ import annotations
 
-from .archive import Source
-from .check_blocks import Verdict
-from .create import Added, Created, NamedFile, create
-from .diff import Change, Unknown, diff, diff_paths
-from .errors import EntryNotFoundError, OperationError, Progress, RefusedError
-from .extract import Extracted, ExtractedEntry, extract
-from .indexes import convert, create_index, detach_index, read_index
-from .inspect import (
-    BlockEntry,
-    Inspection,
-    Sizes,
-    find_implicit_roots,
-    get_block,
-    get_roots,
-    inspect,
-    list_blocks,
-)
-from .output import Target, Written
-from .paths import PathEntry, cat, list_paths
-from .rewrite import Dag, SplitPart, concat, filter_blocks, get_dag, merge, put_block, split
-from .verify import Report, verify
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from .archive import Source
+    from .check_blocks import Verdict
+    from .comparison import Change, Unknown, diff, diff_paths
+    from .creation import Added, Created, NamedFile, create
+    from .errors import EntryNotFoundError, OperationError, Progress, RefusedError
+    from .extraction import Extracted, ExtractedEntry, extract
+    from .indexes import convert, create_index, detach_index, read_index
+    from .inspection import (
+        BlockEntry,
+        Inspection,
+        Sizes,
+        find_implicit_roots,
+        get_block,
+        get_roots,
+        inspect,
+        list_blocks,
+    )
+    from .output import Target, Written
+    from .paths import PathEntry, cat, list_paths
+    from .rewrite import Dag, SplitPart, concat, filter_blocks, get_dag, merge, put_block, split
+    from .verification import Report, verify
 
 __all__ = [
     "Added",
@@ -91,8 +96,46 @@ __all__ = [
     "verify",
 ]
 
-# Tracebacks, representations and pickles name a class where users import it from.
-for _name in __all__:
-    _exported = globals()[_name]
-    if isinstance(_exported, type):
-        _exported.__module__ = __name__
+_NAMES: Final = {
+    "archive": ("Source",),
+    "check_blocks": ("Verdict",),
+    "creation": ("Added", "Created", "NamedFile", "create"),
+    "comparison": ("Change", "Unknown", "diff", "diff_paths"),
+    "errors": ("EntryNotFoundError", "OperationError", "Progress", "RefusedError"),
+    "extraction": ("Extracted", "ExtractedEntry", "extract"),
+    "indexes": ("convert", "create_index", "detach_index", "read_index"),
+    "inspection": (
+        "BlockEntry",
+        "Inspection",
+        "Sizes",
+        "find_implicit_roots",
+        "get_block",
+        "get_roots",
+        "inspect",
+        "list_blocks",
+    ),
+    "output": ("Target", "Written"),
+    "paths": ("PathEntry", "cat", "list_paths"),
+    "rewrite": ("Dag", "SplitPart", "concat", "filter_blocks", "get_dag", "merge", "put_block", "split"),
+    "verification": ("Report", "verify"),
+}
+"""The modules of this room, and the names that each gives to users."""
+_HOMES: Final = {name: module for module, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first asked for: a command needs one of these modules, and starts sooner so."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
+    # Tracebacks, representations and pickles name a class where users import it from.
+    for module, names in _NAMES.items():
+        for each in names if (imported := sys.modules.get(f"{__name__}.{module}")) else ():
+            if isinstance(exported := getattr(imported, each, None), type):
+                exported.__module__ = __name__
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

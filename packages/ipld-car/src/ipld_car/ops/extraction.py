@@ -22,7 +22,7 @@ from ipld_car.errors import LimitError, MalformedError
 from ipld_car.unixfs import Kind, PBLink
 
 from .archive import Archive, Source, open_archive
-from .diff import MAX_ENTRIES
+from .comparison import MAX_ENTRIES
 from .errors import EntryNotFoundError, Meter, OperationError, Progress
 from .paths import find_path, split_cid, split_path
 
