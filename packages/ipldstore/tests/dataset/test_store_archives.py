@@ -78,10 +78,16 @@ def test_from_car() -> None:
     assert type(Mine.from_car(archive)) is Mine
 
 
-def test_import_drops_what_is_not_frozen(castore: ContentAddressableStore) -> None:
+def test_import_refuses_to_lose_changes(castore: ContentAddressableStore) -> None:
+    """Before it reads anything, and says which argument loses them knowingly."""
     store = IPLDStore(castore)
     store["mine"] = b"mine"
-    store.import_car(written(SOME).to_car())
+    archive = io.BytesIO(written(SOME).to_car())
+    with pytest.raises(IPLDStoreError, match=r"not frozen.*freeze\(\).*discard_changes=True"):
+        store.import_car(archive)
+    assert archive.tell() == 0
+    assert contents(store) == {"mine": b"mine"}
+    store.import_car(archive, discard_changes=True)
     assert contents(store) == SOME
 
 
@@ -123,13 +129,13 @@ def test_a_bad_archive_changes_nothing(castore: ContentAddressableStore, archive
     store["kept/new"] = b"not frozen"
     before = contents(store)
     with pytest.raises(kind) as caught:
-        store.import_car(archive)
+        store.import_car(archive, discard_changes=True)
     assert isinstance(caught.value, (ValueError, IPLDStoreError))
     assert contents(store) == before
     assert store.root_cid is None
     with pytest.raises(kind):
         IPLDStore.from_car(archive)
-    store.set_root(root)
+    store.set_root(root, discard_changes=True)
     assert contents(store) == {"kept/frozen": b"kept"}
 
 
@@ -143,5 +149,5 @@ def test_what_a_stream_raises_is_not_hidden() -> None:
 
     store = written(SOME)
     with pytest.raises(OSError, match="the line is dead"):
-        store.import_car(Broken())
+        store.import_car(Broken(), discard_changes=True)
     assert contents(store) == SOME

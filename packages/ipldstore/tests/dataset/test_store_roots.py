@@ -35,8 +35,61 @@ def test_root_cid_is_none_while_there_are_changes(castore: ContentAddressableSto
     for root in reversed(roots[:-1]):
         del store[next(iter(store))]
         assert store.root_cid is None
-        store.set_root(root)
+        store.set_root(root, discard_changes=True)
         assert store.root_cid == root
+
+
+def test_the_root_that_changes_go_on_from(castore: ContentAddressableStore) -> None:
+    store = IPLDStore(castore)
+    assert (store.base_root, store.has_changes) == (None, False)
+    store["a"] = b"1"
+    assert (store.base_root, store.root_cid, store.has_changes) == (None, None, True)
+    first = store.freeze()
+    assert (store.base_root, store.root_cid, store.has_changes) == (first, first, False)
+    store["a"] = b"2"
+    assert (store.base_root, store.root_cid, store.has_changes) == (first, None, True)
+    del store["a"]
+    assert store.with_read_only(True).base_root == first
+
+
+def test_queries_neither_freeze_nor_write() -> None:
+    """Only what says so writes: looking at a store in a debugger must not."""
+    castore = ObservedCAStore(MappingCAStore())
+    store = written(SOME, castore)
+    store.freeze()
+    store["a/2"] = b"two"
+    castore.forget()
+    expected = written({**SOME, "a/2": b"two"}).stats()
+    for _ in range(2):
+        assert store.stats() == expected
+        for look in (repr, str, len, list, bool):
+            look(store)
+        assert "a/0" in store
+        assert store == store.with_read_only(True)
+        assert store.__dask_tokenize__() == store.__dask_tokenize__()
+        assert (store.root_cid, store.has_changes) == (None, True)
+        assert store.supports_consolidated_metadata
+    assert (castore.put_cids, castore.flushed) == ([], 0)
+    root = store.freeze()
+    assert IPLDStore(castore, root=root).stats() == expected
+    assert IPLDStore().stats() == (0, 0)
+
+
+def test_stats_of_changes_are_those_of_the_root_to_be() -> None:
+    """Of an index too, which counting must leave as it is."""
+    array = b'{"node_type":"array","zarr_format":3}'
+    keys = {f"a/c/{y}/{x}": b"%d" % x for y in range(60) for x in range(60)} | {"a/zarr.json": array}
+    store = written(keys)
+    expected = store.stats()
+    assert expected.keys == len(keys)
+    assert expected.index_blocks > 1
+    root = store.freeze()
+    assert store.stats() == expected
+    del store["a/c/0/0"]
+    store["b/zarr.json"] = b"{}"
+    assert store.stats().keys == len(keys)
+    assert store.freeze() != root
+    assert store.stats().keys == len(keys)
 
 
 def test_reading_does_not_change_the_root(castore: ContentAddressableStore) -> None:
@@ -87,7 +140,10 @@ def test_unfrozen_changes_are_no_blocks_of_the_tree(castore: ContentAddressableS
     root = store.freeze()
     store["a/2"] = b"two"
     assert contents(IPLDStore(castore, root=root)) == SOME
-    store.set_root(root)  # drops the change
+    with pytest.raises(IPLDStoreError, match="discard_changes=True"):
+        store.set_root(root)
+    assert store["a/2"] == b"two"
+    store.set_root(root, discard_changes=True)
     assert contents(store) == SOME
     assert store.freeze() == root
 
@@ -134,7 +190,7 @@ def test_a_root_that_is_not_there_changes_nothing(castore: ContentAddressableSto
     store["a/2"] = b"not frozen"
     elsewhere = written({"other": b"x"}).freeze()
     with pytest.raises(IPLDStoreError, match=str(elsewhere)):
-        store.set_root(elsewhere)
+        store.set_root(elsewhere, discard_changes=True)
     assert store["a/2"] == b"not frozen"
     with pytest.raises(IPLDStoreError, match=str(elsewhere)):
         IPLDStore(castore, root=elsewhere)

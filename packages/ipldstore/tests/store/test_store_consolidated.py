@@ -94,6 +94,22 @@ def test_asking_does_not_walk(zarr_format: int) -> None:
     assert len(castore.got) <= 1
 
 
+def test_asking_reads_at_most_the_root(zarr_format: int) -> None:
+    """However many groups are behind links: of these the answer is yes, as it may be there."""
+    store = IPLDStore()
+    group = zarr.create_group(store, zarr_format=zarr_format)
+    for number in range(30):
+        inner = group.create_group(f"g{number:02}", attributes={"long": "x" * 2000})
+        inner.create_array("a", shape=(1,), dtype="i4")
+    castore = ObservedCAStore(store.castore)
+    reader = IPLDStore(castore, root=store.freeze(), read_only=True)
+    castore.forget()
+    assert reader.supports_consolidated_metadata
+    assert (castore.got, castore.asked) == ([], [])
+    castore.down = True
+    assert reader.supports_consolidated_metadata
+
+
 def test_the_answer_holds_through_a_write(zarr_format: int) -> None:
     """zarr asks again at its end, and fails if the answer has changed."""
     store = sample(zarr_format)

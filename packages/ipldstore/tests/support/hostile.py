@@ -78,7 +78,7 @@ def assert_named(make: Make) -> None:
         dataset = Dataset(castore)
         dataset.write("free", b"v")
         with pytest.raises(IPLDStoreError, match=named):
-            dataset.set_root(made.root)
+            dataset.set_root(made.root, "trying it", discard_changes=True)
         assert list(dataset.keys()) == ["free"]  # it has stayed where it was
         return
     dataset = Dataset(castore, made.root)

@@ -53,7 +53,7 @@ class ArchiveVerbs(Store):
             self._data.castore.to_car(root, stream, since=since)
             return None
 
-    def import_car(self, source: Source, *, incomplete: bool = False) -> None:
+    def import_car(self, source: Source, *, incomplete: bool = False, discard_changes: bool = False) -> None:
         """Take all blocks of an archive into ``castore`` and go on from its one root. Streams.
 
         With what is in ``castore`` already, the archive must have all that its root reaches; so one that was written
@@ -65,12 +65,16 @@ class ArchiveVerbs(Store):
 
         :param source: the archive, CARv1 or CARv2, as bytes or binary stream
         :param incomplete: take it also if blocks are missing: reading what they hold is then an error
+        :param discard_changes: lose changes that are not frozen, instead of refusing where there are any
         :raises ValueError: if the archive is damaged (:class:`ipld_car.CarError`) or has not exactly one root
-        :raises IPLDStoreError: if a block cannot be taken, or is missing; the contents are then what they were
+        :raises IPLDStoreError: if a block cannot be taken, or is missing, or changes would be lost; the contents are
+            then what they were
         """
         self._check_writable()
         data = self._data
         data.check_home()
+        if not discard_changes:
+            data.require_no_changes("importing an archive")
         reader = _NotingReader(source, verify=False)  # the block store verifies what it takes
         roots = reader.roots
         if len(roots) != 1:
@@ -86,7 +90,7 @@ class ArchiveVerbs(Store):
                 f"reaches (incomplete=True takes others)"
             ):
                 reach(data.castore, root, _vouched_for(data, root), reader.met)
-        data.set_root(root, whole=not incomplete)
+        data.set_root(root, "importing an archive", discard_changes=discard_changes, whole=not incomplete)
 
     @classmethod
     def from_car(cls, source: Source, *, incomplete: bool = False) -> Self:

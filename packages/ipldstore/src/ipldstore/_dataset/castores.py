@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from ipld_castore import ContentAddressableStore
+from multiformats import CID
 
 
 class HasCAStore(Protocol):
@@ -32,3 +33,34 @@ def castore_of(store: AnyCAStore) -> ContentAddressableStore:
             f"makes one of a mapping, FileSystemCAStore(...) of a folder"
         )
     return castore
+
+
+class OverlayCAStore(ContentAddressableStore):
+    """Blocks in memory over those of another store, to which nothing is written.
+
+    :param below: the other store
+    """
+
+    def __init__(self, below: ContentAddressableStore) -> None:
+        super().__init__()
+        self._below = below
+        self.local, self.blocking = below.local, below.blocking
+        self._blocks: dict[bytes, bytes] = {}
+
+    def get_block(self, cid: CID) -> bytes:
+        """See :meth:`ipld_castore.ContentAddressableStore.get_block`."""
+        data = self._blocks.get(bytes(cid))
+        return self._below.get_block(cid) if data is None else data
+
+    def put_block(self, cid: CID, data: bytes) -> None:
+        """See :meth:`ipld_castore.ContentAddressableStore.put_block`."""
+        self._blocks[bytes(cid)] = data
+
+    def has_block(self, cid: CID) -> bool:
+        """See :meth:`ipld_castore.ContentAddressableStore.has_block`."""
+        return bytes(cid) in self._blocks or self._below.has_block(cid)
+
+    def block_size(self, cid: CID) -> int:
+        """See :meth:`ipld_castore.ContentAddressableStore.block_size`."""
+        data = self._blocks.get(bytes(cid))
+        return self._below.block_size(cid) if data is None else len(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from ipld_car import cids, unixfs
 from ipld_castore import ContentAddressableStore, SupportsHead
@@ -17,16 +18,24 @@ from ipldstore._format.nodes import NodeStore, decode_root
 from ipldstore._read.byte_range import WHOLE, ByteRange
 from ipldstore._read.reader import reader_of
 from ipldstore._tree import lookup
-from ipldstore._tree.consolidated import is_consolidated
-from ipldstore._tree.directory import decode_document
+from ipldstore._tree.consolidated import may_be_consolidated
+from ipldstore._tree.directory import Directory, decode_document
+from ipldstore._tree.freeze import freeze
 from ipldstore._tree.stats import Stats, count
 from ipldstore._tree.tree import EMPTY_ROOT, Tree
 from ipldstore.errors import LOWER_ERRORS, IPLDStoreError, store_errors, translated
 
 from . import processes, values
+from .castores import OverlayCAStore
 from .finding import KeyFinder
 
 View = Callable[[documents.Document], documents.Document]
+
+
+CLOSED: Final = (
+    "this store was closed, and what is written now would be lost: open it again, or go on with "
+    "IPLDStore(store.castore, root=store.root_cid)"
+)
 
 
 def as_it_is(document: documents.Document) -> documents.Document:
@@ -119,13 +128,11 @@ class Dataset(KeyFinder):
         except LOWER_ERRORS:
             return None
 
-    def is_consolidated(self) -> bool:
-        """Whether any group has consolidated metadata, or there are too many to know."""
+    def may_be_consolidated(self) -> bool:
+        """Return whether the root group has consolidated metadata, or a group below may have. Reads no block."""
         state = self.state
         if self._consolidated is None or self._consolidated[0] != state:
-            with store_errors("looking for consolidated metadata"):
-                found = self._read(lambda top, load: is_consolidated(top, load, self._reader))
-            self._consolidated = (state, found)
+            self._consolidated = (state, self._read(lambda top, _: may_be_consolidated(top)))
         return self._consolidated[1]
 
     def size(self, key: str) -> int | None:
@@ -173,7 +180,7 @@ class Dataset(KeyFinder):
         :raises IPLDStoreError: in any process but the one that made the dataset
         """
         if self.closed:
-            raise IPLDStoreError("this store was closed: what is written now would be lost, so open it again")
+            raise IPLDStoreError(CLOSED)
         processes.check(self._home)
 
     def write(self, key: str, data: bytes, *, only_new: bool = False) -> None:
@@ -321,13 +328,30 @@ class Dataset(KeyFinder):
             head = castore.head
         return None if head is None else cids.to_bytes(head)
 
-    def set_root(self, root: bytes, *, whole: bool | None = None) -> None:
-        """Go on from a root; changes that are not frozen are dropped.
+    def require_no_changes(self, what: str) -> None:
+        """Return if no changes would be lost.
 
-        :param whole: whether all that it reaches is there, if that is known
+        :param what: what would lose them
+        :raises IPLDStoreError: if there are changes that no root has
+        """
+        if self.changed:
+            raise IPLDStoreError(
+                f"{what}: expected a store without changes that are not frozen, found some, which would be lost: "
+                f"freeze() first, or pass discard_changes=True"
+            )
+
+    def set_root(self, root: bytes, what: str, *, discard_changes: bool = False, whole: bool | None = None) -> None:
+        """Go on from a root.
+
+        :param what: what is being done, for errors
+        :param discard_changes: whether changes that are not frozen may be lost
+        :param whole: whether all that the root reaches is known to be there; None if that is not known
+        :raises IPLDStoreError: if the root cannot be read, or changes would be lost; then nothing changes
         """
         tree = Tree(self._nodes, root, self._limits)
         with self._lock:
+            if not discard_changes:  # others may have written while the tree was read
+                self.require_no_changes(what)
             self._tree = tree
             if self._head() == root:  # others may have moved it there, and this store goes on from it
                 self._persisted_root = root
@@ -335,9 +359,19 @@ class Dataset(KeyFinder):
             self._versions += 1
 
     def stats(self) -> Stats:
-        """Keys and index blocks, after freezing."""
-        root = self.frozen()
-        return count(self._nodes.load(root, decode_root).map, self._nodes.load, self._limits)
+        """Return the numbers of keys and index blocks, as freezing would make them. Nothing is written."""
+        with self._lock:
+            root, top = self._tree.frozen, self._tree.snapshot() if self._tree.changed else None
+        if top is None and root is None:
+            return Stats(0, 0)
+        nodes = self._nodes
+        if isinstance(top, Directory):
+            overlay = OverlayCAStore(self.castore)
+            nodes = NodeStore(overlay, reader_of(overlay))
+            with store_errors("counting"):
+                root = nodes.put_encoded(freeze(top, nodes, self._limits))
+        assert root is not None  # noqa: S101  # a tree without changes has one
+        return count(nodes.load(root, decode_root).map, nodes.load, self._limits)
 
     def canonicalize(self) -> bytes:
         """Write everything anew, as a conforming writer would; returns the binary CID of the root."""
@@ -348,7 +382,9 @@ class Dataset(KeyFinder):
             if data is not None:
                 fresh.write(key, data)
         root = fresh.freeze()
-        self.set_root(root, whole=True)
+        self.set_root(
+            root, "canonicalizing", discard_changes=True, whole=True
+        )  # it has been written anew, changes and all
         return root
 
     # -- other processes --

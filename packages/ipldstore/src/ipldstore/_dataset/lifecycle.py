@@ -1,4 +1,4 @@
-"""A store that is open for writing, until it is closed."""
+"""How a store ends: what has changed is frozen, and what it holds open is released."""
 
 from __future__ import annotations
 
@@ -10,30 +10,45 @@ from ipldstore.errors import store_errors
 from .dataset import Dataset
 
 
+def close(data: Dataset) -> None:
+    """Close a dataset over a block store that is somebody else's: freeze what has changed, and take no more changes.
+
+    :raises IPLDStoreError: if blocks cannot be written; the dataset then stays open, with its changes
+    """
+    if data.closed or not data.is_home:
+        return
+    if data.changed:
+        data.freeze()
+    data.closed = True
+
+
 class Opened:
     """What :func:`ipldstore.open` has opened, and ends when it is closed.
 
-    A store that is dropped with changes that nobody froze warns of that. A file that nobody closed has lost nothing, so
-    Python hides its ``ResourceWarning``; this is a ``RuntimeWarning``, which everybody sees. A copy in another process
-    neither warns nor closes anything.
+    A store that is dropped with changes that are not frozen warns of that, by a ``RuntimeWarning``: Python hides a
+    ``ResourceWarning``, as a file that is dropped has lost nothing. A copy in another process neither warns nor closes
+    anything.
 
     :param data: the contents
     :param writable: whether to freeze them
-    :param let_go: what else there is to do in the end, also in a forked process; once or more often
+    :param release: what else there is to do in the end, also in a forked process; may be called more than once
     """
 
-    def __init__(self, data: Dataset, *, writable: bool, let_go: Callable[[], None]) -> None:
+    def __init__(self, data: Dataset, *, writable: bool, release: Callable[[], None]) -> None:
         self._data = data
         self._writable = writable
-        self._let_go = let_go
+        self._release = release
 
     def close(self) -> None:
-        """Freeze what has changed, flush and close the block store."""
+        """Freeze what has changed, flush and close the block store.
+
+        :raises IPLDStoreError: if blocks cannot be written; the store then stays open, with its changes
+        """
         data = self._data
         if data.closed:
             return
         if not data.is_home:
-            self._let_go()
+            self._release()
             return
         if self._writable and (data.needs_persist or data.frozen_root is None):
             data.freeze()
@@ -42,7 +57,7 @@ class Opened:
             with store_errors("closing"):
                 data.castore.close()
         finally:
-            self._let_go()
+            self._release()
 
     def __del__(self) -> None:
         data = self._data
@@ -53,4 +68,4 @@ class Opened:
                 message = f"a store over {data.castore!r} was dropped with changes that are not frozen: close it"
                 warnings.warn(message, RuntimeWarning, stacklevel=2, source=self)
         finally:
-            self._let_go()
+            self._release()

@@ -134,8 +134,8 @@ def _open_folder(path: Path, mode: Mode, *, fsync: bool) -> IPLDStore:
         raise
 
 
-def _opened(castore: ContentAddressableStore, mode: Mode, let_go: Callable[[], None]) -> IPLDStore:
+def _opened(castore: ContentAddressableStore, mode: Mode, release: Callable[[], None]) -> IPLDStore:
     castore.persist_moves_head = True
     store = IPLDStore(castore, read_only=mode == "r")
-    store._opened = Opened(store._data, writable=mode != "r", let_go=let_go)  # noqa: SLF001  # set nowhere else
+    store._opened = Opened(store._data, writable=mode != "r", release=release)  # noqa: SLF001  # set nowhere else
     return store

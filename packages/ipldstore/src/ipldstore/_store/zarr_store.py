@@ -16,12 +16,12 @@ from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
 from ipldstore._dataset.archives import ArchiveVerbs
 from ipldstore._dataset.castores import AnyCAStore, castore_of
-from ipldstore._dataset.dataset import Dataset
-from ipldstore._dataset.lifecycle import Opened
+from ipldstore._dataset.dataset import CLOSED, Dataset
+from ipldstore._dataset.lifecycle import Opened, close
 from ipldstore._dataset.names import NameVerbs
 from ipldstore._read.byte_range import WHOLE, ByteRange
 from ipldstore._tree.stats import Stats
-from ipldstore.errors import store_errors
+from ipldstore.errors import IPLDStoreError, store_errors
 
 from .executor import in_far_thread
 from .mapping import DictVerbs
@@ -84,6 +84,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
         self._data = Dataset(store, None if root is None else cids.to_bytes(root))
         self._opened: Opened | None = None
         self._is_view = False
+        self._is_closed = False
 
     @property
     def castore(self) -> ContentAddressableStore:
@@ -91,16 +92,27 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
         return self._data.castore
 
     def close(self) -> None:
-        """Be closed; a store that :func:`ipldstore.open` opened is frozen first, and lets go of its file or folder.
+        """Close the store: freeze what has changed, and refuse to change anything from now on.
 
-        Closing again does nothing, and closing another view of the store leaves it open. If it cannot be frozen, it
-        stays open, and nothing is lost; ``castore.abandon()`` lets a CAR file go without what was not frozen.
+        A store that :func:`ipldstore.open` opened also releases its file or folder; the ``castore`` of any other store
+        stays open. Closing again changes nothing. Closing another view of the store, or a copy out of a pickle, closes
+        that alone. If the changes cannot be frozen, the store stays open with its changes; ``castore.abandon()``
+        releases a CAR file without them.
 
         :raises IPLDStoreError: if blocks cannot be written
         """
+        if not self._is_view:
+            if self._opened is None:
+                close(self._data)
+            else:
+                self._opened.close()
+        self._is_closed = True
         super().close()
-        if self._opened is not None and not self._is_view:
-            self._opened.close()
+
+    def _check_writable(self) -> None:
+        super()._check_writable()
+        if self._is_closed:
+            raise IPLDStoreError(CLOSED)
 
     # -- roots --
 
@@ -108,6 +120,27 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
     def root_cid(self) -> CID | None:
         """The CID of the contents; None while there are changes that are not frozen, and before the first freeze."""
         root = self._data.root
+        return None if root is None else cids.from_validated(root)
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether there are changes that are not frozen."""
+        return self._data.changed
+
+    @property
+    def base_root(self) -> CID | None:
+        """The CID of the root that changes go on from, whether there are any or not; None for a new, empty store.
+
+        >>> store = IPLDStore()
+        >>> store["a/0"] = b"chunk"
+        >>> store.has_changes, store.root_cid, store.base_root
+        (True, None, None)
+        >>> root = store.freeze()
+        >>> store["a/1"] = b"another"
+        >>> store.has_changes, store.root_cid, store.base_root == root
+        (True, None, True)
+        """
+        root = self._data.frozen_root
         return None if root is None else cids.from_validated(root)
 
     def freeze(self) -> CID:
@@ -122,15 +155,28 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
         # Who only reads a root does not decide that it is to be kept.
         return cids.from_validated(self._data.frozen() if self.read_only else self._data.freeze())
 
-    def set_root(self, cid: AnyCID) -> None:
-        """Go on from a root, as CID object, text or bytes. Changes that are not frozen are dropped.
+    def set_root(self, cid: AnyCID, *, discard_changes: bool = False) -> None:
+        """Go on from a root.
 
-        :raises IPLDStoreError: if the root cannot be read; then nothing changes
-        :raises ValueError: if this is no CID, or the store is read-only and there are such changes
+        :param cid: the root, as CID object, text or bytes
+        :param discard_changes: lose changes that are not frozen, instead of refusing where there are any
+        :raises IPLDStoreError: if the root cannot be read, or changes would be lost; then nothing changes
+        :raises ValueError: if this is no CID, or the store is read-only and there are changes of its writer
+
+        >>> store = IPLDStore()
+        >>> root = store.freeze()
+        >>> store["a/0"] = b"chunk"
+        >>> store.set_root(root, discard_changes=True)
+        >>> "a/0" in store
+        False
         """
+        root = cids.to_bytes(cid)
+        what = f"going to the root {cids.to_text(root)}"
         if self._data.changed:  # a read-only view of a store must not drop what its writer has
             self._check_writable()
-        self._data.set_root(cids.to_bytes(cid))
+            if not discard_changes:
+                self._data.require_no_changes(what)
+        self._data.set_root(root, what, discard_changes=discard_changes)
 
     def canonicalize(self) -> CID:
         """Write everything anew, and return the root that a conforming writer gives these contents.
@@ -141,7 +187,10 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
         return cids.from_validated(self._data.canonicalize())
 
     def stats(self) -> Stats:
-        """Freeze, and count: keys, and blocks of the indexes. Reads no leaf of a chunk index.
+        """Return the numbers of keys, and of blocks of the indexes as freezing would make them.
+
+        Writes nothing, and reads no leaf of a chunk index that has not changed. With changes that are not frozen, the
+        nodes that freezing would write are made in memory.
 
         >>> store = IPLDStore()
         >>> store["a/0"] = b"chunk"
@@ -176,15 +225,16 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
         view = copy(self)
         view._is_open, view._read_only = False, read_only  # noqa: SLF001  # its own class
         view._opened, view._is_view = self._opened, True  # noqa: SLF001  # it keeps open what it does not close
+        view._is_closed = False  # noqa: SLF001  # its own class
         return view
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_opened": None}  # who was given a copy does not close the store
+        return self.__dict__ | {"_opened": None, "_is_view": True}  # closing a copy does not close the store
 
     @property
     def supports_consolidated_metadata(self) -> bool:
-        """True where it can be written, or is there: otherwise nobody should look for it."""
-        return not self.read_only or self._data.is_consolidated()
+        """Whether it can be written, or may be there: zarr looks for it then. Reads no block but the root."""
+        return not self.read_only or self._data.may_be_consolidated()
 
     @property
     def _supports_sync_io(self) -> bool:
