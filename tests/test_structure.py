@@ -1,0 +1,51 @@
+"""The tree stays one that a stranger finds the way in: small folders, small modules, tests without tricks."""
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+MOST_MODULES = 14
+MOST_LINES = 400
+# What is yet to be cut; nothing is added here.
+LARGE_FOLDERS = {"packages/ipldstore/tests/support": 18}
+LONG_MODULES = {
+    "packages/ipld-car/src/ipld_car/_file/car_file.py": 430,
+    "packages/ipld-car/tests/car/test_fixtures.py": 410,
+    "packages/ipld-castore/tests/backends/test_car.py": 440,
+    "packages/ipld-castore/tests/backends/test_filesystem.py": 460,
+    "packages/ipld-castore/tests/backends/test_tiered.py": 410,
+    "packages/ipld-castore/tests/support/fault_proxy.py": 410,
+}
+PARTS = ["packages", "tests", "scripts", "benchmarks"]
+
+
+def sources(*parts: str) -> list[Path]:
+    found = [path for part in parts for path in sorted((ROOT / part).rglob("*.py")) if "build" not in path.parts]
+    assert found, f"no modules in {parts}"
+    return found
+
+
+def test_no_folder_has_more_modules_than_one_remembers() -> None:
+    count = Counter(str(path.parent.relative_to(ROOT)) for path in sources(*PARTS))
+    assert {name: found for name, found in count.items() if found > LARGE_FOLDERS.get(name, MOST_MODULES)} == {}
+
+
+def test_no_module_is_too_long() -> None:
+    lines = {str(path.relative_to(ROOT)): path.read_text("utf-8").count("\n") for path in sources(*PARTS)}
+    assert {name: found for name, found in lines.items() if found > LONG_MODULES.get(name, MOST_LINES)} == {}
+
+
+def test_each_package_says_what_is_in_it() -> None:
+    """Each folder of modules begins with a docstring, for people who look for the right one."""
+    packages = [path for path in sources(*PARTS) if path.name == "__init__.py" and "src" in path.parts]
+    silent = [str(path.relative_to(ROOT)) for path in packages if not ast.get_docstring(ast.parse(path.read_text()))]
+    assert silent == []
+
+
+def test_no_test_changes_where_python_looks() -> None:
+    """Helpers are packages and are imported as such, wherever tests are started."""
+    forbidden = ("sys" + ".path", "add" + "sitedir", "PYTHON" + "PATH")
+    tests = [path for path in sources("packages", "tests") if "tests" in path.parts]
+    found = [str(path.relative_to(ROOT)) for path in tests for word in forbidden if word in path.read_text("utf-8")]
+    assert found == []
