@@ -71,12 +71,15 @@ class FileBuffer:
         at, end = part.start - self._base, part.stop - self._base
         if at >= 0 and end <= self._size:
             return self._piece[at:end]
+        return self.piece_at(part.start, end - at)[: end - at]
+
+    def piece_at(self, position: int, least: int) -> bytes:
+        """Return ``least`` bytes at a position, or more that follow them; fewer at the end of the file."""
         # Behind a large payload read only what is asked for: the blocks may all be large.
-        size = end - at if at > self._size else max(end - at, _STEP)
-        self._base += at
-        self._piece = read_at(self._file, self._base, size)
+        size = least if position - self._base > self._size else max(least, _STEP)
+        self._base, self._piece = position, read_at(self._file, position, size)
         self._size = len(self._piece)
-        return self._piece[: end - at]
+        return self._piece
 
 
 Buffer = bytes | mmap | FileBuffer

@@ -17,7 +17,7 @@ from ipld_car._car.limits import MAX_SECTION_BYTES
 from ipld_car.errors import CarError, LimitError, MalformedError, TruncatedError, UnverifiableError
 from ipld_car.hashes import verify_digest
 
-from .layout import Buffer
+from .layout import Buffer, FileBuffer
 
 Section = tuple[int, bytes, int, int]
 """Offset of the section in the file, binary CID, offset of the block itself, bytes of the block.
@@ -99,9 +99,15 @@ def sections(
     position, number = start, 0
     report = position if reach else sys.maxsize
     usual, least, most = cids.CIDV1_SHA256_PREFIXES, cids.CIDV1_SHA256_SIZE, min(limit, MAX_SECTION_BYTES)
+    file = buffer if isinstance(buffer, FileBuffer) else None
+    piece, base = (b"", position) if file else (buffer, 0)  # to slice a FileBuffer costs more than all else here
     try:
         while position < stop:
-            head = buffer[position : position + _HEAD]
+            at = position - base
+            head = piece[at : at + _HEAD]
+            if file is not None and len(head) < _HEAD:
+                piece, base = file.piece_at(position, _HEAD), position
+                head = piece[0:_HEAD]
             # Lengths of two bytes, or one; with them, the CID that nearly all blocks have.
             first, second = (head[0], head[1]) if position + _HEAD <= stop and len(head) == _HEAD else (0, 0)
             if first > 0x7F > second > 0:
