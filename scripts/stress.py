@@ -16,8 +16,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PARTS = r"asyncio|concurrent\.futures|multiprocessing|signal|subprocess|threading"
 USES = re.compile(rf"^(?:import|from) (?:{PARTS})\b", re.MULTILINE)
-    r"^(?:import|from) (?:threading|subprocess|multiprocessing|signal|concurrent\.futures|asyncio)", re.MULTILINE
-)
 BUSY = "while True: sum(range(100_000))"
 
 
