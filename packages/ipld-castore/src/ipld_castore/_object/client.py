@@ -58,15 +58,16 @@ class Client:
     """A store of obstore, asked by names of objects. Safe with threads.
 
     :param store: the store
+    :param prefix: what the names of objects begin with; for messages, names are given whole
     """
 
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: Any, prefix: str = "") -> None:
         self.store = store
         self.kind = type(store).__name__
         """The name of the store's class, such as ``S3Store``."""
         self.config: dict[str, Any] = dict(getattr(store, "config", None) or {})
         """The options that the store was made with. Secrets are among them."""
-        self.where = _address(self)
+        self.where = _address(self, prefix)
         """What tells the store from others, without secrets."""
 
     def get(self, name: str, what: str, max_bytes: int = MAX_OBJECT_BYTES) -> tuple[bytes, dict[str, Any]]:
@@ -156,24 +157,28 @@ def _shortened(text: str) -> str:
     return " ".join(text.split())[:_TEXT]
 
 
-def _address(client: Client) -> str:
+def _address(client: Client, prefix: str) -> str:
     """Return what tells a store from others: a URL, with the endpoint if it is not the usual one."""
+    place, endpoint = _place(client)
+    own = getattr(client.store, "prefix", None) if client.kind != "LocalStore" else None
+    below = "".join(f"/{part}" for part in (own, prefix) if part)
+    return f"{place}{below} at {redact_urls(endpoint)}" if endpoint else f"{place}{below}"
+
+
+def _place(client: Client) -> tuple[str, str | None]:
+    """Return the URL of the bucket, and the endpoint."""
     store, config = client.store, client.config
-    prefix = getattr(store, "prefix", None)
-    below = f"/{prefix}" if prefix else ""
+    endpoint = config.get("endpoint")
     if client.kind == "S3Store":
-        endpoint = config.get("aws_endpoint_url_s3") or config.get("endpoint")
-        endpoint = endpoint or next((os.environ[name] for name in _ENDPOINT_VARIABLES if os.environ.get(name)), None)
-        where = f"s3://{config.get('bucket')}{below}"
-        return f"{where} at {redact_urls(endpoint)}" if endpoint else where
+        told = [os.environ[name] for name in _ENDPOINT_VARIABLES if os.environ.get(name)]
+        endpoint = config.get("aws_endpoint_url_s3") or endpoint or next(iter(told), None)
+        return f"s3://{config.get('bucket')}", endpoint
     if client.kind == "GCSStore":
-        return f"gs://{config.get('bucket')}{below}"
+        return f"gs://{config.get('bucket')}", endpoint
     if client.kind == "AzureStore":
-        where = f"az://{config.get('account_name')}/{config.get('container_name')}{below}"
-        endpoint = config.get("endpoint")
-        return f"{where} at {redact_urls(endpoint)}" if endpoint else where
+        return f"az://{config.get('account_name')}/{config.get('container_name')}", endpoint
     if client.kind == "LocalStore":
-        return str(prefix) if prefix else "/"
+        return str(store.prefix or "/").rstrip("/"), None
     if client.kind == "HTTPStore":
-        return redact_urls(str(store.url))
-    return f"{client.kind}-{id(store)}"
+        return redact_urls(str(store.url)).rstrip("/"), None
+    return f"{client.kind}-{id(store)}", None

@@ -84,7 +84,7 @@ class ObjectCAStore(ContentAddressableStore):
 
     def _connect(self, store: Any) -> None:
         """Make what is over a store of obstore, and is not pickled."""
-        self._client = Client(store)
+        self._client = Client(store, self._prefix)
         self._layout = Layout(self._client, self._prefix)
         self._head = head_of(self._client, self._layout.name(HEAD_FILE))
         self._queue = UploadQueue(self._send, batch_bytes=1, in_flight=self._in_flight, capacity=_QUEUE_BYTES)
@@ -122,7 +122,7 @@ class ObjectCAStore(ContentAddressableStore):
     @property
     def address(self) -> str:
         """See :attr:`ContentAddressableStore.address`; no secret is in it."""
-        return f"{self._client.where}/{self._prefix}" if self._prefix else self._client.where
+        return self._client.where
 
     # -- writing --
 
