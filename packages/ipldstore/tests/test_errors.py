@@ -24,6 +24,7 @@ from ipld_castore import (
     HeadMovedError,
     MappingCAStore,
     ReadOnlyStoreError,
+    StoreReplacedError,
 )
 from ipld_castore import BlockCorruptError as LowerBlockCorruptError
 from ipldstore import (
@@ -75,6 +76,7 @@ class RaisingCAStore(MappingCAStore):
         (TimeoutError("too slow"), StoreUnavailableError),
         (HashRefusedError("sha1"), IPLDStoreError),
         (HeadMovedError("a folder", None, None), ConflictError),
+        (StoreReplacedError("another folder"), ConflictError),
         (ReadOnlyStoreError("a gateway"), IPLDStoreError),
         (CAStoreError("something"), IPLDStoreError),
         (ValueError("no such bucket"), IPLDStoreError),

@@ -53,7 +53,14 @@ class ArchiveVerbs(Store):
             self._data.castore.to_car(root, stream, since=since)
             return None
 
-    def import_car(self, source: Source, *, incomplete: bool = False, discard_changes: bool = False) -> None:
+    def import_car(
+        self,
+        source: Source,
+        *,
+        incomplete: bool = False,
+        discard_changes: bool = False,
+        zero_length_section_as_eof: bool = False,
+    ) -> None:
         """Take all blocks of an archive into ``castore`` and go on from its one root. Streams.
 
         With what is in ``castore`` already, the archive must have all that its root reaches; so one that was written
@@ -65,6 +72,8 @@ class ArchiveVerbs(Store):
 
         :param source: the archive, CARv1 or CARv2, as bytes or binary stream
         :param incomplete: take it also if blocks are missing: reading what they hold is then an error
+        :param zero_length_section_as_eof: take a section of length zero for the end of the archive, as archives that
+            are padded with zeros have it (pieces of Filecoin)
         :param discard_changes: lose changes that are not frozen, instead of refusing where there are any
         :raises ValueError: if the archive is damaged (:class:`ipld_car.CarError`) or has not exactly one root
         :raises IPLDStoreError: if a block cannot be taken, or is missing, or changes would be lost; the contents are
@@ -75,7 +84,8 @@ class ArchiveVerbs(Store):
         data.check_home()
         if not discard_changes:
             data.require_no_changes("importing an archive")
-        reader = _NotingReader(source, verify=False)  # the block store verifies what it takes
+        # The block store verifies what it takes.
+        reader = _NotingReader(source, verify=False, zero_length_section_as_eof=zero_length_section_as_eof)
         roots = reader.roots
         if len(roots) != 1:
             raise ValueError(
@@ -93,18 +103,18 @@ class ArchiveVerbs(Store):
         data.set_root(root, "importing an archive", discard_changes=discard_changes, whole=not incomplete)
 
     @classmethod
-    def from_car(cls, source: Source, *, incomplete: bool = False) -> Self:
+    def from_car(cls, source: Source, *, incomplete: bool = False, zero_length_section_as_eof: bool = False) -> Self:
         """A store in memory with the contents of an archive; see :meth:`import_car`."""
         store = cls()
-        store.import_car(source, incomplete=incomplete)
+        store.import_car(source, incomplete=incomplete, zero_length_section_as_eof=zero_length_section_as_eof)
         return store
 
 
 class _NotingReader(CarReader):
     """An archive, and which blocks it had."""
 
-    def __init__(self, source: Source, *, verify: bool) -> None:
-        super().__init__(source, verify=verify)
+    def __init__(self, source: Source, *, verify: bool, zero_length_section_as_eof: bool) -> None:
+        super().__init__(source, verify=verify, zero_length_section_as_eof=zero_length_section_as_eof)
         self.met: set[bytes] = set()
         """Binary CIDs of the blocks so far."""
 

@@ -12,7 +12,7 @@ from ipld_castore import FileSystemCAStore
 
 from ipldstore._dataset.reach import reach
 from ipldstore._tree.tree import EMPTY_ROOT
-from ipldstore.errors import store_errors
+from ipldstore.errors import ConflictError, store_errors
 
 from .address import local_path
 
@@ -44,6 +44,7 @@ def compact(path: str | os.PathLike[str]) -> Compacted:
     :raises OSError: if it cannot be read or written, or another writer has it
     :raises ValueError: if it does not name one root
     :raises IPLDStoreError: if a block that the root reaches is missing or wrong; nothing has changed then
+    :raises ConflictError: if the file or folder was replaced meanwhile; the one that is there now is as it was
 
     >>> import tempfile, ipldstore
     >>> path = tempfile.mkdtemp() + "/air.car"
@@ -73,6 +74,11 @@ def _compact_file(path: Path) -> Compacted:
                     for cid, data in walk_binary(old.get, bytes(root)):
                         new.put(cid, data, verify=False)
                 kept, there = len(new), len(old)
+            if not old.is_current:
+                raise ConflictError(
+                    f"compacting {path}: expected the file that was opened, found that it was removed or replaced; "
+                    f"the one that is there now is as it was"
+                )
             shutil.copymode(path, fresh)
             if os.name == "nt":
                 old.abandon()  # what is open is not replaced there

@@ -15,6 +15,7 @@ from ipld_castore import BackendUnavailableError, BlockNotFoundError, ContentAdd
 from multiformats import CID
 
 from ipldstore._dataset.dataset import Dataset
+from ipldstore._format import keys
 from ipldstore._read.byte_range import WHOLE
 from ipldstore._store.zarr_compat import arranged
 from ipldstore._tree import lookup
@@ -28,14 +29,19 @@ MAX_INLINE_BYTES: Final = 1 << 30
 
 
 def car_references(
-    path: str | os.PathLike[str], *, url: str | None = None, max_inline_bytes: int = MAX_INLINE_BYTES
+    path: str | os.PathLike[str],
+    *,
+    url: str | None = None,
+    max_inline_bytes: int = MAX_INLINE_BYTES,
+    zero_length_section_as_eof: bool = False,
 ) -> dict[str, Reference]:
     """References into an archive, as kerchunk has them, so that plain zarr reads its chunks through fsspec.
 
     The archive is read once from start to end, and every block verified. It must hold one dataset: one root, and all
     that it reaches. Who reads by the references does not verify any more.
 
-    A chunk is ``[url, offset, length]``. Documents are their JSON, as text. A reference has one range, and a chunk
+    A chunk is ``[url, offset, length]``. Documents are their text, as kerchunk's parquet writer expects, also where
+    they are kept as exact bytes, for NaN or Infinity. A reference has one range, and a chunk
     over 1 MiB is several blocks, between which stand the headings of their sections; so it stands in the references
     itself, in base64. Where there are many, smaller chunks (or shards) are better.
 
@@ -44,6 +50,8 @@ def car_references(
     :param path: the archive, CARv1 or CARv2, a file on this machine
     :param url: where readers will find it, by default the absolute path
     :param max_inline_bytes: the most bytes of large chunks, all together, to have in the references
+    :param zero_length_section_as_eof: take a section of length zero for the end of the archive, as archives that are
+        padded with zeros have it (pieces of Filecoin)
     :raises OSError: if the file cannot be read
     :raises ipld_car.CarError: if it is damaged, which is a ValueError
     :raises ValueError: if it has not exactly one root, or its large chunks are over ``max_inline_bytes``
@@ -60,7 +68,7 @@ def car_references(
     {'a/.zarray': '{"zarr_format":2}', 'a/0': ['https://example.org/a.car', 202, 5]}
     """
     file = os.path.abspath(local_path(path))  # noqa: PTH100  # where links lead is not where readers look
-    castore = _ScannedCar(file)
+    castore = _ScannedCar(file, zero_length_section_as_eof=zero_length_section_as_eof)
     if len(castore.roots) != 1:
         raise ValueError(f"expected an archive with one root, found {len(castore.roots)} roots in {file}")
     data = Dataset(castore, castore.roots[0])
@@ -68,7 +76,7 @@ def car_references(
     references: dict[str, Reference] = {}
     inline_bytes = 0
     for key, found in data.items():
-        place = castore.place(found)
+        place = None if key.rpartition("/")[2] in keys.DOCUMENTS else castore.place(found)
         if place is not None:
             references[key] = [target, *place]
             continue
@@ -80,9 +88,17 @@ def car_references(
                     f"references themselves; found more at {key!r} (make chunks smaller, or max_inline_bytes larger)"
                 )
         value = data.read_found(key, found, WHOLE, arranged)
-        is_document = not isinstance(found, bytes) or cids.codec_of(found) == cids.DAG_CBOR
-        references[key] = value.decode() if is_document else f"base64:{b64encode(value).decode()}" if value else ""
+        references[key] = _inline(value)
     return references
+
+
+def _inline(value: bytes) -> str:
+    """Return a value as it stands in references: its text where it is UTF-8, else base64."""
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        text = "base64:"
+    return f"base64:{b64encode(value).decode()}" if text.startswith("base64:") else text
 
 
 def _key(cid: bytes) -> bytes:
@@ -92,12 +108,12 @@ def _key(cid: bytes) -> bytes:
 class _ScannedCar(ContentAddressableStore):
     """The blocks of an archive that was read once from start to end, each verified, and then again where needed."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, zero_length_section_as_eof: bool) -> None:
         super().__init__()
         self._path = path
         self._places: dict[bytes, tuple[int, int]] = {}
         with Path(path).open("rb") as file:
-            reader = CarReader(file)
+            reader = CarReader(file, zero_length_section_as_eof=zero_length_section_as_eof)
             self.roots = [cids.to_bytes(root) for root in reader.roots]
             for block in reader:
                 place = block.location

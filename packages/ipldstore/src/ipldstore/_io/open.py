@@ -33,6 +33,7 @@ def open(  # noqa: A001  # as tarfile, gzip and many others have it
     *,
     castore: AnyCAStore | None = None,
     fsync: bool = True,
+    zero_length_section_as_eof: bool = False,
 ) -> IPLDStore:
     """The store in a CAR file or a folder, or below a CID.
 
@@ -49,6 +50,8 @@ def open(  # noqa: A001  # as tarfile, gzip and many others have it
     :param castore: where the blocks of a CID are, or a store over them; it is not closed with the store
     :param fsync: wait for the disk where blocks are to be safe; see :class:`ipld_castore.CarCAStore` and
         :class:`ipld_castore.FileSystemCAStore`
+    :param zero_length_section_as_eof: take a section of length zero for the end of a CAR file, as archives that are
+        padded with zeros have it (pieces of Filecoin)
     :raises FileNotFoundError: if there is nothing to read
     :raises FileExistsError: if the mode is "x" and something is there
     :raises OSError: if it cannot be opened, or another writer has it
@@ -81,11 +84,11 @@ def open(  # noqa: A001  # as tarfile, gzip and many others have it
         raise FileExistsError(errno.EEXIST, "expected nothing where a new store is to be, found something", str(path))
     if path.is_dir() or (not path.exists() and path.suffix.lower() != ".car"):
         return _open_folder(path, mode, fsync=fsync)
-    return _open_file(path, mode, fsync=fsync)
+    return _open_file(path, mode, fsync=fsync, zeros_end=zero_length_section_as_eof)
 
 
-def _open_file(path: Path, mode: Mode, *, fsync: bool) -> IPLDStore:
-    castore = CarCAStore(path, mode, fsync=fsync)
+def _open_file(path: Path, mode: Mode, *, fsync: bool, zeros_end: bool) -> IPLDStore:
+    castore = CarCAStore(path, mode, fsync=fsync, zero_length_section_as_eof=zeros_end)
     try:
         if len(castore.roots) != 1:
             raise ValueError(
