@@ -1,4 +1,4 @@
-"""dask: its threads write correctly, its processes fail loudly instead of losing chunks."""
+"""dask: its threads and processes write correctly; where processes cannot, they fail loudly and lose no chunk."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ VALUES = np.arange(24 * 30, dtype="i4").reshape(24, 30)
 @pytest.fixture(params=[2, 3], ids=["v2", "v3"])
 def zarr_format(request: pytest.FixtureRequest) -> int:
     return int(request.param)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> FileSystemCAStore:
+    """Blocks that other processes reach."""
+    return FileSystemCAStore(tmp_path / "blocks", fsync=False)
 
 
 def target(castore: ContentAddressableStore, zarr_format: int = 3) -> Any:
@@ -85,8 +91,17 @@ def test_lazy_arrays_of_two_states_are_two(castore: ContentAddressableStore) -> 
 
 
 @pytest.mark.slow
-def test_dask_processes_fail_loudly(castore: ContentAddressableStore) -> None:
-    array = target(castore)
+def test_dask_processes_write(folder: FileSystemCAStore, zarr_format: int) -> None:
+    array = target(folder, zarr_format)
+    with dask.config.set(scheduler="processes", num_workers=2):
+        da.store(lazy(), array, lock=False)
+        assert np.array_equal(array[...], VALUES), "before any freeze"
+    assert array.store.freeze() == written_whole(zarr_format)
+
+
+@pytest.mark.slow
+def test_dask_processes_without_a_journal_fail_loudly() -> None:
+    array = target(MappingCAStore())
     before = contents(array.store)
     with (
         dask.config.set(scheduler="processes", num_workers=2),
@@ -118,8 +133,17 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.mark.slow
-def test_distributed_workers_fail_loudly(client: Any, castore: ContentAddressableStore) -> None:
-    array = target(castore)
+def test_distributed_workers_write(client: Any, folder: FileSystemCAStore, zarr_format: int) -> None:
+    array = target(folder, zarr_format)
+    da.store(lazy(), array, lock=False)
+    assert np.array_equal(array[...], VALUES), "before any freeze"
+    assert array.store.freeze() == written_whole(zarr_format)
+    assert client.scheduler_info()["workers"]
+
+
+@pytest.mark.slow
+def test_distributed_workers_without_a_journal_fail_loudly(client: Any) -> None:
+    array = target(MappingCAStore())
     before = contents(array.store)
     with pytest.raises(IPLDStoreError, match="another process"):
         da.store(lazy(), array, lock=False)
@@ -142,12 +166,16 @@ def test_distributed_workers_read(client: Any, castore: ContentAddressableStore)
 @pytest.mark.slow
 def test_xarray_on_distributed_workers(client: Any, tmp_path: Path) -> None:
     xr: Any = pytest.importorskip("xarray", reason="xarray is optional")
-    store = IPLDStore(FileSystemCAStore(tmp_path / "blocks", fsync=False))
     dataset = xr.Dataset({"a": (("y", "x"), VALUES)})
     with pytest.raises(IPLDStoreError, match="another process"):
-        dataset.chunk({"y": 6}).to_zarr(store)
+        dataset.chunk({"y": 6}).to_zarr(IPLDStore())
+    alone = IPLDStore()
     with dask.config.set(scheduler="threads"):  # what the error says to do
-        dataset.chunk({"y": 6}).to_zarr(store, mode="w")
+        dataset.chunk({"y": 6}).to_zarr(alone)
+    store = IPLDStore(FileSystemCAStore(tmp_path / "blocks", fsync=False))
+    dataset.chunk({"y": 6}).to_zarr(store)
+    xr.testing.assert_identical(xr.open_zarr(store).compute(), dataset)
+    assert store.freeze() == alone.freeze()
     found = xr.open_zarr(IPLDStore(store.castore, root=store.freeze()))
     xr.testing.assert_identical(found.compute(), dataset)  # on the workers
     assert client.scheduler_info()["workers"]

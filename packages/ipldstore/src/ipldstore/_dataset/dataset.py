@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
-from ipld_car import cids, unixfs
+from ipld_car import cids
 from ipld_castore import ContentAddressableStore, SupportsHead
 
-from ipldstore._format import documents
 from ipldstore._format import keys as _keys
 from ipldstore._format.limits import LIMITS, Limits
 from ipldstore._format.links import is_directory_link
@@ -19,28 +18,24 @@ from ipldstore._read.byte_range import WHOLE, ByteRange
 from ipldstore._read.reader import reader_of
 from ipldstore._tree import lookup
 from ipldstore._tree.consolidated import may_be_consolidated
-from ipldstore._tree.directory import Directory, decode_document
+from ipldstore._tree.directory import Directory
 from ipldstore._tree.freeze import freeze
 from ipldstore._tree.stats import Stats, count
 from ipldstore._tree.tree import EMPTY_ROOT, Tree
+from ipldstore._writers.coordinating import CoordinatorSharing
+from ipldstore._writers.shared import Sharing
+from ipldstore._writers.take_in import OnConflict
 from ipldstore.errors import LOWER_ERRORS, IPLDStoreError, store_errors, translated
 
-from . import processes, values
+from . import pickling, processes, values
 from .castores import OverlayCAStore
 from .finding import KeyFinder
-
-View = Callable[[documents.Document], documents.Document]
-
+from .value_reader import ValueReader, View, as_it_is
 
 CLOSED: Final = (
     "this store was closed, and what is written now would be lost: open it again, or go on with "
     "IPLDStore(store.castore, root=store.root_cid)"
 )
-
-
-def as_it_is(document: documents.Document) -> documents.Document:
-    """The document itself."""
-    return document
 
 
 class Dataset(KeyFinder):
@@ -58,6 +53,8 @@ class Dataset(KeyFinder):
         self._reader = reader_of(castore)
         self._nodes = NodeStore(castore, self._reader)
         self._lock = threading.RLock()
+        self.values = ValueReader(castore, self._nodes, self._reader)
+        """Reads what :meth:`find` has found."""
         self._tree = Tree(self._nodes, root, limits)
         self._persisted_root = self._head() if castore.persist_moves_head else root
         self._versions = 0
@@ -69,19 +66,64 @@ class Dataset(KeyFinder):
         self.token = uuid.uuid4().hex
         self._home = processes.here()
         processes.LIVE[self.token] = self
+        self.sharing: Sharing | None = None
+        """How others write this dataset too; None where it was never given to others."""
+        self.origin: pickling.Pickled | None = None
+        """The pickle that this is a copy out of, and that its own pickles are."""
+        self.own_changes = 0
+        """How often this process has changed the contents."""
+
+    # -- shared with others --
+
+    def _catch_up(self) -> None:
+        """See what others have written."""
+        if self.sharing is not None:
+            self.sharing.catch_up(self, reading=False)
+
+    def content_of(self, key: str) -> lookup.KeyTarget | None:
+        """Return the document or link of a key, without looking for what others have written."""
+        return self._find(key)
+
+    def rebase(self, root: bytes) -> None:
+        """Go on from a root that has all of the present one, and more."""
+        tree = Tree(self._nodes, root, self._limits)
+        with self._lock:
+            self._tree = tree
+            self._versions += 1
+
+    def apply(self, changes: Mapping[str, lookup.KeyTarget | None]) -> None:
+        """Give keys what others have written; None deletes."""
+        with self._lock:
+            for key, content in changes.items():
+                self._apply(key, content)
+            self._versions += bool(changes)
+
+    def _apply(self, key: str, content: lookup.KeyTarget | None) -> None:
+        place = self._tree.next_chunk(key) if isinstance(content, bytes) else None
+        if content is not None and place is not None and self._tree.put_next(place, content):
+            return
+        parts = _keys.split_key(key)
+        if content is not None:
+            self._tree.put(parts, content)
+        elif lookup.find(self._tree.top, parts, self._nodes.load) is not None:
+            self._tree.drop(parts)
 
     # -- reading --
 
-    def _document(self, found: lookup.KeyTarget, view: View) -> bytes | None:
-        """The JSON of a document; None if this is the link of a value."""
-        if isinstance(found, bytes):
-            if not is_directory_link(found):
-                return None
-            found = self._nodes.load(found, decode_document)
-        return documents.to_json(view(found))
+    def find(self, key: str) -> lookup.KeyTarget | None:
+        """Return the document or link of a key; None if it is absent, or the format does not allow it."""
+        sharing = self.sharing
+        if sharing is None:
+            return self._find(key)
+        sharing.catch_up(self, reading=True)
+        found = self._find(key)
+        sharing.remember_read(key, found)
+        return found
 
     def get_cached(self, key: str) -> bytes | None:
         """Return the bytes of a key, if it is a chunk that was prefetched; None where :meth:`read` has to wait."""
+        if self.sharing is not None:
+            return None
         found = self._find_by_cursor(key)
         return None if found is None else self._reader.get_cached(found[0], found[2])
 
@@ -94,39 +136,12 @@ class Dataset(KeyFinder):
         found = self.find(key)
         if found is None:
             return None
-        data = self.try_read_nowait(found, byte_range, view)
+        data = self.values.try_read_nowait(found, byte_range, view)
         if data is not None:
             return data
         if byte_range == WHOLE and isinstance(found, bytes) and not is_directory_link(found):
             self._reader.prefetch_value(found, lambda: self._leaf_of(key, found))
-        return self.read_found(key, found, byte_range, view)
-
-    def read_found(self, key: str, found: lookup.KeyTarget, byte_range: ByteRange, view: View) -> bytes:
-        """Return the bytes of what :meth:`find` has found for a key, or a range of them; see :meth:`read`."""
-        try:
-            document = self._document(found, view)
-            if document is not None:
-                return byte_range.slice(document)
-            assert isinstance(found, bytes)  # noqa: S101  # what is no document is a link
-            return self._reader.read_value(found, byte_range)
-        except LOWER_ERRORS as error:
-            raise translated(f"reading {key!r}", error) from error
-
-    def try_read_nowait(
-        self, found: lookup.KeyTarget, byte_range: ByteRange, view: View, max_bytes: int = unixfs.CHUNK_SIZE
-    ) -> bytes | None:
-        """Return the bytes of what :meth:`find` has found, or a range of them, if nothing has to be waited for.
-
-        None sends the caller to :meth:`read_found`, which also says what is wrong where something is.
-
-        :param max_bytes: the largest block that is hashed here
-        """
-        if not isinstance(found, bytes):
-            return byte_range.slice(documents.to_json(view(found)))
-        try:
-            return self._reader.try_read_nowait(found, byte_range, max_bytes)
-        except LOWER_ERRORS:
-            return None
+        return self.values.read(key, found, byte_range, view)
 
     def may_be_consolidated(self) -> bool:
         """Return whether the root group has consolidated metadata, or a group below may have. Reads no block."""
@@ -138,15 +153,10 @@ class Dataset(KeyFinder):
     def size(self, key: str) -> int | None:
         """How many bytes a key has; None if it is absent. Of a value no chunk is read."""
         found = self.find(key)
-        return None if found is None else self.size_found(key, found)
-
-    def size_found(self, key: str, found: lookup.KeyTarget) -> int:
-        """How many bytes what :meth:`find` has found for a key has; see :meth:`size`."""
-        with store_errors(f"asking for the size of {key!r}"):
-            document = self._document(found, as_it_is)
-            return self.castore.size(found) if document is None and isinstance(found, bytes) else len(document or b"")
+        return None if found is None else self.values.size(key, found)
 
     def _snapshot(self) -> lookup.AnyDirectory:
+        self._catch_up()
         with self._lock:
             return self._tree.snapshot()
 
@@ -160,7 +170,7 @@ class Dataset(KeyFinder):
 
     def sizes(self, prefix: str) -> Iterator[int]:
         """The size in bytes of each key that begins with a prefix."""
-        return (self.size_found(key, found) for key, found in self.items(prefix))
+        return (self.values.size(key, found) for key, found in self.items(prefix))
 
     def names(self, directory: str) -> Iterator[str]:
         """The names directly below a directory, each once; "" is the root."""
@@ -191,6 +201,7 @@ class Dataset(KeyFinder):
         :raises IPLDStoreError: if the block cannot be written, or this is another process
         """
         self.check_home()
+        self._catch_up()
         place = None if only_new else self._tree.next_chunk(key)
         parts = _keys.split_key(key) if place is None else None
         if only_new and self.find(key) is not None:
@@ -203,6 +214,10 @@ class Dataset(KeyFinder):
                 found = values.put(self.castore, self._nodes, parts[-1], data)
         except LOWER_ERRORS as error:
             raise translated(f"writing {key!r}", error) from error
+        self.own_changes += 1
+        if self.sharing is not None and self.sharing.notes_changes:
+            self.sharing.record(self, key, found)
+            return
         with self._lock:
             if place is None or not self._tree.put_next(place, found):
                 parts = parts or key.split("/")
@@ -218,7 +233,7 @@ class Dataset(KeyFinder):
         """
         self.check_home()
         # Who waits for a disk collects nothing: to ask would be to hash a chunk twice.
-        if self.castore.local or not self._lock.acquire(blocking=False):
+        if self.castore.local or self.sharing is not None or not self._lock.acquire(blocking=False):
             return False
         try:
             place = self._tree.next_chunk(key)
@@ -226,6 +241,7 @@ class Dataset(KeyFinder):
             if place is None or link is None:
                 return False
             self._versions += 1
+            self.own_changes += 1
             return self._tree.put_next(place, link)
         except LOWER_ERRORS as error:
             raise translated(f"writing {key!r}", error) from error
@@ -237,6 +253,10 @@ class Dataset(KeyFinder):
         self.check_home()
         if self.find(key) is None:
             return False
+        self.own_changes += 1
+        if self.sharing is not None and self.sharing.notes_changes:
+            self.sharing.record(self, key, None)
+            return True
         parts = key.split("/")
         with self._lock:
             if lookup.find(self._tree.top, parts, self._nodes.load) is None:
@@ -248,6 +268,12 @@ class Dataset(KeyFinder):
     def delete_below(self, directory: str) -> None:
         """Have no keys below a directory; "" is the root."""
         self.check_home()
+        self._catch_up()
+        self.own_changes += 1
+        if self.sharing is not None and self.sharing.notes_changes:
+            for key in list(self.keys(f"{directory}/" if directory else "")):
+                self.sharing.record(self, key, None)
+            return
         with self._lock:
             self._tree.drop_below(directory.split("/") if directory else [])
             self._versions += 1
@@ -257,12 +283,19 @@ class Dataset(KeyFinder):
     @property
     def root(self) -> bytes | None:
         """Binary CID of the root; None while there are changes that no root has."""
+        self._catch_up()
+        return self.known_root
+
+    @property
+    def known_root(self) -> bytes | None:
+        """The root without looking for what others have written."""
         with self._lock:
             return self._tree.root
 
     @property
     def state(self) -> tuple[object, ...]:
         """Something that is equal for equal contents that are frozen, else for one dataset between two changes."""
+        self._catch_up()
         with self._lock:
             if self._tree.changed:
                 return self.token, self._versions
@@ -271,6 +304,7 @@ class Dataset(KeyFinder):
     @property
     def changed(self) -> bool:
         """Whether there are changes that no root has."""
+        self._catch_up()
         with self._lock:
             return self._tree.changed
 
@@ -290,8 +324,16 @@ class Dataset(KeyFinder):
             with store_errors("freezing"):
                 return self._tree.freeze()
 
-    def freeze(self) -> bytes:
-        """Write what has changed and have the blocks kept; returns the binary CID of the root."""
+    def freeze(self, on_conflict: OnConflict = "raise") -> bytes:
+        """Write what has changed and have the blocks kept; returns the binary CID of the root.
+
+        :param on_conflict: what to do where changes of several writers do not follow each other
+        """
+        sharing = self.sharing
+        if sharing is not None and sharing.notes_changes:
+            return self._root_of_copy()
+        if isinstance(sharing, CoordinatorSharing):
+            sharing.catch_up(self, reading=False, on_conflict=on_conflict)
         root = self._write_tree()
         # A copy has written nothing, and what is kept is not its affair; what is closed was kept before.
         if self.is_home and not self.closed:
@@ -299,6 +341,18 @@ class Dataset(KeyFinder):
             with store_errors("keeping the blocks"):
                 self.castore.persist(cids.from_validated(root), before)
             self._persisted_root = root
+            if isinstance(sharing, CoordinatorSharing):
+                sharing.publish(root)
+        return root
+
+    def _root_of_copy(self) -> bytes:
+        """Return the root of a copy or fork, which another process freezes."""
+        root = self.root
+        if root is None:
+            raise IPLDStoreError(
+                "expected the process that the store was copied from to freeze it: this is a copy, whose changes that "
+                "process takes in, or a fork, whose changes() it merges"
+            )
         return root
 
     def frozen(self) -> bytes:
@@ -348,6 +402,10 @@ class Dataset(KeyFinder):
         :param whole: whether all that the root reaches is known to be there; None if that is not known
         :raises IPLDStoreError: if the root cannot be read, or changes would be lost; then nothing changes
         """
+        if self.sharing is not None and self.sharing.notes_changes:
+            raise IPLDStoreError(
+                "expected a store of this process to take another root: this is a copy or a fork, which changes keys"
+            )
         tree = Tree(self._nodes, root, self._limits)
         with self._lock:
             if not discard_changes:  # others may have written while the tree was read
@@ -357,6 +415,7 @@ class Dataset(KeyFinder):
                 self._persisted_root = root
             self.whole = self._is_taken_as_whole(root) if whole is None else whole
             self._versions += 1
+            self.own_changes += 1
 
     def stats(self) -> Stats:
         """Return the numbers of keys and index blocks, as freezing would make them. Nothing is written."""
@@ -392,25 +451,35 @@ class Dataset(KeyFinder):
     def renew_locks(self) -> None:
         """In the child of a fork, where nobody will release a lock that another thread held."""
         self._lock = threading.RLock()
+        if self.sharing is not None:
+            self.sharing.renew_locks()
+
+    @property
+    def limits(self) -> Limits:
+        """The numbers of the format."""
+        return self._limits
+
+    @property
+    def home(self) -> str:
+        """The process that has the dataset itself."""
+        return self._home
+
+    def become_copy(self, token: str, home: str) -> None:
+        """Be a copy of the dataset of another process, which only reads."""
+        self.token, self._home = token, home
+        processes.LIVE[token] = self
+
+    def write_for_copies(self) -> bytes:
+        """Write what has changed, so that copies in other processes can read it; returns the binary CID of the root."""
+        root = self._write_tree()
+        with store_errors("flushing the blocks"):
+            self.castore.flush()
+        return root
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Changes go along as nodes in the block store: that is what a copy reads.
-        root = self._tree.root
-        if self._tree.changed and self.is_home:
-            root = self._write_tree()
-            with store_errors("flushing the blocks"):
-                self.castore.flush()
-        return _restore, (self.token, self._home, self.castore, root, self._limits)
+        return pickling.restore, (make_dataset, pickling.pickled(self, shared=True))
 
 
-def _restore(token: str, home: str, castore: ContentAddressableStore, root: bytes | None, limits: Limits) -> Dataset:
-    """In its own process a pickle is the dataset itself; elsewhere a copy that only reads."""
-    live = processes.LIVE.get(token)
-    # A copy in another process may be of an earlier pickle, or of a fork, and has not seen what came since.
-    if live is not None and (home == processes.here() or live.root == root):
-        return live
-    dataset = Dataset(castore, root, limits=limits)
-    dataset.token = token
-    dataset._home = home  # noqa: SLF001  # its own class
-    processes.LIVE[token] = dataset
-    return dataset
+def make_dataset(castore: ContentAddressableStore, root: bytes | None, limits: Limits) -> Dataset:
+    """Return a dataset of this process."""
+    return Dataset(castore, root, limits=limits)

@@ -39,7 +39,7 @@ class KeyFinder:
             except NodeNotCached as missing:
                 loaded[missing.cid, missing.decoder] = self._nodes.load(missing.cid, missing.decoder, missing.hint)
 
-    def find(self, key: str) -> lookup.KeyTarget | None:
+    def _find(self, key: str) -> lookup.KeyTarget | None:
         """Return the document or link of a key; None if it is absent, or the format does not allow it."""
         found = self._find_by_cursor(key)
         if found is not None:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import uuid
 import weakref
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ipldstore.errors import IPLDStoreError
 
-if TYPE_CHECKING:
-    from .dataset import Dataset
+
+class ProcessBound(Protocol):
+    """What has locks that a fork leaves without their holders."""
+
+    def renew_locks(self) -> None:
+        """Replace the locks."""
+
 
 _here = uuid.uuid4().hex
 
-LIVE: weakref.WeakValueDictionary[str, Dataset] = weakref.WeakValueDictionary()
+LIVE: weakref.WeakValueDictionary[str, ProcessBound] = weakref.WeakValueDictionary()
 """The datasets of this process, by what their pickles carry."""
 
 

@@ -81,13 +81,13 @@ def car_references(
             references[key] = [target, *place]
             continue
         if isinstance(found, bytes) and cids.codec_of(found) == cids.DAG_PB:
-            inline_bytes += data.size_found(key, found)
+            inline_bytes += data.values.size(key, found)
             if inline_bytes > max_inline_bytes:
                 raise ValueError(
                     f"expected at most {max_inline_bytes} bytes in chunks over 1 MiB, which would stand in the "
                     f"references themselves; found more at {key!r} (make chunks smaller, or max_inline_bytes larger)"
                 )
-        value = data.read_found(key, found, WHOLE, arranged)
+        value = data.values.read(key, found, WHOLE, arranged)
         references[key] = _inline(value)
     return references
 

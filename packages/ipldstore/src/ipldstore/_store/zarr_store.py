@@ -15,6 +15,7 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Suf
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
 from ipldstore._dataset.archives import ArchiveVerbs
+from ipldstore._dataset.carried import CarriedDataset
 from ipldstore._dataset.castores import AnyCAStore, castore_of
 from ipldstore._dataset.dataset import CLOSED, Dataset
 from ipldstore._dataset.lifecycle import Opened, close
@@ -85,6 +86,9 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
         self._opened: Opened | None = None
         self._is_view = False
         self._is_closed = False
+        self._pickled: CarriedDataset | None = None
+        """What this store came out of."""
+        self._changes_when_pickled = 0
 
     @property
     def castore(self) -> ContentAddressableStore:
@@ -229,7 +233,19 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
         return view
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_opened": None, "_is_view": True}  # closing a copy does not close the store
+        # A pickle of what came out of a pickle is the same pickle, without I/O: schedulers pickle a store once a task.
+        if self._pickled is None or self._data.own_changes != self._changes_when_pickled:
+            carried = CarriedDataset(self._data, shared=not self.read_only)
+        else:
+            carried = self._pickled
+        # A copy does not close the store.
+        return self.__dict__ | {"_opened": None, "_is_view": True, "_data": None, "_pickled": carried}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        assert self._pickled is not None  # noqa: S101  # see above
+        self._data = self._pickled.dataset()
+        self._changes_when_pickled = self._data.own_changes
 
     @property
     def supports_consolidated_metadata(self) -> bool:
@@ -268,9 +284,9 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
             found = self._data.find(key)
             if found is None:
                 return None
-            value = self._data.try_read_nowait(found, wanted, for_zarr, _INLINE_BYTES)
+            value = self._data.values.try_read_nowait(found, wanted, for_zarr, _INLINE_BYTES)
             if value is None:
-                value = await asyncio.to_thread(self._data.read_found, key, found, wanted, for_zarr)
+                value = await asyncio.to_thread(self._data.values.read, key, found, wanted, for_zarr)
         return None if value is None else (prototype or default_buffer_prototype()).buffer.from_bytes(value)
 
     async def get_partial_values(

@@ -41,13 +41,24 @@ def follow_chain(base: Content, notes: Mapping[str, Sequence[Note]]) -> Content 
     """
     if len(notes) == 1:
         ((_, own),) = notes.items()
-        if len(own) == 1 and (_is_same(own[0].before, base) or _is_same(own[0].after, base)):
+        if len(own) == 1 and (is_same_content(own[0].before, base) or is_same_content(own[0].after, base)):
             return own[0].after
-    ends = _ends(base, list(notes.values()))
+    own_notes = list(notes.values())
+    ends = _ends(base, own_notes) or _ends_through(base, own_notes)
     if len(ends) == 1:
         return ends[0]
     key = next(iter(notes.values()))[0].key
     return Conflict(key, base, {writer: own[-1].after for writer, own in notes.items()})
+
+
+def _ends_through(base: Content, notes: list[Sequence[Note]]) -> list[Content]:
+    """Return the ends of orders that have led to the base already: a take-in that was interrupted is repeated."""
+    starts = {_identity(own[0].before): own[0].before for own in notes}
+    reached = {_identity(note.after) for own in notes for note in own}
+    if _identity(base) not in reached:
+        return []
+    found = {_identity(end): end for start in starts.values() for end in _ends(start, notes)}
+    return list(found.values()) if _identity(base) in found else []
 
 
 def _ends(base: Content, notes: list[Sequence[Note]]) -> list[Content]:
@@ -66,7 +77,7 @@ def _ends(base: Content, notes: list[Sequence[Note]]) -> list[Content]:
             if position == goal[writer]:
                 continue
             note = notes[writer][position]
-            if not (_is_same(note.before, content) or _is_same(note.after, content)):
+            if not (is_same_content(note.before, content) or is_same_content(note.after, content)):
                 continue
             step = (*at[:writer], position + 1, *at[writer + 1 :])
             state = (step, _identity(note.after))
@@ -79,12 +90,12 @@ def _ends(base: Content, notes: list[Sequence[Note]]) -> list[Content]:
     return list(found.values())
 
 
-def _is_same(one: Content, other: Content) -> bool:
+def is_same_content(one: Content, other: Content) -> bool:
+    """Return whether two contents are the same; JSON tells 1, 1.0 and true apart, which Python does not."""
     return _identity(one) == _identity(other)
 
 
 def _identity(content: Content) -> _Identity:
-    """Return what is equal for equal contents; JSON tells 1, 1.0 and true apart, which Python does not."""
     if content is None or isinstance(content, bytes):
         return 0, content
     return 1, dagcbor.encode_node(content)

@@ -1,0 +1,142 @@
+"""What a pickle of a dataset carries, and what it becomes in which process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol, TypeVar
+
+from ipld_castore import ContentAddressableStore, SupportsJournal
+
+from ipldstore._format.limits import Limits
+from ipldstore._writers.changes import Change
+from ipldstore._writers.coordinating import CoordinatorSharing
+from ipldstore._writers.coordinator import Coordinator
+from ipldstore._writers.copies import CopySharing, ForkSharing
+from ipldstore._writers.notes import Content
+from ipldstore._writers.shared import Sharing
+from ipldstore._writers.writer import writer_of
+
+from . import processes
+
+
+class Pickled(NamedTuple):
+    """A dataset on its way to another process."""
+
+    token: str
+    home: str
+    """The process that has the dataset itself."""
+    castore: ContentAddressableStore
+    root: bytes | None
+    limits: Limits
+    session: str | None = None
+    """The session through which copies write; None where they cannot."""
+    positions: dict[str, int] | None = None
+    """Of each writer, up to which number its notes are in the root."""
+    fork: dict[str, Change] | None = None
+    """What a fork has changed; None if this is none."""
+
+
+class PickledDataset(Protocol):
+    """What pickling needs of a dataset."""
+
+    castore: ContentAddressableStore
+    token: str
+    closed: bool
+    sharing: Sharing | None
+    origin: Pickled | None
+
+    @property
+    def home(self) -> str: ...
+    @property
+    def is_home(self) -> bool: ...
+    @property
+    def limits(self) -> Limits: ...
+    @property
+    def changed(self) -> bool: ...
+    @property
+    def known_root(self) -> bytes | None: ...
+    def write_for_copies(self) -> bytes: ...
+    def become_copy(self, token: str, home: str) -> None: ...
+    def content_of(self, key: str) -> Content: ...
+    def rebase(self, root: bytes) -> None: ...
+    def apply(self, changes: Mapping[str, Content]) -> None: ...
+
+
+D = TypeVar("D", bound=PickledDataset)
+
+Make = Callable[[ContentAddressableStore, bytes | None, Limits], D]
+"""Makes a dataset of this process."""
+
+
+def pickled(data: PickledDataset, *, shared: bool) -> Pickled:
+    """Return what a pickle carries; freezes the contents, as copies read them from the block store.
+
+    :param shared: whether copies in other processes are to write
+    """
+    sharing = data.sharing
+    if isinstance(sharing, CopySharing):
+        assert data.origin is not None  # noqa: S101  # a copy has one
+        return data.origin
+    if isinstance(sharing, ForkSharing):
+        data.castore.flush()
+        return Pickled(data.token, "", data.castore, sharing.root, data.limits, fork=sharing.recorded())
+    if not data.is_home:
+        return Pickled(data.token, data.home, data.castore, data.known_root, data.limits)
+    if not shared or data.closed or not isinstance(data.castore, SupportsJournal):
+        root = data.write_for_copies() if data.changed else data.known_root
+        return Pickled(data.token, data.home, data.castore, root, data.limits)
+    if isinstance(sharing, CoordinatorSharing):
+        sharing.catch_up(data, reading=False)
+    root = data.write_for_copies()
+    if isinstance(sharing, CoordinatorSharing):
+        sharing.publish(root)
+    else:
+        sharing = data.sharing = CoordinatorSharing(Coordinator.begin(data.castore, root))
+    sharing.is_watching = True
+    coordinator = sharing.coordinator
+    return Pickled(data.token, data.home, data.castore, root, data.limits, coordinator.name, coordinator.positions)
+
+
+def restore(make: Make[D], state: Pickled) -> D:
+    """Return the dataset of a pickle.
+
+    In the process that has the dataset this is the dataset itself. In another one it is a copy, which writes through
+    the journal of the session if there is one, and else only reads. A fork is a fork anywhere.
+    """
+    if state.fork is not None:
+        assert state.root is not None  # noqa: S101  # a fork begins with a root
+        dataset = make(state.castore, state.root, state.limits)
+        dataset.sharing = ForkSharing(state.root, state.fork)
+        dataset.apply({key: change.after for key, change in state.fork.items()})
+        return dataset
+    live: D | None = processes.LIVE.get(state.token)  # type: ignore[assignment]  # made by the same ``make``
+    if live is not None and state.home == processes.here():
+        return live
+    if state.session is not None and state.home == processes.here() and isinstance(state.castore, SupportsJournal):
+        # The dataset itself has been dropped: this one goes on in its place.
+        coordinator = Coordinator.recover(state.castore, state.session)
+        dataset = make(state.castore, coordinator.root, state.limits)
+        dataset.sharing = CoordinatorSharing(coordinator)
+        dataset.become_copy(state.token, state.home)
+        return dataset
+    if state.session is not None and state.root is not None and isinstance(state.castore, SupportsJournal):
+        return _copy(make, state, state.castore, state.session, state.root)
+    # A copy in another process may be of an earlier pickle, or of a fork, and has not seen what came since.
+    if live is not None and live.known_root == state.root:
+        return live
+    dataset = make(state.castore, state.root, state.limits)
+    dataset.become_copy(state.token, state.home)
+    return dataset
+
+
+def _copy(make: Make[D], state: Pickled, castore: SupportsJournal, session: str, root: bytes) -> D:
+    """Return the copy of this process that began with a root."""
+    writer = writer_of(state.castore.address, session, lambda: castore.journal(session))
+
+    def make_copy() -> D:
+        dataset = make(state.castore, root, state.limits)
+        dataset.sharing = CopySharing(writer, state.positions or {})
+        dataset.origin = state
+        return dataset
+
+    return writer.copy_of(root, make_copy)

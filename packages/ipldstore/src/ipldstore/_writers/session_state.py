@@ -1,0 +1,56 @@
+"""The small object of a session: what of its notes is in which root, and who coordinates it."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from ipld_car import CarError, cids, dagcbor
+
+from ipldstore.errors import NodeError
+
+_VERSION: Final = 1
+_MAX_BYTES: Final = 16 << 20
+
+
+class SessionState(NamedTuple):
+    """What a session has come to."""
+
+    root: bytes
+    """Binary CID of the root that has the notes up to ``positions``."""
+    positions: dict[str, int]
+    """Of each writer, up to which number its notes are in the root."""
+    owner: str
+    """Who coordinates the session: a name drawn at random."""
+    ended: bool
+    """Whether writers are refused."""
+
+
+def encode_state(state: SessionState) -> bytes:
+    """Return the bytes of the object."""
+    fields = {"version": _VERSION, **state._asdict()}
+    block: bytes = dagcbor.encode_node(fields)
+    return block
+
+
+def decode_state(data: bytes) -> SessionState:
+    """Return the state of some bytes.
+
+    :raises NodeError: if they are none
+    """
+    if len(data) > _MAX_BYTES:
+        raise NodeError(f"expected the state of a session of at most {_MAX_BYTES} bytes, found {len(data)}")
+    try:
+        found: Any = dagcbor.decode_node(data)
+    except CarError as error:
+        raise NodeError(f"expected the state of a session: {error}") from error
+    if not isinstance(found, dict) or found.get("version") != _VERSION:
+        raise NodeError(f"expected the state of a session, version {_VERSION}: this one is of a newer version, or none")
+    root, positions = found.get("root"), found.get("positions")
+    owner, ended = found.get("owner"), found.get("ended")
+    if not isinstance(root, bytes) or cids.codec_of(root) != cids.DAG_CBOR:
+        raise NodeError("expected the state of a session with a root, a link with codec dag-cbor")
+    if not isinstance(positions, dict) or not all(type(number) is int and number >= 0 for number in positions.values()):
+        raise NodeError("expected the state of a session with positions, numbers by writer")
+    if not isinstance(owner, str) or not isinstance(ended, bool):
+        raise NodeError("expected the state of a session with an owner, and whether it has ended")
+    return SessionState(root, positions, owner, ended)

@@ -1,0 +1,87 @@
+"""Notes of any split of a program over writers come to what the program came to, or to the conflict that there is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ipld_car import cids, hashes
+from ipldstore import ConflictError
+from ipldstore._writers.chain import Conflict
+from ipldstore._writers.changes import Change, Changes, notes_of
+from ipldstore._writers.notes import Content, Note
+from ipldstore._writers.take_in import resolve_notes
+
+
+def link(text: str) -> bytes:
+    return cids.make(cids.RAW, hashes.digest_of(cids.SHA2_256, text.encode()))
+
+
+NOTHING: dict[str, Content] = {}
+KEYS = ["a/0", "a/1", "b/0"]
+STEP = st.tuples(st.integers(0, 4), st.sampled_from(KEYS), st.one_of(st.none(), st.sampled_from("xyz").map(link)))
+
+
+@given(st.lists(STEP, max_size=12), st.data())
+def test_any_split_of_a_program(program: list[tuple[int, str, Content]], data: st.DataObject) -> None:
+    """Writers that see each other's notes as they come, with a take-in anywhere between."""
+    tree: dict[str, Content] = {}
+    seen: dict[str, Content] = {}
+    waiting: list[tuple[str, Note]] = []
+    numbers: dict[str, int] = {}
+    for writer, key, after in program:
+        numbers[str(writer)] = numbers.get(str(writer), 0) + 1
+        waiting.append((str(writer), Note(numbers[str(writer)], key, seen.get(key), after, False, 0)))
+        seen[key] = after
+        if data.draw(st.booleans()):
+            tree |= resolve_or_skip(waiting, tree)
+            waiting = []
+    tree |= resolve_or_skip(waiting, tree)
+    assert {key: content for key, content in tree.items() if content is not None} == {
+        key: content for key, content in seen.items() if content is not None
+    }
+
+
+def resolve_or_skip(notes: list[tuple[str, Note]], tree: dict[str, Content]) -> dict[str, Content]:
+    """What notes come to; where the same contents came back the order cannot be told, and that is said."""
+
+    def ask(conflict: Conflict) -> Content:
+        own = [note for _, note in notes if note.key == conflict.key]
+        assert len({note.after for note in own} | {conflict.base}) <= len(own), "contents came back"
+        return own[-1].after
+
+    order: dict[str, list[tuple[str, Note]]] = {}
+    for writer, note in notes:
+        order.setdefault(writer, []).append((writer, note))
+    return resolve_notes([note for own in order.values() for note in own], tree.get, ask).changes
+
+
+def test_a_race_names_key_contents_and_writers_and_changes_nothing() -> None:
+    x, y = link("x"), link("y")
+    notes = [
+        ("aa", Note(1, "a/0", None, x, False, 1)),
+        ("bb", Note(1, "a/0", None, y, True, 1)),
+        ("bb", Note(2, "a/1", None, y, False, 2)),
+    ]
+    with pytest.raises(ConflictError) as caught:
+        resolve_notes(notes, NOTHING.get)
+    assert all(word in str(caught.value) for word in ("a/0", "aa", "bb", cids.to_text(x), cids.to_text(y)))
+    assert resolve_notes(notes, NOTHING.get, "first").changes == {"a/0": x, "a/1": y}
+    assert resolve_notes(notes, NOTHING.get, choices={"a/0": "bb"}).changes == {"a/0": y, "a/1": y}
+    assert resolve_notes(notes, NOTHING.get, lambda conflict: conflict.ends["bb"]).positions == {"aa": 1, "bb": 2}
+
+
+def test_forks_are_merged_in_any_order_and_as_often_as_one_likes() -> None:
+    root = link("root")
+    first = Changes(root, {"a/0": Change(None, link("x"), False)})
+    second = Changes(root, {"a/1": Change(None, link("y"), True), "b/0": Change(link("z"), None, False)})
+    tree: dict[str, Any] = {"b/0": link("z")}
+    merged: dict[str, Content] = {"a/0": link("x"), "a/1": link("y"), "b/0": None}
+    for order in ([first, second], [second, first], [first, second, first]):
+        assert resolve_notes(notes_of(order), tree.get).changes == merged
+    assert resolve_notes(notes_of([first, second]), merged.get).changes == {}
+    after_first = tree | resolve_notes(notes_of([first]), tree.get).changes
+    assert resolve_notes(notes_of([second]), after_first.get).changes == {"a/1": link("y"), "b/0": None}
+    assert first.keys == {"a/0": cids.from_bytes(link("x"))}
