@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from ipld_car import HashMismatchError, UnverifiableError, cids, hashes
 
-from ipld_castore.concurrency import clear_frames, renew_after_fork
+from ipld_castore.concurrency import drop_tracebacks, renew_after_fork
 from ipld_castore.errors import BackendUnavailableError, BlockCorruptError, CAStoreError
 
 Pairs = Sequence[tuple[bytes, bytes]]
@@ -234,7 +235,7 @@ class UploadQueue:
     def _deliver(self, batch: _Batch) -> None:
         error = self._try_send([self._held[key] for key in batch.keys])
         if error is not None:
-            clear_frames(error)  # they hold the blocks
+            drop_tracebacks(error)  # the queue keeps the error
         wrong = [] if error is None else [key for key in batch.keys if _is_wrong(*self._held[key])]
         with self._changed:
             self._active.discard(batch)
@@ -269,7 +270,9 @@ class UploadQueue:
         except CAStoreError as caught:
             return caught
         except Exception as caught:  # noqa: BLE001  # see above
-            return _caused(CAStoreError(f"sending {len(pairs)} blocks: {caught!r}"), caught)
+            error = _caused(CAStoreError(f"sending {len(pairs)} blocks: {caught!r}"), caught)
+            error.add_note("".join(traceback.format_exception(caught)))  # as the queue drops tracebacks
+            return error
         return None
 
     def _forget(self, batch: _Batch, keys: list[bytes]) -> None:
@@ -299,5 +302,5 @@ def _caused(error: CAStoreError, cause: BaseException | None) -> CAStoreError:
 
 
 def _copy(error: CAStoreError) -> CAStoreError:
-    """Return a copy to raise. An error that is raised twice would keep the frames of the first time."""
-    return _caused(copy.copy(error).with_traceback(error.__traceback__), error.__cause__)
+    """Return a copy to raise. The queue keeps the error, which must not refer to the frames that it is raised in."""
+    return _caused(copy.copy(error), error.__cause__)

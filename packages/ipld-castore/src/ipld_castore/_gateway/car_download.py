@@ -10,7 +10,7 @@ from ipld_car import CarError, CarReader, cids
 from ipld_castore._core.hash_policy import check_hash, identity_bytes, verify
 from ipld_castore._core.store import MAX_NODE_BYTES
 from ipld_castore._http.response import Response
-from ipld_castore.concurrency import ReadAhead
+from ipld_castore.concurrency import ReadAhead, drop_tracebacks
 from ipld_castore.errors import BlockCorruptError, BlockNotFoundError
 
 from .endpoints import Gateway
@@ -142,6 +142,7 @@ class Walk:
                 return self._stream.take(cid)
             except ATTEMPT_ERRORS as error:
                 self._attempts.record(self._stream.gateway, cid, failure_of(error))
+                drop_tracebacks(error)  # the reader of the CAR keeps it
                 self.stop()
         if self._begun and not (self._resumes and cids.codec_of(cid) != cids.RAW):
             return self._singles.get(cid)

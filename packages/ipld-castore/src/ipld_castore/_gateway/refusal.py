@@ -71,6 +71,8 @@ def refusal(response: Response) -> AttemptError:
 def _advice(response: Response) -> str:
     """Return which URL to use instead of the one that is redirected."""
     location = response.headers.get("Location", "")
+    if "@" in location:  # there may be a password in it
+        location = _without_credentials(location)
     try:
         parts = urlsplit(location)
         host = parts.hostname
@@ -81,5 +83,11 @@ def _advice(response: Response) -> str:
     shown = f" (to {location[:_MAX_SHOWN]!r})"
     if ".ipfs." in host:  # a subdomain for each root, for browsers
         return f"{shown}: use the URL of a gateway that answers by path, such as http://127.0.0.1:8080 for a local node"
-    base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.partition('/ipfs/')[0].rstrip('/')}"
+    base = f"{parts.scheme}://{parts.netloc}{parts.path.partition('/ipfs/')[0].rstrip('/')}"
     return f"{shown}: if that is a gateway, use its URL, {base[:_MAX_SHOWN]!r}"
+
+
+def _without_credentials(url: str) -> str:
+    scheme, mark, rest = url.partition("://")
+    netloc, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{netloc.rpartition('@')[2]}{slash}{path}"

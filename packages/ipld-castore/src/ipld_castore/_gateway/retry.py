@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, TypeVar
 from ipld_car import cids
 
 from ipld_castore._http.errors import ConnectError, ConnectionBrokenError, SilenceError, TransportError
+from ipld_castore.concurrency import drop_tracebacks
 from ipld_castore.errors import BackendUnavailableError, BlockCorruptError, BlockNotFoundError
 
 from .endpoints import CorruptAnswers, Gateway
@@ -108,6 +109,7 @@ class Attempts:
                 result = action(gateway)
             except ATTEMPT_ERRORS as error:
                 failure = failures[gateway] = failure_of(error)
+                drop_tracebacks(error)  # a reader of a CAR keeps it
                 self.record(gateway, cid, failure, tries[gateway])
                 tries[gateway] += 1
                 if failure.kind is not FailureKind.BUSY or tries[gateway] > self._retries:

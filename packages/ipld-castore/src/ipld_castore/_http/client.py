@@ -116,7 +116,10 @@ class HTTPClient:
         """Close the connections. The next request opens new ones."""
         mine = self._connections.value
         with mine.lock:
-            session, mine.session, mine.routes = mine.session, None, {}
+            session, mine.session = mine.session, None
+            routes, mine.routes = mine.routes, {}
+        for route in routes.values():  # a session of requests closes a pool once nobody refers to it
+            route.pool.close()
         if session is not None:
             session.close()
 

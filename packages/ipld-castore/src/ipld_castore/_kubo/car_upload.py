@@ -1,4 +1,4 @@
-"""The body of an upload: one CAR in a multipart form, sent in pieces and never copied whole."""
+"""Uploads of blocks: one CAR in a multipart form, sent in pieces and never copied whole."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Final
 from ipld_car import CarWriter, cids, varint
 
 from ipld_castore._core.upload_queue import Pairs
+from ipld_castore.errors import BackendUnavailableError
 
-from .rpc import Body
+from .rpc import RPC, Body
 
 _PIECE: Final = 1 << 18
 """Small blocks are joined up to so many bytes: a system call for each would take longer than sending it."""
@@ -27,6 +28,26 @@ def _car_header() -> bytes:
 
 
 _CAR_HEADER: Final = _car_header()
+
+
+def upload(rpc: RPC, pairs: Pairs) -> None:
+    """Send blocks to a node, which hashes each, and return when it has them. Sending them again does no harm.
+
+    :param pairs: binary CIDs and blocks
+    :raises BackendUnavailableError: if the node does not say that it has taken all of them
+    """
+    options = {"pin-roots": "false", "stats": "true", "fast-provide-root": "false"}
+    url = rpc.node.url
+    stats: object = {}
+    with rpc.call("dag/import", options, body=car_body(pairs), long=True) as answer:
+        for line in answer.lines():
+            stats = line.get("Stats", stats)
+            # The call asks for no pin. A node that tries all the same, and fails, answers HTTP 200.
+            if "Root" in line and (failed := answer.field(line, "Root", dict).get("PinErrorMsg")):
+                raise BackendUnavailableError(f"the IPFS node at {url} could not pin: {str(failed)[:500]}")
+    expected = {"BlockCount": len(pairs), "BlockBytesCount": sum(len(data) for _, data in pairs)}
+    if stats != expected:
+        raise BackendUnavailableError(f"expected the IPFS node at {url} to take {expected}, found {stats}")
 
 
 def car_body(pairs: Pairs) -> Body:

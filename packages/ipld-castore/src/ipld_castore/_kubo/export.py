@@ -10,7 +10,7 @@ from typing import Final, Self
 from ipld_car import Block, CarError, CarReader, cids
 
 from ipld_castore._core.store import MAX_NODE_BYTES
-from ipld_castore.concurrency import ReadAhead
+from ipld_castore.concurrency import ReadAhead, drop_tracebacks
 from ipld_castore.errors import BackendUnavailableError, BlockNotFoundError
 
 from .response import RPCResponse
@@ -84,7 +84,8 @@ class GraphReader:
             return None
         try:
             block = next(self._blocks, None)
-        except (CarError, BackendUnavailableError):
+        except (CarError, BackendUnavailableError) as error:
+            drop_tracebacks(error)  # the reader keeps it
             block = None
         if block is None:
             self._end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, Final
 
 from ipld_car import cids
@@ -12,13 +13,13 @@ from ipld_castore._core import graph
 from ipld_castore._core.backend import AnyCID
 from ipld_castore._core.hash_policy import check_hash
 from ipld_castore._core.store import MAX_NODE_BYTES, ContentAddressableStore
-from ipld_castore._core.upload_queue import Pairs, UploadQueue
+from ipld_castore._core.upload_queue import UploadQueue
 from ipld_castore.concurrency import in_order
 from ipld_castore.errors import BackendUnavailableError, BlockNotFoundError, HashRefusedError
 
 from . import pins as _pins
 from .address import find_node
-from .car_upload import car_body
+from .car_upload import upload
 from .export import GraphReader
 from .rpc import RPC
 
@@ -83,7 +84,11 @@ class IPFSStore(ContentAddressableStore):
         self._in_flight = in_flight
         self._block_bytes = 0
         """The length of the block that was got last: the next block often has the same."""
-        self._queue = UploadQueue(self._send, CAR_BYTES, in_flight)
+        self._queue = self._new_queue()
+
+    def _new_queue(self) -> UploadQueue:
+        # The queue must not refer to the store: a store that is dropped frees its blocks at once.
+        return UploadQueue(partial(upload, self._rpc), CAR_BYTES, self._in_flight)
 
     @property
     def host(self) -> str:
@@ -119,20 +124,6 @@ class IPFSStore(ContentAddressableStore):
                 f"cannot put block {cid}: IPFS nodes exchange at most {MAX_NODE_BYTES} bytes, found {len(data)}"
             )
         return self._queue.put(cids.multihash_of(binary), binary, data, wait=wait)
-
-    def _send(self, pairs: Pairs) -> None:
-        """Send blocks to the node, which hashes each. Sending them again does no harm."""
-        options = {"pin-roots": "false", "stats": "true", "fast-provide-root": "false"}
-        stats: object = {}
-        with self._rpc.call("dag/import", options, body=car_body(pairs), long=True) as answer:
-            for line in answer.lines():
-                stats = line.get("Stats", stats)
-                # The call asks for no pin. A node that tries all the same, and fails, answers HTTP 200.
-                if "Root" in line and (failed := answer.field(line, "Root", dict).get("PinErrorMsg")):
-                    raise BackendUnavailableError(f"the IPFS node at {self.host} could not pin: {str(failed)[:500]}")
-        expected = {"BlockCount": len(pairs), "BlockBytesCount": sum(len(data) for _, data in pairs)}
-        if stats != expected:
-            raise BackendUnavailableError(f"expected the IPFS node at {self.host} to take {expected}, found {stats}")
 
     def flush(self) -> None:
         """Return when the node has all blocks that were put. Blocks that it could not take are kept for the next call.
@@ -297,7 +288,7 @@ class IPFSStore(ContentAddressableStore):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._queue = UploadQueue(self._send, CAR_BYTES, self._in_flight)
+        self._queue = self._new_queue()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, IPFSStore):

@@ -9,7 +9,7 @@ from .fork import ForkLocal, process_id, renew_after_fork
 from .lru import ByteLRU
 from .ordered import ReadAhead, in_order
 from .single_flight import InFlight
-from .tracebacks import clear_frames
+from .tracebacks import clear_frames, drop_tracebacks
 
 __all__ = [
     "ByteLRU",
@@ -17,6 +17,7 @@ __all__ = [
     "InFlight",
     "ReadAhead",
     "clear_frames",
+    "drop_tracebacks",
     "in_order",
     "process_id",
     "renew_after_fork",
