@@ -119,7 +119,7 @@ READS: dict[str, Callable[[Any, Any], object]] = {
     "has": lambda store, root: root in store,
     "blocks": lambda store, root: list(store.get_blocks([root, root, root])),
     "graph": lambda store, root: list(store.get_dag(root)),
-    "path": lambda store, root: list(store.get_way(root, ["list", "1", "list", "0"])),
+    "path": lambda store, root: list(store.get_path(root, ["list", "1", "list", "0"])),
     "size": lambda store, root: store.block_size(root),
     "check": lambda store, root: store.check_dag(root),
 }
