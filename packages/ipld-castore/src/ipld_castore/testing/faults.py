@@ -1,4 +1,4 @@
-"""What servers do that they should not, for :meth:`ipld_castore.testing.BlockServer.inject`.
+"""Ways in which servers fail, for :meth:`ipld_castore.testing.BlockServer.inject`.
 
 Each is a :class:`~ipld_castore.testing.Fault`, or a function that makes one::
 
@@ -44,7 +44,7 @@ __all__ = [
 
 
 def _changed(change: Callable[[bytes], bytes], *, says: int | None = None) -> Callable[[Exchange], None]:
-    """Send the right answer with other bytes; ``says`` is added to the length that it says."""
+    """Send the right response with other bytes; ``says`` is added to its ``Content-Length``."""
 
     def act(exchange: Exchange) -> None:
         right = exchange.reply()
@@ -59,7 +59,7 @@ def _changed(change: Callable[[bytes], bytes], *, says: int | None = None) -> Ca
 
 
 wrong_bytes = Fault("wrong bytes", _changed(lambda data: data[:-1] + bytes([data[-1] ^ 1]) if data else b"\0"))
-"""The last byte of the answer is another: of a block, of the last block of a CAR."""
+"""The right response with its last byte changed: that of a block, or of the last block of a CAR."""
 
 
 def wrong_length(extra: int) -> Fault:
@@ -68,7 +68,7 @@ def wrong_length(extra: int) -> Fault:
 
 
 truncated_car = Fault("truncated CAR", _changed(lambda data: data[: len(data) * 2 // 3 or 1]))
-"""Two thirds of the answer, and then its proper end."""
+"""Two thirds of the right response, ended properly."""
 
 
 def _without_last_block(data: bytes) -> bytes:
@@ -82,11 +82,11 @@ def _without_last_block(data: bytes) -> bytes:
 
 
 missing_child = Fault("missing child", _changed(_without_last_block))
-"""A CAR without its last block, otherwise as it should be: gateways do that when they cannot find one."""
+"""A CAR without its last block, otherwise complete: gateways send that when they cannot find a block."""
 
 
 def unknown_block(data: bytes = b"nobody asked for this") -> Fault:
-    """A CAR with a block before the last one that its graph does not have."""
+    """A CAR with a block, before the last one, that is not in the graph."""
 
     def insert(archive: bytes) -> bytes:
         reader = CarReader(archive, verify=False)
@@ -103,7 +103,7 @@ def unknown_block(data: bytes = b"nobody asked for this") -> Fault:
 
 
 def error_page(media_type: str | None = "text/html") -> Fault:
-    """An error page with status 200; without a media type it has the one that was asked for."""
+    """An error page with status 200. Without a media type it has the one that was requested."""
 
     def act(exchange: Exchange) -> None:
         right = exchange.reply()
@@ -136,11 +136,11 @@ def _for_ever(exchange: Exchange, right: Reply) -> Iterator[bytes]:
 
 
 endless_body = Fault("endless body", _endless)
-"""The right answer, and after it more and more: bytes, or in a CAR good blocks that nobody asked for."""
+"""The right response, and more bytes without end; in a CAR, valid blocks that are not in the graph."""
 
 
 def slow_drip(seconds: float = 0.05) -> Fault:
-    """The right answer, one byte after another, with pauses between them."""
+    """The right response, byte by byte, with a pause after each."""
 
     def act(exchange: Exchange) -> None:
         right = exchange.reply()
@@ -157,9 +157,9 @@ def slow_drip(seconds: float = 0.05) -> Fault:
 
 
 def stall(after: int | None = None) -> Fault:
-    """Nothing more after so many bytes of the right answer's body; None is not even a status.
+    """The right response, which stops after so many bytes of its body; with None not even a status is sent.
 
-    It lasts until the server stops; a client should leave before.
+    The connection stays open until the server stops.
     """
 
     def act(exchange: Exchange) -> None:
@@ -179,11 +179,11 @@ def stall(after: int | None = None) -> Fault:
 
 
 def held(requests: int, *, seconds: float = 20.0) -> Fault:
-    """The right answer, but only once so many requests wait for theirs: does a client have so many under way?
+    """The right response, sent once so many requests wait for theirs: a test that a client has so many in flight.
 
-    Unlike a latency, that says so however slow the machine is. After so many seconds the ones that wait are answered
-    anyway; :attr:`BlockServer.most_in_flight <ipld_castore.testing.BlockServer.most_in_flight>` tells. To be injected
-    for as many requests, or a multiple of it.
+    Unlike a latency, this does not depend on the speed of the machine. After so many seconds the requests that wait are
+    answered anyway, and :attr:`BlockServer.most_in_flight <ipld_castore.testing.BlockServer.most_in_flight>` is
+    smaller. Inject it for as many requests, or a multiple.
     """
     barrier = Barrier(requests)
 
@@ -201,13 +201,13 @@ def redirect(location: str, code: int = 302) -> Fault:
 
 
 def status(code: int, text: str = "", **headers: str) -> Fault:
-    """A status with some text; underscores in the names of headers are hyphens."""
+    """A status with a text. Underscores in the names of headers are hyphens."""
     told = "".join(f", {name} {value}" for name, value in headers.items())
     return Fault(f"status {code}{told}", lambda exchange: exchange.send(text_reply(code, text, **headers)))
 
 
 def too_many_requests(seconds: float, *, as_date: bool = False, code: int = 429) -> Fault:
-    """Status 429, or another that means "later", with ``Retry-After`` in seconds or as a date."""
+    """Status 429, or another status of a busy server, with ``Retry-After`` in seconds or as a date."""
 
     def act(exchange: Exchange) -> None:
         told = str(round(seconds))
@@ -219,12 +219,12 @@ def too_many_requests(seconds: float, *, as_date: bool = False, code: int = 429)
 
 
 def error_with_message(message: str, code: int = 500) -> Fault:
-    """An error as Kubo's RPC puts it, for example ``"context deadline exceeded"``."""
+    """An error as Kubo's RPC reports it, for example ``"context deadline exceeded"``."""
     return Fault(f"{code} {message}", lambda exchange: exchange.send(kubo_error(message, code)))
 
 
 def reset(after: int | None = None) -> Fault:
-    """The connection breaks after so many bytes of the body; None is before any answer."""
+    """The connection is reset after so many bytes of the body; with None before the response."""
 
     def act(exchange: Exchange) -> None:
         right = exchange.reply()
@@ -236,12 +236,12 @@ def reset(after: int | None = None) -> Fault:
 
 
 def _with_length(right: Reply) -> dict[str, str]:
-    """The headers of an answer with its length, so that its end is missed when it does not come."""
+    """Return the headers with the length of the body, so that a client notices a missing end."""
     return right.headers | {"Content-Length": str(len(right.data()))}
 
 
 def reset_upload(after: int = 1000) -> Fault:
-    """The connection breaks after so many bytes of the request's body have come; nothing of it is kept."""
+    """The connection is reset after so many bytes of the request's body; no block of it is put."""
 
     def act(exchange: Exchange) -> None:
         exchange.read_body(after)
@@ -255,4 +255,4 @@ def _close(exchange: Exchange) -> None:
 
 
 close_at_once = Fault("closed", _close)
-"""The connection is closed without an answer, as an idle one is just when a request comes."""
+"""The connection is closed without a response, as an idle one may be when a request arrives."""

@@ -1,4 +1,4 @@
-"""The server that speaks as gateways and nodes do, and misbehaves on demand.
+"""A test server that answers as trustless gateways and IPFS nodes do, and misbehaves on demand.
 
-:mod:`ipld_castore.testing` has its public names.
+It uses a store of ``_core`` and ``_backends`` for its blocks; users import it from :mod:`ipld_castore.testing`.
 """

@@ -1,4 +1,4 @@
-"""A server over a block store that speaks as gateways and nodes do, and misbehaves on demand."""
+"""A server over a block store that answers as gateways and nodes do, and misbehaves on demand."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MAX_BODY_BYTES: Final = 256 << 20
 
 @dataclass
 class Request:
-    """A request, and what is known of its answer."""
+    """A request that the server received, and what became of it."""
 
     method: str
     path: str
@@ -39,20 +39,20 @@ class Request:
     query: dict[str, list[str]]
     headers: Mapping[str, str]
     body: bytes = b""
-    """What came of it."""
+    """The bytes of the body that were read."""
     arrived: float = 0.0
-    """By ``time.monotonic()``."""
+    """When the request arrived, by ``time.monotonic()``."""
     answered: float | None = None
-    """When the answer was sent; None before."""
+    """When the response was sent, by ``time.monotonic()``; None before."""
     version: str = "HTTP/1.1"
-    """Of HTTP, in which it was asked."""
+    """The version of HTTP in the request."""
     connection: int = 0
-    """Number of the connection that it came by; one connection carries many requests."""
+    """The number of the connection; one connection carries many requests."""
     status: int | None = None
-    """HTTP status of the answer; None if there was none."""
+    """The status of the response; None if there was no response."""
 
     def option(self, name: str, default: str = "") -> str:
-        """The last value of a name in the query."""
+        """Return the last value of a name in the query, or a default."""
         return self.query.get(name, [default])[-1]
 
     def __str__(self) -> str:
@@ -61,7 +61,7 @@ class Request:
 
 
 class Exchange:
-    """A request while it is answered: what a fault gets, to answer it otherwise."""
+    """A request while it is answered. A :class:`Fault` gets it, and answers in its own way."""
 
     def __init__(self, server: BlockServer, handler: BaseHTTPRequestHandler, request: Request) -> None:
         self.server = server
@@ -69,20 +69,20 @@ class Exchange:
         self._handler = handler
 
     def reply(self) -> Reply:
-        """The right answer; the whole request is read for it."""
+        """Read the whole request, and return the right response."""
         self.read_body()
         return self.server.reply_to(self.request)
 
     def read_body(self, limit: int = _MAX_BODY_BYTES) -> bytes:
-        """The body of the request, or its first ``limit`` bytes; a second call gives what the first one gave."""
+        """Return the body of the request, or its first ``limit`` bytes. A second call returns the same bytes."""
         if not self.request.body:
             self.request.body = _read_body(self._handler, limit)
         return self.request.body
 
     def send(self, reply: Reply) -> None:
-        """Send an answer; if it has no length it is sent in chunks, and what raises in it ends it in the middle.
+        """Send a response. A body without ``Content-Length`` is sent in chunks; an error in it ends it in the middle.
 
-        Whoever asks in HTTP/1.0 knows no chunks, and gets all until the connection is closed.
+        A client of HTTP/1.0 knows no chunks, and gets the body until the connection is closed.
         """
         handler = self._handler
         self.request.status = reply.status
@@ -104,30 +104,36 @@ class Exchange:
             handler.wfile.write(b"0\r\n\r\n")
 
     def hang_up(self) -> None:
-        """Close the connection after what was sent."""
+        """Close the connection after the bytes that were sent."""
         self._handler.close_connection = True
 
     def reset(self) -> None:
-        """Break the connection as a machine does that has lost it (TCP RST)."""
+        """Reset the connection (TCP RST), as a machine does that does not know it."""
         connection = self._handler.connection
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.hang_up()
         socket.close(connection.detach())  # the streams over this object would keep it open
 
     def wait(self, seconds: float) -> bool:
-        """Wait, but not longer than the server lives; returns whether it still does."""
+        """Wait, but not longer than the server runs; return whether it still runs."""
         return not self.server.stopping.wait(seconds)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A bad way to answer a request; :mod:`ipld_castore.testing.faults` has many, and these are how to make more."""
+    """A way in which a server fails to answer a request. :mod:`ipld_castore.testing.faults` has many.
+
+    >>> from ipld_castore.testing import BlockServer, Fault
+    >>> hang_up = Fault("hang up", lambda exchange: exchange.hang_up())
+    >>> with BlockServer() as server:
+    ...     server.inject(hang_up, times=3, where="format=raw")
+    """
 
     name: str
     act: Callable[[Exchange], None]
-    """Answers, or does not."""
+    """Answers the request, or does not."""
     before_body: bool = False
-    """Whether it begins before the body of the request has been read."""
+    """Whether the fault begins before the body of the request has been read."""
 
     def __str__(self) -> str:
         return self.name
@@ -143,14 +149,13 @@ class _Injected:
 class BlockServer:
     """A trustless gateway and the RPC of an IPFS node over a block store, on a free port of this machine.
 
-    It counts requests, adds latency, and answers wrongly when a fault of :mod:`~ipld_castore.testing.faults` is
-    injected. It serves bytes as the store has them, unverified, so that a damaged block comes out damaged. Of the
-    RPC it knows what block stores need: ``block/*``, ``dag/import``, ``dag/export``, ``refs/local``, ``pin/*``,
-    ``key/*``, ``name/*``, ``id``, ``version``; the data in pins and names are kept in memory. Threads may
-    use it at once. It needs nothing but the standard library.
+    The server counts requests, adds latency, and fails when a fault of :mod:`~ipld_castore.testing.faults` is
+    injected. It serves bytes as the store has them, unverified, so a damaged block comes out damaged. Of the RPC it
+    knows the commands that block stores need: ``block/*``, ``dag/import``, ``dag/export``, ``refs/local``, ``pin/*``,
+    ``key/*``, ``name/*``, ``id``, ``version``. Pins and names are kept in memory. Threads may share a server.
 
     :param blocks: the store, by default an empty one in memory
-    :param latency: seconds that every answer is late
+    :param latency: the seconds by which every response is late
 
     >>> from ipld_castore import GatewayCAStore
     >>> with BlockServer() as server:
@@ -163,7 +168,7 @@ class BlockServer:
         self.blocks: MappingCAStore | FileSystemCAStore = MappingCAStore() if blocks is None else blocks
         self.latency = latency
         self.requests: list[Request] = []
-        """All that came since :meth:`forget`, in their order."""
+        """The requests since the last :meth:`forget`, in the order in which they arrived."""
         self.stopping = threading.Event()
         self._lock = threading.Lock()
         self._faults: list[_Injected] = []
@@ -177,13 +182,13 @@ class BlockServer:
 
     @property
     def url(self) -> str:
-        """What both a gateway's URL and a node's address are."""
+        """The URL of the gateway, and the address of the node's RPC."""
         return f"http://127.0.0.1:{self._port}"
 
-    # -- its life --
+    # -- start and stop --
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Listen on a free port, or on the port of the last time."""
         self.stopping = threading.Event()
         self._http = _Server(("127.0.0.1", self._port), self)
         self._port = self._http.server_port
@@ -191,7 +196,7 @@ class BlockServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening, and break all connections, in the middle of answers too."""
+        """Stop listening, and break all connections, even in the middle of responses."""
         self.stopping.set()
         if self._http is not None and self._thread is not None:
             self._http.shutdown()
@@ -204,7 +209,7 @@ class BlockServer:
             self._http = self._thread = None
 
     def restart(self) -> None:
-        """Stop, and start again on the same port, as a node that was updated; blocks and pins are still there."""
+        """Stop, and start again on the same port. Blocks and pins are still there."""
         self.stop()
         self.start()
 
@@ -215,33 +220,33 @@ class BlockServer:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    # -- what tests ask of it --
+    # -- for tests --
 
     def inject(self, fault: Fault, *, times: int | None = 1, where: str | Callable[[Request], bool] = "") -> None:
-        """Answer coming requests by a fault, the oldest that fits first.
+        """Answer requests by a fault from now on. Of several faults that fit a request the oldest is taken.
 
-        :param times: how many requests; None is all that are to come
-        :param where: which of them: a part of the request's line, as ``"block/put"`` or ``"format=car"``, or a function
+        :param times: the number of requests; None for all
+        :param where: which requests: a part of the request line, as ``"block/put"`` or ``"format=car"``, or a function
         """
         chosen = (lambda request: where in str(request)) if isinstance(where, str) else where
         with self._lock:
             self._faults.append(_Injected(fault, chosen, times))
 
     def heal(self) -> None:
-        """Inject nothing any more."""
+        """Remove all faults."""
         with self._lock:
             self._faults.clear()
 
     def forget(self) -> None:
-        """Count from here on."""
+        """Empty :attr:`requests`."""
         with self._lock:
             self.requests = []
 
     @property
     def rounds(self) -> int:
-        """The most requests that came one after another, each after the one before was answered.
+        """The length of the longest sequence of requests in which each arrived after the one before was answered.
 
-        So many latencies has a client waited; requests that were under way together count once.
+        A client has waited for so many round trips. Requests that were in flight together count once.
         """
         spans = sorted((request.answered, request.arrived) for request in self.requests if request.answered is not None)
         count, end = 0, 0.0
@@ -252,7 +257,7 @@ class BlockServer:
 
     @property
     def most_in_flight(self) -> int:
-        """The most requests that were under way at one time."""
+        """The most requests that were in flight at one time."""
         events = [(request.arrived, 1) for request in self.requests]
         events += [(request.answered, -1) for request in self.requests if request.answered is not None]
         count = most = 0
@@ -261,10 +266,10 @@ class BlockServer:
             most = max(most, count)
         return most
 
-    # -- what the handlers ask of it --
+    # -- for the handlers --
 
     def reply_to(self, request: Request) -> Reply:
-        """The right answer to a request."""
+        """Return the right response to a request."""
         for side in self._sides:
             reply = side.reply_to(request)
             if reply is not None:
@@ -304,7 +309,7 @@ class BlockServer:
 
 
 class _Server(ThreadingHTTPServer):
-    """The HTTP below; a thread for each connection."""
+    """The HTTP server, with a thread for each connection."""
 
     daemon_threads = True
     block_on_close = False
@@ -315,7 +320,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A connection that breaks is no error here; anything else is printed."""
+        """Print errors, but not those of connections that break."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -349,7 +354,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
         try:
             self.owner._answer(Exchange(self.owner, self, request))  # noqa: SLF001  # as above
-        except (CAStoreError, CarError):  # found when the answer had begun: all that is left is to break it off
+        except (CAStoreError, CarError):  # the response has begun, and can only be broken off
             self.close_connection = True
         self.wfile.flush()
 
@@ -365,7 +370,7 @@ def _shut(connection: socket.socket) -> None:
 
 
 def _read_body(handler: BaseHTTPRequestHandler, limit: int) -> bytes:
-    """The body of a request, with a length or in chunks, up to ``limit`` bytes."""
+    """Return the body of a request, with a length or in chunks, up to ``limit`` bytes."""
     if handler.headers.get("Transfer-Encoding", "").lower() != "chunked":
         return handler.rfile.read(min(int(handler.headers.get("Content-Length", 0)), limit))
     return b"".join(_chunks(handler, limit))

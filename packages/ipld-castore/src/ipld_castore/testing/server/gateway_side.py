@@ -20,7 +20,7 @@ _EMPTY = cids.make(cids.RAW, b"", cids.IDENTITY)
 
 
 class AnyRequest(Protocol):
-    """What is looked at of a request."""
+    """The parts of a request that decide the response."""
 
     method: str
     path: str
@@ -33,13 +33,13 @@ class AnyRequest(Protocol):
 
 
 class GatewaySide:
-    """Answers ``GET /ipfs/...``."""
+    """Answers ``GET /ipfs/...`` and ``HEAD /ipfs/...``."""
 
     def __init__(self, blocks: ContentAddressableStore) -> None:
         self._blocks = blocks
 
     def reply_to(self, request: AnyRequest) -> Reply | None:
-        """The answer; None if the request is no gateway's."""
+        """Return the response; None for requests that are not for a gateway."""
         if request.method not in {"GET", "HEAD"} or not request.path.startswith("/ipfs/"):
             return None
         text, *names = request.path.removeprefix("/ipfs/").rstrip("/").split("/")
@@ -69,14 +69,14 @@ class GatewaySide:
 
     def _car(self, root: bytes, names: list[str], scope: str) -> Reply:
         path, whole = self._path(root, names)
-        # Of a path that leads nowhere a gateway sends the blocks that show it.
+        # For a path that leads nowhere a gateway sends the blocks that prove it.
         end = path[-1] if whole else _EMPTY
         self._get(path[-1])
         below = self._scope(path[-1], scope) if whole else iter(())
         return Reply(200, dict(_CAR_HEADERS), self._sections(end, path[:-1] if whole else path, below))
 
     def _path(self, root: bytes, names: list[str]) -> tuple[list[bytes], bool]:
-        """The CIDs of the blocks on a path, and whether it leads anywhere."""
+        """Return the CIDs of the blocks on a path, and whether the path exists."""
         met, left = [root], list(names)
         while left:
             step = resolve_path(met[-1], self._get(met[-1]), left)
@@ -87,7 +87,7 @@ class GatewaySide:
         return met, True
 
     def _ends_inside(self, cid: bytes, names: list[str]) -> bool:
-        """Whether a path without links ends at something in a block."""
+        """Return whether a path without links ends at a value in a block."""
         if cids.codec_of(cid) != cids.DAG_CBOR:
             return False
         node = self._blocks.get(cid)
@@ -106,7 +106,7 @@ class GatewaySide:
         return iter([(cid, self._get(cid))])
 
     def _sections(self, end: bytes, path: list[bytes], below: Iterator[tuple[bytes, bytes]]) -> Iterator[bytes]:
-        """The bytes of a CAR, section by section; a block that is missing breaks the answer off."""
+        """Yield the bytes of a CAR, section by section. A missing block breaks the response off."""
         stream = BytesIO()
         writer = CarWriter(stream, [end], verify=False)
         seen = set()

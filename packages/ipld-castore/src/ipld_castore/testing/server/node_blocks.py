@@ -1,4 +1,4 @@
-"""The blocks of the test server as a node has them: by multihash, whatever codec they are asked for with."""
+"""The blocks of the test server as a node keeps them: by multihash, whatever the codec of the CID."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ _CODECS = (cids.RAW, cids.DAG_CBOR, cids.DAG_PB)
 
 
 def _names(cid: CID) -> list[CID]:
-    """The CID itself, and those that other codecs make of its multihash."""
+    """Return the CID itself, and the CIDs of other codecs with its multihash."""
     binary = cids.to_bytes(cid)
     multihash = cids.multihash_of(binary)
     return [cid, *(cids.from_bytes(bytes((1, codec)) + multihash) for codec in _CODECS)]
 
 
 class NodeBlocks(ContentAddressableStore):
-    """Another store, in which a block that is there under one codec is there under all."""
+    """A view of a store in which a block that is there under one codec is there under all."""
 
     def __init__(self, blocks: MappingCAStore | FileSystemCAStore) -> None:
         super().__init__()
         self._blocks = blocks
 
     def get_block(self, cid: CID) -> bytes:
-        """The bytes of a block, as they are."""
+        """Return the bytes of a block, unverified."""
         for name in _names(cid):
             if self._blocks.has_block(name):
                 return self._blocks.get_raw(name, verify=False)
         raise BlockNotFoundError(str(cid))
 
     def put_block(self, cid: CID, data: bytes) -> None:
-        """Keep a block."""
+        """Put a block."""
         self._blocks.put_block(cid, data)
 
     def has_block(self, cid: CID) -> bool:
-        """Whether there is such a block."""
+        """Return whether there is such a block."""
         return any(map(self._blocks.has_block, _names(cid)))
 
     def delete_block(self, cid: CID) -> None:
-        """Forget a block."""
+        """Delete a block."""
         for name in _names(cid):
             self._blocks.delete_block(name)
 
     def __iter__(self) -> Iterator[CID]:
-        """The CIDs of all blocks."""
+        """Return an iterator over the CIDs of all blocks."""
         return iter(self._blocks)

@@ -25,9 +25,9 @@ _HASHES = {
 
 
 class RPCSide:
-    """Answers ``POST /api/v0/...``. Pins, keys and names live as long as it does.
+    """Answers ``POST /api/v0/...``. Pins, keys and names are kept in memory.
 
-    :param blocks: where the blocks are
+    :param blocks: the store that has the blocks
     """
 
     def __init__(self, blocks: NodeBlocks) -> None:
@@ -57,7 +57,7 @@ class RPCSide:
         }
 
     def reply_to(self, request: AnyRequest) -> Reply | None:
-        """The answer; None if the request is none of the RPC."""
+        """Return the response; None for requests that are not for the RPC."""
         if not request.path.startswith("/api/v0/"):
             return None
         if request.method != "POST":
@@ -216,12 +216,12 @@ class RPCSide:
 
 
 def _key_id(name: str) -> str:
-    """The text of a key, as long as a real one is and the same for the same name."""
+    """Return the id of a key, as long as a real one and the same for the same name."""
     return cids.to_text(cids.make(0x72, sha256(name.encode()).digest()))
 
 
 def _raw(cid: CID) -> CID:
-    """The raw CID of the same bytes, as Kubo lists blocks."""
+    """Return the raw CID of the same bytes, as Kubo lists blocks."""
     return cids.from_bytes(b"\x01\x55" + cids.multihash_of(cids.to_bytes(cid)))
 
 
@@ -230,7 +230,7 @@ def _argument(request: AnyRequest) -> CID:
 
 
 def _files(request: AnyRequest) -> list[bytes]:
-    """The files of a multipart body (RFC 2046)."""
+    """Return the files of a multipart body (RFC 2046)."""
     _, _, boundary = request.headers.get("content-type", "").partition("boundary=")
     mark = b"\r\n--" + boundary.strip('"').encode()
     parts = (b"\r\n" + request.body).split(mark)[1:]
