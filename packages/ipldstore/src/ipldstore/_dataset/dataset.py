@@ -9,6 +9,7 @@ from typing import Final
 
 from ipld_car import cids
 from ipld_castore import ContentAddressableStore, SupportsHead
+from ipld_castore.concurrency import process_id, renew_after_fork
 
 from ipldstore._format import keys as _keys
 from ipldstore._format.limits import LIMITS, Limits
@@ -64,8 +65,9 @@ class Dataset(KeyFinder):
         """Whether nothing may be changed any more."""
         self._consolidated: tuple[object, bool] | None = None
         self.token = uuid.uuid4().hex
-        self._home = processes.here()
-        processes.LIVE[self.token] = self
+        self._home = process_id()
+        processes.REGISTRY[self.token] = self
+        renew_after_fork(self.renew_locks)
         self.sharing: Sharing | None = None
         """How others write this dataset too; None where it was never given to others."""
         self.origin: pickling.Pickled | None = None
@@ -182,7 +184,7 @@ class Dataset(KeyFinder):
     @property
     def is_home(self) -> bool:
         """Whether this is the process that made the dataset, and not a copy in another."""
-        return self._home == processes.here()
+        return self._home == process_id()
 
     def check_home(self) -> None:
         """Refuse to change what another process would never see.
@@ -191,7 +193,7 @@ class Dataset(KeyFinder):
         """
         if self.closed:
             raise IPLDStoreError(CLOSED)
-        processes.check(self._home)
+        processes.require_owner(self._home)
 
     def write(self, key: str, data: bytes, *, only_new: bool = False) -> None:
         """Give a key its bytes.
@@ -467,7 +469,7 @@ class Dataset(KeyFinder):
     def become_copy(self, token: str, home: str) -> None:
         """Be a copy of the dataset of another process, which only reads."""
         self.token, self._home = token, home
-        processes.LIVE[token] = self
+        processes.REGISTRY[token] = self
 
     def write_for_copies(self) -> bytes:
         """Write what has changed, so that copies in other processes can read it; returns the binary CID of the root."""

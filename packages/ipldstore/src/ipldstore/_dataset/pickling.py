@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 
 from ipld_castore import ContentAddressableStore, SupportsJournal
+from ipld_castore.concurrency import process_id
 
 from ipldstore._format.limits import Limits
 from ipldstore._writers.changes import Change
@@ -109,10 +110,10 @@ def restore(make: Make[D], state: Pickled) -> D:
         dataset.sharing = ForkSharing(state.root, state.fork)
         dataset.apply({key: change.after for key, change in state.fork.items()})
         return dataset
-    live: D | None = processes.LIVE.get(state.token)  # type: ignore[assignment]  # made by the same ``make``
-    if live is not None and state.home == processes.here():
+    live: D | None = processes.REGISTRY.get(state.token)  # type: ignore[assignment]  # made by the same ``make``
+    if live is not None and state.home == process_id():
         return live
-    if state.session is not None and state.home == processes.here() and isinstance(state.castore, SupportsJournal):
+    if state.session is not None and state.home == process_id() and isinstance(state.castore, SupportsJournal):
         # The dataset itself has been dropped: this one goes on in its place.
         coordinator = Coordinator.recover(state.castore, state.session)
         dataset = make(state.castore, coordinator.root, state.limits)
