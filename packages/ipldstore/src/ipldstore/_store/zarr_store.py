@@ -24,6 +24,7 @@ from ipldstore._read.byte_range import WHOLE, ByteRange
 from ipldstore._tree.stats import Stats
 from ipldstore.errors import IPLDStoreError, store_errors
 
+from .determinism import warn_if_blosc_has_threads
 from .executor import in_far_thread
 from .mapping import DictVerbs
 from .zarr_compat import for_zarr
@@ -350,6 +351,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
     def _data_of(self, value: Buffer) -> bytes:
         if not isinstance(value, Buffer):
             raise TypeError(f"expected a zarr Buffer as value, found {type(value).__name__}")
+        warn_if_blosc_has_threads()
         return value.as_numpy_array().tobytes()  # to_bytes() does the same, at three times the cost for a small chunk
 
     async def set(self, key: str, value: Buffer) -> None:

@@ -1,0 +1,51 @@
+"""The same data give the same bytes: what zarr's compressors do is watched, and threads of Blosc are warned of."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import numcodecs  # type: ignore[import-untyped]  # it has no types
+import numpy as np
+import pytest
+from ipldstore import IPLDStore
+
+from ..support.store_samples import zarr
+
+WARNED = """
+    import warnings
+    import numcodecs.blosc
+    import numpy as np
+    import zarr
+    from ipldstore import IPLDStore
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        zarr.create_array(IPLDStore(), name="a", data=np.arange(10))
+        print(sum("use_threads" in str(warning.message) for warning in caught))
+        for setting in (True, None):
+            numcodecs.blosc.use_threads = setting
+            zarr.create_array(IPLDStore(), name="a", data=np.arange(10))
+        print(sum("use_threads" in str(warning.message) for warning in caught))
+"""
+
+
+def test_threads_of_blosc_are_warned_of_once() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(WARNED)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["0", "1"]
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_blosc_gives_the_same_bytes_each_time(zarr_format: int) -> None:
+    """Data that provoke the differences that threads make: letters and digits in one chunk of a megabyte."""
+    letters = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz0123456789", "u1")
+    data = letters[np.random.default_rng(1).integers(0, len(letters), 10**6)]
+    codec = numcodecs.Blosc("zstd") if zarr_format == 2 else zarr.codecs.BloscCodec(cname="zstd")
+    roots = set()
+    for _ in range(100):
+        store = IPLDStore()
+        zarr.create_array(store, name="a", data=data, chunks=(10**6,), compressors=codec, zarr_format=zarr_format)
+        roots.add(store.freeze())
+    assert len(roots) == 1
