@@ -65,6 +65,7 @@ class TestS3(ObjectTests):
             yield store
 
 
+@pytest.mark.slow
 class TestS3WithWorkersCredentials(ObjectTests):
     """A pickle has no secret: the copy finds its own."""
 

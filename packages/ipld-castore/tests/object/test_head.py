@@ -325,12 +325,14 @@ def race(store: ObjectCAStore, folder: Path, writers: int, steps: int, *, losses
     return sum(int(line.split()[1]) for own in lines for line in own if line.startswith("told"))
 
 
+@pytest.mark.slow
 def test_processes_move_one_head_in_a_bucket(atomic_s3: S3Server, bucket: str, tmp_path: Path) -> None:
     """20 at once: each success is in the history of heads, each loser was told, none is lost."""
     store = ObjectCAStore.from_url(f"s3://{bucket}", **atomic_s3.options())
     assert race(store, tmp_path, 20, 3) > 0
 
 
+@pytest.mark.slow
 def test_processes_move_one_head_in_a_bucket_that_loses_answers(
     atomic_s3: S3Server, s3_proxy: FaultProxy, bucket: str, tmp_path: Path
 ) -> None:
@@ -348,6 +350,7 @@ def test_processes_move_one_head_in_a_bucket_that_loses_answers(
     race(store, tmp_path, 6, 3, losses=True)
 
 
+@pytest.mark.slow
 def test_processes_move_one_head_in_a_folder(tmp_path: Path) -> None:
     """obstore's LocalStore has no conditional puts; it shares the lock of FileSystemCAStore."""
     from obstore.store import LocalStore

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 from urllib.request import url2pathname
 
@@ -14,16 +14,24 @@ from multiformats import CID
 
 Where = str | os.PathLike[str] | CID
 
-_SCHEMES: Final = ("file", "ipfs")
+_BUCKETS: Final = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss")
+_SCHEMES: Final = ("file", "ipfs", *_BUCKETS)
 _URL: Final = re.compile(r"([^/\\]{2,}?):/")
 """A scheme of one letter is the drive of a path on Windows."""
 
 
-def parse(where: Where) -> Path | CID:
-    """Return what an address names: the path of a file or folder on this machine, or a CID.
+class BucketURL(NamedTuple):
+    """The URL of a bucket and a prefix in it."""
 
-    A ``file:`` URL is a path. A CID may be an object, its text, ``ipfs://CID`` or ``/ipfs/CID``; a file or folder that
-    has that name goes before a CID. A :class:`os.PathLike` is a path, never a CID.
+    url: str
+
+
+def parse(where: Where) -> Path | CID | BucketURL:
+    """Return what an address names: the path of a file or folder on this machine, a bucket, or a CID.
+
+    A ``file:`` URL is a path. A URL of ``s3:``, ``gs:``, ``az:`` and the like is a bucket. A CID may be an object, its
+    text, ``ipfs://CID`` or ``/ipfs/CID``; a file or folder that has that name goes before a CID. A :class:`os.PathLike`
+    is a path, never a CID.
 
     :raises ValueError: if the address is a URL of another scheme, or of another machine
     :raises ipld_car.CarError: if an ``ipfs:`` URL names no CID, which is a ValueError
@@ -36,9 +44,11 @@ def parse(where: Where) -> Path | CID:
     >>> print(parse("bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua"))
     bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua
     >>> parse("s3://bucket/air")
+    BucketURL(url='s3://bucket/air')
+    >>> parse("memory://air")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    ValueError: expected a path, a CID or a URL of file: or ipfs:, found 's3://bucket/air'
+    ValueError: expected a path, a CID or a URL of a known scheme, found ...; known are file:, ipfs:, s3:, ...
     """
     if isinstance(where, CID):
         return where
@@ -53,9 +63,10 @@ def parse(where: Where) -> Path | CID:
         return _path_of_url(text, text[url.end() - 1 :])
     if scheme == "ipfs" and "://" in text:
         return cids.from_validated(cids.to_bytes(text))
-    raise ValueError(
-        f"expected a path, a CID or a URL of {' or '.join(f'{scheme}:' for scheme in _SCHEMES)}, found {text!r}"
-    )
+    if scheme in _BUCKETS and "://" in text and isinstance(where, str):
+        return BucketURL(f"{scheme}{text[url.end(1) :]}")
+    known = ", ".join(f"{scheme}:" for scheme in _SCHEMES)
+    raise ValueError(f"expected a path, a CID or a URL of a known scheme, found {text!r}; known are {known}")
 
 
 def local_path(where: str | os.PathLike[str]) -> Path:
@@ -64,8 +75,9 @@ def local_path(where: str | os.PathLike[str]) -> Path:
     :raises ValueError: if the address is something else
     """
     found = parse(where)
-    if isinstance(found, CID):
-        raise ValueError(f"expected the path of a file or folder, found the CID {found}")  # noqa: TRY004  # a wrong value
+    if not isinstance(found, Path):
+        what = f"the URL of a bucket, {found.url}" if isinstance(found, BucketURL) else f"the CID {found}"
+        raise ValueError(f"expected the path of a file or folder, found {what}")  # noqa: TRY004  # a wrong value
     return found
 
 

@@ -1,12 +1,12 @@
-"""A dataset where it is: in a file, in a folder, or below a CID."""
+"""A dataset where it is: in a file, in a folder, in a bucket, or below a CID."""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ipld_car import cids
 from ipld_castore import (
@@ -14,6 +14,7 @@ from ipld_castore import (
     ContentAddressableStore,
     FileSystemCAStore,
     HeadRefusedError,
+    ObjectCAStore,
 )
 from multiformats import CID
 
@@ -22,7 +23,7 @@ from ipldstore._dataset.lifecycle import Opened
 from ipldstore._store.zarr_store import IPLDStore
 from ipldstore._tree.tree import EMPTY_ROOT
 
-from .address import Where, parse
+from .address import BucketURL, Where, parse
 
 Mode = Literal["r", "a", "x"]
 
@@ -34,12 +35,16 @@ def open(  # noqa: A001  # as tarfile, gzip and many others have it
     castore: AnyCAStore | None = None,
     fsync: bool = True,
     zero_length_section_as_eof: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> IPLDStore:
-    """The store in a CAR file or a folder, or below a CID.
+    """The store in a CAR file, a folder or a bucket, or below a CID.
 
     A folder of blocks has the root in its file ``HEAD``. Any other path is a CAR file, with the root in its header, and
     so is a new path that ends in ``.car``, in any case. One process at a time may have it open for writing; others read
     the root that was frozen when they opened it. A file that cannot be opened is left as it was.
+
+    A bucket (``s3://bucket/prefix``, extra ``object``) has the root in its object ``HEAD``. Many may have it open for
+    writing: of those that began at one root the first to freeze succeeds, and the others are told.
 
     What is opened for writing is frozen when it is closed, and closed when its ``with`` ends, be it by an error: what
     was written is there, and what was there before has a root of its own still, which ``compact`` would forget.
@@ -52,6 +57,7 @@ def open(  # noqa: A001  # as tarfile, gzip and many others have it
         :class:`ipld_castore.FileSystemCAStore`
     :param zero_length_section_as_eof: take a section of length zero for the end of a CAR file, as archives that are
         padded with zeros have it (pieces of Filecoin)
+    :param storage_options: of a bucket: the options of :meth:`ipld_castore.ObjectCAStore.from_url`
     :raises FileNotFoundError: if there is nothing to read
     :raises FileExistsError: if the mode is "x" and something is there
     :raises OSError: if it cannot be opened, or another writer has it
@@ -75,6 +81,10 @@ def open(  # noqa: A001  # as tarfile, gzip and many others have it
         cid = where if isinstance(where, (CID, str)) else os.fspath(where)
         return IPLDStore(castore_of(castore), root=cids.to_bytes(cid), read_only=True)
     path = parse(where)
+    if isinstance(path, BucketURL):
+        return _open_bucket(path.url, mode, storage_options or {})
+    if storage_options:
+        raise ValueError(f"expected storage_options with the URL of a bucket alone, found them with {where!r}")
     if isinstance(path, CID):
         message = f"expected with a CID the castore that has its blocks, found none: open({where!r}, castore=...)"
         raise ValueError(message)  # noqa: TRY004  # a wrong value
@@ -135,6 +145,19 @@ def _open_folder(path: Path, mode: Mode, *, fsync: bool) -> IPLDStore:
     except BaseException:
         lock.release()
         raise
+
+
+def _open_bucket(url: str, mode: Mode, options: Mapping[str, Any]) -> IPLDStore:
+    castore = ObjectCAStore.from_url(url, **options)
+    head = castore.head
+    if mode == "r" and head is None:
+        raise FileNotFoundError(errno.ENOENT, "expected a bucket whose object HEAD names a root, found none", url)
+    if mode == "x" and head is not None:
+        raise FileExistsError(errno.EEXIST, f"expected no object HEAD where a new store is to be, found {head}", url)
+    store = IPLDStore(castore, root=head, read_only=mode == "r")
+    castore.persist_moves_head = True  # not before: the head would be asked for again, and may be another by then
+    store._opened = Opened(store._data, writable=mode != "r", release=lambda: None)  # noqa: SLF001  # as in _opened
+    return store
 
 
 def _opened(castore: ContentAddressableStore, mode: Mode, release: Callable[[], None]) -> IPLDStore:

@@ -1,0 +1,73 @@
+"""open() of a bucket: its head is the root, and moves for one of many."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipldstore
+import pytest
+from ipld_castore import HeadMovedError, ObjectCAStore
+
+from ..support.store_samples import contents
+
+pytest.importorskip("obstore", reason="the extra object is not installed")
+
+
+@pytest.fixture
+def address(s3: Any, bucket: str) -> dict[str, Any]:
+    """What open() is given."""
+    return {"where": f"s3://{bucket}/air", "storage_options": s3.options()}
+
+
+def test_written_and_read_again(address: dict[str, Any]) -> None:
+    """The root that any other store would give, and the head names it."""
+    with ipldstore.open(**address, mode="x") as store:
+        store["a/0"] = b"chunk"
+    expected = ipldstore.IPLDStore()
+    expected["a/0"] = b"chunk"
+    root = expected.freeze()
+    assert ObjectCAStore.from_url(address["where"], **address["storage_options"]).head == root
+    with ipldstore.open(**address) as store:
+        assert store.root_cid == root
+        assert contents(store) == {"a/0": b"chunk"}
+        assert store.read_only
+    with ipldstore.open(**address, mode="a") as store:
+        store["a/1"] = b"more"
+    assert contents(ipldstore.open(**address)) == {"a/0": b"chunk", "a/1": b"more"}
+
+
+def test_what_must_be_there_or_must_not(address: dict[str, Any]) -> None:
+    with pytest.raises(FileNotFoundError, match="HEAD names a root"):
+        ipldstore.open(**address)
+    ipldstore.open(**address, mode="a").close()
+    with pytest.raises(FileExistsError, match="found bafy"):
+        ipldstore.open(**address, mode="x")
+
+
+def test_of_two_writers_the_second_is_told(address: dict[str, Any]) -> None:
+    """Both roots are named, and nothing is lost: the changes are still there."""
+    first, second = ipldstore.open(**address, mode="a"), ipldstore.open(**address, mode="a")
+    first["a"] = b"1"
+    second["b"] = b"2"
+    root = first.freeze()
+    with pytest.raises(Exception, match=str(root)) as caught:
+        second.freeze()
+    cause: BaseException | None = caught.value
+    while cause is not None and not isinstance(cause, HeadMovedError):
+        cause = cause.__cause__
+    assert isinstance(cause, HeadMovedError)
+    assert cause.found == root
+    assert second["b"] == b"2"
+    first.close()
+    second.set_root(root, discard_changes=True)
+    second["b"] = b"2"
+    second.close()
+    assert contents(ipldstore.open(**address)) == {"a": b"1", "b": b"2"}
+
+
+def test_options_of_buckets_are_for_buckets(tmp_path: Any) -> None:
+    with pytest.raises(ValueError, match="storage_options with the URL of a bucket alone"):
+        ipldstore.open(tmp_path, "a", storage_options={"region": "x"})
+    for verb in (ipldstore.compact, ipldstore.car_references):
+        with pytest.raises(ValueError, match="found the URL of a bucket, s3://bucket/x"):
+            verb("s3://bucket/x")
