@@ -88,9 +88,9 @@ def test_a_gateway_that_always_fails(
     else:
         assert read in (graph, way)
         assert found == read(server.blocks, root)
-    assert time.monotonic() - start < 8 * TIMEOUT
+    assert time.monotonic() - start < 30  # the fault lasts for longer
     server.heal()
-    with GatewayCAStore(server.url, timeout=TIMEOUT) as other:
+    with GatewayCAStore(server.url, timeout=30) as other:
         assert read(other, root) == read(server.blocks, root)
 
 

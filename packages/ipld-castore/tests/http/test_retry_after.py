@@ -57,4 +57,4 @@ def test_a_date_is_waited_for(kind: type[GatewayCAStore | IPFSStore], monkeypatc
         server.inject(faults.too_many_requests(2, as_date=True))
         start = time.monotonic()
         assert store.get(cid) == b"here"
-        assert 0.8 < time.monotonic() - start < 5  # a date has whole seconds
+        assert 0.8 < time.monotonic() - start < 30  # a date has whole seconds

@@ -119,7 +119,7 @@ def test_a_node_that_always_fails(
     else:
         assert read is graph
         assert found == read(server.blocks, root)
-    assert time.monotonic() - start < 10 * (TIMEOUT + GRACE)
+    assert time.monotonic() - start < 30  # the fault lasts for longer
     server.heal()
     assert read(store, root) == read(server.blocks, root)
 
@@ -173,7 +173,7 @@ def test_an_upload_that_always_breaks(server: BlockServer, store: IPFSStore, fau
     start = time.monotonic()
     with pytest.raises(BackendUnavailableError):
         store.flush()
-    assert time.monotonic() - start < 10 * (TIMEOUT + GRACE)
+    assert time.monotonic() - start < 30  # the fault lasts for longer
     assert [store.get(cid) for cid in links] == data
     server.heal()
     store.flush()
