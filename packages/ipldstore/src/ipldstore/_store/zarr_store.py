@@ -14,19 +14,19 @@ from multiformats import CID
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
-from ipldstore._dataset.archives import ArchiveVerbs
 from ipldstore._dataset.carried import CarriedDataset
 from ipldstore._dataset.castores import AnyCAStore, castore_of
 from ipldstore._dataset.dataset import CLOSED, Dataset
 from ipldstore._dataset.lifecycle import Opened, close
-from ipldstore._dataset.names import NameVerbs
 from ipldstore._read.byte_range import WHOLE, ByteRange
 from ipldstore._tree.stats import Stats
 from ipldstore.errors import IPLDStoreError, store_errors
 
+from .archives import ArchiveVerbs
 from .determinism import warn_if_blosc_has_threads
 from .executor import in_far_thread
 from .mapping import DictVerbs
+from .names import NameVerbs
 from .zarr_compat import for_zarr
 
 if TYPE_CHECKING:

@@ -7,9 +7,8 @@ from ipld_castore import SupportsNames
 from multiformats import CID
 from zarr.abc.store import Store
 
+from ipldstore._dataset.dataset import Dataset
 from ipldstore.errors import IPLDStoreError, store_errors
-
-from .dataset import Dataset
 
 
 class NameVerbs(Store):

@@ -9,10 +9,9 @@ from ipld_car import Block, CarError, CarReader, Source, Writable, cids, shared_
 from ipld_castore import AnyCID
 from zarr.abc.store import Store
 
+from ipldstore._dataset.dataset import Dataset
+from ipldstore._dataset.reach import reach
 from ipldstore.errors import LOWER_ERRORS, store_errors
-
-from .dataset import Dataset
-from .reach import reach
 
 if TYPE_CHECKING:
     from typing import Self
