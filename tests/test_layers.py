@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import ipld_castore
+import ipldstore
 import pytest
 
 PACKAGES = Path(__file__).parents[1] / "packages"
@@ -91,6 +93,13 @@ def test_importing_a_layer_loads_nothing_heavy(layer: str) -> None:
     above = LAYERS[LAYERS.index(layer) + 1 :]
     assert layer in loaded.stdout.split()
     assert [name for name in HEAVY[layer] + above if name in loaded.stdout.split()] == []
+
+
+def test_each_store_of_blocks_can_be_imported_from_ipldstore() -> None:
+    """People with data need no second import; ``GatewayCAStore`` was forgotten once."""
+    stores = {name for name in ipld_castore.__all__ if name.endswith(("CAStore", "IPFSStore"))}
+    assert "ObjectCAStore" in stores
+    assert stores - set(ipldstore.__all__) == set()
 
 
 @pytest.mark.parametrize("layer", LAYERS)

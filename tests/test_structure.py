@@ -1,6 +1,7 @@
 """The tree stays one that a stranger finds the way in: small folders, small modules, tests without tricks."""
 
 import ast
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -43,6 +44,21 @@ def test_each_package_says_what_is_in_it() -> None:
     packages = [path for path in sources(*PARTS) if path.name == "__init__.py" and "src" in path.parts]
     silent = [str(path.relative_to(ROOT)) for path in packages if not ast.get_docstring(ast.parse(path.read_text()))]
     assert silent == []
+
+
+def test_the_architecture_names_each_room() -> None:
+    """The page lists the rooms that there are, and no others."""
+    page = (ROOT / "ARCHITECTURE.md").read_text("utf-8").partition("## Rooms")[2].partition("## Where a change goes")[0]
+    for package in ("ipld-car", "ipld-castore", "ipldstore"):
+        table = page.partition(f"**`{package.replace('-', '_')}`**")[2].partition("**`")[0]
+        named = {
+            name
+            for line in table.splitlines()
+            for name in re.findall(r"`(\w+)`", line.partition("| ")[2].partition(" |")[0])
+        }
+        source = ROOT / "packages" / package / "src" / package.replace("-", "_")
+        rooms = {path.stem for path in source.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+        assert named - {"room"} == {room for room in rooms if not room.startswith("__")}, package
 
 
 def test_no_test_changes_where_python_looks() -> None:

@@ -14,6 +14,7 @@ from ipld_castore import (
     GatewayCAStore,
     IPFSStore,
     MappingCAStore,
+    ObjectCAStore,
     TieredCAStore,
 )
 
@@ -48,6 +49,7 @@ __all__ = [
     "IPLDStoreError",
     "MappingCAStore",
     "NodeError",
+    "ObjectCAStore",
     "Stats",
     "StoreMapping",
     "StoreUnavailableError",
