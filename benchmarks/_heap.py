@@ -24,13 +24,13 @@ _KEEP = {
 
 
 def keep_heap() -> None:
-    """Begin the script anew with settings that return no memory to the system, unless it has them."""
+    """Restart the script with settings that return no memory to the system, unless they are set."""
     if not _KEEP.keys() <= os.environ.keys():
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | _KEEP)  # noqa: S606  # itself
 
 
 def touch_free_memory(folder: Path, size: int) -> None:
-    """Have ``size`` bytes of free memory in use for a moment, by a file, so that the next file there gets them."""
+    """Use ``size`` bytes of free memory for a moment, by a file, so that the next file in ``folder`` gets touched pages."""
     part = bytes(1 << 20)
     with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
         for _ in range(-(-size // len(part))):

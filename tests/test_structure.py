@@ -61,6 +61,18 @@ def test_the_architecture_names_each_room() -> None:
         assert named - {"room"} == {room for room in rooms if not room.startswith("__")}, package
 
 
+def test_docstrings_say_what_is_done() -> None:
+    """``delete`` deletes a key, and does not "Have no such key": imperatives of the field, not states to be reached."""
+    found = []
+    for path in sources(*PARTS):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                text = ast.get_docstring(node) or ""
+                if text.split(maxsplit=1)[:1] in (["Have"], ["Be"]):
+                    found.append(f"{path.relative_to(ROOT)}: {text.splitlines()[0]}")
+    assert found == []
+
+
 def test_no_test_changes_where_python_looks() -> None:
     """Helpers are packages and are imported as such, wherever tests are started."""
     forbidden = ("sys" + ".path", "add" + "sitedir", "PYTHON" + "PATH")

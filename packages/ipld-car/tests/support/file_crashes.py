@@ -185,7 +185,7 @@ def write_until_killed(path: str, start: int, tell: Callable[[str], object]) -> 
 
 
 def kill(path: str, start: int, seconds: float) -> int:
-    """Have a writer killed; the number up to which it had told that all is safe, or 0."""
+    """Start a writer and kill it; return the number up to which it had reported all blocks as safe, or 0."""
     here, there = os.pipe()
     writer = os.fork()
     if not writer:

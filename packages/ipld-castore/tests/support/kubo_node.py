@@ -79,7 +79,7 @@ class Node:
         raise RuntimeError(f"the node did not start: {log.read_text()}")
 
     def empty(self) -> None:
-        """Have no pin and no block."""
+        """Remove all pins and blocks."""
         for cid in self.post("pin/ls", type="recursive").get("Keys", {}):
             self.post("pin/rm", arg=cid)
         self.run("repo", "gc", "--quiet")

@@ -187,14 +187,14 @@ class UploadQueue:
         return self._failures >= self._in_flight
 
     def _forget_flush(self, flush: _Flush) -> None:
-        """Let no batch keep a call of flush that ends."""
+        """Remove a call of flush that ends from all batches."""
         waited_for = (*self._ready, *self._active, *flush.failed) if flush.left else tuple(flush.failed)
         for batch in waited_for:
             batch.flushes = [each for each in batch.flushes if each is not flush]
         flush.failed.clear()
 
     def _start(self) -> None:
-        """Have as many threads as there are batches to send."""
+        """Start threads until there is one for each batch to send."""
         while self._ready and self._threads < min(self._in_flight, len(self._ready) + len(self._active)):
             if self._has_given_up:
                 return

@@ -251,7 +251,7 @@ class Dataset(KeyFinder):
             self._lock.release()
 
     def delete(self, key: str) -> bool:
-        """Have no such key; returns whether there was one."""
+        """Delete a key; return whether it was there."""
         self.check_home()
         if self.find(key) is None:
             return False
@@ -268,7 +268,7 @@ class Dataset(KeyFinder):
             return True
 
     def delete_below(self, directory: str) -> None:
-        """Have no keys below a directory; "" is the root."""
+        """Delete all keys below a directory; "" is the root."""
         self.check_home()
         self._catch_up()
         self.own_changes += 1
@@ -467,7 +467,7 @@ class Dataset(KeyFinder):
         return self._home
 
     def become_copy(self, token: str, home: str) -> None:
-        """Be a copy of the dataset of another process, which only reads."""
+        """Become a copy of the dataset of another process."""
         self.token, self._home = token, home
         processes.REGISTRY[token] = self
 

@@ -51,7 +51,7 @@ class StoreMapping(MutableMapping[str, bytes]):
         return sum(1 for _ in self)
 
     def clear(self) -> None:
-        """Have no keys."""
+        """Delete all keys."""
         self._check_writable()
         self._data.delete_below("")
 

@@ -379,19 +379,19 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
         await self._in_thread(lambda: self._data.write(key, data, only_new=only_new))
 
     async def delete(self, key: str) -> None:
-        """Have no such key; deleting an absent one changes nothing."""
+        """Delete a key; deleting an absent key changes nothing."""
         self._check_writable()
         self._is_open = True
         await self._run(lambda: self._data.delete(key), inline=not self.castore.blocking)
 
     async def delete_dir(self, prefix: str) -> None:
-        """Have no keys below a directory; what an index has below it is dropped unread."""
+        """Delete all keys below a directory; the nodes of an index below it are not read."""
         self._check_writable()
         self._is_open = True
         await self._run(lambda: self._data.delete_below(prefix.rstrip("/")), inline=not self.castore.blocking)
 
     async def clear(self) -> None:
-        """Have no keys."""
+        """Delete all keys."""
         await self.delete_dir("")
 
     # -- as a zarr store: the synchronous surface --

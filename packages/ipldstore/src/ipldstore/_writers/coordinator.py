@@ -99,7 +99,7 @@ class Coordinator:
         return ((entry.writer, decode_note(entry.record)) for entry in self._journal.entries(self._taken))
 
     def publish(self, root: bytes) -> None:
-        """Have the session go on from a root that has all that was taken in; the notes that are in it are deleted.
+        """Move the session to a root that has all that was taken in, and delete the notes that are in it.
 
         :raises ConflictError: if somebody else has taken the session over
         """
