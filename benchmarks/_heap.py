@@ -30,7 +30,7 @@ def keep_heap() -> None:
 
 
 def touch_free_memory(folder: Path, size: int) -> None:
-    """Use ``size`` bytes of free memory for a moment, by a file, so that the next file in ``folder`` gets touched pages."""
+    """Use ``size`` bytes of free memory for a moment, by a file, so that the next file gets pages that were touched."""
     part = bytes(1 << 20)
     with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
         for _ in range(-(-size // len(part))):

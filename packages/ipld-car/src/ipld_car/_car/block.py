@@ -43,7 +43,7 @@ class BlockLocation(NamedTuple):
 class Block:
     """A block of an archive. It unpacks to ``cid``, ``data`` and ``location``.
 
-    ``cid`` and ``location`` are made anew at each access; ``cid_bytes`` and ``data`` are stored.
+    ``cid`` and ``location`` are made at each access; ``cid_bytes`` and ``data`` are stored.
     """
 
     __slots__ = ("_offset", "_varint_size", "cid_bytes", "data")

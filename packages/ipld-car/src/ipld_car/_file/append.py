@@ -19,7 +19,7 @@ disk. The first bytes lie in one sector and are written at once, so a disk has t
 
 Readers need no lock. The data that a header has told of never change, and the file is never cut off before the end of
 an index or of data that any header has told of. Only an index that a reader has mapped may be overwritten. The header
-says so before, so a reader that misses a block looks at the header, and reads the index or the data anew.
+says so before, so a reader that misses a block looks at the header, and reads the index or the data again.
 
 A CARv1 has no header to say where it ends. A section that is not whole at its end is cut off before others follow, and
 a root is replaced when the sections have been synced.
@@ -132,7 +132,7 @@ class Appender:
         return True
 
     def _has(self, key: bytes, cid: bytes, data: bytes) -> bool:
-        """Tell whether the file has the block under this very CID; mend one of the same length that is damaged."""
+        """Return whether the file has the block under the same CID; repair a damaged block of the same length."""
         for found in self._blocks.find(key):
             if found.cid == cid:
                 if self._blocks.read(found) == data:

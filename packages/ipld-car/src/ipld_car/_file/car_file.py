@@ -225,7 +225,7 @@ class CarFile:
                     del damaged  # an error that its own frame holds is not freed before the garbage collector runs
 
     def _find(self, binary: bytes) -> SectionRef | None:
-        """The section of a block, the newest one under this very CID if there is one."""
+        """Return the section of a block, the newest one under the same CID if there is one."""
         key = key_of(binary)
         blocks = self._open_blocks()
         while True:

@@ -116,7 +116,7 @@ class FileBlocks:
             self._replace(replace(self.table, end=end))
 
     def _table_beyond(self, offset: int) -> BlockTable:
-        """Return the table, mapped anew if what is at an offset was written since: a map ends where a section did."""
+        """Return the table, mapped again if the section at an offset is newer: a map ends where a section did."""
         table = self.table
         if offset >= len(table.buffer):
             with self._lock:

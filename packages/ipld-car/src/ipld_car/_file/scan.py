@@ -211,7 +211,7 @@ def is_index_of(index: CarIndex, found: Iterator[Section], start: int) -> bool:
     """Tell whether an index is in order and has the sections, each of them and nothing else, but for identity CIDs.
 
     Neither is held in memory: sums of hashes are compared. Python's hash of bytes has a random key in each process,
-    so nobody can make an index that is wrong and has the right sum.
+    so an attacker cannot make an index that is wrong and has the right sum.
 
     :param start: where the CARv1 begins
     """

@@ -41,7 +41,7 @@ class FileReplacedError(OSError):
 def open_locked(path: Path, *, exclusive: bool) -> tuple[FileIO, bool]:
     """Open a file to write, as its only writer; make it if it is absent.
 
-    The lock holds until :func:`unlock`, or until no process has the handle any more. It keeps nobody from removing or
+    The lock holds until :func:`unlock`, or until no process has the handle any more. It does not prevent removing or
     replacing the file: ask :func:`is_current` before you publish what you wrote.
 
     :param path: the file
@@ -77,7 +77,7 @@ def open_locked(path: Path, *, exclusive: bool) -> tuple[FileIO, bool]:
             raise
         if is_current(path, file):
             return file, made
-        file.close()  # replaced before the lock was taken: nobody would see what is written to this one
+        file.close()  # replaced before the lock was taken: what is written to this file would be lost
 
 
 def is_current(path: Path, file: FileIO) -> bool:

@@ -173,7 +173,7 @@ def prefixes_of(buffer: Buffer, position: int, stop: int) -> tuple[bytes, ...]:
             found.add(cid[: cids.prefix_of(cid).size])
             position += width + size
     except CarError:
-        pass  # whoever checks this section reports it
+        pass  # the process that checks this section reports it
     return tuple(sorted(found))
 
 

@@ -50,8 +50,8 @@ def filter_blocks(  # each is of use alone
     :param target: path or stream; the archive itself may be replaced
     :param wanted: CIDs
     :param inverse: leave these CIDs out, and keep all others
-    :param append: add the blocks to the target, a CARv2, and keep its roots. It is written anew, so a failure leaves
-        it as it was
+    :param append: add the blocks to the target, a CARv2, and keep its roots. A new file replaces it, so a
+        failure leaves it as it was
     :param version: of the archive that is written
     :param zero_length_section_as_eof: see :func:`verify`
     :param progress: see :data:`Progress`

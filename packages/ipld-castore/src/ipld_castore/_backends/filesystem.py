@@ -45,10 +45,10 @@ class FileSystemCAStore(ContentAddressableStore):
     The ``blocks`` folder of a Kubo repo can be read as it is; write to it only while no daemon runs.
 
     Files are keyed by multihash, so the codec of a CID is not kept: listing gives raw CIDs. A file appears whole
-    or not at all. With ``fsync``, a block is on the disk when the verb that put it returns, whoever wrote its file
-    first; without, that is up to the system, and a crash of the machine may leave blocks missing, empty or damaged,
-    which reading finds and putting them again repairs. Threads and processes may share a folder. Two stores are
-    equal if they are over the same folder.
+    or not at all. With ``fsync``, a block is on the disk when the verb that put it returns, whichever process
+    wrote its file first. Without ``fsync``, a crash of the machine may leave blocks missing, empty or damaged; reading
+    finds that, and putting the blocks again repairs it. Threads and processes may share a folder. Two stores are equal
+    if they are over the same folder.
 
     :param path: the folder; it is made if it is absent
     :param fsync: wait for the disk with each block

@@ -95,7 +95,7 @@ class HeadFile:
             lock.close()
 
     def _locked(self) -> FileIO:
-        """Return a file beside the head, locked, so that nobody else moves the head until it is unlocked."""
+        """Return a file beside the head, locked, so that no other process moves the head until it is unlocked."""
         deadline = time.monotonic() + _LOCK_SECONDS
         while True:
             try:

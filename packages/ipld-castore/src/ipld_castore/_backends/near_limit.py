@@ -24,7 +24,7 @@ class BoundableStore(Protocol):
 class NearLimit:
     """Keeps the blocks of a store within a limit of bytes; the least recently used are deleted. Safe with threads.
 
-    Nobody else should write to the store.
+    No other process should write to the store.
 
     :param near: the store; what it has counts, and is deleted where it is over the limit
     :param max_bytes: the most bytes of blocks

@@ -25,7 +25,7 @@ _BATCH_BYTES: Final = 16 << 20
 
 
 class TieredCAStore(ContentAddressableStore):
-    """A near store, usually a folder or memory, that keeps what was read from a far one, a gateway or a node say.
+    """A near store, usually a folder or memory, that keeps what was read from a far one, such as a gateway or a node.
 
     A block is read from ``near``; if that lacks it, or has other bytes, from ``far``, verified, and then kept in
     ``near``. What is written goes to ``far`` and then to ``near``, so that ``near`` has nothing that ``far`` has not

@@ -58,7 +58,7 @@ class Journal(Protocol):
         """
 
     def delete(self, upto: Mapping[str, int]) -> None:
-        """Delete records up to the given numbers, as far as the backend can; nobody needs them any more.
+        """Delete records up to the given numbers, as far as the backend can; they are not needed any more.
 
         :raises BackendUnavailableError: if they cannot be deleted
         """

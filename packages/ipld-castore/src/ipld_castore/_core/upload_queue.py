@@ -75,7 +75,7 @@ class UploadQueue:
         renew_after_fork(self._begin)
 
     def _begin(self) -> None:
-        """Forget the threads, and collect the held blocks into batches anew.
+        """Forget the threads, and collect the held blocks into new batches.
 
         In the child of a fork the threads that sent blocks, or held a lock, are not there.
         """

@@ -1,4 +1,4 @@
-"""CARs from gateways that nobody trusts: only blocks that the caller's own walk reaches are taken, in its order."""
+"""CARs from untrusted gateways: only blocks that the caller's own walk reaches are taken, in its order."""
 
 from __future__ import annotations
 

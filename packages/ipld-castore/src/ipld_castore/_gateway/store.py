@@ -1,4 +1,4 @@
-"""The store over gateways that nobody trusts: https://specs.ipfs.tech/http-gateways/trustless-gateway/."""
+"""The store over untrusted gateways: https://specs.ipfs.tech/http-gateways/trustless-gateway/."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class HTTPClient:
         with mine.lock:
             session, mine.session = mine.session, None
             routes, mine.routes = mine.routes, {}
-        for route in routes.values():  # a session of requests closes a pool once nobody refers to it
+        for route in routes.values():  # a session of requests closes a pool only when nothing refers to it
             route.pool.close()
         if session is not None:
             session.close()

@@ -74,7 +74,7 @@ class Watch(RawIOBase):
         self._budget = size * _OVERHEAD + _HEAD_BYTES
 
     def restart(self) -> None:
-        """Begin the timeout anew."""
+        """Restart the timeout."""
         self._waited, self._received = 0.0, 0
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Responses of servers that nobody trusts: read in pieces or whole, within bounds."""
+"""Responses of untrusted servers: read in pieces or whole, within bounds."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Response:
             self._watch.allow(size)
 
     def restart_deadline(self) -> None:
-        """Count the bytes so far as enough, however few they are: the timeout begins anew."""
+        """Count the bytes so far as enough, however few they are, and restart the timeout."""
         if self._watch is not None:
             self._watch.restart()
 

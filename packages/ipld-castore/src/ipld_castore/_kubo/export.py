@@ -33,7 +33,7 @@ class GraphReader:
     and the error for one that cannot be had names it. Use the reader in a ``with`` statement.
 
     :param get_raw: returns one verified block by its binary CID; called from several threads
-    :param offline: whether the node asks nobody else for blocks
+    :param offline: whether the node asks no other node for blocks
     """
 
     def __init__(self, rpc: RPC, root: bytes, get_raw: Callable[[bytes], bytes], *, offline: bool) -> None:

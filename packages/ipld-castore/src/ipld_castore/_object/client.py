@@ -94,7 +94,7 @@ class Client:
         """Put an object whole.
 
         :param what: what it is, for messages
-        :raises BackendUnavailableError: if it cannot be put, or nobody knows whether it was
+        :raises BackendUnavailableError: if it cannot be put, or it is unknown whether it was
         """
         result = self.try_put(name, data, what, "overwrite")
         if isinstance(result, Failure):

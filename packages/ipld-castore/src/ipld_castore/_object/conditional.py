@@ -65,8 +65,8 @@ class ConditionalObject:
         """Replace the object, if it is as expected; return None, or else what was found.
 
         :param is_expected: given the bytes of the object, or None, returns whether it may be replaced
-        :param new: its new bytes, which nobody else puts
-        :raises BackendUnavailableError: if it cannot be asked, or nobody knows whether it was exchanged
+        :param new: its new bytes, which no other writer puts
+        :raises BackendUnavailableError: if it cannot be asked, or it is unknown whether it was exchanged
         """
         with self._lock.value:
             seen = self._last  # most often right, and if not, the store says so

@@ -63,7 +63,7 @@ class BotoCredentials:
         except BotoCoreError as error:
             raise BackendUnavailableError(f"cannot find credentials by boto3: {error}") from error
         self.config: dict[str, Any] = {} if session.region_name is None else {"region": session.region_name}
-        """The region of the profile, which obstore takes if it is told no other."""
+        """The region of the profile, which obstore takes if no other is given."""
         if self._found is None:
             raise BackendUnavailableError(_missing("S3Store", self._profile))
 

@@ -36,7 +36,7 @@ def check_process() -> None:
 
 
 def _before_fork() -> None:
-    """Look whether somebody else has used obstore, zarr's ObjectStore say; only Linux tells."""
+    """Check whether other code, such as zarr's ObjectStore, has used obstore. Only Linux shows that."""
     if _State.started or "obstore" not in sys.modules or sys.platform != "linux":
         return
     for thread in Path("/proc/self/task").iterdir():

@@ -40,7 +40,7 @@ class ObjectHead:
         """Replace ``expected`` by ``new``.
 
         :raises HeadMovedError: if the head is another
-        :raises BackendUnavailableError: if nobody knows whether it was replaced, or it cannot be
+        :raises BackendUnavailableError: if it is unknown whether it was replaced, or it cannot be
         """
         found = self._object.exchange(lambda data: is_head(self._parsed(data), expected), format_head(new))
         if found is None:

@@ -111,5 +111,5 @@ class Layout:
         result = self._client.try_put(name, text, "the sharding rule", "create")
         if not isinstance(result, Failure):
             self._rule = rule
-        elif result.kind is not FailureKind.NOT_EXPECTED:  # else another process has begun this very store
+        elif result.kind is not FailureKind.NOT_EXPECTED:  # else another process has begun the same store
             raise result.error

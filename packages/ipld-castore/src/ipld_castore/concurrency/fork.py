@@ -42,7 +42,7 @@ class ForkLocal(Generic[T]):
         _locals.add(self)
 
     def renew(self) -> None:
-        """Make the value anew."""
+        """Make a new value."""
         self.value = self._make()
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -52,7 +52,7 @@ class ForkLocal(Generic[T]):
 def renew_after_fork(renew: Callable[[], object]) -> None:
     """Call a bound method in each forked child, as long as its object lives.
 
-    For what is more than a value; :class:`ForkLocal` is for values. Values have been made anew when it is called.
+    For what is more than a value; :class:`ForkLocal` is for values. New values have been made when it is called.
 
     :param renew: a bound method without arguments
     """

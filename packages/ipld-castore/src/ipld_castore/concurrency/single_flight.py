@@ -28,7 +28,7 @@ class InFlight(Generic[T]):
         """Return what ``action`` returns, or raise what it raises: here, or in the thread that runs it for this key.
 
         A thread that is interrupted (:class:`KeyboardInterrupt`) does not interrupt those that wait for it: one of them
-        calls ``action`` anew.
+        calls ``action`` again.
         """
         running = self._state.value
         while True:

@@ -435,7 +435,7 @@ class Dataset(KeyFinder):
         return count(nodes.load(root, decode_root).map, nodes.load, self._limits)
 
     def canonicalize(self) -> bytes:
-        """Write everything anew, as a conforming writer would; returns the binary CID of the root."""
+        """Write all keys as a conforming writer would; return the binary CID of the root."""
         self.check_home()
         fresh = Dataset(self.castore, limits=self._limits)
         for key in self.keys():
@@ -443,15 +443,13 @@ class Dataset(KeyFinder):
             if data is not None:
                 fresh.write(key, data)
         root = fresh.freeze()
-        self.set_root(
-            root, "canonicalizing", discard_changes=True, whole=True
-        )  # it has been written anew, changes and all
+        self.set_root(root, "canonicalizing", discard_changes=True, whole=True)  # the new root has the changes too
         return root
 
     # -- other processes --
 
     def renew_locks(self) -> None:
-        """In the child of a fork, where nobody will release a lock that another thread held."""
+        """Replace the locks in the child of a fork, where a thread of the parent may hold them."""
         self._lock = threading.RLock()
         if self.sharing is not None:
             self.sharing.renew_locks()

@@ -15,7 +15,7 @@ from .fields import FieldReader, is_node_link
 VERSION_FIELD: Final = "__ipld_commit__"
 VERSION: Final = 1
 REWRITTEN_FROM: Final = "__ipld_was__"
-"""Name in ``meta``: text of the CID of the commit that this one was written anew from."""
+"""Name in ``meta``: text of the CID of the commit that this one was rewritten from."""
 
 MAX_BLOCK_BYTES: Final = 256 << 10
 MAX_PARENTS: Final = 16

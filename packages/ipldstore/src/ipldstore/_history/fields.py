@@ -20,7 +20,7 @@ def is_node_link(value: object) -> bool:
 
 
 class FieldReader:
-    """Reads the fields of a map, and refuses those that nobody asked for.
+    """Reads the fields of a map, and refuses those that were not asked for.
 
     :param kind: what the map is, for messages
     :param node: the decoded block
@@ -81,7 +81,7 @@ class FieldReader:
         return value
 
     def refuse_others(self) -> None:
-        """Refuse fields that nobody has read.
+        """Refuse fields that were not read.
 
         :raises NodeError: if there is one
         """

@@ -31,7 +31,7 @@ class Compacted(NamedTuple):
 def compact(path: str | os.PathLike[str]) -> Compacted:
     """Forget all blocks of a CAR file or a folder that its root does not reach: older roots, and what was overwritten.
 
-    A file is written anew beside the old one, as a CARv2 with an index, depth first from the root, and takes its place
+    A new file is written beside the old one, as a CARv2 with an index, depth first from the root, and takes its place
     when it is on the disk; it can grow by an index that the old one had not. In a folder blocks are deleted, when all
     that the root reaches was found to be there, and so is what killed writers have left unfinished. Stopped at any
     instant, it leaves the old file or a folder that still has the dataset, and can be called again. Who has the file or
@@ -61,7 +61,7 @@ def compact(path: str | os.PathLike[str]) -> Compacted:
 
 def _compact_file(path: Path) -> Compacted:
     size = path.stat().st_size
-    old = CarFile.open(path, "a")  # nobody else writes as long as it is open
+    old = CarFile.open(path, "a")  # no other process writes as long as it is open
     try:
         if len(old.roots) != 1:
             raise ValueError(f"expected an archive with one root, found {len(old.roots)} roots in {path}")

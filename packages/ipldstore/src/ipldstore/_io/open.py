@@ -44,7 +44,7 @@ def open(  # noqa: A001  # as tarfile, gzip and many others have it
     the root that was frozen when they opened it. A file that cannot be opened is left as it was.
 
     A bucket (``s3://bucket/prefix``, extra ``object``) has the root in its object ``HEAD``. Many may have it open for
-    writing: of those that began at one root the first to freeze succeeds, and the others are told.
+    writing: of those that began at one root the first to freeze succeeds, and the others get a :class:`ConflictError`.
 
     What is opened for writing is frozen when it is closed, and closed when its ``with`` ends, be it by an error: what
     was written is there, and what was there before has a root of its own still, which ``compact`` would forget.
@@ -119,7 +119,7 @@ def _check_room(castore: CarCAStore) -> None:
         castore.check_head(cids.from_validated(EMPTY_ROOT))
     except HeadRefusedError as error:
         if len(bytes(castore.roots[0])) == len(EMPTY_ROOT):
-            advice = "compact(path) writes it anew, with a header that has"
+            advice = "compact(path) makes a new file, whose header has room"
         else:
             advice = 'to go on from it, write it into a new one: open(new, "x").mapping.update(open(path).mapping)'
         raise ValueError(

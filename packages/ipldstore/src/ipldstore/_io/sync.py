@@ -69,7 +69,7 @@ def _transfer(
 
 @contextmanager
 def _bar(what: str, *, visible: bool) -> Iterator[Any]:
-    """What :func:`ipld_castore.transfer` tells how far it has come; None where nobody looks."""
+    """Yield what shows the progress of :func:`ipld_castore.transfer`; None where no bar is shown."""
     if not visible:
         yield None
         return

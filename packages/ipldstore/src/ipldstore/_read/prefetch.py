@@ -208,9 +208,9 @@ class PrefetchingReader(ContentAddressableStore):
         return first
 
     def _fetch_unasked(self, flight: BlockFetch, blocks: Blocks, max_bytes: int = CACHE_BYTES) -> bool:
-        """Fetch blocks that nobody has read yet, up to ``max_bytes``; return whether none of them failed.
+        """Fetch blocks that were not asked for yet, up to ``max_bytes``; return whether none of them failed.
 
-        Whoever reads a block that failed fetches it again, and gets its error.
+        Reading a block that failed fetches it again, and raises its error.
         """
         size = 0
         try:

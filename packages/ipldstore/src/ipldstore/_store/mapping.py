@@ -10,7 +10,7 @@ from ipldstore._dataset.dataset import Dataset
 
 
 def as_bytes(value: bytes) -> bytes:
-    """A value as bytes that nobody changes; ``bytes()`` alone would take a number for a length."""
+    """Return a value as immutable bytes; ``bytes()`` alone would take a number for a length."""
     return value if type(value) is bytes else bytes(memoryview(value))
 
 

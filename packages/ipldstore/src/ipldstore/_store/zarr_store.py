@@ -157,7 +157,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
 
         :raises IPLDStoreError: if blocks cannot be written, or this is a copy with changes in another process
         """
-        # Who only reads a root does not decide that it is to be kept.
+        # A reader of a root does not decide whether the backend keeps it.
         return cids.from_validated(self._data.frozen() if self.read_only else self._data.freeze())
 
     def set_root(self, cid: AnyCID, *, discard_changes: bool = False) -> None:
@@ -184,7 +184,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
         self._data.set_root(root, what, discard_changes=discard_changes)
 
     def canonicalize(self) -> CID:
-        """Write everything anew, and return the root that a conforming writer gives these contents.
+        """Write all keys again, and return the root that a conforming writer gives these contents.
 
         For roots of other writers; reads all there is.
         """

@@ -129,6 +129,6 @@ class Coordinator:
             raise ConflictError(
                 f"expected the session {self.name} as this process left it, at {cids.to_text(self._state.root)}; "
                 f"found that another process has taken it over or deleted it. The changes are still here: freeze them "
-                f"with another store, or set_root and write them anew"
+                f"with another store, or set_root and write them again"
             )
         self._state = state

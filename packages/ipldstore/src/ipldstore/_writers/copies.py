@@ -75,7 +75,7 @@ class CopySharing:
 
 
 class ForkSharing:
-    """The sharing of a fork: its changes are kept, and given back by whoever made them.
+    """The sharing of a fork: it keeps its changes, which the task that made them returns.
 
     :param root: binary CID of the root that the fork began with
     :param changes: what it has changed already
@@ -97,7 +97,7 @@ class ForkSharing:
         return dict(self._changes)
 
     def catch_up(self, dataset: SharedDataset, *, reading: bool) -> None:
-        """See :meth:`Sharing.catch_up`: a fork sees nobody else's changes."""
+        """See :meth:`Sharing.catch_up`: a fork does not see changes of others."""
 
     def remember_read(self, key: str, content: Content) -> None:
         """See :meth:`Sharing.remember_read`."""

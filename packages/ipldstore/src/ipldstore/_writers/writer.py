@@ -52,7 +52,7 @@ class SessionWriter:
         return self._lock
 
     def copy_of(self, root: bytes, make: Callable[[], D]) -> D:
-        """Return the copy that began with a root, made anew if it is not here.
+        """Return the copy that began with a root; it is made if there is none here.
 
         :param make: makes it; each call for this session makes the same kind
         """

@@ -123,7 +123,7 @@ class GraphTests(Harness):
         assert other.to_car(root) == castore.to_car(root)
 
     def test_an_archive_of_what_another_root_lacks(self, castore: ContentAddressableStore) -> None:
-        """Whoever has the graph of that root and takes the archive has both graphs."""
+        """A store that has the graph of that root and imports the archive has both graphs."""
         kept, dropped = castore.put([castore.put(b"kept")]), castore.put([castore.put(b"dropped")])
         old = castore.put([kept, dropped, castore.put(b"leaf")])
         added = castore.put(b"added")

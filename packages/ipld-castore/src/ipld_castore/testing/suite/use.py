@@ -78,7 +78,7 @@ class UseTests(Harness):
         assert castore.get_raw(cid) == DATA
 
     def test_the_head_moves_from_what_it_is(self, castore: ContentAddressableStore) -> None:
-        """Only from there; a caller that expects another head is told of both, and nothing changes."""
+        """The head moves only from the expected one. The error for another has both heads, and nothing changes."""
         if not isinstance(castore, SupportsHead):
             pytest.skip("the backend has no head")
         assert castore.head is None
@@ -97,7 +97,7 @@ class UseTests(Harness):
         assert castore.head == first
 
     def test_one_of_many_moves_the_head(self, castore: ContentAddressableStore) -> None:
-        """Threads that all know the same head: one succeeds, the others are told of its head."""
+        """Of threads that expect the same head one succeeds; the errors of the others have its head."""
         if not isinstance(castore, SupportsHead):
             pytest.skip("the backend has no head")
         head = None
