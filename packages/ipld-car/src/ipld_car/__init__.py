@@ -20,6 +20,8 @@ from ._car.writer import CarWriter
 from ._file.car_file import CarFile
 from ._graph.difference import shared_cids
 from ._graph.walk import binary_links, links, walk, walk_binary
+from ._ranges.range_reader import CarRangeReader
+from ._ranges.source import RangeSource
 from .codecs import dagcbor, dagpb
 from .errors import (
     BlockAbsentError,
@@ -43,6 +45,7 @@ __all__ = [
     "CarError",
     "CarFile",
     "CarIndex",
+    "CarRangeReader",
     "CarReader",
     "CarWarning",
     "CarWriter",
@@ -51,6 +54,7 @@ __all__ = [
     "IndexWriter",
     "LimitError",
     "MalformedError",
+    "RangeSource",
     "Readable",
     "Source",
     "TruncatedError",
