@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from ipld_car import (
     CarFile,
     CarRangeReader,
     CarWarning,
-    CarWriter,
     HashMismatchError,
     RangeSource,
     TruncatedError,
@@ -168,18 +168,21 @@ def test_a_large_block(tmp_path: Path) -> None:
     assert len(source.reads) <= 4
 
 
-@pytest.mark.parametrize("data", [SMALL_V1, SMALL_V2], ids=["CARv1", "an index of another codec"])
-def test_without_an_index_it_is_read_once(data: bytes) -> None:
+@pytest.mark.parametrize(
+    ("data", "warning"),
+    [(SMALL_V1, None), (SMALL_V2, "index cannot be read")],
+    ids=["CARv1", "an index of other codec"],
+)
+def test_without_an_index_it_is_read_once(data: bytes, warning: str | None) -> None:
     source = MemorySource(data)
     reader = CarRangeReader(source)
     for name, block in ((cid(b"hello"), b"hello"), (cid(b"again"), b"again")):
         assert reader.get(name) == block
-    with pytest.raises(BlockAbsentError):
-        if data is SMALL_V1:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(BlockAbsentError):
             reader.get(raw_cid(b"absent"))
-        else:
-            with pytest.warns(CarWarning, match="index cannot be read"):
-                reader.get(raw_cid(b"absent"))
+    assert [warning in str(each.message) for each in caught if warning] == [True] * bool(warning)
     assert reader.scan_reason
     assert len(source.reads) == 1
 
