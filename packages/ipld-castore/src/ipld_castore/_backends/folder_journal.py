@@ -20,11 +20,12 @@ from ipld_castore.errors import BackendUnavailableError
 FOLDER: Final = ".sessions"
 """Beside the shards of the blocks; Kubo passes over names that begin with a dot."""
 
-_STATE: Final = "state"
+STATE: Final = "state"
 _LOCK: Final = "lock"
 _MARK: Final = "mark"
 """Grows with each append: the time of a folder does not change when a file in it grows."""
-_SEGMENT: Final = re.compile(r"([0-9a-f]{1,64})\.([0-9]{16})")
+SEGMENT: Final = re.compile(r"([0-9a-f]{1,64})\.([0-9]{16})")
+"""The name of a file or object of records: the writer, and the number of the first record."""
 _SEGMENT_BYTES: Final = 1 << 20
 """A writer begins another file then, so that the coordinator can delete those before."""
 _LOCK_SECONDS: Final = 60.0
@@ -53,6 +54,8 @@ class FolderJournal:
     :param folder: the folder of the session
     :param fsync: wait for the disk with each append
     """
+
+    appends_side_by_side = False
 
     def __init__(self, folder: Path, *, fsync: bool) -> None:
         self._folder = folder
@@ -96,7 +99,7 @@ class FolderJournal:
         if segment is not None:
             os.close(segment.handle)
 
-    def entries(self, after: Mapping[str, int]) -> Iterator[Entry]:
+    def entries(self, after: Mapping[str, int], mark: object = None) -> Iterator[Entry]:  # cheap anyway
         """See :meth:`Journal.entries`."""
         for writer, firsts in sorted(self._segment_numbers().items()):
             yield from self._entries_of(writer, firsts, after.get(writer, 0))
@@ -134,7 +137,7 @@ class FolderJournal:
         """Return by writer the number of the first record of each of its files, in order."""
         found: dict[str, list[int]] = {}
         for name in sorted(self._names()):
-            match = _SEGMENT.fullmatch(name)
+            match = SEGMENT.fullmatch(name)
             if match:
                 found.setdefault(match[1], []).append(int(match[2]))
         return found
@@ -175,7 +178,7 @@ class FolderJournal:
     def state(self) -> bytes | None:
         """See :attr:`Journal.state`."""
         try:
-            return (self._folder / _STATE).read_bytes()
+            return (self._folder / STATE).read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -189,7 +192,7 @@ class FolderJournal:
             with self._locked():
                 if self.state != old:
                     return False
-                with fs.atomic_write(self._folder / _STATE, fsync=self._fsync) as stream:
+                with fs.atomic_write(self._folder / STATE, fsync=self._fsync) as stream:
                     stream.write(new)
                 return True
         except FileNotFoundError:  # there is no such session any more
@@ -218,7 +221,7 @@ class FolderJournal:
 
     def remove(self) -> None:
         """See :meth:`Journal.remove`."""
-        self._unlink(_STATE)
+        self._unlink(STATE)
         try:
             shutil.rmtree(self._folder)
         except FileNotFoundError:
@@ -233,7 +236,7 @@ class FolderJournal:
             probe.touch()
             now = probe.stat().st_mtime
             probe.unlink(missing_ok=True)
-            return max(now - (self._folder / _STATE).stat().st_mtime, 0.0)
+            return max(now - (self._folder / STATE).stat().st_mtime, 0.0)
         except OSError as error:
             raise BackendUnavailableError(f"cannot look at the session in {self._folder}: {error}") from error
 
@@ -247,5 +250,5 @@ def session_folders(path: Path) -> Iterator[str]:
     except OSError as error:
         raise BackendUnavailableError(f"cannot list the sessions in {path}: {error}") from error
     for name in names:
-        if (path / FOLDER / name / _STATE).exists():
+        if (path / FOLDER / name / STATE).exists():
             yield name

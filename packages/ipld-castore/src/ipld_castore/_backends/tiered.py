@@ -11,6 +11,7 @@ from multiformats import CID
 from ipld_castore._core import graph
 from ipld_castore._core.backend import AnyCID
 from ipld_castore._core.capabilities import SupportsDelete, SupportsList
+from ipld_castore._core.composed import base_of, blank
 from ipld_castore._core.hash_policy import check_hash, identity_bytes, verify
 from ipld_castore._core.path import resolve_path
 from ipld_castore._core.store import ContentAddressableStore
@@ -18,7 +19,7 @@ from ipld_castore.concurrency import InFlight
 from ipld_castore.errors import BlockCorruptError, BlockNotFoundError
 
 from .near_limit import NearLimit
-from .tiered_capabilities import base_of, class_for
+from .tiered_capabilities import class_for
 
 _BATCH_BLOCKS: Final = 1024
 _BATCH_BYTES: Final = 16 << 20
@@ -34,7 +35,8 @@ class TieredCAStore(ContentAddressableStore):
     Threads: as safe as the two stores are; however many threads want a block, it is got from ``far`` once.
     Two stores are equal if both of their parts are.
 
-    Capabilities: a store lists, and has a head, pins and names, if ``far`` does; it deletes if both stores do.
+    Capabilities: a store lists, and has a head, pins, names and journals, if ``far`` does; it deletes if both
+    stores do.
 
     :param near: where to look first, and to keep what was found
     :param far: where everything is
@@ -270,7 +272,7 @@ class TieredCAStore(ContentAddressableStore):
     # -- the store itself --
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _new, (base_of(type(self)),), self.__getstate__()
+        return blank, (base_of(type(self)),), self.__getstate__()
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_limit": None}
@@ -289,11 +291,6 @@ class TieredCAStore(ContentAddressableStore):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.near!r} before {self.far!r}>"
-
-
-def _new(base: type[TieredCAStore]) -> TieredCAStore:
-    """Make the store that a pickle's state is for."""
-    return object.__new__(base)
 
 
 class _FarGraphs:

@@ -1,19 +1,16 @@
-"""What a tiered store can do beside the two verbs: what its parts can.
-
-A class of its own for each combination of capabilities, made when it is first needed, so that ``isinstance`` tells the
-truth about each store.
-"""
+"""What a tiered store can do beside the two verbs: what its parts can."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 from typing import TypeVar
 
 from multiformats import CID
 
 from ipld_castore._core.backend import AnyCID
 from ipld_castore._core.capabilities import SupportsDelete, SupportsHead, SupportsList, SupportsNames, SupportsPin
+from ipld_castore._core.composed import composed
+from ipld_castore._core.journal import Journal, SupportsJournal
 from ipld_castore._core.store import ContentAddressableStore
 
 C = TypeVar("C", bound=type)
@@ -83,6 +80,18 @@ class _NamesOfFar:
         return self.far.resolve(name)
 
 
+class _JournalsOfFar:
+    far: SupportsJournal
+
+    def journal(self, session: str) -> Journal:
+        """See :meth:`SupportsJournal.journal`; the far store has it, as it has all blocks."""
+        return self.far.journal(session)
+
+    def sessions(self) -> Iterator[str]:
+        """See :meth:`SupportsJournal.sessions`; those of the far store."""
+        return self.far.sessions()
+
+
 def class_for(base: C, near: ContentAddressableStore, far: ContentAddressableStore) -> C:
     """Return the subclass of a tiered store that has the capabilities of these two stores, and no other."""
     parts: list[type] = []
@@ -96,18 +105,6 @@ def class_for(base: C, near: ContentAddressableStore, far: ContentAddressableSto
         parts.append(_PinsFar)
     if isinstance(far, SupportsNames):
         parts.append(_NamesOfFar)
-    made: C = _subclass(base_of(base), tuple(parts))
-    return made
-
-
-def base_of(made: C) -> C:
-    """Return the class that users know, of a class that :func:`class_for` has made."""
-    base: C = made.__dict__.get("_made_of", made)
-    return base
-
-
-@cache
-def _subclass(base: C, parts: tuple[type, ...]) -> C:
-    names = {name: getattr(base, name) for name in ("__module__", "__qualname__", "__doc__")} | {"_made_of": base}
-    made: C = type(base)(base.__name__, (base, *parts), names)
-    return made
+    if isinstance(far, SupportsJournal):
+        parts.append(_JournalsOfFar)
+    return composed(base, tuple(parts))

@@ -30,10 +30,17 @@ class Entry(NamedTuple):
 class Journal(Protocol):
     """The journal of one session. Threads and processes may use it at once."""
 
+    appends_side_by_side: bool
+    """Whether threads may append for one writer at once.
+
+    If so, each append is a request of its own, which may arrive before those with lower numbers: of a writer,
+    :meth:`entries` gives what is before the first gap, and the rest when the gap is filled.
+    """
+
     def append(self, writer: str, first: int, records: Sequence[bytes]) -> None:
         """Append records of a writer; they are there, and stay, when it returns.
 
-        One caller at a time appends for one writer.
+        One caller at a time appends for one writer, unless :attr:`appends_side_by_side`.
 
         :param writer: name of the writer, 1 to 64 characters of ``0-9a-f``
         :param first: number of the first record; those before it were appended before
@@ -42,17 +49,20 @@ class Journal(Protocol):
             used again: another one takes its place
         """
 
-    def entries(self, after: Mapping[str, int]) -> Iterator[Entry]:
+    def entries(self, after: Mapping[str, int], mark: object = None) -> Iterator[Entry]:
         """Yield the records with higher numbers than ``after`` has for their writers, each writer's in order.
 
-        A record that is damaged or incomplete ends those of its writer: the writer was stopped there.
+        A record that is missing, damaged or incomplete ends those of its writer: the writer was stopped there.
 
         :param after: of each writer, up to which number its records are known
+        :param mark: what :meth:`mark` has returned; records that came later may then be left out, which saves a request
         :raises BackendUnavailableError: if they cannot be read
         """
 
     def mark(self) -> object:
         """Return something that is equal as long as no record was appended; cheap where the backend allows it.
+
+        What threads ask for at the same time may be found out once, after the last of them has asked.
 
         :raises BackendUnavailableError: if that cannot be found out
         """

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum, auto
+from itertools import islice
 from typing import Any, Final, NamedTuple, TypeVar
 
 from ipld_castore.errors import BackendUnavailableError, CAStoreError
@@ -19,6 +20,9 @@ T = TypeVar("T")
 MAX_OBJECT_BYTES: Final = 64 << 20
 """Bytes of the longest object that is read at once."""
 
+_DELETED_AT_ONCE: Final = 1000
+"""Objects that S3 deletes by one request."""
+_LISTED_AT_ONCE: Final = 1000
 _ENDPOINT_VARIABLES: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "AWS_ENDPOINT_URL")
 
 
@@ -107,6 +111,35 @@ class Client:
         """
         put = self.store.put
         return self.attempt(f"put {what} into", lambda: put(name, data, mode=mode, use_multipart=False))
+
+    def list(self, prefix: str | None, what: str) -> Iterator[dict[str, Any]]:
+        """Yield ``path``, ``size`` and ``last_modified`` of the objects whose names begin with a prefix and "/".
+
+        :param what: what they are, for messages
+        :raises BackendUnavailableError: if they cannot be listed
+        """
+        verb = f"list {what} in"
+        pages = self.ask(verb, lambda: iter(self.store.list(prefix, chunk_size=_LISTED_AT_ONCE)))
+        while (page := self.ask(verb, lambda: next(pages, None))) is not None:
+            yield from page
+
+    def delete(self, names: Iterable[str], what: str) -> None:
+        """Delete objects, by one request for a thousand where the store allows it. Absent ones are no error.
+
+        :param what: what they are, for messages
+        :raises BackendUnavailableError: if they cannot all be deleted; some of them may be
+        """
+        left = iter(names)
+        while batch := list(islice(left, _DELETED_AT_ONCE)):
+            self._delete(batch, what)
+
+    def _delete(self, names: Sequence[str], what: str) -> None:
+        try:
+            self.ask(f"delete {what} from", lambda: self.store.delete(names))
+        except NoObjectError:  # some stores stop at one that is absent
+            if len(names) > 1:
+                for name in names:
+                    self._delete([name], what)
 
     def ask(self, verb: str, action: Callable[[], T]) -> T:
         """Return what an action on the store returns, and raise its errors as the package's.

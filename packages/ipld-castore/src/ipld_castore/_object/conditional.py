@@ -44,12 +44,14 @@ class ConditionalObject:
     :param client: the store
     :param name: the name of the object
     :param what: what it is, for messages
+    :param max_bytes: the longest object that is read
     """
 
-    def __init__(self, client: Client, name: str, what: str) -> None:
+    def __init__(self, client: Client, name: str, what: str, max_bytes: int = _MAX_BYTES) -> None:
         self._client = client
         self._name = name
         self._what = what
+        self._max_bytes = max_bytes
         self._lock = ForkLocal(threading.Lock)
         """Held while an exchange is under way: those of one process come one after another."""
         self._last: Seen | None = None
@@ -110,7 +112,7 @@ class ConditionalObject:
         :param lost: errors of puts that may have arrived all the same
         """
         try:
-            data, meta = self._client.get(self._name, self._what, _MAX_BYTES)
+            data, meta = self._client.get(self._name, self._what, self._max_bytes)
         except NoObjectError:
             seen = Seen(None, {})
         except BackendUnavailableError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Any, Final, Literal, Self
 
 from ipld_car import cids
@@ -13,6 +12,7 @@ from ipld_castore._backends import flatfs
 from ipld_castore._backends.head_file import HEAD_FILE
 from ipld_castore._core import graph
 from ipld_castore._core.backend import AnyCID
+from ipld_castore._core.composed import base_of, blank, composed
 from ipld_castore._core.heads import is_head
 from ipld_castore._core.store import ContentAddressableStore
 from ipld_castore._core.upload_queue import Pairs, UploadQueue
@@ -21,15 +21,15 @@ from ipld_castore.errors import BlockNotFoundError
 
 from .client import Client, NoObjectError
 from .head import head_of
+from .journal import HasJournals
 from .layout import Layout
 from .options import open_store
 from .recipe import recipe_of, store_of
 
 _QUEUE_BYTES: Final = 64 << 20
 """Bytes of blocks that may be on their way."""
-_DELETED_AT_ONCE: Final = 1000
-"""Objects that S3 deletes by one request."""
-_LISTED_AT_ONCE: Final = 1000
+_WITHOUT_JOURNALS: Final = ("MemoryStore", "HTTPStore")
+"""No other process reaches the one, and the other has no conditional puts."""
 _LOCAL: Final = ("LocalStore", "MemoryStore")
 
 
@@ -42,6 +42,8 @@ class ObjectCAStore(ContentAddressableStore):
     Blocks that are put are collected, at most 64 MiB of them, and many are under way at a time; they can be read at
     once, and have arrived when :meth:`flush` returns. Threads may share a store, and any number of processes a bucket.
     A process that was forked after obstore had been used cannot use it: that is an error.
+
+    It has journals, below ``.sessions/``, unless it is over a ``MemoryStore`` or an ``HTTPStore``.
 
     The head is the object ``HEAD``. It moves by a conditional put; over obstore's ``LocalStore``, which has none, as
     that of :class:`FileSystemCAStore` does.
@@ -89,6 +91,7 @@ class ObjectCAStore(ContentAddressableStore):
         self._head = head_of(self._client, self._layout.name(HEAD_FILE))
         self._queue = UploadQueue(self._send, batch_bytes=1, in_flight=self._in_flight, capacity=_QUEUE_BYTES)
         self.local = self._client.kind in _LOCAL
+        self.__class__ = composed(type(self), () if self._client.kind in _WITHOUT_JOURNALS else (HasJournals,))
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
@@ -245,12 +248,10 @@ class ObjectCAStore(ContentAddressableStore):
         """Return raw CIDs of all blocks; what is not sent yet is sent before. Other objects are somebody else's."""
         self.flush()
         rule = self._layout.rule()
-        pages = self._client.ask("list", lambda: iter(self.store.list(self._layout.prefix, chunk_size=_LISTED_AT_ONCE)))
-        while (page := self._client.ask("list", lambda: next(pages, None))) is not None:
-            for meta in page:
-                cid = self._layout.cid_of(meta["path"], rule)
-                if cid is not None:
-                    yield cid
+        for meta in self._client.list(self._layout.prefix, "blocks"):
+            cid = self._layout.cid_of(meta["path"], rule)
+            if cid is not None:
+                yield cid
 
     # -- deleting --
 
@@ -267,19 +268,12 @@ class ObjectCAStore(ContentAddressableStore):
         """
         self.flush()  # they may be on their way
         rule = self._layout.rule()
-        left = iter(wanted)
-        while names := [self._layout.block_name(cids.to_bytes(cid), rule) for cid in islice(left, _DELETED_AT_ONCE)]:
-            self._delete(names)
-
-    def _delete(self, names: list[str]) -> None:
-        try:
-            self._client.ask(f"delete {len(names)} blocks from", lambda: self.store.delete(names))
-        except NoObjectError:  # some stores stop at one that is absent
-            if len(names) > 1:
-                for name in names:
-                    self._delete([name])
+        self._client.delete((self._layout.block_name(cids.to_bytes(cid), rule) for cid in wanted), "blocks")
 
     # -- the store itself --
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return blank, (base_of(type(self)),), self.__getstate__()
 
     def __getstate__(self) -> dict[str, Any]:
         if self._client.kind == "MemoryStore":

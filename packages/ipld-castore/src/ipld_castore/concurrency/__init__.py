@@ -8,6 +8,7 @@ from __future__ import annotations
 from .fork import ForkLocal, process_id, renew_after_fork
 from .lru import ByteLRU
 from .ordered import ReadAhead, in_order
+from .shared_call import SharedCall
 from .single_flight import InFlight
 from .tracebacks import clear_frames, drop_tracebacks
 
@@ -16,6 +17,7 @@ __all__ = [
     "ForkLocal",
     "InFlight",
     "ReadAhead",
+    "SharedCall",
     "clear_frames",
     "drop_tracebacks",
     "in_order",

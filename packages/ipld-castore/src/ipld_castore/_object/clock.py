@@ -1,0 +1,25 @@
+"""What time it is by the clock of a store: that of an object just written."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+from typing import Any
+
+from .client import Client
+
+
+def read_clock(client: Client, below: str) -> datetime:
+    """Return when an object was put that is put now, and deleted again.
+
+    :param below: what the name of the object begins with
+    :raises BackendUnavailableError: if it cannot be put or looked at
+    """
+    name, what = f"{below}clock-{secrets.token_hex(8)}", "an object to tell the time"
+    try:
+        client.put(name, b"", what)
+        meta: Any = client.ask(f"look at {what} in", lambda: client.store.head(name))
+    finally:
+        client.delete([name], what)
+    now: datetime = meta["last_modified"]
+    return now

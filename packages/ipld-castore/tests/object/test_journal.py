@@ -1,0 +1,263 @@
+"""The journal of a session in a bucket: what an append has left is found, a gap hides nothing, few requests."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from ipld_castore import (
+    BackendUnavailableError,
+    Entry,
+    Journal,
+    MappingCAStore,
+    ObjectCAStore,
+    SupportsJournal,
+    TieredCAStore,
+)
+
+from ..support.fault_proxy import Exchange, FaultProxy
+from ..support.s3_server import S3Server
+
+pytest.importorskip("obstore", reason="the extra object is not installed")
+
+SESSION = "5e55"
+A, B = "aa", "bb"
+
+
+def journals(castore: ObjectCAStore) -> SupportsJournal:
+    assert isinstance(castore, SupportsJournal)
+    return castore
+
+
+@pytest.fixture(params=["s3", "folder"])
+def castore(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectCAStore:
+    """A bucket of a real server; and a folder under obstore, which has the folder's journal."""
+    if request.param == "folder":
+        from obstore.store import LocalStore
+
+        return ObjectCAStore(LocalStore(tmp_path, mkdir=True), prefix="some/where")
+    s3 = request.getfixturevalue("atomic_s3")
+    return ObjectCAStore.from_url(f"s3://{request.getfixturevalue('bucket')}/some/where", **s3.options())
+
+
+@pytest.fixture
+def journal(castore: ObjectCAStore) -> Journal:
+    made = journals(castore).journal(SESSION)
+    assert made.exchange(None, b"begun")
+    return made
+
+
+@pytest.fixture
+def in_bucket(atomic_s3: S3Server, bucket: str, s3_proxy: FaultProxy) -> Journal:
+    """A journal in a bucket behind a proxy that keeps a record."""
+    castore = ObjectCAStore.from_url(f"s3://{bucket}", **atomic_s3.options(s3_proxy.url))
+    made = journals(castore).journal(SESSION)
+    assert made.exchange(None, b"begun")
+    s3_proxy.requests.clear()
+    return made
+
+
+def test_which_stores_have_journals(castore: ObjectCAStore) -> None:
+    from obstore.store import HTTPStore, MemoryStore
+
+    copy = pickle.loads(pickle.dumps(castore))  # noqa: S301  # our own
+    for store in (castore, copy, TieredCAStore(MappingCAStore(), castore)):
+        assert isinstance(store, SupportsJournal)
+    assert type(copy).__name__ == "ObjectCAStore"
+    for without in (ObjectCAStore(MemoryStore()), ObjectCAStore(HTTPStore("http://127.0.0.1:1/"))):
+        assert not isinstance(without, SupportsJournal)
+        assert not hasattr(without, "journal")
+        assert not isinstance(TieredCAStore(MappingCAStore(), without), SupportsJournal)
+
+
+def test_records_of_several_writers(castore: ObjectCAStore, journal: Journal) -> None:
+    before = journal.mark()
+    journal.append(A, 1, [b"one", b"two"])
+    journal.append(B, 1, [b"", bytes(5000)])
+    journal.append(A, 3, [b"three"])
+    after = journal.mark()
+    assert after != before
+    assert after == journals(castore).journal(SESSION).mark()
+    everything = [
+        Entry(A, 1, b"one"),
+        Entry(A, 2, b"two"),
+        Entry(A, 3, b"three"),
+        Entry(B, 1, b""),
+        Entry(B, 2, bytes(5000)),
+    ]
+    for reader in (journal, journals(castore).journal(SESSION)):
+        assert list(reader.entries({})) == everything
+        assert list(reader.entries({A: 2, B: 2}, after)) == [Entry(A, 3, b"three")]
+        assert list(reader.entries({}, after)) == everything, "what one reader knows is not lost to the next"
+        assert next(iter(reader.entries({A: 3}))) == Entry(B, 1, b"")
+        assert list(reader.entries({A: 3})) == everything[3:], "a reader that stopped goes on from where it says"
+    assert list(castore) == []
+
+
+def test_the_state_moves_by_exchange_alone(castore: ObjectCAStore, journal: Journal) -> None:
+    other = journals(castore).journal(SESSION)
+    assert not other.exchange(None, b"also begun")
+    assert not other.exchange(b"something else", b"x")
+    assert other.exchange(b"begun", b"one")
+    assert not journal.exchange(b"begun", b"two")
+    assert journal.state == b"one"
+    assert 0 <= journal.age() < 3600
+    assert list(journals(castore).sessions()) == [SESSION]
+    journal.append(A, 1, [b"one"])
+    journal.remove()
+    assert journal.state is None
+    assert list(journals(castore).sessions()) == []
+    assert not other.exchange(b"one", b"two")
+    assert not journal.exchange(b"one", b"two")
+    assert list(journals(castore).journal(SESSION).entries({})) == []
+    with pytest.raises(BackendUnavailableError):
+        journal.age()
+    assert list(castore) == []
+
+
+def test_a_gap_ends_a_writer_until_it_is_filled(in_bucket: Journal) -> None:
+    """Appends of one writer run side by side, so one can arrive before those with lower numbers."""
+    assert in_bucket.appends_side_by_side
+    in_bucket.append(A, 1, [b"one"])
+    in_bucket.append(A, 3, [b"three"])
+    in_bucket.append(B, 1, [b"b"])
+    with_gap = in_bucket.mark()
+    assert list(in_bucket.entries({}, with_gap)) == [Entry(A, 1, b"one"), Entry(B, 1, b"b")]
+    in_bucket.delete({A: 1, B: 1})
+    assert list(in_bucket.entries({A: 1, B: 1})) == []
+    in_bucket.append(A, 2, [b"two"])
+    assert in_bucket.mark() != with_gap
+    assert list(in_bucket.entries({A: 1, B: 1})) == [Entry(A, 2, b"two"), Entry(A, 3, b"three")]
+
+
+def test_an_object_that_is_damaged_ends_its_writer(atomic_s3: S3Server, bucket: str) -> None:
+    castore = ObjectCAStore.from_url(f"s3://{bucket}", **atomic_s3.options())
+    journal = journals(castore).journal(SESSION)
+    for number in (1, 2, 3):
+        journal.append(A, number, [b"record"])
+    name = f".sessions/{SESSION}/{A}.{2:016d}"
+    whole = bytes(castore.store.get(name).bytes())
+    for damaged in (whole[:-1], whole[:-1] + b"?", b""):
+        castore.store.put(name, damaged)
+        assert list(journals(castore).journal(SESSION).entries({})) == [Entry(A, 1, b"record")]
+        assert list(journal.entries({})) == [Entry(A, 1, b"record")]
+    castore.store.put(name, whole)
+    assert len(list(journal.entries({}))) == 3
+
+
+@pytest.mark.slow
+def test_what_is_known_is_deleted_and_nothing_else(in_bucket: Journal, s3_proxy: FaultProxy) -> None:
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(lambda number: in_bucket.append(A, number, [b"%d" % number]), range(1, 1302)))
+    in_bucket.append(B, 1, [b"b"])
+    assert [entry.number for entry in in_bucket.entries({})] == [*range(1, 1302), 1], "two pages are listed"
+    s3_proxy.requests.clear()
+    in_bucket.delete({A: 1300})
+    assert Counter(request.method for request in s3_proxy.requests) == {"GET": 2, "POST": 2}, "a thousand at once"
+    assert list(in_bucket.entries({A: 1300})) == [Entry(A, 1301, b"1301"), Entry(B, 1, b"b")]
+    in_bucket.delete({A: 1301, B: 1})
+    in_bucket.append(A, 1302, [b"next"])
+    assert list(in_bucket.entries({A: 1301, B: 1})) == [Entry(A, 1302, b"next")]
+
+
+def test_what_is_asked(in_bucket: Journal, s3_proxy: FaultProxy) -> None:
+    def asked() -> dict[str, int]:
+        found = Counter("LIST" if "list-type" in each.query else each.method for each in s3_proxy.requests)
+        s3_proxy.requests.clear()
+        return dict(found)
+
+    in_bucket.append(A, 1, [b"one"])
+    assert asked() == {"PUT": 1}
+    mark = in_bucket.mark()
+    assert asked() == {"LIST": 1}
+    assert len(list(in_bucket.entries({}, mark))) == 1
+    assert asked() == {"GET": 1}
+    assert list(in_bucket.entries({A: 1}, mark)) == []
+    assert asked() == {}, "all that the mark names is known"
+    assert in_bucket.state == b"begun"
+    assert asked() == {"GET": 1}
+    assert in_bucket.exchange(b"begun", b"on")
+    assert asked() == {"PUT": 1}
+
+
+def test_a_listing_that_had_begun_does_not_serve_later_callers(in_bucket: Journal, s3_proxy: FaultProxy) -> None:
+    """Its answer was on its way when the note came."""
+    answered, go_on = threading.Event(), threading.Event()
+
+    async def hold(exchange: Exchange) -> None:
+        answer = await exchange.forward()
+        answered.set()
+        await asyncio.to_thread(go_on.wait, 60)
+        await exchange.send(answer.head + answer.body)
+
+    s3_proxy.inject(hold)
+    with ThreadPoolExecutor(21) as pool:
+        first = pool.submit(in_bucket.mark)
+        assert answered.wait(60)
+        in_bucket.append(A, 1, [b"one"])
+        others = [pool.submit(in_bucket.mark) for _ in range(20)]
+        go_on.set()
+        assert first.result() == frozenset()
+        assert {other.result() for other in others} == {frozenset({f"{A}.{1:016d}"})}
+
+
+def test_one_of_many_processes_wins_an_exchange(atomic_s3: S3Server, bucket: str) -> None:
+    """A counter that 4 processes move 10 times each ends at 40."""
+    castore = ObjectCAStore.from_url(f"s3://{bucket}", **atomic_s3.options())
+    journal = journals(castore).journal(SESSION)
+    assert journal.exchange(None, b"0")
+    code = """
+        import pickle, sys
+        journal = pickle.loads(sys.stdin.buffer.read()).journal(sys.argv[1])
+        for _ in range(10):
+            while True:
+                state = journal.state
+                if journal.exchange(state, b"%d" % (int(state) + 1)):
+                    break
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), SESSION]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(4)]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(pickle.dumps(castore))
+        process.stdin.close()
+    assert [process.wait() for process in processes] == [0] * 4
+    assert journal.state == b"40"
+
+
+def test_a_writer_that_is_killed_has_lost_nothing_that_it_appended(atomic_s3: S3Server, bucket: str) -> None:
+    castore = ObjectCAStore.from_url(f"s3://{bucket}", **atomic_s3.options())
+    journal = journals(castore).journal(SESSION)
+    code = """
+        import pickle, sys
+        journal = pickle.loads(sys.stdin.buffer.read()).journal(sys.argv[1])
+        number = 0
+        while True:
+            number += 1
+            journal.append("cc", number, [b"%d" % number * 1000])
+            print(number, flush=True)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), SESSION]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(pickle.dumps(castore))
+        process.stdin.close()
+        for _ in range(50):
+            process.stdout.readline()
+        process.send_signal(signal.SIGKILL if os.name != "nt" else signal.SIGTERM)
+        told = [int(line) for line in process.stdout.read().split()]
+    entries = list(journal.entries({}))
+    assert [entry.number for entry in entries] == list(range(1, len(entries) + 1))
+    assert len(entries) >= max(told, default=50)
+    assert all(entry.record == b"%d" % entry.number * 1000 for entry in entries)
