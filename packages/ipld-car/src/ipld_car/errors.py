@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Self, TypeVar
+
+_E = TypeVar("_E", bound=Exception)
 
 
 class CarError(ValueError):
@@ -69,3 +71,16 @@ class BlockAbsentError(CarError, KeyError):
 
 class CarWarning(UserWarning):
     """An archive has a fault that does not keep its blocks from being read."""
+
+
+def without_frames(error: _E) -> _E:
+    """Return an error of the same class, with the same arguments and attributes, that was not raised.
+
+    For an error that an object keeps. An error that was raised holds the frames that it went through, and these hold
+    the object: nothing in such a cycle is freed before the garbage collector runs.
+    """
+    kind = type(error)
+    made = kind.__new__(kind, *error.args)  # not the constructor, which may take other arguments
+    made.args = error.args
+    vars(made).update(vars(error))
+    return made

@@ -2,16 +2,18 @@
 
 import errno
 import gc
+import io
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from ipld_car import CarError, CarFile, CarWarning, cids, fs
+from ipld_car import CarError, CarFile, CarWarning, IndexWriter, cids, fs
 
-from ..support.car_samples import SMALL_V1, SMALL_V2, car_v1, cid, outcome, section
+from ..support.car_samples import SMALL_V1, SMALL_V2, car_v1, car_v2, cid, outcome, section
 from ..support.file_samples import EMPTY_MAP, HELLO, WORLD, block, check_archive
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="an open file is neither removed nor replaced there")
@@ -91,7 +93,7 @@ def test_a_file_that_is_replaced_while_it_is_opened(tmp_path: Path, monkeypatch:
         where.write_bytes(SMALL_V1)
         return found
 
-    monkeypatch.setattr("ipld_car._file.car_file.open_locked", late)
+    monkeypatch.setattr("ipld_car._file.handles.open_locked", late)
     with pytest.raises(fs.FileReplacedError):
         CarFile.open(path, "a")
     monkeypatch.undo()
@@ -213,3 +215,60 @@ def test_a_file_that_is_dropped_and_cannot_be_finished_warns(tmp_path: Path, mon
     with pytest.warns(CarWarning, match=r"a\.car was not closed, and cannot be finished"):
         del file
     assert handles() == []
+
+
+AT_EXIT = """
+import errno, os, resource, signal, sys
+from ipld_car import CarFile, cids, hashes
+
+file = CarFile.open(sys.argv[1], "a")
+file.put(cids.make(cids.RAW, hashes.sha2_256(b"new")), b"new")
+if sys.argv[2] == "no room":
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+elif sys.argv[2] == "failed sync":
+    fsync = os.fsync
+    def os_fsync(handle):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    os.fsync = os_fsync
+    try:
+        file.flush()
+    except OSError as error:
+        assert error.errno == errno.EIO
+    os.fsync = fsync
+if sys.argv[3] == "dropped":
+    del file
+print("end")
+"""
+
+
+@pytest.mark.parametrize("when", ["dropped", "at exit"])
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("no room", "File too large"),
+        ("failed sync", "a sync of this file has failed"),
+        ("damage", "no writer makes one that long"),
+    ],
+)
+def test_a_process_that_does_not_close_a_file_that_cannot_be_finished(
+    tmp_path: Path, what: str, words: str, when: str
+) -> None:
+    """One warning, no traceback, and the next writer has the file."""
+    path = tmp_path / "a.car"
+    if what == "damage":  # found when the index, which lacks a block, is compared with the blocks
+        path.write_bytes(car_v2(car_v1(section(b"a"), b"\xff\xff\xff\x7f", section(b"b")), index=index_of(b"a")))
+    done = subprocess.run([sys.executable, "-c", AT_EXIT, path, what, when], capture_output=True, text=True, check=True)
+    assert done.stdout == "end\n"
+    assert done.stderr.count("CarWarning") == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "ignored" not in done.stderr
+
+
+def index_of(data: bytes) -> bytes:
+    """An index with the one block of ``data``, the first behind a header without roots."""
+    writer, stream = IndexWriter(), io.BytesIO()
+    writer.add(cid(data), outcome(car_v1(section(data))).blocks[0][2].offset)
+    writer.write(stream)
+    return stream.getvalue()

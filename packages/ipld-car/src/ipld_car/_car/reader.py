@@ -11,7 +11,7 @@ from multiformats import CID
 
 from ipld_car import cids, varint
 from ipld_car.cids import _BinaryCID as BinaryCID
-from ipld_car.errors import CarError, LimitError, MalformedError, TruncatedError
+from ipld_car.errors import CarError, LimitError, MalformedError, TruncatedError, without_frames
 from ipld_car.hashes import verify_digest
 from ipld_car.streams import Source
 
@@ -34,7 +34,7 @@ class CarReader:
     Iterate over the reader for each :class:`Block`, in the order of the archive. The format has no end mark, so an
     archive that was cut between two sections looks like a shorter one. The roots are those of the header; the archive
     need not hold their blocks. The reader never seeks, and holds one section and a buffer of bounded size. A reader
-    that has failed raises the same error again.
+    that has failed raises an equal error again.
 
     One thread at a time may iterate.
 
@@ -89,7 +89,7 @@ class CarReader:
 
     def __iter__(self) -> Iterator[Block]:
         if self._failure is not None:
-            raise self._failure
+            raise without_frames(self._failure)
         if self._blocks is None:
             self._blocks = self._read_blocks(triples=False)
         return self._blocks
@@ -204,10 +204,10 @@ class CarReader:
                     yield Block(cid, data, offset, varint_size)
                 number += 1
         except CarError as error:
-            self._failure = error.at(offset, number)
-            raise self._failure from None
+            self._failure = without_frames(error.at(offset, number))
+            raise error from None
         except Exception as error:  # of the stream: to go on would begin in the middle of a section
-            self._failure = error
+            self._failure = without_frames(error)
             raise
 
     def _length(self) -> tuple[int, int]:

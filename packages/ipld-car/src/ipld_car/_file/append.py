@@ -103,7 +103,7 @@ class Appender:
         self._least_size = size_of(file)
         """Readers may have mapped so much."""
         self._is_synced = True
-        self._failure: OSError | None = None
+        self._sync_failure: str | None = None
         self.closed = False
         _appenders.add(self)
 
@@ -146,8 +146,8 @@ class Appender:
     def _check(self) -> None:
         if self.closed:
             raise ValueError("expected an open CarFile, found a closed one, or a writer's copy in a forked process")
-        if self._failure is not None:
-            raise OSError(f"a sync of this file has failed, so what is on the disk is not known: {self._failure}")
+        if self._sync_failure is not None:
+            raise OSError(f"a sync of this file has failed, so what is on the disk is not known: {self._sync_failure}")
 
     def _write(self, position: int, pieces: list[bytes]) -> None:
         self._is_synced = False
@@ -158,7 +158,8 @@ class Appender:
             try:
                 os.fsync(self._file.fileno())
             except OSError as error:
-                self._failure = error  # the system forgets what it could not write, so another try would say nothing
+                # The system forgets what it could not write, so another try would say nothing.
+                self._sync_failure = str(error)
                 raise
         self._is_synced = True
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 import weakref
 from collections.abc import Iterable, Iterator
-from io import FileIO, UnsupportedOperation
+from io import UnsupportedOperation
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
@@ -16,15 +15,13 @@ from multiformats import CID
 
 from ipld_car import cids, varint
 from ipld_car._car.block import BlockLocation
-from ipld_car._car.header import V2Header, encode_header, encode_v2_header
-from ipld_car.errors import BlockAbsentError, CarWarning, HashMismatchError
-from ipld_car.fs import is_current, open_locked, require_current, sync_folder, unlock
+from ipld_car.errors import BlockAbsentError, HashMismatchError
 from ipld_car.hashes import sha2_256, verify_digest
 
 from .append import Appender
 from .block_table import SectionRef, key_of
 from .file_blocks import FileBlocks
-from .layout import FIXED_SIZE, size_of, write_at
+from .handles import close, close_dropped, open_to_read, open_to_write
 from .scan import Section, is_identity
 from .state import Access
 
@@ -89,13 +86,13 @@ class CarFile:
         self._closed = True  # until it is open
         access = Access(mode != "r", zero_length_section_as_eof)
         if mode == "r":
-            self._blocks = _open_blocks(FileIO(self._path), access)
+            self._blocks = open_to_read(self._path, access)
         else:
-            self._blocks, self._appender, self._is_made = _open_to_write(
+            self._blocks, self._appender, self._is_made = open_to_write(
                 self._path, [cids.to_bytes(root) for root in roots], access, exclusive=mode == "x", fsync=fsync
             )
         # Not a method of this object, which would never be dropped then.
-        self._finalizer = weakref.finalize(self, _close_dropped, self._path, self._blocks, self._appender)
+        self._finalizer = weakref.finalize(self, close_dropped, self._path, self._blocks, self._appender)
         self._closed = False
 
     @classmethod
@@ -318,7 +315,7 @@ class CarFile:
         """
         self._closed = True
         if self._finalizer.detach() is not None:
-            _close(self._blocks, self._appender)
+            close(self._blocks, self._appender)
 
     def abandon(self) -> None:
         """Close the file as it is: drop what was not flushed, and leave a torn end where it is.
@@ -335,7 +332,7 @@ class CarFile:
             if removed and appender is not None and sys.platform != "win32":  # before another writer can lock it
                 appender.remove()
         finally:
-            _close(self._blocks, appender, finish=False)
+            close(self._blocks, appender, finish=False)
         if removed and sys.platform == "win32":  # which removes no file that is open
             self._path.unlink(missing_ok=True)
 
@@ -361,66 +358,3 @@ def _locations(
     for offset, (cid, data) in held:
         varint_size = len(varint.encode(len(cid) + len(data)))
         yield cids.from_validated(cid), BlockLocation(offset, varint_size, len(cid), len(data))
-
-
-def _open_blocks(file: FileIO, access: Access) -> FileBlocks:
-    try:
-        return FileBlocks(file, access)
-    except BaseException:
-        file.close()
-        raise
-
-
-def _open_to_write(
-    path: Path, roots: list[bytes], access: Access, *, exclusive: bool, fsync: bool
-) -> tuple[FileBlocks, Appender, bool]:
-    file, is_new = open_locked(path, exclusive=exclusive)
-    try:
-        if not size_of(file):
-            _begin(file, path, roots, fsync=fsync)
-        # A handle of its own: a lock lasts as long as any copy of its handle, and a map keeps one.
-        reading = FileIO(path)
-        try:
-            require_current(path, file)
-        except BaseException:
-            reading.close()
-            raise
-        blocks = _open_blocks(reading, access)
-        return blocks, Appender(path, file, blocks, fsync=fsync), is_new
-    except BaseException:
-        try:
-            if is_new and is_current(path, file):
-                path.unlink(missing_ok=True)
-        finally:
-            unlock(file)
-            file.close()
-        raise
-
-
-def _close(blocks: FileBlocks, appender: Appender | None, *, finish: bool = True) -> None:
-    try:
-        if appender is not None:
-            appender.close(finish=finish)
-    finally:
-        blocks.close()
-
-
-def _close_dropped(path: Path, blocks: FileBlocks, appender: Appender | None) -> None:
-    """Close a file that was dropped, where no caller can take an error."""
-    try:
-        _close(blocks, appender)
-    except OSError as error:
-        warnings.warn(f"{path} was not closed, and cannot be finished: {error}", CarWarning, stacklevel=2)
-
-
-def _begin(file: FileIO, path: Path, roots: list[bytes], *, fsync: bool) -> None:
-    """Write the headers of a new archive."""
-    header = encode_header(roots)
-    try:
-        write_at(file, 0, [encode_v2_header(V2Header(False, FIXED_SIZE, len(header), 0)) + header])
-    except OSError:
-        file.truncate(0)
-        raise
-    if fsync:
-        os.fsync(file.fileno())
-        sync_folder(path.parent)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from typing import Any, Final
 
 import dag_cbor
@@ -46,7 +47,8 @@ def decode(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
     """
     scan(data, max_depth=max_depth)
     try:
-        return _replace_scalars(dag_cbor.decode(data), _to_base32_cid)
+        # From bytes, dag_cbor leaves a cycle of errors and frames behind, its caller's too.
+        return _replace_scalars(dag_cbor.decode(BytesIO(data)), _to_base32_cid)
     # KeyError: a link whose codec or hash function is in no table of multiformats
     except (dag_cbor.decoding.CBORDecodingError, ValueError, KeyError) as error:
         raise MalformedError(f"expected strict DAG-CBOR: {error}") from error
@@ -64,7 +66,9 @@ def encode(value: Any) -> bytes:
     'a2616102616201'
     """
     try:
-        return dag_cbor.encode(value)
+        stream = BytesIO()  # without one, dag_cbor leaves a cycle of errors and frames behind, its caller's too
+        dag_cbor.encode(value, stream=stream)
+        return stream.getvalue()
     except (dag_cbor.encoding.CBOREncodingError, UnicodeEncodeError) as error:
         raise ValueError(f"expected a value that DAG-CBOR can hold: {error}") from error
     except RecursionError as error:

@@ -15,7 +15,7 @@ from ipld_car import cids
 from ipld_car._car.limits import MAX_SECTION_BYTES
 from ipld_car._file.scan import check_length, cid_at, length_at
 from ipld_car._graph.walk import KNOWN_CODECS, binary_links
-from ipld_car.errors import CarError, HashMismatchError, UnverifiableError
+from ipld_car.errors import CarError, HashMismatchError, UnverifiableError, without_frames
 from ipld_car.hashes import verify_digest
 
 Buffer = bytes | mmap
@@ -133,7 +133,7 @@ def check_part(
                     part.sizes.append((position, end - split))
                 position = end
         except CarError as error:
-            part.error = error.at(position)
+            part.error = without_frames(error.at(position))
     part.end = position
     return part
 

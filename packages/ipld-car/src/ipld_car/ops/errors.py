@@ -29,7 +29,10 @@ def naming(source: object) -> Iterator[None]:
     try:
         yield
     except CarError as error:
-        raise type(error)(f"{source}: {error.message}", offset=error.offset, block=error.block) from error
+        # Not another error: one that is raised here holds this frame, which holds the first, which holds that one.
+        error.message = f"{source}: {error.message}"
+        error.args = (error.message,)
+        raise
 
 
 Progress = Callable[[str, int, int | None], object]

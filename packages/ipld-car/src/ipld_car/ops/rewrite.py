@@ -61,29 +61,29 @@ def filter_blocks(  # each is of use alone
     """
     kept = frozenset(map(cids.to_bytes, wanted))
     meter = Meter(progress, "filtering")
-    with ExitStack() as stack:
+    with ExitStack() as inputs:  # not the output, see _join
         old: Iterable[tuple[bytes, bytes]] = ()
         if append:
             if not isinstance(target, (str, os.PathLike)):
                 raise TypeError(f"expected the path of a CARv2 to append to, found {type(target).__name__}")
-            before = CarReader(stack.enter_context(open_stream(target)))
+            before = CarReader(inputs.enter_context(open_stream(target)))
             if before.version != 2 or version != 2:
                 raise RefusedError(f"{target}: expected a CARv2 to append to, found a CARv{before.version}")
             old = ((block.cid_bytes, block.data) for block in before)
         reader = CarReader(
-            stack.enter_context(open_stream(source)), zero_length_section_as_eof=zero_length_section_as_eof
+            inputs.enter_context(open_stream(source)), zero_length_section_as_eof=zero_length_section_as_eof
         )
         roots = [cids.to_bytes(root) for root in (before if append else reader).roots]
         if not append:
             roots = [root for root in roots if (root in kept) is not inverse]
-        out = stack.enter_context(write_archive(target, roots, version))
-        for cid, data in old:
-            out.write(cid, data)
-        for block in reader:
-            if (block.cid_bytes in kept) is not inverse:
-                out.write(block.cid_bytes, block.data)
-            meter.advance(block.location.size)
-        return out.written
+        with write_archive(target, roots, version) as out:
+            for cid, data in old:
+                out.write(cid, data)
+            for block in reader:
+                if (block.cid_bytes in kept) is not inverse:
+                    out.write(block.cid_bytes, block.data)
+                meter.advance(block.location.size)
+    return out.written
 
 
 # -- concat, merge -----------------------------------------------------------------------------------
@@ -138,20 +138,20 @@ def _join(  # what merge and concat have
     sources: list[Source], target: Target, each_once: bool, version: int, zero_is_end: bool, progress: Progress | None
 ) -> Written:
     meter = Meter(progress, "joining")
-    with ExitStack() as stack:
+    with ExitStack() as inputs:  # not the output: an error that an ExitStack raises is in a cycle with its frame
         readers = [
-            CarReader(stack.enter_context(open_stream(source)), zero_length_section_as_eof=zero_is_end)
+            CarReader(inputs.enter_context(open_stream(source)), zero_length_section_as_eof=zero_is_end)
             for source in sources
         ]
         roots = [cids.to_bytes(root) for reader in (readers if each_once else readers[:1]) for root in reader.roots]
-        out = stack.enter_context(write_archive(target, dict.fromkeys(roots) if each_once else roots, version))
-        write: Callable[[bytes, bytes], object] = out.write if each_once else out.append
-        for number, (source, reader) in enumerate(zip(sources, readers, strict=True)):
-            with naming(source if isinstance(source, (str, os.PathLike)) else f"archive {number}"):
-                for block in reader:
-                    write(block.cid_bytes, block.data)
-                    meter.advance(block.location.size)
-        return out.written
+        with write_archive(target, dict.fromkeys(roots) if each_once else roots, version) as out:
+            write: Callable[[bytes, bytes], object] = out.write if each_once else out.append
+            for number, (source, reader) in enumerate(zip(sources, readers, strict=True)):
+                with naming(source if isinstance(source, (str, os.PathLike)) else f"archive {number}"):
+                    for block in reader:
+                        write(block.cid_bytes, block.data)
+                        meter.advance(block.location.size)
+    return out.written
 
 
 # -- get-dag -----------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from multiformats import CID
 from ipld_car import cids, varint
 from ipld_car._car.index import CarIndex, IndexEntry
 from ipld_car._file.layout import Layout, read_layout
-from ipld_car.errors import CarError
+from ipld_car.errors import CarError, without_frames
 
 from .archive import Source, open_buffer
 from .check_blocks import OK, Part, Verdict
@@ -91,7 +91,7 @@ def verify(  # each is of use alone
         try:
             layout = read_layout(buffer)
         except CarError as error:
-            return Report(error=error)
+            return Report(error=without_frames(error))
         report = Report(layout.version, list(map(cids.from_bytes, layout.roots)))
         meter = Meter(progress, "verifying", layout.end - layout.first)
         seen: set[bytes] = set()
