@@ -26,6 +26,8 @@ from ._io.sync import pull, push
 from ._store.mapping import StoreMapping
 from ._store.zarr_store import IPLDStore
 from ._tree.stats import Stats
+from ._writers.chain import Conflict
+from ._writers.changes import Changes
 from .errors import (
     BlockCorruptError,
     BlockMissingError,
@@ -39,7 +41,9 @@ __all__ = [
     "BlockCorruptError",
     "BlockMissingError",
     "CarCAStore",
+    "Changes",
     "Compacted",
+    "Conflict",
     "ConflictError",
     "ContentAddressableStore",
     "FileSystemCAStore",

@@ -175,7 +175,7 @@ class Detours(RuleBasedStateMachine):
         if kept:
             at = data.draw(st.integers(0, len(kept) - 1))
             root, model = kept[at]
-            self.store.set_root(root)
+            self.store.set_root(root, discard_changes=True)
             self.model = dict(model)
 
     @rule(key=KEYS_AND_VALUES)

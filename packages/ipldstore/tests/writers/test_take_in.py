@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import cids, hashes
 from ipldstore import ConflictError
 from ipldstore._writers.chain import Conflict
-from ipldstore._writers.changes import Change, Changes, notes_of
 from ipldstore._writers.notes import Content, Note
 from ipldstore._writers.take_in import resolve_notes
 
@@ -71,17 +68,3 @@ def test_a_race_names_key_contents_and_writers_and_changes_nothing() -> None:
     assert resolve_notes(notes, NOTHING.get, "first").changes == {"a/0": x, "a/1": y}
     assert resolve_notes(notes, NOTHING.get, choices={"a/0": "bb"}).changes == {"a/0": y, "a/1": y}
     assert resolve_notes(notes, NOTHING.get, lambda conflict: conflict.ends["bb"]).positions == {"aa": 1, "bb": 2}
-
-
-def test_forks_are_merged_in_any_order_and_as_often_as_one_likes() -> None:
-    root = link("root")
-    first = Changes(root, {"a/0": Change(None, link("x"), False)})
-    second = Changes(root, {"a/1": Change(None, link("y"), True), "b/0": Change(link("z"), None, False)})
-    tree: dict[str, Any] = {"b/0": link("z")}
-    merged: dict[str, Content] = {"a/0": link("x"), "a/1": link("y"), "b/0": None}
-    for order in ([first, second], [second, first], [first, second, first]):
-        assert resolve_notes(notes_of(order), tree.get).changes == merged
-    assert resolve_notes(notes_of([first, second]), merged.get).changes == {}
-    after_first = tree | resolve_notes(notes_of([first]), tree.get).changes
-    assert resolve_notes(notes_of([second]), after_first.get).changes == {"a/1": link("y"), "b/0": None}
-    assert first.keys == {"a/0": cids.from_bytes(link("x"))}

@@ -26,7 +26,7 @@ from ipldstore._tree.tree import EMPTY_ROOT, Tree
 from ipldstore._writers.coordinating import CoordinatorSharing
 from ipldstore._writers.shared import Sharing
 from ipldstore._writers.take_in import OnConflict
-from ipldstore.errors import LOWER_ERRORS, IPLDStoreError, store_errors, translated
+from ipldstore.errors import LOWER_ERRORS, ConflictError, IPLDStoreError, store_errors, translated
 
 from . import pickling, processes, values
 from .castores import OverlayCAStore
@@ -74,13 +74,30 @@ class Dataset(KeyFinder):
         """The pickle that this is a copy out of, and that its own pickles are."""
         self.own_changes = 0
         """How often this process has changed the contents."""
+        self.merged: dict[str, int] = {}
+        """Of each fork, up to which number its changes have been merged."""
 
     # -- shared with others --
 
-    def _catch_up(self) -> None:
+    @property
+    def lock(self) -> threading.RLock:
+        """Held while the dataset changes."""
+        return self._lock
+
+    def catch_up(self) -> None:
         """See what others have written."""
         if self.sharing is not None:
             self.sharing.catch_up(self, reading=False)
+
+    @property
+    def moves_head(self) -> bool:
+        """Whether freezing moves a head of the block store."""
+        return self.castore.persist_moves_head
+
+    @property
+    def head(self) -> bytes | None:
+        """Binary CID of the head that freezing moves on; None without one."""
+        return self._persisted_root if self.moves_head else None
 
     def content_of(self, key: str) -> lookup.KeyTarget | None:
         """Return the document or link of a key, without looking for what others have written."""
@@ -158,7 +175,7 @@ class Dataset(KeyFinder):
         return None if found is None else self.values.size(key, found)
 
     def _snapshot(self) -> lookup.AnyDirectory:
-        self._catch_up()
+        self.catch_up()
         with self._lock:
             return self._tree.snapshot()
 
@@ -203,7 +220,7 @@ class Dataset(KeyFinder):
         :raises IPLDStoreError: if the block cannot be written, or this is another process
         """
         self.check_home()
-        self._catch_up()
+        self.catch_up()
         place = None if only_new else self._tree.next_chunk(key)
         parts = _keys.split_key(key) if place is None else None
         if only_new and self.find(key) is not None:
@@ -217,7 +234,7 @@ class Dataset(KeyFinder):
         except LOWER_ERRORS as error:
             raise translated(f"writing {key!r}", error) from error
         self.own_changes += 1
-        if self.sharing is not None and self.sharing.notes_changes:
+        if self.sharing is not None:
             self.sharing.record(self, key, found)
             return
         with self._lock:
@@ -253,12 +270,15 @@ class Dataset(KeyFinder):
     def delete(self, key: str) -> bool:
         """Delete a key; return whether it was there."""
         self.check_home()
-        if self.find(key) is None:
+        self.catch_up()
+        found = self._find(key)
+        if self.sharing is not None and _keys.is_key(key):  # also where it is absent: it may depend on what was read
+            self.own_changes += 1
+            self.sharing.record(self, key, None)
+            return found is not None
+        if found is None:
             return False
         self.own_changes += 1
-        if self.sharing is not None and self.sharing.notes_changes:
-            self.sharing.record(self, key, None)
-            return True
         parts = key.split("/")
         with self._lock:
             if lookup.find(self._tree.top, parts, self._nodes.load) is None:
@@ -270,7 +290,7 @@ class Dataset(KeyFinder):
     def delete_below(self, directory: str) -> None:
         """Delete all keys below a directory; "" is the root."""
         self.check_home()
-        self._catch_up()
+        self.catch_up()
         self.own_changes += 1
         if self.sharing is not None and self.sharing.notes_changes:
             for key in list(self.keys(f"{directory}/" if directory else "")):
@@ -285,7 +305,7 @@ class Dataset(KeyFinder):
     @property
     def root(self) -> bytes | None:
         """Binary CID of the root; None while there are changes that no root has."""
-        self._catch_up()
+        self.catch_up()
         return self.known_root
 
     @property
@@ -297,7 +317,7 @@ class Dataset(KeyFinder):
     @property
     def state(self) -> tuple[object, ...]:
         """Something that is equal for equal contents that are frozen, else for one dataset between two changes."""
-        self._catch_up()
+        self.catch_up()
         with self._lock:
             if self._tree.changed:
                 return self.token, self._versions
@@ -306,7 +326,7 @@ class Dataset(KeyFinder):
     @property
     def changed(self) -> bool:
         """Whether there are changes that no root has."""
-        self._catch_up()
+        self.catch_up()
         with self._lock:
             return self._tree.changed
 
@@ -326,26 +346,46 @@ class Dataset(KeyFinder):
             with store_errors("freezing"):
                 return self._tree.freeze()
 
+    def _flush_tree(self) -> bytes:
+        """Write the nodes that have changed and flush the blocks; returns the binary CID of the root."""
+        root = self._write_tree()
+        with store_errors("flushing the blocks"):
+            self.castore.flush()
+        return root
+
     def freeze(self, on_conflict: OnConflict = "raise") -> bytes:
         """Write what has changed and have the blocks kept; returns the binary CID of the root.
 
         :param on_conflict: what to do where changes of several writers do not follow each other
         """
-        sharing = self.sharing
-        if sharing is not None and sharing.notes_changes:
+        if self.sharing is not None and self.sharing.notes_changes:
             return self._root_of_copy()
-        if isinstance(sharing, CoordinatorSharing):
-            sharing.catch_up(self, reading=False, on_conflict=on_conflict)
-        root = self._write_tree()
+        root = (
+            self.write_for_copies(on_conflict) if isinstance(self.sharing, CoordinatorSharing) else self._write_tree()
+        )
         # A copy has written nothing, and what is kept is not its affair; what is closed was kept before.
         if self.is_home and not self.closed:
             before = None if self._persisted_root is None else cids.from_validated(self._persisted_root)
             with store_errors("keeping the blocks"):
                 self.castore.persist(cids.from_validated(root), before)
             self._persisted_root = root
-            if isinstance(sharing, CoordinatorSharing):
-                sharing.publish(root)
+            if isinstance(self.sharing, CoordinatorSharing):
+                self.sharing.watch(False)
         return root
+
+    def end_session(self) -> bool:
+        """Refuse what copies write from now on; returns whether there are any. What they wrote can still be taken in.
+
+        :raises ConflictError: if another process has taken the session over; this dataset keeps its changes without it
+        """
+        if not isinstance(self.sharing, CoordinatorSharing):
+            return False
+        try:
+            self.sharing.end()
+        except ConflictError:
+            self.sharing = None
+            raise
+        return True
 
     def _root_of_copy(self) -> bytes:
         """Return the root of a copy or fork, which another process freezes."""
@@ -409,10 +449,12 @@ class Dataset(KeyFinder):
                 "expected a store of this process to take another root: this is a copy or a fork, which changes keys"
             )
         tree = Tree(self._nodes, root, self._limits)
+        if not discard_changes:
+            self.require_no_changes(what)
         with self._lock:
-            if not discard_changes:  # others may have written while the tree was read
+            if self._tree.changed and not discard_changes:  # another thread has written meanwhile
                 self.require_no_changes(what)
-            self._tree = tree
+            self._tree, self.merged = tree, {}
             if self._head() == root:  # others may have moved it there, and this store goes on from it
                 self._persisted_root = root
             self.whole = self._is_taken_as_whole(root) if whole is None else whole
@@ -421,6 +463,7 @@ class Dataset(KeyFinder):
 
     def stats(self) -> Stats:
         """Return the numbers of keys and index blocks, as freezing would make them. Nothing is written."""
+        self.catch_up()
         with self._lock:
             root, top = self._tree.frozen, self._tree.snapshot() if self._tree.changed else None
         if top is None and root is None:
@@ -453,6 +496,8 @@ class Dataset(KeyFinder):
         self._lock = threading.RLock()
         if self.sharing is not None:
             self.sharing.renew_locks()
+            if self.sharing.notes_changes:  # what this process changes comes home from here too
+                self._home = process_id()
 
     @property
     def limits(self) -> Limits:
@@ -469,12 +514,19 @@ class Dataset(KeyFinder):
         self.token, self._home = token, home
         processes.REGISTRY[token] = self
 
-    def write_for_copies(self) -> bytes:
-        """Write what has changed, so that copies in other processes can read it; returns the binary CID of the root."""
-        root = self._write_tree()
-        with store_errors("flushing the blocks"):
-            self.castore.flush()
-        return root
+    def write_for_copies(self, on_conflict: OnConflict = "raise") -> bytes:
+        """Write what has changed, so that copies in other processes can read it; returns the binary CID of the root.
+
+        :raises ConflictError: if another process has taken the session over; this dataset keeps its changes without it
+        """
+        sharing = self.sharing
+        if not isinstance(sharing, CoordinatorSharing) or not self.is_home:
+            return self._flush_tree()
+        try:
+            return sharing.publish(self, self._flush_tree, on_conflict)
+        finally:
+            if sharing.coordinator.is_lost:
+                self.sharing = None
 
     def __reduce__(self) -> tuple[object, ...]:
         return pickling.restore, (make_dataset, pickling.pickled(self, shared=True))

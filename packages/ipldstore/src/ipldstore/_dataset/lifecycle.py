@@ -17,9 +17,9 @@ def close(data: Dataset) -> None:
     """
     if data.closed or not data.is_home:
         return
-    if data.changed:
+    if data.end_session() or data.changed:
         data.freeze()
-    data.closed = True
+    data.closed, data.sharing = True, None
 
 
 class Opened:
@@ -50,9 +50,9 @@ class Opened:
         if not data.is_home:
             self._release()
             return
-        if self._writable and (data.needs_persist or data.frozen_root is None):
+        if self._writable and (data.end_session() or data.needs_persist or data.frozen_root is None):
             data.freeze()
-        data.closed = True
+        data.closed, data.sharing = True, None
         try:
             with store_errors("closing"):
                 data.castore.close()

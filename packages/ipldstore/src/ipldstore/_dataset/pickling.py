@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol, TypeVar
 
 from ipld_castore import ContentAddressableStore, SupportsJournal
 from ipld_castore.concurrency import process_id
 
 from ipldstore._format.limits import Limits
-from ipldstore._writers.changes import Change
 from ipldstore._writers.coordinating import CoordinatorSharing
 from ipldstore._writers.coordinator import Coordinator
-from ipldstore._writers.copies import CopySharing, ForkSharing
-from ipldstore._writers.notes import Content
+from ipldstore._writers.copies import CopySharing
+from ipldstore._writers.forks import ForkSharing
+from ipldstore._writers.notes import Content, Note
 from ipldstore._writers.shared import Sharing
 from ipldstore._writers.writer import writer_of
 
@@ -33,8 +34,8 @@ class Pickled(NamedTuple):
     """The session through which copies write; None where they cannot."""
     positions: dict[str, int] | None = None
     """Of each writer, up to which number its notes are in the root."""
-    fork: dict[str, Change] | None = None
-    """What a fork has changed; None if this is none."""
+    fork: Mapping[str, tuple[Note, ...]] | None = None
+    """By writer what a fork has changed; None if this is none."""
 
 
 class PickledDataset(Protocol):
@@ -58,6 +59,12 @@ class PickledDataset(Protocol):
     def known_root(self) -> bytes | None: ...
     def write_for_copies(self) -> bytes: ...
     def become_copy(self, token: str, home: str) -> None: ...
+    @property
+    def head(self) -> bytes | None: ...
+    @property
+    def moves_head(self) -> bool: ...
+    @property
+    def lock(self) -> AbstractContextManager[object]: ...
     def content_of(self, key: str) -> Content: ...
     def rebase(self, root: bytes) -> None: ...
     def apply(self, changes: Mapping[str, Content]) -> None: ...
@@ -80,22 +87,20 @@ def pickled(data: PickledDataset, *, shared: bool) -> Pickled:
         return data.origin
     if isinstance(sharing, ForkSharing):
         data.castore.flush()
-        return Pickled(data.token, "", data.castore, sharing.root, data.limits, fork=sharing.recorded())
+        return Pickled(data.token, "", data.castore, sharing.root, data.limits, fork=sharing.changes().notes)
     if not data.is_home:
         return Pickled(data.token, data.home, data.castore, data.known_root, data.limits)
     if not shared or data.closed or not isinstance(data.castore, SupportsJournal):
         root = data.write_for_copies() if data.changed else data.known_root
         return Pickled(data.token, data.home, data.castore, root, data.limits)
-    if isinstance(sharing, CoordinatorSharing):
-        sharing.catch_up(data, reading=False)
     root = data.write_for_copies()
-    if isinstance(sharing, CoordinatorSharing):
-        sharing.publish(root)
-    else:
-        sharing = data.sharing = CoordinatorSharing(Coordinator.begin(data.castore, root))
-    sharing.is_watching = True
-    coordinator = sharing.coordinator
-    return Pickled(data.token, data.home, data.castore, root, data.limits, coordinator.name, coordinator.positions)
+    if not isinstance(sharing, CoordinatorSharing):
+        sharing = data.sharing = CoordinatorSharing(
+            Coordinator.begin(data.castore, root, data.head, moves_head=data.moves_head)
+        )
+    sharing.watch(True)
+    name, state = sharing.coordinator.name, sharing.coordinator.state
+    return Pickled(data.token, data.home, data.castore, state.root, data.limits, name, state.positions)
 
 
 def restore(make: Make[D], state: Pickled) -> D:
@@ -108,7 +113,7 @@ def restore(make: Make[D], state: Pickled) -> D:
         assert state.root is not None  # noqa: S101  # a fork begins with a root
         dataset = make(state.castore, state.root, state.limits)
         dataset.sharing = ForkSharing(state.root, state.fork)
-        dataset.apply({key: change.after for key, change in state.fork.items()})
+        dataset.apply({note.key: note.after for own in state.fork.values() for note in own})
         return dataset
     live: D | None = processes.REGISTRY.get(state.token)  # type: ignore[assignment]  # made by the same ``make``
     if live is not None and state.home == process_id():
@@ -116,8 +121,9 @@ def restore(make: Make[D], state: Pickled) -> D:
     if state.session is not None and state.home == process_id() and isinstance(state.castore, SupportsJournal):
         # The dataset itself has been dropped: this one goes on in its place.
         coordinator = Coordinator.recover(state.castore, state.session)
-        dataset = make(state.castore, coordinator.root, state.limits)
-        dataset.sharing = CoordinatorSharing(coordinator)
+        dataset = make(state.castore, state.root if coordinator is None else coordinator.state.root, state.limits)
+        if coordinator is not None and not coordinator.state.ended:
+            dataset.sharing = CoordinatorSharing(coordinator)
         dataset.become_copy(state.token, state.home)
         return dataset
     if state.session is not None and state.root is not None and isinstance(state.castore, SupportsJournal):

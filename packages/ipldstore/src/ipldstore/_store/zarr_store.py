@@ -20,6 +20,7 @@ from ipldstore._dataset.dataset import CLOSED, Dataset
 from ipldstore._dataset.lifecycle import Opened, close
 from ipldstore._read.byte_range import WHOLE, ByteRange
 from ipldstore._tree.stats import Stats
+from ipldstore._writers.take_in import OnConflict
 from ipldstore.errors import IPLDStoreError, store_errors
 
 from .archives import ArchiveVerbs
@@ -27,6 +28,7 @@ from .determinism import warn_if_blosc_has_threads
 from .executor import in_far_thread
 from .mapping import DictVerbs
 from .names import NameVerbs
+from .writers import WriterVerbs
 from .zarr_compat import for_zarr
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ _BATCH = 1024
 """Keys that are listed at once in another thread, where the blocks are slow."""
 
 
-class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
+class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs, WriterVerbs):
     """A zarr store, formats 2 and 3, whose contents are an IPLD graph with one root CID.
 
     What is written changes the tree in memory and puts blocks into ``castore``; :meth:`freeze` writes the tree and
@@ -50,8 +52,10 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
     Keys are what zarr uses; also a ``dict``'s verbs work (``store["a/.zarray"]``, ``in``, ``del``, ``len``,
     iteration), and :attr:`mapping` is a full ``MutableMapping``.
 
-    Threads may read and write at once. Copies in other processes (by pickle, as dask makes them, or by fork)
-    read; they refuse to write, as the changes would be lost. In one process a pickle is the same store again.
+    Threads may read and write at once. Copies in other processes (by pickle, as dask makes them) read, and write where
+    ``castore`` is one that both processes reach and that has a journal, as a folder has: this store takes in what they
+    write. Elsewhere they refuse to write, as the changes would be lost, and :meth:`fork` and :meth:`merge` help. In one
+    process a pickle is the same store again.
 
     :param castore: where the blocks are, by default in memory; another IPLDStore stands for its ``castore``
     :param root: a root to begin with, as CID object, text or bytes; by default the one that ``castore`` names as its
@@ -114,6 +118,10 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
         self._is_closed = True
         super().close()
 
+    def _become_fork(self, data: Dataset) -> None:
+        self._data, self._pickled = data, None
+        self._opened, self._is_view, self._is_closed, self._read_only = None, True, False, False
+
     def _check_writable(self) -> None:
         super()._check_writable()
         if self._is_closed:
@@ -148,17 +156,21 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
         root = self._data.frozen_root
         return None if root is None else cids.from_validated(root)
 
-    def freeze(self) -> CID:
+    def freeze(self, on_conflict: OnConflict = "raise") -> CID:
         """Write what has changed and have ``castore`` keep it; returns the CID of the root. Nothing is lost after it.
 
         Keeping is what the backend makes of it: at least what was put is where it stays. It reads and writes only what
         changed, and the neighbours that a merge needs. If it fails the changes are still there, and a second call goes
         on.
 
+        :param on_conflict: what to do where writers in other processes have changed one key, as in :meth:`merge`;
+            "first" takes what the writer has whose name sorts first
+        :raises ConflictError: if changes of writers conflict, or somebody else has moved the head or taken over the
+            session; the changes are still there
         :raises IPLDStoreError: if blocks cannot be written, or this is a copy with changes in another process
         """
         # A reader of a root does not decide whether the backend keeps it.
-        return cids.from_validated(self._data.frozen() if self.read_only else self._data.freeze())
+        return cids.from_validated(self._data.frozen() if self.read_only else self._data.freeze(on_conflict))
 
     def set_root(self, cid: AnyCID, *, discard_changes: bool = False) -> None:
         """Go on from a root.
@@ -215,8 +227,9 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs):
     __hash__ = None  # type: ignore[assignment]  # as mutable as its contents
 
     def __repr__(self) -> str:
-        root = self.root_cid
-        return f"<{type(self).__name__} {'with changes' if root is None else root} over {self.castore!r}>"
+        root = self._data.known_root  # what is printed in an error must not raise one
+        state = "with changes" if root is None else cids.to_text(root)
+        return f"<{type(self).__name__} {state} over {self.castore!r}>"
 
     def __str__(self) -> str:
         return f"ipld://{self.root_cid or 'unfrozen'}"

@@ -16,11 +16,14 @@ _Identity = tuple[int, object]
 
 
 class Conflict(NamedTuple):
-    """Notes of one key that do not chain to one end."""
+    """Changes of one key that do not follow each other.
+
+    A content is the binary CID of a block, a document as a dict, or None where the key is absent.
+    """
 
     key: str
     base: Content
-    """What the key has in the tree."""
+    """What the key has without these changes."""
     ends: Mapping[str, Content]
     """Of each writer, what it wrote last."""
 

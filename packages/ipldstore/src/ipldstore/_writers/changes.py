@@ -2,46 +2,39 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ipld_car import cids
 from multiformats import CID
 
-from .notes import Content, Note
+from .notes import Note
 
-_ID_BYTES = 8
-
-
-class Change(NamedTuple):
-    """What a fork did to a key; links are binary CIDs."""
-
-    before: Content
-    after: Content
-    was_read: bool
+_Notes = dict[str, tuple[Note, ...]]
+"""By writer, its notes in order, numbered from 1 on."""
 
 
 class Changes:
     """What a fork has changed: keys and their CIDs, and the root that the fork began with.
 
-    Small, picklable and never changed; the blocks are in the block store already.
+    A small value that is picklable and never changed; the blocks are in the block store already. See
+    :meth:`ipldstore.IPLDStore.changes`.
 
-    :param root: binary CID of the root that the fork began with
-    :param changes: by key
+    >>> import ipldstore
+    >>> store = ipldstore.IPLDStore()
+    >>> fork = store.fork()
+    >>> fork["a/0"] = b"zero"
+    >>> changes = fork.changes()
+    >>> len(changes), [str(cid) for cid in changes.keys.values()]
+    (1, ['bafkreihzdfhhh6pjiwpdiuhkccqxttpxpkx2nfn65tj3sncktdircyrcim'])
+    >>> changes.base_root == fork.base_root
+    True
     """
 
-    __slots__ = ("_changes", "_root", "_writer")
+    __slots__ = ("_notes", "_root")
 
-    def __init__(self, root: bytes, changes: dict[str, Change]) -> None:
+    def __init__(self, root: bytes, notes: Mapping[str, Sequence[Note]]) -> None:
         self._root = root
-        self._changes = changes
-        self._writer = secrets.token_hex(_ID_BYTES)
-
-    @property
-    def writer(self) -> str:
-        """The name of the fork, drawn at random."""
-        return self._writer
+        self._notes: _Notes = {writer: tuple(own) for writer, own in notes.items()}
 
     @property
     def base_root(self) -> CID:
@@ -49,40 +42,50 @@ class Changes:
         return cids.from_validated(self._root)
 
     @property
+    def writers(self) -> tuple[str, ...]:
+        """The names under which the changes were made, drawn at random; conflicts name them."""
+        return tuple(self._notes)
+
+    @property
     def keys(self) -> dict[str, CID | None]:
         """By key the CID of its block; None where it was deleted, or is a document that stands in its directory."""
         return {
-            key: cids.from_validated(change.after) if isinstance(change.after, bytes) else None
-            for key, change in self._changes.items()
+            note.key: cids.from_validated(note.after) if isinstance(note.after, bytes) else None
+            for own in self._notes.values()
+            for note in own
         }
 
+    @property
+    def notes(self) -> Mapping[str, tuple[Note, ...]]:
+        """By writer the single changes, in order."""
+        return self._notes
+
     def __len__(self) -> int:
-        return len(self._changes)
+        return len({note.key for own in self._notes.values() for note in own})
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Changes):
             return NotImplemented
-        return (self._root, self._changes) == (other._root, other._changes)
+        return (self._root, self._notes) == (other._root, other._notes)
 
     __hash__ = None  # type: ignore[assignment]  # documents have none
 
-    def __getstate__(self) -> tuple[bytes, dict[str, Change], str]:
-        return self._root, self._changes, self._writer
-
-    def __setstate__(self, state: tuple[bytes, dict[str, Change], str]) -> None:
-        self._root, self._changes, self._writer = state
+    def __reduce__(self) -> tuple[object, ...]:
+        return Changes, (self._root, self._notes)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {len(self._changes)} keys since {self.base_root}>"
-
-    def notes(self) -> Iterator[tuple[str, Note]]:
-        """Yield the changes as notes of a writer of their own."""
-        for number, (key, change) in enumerate(self._changes.items(), 1):
-            yield self._writer, Note(number, key, change.before, change.after, change.was_read, number)
+        return f"<{type(self).__name__}: {len(self)} keys since {self.base_root}>"
 
 
-def notes_of(changes: Iterable[Changes]) -> Iterator[tuple[str, Note]]:
-    """Yield the notes of several forks; of changes that are given twice, once."""
-    distinct = {each.writer: each for each in changes}
-    for each in distinct.values():
-        yield from each.notes()
+def notes_of(changes: Iterable[Changes], after: Mapping[str, int]) -> Iterator[tuple[str, Note]]:
+    """Yield writer and note of each change, once; changes of one fork may have been given out several times.
+
+    :param after: of each writer, up to which number its changes are known
+    """
+    longest: _Notes = {}
+    for each in changes:
+        for writer, own in each.notes.items():
+            if len(own) > len(longest.get(writer, ())):
+                longest[writer] = own
+    for writer, own in longest.items():
+        yield from ((writer, note) for note in own[after.get(writer, 0) :])

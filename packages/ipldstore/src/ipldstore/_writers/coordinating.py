@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
+from ipldstore.errors import ConflictError
+
+from .chain import is_same_content
 from .coordinator import Coordinator
-from .notes import Content
+from .notes import Content, describe
+from .reads import Reads
 from .shared import SharedDataset
 from .take_in import OnConflict
 
@@ -22,6 +27,7 @@ class CoordinatorSharing:
         self.coordinator = coordinator
         self.is_watching = True
         """Whether copies may be writing what is read here: from a pickling until the freeze after it."""
+        self._reads = Reads()
         self._lock = threading.RLock()
 
     def renew_locks(self) -> None:
@@ -32,18 +38,47 @@ class CoordinatorSharing:
         """See :meth:`Sharing.catch_up`. After a freeze, what is read is of its root."""
         if reading and not self.is_watching:
             return
-        with self._lock:
+        with self._lock, dataset.lock:  # nothing changes between looking what a key has and giving it more
             self.coordinator.take_in(dataset, on_conflict)
 
     def remember_read(self, key: str, content: Content) -> None:
-        """See :meth:`Sharing.remember_read`: the coordinator's own changes are in the tree, and so count."""
+        """See :meth:`Sharing.remember_read`."""
+        if self.is_watching:
+            with self._lock:
+                self._reads.remember(key, content)
 
     def record(self, dataset: SharedDataset, key: str, content: Content) -> None:
-        """See :meth:`Sharing.record`: it is not called."""
-        raise NotImplementedError
+        """See :meth:`Sharing.record`: what the coordinator changes is in the tree, and so counts."""
+        with self._lock, dataset.lock:
+            if key in self._reads:
+                read, found = self._reads[key], dataset.content_of(key)
+                if not is_same_content(read, found):
+                    raise ConflictError(
+                        f"writing {key!r}: expected {describe(read)}, as this process read it; found "
+                        f"{describe(found)}, which a writer in another process has written since. "
+                        f"Nothing was changed: read it again"
+                    )
+                self._reads.forget(key)
+            dataset.apply({key: content})
 
-    def publish(self, root: bytes) -> None:
-        """See :meth:`Coordinator.publish`; what is read from now on is of that root."""
+    def watch(self, watching: bool) -> None:
+        """Take notes in before reading too, as copies have been made; or no more, as what is read has been frozen."""
         with self._lock:
-            self.coordinator.publish(root)
-            self.is_watching = False
+            self.is_watching = watching
+            self._reads.clear()
+
+    def publish(self, dataset: SharedDataset, write: Callable[[], bytes], on_conflict: OnConflict = "raise") -> bytes:
+        """Take in, write the dataset, and have the session go on from its root; returns its binary CID.
+
+        :param write: writes what has changed, blocks and all, and returns the root
+        """
+        with self._lock:  # nothing is taken in that the root has not
+            self.catch_up(dataset, reading=False, on_conflict=on_conflict)
+            root = write()
+            self.coordinator.publish(root, dataset.head)
+            return root
+
+    def end(self) -> None:
+        """See :meth:`Coordinator.end`."""
+        with self._lock:
+            self.coordinator.end()

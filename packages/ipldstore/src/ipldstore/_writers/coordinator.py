@@ -35,15 +35,19 @@ class Coordinator:
         """Of each writer, up to which number its notes are in the tree."""
         self._mark: object = None
         self._choices: dict[str, str] = {}
+        self.is_lost = False
+        """Whether another process has taken the session over."""
 
     @classmethod
-    def begin(cls, castore: SupportsJournal, root: bytes) -> Coordinator:
+    def begin(cls, castore: SupportsJournal, root: bytes, head: bytes | None, *, moves_head: bool) -> Coordinator:
         """Begin a session.
 
         :param root: binary CID of the contents that copies begin with
+        :param head: binary CID of the head that the coordinator moves on when it freezes
+        :param moves_head: whether it moves one
         """
         name = secrets.token_hex(_NAME_BYTES)
-        state = SessionState(root, {}, secrets.token_hex(_NAME_BYTES), ended=False)
+        state = SessionState(root, {}, secrets.token_hex(_NAME_BYTES), False, head, moves_head)
         journal = castore.journal(name)
         with store_errors("beginning a session of several writers"):
             if not journal.exchange(None, encode_state(state)):
@@ -51,30 +55,20 @@ class Coordinator:
         return cls(journal, name, state)
 
     @classmethod
-    def recover(cls, castore: SupportsJournal, name: str) -> Coordinator:
+    def recover(cls, castore: SupportsJournal, name: str) -> Coordinator | None:
         """Take over a session whose coordinator is gone; if it is not, its next freeze fails.
 
-        :raises KeyError: if there is no such session
+        :returns: None if there is no such session
         """
         journal = castore.journal(name)
         with store_errors(f"recovering the session {name}"):
             while True:
                 found = journal.state
                 if found is None:
-                    raise KeyError(name)
+                    return None
                 state = decode_state(found)._replace(owner=secrets.token_hex(_NAME_BYTES))
                 if journal.exchange(found, encode_state(state)):
                     return cls(journal, name, state)
-
-    @property
-    def root(self) -> bytes:
-        """Binary CID of the root that copies begin with, which has the notes up to :attr:`positions`."""
-        return self._state.root
-
-    @property
-    def positions(self) -> dict[str, int]:
-        """Of each writer, up to which number its notes are in :attr:`root`."""
-        return self._state.positions
 
     def choose(self, key: str, writer: str) -> None:
         """Decide a conflict of a key: the content that a writer gave it counts."""
@@ -98,12 +92,18 @@ class Coordinator:
     def _notes(self) -> Iterator[tuple[str, Note]]:
         return ((entry.writer, decode_note(entry.record)) for entry in self._journal.entries(self._taken))
 
-    def publish(self, root: bytes) -> None:
+    @property
+    def state(self) -> SessionState:
+        """What the session has come to."""
+        return self._state
+
+    def publish(self, root: bytes, head: bytes | None) -> None:
         """Move the session to a root that has all that was taken in, and delete the notes that are in it.
 
+        :param head: the head that freezing moves on, as it is now
         :raises ConflictError: if somebody else has taken the session over
         """
-        state = self._state._replace(root=root, positions=dict(self._taken))
+        state = self._state._replace(root=root, positions=dict(self._taken), head=head)
         self._exchange(state)
         with store_errors("deleting notes that were taken in"):
             self._journal.delete(state.positions)
@@ -115,20 +115,17 @@ class Coordinator:
         """
         self._exchange(self._state._replace(ended=True))
 
-    def remove(self) -> None:
-        """Delete the session, which has ended, and of which all is taken in and frozen."""
-        with store_errors("deleting a session that has ended"):
-            self._journal.remove()
-
     def _exchange(self, state: SessionState) -> None:
         if state == self._state:
             return
         with store_errors("writing the state of a session"):
             done = self._journal.exchange(encode_state(self._state), encode_state(state))
         if not done:
+            self.is_lost = True
             raise ConflictError(
                 f"expected the session {self.name} as this process left it, at {cids.to_text(self._state.root)}; "
-                f"found that another process has taken it over or deleted it. The changes are still here: freeze them "
-                f"with another store, or set_root and write them again"
+                f"found that another process has taken it over or deleted it. The changes are still "
+                f"here: this store goes on without the session, and freezing it again gives its contents a root of "
+                f"their own"
             )
         self._state = state

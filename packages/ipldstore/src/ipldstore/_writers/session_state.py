@@ -23,6 +23,10 @@ class SessionState(NamedTuple):
     """Who coordinates the session: a name drawn at random."""
     ended: bool
     """Whether writers are refused."""
+    head: bytes | None = None
+    """Binary CID of the head of the block store that the coordinator moves on when it freezes; None without one."""
+    moves_head: bool = False
+    """Whether the root is to become the head of the block store."""
 
 
 def encode_state(state: SessionState) -> bytes:
@@ -53,4 +57,7 @@ def decode_state(data: bytes) -> SessionState:
         raise NodeError("expected the state of a session with positions, numbers by writer")
     if not isinstance(owner, str) or not isinstance(ended, bool):
         raise NodeError("expected the state of a session with an owner, and whether it has ended")
-    return SessionState(root, positions, owner, ended)
+    head, moves_head = found.get("head"), found.get("moves_head")
+    if not (head is None or isinstance(head, bytes)) or not isinstance(moves_head, bool):
+        raise NodeError("expected the state of a session with a head, a link or null, and whether it moves")
+    return SessionState(root, positions, owner, ended, head, moves_head)

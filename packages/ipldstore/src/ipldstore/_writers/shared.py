@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from .notes import Content
@@ -10,6 +11,18 @@ from .notes import Content
 
 class SharedDataset(Protocol):
     """A dataset that others write too."""
+
+    @property
+    def lock(self) -> AbstractContextManager[object]:
+        """Held while the dataset changes; may be taken again by its thread, after that of the sharing."""
+
+    @property
+    def head(self) -> bytes | None:
+        """Binary CID of the head that freezing moves on; None without one."""
+
+    @property
+    def moves_head(self) -> bool:
+        """Whether freezing moves a head."""
 
     def content_of(self, key: str) -> Content:
         """Return what a key has here, without looking for notes."""
@@ -33,7 +46,7 @@ class Sharing(Protocol):
     """How a dataset is shared with others that write it."""
 
     notes_changes: bool
-    """Whether :meth:`record` makes changes, and not the caller."""
+    """Whether another process takes the changes in, which this one therefore neither freezes nor drops."""
 
     def catch_up(self, dataset: SharedDataset, *, reading: bool) -> None:
         """Bring the dataset to what others have written, before it answers.
@@ -49,7 +62,8 @@ class Sharing(Protocol):
         """Replace locks in the child of a fork, where a thread of the parent may hold them."""
 
     def record(self, dataset: SharedDataset, key: str, content: Content) -> None:
-        """Note a change, and make it. For those that note changes.
+        """Make a change, and note it where another process takes it in.
 
         :raises IPLDStoreError: if it cannot be noted; it is then not made
+        :raises ConflictError: if this process has read the key, and another one has changed it since
         """

@@ -60,12 +60,22 @@ def resolve_notes(
                 conflicts.append(found)
                 continue
             else:
-                found = next(iter(found.ends.values())) if on_conflict == "first" else on_conflict(found)
+                found = next(iter(found.ends.values())) if on_conflict == "first" else _ask(on_conflict, found)
         if not is_same_content(found, base):
             changes[key] = found
     if conflicts:
         raise conflict_error(conflicts)
     return TakenIn(changes, positions)
+
+
+def _ask(on_conflict: Callable[[Conflict], Content], conflict: Conflict) -> Content:
+    """Return what a callable decides."""
+    answer = on_conflict(conflict)
+    if not any(is_same_content(answer, end) for end in (conflict.base, *conflict.ends.values())):
+        raise ValueError(
+            f"expected on_conflict to return the base of {conflict.key!r}, or one of its ends, found {answer!r:.200}"
+        )
+    return answer
 
 
 def conflict_error(conflicts: list[Conflict]) -> ConflictError:
@@ -74,5 +84,6 @@ def conflict_error(conflicts: list[Conflict]) -> ConflictError:
     more = f"; and {len(conflicts) - _MOST_TOLD} more" if len(conflicts) > _MOST_TOLD else ""
     return ConflictError(
         f"expected the changes of several writers to follow each other, found {len(conflicts)} keys where they do not: "
-        f"{told}{more}. Nothing was changed. freeze(on_conflict=...) or resolve(key, writer) decides"
+        f"{told}{more}. Nothing was changed. on_conflict=... of freeze and merge decides, or "
+        f"resolve_conflict(key, writer)"
     )

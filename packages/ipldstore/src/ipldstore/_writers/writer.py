@@ -14,6 +14,7 @@ from ipld_castore import BackendUnavailableError, Journal
 from ipldstore.errors import IPLDStoreError, store_errors
 
 from .notes import Content, Note, encode_note
+from .reads import Reads
 from .session_state import decode_state
 from .shared import SharedDataset
 
@@ -21,8 +22,6 @@ D = TypeVar("D", bound=SharedDataset)
 
 _MAX_COPIES: Final = 8
 """Copies that are kept by the root that they began with: a worker's tasks come with few different ones."""
-_MAX_READS: Final = 1 << 20
-"""Keys of which it is known what was read; beyond, those that were read first are forgotten."""
 _ID_BYTES: Final = 8
 
 
@@ -43,8 +42,7 @@ class SessionWriter:
         self._number = 0
         self._copies: OrderedDict[bytes, SharedDataset] = OrderedDict()
         """By the binary CID of the root that each began with; strong, as what a task wrote must outlive it."""
-        self._reads: OrderedDict[str, Content] = OrderedDict()
-        """What keys had when they were read, until they are written here."""
+        self._reads = Reads()
 
     @property
     def lock(self) -> threading.RLock:
@@ -65,20 +63,18 @@ class SessionWriter:
             self._copies.move_to_end(root)
             return copy
 
-    def is_own(self, writer: str) -> bool:
-        """Return whether a note is of this process."""
-        return writer == self._id
+    def renew(self) -> None:
+        """Become another writer, in the child of a fork."""
+        self._lock = threading.RLock()
+        self._id, self._number = None, 0
 
     def remember_read(self, key: str, content: Content) -> None:
         """Keep what a key had when it was read: a write that follows may depend on it."""
         with self._lock:
-            self._reads[key] = content
-            self._reads.move_to_end(key)
-            if len(self._reads) > _MAX_READS:
-                self._reads.popitem(last=False)
+            self._reads.remember(key, content)
 
     def record(self, copy: SharedDataset, key: str, after: Content) -> None:
-        """Note a change, and show it to all copies here. The blocks of ``after`` are in the store.
+        """Note a change whose blocks are in the store, and make it in a copy; other copies here find the note.
 
         :raises IPLDStoreError: if the note cannot be written, or the session has ended; the change is then not made
         """
@@ -90,9 +86,8 @@ class SessionWriter:
             with store_errors(f"noting a change of {key!r}"):
                 self._append(note)
             self._number = number
-            self._reads.pop(key, None)
-            for each in {id(found): found for found in (*self._copies.values(), copy)}.values():
-                each.apply({key: after})
+            self._reads.forget(key)
+            copy.apply({key: after})
             self._check_open(key)
 
     def _append(self, note: Note) -> None:

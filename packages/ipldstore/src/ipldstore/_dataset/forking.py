@@ -1,0 +1,78 @@
+"""Forks of a dataset, and how what they changed is merged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ipld_car import cids
+
+from ipldstore._writers.changes import Changes, notes_of
+from ipldstore._writers.forks import ForkSharing
+from ipldstore._writers.notes import Content
+from ipldstore._writers.take_in import OnConflict, resolve_notes
+from ipldstore.errors import BlockMissingError, IPLDStoreError, store_errors
+
+from .dataset import Dataset, make_dataset
+
+
+def fork(data: Dataset) -> Dataset:
+    """Return a dataset with the same contents, which keeps what it changes; see :class:`ForkSharing`."""
+    root = data.write_for_copies()
+    forked = make_dataset(data.castore, root, data.limits)
+    forked.sharing = ForkSharing(root)
+    return forked
+
+
+def changes_of(data: Dataset) -> Changes:
+    """Return what a fork has changed; the blocks are where they stay.
+
+    :raises IPLDStoreError: if the dataset is no fork, or blocks cannot be written
+    """
+    if not isinstance(data.sharing, ForkSharing):
+        raise IPLDStoreError(
+            "expected a fork, which keeps what it changes, found another store: store.fork() makes one, and freeze() "
+            "gives the root of this one"
+        )
+    changes = data.sharing.changes()
+    with store_errors("flushing the blocks"):
+        data.castore.flush()
+    return changes
+
+
+def merge(data: Dataset, changes: Iterable[Changes], on_conflict: OnConflict) -> None:
+    """Make the changes of forks in a dataset.
+
+    :raises ConflictError: if they do not follow each other, and nothing says what to do; then nothing has changed
+    :raises BlockMissingError: if the block of a key is not there; then nothing has changed
+    """
+    data.check_home()
+    given = list(changes)
+    data.catch_up()
+    with data.lock:
+        taken = resolve_notes(notes_of(given, data.merged), data.content_of, on_conflict)
+        _require_blocks(data, taken.changes)
+        if taken.changes:
+            data.own_changes += 1
+        sharing = data.sharing
+        if sharing is None:
+            data.apply(taken.changes)
+    if sharing is not None:  # its lock is taken before that of the dataset
+        for key, content in taken.changes.items():
+            sharing.record(data, key, content)
+    data.merged |= taken.positions
+
+
+def _require_blocks(data: Dataset, changes: dict[str, Content]) -> None:
+    """Refuse links to blocks that are not there, where asking costs no request."""
+    if not data.castore.local:
+        return
+    links = [(key, content) for key, content in changes.items() if isinstance(content, bytes)]
+    with store_errors("looking for the blocks of a fork"):
+        there = list(data.castore.has_blocks(cids.from_validated(link) for _, link in links))
+    for (key, link), found in zip(links, there, strict=True):
+        if not found:
+            raise BlockMissingError(
+                f"merging {key!r}: expected its block {cids.to_text(link)} in {data.castore!r}, found none. The fork "
+                f"wrote into memory, or a folder, that this process does not share: fork a store over a "
+                f"FileSystemCAStore, an ObjectCAStore or an IPFSStore"
+            )
