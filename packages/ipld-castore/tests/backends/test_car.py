@@ -28,7 +28,7 @@ from ipld_castore import (
 
 
 def test_the_file_is_an_archive_of_the_store(tmp_path: Path) -> None:
-    """In the order of putting, with the head as its root."""
+    """The file is an archive of the blocks in the order of their puts, with the head as its root."""
     path = tmp_path / "a.car"
     memory = MappingCAStore()
     with CarCAStore(path) as store:
@@ -47,7 +47,7 @@ def test_the_file_is_an_archive_of_the_store(tmp_path: Path) -> None:
 
 
 def test_the_head_comes_with_the_blocks(tmp_path: Path) -> None:
-    """A reader has all that was put before; then the head stays when nothing is put."""
+    """When the head moves, a reader has all blocks that were put before. A flush of nothing keeps the head."""
     path = tmp_path / "a.car"
     with CarCAStore(path) as store:
         root = store.put({"a": store.put(bytes(5_000_000))})
@@ -62,7 +62,7 @@ def test_the_head_comes_with_the_blocks(tmp_path: Path) -> None:
 
 
 def test_the_empty_map_is_a_head_if_its_block_is_there(tmp_path: Path) -> None:
-    """A new file names it, and is about nothing."""
+    """A new file has the empty map as its root. That is a head only if the block of the map is there."""
     with CarCAStore(tmp_path / "a.car") as store:
         assert store.head is None
         cid = store.put({})
@@ -73,7 +73,7 @@ def test_the_empty_map_is_a_head_if_its_block_is_there(tmp_path: Path) -> None:
 
 
 def test_archives_without_room_for_a_head(tmp_path: Path) -> None:
-    """Two roots, or none: there is no head, and setting it says what to do."""
+    """An archive with two roots or none has no head. Setting one is an error that says what to do."""
     cid = MappingCAStore().put(b"a")
     for roots in ([], [cid, cid]):
         with (tmp_path / "a.car").open("wb") as stream:
@@ -88,7 +88,7 @@ def test_archives_without_room_for_a_head(tmp_path: Path) -> None:
 
 
 def test_a_head_that_cannot_be_written_is_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So the same call, made again, goes on."""
+    """A head that could not be written is still the old one, so the same call can be repeated."""
     with CarCAStore(tmp_path / "a.car") as store:
         first, second = store.put(b"first"), store.put(b"second")
         store.swap_head(None, first)
@@ -106,7 +106,7 @@ def test_a_head_that_cannot_be_written_is_the_old_one(tmp_path: Path, monkeypatc
 
 
 def test_persisting_moves_the_head(tmp_path: Path) -> None:
-    """From what the caller has persisted before; to persist a root again, or one that is the head, goes on."""
+    """Persisting moves the head from what the caller persisted last. Persisting the head again succeeds."""
     with CarCAStore(tmp_path / "a.car") as store:
         first, second, third = (store.put(number) for number in range(3))
         store.persist(first)
@@ -139,7 +139,7 @@ def test_who_may_write(tmp_path: Path) -> None:
 
 
 def test_closed(tmp_path: Path) -> None:
-    """Whatever is asked of a closed store is an error of its family."""
+    """Each verb of a closed store raises a CAStoreError."""
     store = CarCAStore(tmp_path / "a.car")
     cid = store.put(b"a")
     store.close()
@@ -151,7 +151,7 @@ def test_closed(tmp_path: Path) -> None:
 
 
 def test_a_damaged_section_is_corrupt_not_absent(tmp_path: Path) -> None:
-    """The others are read on."""
+    """A damaged section is corrupt, not absent; other blocks are still read."""
     path = tmp_path / "a.car"
     with CarCAStore(path) as store:
         names = [store.put(b"%d" % number * 100) for number in range(5)]
@@ -165,13 +165,13 @@ def test_a_damaged_section_is_corrupt_not_absent(tmp_path: Path) -> None:
             store.get(names[2])
         for number in (0, 1, 3, 4):
             assert store.get(names[number]) == b"%d" % number * 100
-        with pytest.raises(BlockCorruptError):  # nobody knows
+        with pytest.raises(BlockCorruptError):  # neither copy is good
             store.has_block(MappingCAStore().put(b"absent"))
 
 
 @pytest.mark.parametrize("order", ["right last", "right first"])
 def test_a_block_that_is_there_twice_is_read_where_it_is_right(tmp_path: Path, order: str) -> None:
-    """Wherever the reader comes from: blocks that are read in the order of the file are not looked for."""
+    """Of a block that is there twice the good copy is read, also in a sequential read, which looks nothing up."""
     names = [MappingCAStore().put(b"%d" % number * 100) for number in range(6)]
     with (tmp_path / "a.car").open("wb") as stream, CarWriter(stream, [names[0]], verify=False) as writer:
         for number, name in enumerate(names):
@@ -186,7 +186,7 @@ def test_a_block_that_is_there_twice_is_read_where_it_is_right(tmp_path: Path, o
 @pytest.mark.parametrize("wrong", [b"wrong", b"9" * 100], ids=["another length", "this length"])
 @pytest.mark.parametrize("order", ["right last", "right first"])
 def test_many_blocks_that_are_there_twice(tmp_path: Path, order: str, wrong: bytes) -> None:
-    """Also who reads many at once, to send or to keep them, gets the right ones."""
+    """Reading many blocks at once returns the good copies too."""
     memory = MappingCAStore()
     names = [memory.put(b"%d" % number * 100) for number in range(6)]
     root = memory.put(names)
@@ -208,7 +208,7 @@ def test_many_blocks_that_are_there_twice(tmp_path: Path, order: str, wrong: byt
 
 
 def test_a_block_that_is_wrong_both_times_is_corrupt(tmp_path: Path) -> None:
-    """The error says where, and how to mend it; so it is then."""
+    """The error says where the block is and how to repair it, and that repair works."""
     path = tmp_path / "a.car"
     name = MappingCAStore().put(b"right")
     with path.open("wb") as stream, CarWriter(stream, [name], verify=False) as writer:
@@ -249,7 +249,7 @@ for line in sys.stdin:
 
 
 class Copy:
-    """A process that has a store out of a pickle."""
+    """A process with a store out of a pickle."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -263,7 +263,7 @@ class Copy:
 
 
 def test_a_pickle_in_another_process_reads(tmp_path: Path) -> None:
-    """What was put before it was made, what is flushed later, and it never writes."""
+    """A pickle in another process reads blocks of before and of later flushes, and never writes."""
     command = [sys.executable, "-c", COPY]
     with (
         CarCAStore(tmp_path / "a.car") as store,
@@ -292,7 +292,7 @@ def test_a_pickle_in_another_process_reads(tmp_path: Path) -> None:
 
 
 def test_a_pickle_in_this_process_is_the_file(tmp_path: Path) -> None:
-    """It writes there too, and leaves closing to the store it came from."""
+    """A pickle in the same process writes too. Closing it does not close the store that was pickled."""
     with CarCAStore(tmp_path / "a.car") as store:
         with pickle.loads(pickle.dumps(store)) as copy:  # noqa: S301  # our own
             assert copy == store
@@ -312,7 +312,7 @@ def test_a_pickle_in_this_process_is_the_file(tmp_path: Path) -> None:
 
 
 def test_a_pickle_after_the_file_was_replaced(tmp_path: Path) -> None:
-    """As compacting does: what stands at the path is read."""
+    """After the file was replaced, as compacting does, a pickle reads the new file."""
     path = tmp_path / "a.car"
     with CarCAStore(path) as store:
         cid = store.put(b"old")
@@ -364,14 +364,14 @@ def test_archives_go_in_and_out(tmp_path: Path) -> None:
 
 
 def open_files(folder: Path) -> list[str]:
-    """The files in a folder that this process has open."""
+    """Return the files in a folder that this process has open."""
     found = (str(handle.readlink()) for handle in Path("/proc/self/fd").iterdir() if handle.is_symlink())
     return sorted(name for name in found if name.startswith(str(folder)))
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
 def test_errors_hold_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever failed, the next open in this process finds no lock, without the garbage collector."""
+    """After each error the next open finds no lock, with the garbage collector off."""
     path = tmp_path / "a.car"
     (tmp_path / "bad.car").write_bytes(b"nonsense")
 
@@ -404,7 +404,7 @@ def test_errors_hold_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_file_that_was_replaced(tmp_path: Path) -> None:
-    """The head of the one that is there now is left alone; closing says that nobody sees what was put."""
+    """The head of the new file does not move. Closing raises an error, as no reader sees the blocks that were put."""
     path = tmp_path / "a.car"
     old = CarCAStore(path, fsync=False)
     root = old.put("old")
@@ -422,7 +422,7 @@ def test_a_file_that_was_replaced(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_padded_with_zeros(tmp_path: Path) -> None:
-    """As pieces of Filecoin are; a pickle knows it too."""
+    """A file that is padded with zeros, as a Filecoin piece is, is read by the option; a pickle keeps the option."""
     memory = MappingCAStore()
     root = memory.put({"a": memory.put(b"leaf")})
     path = tmp_path / "a.car"

@@ -42,7 +42,7 @@ def test_a_folder_is_made_with_those_above_it(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
-    """People point it at the wrong folder; nothing is written there then."""
+    """A folder of something else is an error, and nothing is written to it."""
     (tmp_path / "thesis.tex").write_bytes(b"")
     with pytest.raises(BackendUnavailableError, match=r"SHARDING file, found 'thesis.tex'") as caught:
         FileSystemCAStore(tmp_path)
@@ -60,14 +60,14 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 
 
 def test_a_new_folder_with_what_a_crash_left(tmp_path: Path) -> None:
-    """The first start died before it wrote the rule: the second goes on."""
+    """A store continues a new folder whose maker was killed before it wrote the rule of shards."""
     (tmp_path / "put-0123").write_bytes(b"/repo/fla")
     store = FileSystemCAStore(tmp_path)
     assert store.get(store.put(DATA)) == DATA
 
 
 def test_stores_of_one_folder_are_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However its path was written; what is done after a change of the working directory is done in the same folder."""
+    """Stores over one folder are equal however the path is written, also after a change of the working directory."""
     monkeypatch.chdir(tmp_path)
     store = FileSystemCAStore("blocks")
     (tmp_path / "link").symlink_to("blocks")
@@ -84,7 +84,7 @@ def test_stores_of_one_folder_are_equal(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.skipif(os.name == "nt", reason="files have no such mode")
 def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
-    """Groups share folders of data."""
+    """Files have the mode that the umask allows, as groups share folders of data."""
     before = os.umask(0o027)
     try:
         FileSystemCAStore(tmp_path / "blocks").put(DATA)
@@ -96,7 +96,7 @@ def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bad", [b"", DATA[:-1], bytes(len(DATA))], ids=["emptied", "cut", "changed"])
 @pytest.mark.parametrize("fsync", [True, False])
 def test_what_a_crash_left_is_repaired(tmp_path: Path, bad: bytes, *, fsync: bool) -> None:
-    """Found when it is read, replaced when it is put again."""
+    """A block that a crash damaged is an error to read, and is replaced by a put."""
     store = FileSystemCAStore(tmp_path, fsync=fsync)
     cid = store.put(DATA)
     (file,) = files(tmp_path)
@@ -109,7 +109,7 @@ def test_what_a_crash_left_is_repaired(tmp_path: Path, bad: bytes, *, fsync: boo
 
 
 def test_a_block_that_is_there_is_not_written_again(tmp_path: Path) -> None:
-    """Not even by another store; reading beside it goes on undisturbed."""
+    """A block that is there is not written again, by another store either, so readers are not disturbed."""
     FileSystemCAStore(tmp_path).put(DATA)
     (file,) = files(tmp_path)
     before = file.stat()
@@ -118,7 +118,7 @@ def test_a_block_that_is_there_is_not_written_again(tmp_path: Path) -> None:
 
 
 def test_a_shard_that_was_removed_is_made_again(tmp_path: Path) -> None:
-    """Somebody empties the folder while the store is open."""
+    """A shard that was removed while the store is open is made again."""
     store = FileSystemCAStore(tmp_path)
     cid = store.put(DATA)
     (file,) = files(tmp_path)
@@ -133,7 +133,7 @@ def test_a_shard_that_was_removed_is_made_again(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="making links needs a privilege there")
 def test_trouble_with_the_disk_is_no_absence(tmp_path: Path) -> None:
-    """A file that cannot be reached may be there; the error names the CID and what the system said."""
+    """A file that cannot be read is an error with the CID and the message of the system, not an absent block."""
     store = FileSystemCAStore(tmp_path)
     cid = store.put(DATA)
     (file,) = files(tmp_path)
@@ -162,7 +162,7 @@ def test_a_folder_in_the_place_of_a_block(tmp_path: Path) -> None:
 
 
 def test_threads_may_make_one_store_at_once(tmp_path: Path) -> None:
-    """Whoever is first, all find a store: the rule and the first shards appear while others look."""
+    """Threads that make one store at the same time all get one, though the rule and shards appear meanwhile."""
     for attempt in range(60):
         folder, start = tmp_path / str(attempt), Barrier(8)
 
@@ -191,7 +191,7 @@ WRITER = """
 
 
 def test_processes_write_one_folder(tmp_path: Path) -> None:
-    """The same blocks and others, from a folder that none of them has made yet; all that was put is whole."""
+    """Processes put the same and other blocks into a folder that does not exist yet; all blocks are whole."""
     go = tmp_path / "go"
     command = [sys.executable, "-c", textwrap.dedent(WRITER), str(tmp_path / "blocks"), str(go)]
     writers = [subprocess.Popen([*command, str(number)], stdout=subprocess.PIPE) for number in range(4)]
@@ -214,7 +214,7 @@ def test_processes_write_one_folder(tmp_path: Path) -> None:
 
 
 def test_blocks_may_come_and_go_during_a_listing(tmp_path: Path) -> None:
-    """A listing gives what was there all along."""
+    """A listing has each block that is there from its start to its end, whatever is put or deleted meanwhile."""
     store = FileSystemCAStore(tmp_path, fsync=False)
     stay = {store.put(b"stay %d" % number) for number in range(50)}
     go = {store.put(b"go %d" % number) for number in range(50)}
@@ -234,7 +234,7 @@ def test_blocks_may_come_and_go_during_a_listing(tmp_path: Path) -> None:
 
 
 def test_a_head_stays_beside_the_blocks(tmp_path: Path) -> None:
-    """In a file that is no block."""
+    """The head is in a file that is not listed as a block."""
     store = FileSystemCAStore(tmp_path, fsync=False)
     assert store.head is None
     assert not (tmp_path / "HEAD").exists()
@@ -248,7 +248,7 @@ def test_a_head_stays_beside_the_blocks(tmp_path: Path) -> None:
 
 
 def test_persisting_in_a_folder_that_many_share(tmp_path: Path) -> None:
-    """Datasets that were not opened at the head of the folder leave it alone."""
+    """Persisting moves the head only for a dataset that was opened at it."""
     store = FileSystemCAStore(tmp_path, fsync=False)
     first, second = store.put(1), store.put(2)
     store.persist(first)
@@ -281,7 +281,7 @@ for turn in range(int(sys.argv[3])):
 
 
 def test_processes_that_move_one_head(tmp_path: Path) -> None:
-    """Each head that somebody moved to follows one that somebody moved to: no move was lost, none was made twice."""
+    """The moves of many processes form one chain: no move is lost, and none happens twice."""
     command = [sys.executable, "-c", SWAP, str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     running = [subprocess.Popen([*command, str(number), "100"], **pipes) for number in range(6)]  # type: ignore[call-overload]
@@ -303,7 +303,7 @@ def test_processes_that_move_one_head(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", [b"", b"nonsense\n", b"\xff" * 10_000])
 def test_a_head_that_is_no_cid(tmp_path: Path, text: bytes) -> None:
-    """To take it for none would begin an empty dataset where one is."""
+    """A HEAD that is no CID is an error. Taken for no head, it would begin an empty dataset in place of the old one."""
     store = FileSystemCAStore(tmp_path, fsync=False)
     (tmp_path / "HEAD").write_bytes(text)
     with pytest.raises(BackendUnavailableError, match="head"):
@@ -311,14 +311,14 @@ def test_a_head_that_is_no_cid(tmp_path: Path, text: bytes) -> None:
 
 
 def open_files(folder: Path) -> list[str]:
-    """The files in a folder that this process has open."""
+    """Return the files in a folder that this process has open."""
     handles = Path("/proc/self/fd")
     found = (str(handle.readlink()) for handle in handles.iterdir() if handle.is_symlink())
     return sorted(name for name in found if name.startswith(str(folder)))
 
 
 def test_a_folder_that_was_replaced(tmp_path: Path) -> None:
-    """Whoever has locked it publishes nothing into another folder at its path, though the heads are the same."""
+    """The holder of the lock publishes nothing into a new folder at the same path, though the heads are equal."""
     folder = tmp_path / "blocks"
     old = FileSystemCAStore(folder, fsync=False)
     with old.lock() as lock:
@@ -344,7 +344,7 @@ def test_a_folder_that_was_replaced(tmp_path: Path) -> None:
 
 
 def test_one_writer_has_the_lock(tmp_path: Path) -> None:
-    """Beside it others put blocks and move the head; a pickle has no share in it."""
+    """One writer has the lock. Others still put blocks and move the head. A pickle does not hold the lock."""
     store, other = FileSystemCAStore(tmp_path, fsync=False), FileSystemCAStore(tmp_path, fsync=False)
     with store.lock() as lock:
         assert lock.held
@@ -387,7 +387,7 @@ def test_a_fork_leaves_the_lock_to_its_parent(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
 def test_errors_hold_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No lock waits for the garbage collector, whatever the verb that failed."""
+    """After an error of each verb all files and locks are free, with the garbage collector off."""
     store = FileSystemCAStore(tmp_path)
     one, two = store.put(1), store.put(2)
     store.swap_head(None, one)
@@ -420,7 +420,7 @@ def test_errors_hold_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_errors_of_many_puts_are_in_no_cycle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the caller's frames hold is free when the error is, without the garbage collector."""
+    """After an error of many puts the caller's arrays are free, with the garbage collector off."""
 
     class Data:
         pass

@@ -18,7 +18,7 @@ DATA = bytes.fromhex("0a020801")
 
 
 def test_the_file_of_a_block(tmp_path: Path) -> None:
-    """Key, shard and rule, against a real repo's; nothing else is there."""
+    """The file of a block has the key, shard and rule of a real repo."""
     store = FileSystemCAStore(tmp_path / "a" / "blocks")
     store.put_block(NAME, DATA)
     root = tmp_path / "a" / "blocks"
@@ -42,7 +42,7 @@ def test_the_file_of_a_block(tmp_path: Path) -> None:
     ],
 )
 def test_rules(rule: str, shards: dict[str, str]) -> None:
-    """Keys that are too short are padded."""
+    """A key that is too short for its rule is padded."""
     sharding = flatfs.Sharding.parse(f" /repo/flatfs/shard/v1/{rule}\n\n")
     assert str(sharding) == f"/repo/flatfs/shard/v1/{rule}"
     for key, shard in shards.items():
@@ -51,7 +51,7 @@ def test_rules(rule: str, shards: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("rule", ["next-to-last/3", "prefix/2", "suffix/1"])
 def test_a_folder_keeps_its_rule(tmp_path: Path, rule: str) -> None:
-    """Other software may have made it otherwise than we would."""
+    """A folder that other software made keeps its rule."""
     (tmp_path / "SHARDING").write_text(f"/repo/flatfs/shard/v1/{rule}\n")
     store = FileSystemCAStore(tmp_path)
     blocks = [store.put(b"%d" % number) for number in range(20)]
@@ -78,7 +78,7 @@ def test_a_folder_keeps_its_rule(tmp_path: Path, rule: str) -> None:
     ],
 )
 def test_rules_that_are_none(tmp_path: Path, rule: str) -> None:
-    """Blocks are not looked for in the wrong places; the error names the folder and quotes little."""
+    """An invalid rule is an error that names the folder and quotes a short part of the rule."""
     (tmp_path / "SHARDING").write_bytes(rule.encode("latin-1"))
     with pytest.raises(BackendUnavailableError, match="expected a rule like") as caught:
         FileSystemCAStore(tmp_path)
@@ -87,7 +87,7 @@ def test_rules_that_are_none(tmp_path: Path, rule: str) -> None:
 
 
 def test_keys_and_cids() -> None:
-    """A key is the multihash, whatever its length, and nothing else is a key."""
+    """A key is a multihash of any length. Other names are no keys."""
     for digest in (b"", b"\x00", random.Random(2).randbytes(64)):
         cid = cids.make(cids.RAW, digest, cids.SHA2_256)
         assert flatfs.cid_of(flatfs.key_of(cid)) == cid
@@ -97,7 +97,7 @@ def test_keys_and_cids() -> None:
 
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:
-    """A folder as a Kubo that was killed leaves it, with odd things in it, made by hand."""
+    """Return a folder as a killed Kubo leaves it, with other files in it."""
     folder = tmp_path / "blocks"
     for name, data in {
         "SHARDING": b"/repo/flatfs/shard/v1/next-to-last/2\n",
@@ -122,7 +122,7 @@ def repo(tmp_path: Path) -> Path:
 
 
 def test_a_folder_of_kubo_is_read(repo: Path) -> None:
-    """Its blocks, whatever CID names them, and nothing of what else is there; nothing is changed."""
+    """The blocks of a Kubo folder are read by any CID. Other files are left out, and nothing changes."""
     before = {path: path.stat().st_mtime_ns for path in repo.rglob("*")}
     store = FileSystemCAStore(repo)
     assert list(store) == [CID("base32", 1, "raw", NAME.digest)]
@@ -132,7 +132,7 @@ def test_a_folder_of_kubo_is_read(repo: Path) -> None:
 
 
 def test_a_folder_of_kubo_is_written(repo: Path) -> None:
-    """What is there stays; a file in the place of a shard is an error that names it, not an absent block."""
+    """Puts leave other files as they are. A file in the place of a shard is an error that names it."""
     store = FileSystemCAStore(repo)
     candidates = [cids.make(cids.RAW, hashes.digest_of(cids.SHA2_256, b"%d" % number)) for number in range(4000)]
     blocked = next(number for number, cid in enumerate(candidates) if flatfs.key_of(cid)[-3:-1] == "ZZ")

@@ -71,7 +71,7 @@ def test_a_record_that_is_torn_is_not_read_until_it_is_whole(castore: FileSystem
 
 
 def test_what_is_known_is_deleted_and_nothing_else(castore: FileSystemCAStore, journal: Journal) -> None:
-    """A writer begins another file after a mebibyte; files of which all is known go."""
+    """A writer starts a new file after 1 MiB; files whose records are all known are deleted."""
     record = bytes(200_000)
     for number in range(1, 21):
         journal.append(A, number, [record])
@@ -109,7 +109,7 @@ def test_the_state_moves_by_exchange_alone(castore: FileSystemCAStore, journal: 
 
 
 def test_one_of_many_processes_wins_an_exchange(castore: FileSystemCAStore, journal: Journal) -> None:
-    """A counter that 8 processes move 20 times each ends at 160."""
+    """A counter that 8 processes exchange 20 times each ends at 160."""
     code = """
         import sys
         from ipld_castore import FileSystemCAStore

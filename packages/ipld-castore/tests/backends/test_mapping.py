@@ -15,7 +15,7 @@ HELLO = "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq"
 
 
 def test_keys_are_what_people_see() -> None:
-    """CIDs in base32, which is what printing one gives."""
+    """Keys are CIDs in base32, as people see them printed."""
     backend: dict[str, bytes] = {}
     store = MappingCAStore(backend)
     cid = store.put(b"hello")
@@ -26,7 +26,7 @@ def test_keys_are_what_people_see() -> None:
 
 
 def test_version_0_is_kept_as_version_1() -> None:
-    """One block has one key."""
+    """A CID of version 0 is stored as version 1, so a block has one key."""
     store = MappingCAStore()
     v0 = b"\x12\x20" + hashes.digest_of(cids.SHA2_256, b"hello")
     store.put_block(cids.from_bytes(v0), b"hello")
@@ -34,7 +34,7 @@ def test_version_0_is_kept_as_version_1() -> None:
 
 
 def test_keys_of_others_are_left_alone() -> None:
-    """Also those that are CIDs, but not where this store would look for them."""
+    """Keys of other software are not blocks, nor are CIDs in another base."""
     foreign = ["", "zarr.json", "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn", HELLO.upper()]
     store = MappingCAStore(dict.fromkeys(foreign, b""))
     store.mapping[5] = b""  # type: ignore[index]  # a mapping may have such keys
@@ -45,7 +45,7 @@ def test_keys_of_others_are_left_alone() -> None:
 
 
 def test_stores_over_equal_mappings_are_equal() -> None:
-    """And so is a pickle, which has a copy of the mapping."""
+    """Stores over equal mappings are equal, and so is a pickle, which has a copy of the mapping."""
     store = MappingCAStore()
     store.put(b"hello")
     copy = pickle.loads(pickle.dumps(store))  # noqa: S301  # our own
@@ -58,20 +58,20 @@ def test_stores_over_equal_mappings_are_equal() -> None:
 
 
 def test_only_a_dict_answers_at_once() -> None:
-    """An event loop asks this before it calls without a thread; an object store would hold it up."""
+    """Only a dict does not block. An event loop calls others in threads."""
     assert not MappingCAStore().blocking
     assert not MappingCAStore({}).blocking
     assert MappingCAStore(Broken()).blocking
 
 
 def test_repr_asks_nothing_of_the_mapping() -> None:
-    """An object store would list a bucket to count its keys."""
+    """``repr`` asks nothing of the mapping: counting the keys of an object store lists a bucket."""
     assert repr(MappingCAStore({HELLO: b"hello"})) == "<MappingCAStore: 1 keys in a dict>"
     assert repr(MappingCAStore(Broken())) == "<MappingCAStore: blocks in a Broken>"
 
 
 def test_a_shelf(tmp_path: Path) -> None:
-    """A mapping of the standard library that is on disk."""
+    """A ``shelve`` keeps the blocks on disk."""
     with shelve.open(str(tmp_path / "shelf")) as shelf:  # noqa: S301  # our own
         root = MappingCAStore(shelf).put({"hello": b"x" * 10_000})
     with shelve.open(str(tmp_path / "shelf")) as shelf:  # noqa: S301  # of this test
@@ -80,7 +80,7 @@ def test_a_shelf(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [None, "text", 5, ["x"]], ids=repr)
 def test_values_that_are_no_bytes(value: object) -> None:
-    """Something else wrote there; it is a damaged block, not a TypeError from within."""
+    """A value that is no bytes is a damaged block, not a TypeError."""
     store = MappingCAStore()
     cid = store.put(b"hello")
     store.mapping[HELLO] = value  # type: ignore[assignment]  # what a mapping should not have
@@ -90,7 +90,7 @@ def test_values_that_are_no_bytes(value: object) -> None:
 
 
 class Broken(MutableMapping[str, bytes]):
-    """An object store whose network is down."""
+    """A mapping over an object store whose network is down."""
 
     def __getitem__(self, key: str) -> bytes:
         raise ConnectionResetError("the network is down")
@@ -109,7 +109,7 @@ class Broken(MutableMapping[str, bytes]):
 
 
 def test_an_object_store_that_is_away() -> None:
-    """Trouble is no absence: one error, with what the mapping said."""
+    """An error of the mapping is a BackendUnavailableError with its message, not an absent block."""
     store = MappingCAStore(Broken())
     cid = MappingCAStore().put(b"hello")
     for verb in (
@@ -126,7 +126,7 @@ def test_an_object_store_that_is_away() -> None:
 
 
 class Dear(dict[str, bytes]):
-    """A mapping of which reading costs."""
+    """A mapping that counts reads."""
 
     reads = 0
 
@@ -136,7 +136,7 @@ class Dear(dict[str, bytes]):
 
 
 def test_deleting_and_looking_read_nothing() -> None:
-    """``pop`` of a MutableMapping would fetch what it deletes."""
+    """Deleting and looking for a block read no value; ``MutableMapping.pop`` would."""
     mapping = Dear()
     store = MappingCAStore(mapping)
     cid = store.put(b"hello")

@@ -57,7 +57,7 @@ class TestTiered(TieredTests):
 
 
 class TestTieredWithALimit(TieredTests):
-    """So small that nearly every block falls out."""
+    """The suite with a limit that is too small for most blocks."""
 
     @pytest.fixture
     def castore(self) -> ContentAddressableStore:
@@ -73,13 +73,13 @@ class TestTieredOverAFolder(TieredTests):
 
 
 class Counting(MappingCAStore):
-    """Counts what it is asked for, slowly if it should be."""
+    """A store in memory that counts requests, and can be slow."""
 
     def __init__(self, pause: float = 0.0) -> None:
         super().__init__()
         self.got: list[CID] = []
         self.dags: list[bytes] = []
-        self.ways: list[bytes] = []
+        self.paths: list[bytes] = []
         self.pause = pause
 
     def get_block(self, cid: CID) -> bytes:
@@ -92,7 +92,7 @@ class Counting(MappingCAStore):
         yield from super().get_dag(root)
 
     def get_path(self, cid: AnyCID, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
-        self.ways.append(cids.to_bytes(cid))
+        self.paths.append(cids.to_bytes(cid))
         yield from super().get_path(cid, names)
 
 
@@ -116,7 +116,7 @@ def test_what_was_read_is_near(near: MappingCAStore, far: Counting) -> None:
 
 
 def test_what_is_written_is_in_both(near: MappingCAStore, far: Counting) -> None:
-    """One by one and many; a far store that fails leaves nothing near that it has not."""
+    """Each put reaches both stores. If the far store fails, the near store keeps nothing that far lacks."""
     store = TieredCAStore(near, far)
     cid = store.put(b"block")
     store.put_blocks((cids.from_bytes(cids.make(cids.RAW, bytes(31) + bytes([n]))), b"x") for n in range(100))
@@ -138,7 +138,7 @@ def test_what_is_written_is_in_both(near: MappingCAStore, far: Counting) -> None
 
 @pytest.mark.parametrize("bad", [b"other", b""])
 def test_a_damaged_near_block_is_got_again(near: MappingCAStore, far: Counting, bad: bytes) -> None:
-    """And repaired."""
+    """A damaged near block is read from the far store and repaired."""
     store = TieredCAStore(near, far)
     cid = store.put(b"block")
     damage(near, cid, bad)
@@ -150,7 +150,7 @@ def test_a_damaged_near_block_is_got_again(near: MappingCAStore, far: Counting, 
 
 
 def test_wrong_bytes_are_not_kept(near: MappingCAStore, far: Counting) -> None:
-    """Whatever verb they come by."""
+    """Wrong bytes from the far store are not kept near, by any verb."""
     root = tree(far, depth=2)
     leaf = next(cid for cid in far if cids.codec_of(bytes(cid)) == cids.RAW)
     damage(far, leaf, b"wrong")
@@ -163,8 +163,8 @@ def test_wrong_bytes_are_not_kept(near: MappingCAStore, far: Counting) -> None:
     assert leaf not in near
 
 
-def test_one_flight_for_all_threads(near: MappingCAStore) -> None:
-    """However many ask for a block, it is got once; an error reaches them all, and is not kept."""
+def test_threads_share_one_request(near: MappingCAStore) -> None:
+    """A block that many threads ask for is requested once. All get its error, and the error is not cached."""
     far = Counting(pause=0.05)
     blocks = [far.put(b"%d" % number) for number in range(5)]
     store = TieredCAStore(near, far)
@@ -192,8 +192,8 @@ def test_one_flight_for_all_threads(near: MappingCAStore) -> None:
     assert store.get(absent) == b"absent"
 
 
-def test_an_interrupted_flight_is_flown_again(near: MappingCAStore, far: Counting) -> None:
-    """Control-C in one thread is nothing to the others that wait."""
+def test_an_interrupted_request_is_repeated(near: MappingCAStore, far: Counting) -> None:
+    """A KeyboardInterrupt in the thread that fetches does not end the other threads that wait."""
     cid = far.put(b"block")
     begun, go = threading.Event(), threading.Event()
 
@@ -220,7 +220,7 @@ def test_an_interrupted_flight_is_flown_again(near: MappingCAStore, far: Countin
 
 
 def test_graphs_come_as_graphs(near: MappingCAStore, far: Counting) -> None:
-    """What is missing below a node comes in one request, and then everything is near."""
+    """The missing blocks below a node come in one request, and all are near afterwards."""
     root = tree(far, width=3, depth=3)
     store = TieredCAStore(near, far)
     expected = far.to_car(root)
@@ -239,22 +239,22 @@ def test_graphs_come_as_graphs(near: MappingCAStore, far: Counting) -> None:
     assert far.dags == [bytes(node)]
 
 
-def test_ways_come_as_ways(near: MappingCAStore, far: Counting) -> None:
-    """From the first block that is missing on, in one request."""
+def test_paths_come_in_one_request(near: MappingCAStore, far: Counting) -> None:
+    """The blocks of a path come in one request from the first missing block on."""
     root = tree(far, width=3, depth=3)
     names = ["list", "1", "list", "2", "list", "0"]
     expected = list(far.get_path(root, names))
     store = TieredCAStore(near, far)
     store.get(root)
-    far.ways.clear()
+    far.paths.clear()
     assert list(store.get_path(root, names)) == expected
-    assert far.ways == [bytes(expected[1][0])]
+    assert far.paths == [bytes(expected[1][0])]
     assert list(store.get_path(root, names)) == expected
-    assert len(far.ways) == 1
+    assert len(far.paths) == 1
 
 
 def test_the_limit_holds(far: Counting) -> None:
-    """The least recently used goes; what is larger than the limit is not kept; what was there counts."""
+    """The least recently used block is deleted. A block over the limit is not kept. Blocks from before count."""
     near = MappingCAStore()
     before = near.put(bytes(400))
     store = TieredCAStore(near, far, max_bytes=1000)
@@ -304,7 +304,7 @@ def server() -> Iterator[BlockServer]:
 
 
 def test_a_folder_before_a_gateway(server: BlockServer, tmp_path: Path) -> None:
-    """What most will use it for: afterwards the gateway is not needed any more."""
+    """A folder before a gateway has all blocks after one read; the gateway is not asked again."""
     root = tree(server.blocks)
     folder = FileSystemCAStore(tmp_path, fsync=False)
     with TieredCAStore(folder, GatewayCAStore(server.url, timeout=5)) as store:
@@ -328,7 +328,7 @@ def test_a_folder_before_a_gateway(server: BlockServer, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("every", [1, 3000])
 def test_near_blocks_do_not_pile_up(every: int) -> None:
-    """However many are wanted: what is near does not wait in memory for what is far."""
+    """Near blocks are returned at once, and do not collect in memory while far blocks are fetched."""
     near, far = MappingCAStore(), MappingCAStore()
     stored = [far.put(b"%d" % number) for number in range(5000)]
     for number, cid in enumerate(stored, 1):
@@ -350,7 +350,7 @@ def test_near_blocks_do_not_pile_up(every: int) -> None:
 
 
 class TwoVerbs(ContentAddressableStore):
-    """The least that a backend can be."""
+    """A backend with the two required methods."""
 
     def get_block(self, cid: CID) -> bytes:
         raise BlockNotFoundError(f"no block {cid}")
@@ -367,7 +367,7 @@ def capabilities(store: ContentAddressableStore) -> set[str]:
 
 
 def test_capabilities_are_those_of_the_parts(tmp_path: Path) -> None:
-    """isinstance tells the truth about each store, also out of a pickle and of classes that users derive."""
+    """``isinstance`` agrees with the capabilities of the parts, also for pickles and derived classes."""
 
     class Mine(TieredCAStore):
         def __init__(self, far: ContentAddressableStore) -> None:

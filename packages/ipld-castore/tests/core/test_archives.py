@@ -27,7 +27,7 @@ from multiformats import CID
 
 
 def check_import(archive: bytes, store: ContentAddressableStore) -> Exception | None:
-    """Import; the store holds then exactly the good blocks before the first fault, whatever comes out."""
+    """Import an archive; check that the store has exactly the good blocks before the first fault."""
     fault: Exception | None = None
     try:
         store.import_car(archive)
@@ -49,7 +49,7 @@ def check_import(archive: bytes, store: ContentAddressableStore) -> Exception | 
 
 
 def test_archives_of_other_projects(archives: Path, tmp_path: Path) -> None:
-    """Every fixture, good and bad: nothing but CarError and HashRefusedError, and every good block is kept."""
+    """Every fixture raises nothing but CarError and HashRefusedError, and every good block is put."""
     outcomes = {}
     for file in sorted(archives.rglob("*.car")):
         on_disk = file.parent.name == "go-car-cmd"  # not all, as thousands of files are slow to make and to remove
@@ -67,7 +67,7 @@ def test_archives_of_other_projects(archives: Path, tmp_path: Path) -> None:
 
 
 def test_small_archives_of_other_projects(archives: Path) -> None:
-    """The vectors of go-car and js-car."""
+    """The vectors of go-car and js-car are imported as their authors expect."""
     vectors = json.loads((archives / "hex-vectors.json").read_text())
     vectors = vectors["vectors"] if isinstance(vectors, dict) else vectors
     faults = [check_import(bytes.fromhex(vector["hex"]), MappingCAStore()) for vector in vectors]
@@ -76,7 +76,7 @@ def test_small_archives_of_other_projects(archives: Path) -> None:
 
 
 def test_incomplete_graphs_of_other_projects(archives: Path) -> None:
-    """An archive may lack blocks: what is there is kept, what is not is missed when it is asked for."""
+    """An archive may lack blocks: the others are put, and reading a missing one is an error."""
     store = MappingCAStore()
     (root,) = store.import_car((archives / "go-car-cmd" / "simple-unixfs-missing-blocks.car").read_bytes())
     assert len(list(store)) == 17
@@ -87,7 +87,7 @@ def test_incomplete_graphs_of_other_projects(archives: Path) -> None:
 
 
 def test_strings_of_other_projects_that_are_no_utf_8(archives: Path) -> None:
-    """Filecoin's dag-cbor is not strict: its values are refused, its graphs travel."""
+    """The dag-cbor of Filecoin is not strict: its values are an error to read, its graphs are copied."""
     archive = (archives / "go-car-v2" / "sample-v1.car").read_bytes()
     store = MappingCAStore()
     (root,) = store.import_car(archive)
@@ -98,7 +98,7 @@ def test_strings_of_other_projects_that_are_no_utf_8(archives: Path) -> None:
 
 @pytest.mark.parametrize("verify", [True, False])
 def test_a_reader_instead_of_a_source(small: bytes, *, verify: bool) -> None:
-    """One whose roots were looked at first; blocks are verified even if the reader was told not to."""
+    """A CarReader is imported after its roots were read. Blocks are verified though the reader does not verify."""
     reader = CarReader(small, verify=verify)
     store = MappingCAStore()
     assert store.import_car(reader) == reader.roots
@@ -114,7 +114,7 @@ def test_a_reader_instead_of_a_source(small: bytes, *, verify: bool) -> None:
 
 @pytest.fixture(scope="module")
 def small() -> bytes:
-    """An archive of four blocks of every codec, 500 bytes in all."""
+    """Return an archive of four blocks, one of each codec, 500 bytes in all."""
     store = MappingCAStore()
     v0 = cids.from_bytes(b"\x12\x20" + hashes.digest_of(cids.SHA2_256, b"\x0a\x02\x08\x01"))
     store.put_block(v0, b"\x0a\x02\x08\x01")
@@ -123,14 +123,14 @@ def small() -> bytes:
 
 
 def test_every_truncation(small: bytes) -> None:
-    """A cut on the end of a section is a shorter archive; any other is an error. Never a bad block."""
+    """A cut at the end of a section is a shorter archive, any other cut an error. No bad block is put."""
     clean = [size for size in range(len(small)) if check_import(small[:size], MappingCAStore()) is None]
     sections = [location.offset for _, _, location in read_car(small)[1]]
     assert clean == sections
 
 
 def test_every_flip_of_a_bit(small: bytes) -> None:
-    """All of them are errors, but for those in the roots and codecs, which no hash covers; never a bad block."""
+    """Each flipped bit is an error, but for roots and codecs, which no hash covers. No bad block is put."""
     silent = 0
     for position in range(len(small) * 8):
         bad = bytearray(small)
@@ -140,7 +140,7 @@ def test_every_flip_of_a_bit(small: bytes) -> None:
 
 
 def test_noise_is_no_archive() -> None:
-    """Nor is noise behind the start of one."""
+    """Noise is an error, alone and after the start of an archive."""
     noise = random.Random(3)
     for _ in range(500):
         head = noise.choice([b"", bytes.fromhex("11a265726f6f7473806776657273696f6e01"), b"\x0a\xa1gversion\x02"])
@@ -148,7 +148,7 @@ def test_noise_is_no_archive() -> None:
 
 
 def test_a_pipe(tmp_path: Path) -> None:
-    """From one process through a pipe into another, without a file."""
+    """An archive goes through a pipe into another process, without a file."""
     store = FileSystemCAStore(tmp_path / "source", fsync=False)
     root = store.put({"large": store.put(os.urandom(5_000_000)), "small": [store.put(b"%d" % i) for i in range(200)]})
     code = """if True:
@@ -170,7 +170,7 @@ def test_a_pipe(tmp_path: Path) -> None:
 
 
 def test_an_archive_is_written_while_it_is_walked() -> None:
-    """The first blocks are out before the last are read: a graph need not fit in memory."""
+    """The first blocks are written before the last are read, so a graph need not fit in memory."""
     store = MappingCAStore()
     leaves = [store.put(bytes([i]) * 1000) for i in range(50)]
     root = store.put(leaves)
@@ -191,13 +191,13 @@ def test_an_archive_is_written_while_it_is_walked() -> None:
 
 
 def test_an_archive_is_read_while_blocks_are_put() -> None:
-    """The same for import: a block is put before the next is read."""
+    """A block is put before the next is read, so an archive need not fit in memory."""
     pieces = [b"%d" % number * 20_000 for number in range(20)]
     put: list[int] = []
     seen: list[int] = []
 
     class Stream:
-        """Gives one section at a time, and notes how many blocks are kept by then."""
+        """A stream that returns one section at a time, and notes how many blocks are put by then."""
 
         def __init__(self) -> None:
             self.left = list(self.sections())
@@ -228,7 +228,7 @@ def test_an_archive_is_read_while_blocks_are_put() -> None:
 
 
 def test_several_imports_at_once(tmp_path: Path) -> None:
-    """Into one store, from threads: archives that share blocks."""
+    """Threads import archives that share blocks into one store."""
     source = MappingCAStore()
     shared = [source.put(b"shared %d" % number) for number in range(50)]
     roots = [source.put({"own": source.put(b"own %d" % number), "shared": shared}) for number in range(6)]
@@ -243,7 +243,7 @@ def test_several_imports_at_once(tmp_path: Path) -> None:
 
 
 def test_archives_that_are_padded_with_zeros() -> None:
-    """As pieces of Filecoin are: an error that names the argument, and taken with it."""
+    """An archive that is padded with zeros is an error that names the argument, and is imported with it."""
     source = MappingCAStore()
     root = source.put({"a": source.put(b"leaf")})
     padded = source.to_car(root) + bytes(1000)

@@ -15,7 +15,7 @@ from multiformats import CID
 
 
 class ListMapping(MutableMapping[str, bytes]):
-    """A mapping with nothing beyond its interface; it gives what it keeps, which is not ``bytes``."""
+    """A mapping with nothing beyond its interface, which returns ``bytearray`` values."""
 
     def __init__(self) -> None:
         self.pairs: list[tuple[str, bytearray]] = []
@@ -100,7 +100,7 @@ class CarTests(CAStoreTests):
     can_delete = False
 
     def corrupt(self, castore: ContentAddressableStore, cid: CID, data: bytes | None) -> None:
-        """Overwrite the block in the open file; a longer or shorter one, or none, needs another file."""
+        """Overwrite the block in the open file. Another length, or no block, needs a new file."""
         assert isinstance(castore, CarCAStore)
         castore.flush()
         with CarFile.open(castore.path) as file:
@@ -131,7 +131,7 @@ class TestCarFile(CarTests):
 
 
 class TestCarV1(CarTests):
-    """A CARv1 is continued as one."""
+    """A CARv1 that is opened for writing stays a CARv1."""
 
     @pytest.fixture
     def castore(self, tmp_path: Path) -> Iterator[ContentAddressableStore]:
@@ -152,7 +152,7 @@ class TestBlake3(MappingTests):
 
 
 class TwoVerbs(ContentAddressableStore):
-    """The least that a backend can be."""
+    """A backend with the two required methods."""
 
     def __init__(self) -> None:
         super().__init__()

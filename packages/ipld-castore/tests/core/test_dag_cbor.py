@@ -33,7 +33,7 @@ VALUES = st.recursive(
 
 
 def same(a: Any, b: Any) -> bool:
-    """Equality that tells 1 from 1.0 and True, and 0.0 from -0.0."""
+    """Return whether values are equal, where 1 differs from 1.0 and True, and 0.0 from -0.0."""
     if isinstance(a, dict):
         return type(b) is dict and list(map(str, a)) == list(map(str, b)) and all(same(a[key], b[key]) for key in a)
     if isinstance(a, list):
@@ -47,7 +47,7 @@ def same(a: Any, b: Any) -> bool:
 
 @given(VALUES.filter(lambda value: not isinstance(value, bytes)))
 def test_a_value_is_what_dag_cbor_makes_of_it(value: Any) -> None:
-    """The same block, and the same value out of it, to the sign of zero and the order of keys."""
+    """A value gives the block of the library, and comes back equal, with the sign of zero and the order of keys."""
     store = MappingCAStore()
     cid = store.put(value)
     assert store.get_raw(cid) == dag_cbor.encode(value)
@@ -56,7 +56,7 @@ def test_a_value_is_what_dag_cbor_makes_of_it(value: Any) -> None:
 
 @given(st.one_of(st.binary(max_size=40), VALUES.map(dag_cbor.encode)), st.data())
 def test_a_block_is_refused_if_dag_cbor_refuses_it(block: bytes, data: st.DataObject) -> None:
-    """Noise, and values with a byte changed."""
+    """Noise, and values with a changed byte, are refused where the library refuses them."""
     if block:
         at = data.draw(st.integers(0, len(block) - 1))
         block = block[:at] + bytes([data.draw(st.integers(0, 255))]) + block[at + 1 :]
@@ -76,7 +76,7 @@ def test_a_block_is_refused_if_dag_cbor_refuses_it(block: bytes, data: st.DataOb
 
 
 def test_vectors_of_others(archives: Path) -> None:
-    """DASL's: what must be read is read and written again as it was, what must be refused is refused."""
+    """The vectors of DASL: valid blocks are read and written again unchanged, invalid blocks are refused."""
     counts = {"roundtrip": 0, "invalid_in": 0}
     for file in sorted((archives / "dasl-testing").glob("*.json")):
         for vector in json.loads(file.read_text()):

@@ -47,7 +47,7 @@ def digest_of(key: str) -> bytes:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes to kill at random instants there")
 @pytest.mark.parametrize("fsync", [True, False])
 def test_a_writer_that_is_killed(tmp_path: Path, *, fsync: bool) -> None:
-    """At whatever instant: every file of a block is whole, and every block whose put returned is there."""
+    """After a kill at any instant each file of a block is whole, and each block whose put returned is there."""
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(KILLER), str(tmp_path), str(fsync)],
         capture_output=True,
@@ -95,7 +95,7 @@ FULL = """
 @pytest.mark.skipif(os.name == "nt", reason="no resource limits there")
 @pytest.mark.parametrize("fsync", [True, False])
 def test_a_disk_that_is_full(tmp_path: Path, *, fsync: bool) -> None:
-    """The kernel refuses to write on in the middle of a file: an error, and nothing of it stays."""
+    """A disk that is full in the middle of a file is an error, and no part of the file stays."""
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(FULL), str(tmp_path), str(fsync)],
         capture_output=True,
@@ -114,7 +114,7 @@ def test_a_disk_that_is_full(tmp_path: Path, *, fsync: bool) -> None:
 
 
 class Disk:
-    """Writes down what is synced, made and renamed, and does it."""
+    """A file system that records each sync, folder and rename."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
         self.root = root
@@ -155,7 +155,7 @@ def disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Disk:
 
 
 def test_a_block_is_synced_before_it_has_its_name(disk: Disk) -> None:
-    """Bytes, then name, then folder: no order of a crash gives a file of the right name and other bytes."""
+    """Bytes are synced, then the name, then the folder: no crash leaves a name with other bytes."""
     store = FileSystemCAStore(disk.root / "a" / "blocks")
     assert disk.take() == [
         *["make a", "sync", "make a blocks", "sync a"],
@@ -175,7 +175,7 @@ def test_a_block_is_synced_before_it_has_its_name(disk: Disk) -> None:
 
 
 def test_a_block_that_another_wrote_is_synced_too(disk: Disk) -> None:
-    """Its writer may have left that to the system, or have come no further than its name."""
+    """A block that another process wrote is synced too, as that process may not have synced it."""
     store = FileSystemCAStore(disk.root, fsync=False)
     store.put(b"hello")
     name = next(disk.root.rglob("*.data"))
@@ -190,7 +190,7 @@ def test_a_block_that_another_wrote_is_synced_too(disk: Disk) -> None:
 
 
 def test_many_blocks_are_all_synced(disk: Disk) -> None:
-    """Several at once, and when the call returns, bytes and names of all of them."""
+    """Many blocks are synced several at a time. When the call returns, all bytes and names are."""
     source = MappingCAStore()
     root = source.put([source.put(b"%d" % number) for number in range(100)])
     FileSystemCAStore(disk.root / "blocks").import_car(source.to_car(root))
@@ -205,7 +205,7 @@ def test_many_blocks_are_all_synced(disk: Disk) -> None:
 
 
 def test_blocks_before_an_error_are_synced(disk: Disk) -> None:
-    """The source of blocks fails while some are still on their way."""
+    """If the iterable fails, the blocks before the error are synced."""
     store = FileSystemCAStore(disk.root / "blocks")
 
     def source() -> Iterator[tuple[CID, bytes]]:
@@ -223,7 +223,7 @@ def test_blocks_before_an_error_are_synced(disk: Disk) -> None:
 
 
 def test_one_of_many_that_cannot_be_written(tmp_path: Path) -> None:
-    """It is an error of the call, whenever it comes; also beside one of the source."""
+    """If one of many blocks cannot be written, the call raises its error, also beside an error of the iterable."""
     store = FileSystemCAStore(tmp_path)
     memory = MappingCAStore()
     pairs = [(memory.put_raw(b"%d" % number), b"%d" % number) for number in range(50)]
@@ -244,7 +244,7 @@ def test_one_of_many_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_blocks_on_their_way_are_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fast source does not fill the memory while the disk is slow."""
+    """Few blocks are under way, so a fast iterable does not fill the memory while the disk is slow."""
     waiting = [0, 0]
     lock = threading.Lock()
     put_block = FileSystemCAStore.put_block
@@ -272,7 +272,7 @@ def test_blocks_on_their_way_are_few(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_shards_are_synced_once(disk: Disk) -> None:
-    """An old folder costs one sync of its shards' names, not one for each."""
+    """The names of the shards of an old folder are synced once, not once for each shard."""
     old = FileSystemCAStore(disk.root)
     for number in range(50):
         old.put(b"%d" % number)

@@ -42,7 +42,7 @@ HELLO = "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq"
     ],
 )
 def test_a_family_that_people_catch_already(error: type[CAStoreError], builtin: type[Exception]) -> None:
-    """Each is of the family and of one builtin, says its message as it is, and survives a pickle."""
+    """Each error is a CAStoreError and one builtin, has its message unchanged, and can be pickled."""
     assert issubclass(error, CAStoreError)
     assert issubclass(error, builtin)
     others = {KeyError, ValueError, OSError, NotImplementedError} - set(builtin.__mro__)
@@ -54,7 +54,7 @@ def test_a_family_that_people_catch_already(error: type[CAStoreError], builtin: 
 
 
 def test_a_missing_block(tmp_path: Path) -> None:
-    """Which, and where."""
+    """The error of a missing block names the CID and the store."""
     with pytest.raises(BlockNotFoundError) as caught:
         MappingCAStore().get(HELLO)
     assert str(caught.value) == f"no block {HELLO} in this dict"
@@ -64,7 +64,7 @@ def test_a_missing_block(tmp_path: Path) -> None:
 
 
 def test_a_corrupt_block() -> None:
-    """Which, what was expected and found, where, and what to do."""
+    """The error of a corrupt block names the CID, both digests and the store, and says what to do."""
     with pytest.raises(BlockCorruptError) as caught:
         MappingCAStore({HELLO: b"Hello"}).get(HELLO)
     assert str(caught.value) == (
@@ -75,7 +75,7 @@ def test_a_corrupt_block() -> None:
 
 
 def test_a_hash_that_proves_nothing() -> None:
-    """Which, and what would."""
+    """The error of a refused hash function names it, and those that are accepted."""
     cid = cids.from_bytes(cids.make(cids.RAW, hashes.digest_of(hashes.MD5, b""), hashes.MD5))
     with pytest.raises(HashRefusedError) as caught:
         MappingCAStore().get(cid)
@@ -90,7 +90,7 @@ def test_a_hash_that_proves_nothing() -> None:
 
 
 def test_a_block_of_another_codec() -> None:
-    """Which, and how to get at its bytes."""
+    """The error of another codec names it, and the verb that returns the bytes."""
     store = MappingCAStore()
     cid = store.put_raw(b"{}", "dag-json")
     with pytest.raises(BlockMalformedError) as caught:
@@ -101,7 +101,7 @@ def test_a_block_of_another_codec() -> None:
 
 
 def test_a_head_that_has_moved(tmp_path: Path) -> None:
-    """Both heads, for people and for programs, also when it comes from another process."""
+    """The error of a moved head has both heads, as text and as attributes, also after a pickle."""
     store = FileSystemCAStore(tmp_path)
     one, two = store.put(1), store.put(2)
     store.swap_head(None, one)
@@ -113,13 +113,13 @@ def test_a_head_that_has_moved(tmp_path: Path) -> None:
 
 
 def test_a_hash_function_that_no_store_writes() -> None:
-    """Which there are."""
+    """The error of an unknown hash function names the known ones."""
     with pytest.raises(ValueError, match="expected a hash function of sha2-256, blake3; found 'md5'"):
         MappingCAStore(hash="md5")
 
 
 def test_an_extra_that_is_not_installed() -> None:
-    """It is asked for at once, not with the first block."""
+    """A missing extra is an error when the store is made, not at the first block."""
     code = "import sys; sys.modules['blake3'] = None; import ipld_castore; ipld_castore.MappingCAStore(hash='blake3')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -127,7 +127,7 @@ def test_an_extra_that_is_not_installed() -> None:
 
 
 def test_what_is_no_cid() -> None:
-    """A ValueError that quotes it; other types are a TypeError."""
+    """A text that is no CID is a ValueError that quotes it; another type is a TypeError."""
     store = MappingCAStore()
     with pytest.raises(ValueError, match="expected the text of a CID, found 'nonsense'"):
         store.get("nonsense")

@@ -1,4 +1,4 @@
-"""Stores against a dict: whatever is done to them, in any order, they answer as one."""
+"""Stores against a dict: after any sequence of verbs both give the same answers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CODECS = st.sampled_from(["raw", "dag-jose", "json"])  # any bytes are blocks of
 
 
 class AgainstADict(RuleBasedStateMachine):
-    """Blocks by multihash in a dict, beside a store; ``damaged`` are those that somebody spoilt."""
+    """A dict of blocks by multihash beside a store; ``damaged`` are those that a rule damaged."""
 
     by_codec = False
     """Whether the store takes each codec of the same bytes for a block of its own."""
@@ -52,7 +52,7 @@ class AgainstADict(RuleBasedStateMachine):
         return cid
 
     def whole(self, cid: CID) -> bool:
-        """Whether every block below is there and good."""
+        """Return whether every block below a CID is there and good."""
         key = self.key(cid)
         below = self.links.get(bytes(cid), set())
         return (
@@ -97,7 +97,7 @@ class AgainstADict(RuleBasedStateMachine):
 
     @rule(cid=blocks)
     def export(self, cid: CID) -> None:
-        """The archive of what is whole is the same every time; of anything else there is none."""
+        """A whole graph always gives the same archive. Any other graph gives an error."""
         if self.whole(cid):
             archive = self.store.to_car(cid)
             assert archive == self.store.to_car(cid)
@@ -117,7 +117,7 @@ class AgainstADict(RuleBasedStateMachine):
 
     @rule(cid=consumes(blocks))
     def forget(self, cid: CID) -> None:
-        """So that hypothesis comes to others."""
+        """Forget a CID, so that hypothesis tries others."""
 
     @rule()
     def pickle(self) -> None:

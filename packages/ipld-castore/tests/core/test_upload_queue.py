@@ -20,7 +20,7 @@ from ipld_castore._core.upload_queue import Pairs, UploadQueue
 
 
 class Place:
-    """Where blocks arrive: a dict, which can be shut, and counts."""
+    """A dict that receives blocks, counts requests, and can be down."""
 
     def __init__(self) -> None:
         self.blocks: dict[bytes, bytes] = {}
@@ -65,7 +65,7 @@ def place() -> Place:
 
 
 def test_batches_go_while_others_are_put(place: Place) -> None:
-    """A full one at once, the rest at a flush; what has arrived is held no longer."""
+    """A full batch is sent at once, the rest by a flush. Blocks that have arrived are not held any more."""
     queue = UploadQueue(place.send, 10_000, 2)
     sent = [put(queue, b"%d" % number * 500) for number in range(30)]
     queue.flush()
@@ -95,8 +95,8 @@ def test_a_block_is_sent_once(place: Place) -> None:
     assert place.batches == [1]
 
 
-def test_who_does_not_wait_is_told_whether_there_is_room(place: Place) -> None:
-    """What is not taken is not held either, and an error is told to whoever puts next."""
+def test_a_put_without_waiting_returns_whether_there_was_room(place: Place) -> None:
+    """A block that finds no room is not held, and an error is raised by the next put."""
     queue = UploadQueue(place.send, 1000, 1)
     place.open.clear()
     blocks = [(cids.make(cids.RAW, hashes.sha2_256(data)), data) for data in (bytes([n]) * 600 for n in range(9))]
@@ -116,7 +116,7 @@ def test_who_does_not_wait_is_told_whether_there_is_room(place: Place) -> None:
 
 
 def test_no_more_is_under_way_and_held_than_allowed(place: Place) -> None:
-    """Who puts more waits until something has arrived."""
+    """A put beyond the capacity waits until a batch has arrived."""
     queue = UploadQueue(place.send, 10_000, 3)
     place.open.clear()
     count = 0
@@ -143,7 +143,7 @@ def test_no_more_is_under_way_and_held_than_allowed(place: Place) -> None:
 
 
 def test_a_block_larger_than_a_batch(place: Place) -> None:
-    """It goes, whatever else waits."""
+    """A block larger than a batch is sent."""
     queue = UploadQueue(place.send, 1000, 1)
     for size in (10, 5000, 900, 5000, 10):
         put(queue, bytes(size))
@@ -152,7 +152,7 @@ def test_a_block_larger_than_a_batch(place: Place) -> None:
 
 
 def test_what_failed_is_kept_for_the_next_flush(place: Place) -> None:
-    """As often as it fails."""
+    """Blocks that could not be sent are kept for the next flush, however often it fails."""
     queue = UploadQueue(place.send, 10_000, 2)
     place.error = BackendUnavailableError("away")
     sent = {put(queue, data): data for data in (bytes([number]) * 300 for number in range(5))}
@@ -166,8 +166,8 @@ def test_what_failed_is_kept_for_the_next_flush(place: Place) -> None:
     put(queue, b"and on")
 
 
-def test_what_failed_is_told_by_the_next_put_too(place: Place) -> None:
-    """Once; a writer that goes on does so until there is no more room, and its own block is never half taken."""
+def test_what_failed_is_raised_by_the_next_put_too(place: Place) -> None:
+    """An error is raised by one put. Later puts succeed while there is room, and each takes its block or not."""
     queue = UploadQueue(place.send, 1000, 1)
     place.error = BackendUnavailableError("away")
     taken: list[bytes] = []
@@ -187,7 +187,7 @@ def test_what_failed_is_told_by_the_next_put_too(place: Place) -> None:
 
 
 def test_an_error_of_the_sender_is_an_error_of_the_store(place: Place) -> None:
-    """Whatever it raises, nobody waits for ever, and nothing is lost."""
+    """Any error of the sender becomes a CAStoreError. No call waits for ever, and no block is lost."""
     queue = UploadQueue(place.send, 1000, 2)
     place.error = ZeroDivisionError("bug")
     cid = put(queue, b"x")
@@ -197,8 +197,8 @@ def test_an_error_of_the_sender_is_an_error_of_the_store(place: Place) -> None:
     assert get(queue, cid) == b"x"
 
 
-def test_bytes_that_are_not_their_cids_hold_nobody_up(place: Place) -> None:
-    """They are named, dropped, and the others arrive."""
+def test_bytes_that_are_not_their_cids_do_not_hold_up_others(place: Place) -> None:
+    """Blocks that are not what their CIDs name are dropped with an error that names them. The others arrive."""
     queue = UploadQueue(place.send, 1 << 20, 2)
     good = [put(queue, b"%d" % number) for number in range(5)]
     bad = cids.make(cids.RAW, bytes(32))
@@ -211,7 +211,7 @@ def test_bytes_that_are_not_their_cids_hold_nobody_up(place: Place) -> None:
 
 
 def test_threads_put_and_flush_at_once(place: Place) -> None:
-    """What a thread has put has arrived when its flush returns; some sendings fail."""
+    """The blocks of a thread have arrived when its flush returns, though some requests fail."""
     queue = UploadQueue(place.send, 5000, 2)
     dice = random.Random(1)
 
@@ -249,7 +249,7 @@ def test_threads_put_and_flush_at_once(place: Place) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")  # it is what is tested
 def test_a_fork_sends_what_was_under_way(place: Place) -> None:
-    """The threads of the parent are not in it, and a lock that one of them held is free."""
+    """The child of a fork sends the blocks of the parent, though the parent's threads are gone and held a lock."""
     queue = UploadQueue(place.send, 1000, 2)
     place.open.clear()
     sent = {put(queue, data): data for data in (bytes([number]) * 600 for number in range(3))}
@@ -274,7 +274,7 @@ def test_a_fork_sends_what_was_under_way(place: Place) -> None:
 
 
 def test_each_block_is_sent_on_its_own_within_the_capacity(place: Place) -> None:
-    """Many at a time; who puts more than there is room for waits."""
+    """Blocks are sent one by one, many at a time. A put beyond the capacity waits."""
     queue = UploadQueue(place.send, 1, 8, capacity=20_000)
     place.open.clear()
     blocks = [b"%d" % number * 300 for number in range(100)]
@@ -295,7 +295,7 @@ def test_each_block_is_sent_on_its_own_within_the_capacity(place: Place) -> None
 
 
 def test_a_place_that_is_down_is_not_asked_for_each_block(place: Place) -> None:
-    """Each try may take minutes: after as many failures as may be under way the others wait for the next flush."""
+    """After as many failures as may be under way no more requests are made until the next flush."""
     queue = UploadQueue(place.send, 1, 4, capacity=1 << 20)
     place.open.clear()
     sent = [put(queue, b"%d" % number) for number in range(300)]

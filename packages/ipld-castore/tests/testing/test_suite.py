@@ -1,4 +1,4 @@
-"""The conformance suite itself: it finds what is wrong with backends, and its example runs as it stands."""
+"""The conformance suite finds what is wrong with backends, and its example passes."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ WRONG = {
 
 @pytest.fixture(scope="module")
 def failed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """The tests that fail for each of the wrong backends."""
+    """Return the tests that fail for each of the wrong backends."""
     code = textwrap.dedent(HEAD)
     for number, (body, _) in enumerate(WRONG.values()):
         says = body.startswith(("can_", "keeps_"))
@@ -241,7 +241,7 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WRONG)
 def test_the_suite_finds(failed: dict[str, set[str]], name: str) -> None:
-    """What is wrong with a backend; with one that has nothing wrong, nothing."""
+    """The suite fails for each wrong backend, in the test that is named, and passes for a right one."""
     for expected in WRONG[name][1].split():
         assert any(test.startswith(expected) for test in failed[name]), failed[name]
     if name == "nothing":
@@ -250,7 +250,7 @@ def test_the_suite_finds(failed: dict[str, set[str]], name: str) -> None:
 
 @pytest.mark.slow
 def test_the_example_passes(tmp_path: Path) -> None:
-    """As the documentation of the suite has it."""
+    """The example in the docstring of the suite passes."""
     assert testing.__doc__ is not None
     example = textwrap.dedent(testing.__doc__.partition("::\n")[2])
     (tmp_path / "test_example.py").write_text(example)
@@ -262,7 +262,7 @@ def test_the_example_passes(tmp_path: Path) -> None:
 
 
 def test_the_package_does_not_need_pytest() -> None:
-    """Only who imports the suite does."""
+    """The package imports no pytest; the suite does."""
     code = "import sys; sys.modules['pytest'] = None; import ipld_castore"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert "testing" not in {name for name, _ in inspect.getmembers(ipld_castore) if name in ipld_castore.__all__}

@@ -1,4 +1,4 @@
-"""Journals: what writers in other processes leave for the one that holds the dataset.
+"""Journals: records that writers in several processes leave for the coordinator of a dataset.
 
 A **session** is one dataset that several processes write. Each **writer** of it appends records to the journal of the
 session, numbered from 1 on. The **coordinator** reads them. The session has one small object, its **state**, which
@@ -33,36 +33,36 @@ class Journal(Protocol):
     appends_side_by_side: bool
     """Whether threads may append for one writer at once.
 
-    If so, each append is a request of its own, which may arrive before those with lower numbers: of a writer,
-    :meth:`entries` gives what is before the first gap, and the rest when the gap is filled.
+    If so, each append is a request of its own, which may arrive before those with lower numbers. Of each writer,
+    :meth:`entries` yields the records before the first gap, and the rest when the gap is filled.
     """
 
     def append(self, writer: str, first: int, records: Sequence[bytes]) -> None:
-        """Append records of a writer; they are there, and stay, when it returns.
+        """Append records of a writer. When it returns, the records are stored and readable.
 
         One caller at a time appends for one writer, unless :attr:`appends_side_by_side`.
 
         :param writer: name of the writer, 1 to 64 characters of ``0-9a-f``
         :param first: number of the first record; those before it were appended before
         :param records: each at most :data:`MAX_RECORD_BYTES` long
-        :raises BackendUnavailableError: if they cannot be written. They may be there or not, so the writer is not to be
-            used again: another one takes its place
+        :raises BackendUnavailableError: if they cannot be written. They may be stored or not. Do not use the writer
+            again; use a new one
         """
 
     def entries(self, after: Mapping[str, int], mark: object = None) -> Iterator[Entry]:
-        """Yield the records with higher numbers than ``after`` has for their writers, each writer's in order.
+        """Yield the records with higher numbers than ``after`` has for their writers, those of a writer in order.
 
-        A record that is missing, damaged or incomplete ends those of its writer: the writer was stopped there.
+        A missing, damaged or incomplete record is the last of its writer, which was stopped there.
 
         :param after: of each writer, up to which number its records are known
-        :param mark: what :meth:`mark` has returned; records that came later may then be left out, which saves a request
+        :param mark: a value of :meth:`mark`; records that came later may then be left out, which saves a request
         :raises BackendUnavailableError: if they cannot be read
         """
 
     def mark(self) -> object:
-        """Return something that is equal as long as no record was appended; cheap where the backend allows it.
+        """Return a value that changes with each appended record; cheap where the backend allows it.
 
-        What threads ask for at the same time may be found out once, after the last of them has asked.
+        Threads that ask at the same time may share one request, which begins after the last of them has asked.
 
         :raises BackendUnavailableError: if that cannot be found out
         """
@@ -81,10 +81,10 @@ class Journal(Protocol):
         """
 
     def exchange(self, old: bytes | None, new: bytes) -> bool:
-        """Replace the state, if it is ``old``; returns whether it was. Atomic among all processes.
+        """Replace the state if it is ``old``; return whether it was. The exchange is atomic among all processes.
 
         :param old: the expected state; None where there must be no such session
-        :raises BackendUnavailableError: if it cannot be written; whether it was is not known
+        :raises BackendUnavailableError: if it is unknown whether it was replaced
         """
 
     def remove(self) -> None:
@@ -94,7 +94,7 @@ class Journal(Protocol):
         """
 
     def age(self) -> float:
-        """Return for how many seconds the state has not moved, by the clock of the store.
+        """Return the seconds since the state was last exchanged, by the clock of the store.
 
         :raises BackendUnavailableError: if that cannot be found out, or there is no such session
         """
@@ -105,7 +105,7 @@ class SupportsJournal(Protocol):
     """A store that has journals."""
 
     def journal(self, session: str) -> Journal:
-        """Return the journal of a session, be there one already or not."""
+        """Return the journal of a session, which may not exist yet."""
 
     def sessions(self) -> Iterator[str]:
         """Yield the names of the sessions that are there."""

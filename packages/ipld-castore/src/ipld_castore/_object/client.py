@@ -1,4 +1,4 @@
-"""Requests to a store of obstore: errors are the package's, and tell no secret."""
+"""Requests to a store of obstore. Its errors become those of this package, without secrets."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ _XML_FIELD: Final = re.compile(r"<(Code|Message)>(.*?)</\1>", re.DOTALL)
 
 
 class NoObjectError(Exception):
-    """There is no object of this name."""
+    """The store has no object of the name."""
 
 
 class FailureKind(Enum):
-    """What is known of a request that failed."""
+    """How a request failed."""
 
     ABSENT = auto()
     """The store has no such object."""
     NOT_EXPECTED = auto()
     """The condition of a put does not hold: the object is there, or is another."""
     REFUSED = auto()
-    """The store does not do this; nothing was changed."""
+    """The store refused; nothing was changed."""
     UNKNOWN = auto()
-    """The store could not be asked, or has not answered: it may have done it."""
+    """The store could not be asked, or did not answer; it may have done what was asked."""
 
 
 class Failure(NamedTuple):
-    """Why a request has no result."""
+    """The failure of a request."""
 
     kind: FailureKind
     error: Exception
-    """What to raise."""
+    """The error for the caller."""
 
 
 class Client:
@@ -72,10 +72,10 @@ class Client:
         self.config: dict[str, Any] = dict(getattr(store, "config", None) or {})
         """The options that the store was made with. Secrets are among them."""
         self.where = _address(self, prefix)
-        """What tells the store from others, without secrets."""
+        """A text that identifies the store, without secrets."""
 
     def get(self, name: str, what: str, max_bytes: int = MAX_OBJECT_BYTES) -> tuple[bytes, dict[str, Any]]:
-        """Return the bytes of an object and what the store says of it.
+        """Return the bytes and the metadata of an object.
 
         :param what: what the object is, for messages
         :param max_bytes: the longest object that is read
@@ -191,7 +191,7 @@ def _shortened(text: str) -> str:
 
 
 def _address(client: Client, prefix: str) -> str:
-    """Return what tells a store from others: a URL, with the endpoint if it is not the usual one."""
+    """Return a text that identifies a store: a URL, with the endpoint if it is not the default."""
     place, endpoint = _place(client)
     own = getattr(client.store, "prefix", None) if client.kind != "LocalStore" else None
     below = "".join(f"/{part}" for part in (own, prefix) if part)

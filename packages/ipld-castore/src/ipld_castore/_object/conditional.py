@@ -1,4 +1,4 @@
-"""One small object that moves by compare-and-exchange only."""
+"""A small object that is replaced by compare-and-exchange only."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ class Seen(NamedTuple):
     data: bytes | None
     """Its bytes; None if there is none."""
     version: dict[str, str]
-    """What the store calls this state of it: ``e_tag``, and ``version`` where there is one."""
+    """The store's names for this state: ``e_tag``, and ``version`` where there is one."""
 
 
 class Found(NamedTuple):
-    """What was there in the place of what was expected."""
+    """An object that is not the expected one."""
 
     data: bytes | None
     """Its bytes; None if there was none."""
     is_certain: bool
-    """Whether nothing was exchanged. If not, an answer was lost: what was put may have been there for a moment."""
+    """False if an answer was lost: the new state may have been there for a moment."""
 
 
 class ConditionalObject:
     """A small object in a bucket; safe with threads and with any other writers.
 
-    An exchange whose answer is lost is looked up: if what is there is the new state, it was exchanged; if it is still
-    the old one, it is tried again with the same condition, so that one that arrives late does no harm.
+    If the answer of an exchange is lost, the object is read. If it is the new state, the exchange succeeded. If it is
+    still the old state, the exchange is tried again with the same condition. An exchange that arrives late then does no
+    harm.
 
     :param client: the store
     :param name: the name of the object
@@ -71,7 +72,7 @@ class ConditionalObject:
         :raises BackendUnavailableError: if it cannot be asked, or it is unknown whether it was exchanged
         """
         with self._lock.value:
-            seen = self._last  # most often right, and if not, the store says so
+            seen = self._last  # mostly current; if not, the condition fails
             if seen is None or not is_expected(seen.data):
                 seen = self._look()
             return self._exchange(seen, is_expected, new)

@@ -1,4 +1,4 @@
-"""Credentials of buckets: where they are found, and what to say when there are none."""
+"""Credentials of buckets: find them, and say where they were looked for if there are none."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ELSEWHERE: Final = {
     "AWS_CONTAINER_CREDENTIALS_FULL_URI": "a container's role",
     "AWS_WEB_IDENTITY_TOKEN_FILE": "a web identity",
 }
-"""Variables that tell obstore of a source of credentials."""
+"""Variables that name another source of credentials to obstore."""
 
 _TRIED: Final = {
     "S3Store": "the options access_key_id and secret_access_key, the environment (AWS_ACCESS_KEY_ID), {boto3}a web "
@@ -43,7 +43,7 @@ _REFUSALS: Final = ("PermissionDeniedError", "UnauthenticatedError")
 
 
 class BotoCredentials:
-    """What boto3 finds: options of a profile, SSO, roles. Pickles the name of the profile, and no secret.
+    """Credentials that boto3 finds: profiles, SSO, roles. A pickle has the name of the profile, and no secret.
 
     :param profile: the name of a profile; None for the one that boto3 takes
     :raises BackendUnavailableError: if boto3 finds none
@@ -137,7 +137,7 @@ def _are_given(config: Mapping[str, Any]) -> bool:
 
 
 def _check_metadata(config: Mapping[str, Any]) -> None:
-    """Return if this may be a machine of the cloud, which has credentials: obstore would ask for minutes.
+    """Return if this may be a machine of the cloud, which has credentials. Elsewhere obstore would try for minutes.
 
     :raises BackendUnavailableError: if nothing answers there
     """

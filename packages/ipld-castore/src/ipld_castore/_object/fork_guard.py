@@ -1,4 +1,4 @@
-"""Forks: obstore runs its requests in threads of its own, which are not in the child of a fork."""
+"""Detect forks: obstore runs requests in threads of its own, which the child of a fork does not have."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RUNTIME_THREAD: Final = "tokio-rt-worker"
 
 
 class _State:
-    """Of this process."""
+    """The state of this process."""
 
     started = False
     """Whether obstore has begun its threads."""

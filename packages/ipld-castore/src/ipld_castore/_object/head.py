@@ -49,7 +49,9 @@ class ObjectHead:
             check_head(self._client.where, expected, self._parsed(found.data))
         except Exception as error:
             if not found.is_certain:
-                error.add_note(f"An answer of the store was lost: the head may have been {new} before others moved it.")
+                error.add_note(
+                    f"An answer of the store was lost: the head may have been {new} before another process moved it."
+                )
             raise
 
     def _parsed(self, data: bytes | None) -> CID | None:

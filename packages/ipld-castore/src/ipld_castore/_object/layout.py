@@ -1,4 +1,4 @@
-"""The names of objects: a bucket has what a folder of FileSystemCAStore has."""
+"""The names of objects: those of the files in a folder of FileSystemCAStore."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_RULE_BYTES: Final = 1024
 
 
 class Layout:
-    """Which object a block is, by the rule in the object ``SHARDING``, which is read when it is needed first.
+    """The object of each block, by the rule in the object ``SHARDING``, which is read when it is first needed.
 
     :param client: the store
     :param prefix: names begin with it; empty, or without "/" at its ends
@@ -36,7 +36,7 @@ class Layout:
 
     @property
     def prefix(self) -> str | None:
-        """What names begin with, as obstore lists it; None if all are meant."""
+        """The prefix of all names, as obstore lists it; None for no prefix."""
         return self._below.rstrip("/") or None
 
     def name(self, file: str) -> str:
@@ -54,9 +54,9 @@ class Layout:
         return None if binary is None else cids.from_validated(binary)
 
     def with_rule(self, action: Callable[[flatfs.Sharding], T]) -> T:
-        """Return what an action makes of the rule.
+        """Return the result of an action that needs the rule.
 
-        While the rule is not known, the action is begun with the usual one beside the request for it: a bucket is far.
+        While the rule is unknown, the action starts with the default rule while the rule is read, to save a round trip.
 
         :raises BackendUnavailableError: if the rule cannot be read
         """
@@ -77,7 +77,7 @@ class Layout:
             pool.shutdown()
 
     def rule(self) -> flatfs.Sharding:
-        """Return the rule; the usual one as long as the bucket has none.
+        """Return the rule; the default one if the bucket has none.
 
         :raises BackendUnavailableError: if it cannot be read, or is none
         """

@@ -1,4 +1,4 @@
-"""From a URL and options to a store of obstore."""
+"""Make a store of obstore from a URL and options."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 SCHEMES: Final = ("s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss", "file", "http", "https")
-"""Of the URLs of object stores."""
+"""Schemes of the URLs of object stores."""
 
 _STORES: Final = {"s3": "S3Store", "s3a": "S3Store"}
 _CONTAINER_AS_USER: Final = ("abfs", "abfss")

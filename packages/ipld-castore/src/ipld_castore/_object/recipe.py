@@ -1,4 +1,4 @@
-"""What a pickle has of a store of obstore, and the stores that were made of it."""
+"""Pickling stores of obstore: how to make the store again, and the stores that were made."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from . import credentials
 from .secrets import redact, redact_urls, without_secrets
 
 _STORES: Final = 16
-"""Stores that are kept: dask unpickles one for each task, and a new one has no connections yet."""
+"""Stores that are cached: dask unpickles one for each task, and a new store has no connections."""
 
 
 class Recipe(NamedTuple):
-    """How a store is made."""
+    """The class and arguments of a store."""
 
     make: Callable[..., Any]
     arguments: tuple[Any, ...]
@@ -48,7 +48,7 @@ def recipe_of(store: Any, *, with_secrets: bool) -> Recipe:
 
 
 def store_of(recipe: Recipe) -> Any:
-    """Return a store; the same one for the same recipe, as long as it is among the last that were asked for.
+    """Return the store of a recipe. A recent recipe gives the same store again.
 
     :raises BackendUnavailableError: if no credentials are found, or obstore cannot make the store
     """

@@ -1,4 +1,4 @@
-"""Secrets of object stores: what may be shown, and what may travel."""
+"""Secrets of object stores: keep them out of texts and pickles."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ class ObjectCAStore(ContentAddressableStore):
         self._connect(store)
 
     def _connect(self, store: Any) -> None:
-        """Make what is over a store of obstore, and is not pickled."""
+        """Make the parts that use a store of obstore. They are not pickled."""
         self._client = Client(store, self._prefix)
         self._layout = Layout(self._client, self._prefix)
         self._head = head_of(self._client, self._layout.name(HEAD_FILE))
@@ -119,7 +119,7 @@ class ObjectCAStore(ContentAddressableStore):
 
     @property
     def prefix(self) -> str:
-        """What the names of all objects begin with, below the prefix of the store."""
+        """The prefix of the names of all objects, below the prefix of the store."""
         return self._prefix
 
     @property
@@ -177,8 +177,8 @@ class ObjectCAStore(ContentAddressableStore):
     def swap_head(self, expected: CID | None, new: CID) -> None:
         """See :meth:`SupportsHead.swap_head`.
 
-        A caller whose ``new`` is there, although the store refused to put it, has succeeded: an answer was lost, or
-        another caller did the same.
+        The call succeeds if ``new`` is the head although the store refused the put: an answer was lost, or another
+        caller put the same head.
 
         :raises HeadMovedError: if the head is another; where an answer was lost, a note of the error says so
         """
@@ -245,7 +245,7 @@ class ObjectCAStore(ContentAddressableStore):
         return BlockNotFoundError(f"no block {cid} in {self.address}")
 
     def __iter__(self) -> Iterator[CID]:
-        """Return raw CIDs of all blocks; what is not sent yet is sent before. Other objects are somebody else's."""
+        """Flush, and return raw CIDs of all blocks. Objects that are no blocks are left out."""
         self.flush()
         rule = self._layout.rule()
         for meta in self._client.list(self._layout.prefix, "blocks"):

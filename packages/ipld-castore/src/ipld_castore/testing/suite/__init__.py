@@ -1,4 +1,4 @@
-"""The conformance tests of a backend, by what they test.
+"""The conformance suite of a backend: a module for blocks, values, graphs, and use of the store.
 
 :mod:`ipld_castore.testing` joins them.
 """

@@ -1,4 +1,4 @@
-"""Blocks: put, got, looked for, listed, deleted, and never taken for others."""
+"""Tests of single blocks: put, get, look for, list, delete, and never take one for another."""
 # ruff: noqa: S101  # assert is how pytest speaks
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DAG_JSON = 0x0129
 
 
 def of_hash(code: int, data: bytes, size: int | None = None) -> CID:
-    """The raw CID of bytes under a hash function, its digest cut to ``size`` bytes."""
+    """Return the raw CID of bytes under a hash function, its digest cut to ``size`` bytes."""
     return cids.from_bytes(cids.make(cids.RAW, hashes.digest_of(code, data)[:size], code))
 
 
@@ -39,10 +39,10 @@ WEAK = [
 
 
 class BlockTests(Harness):
-    """The verbs on single blocks."""
+    """Tests of the verbs of single blocks."""
 
     def test_put_raw_gives_the_cid_and_get_raw_the_bytes(self, castore: ContentAddressableStore) -> None:
-        """The CID is that of the bytes, of version 1, and prints in base32."""
+        """The CID has version 1 and the digest of the bytes, and prints in base32."""
         cid = castore.put_raw(DATA)
         assert cid == self.make_cid(DATA)
         assert str(cid) == cids.to_text(bytes(cid))
@@ -50,7 +50,7 @@ class BlockTests(Harness):
         assert type(castore.get_block(cid)) is bytes
 
     def test_a_block_is_there_once_it_was_put(self, castore: ContentAddressableStore) -> None:
-        """Looking for a block tells what getting it would."""
+        """``in``, ``has_block`` and ``block_size`` agree with ``get_raw``."""
         cid = self.make_cid(DATA)
         assert cid not in castore
         assert not castore.has_block(cid)
@@ -60,7 +60,7 @@ class BlockTests(Harness):
         assert castore.block_size(cid) == len(DATA)
 
     def test_cids_may_be_objects_text_or_bytes(self, castore: ContentAddressableStore) -> None:
-        """A CID names its block whatever its form and base."""
+        """A CID as object, text or bytes, in any base, names the same block."""
         cid = castore.put_raw(DATA)
         for form in (cid, str(cid), bytes(cid), CID.decode(bytes(cid)), CID("base58btc", 1, "raw", cid.digest)):
             assert form in castore
@@ -68,7 +68,7 @@ class BlockTests(Harness):
             assert castore.size(form) == len(DATA)
 
     def test_what_is_no_cid_is_an_error(self, castore: ContentAddressableStore) -> None:
-        """Nonsense is no absent block."""
+        """A text that is no CID is a ValueError, and not an absent block."""
         for nonsense in ("", "bafynonsense", b"", b"\x01\x55\x12\x20short"):
             with pytest.raises(ValueError, match="expected"):
                 _ = nonsense in castore
@@ -85,7 +85,7 @@ class BlockTests(Harness):
             assert isinstance(caught.value, KeyError)
 
     def test_putting_again_changes_nothing(self, castore: ContentAddressableStore) -> None:
-        """The same bytes are one block."""
+        """Putting a block again adds none."""
         cid = castore.put_raw(DATA)
         before = sorted(map(bytes, castore)) if isinstance(castore, SupportsList) else []
         assert castore.put_raw(DATA) == cid
@@ -95,14 +95,14 @@ class BlockTests(Harness):
         assert before == (sorted(map(bytes, castore)) if isinstance(castore, SupportsList) else [])
 
     def test_trying_to_put_keeps_a_block_or_says_that_it_does_not(self, castore: ContentAddressableStore) -> None:
-        """Nothing in between; a backend that never waits keeps it."""
+        """True means that the block is there, False that it is not. A backend that does not block returns True."""
         cid = self.make_cid(DATA)
         kept = castore.try_put_nowait(cid, DATA)
         assert castore.has_block(cid) == kept
         assert kept or castore.blocking
 
     def test_the_empty_block(self, castore: ContentAddressableStore) -> None:
-        """No bytes are a block like any other."""
+        """A block of no bytes is a block like any other."""
         cid = self.make_cid(b"")
         assert cid not in castore
         assert castore.put_raw(b"") == cid
@@ -120,27 +120,27 @@ class BlockTests(Harness):
 
     @pytest.mark.parametrize("data", [5, "text", None, [1, 2]], ids=repr)
     def test_put_raw_takes_nothing_else(self, castore: ContentAddressableStore, data: object) -> None:
-        """A number is no length, and text has no bytes."""
+        """A number, a text or a list is a TypeError."""
         with pytest.raises(TypeError):
             castore.put_raw(data)  # type: ignore[arg-type]  # the wrong type is what is tested
 
     @pytest.mark.parametrize("codec", [cids.RAW, cids.DAG_PB, cids.DAG_CBOR, _DAG_JSON], ids=hex)
     def test_any_codec(self, castore: ContentAddressableStore, codec: int) -> None:
-        """A block is there under the CID it was put with."""
+        """A block of any codec is found by the CID that it was put with."""
         cid = castore.put_raw(b"{}", codec)
         assert cid == self.make_cid(b"{}", codec)
         assert cid in castore
         assert castore.get_raw(cid) == b"{}"
 
     def test_codecs_by_name(self, castore: ContentAddressableStore) -> None:
-        """The names of the multicodec table; an unknown one is a KeyError."""
+        """``put_raw`` takes names of the multicodec table; an unknown name is a KeyError."""
         for name, code in {"raw": cids.RAW, "dag-pb": cids.DAG_PB, "dag-cbor": cids.DAG_CBOR, "json": 0x0200}.items():
             assert castore.put_raw(b"{}", name) == self.make_cid(b"{}", code)
         with pytest.raises(KeyError):
             castore.put_raw(b"", "no-such-codec")
 
     def test_cid_version_0(self, castore: ContentAddressableStore) -> None:
-        """Version 0 is another name for a dag-pb block with sha2-256."""
+        """A CID of version 0 and the one of version 1 with dag-pb name the same block."""
         digest = hashes.digest_of(cids.SHA2_256, DATA)
         v0, v1 = cids.from_bytes(b"\x12\x20" + digest), cids.from_bytes(cids.make(cids.DAG_PB, digest))
         castore.put_block(v0, DATA)
@@ -150,7 +150,7 @@ class BlockTests(Harness):
 
     @pytest.mark.parametrize("code", [cids.SHA2_256, hashes.SHA2_512, hashes.BLAKE2B_256], ids=hex)
     def test_blocks_of_other_hash_functions(self, castore: ContentAddressableStore, code: int) -> None:
-        """Every trusted function names blocks, whatever the store itself writes; also with 20 bytes of digest."""
+        """Blocks of every trusted hash function are read, also with 20 bytes of digest."""
         for cid in (of_hash(code, DATA), of_hash(code, DATA, 20)):
             castore.put_block(cid, DATA)
             assert cid in castore
@@ -158,13 +158,13 @@ class BlockTests(Harness):
 
     @pytest.mark.parametrize("cid", WEAK)
     def test_cids_that_prove_nothing_are_refused(self, castore: ContentAddressableStore, cid: CID) -> None:
-        """A forged digest must not vouch for bytes, nor be taken for an absent block."""
+        """A digest that can be forged is an error, and not an absent block."""
         for verb in (castore.get_raw, castore.get, castore.get_range):
             with pytest.raises(HashRefusedError):
                 verb(cid)
 
     def test_identity_cids_hold_their_bytes(self, castore: ContentAddressableStore) -> None:
-        """They are never asked of the backend, and never kept."""
+        """The bytes of an identity CID are read from the CID; the backend does not have them."""
         for data in (b"", b"inline", bytes(128)):
             cid = of_hash(cids.IDENTITY, data)
             assert cid in castore
@@ -173,13 +173,13 @@ class BlockTests(Harness):
             assert castore.size(cid) == len(data)
             assert castore.get_range(cid, 1, 3) == data[1:3]
 
-    # -- what lies behind the store --
+    # -- damage --
 
     @pytest.mark.parametrize(
         "bad", [DATA[:-1] + b"\x00", DATA[:-1], DATA + b"\x00", b""], ids=["changed", "cut", "longer", "emptied"]
     )
     def test_a_damaged_block_is_an_error(self, castore: ContentAddressableStore, damage: Damage, bad: bytes) -> None:
-        """Whatever reads it says so, naming the CID; the bytes as they are can be had too."""
+        """Each verb that reads it raises an error with the CID. ``verify=False`` returns the bytes as they are."""
         cid = castore.put_raw(DATA)
         damage(cid, bad)
         for verb in (castore.get_raw, castore.get, castore.get_range):
@@ -192,11 +192,11 @@ class BlockTests(Harness):
             with pytest.raises(BlockCorruptError, match=str(cid)):
                 castore.get_raw(cid, verify=False)
         if not bad:
-            with suppress(BlockCorruptError):  # nor is the size of a block that is lost 0
+            with suppress(BlockCorruptError):  # the size of an emptied block is not 0
                 assert castore.size(cid) == len(DATA)
 
     def test_a_removed_block_is_not_found(self, castore: ContentAddressableStore, damage: Damage) -> None:
-        """Nothing is remembered that is no longer there."""
+        """A block that is removed from outside is absent, though it was read before."""
         cid = castore.put_raw(DATA)
         assert castore.get_raw(cid) == DATA
         damage(cid, None)
@@ -209,7 +209,7 @@ class BlockTests(Harness):
     def test_putting_repairs_a_damaged_block(
         self, castore: ContentAddressableStore, damage: Damage, bad: bytes
     ) -> None:
-        """Writing the data again is how people recover."""
+        """Putting the good bytes again replaces damaged ones, which is how people recover."""
         cid = castore.put_raw(DATA)
         damage(cid, bad)
         castore.put_raw(DATA)
@@ -222,7 +222,7 @@ class BlockTests(Harness):
     # -- many, all, none --
 
     def test_many_blocks(self, castore: ContentAddressableStore) -> None:
-        """What put_blocks keeps, get_blocks gives, in any order."""
+        """``get_blocks`` returns what ``put_blocks`` put, in any order."""
         pairs = [(self.make_cid(bytes([i]) * i), bytes([i]) * i) for i in range(64)]
         castore.put_blocks(iter(pairs))
         assert sorted(castore.get_blocks(cid for cid, _ in pairs), key=lambda pair: len(pair[1])) == pairs
@@ -231,13 +231,13 @@ class BlockTests(Harness):
         assert list(castore.get_blocks([])) == []
 
     def test_a_missing_one_of_many(self, castore: ContentAddressableStore) -> None:
-        """No iterator ends early without a word."""
+        """An absent block among many is an error; the iterator does not just end."""
         cid = castore.put_raw(DATA)
         with pytest.raises(BlockNotFoundError):
             list(castore.get_blocks([cid, self.make_cid(b"absent"), cid]))
 
     def test_an_error_while_putting_many(self, castore: ContentAddressableStore) -> None:
-        """The error of the source of blocks comes through as it is; what came before is kept."""
+        """The error of the iterable passes through, and the blocks before it are put."""
         pairs = [(self.make_cid(bytes([i])), bytes([i])) for i in range(20)]
 
         def source() -> Iterator[tuple[CID, bytes]]:
@@ -250,7 +250,7 @@ class BlockTests(Harness):
             assert castore.get_raw(cid) == data
 
     def test_listing(self, castore: ContentAddressableStore) -> None:
-        """Every block once, under a CID that finds it; a store that does not list has no such verb."""
+        """Each block is listed once, by a CID that finds it. A store that cannot list is not iterable."""
         assert isinstance(castore, SupportsList) == self.can_list
         if not isinstance(castore, SupportsList):
             with pytest.raises(TypeError):
@@ -269,7 +269,7 @@ class BlockTests(Harness):
             assert {cids.codec_of(bytes(cid)) for cid in listed} == {cids.RAW}
 
     def test_deleting(self, castore: ContentAddressableStore) -> None:
-        """A deleted block is absent, and may be put again; so is an absent one."""
+        """A deleted block is absent, and can be put again. Deleting an absent block changes nothing."""
         assert isinstance(castore, SupportsDelete) == self.can_delete
         if not isinstance(castore, SupportsDelete):
             assert not hasattr(castore, "delete_block")

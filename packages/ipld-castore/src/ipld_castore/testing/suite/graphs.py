@@ -1,4 +1,4 @@
-"""Graphs of blocks: walked, written as archives, read from archives."""
+"""Tests of graphs of blocks: walks, writing archives, reading archives."""
 # ruff: noqa: S101  # assert is how pytest speaks
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from .values import LARGE
 
 
 class Trickle:
-    """A stream that has nothing but ``read``, and gives a few bytes at a time, as a pipe does."""
+    """A stream with ``read`` alone, which returns a few bytes at a time, as a pipe does."""
 
     def __init__(self, data: bytes) -> None:
         self._left = BytesIO(data)
 
     def read(self, size: int, /) -> bytes:
-        """At most 1000 bytes."""
+        """Return at most 1000 bytes."""
         return self._left.read(min(size, 1000))
 
 
 def sections(archive: bytes) -> list[CID]:
-    """The CIDs of an archive's blocks, in order."""
+    """Return the CIDs of the blocks of an archive, in order."""
     return [cid for cid, _, _ in read_car(archive)[1]]
 
 
 class GraphTests(Harness):
-    """``get_dag``, ``to_car`` and ``import_car``."""
+    """Tests of ``get_dag``, ``to_car`` and ``import_car``."""
 
     def diamond(self, castore: ContentAddressableStore) -> tuple[CID, list[CID]]:
-        """Put a graph whose branches meet; its root, and its blocks in the order of the walk."""
+        """Put a graph whose branches meet; return its root, and its blocks in the order of the walk."""
         shared = castore.put(b"shared")
         left = castore.put({"down": shared})
         right = castore.put([shared, left, castore.put(b"right")])
@@ -48,7 +48,7 @@ class GraphTests(Harness):
         return root, [root, right, shared, left, castore.put(b"right")]
 
     def test_a_walk_gives_each_block_once_in_order(self, castore: ContentAddressableStore) -> None:
-        """Depth first, a block before what it links, links in the order of their encoding."""
+        """A walk is depth first: a block before the blocks that it links, links in the order of their encoding."""
         root, order = self.diamond(castore)
         castore.put(b"not below the root")
         pairs = list(castore.get_dag(root))
@@ -56,23 +56,23 @@ class GraphTests(Harness):
         assert all(castore.get_raw(cid) == data for cid, data in pairs)
 
     def test_a_walk_of_one_block(self, castore: ContentAddressableStore) -> None:
-        """A leaf is a graph."""
+        """The graph of a leaf is that block."""
         cid = castore.put(b"leaf")
         assert list(castore.get_dag(str(cid))) == [(cid, b"leaf")]
 
     def test_a_deep_graph(self, castore: ContentAddressableStore) -> None:
-        """Depth costs no stack."""
+        """A walk does not recurse, so a deep graph does not exceed Python's stack."""
         root = self.chain(castore, self.depth)
         assert sum(1 for _ in castore.get_dag(root)) == self.depth
 
     def test_a_wide_graph(self, castore: ContentAddressableStore) -> None:
-        """Many links, in their order."""
+        """Many links of one node are followed in their order."""
         leaves = [castore.put(b"%d" % number) for number in range(self.width)]
         root = castore.put_raw(dagcbor.encode_node([bytes(leaf) for leaf in leaves]), "dag-cbor")
         assert [cid for cid, _ in castore.get_dag(root)] == [root, *leaves]
 
     def test_a_missing_block_ends_the_walk(self, castore: ContentAddressableStore) -> None:
-        """It is an error that names the block, after those that are there."""
+        """The error names the missing block. The blocks before it are returned."""
         absent = self.make_cid(b"absent")
         root = castore.put([castore.put(b"first"), absent, castore.put(b"last")])
         seen: list[CID] = []
@@ -86,7 +86,7 @@ class GraphTests(Harness):
             castore.to_car(absent)
 
     def test_a_damaged_block_ends_the_walk(self, castore: ContentAddressableStore, damage: Damage) -> None:
-        """No archive holds a block that is not what its CID names."""
+        """A damaged block is an error of the walk, and is in no archive."""
         bad = castore.put(b"good")
         root = castore.put({"link": bad})
         damage(bad, b"evil")
@@ -96,7 +96,7 @@ class GraphTests(Harness):
             castore.to_car(root)
 
     def test_a_malformed_block_ends_the_walk(self, castore: ContentAddressableStore) -> None:
-        """What links a block has cannot be told then; the error names that block."""
+        """The links of a malformed block are unknown; the error names that block."""
         bad = castore.put_raw(b"\xff\xff", "dag-cbor")
         root = castore.put([castore.put([]), bad])
         with pytest.raises(BlockMalformedError, match=f"block {bad}"):
@@ -105,7 +105,7 @@ class GraphTests(Harness):
     # -- archives --
 
     def test_an_archive_is_the_walk(self, castore: ContentAddressableStore) -> None:
-        """As bytes and as a stream the same, with the one root."""
+        """An archive has one root and the blocks of the walk, as bytes and as a stream."""
         root, order = self.diamond(castore)
         archive = castore.to_car(root)
         stream = BytesIO()
@@ -115,7 +115,7 @@ class GraphTests(Harness):
         assert sections(archive) == order
 
     def test_an_archive_depends_on_nothing_but_the_root(self, castore: ContentAddressableStore) -> None:
-        """Another store, filled otherwise, writes the same bytes."""
+        """Another store, filled in another order, writes the same bytes."""
         root, order = self.diamond(castore)
         other = MappingCAStore()
         for cid in reversed(order):
@@ -144,7 +144,7 @@ class GraphTests(Harness):
 
     @pytest.mark.parametrize("stream", [False, True], ids=["bytes", "stream"])
     def test_archives_are_imported(self, castore: ContentAddressableStore, *, stream: bool) -> None:
-        """From bytes and from a stream that is no file; the roots are what the archive says."""
+        """An archive is imported from bytes and from a stream; the roots are those in its header."""
         other = MappingCAStore()
         root = other.put({"large": other.put(LARGE), "small": [other.put(b"small"), other.put({"a": None})]})
         archive = other.to_car(root)
@@ -154,7 +154,7 @@ class GraphTests(Harness):
         assert castore.import_car(archive) == [root]
 
     def test_odd_archives_are_imported(self, castore: ContentAddressableStore) -> None:
-        """No roots or several, roots that are not there, blocks twice, in any order, of version 0."""
+        """Archives with no root or several, absent roots, repeated blocks, and CIDs of version 0 are imported."""
         v0 = cids.from_bytes(b"\x12\x20" + hashes.digest_of(cids.SHA2_256, b""))
         a, absent = self.make_cid(DATA), self.make_cid(b"absent")
         for roots in ([], [absent, a, absent]):
@@ -168,7 +168,7 @@ class GraphTests(Harness):
             assert absent not in castore
 
     def test_identity_cids_stay_out(self, castore: ContentAddressableStore) -> None:
-        """They are walked but not written, read but not kept."""
+        """Identity CIDs are part of a walk, but are neither written into archives nor put."""
         inner = castore.put(b"below")
         node = dagcbor.encode_node([bytes(inner)])
         inline = cids.from_bytes(cids.make(cids.DAG_CBOR, node, cids.IDENTITY))
@@ -184,7 +184,7 @@ class GraphTests(Harness):
 
     @pytest.mark.parametrize("cid", WEAK[:2])
     def test_blocks_that_prove_nothing_are_not_imported(self, castore: ContentAddressableStore, cid: CID) -> None:
-        """Those before them are kept."""
+        """A block whose hash proves nothing ends the import; the blocks before it are put."""
         good = self.make_cid(b"good")
         stream = BytesIO()
         with CarWriter(stream, []) as writer:
@@ -196,7 +196,7 @@ class GraphTests(Harness):
         assert not castore.has_block(cid)
 
     def test_a_damaged_archive(self, castore: ContentAddressableStore) -> None:
-        """Cut or changed, it is a CarError; the good blocks before that are kept, the bad one is not."""
+        """An archive that is cut or changed is a CarError. The good blocks before are put, the bad one is not."""
         other = MappingCAStore()
         first, last = other.put(b"first"), other.put(b"last block")
         root = other.put([first, last])

@@ -1,4 +1,4 @@
-"""How stores are used: from threads, flushed, closed, pickled, compared."""
+"""Tests of a store as an object: threads, flush, head, close, pickle, equality."""
 # ruff: noqa: S101  # assert is how pytest speaks
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _THREADS = 8
 
 
 def _swap(castore: SupportsHead, start: Barrier, expected: CID | None, new: CID) -> CID | None:
-    """Move the head when all threads are ready; return the head that was found if it is another."""
+    """Move the head when all threads are ready; return the found head if it is not the expected one."""
     start.wait()
     try:
         castore.swap_head(expected, new)
@@ -34,10 +34,10 @@ def _swap(castore: SupportsHead, start: Barrier, expected: CID | None, new: CID)
 
 
 class UseTests(Harness):
-    """What is not about blocks but about the store."""
+    """Tests of a store as an object."""
 
     def test_threads_put_and_get_at_once(self, castore: ContentAddressableStore) -> None:
-        """Blocks of all threads, their own and the same ones, are whole at every moment."""
+        """Threads put blocks of their own and the same blocks, and never read a part of one."""
         start = Barrier(_THREADS)
         common = [self.make_cid(b"common %d" % number) for number in range(25)]
 
@@ -63,14 +63,14 @@ class UseTests(Harness):
             assert len(list(castore)) == _THREADS * 25 + 25
 
     def test_threads_read_one_graph(self, castore: ContentAddressableStore) -> None:
-        """Walks do not disturb each other."""
+        """Walks over one graph at the same time give the same archive."""
         root = self.chain(castore, 50)
         with ThreadPoolExecutor(_THREADS) as pool:
             archives = set(pool.map(castore.to_car, [root] * _THREADS))
         assert len(archives) == 1
 
     def test_flush_keeps_all(self, castore: ContentAddressableStore) -> None:
-        """Flushing, with and without something to flush, loses nothing."""
+        """A flush keeps all blocks, also a flush of nothing."""
         castore.flush()
         cid = castore.put_raw(DATA)
         castore.flush()
@@ -114,7 +114,7 @@ class UseTests(Harness):
             assert all(each is None or each == head for each in found)
 
     def test_a_store_is_a_context(self, castore: ContentAddressableStore) -> None:
-        """It closes on leaving, as often as one likes."""
+        """A ``with`` statement closes the store, and closing it again changes nothing."""
         with castore as entered:
             assert entered is castore
             cid = castore.put_raw(DATA)
@@ -122,27 +122,27 @@ class UseTests(Harness):
         castore.close()
 
     def test_an_error_in_the_context_comes_through(self, castore: ContentAddressableStore) -> None:
-        """Closing does not hide it."""
+        """Closing the store does not hide the error of the ``with`` block."""
         with pytest.raises(ZeroDivisionError), castore:
             raise ZeroDivisionError
 
     def test_a_pickle_has_the_same_blocks(self, castore: ContentAddressableStore) -> None:
-        """As dask sends stores to its workers."""
+        """A pickle is how dask sends a store to its workers."""
         if not self.can_pickle:
-            pytest.skip("the subclass says that its stores are not pickled")
+            pytest.skip("the subclass sets can_pickle = False")
         cid = castore.put_raw(DATA)
         with pickle.loads(pickle.dumps(castore)) as copy:  # noqa: S301  # our own
             assert copy.get_raw(cid) == DATA
             assert copy.put_raw(b"by the copy") == self.make_cid(b"by the copy")
 
     def test_the_cids_it_gives_can_be_pickled(self, castore: ContentAddressableStore) -> None:
-        """CIDs of multiformats that were made of bytes cannot."""
+        """A CID that multiformats makes of bytes cannot be pickled; those of a store can."""
         cid = castore.put(DATA)
         assert pickle.loads(pickle.dumps(cid)) == cid  # noqa: S301  # our own
         assert cids.to_bytes(cid) == bytes(cid)
 
     def test_equality_and_text(self, castore: ContentAddressableStore) -> None:
-        """A store equals itself and nothing of another kind; its repr is a line, not its blocks."""
+        """A store equals itself, and no object of another class. Its repr is short and has no blocks."""
         castore.put_raw(b"secret bytes " * 100)
         assert castore == castore  # noqa: PLR0124  # that it does is the point
         assert castore != object()

@@ -1,4 +1,4 @@
-"""Values: bytes as raw blocks and UnixFS files, all else as DAG-CBOR."""
+"""Tests of values: bytes as raw blocks and UnixFS files, all else as DAG-CBOR."""
 # ruff: noqa: S101  # assert is how pytest speaks
 
 from __future__ import annotations
@@ -40,25 +40,25 @@ VALUES: list[Any] = [
 
 
 def hostile_file(sizes: list[int], child: CID) -> bytes:
-    """A UnixFS node that says of every child how long it is."""
+    """Return a UnixFS node with children of the given sizes, whatever their real size is."""
     total = sum(sizes)
     fields = [dagpb.encode_field(1, 2), dagpb.encode_field(3, total), *(dagpb.encode_field(4, size) for size in sizes)]
     return dagpb.encode([dagpb.PBLink(bytes(child), "", 1)] * len(sizes), b"".join(fields))
 
 
 class ValueTests(Harness):
-    """What ``put`` and ``get``, ``get_range`` and ``size`` do."""
+    """Tests of ``put``, ``get``, ``get_range`` and ``size``."""
 
     @pytest.mark.parametrize("value", VALUES, ids=repr)
     def test_dag_cbor_values_come_back(self, castore: ContentAddressableStore, value: Any) -> None:
-        """One dag-cbor block, which gives a value of the same type."""
+        """A value is one dag-cbor block, and comes back with the same type."""
         cid = castore.put(value)
         assert cid == self.make_cid(dagcbor.encode(value), cids.DAG_CBOR)
         assert castore.get(cid) == value
         assert type(castore.get(cid)) is type(value)
 
     def test_links_come_back_as_cids(self, castore: ContentAddressableStore) -> None:
-        """They are CIDs that the store takes, in objects of any base."""
+        """Links are CIDs of any base, and come back as CIDs that the store takes."""
         leaf = castore.put(b"leaf")
         cid = castore.put({"link": leaf, "other base": CID("base58btc", 1, "raw", leaf.digest), "bare": [leaf]})
         value = castore.get(cid)
@@ -67,7 +67,7 @@ class ValueTests(Harness):
         assert links(cid, castore.get_raw(cid)) == [leaf] * 3
 
     def test_equal_values_have_one_cid(self, castore: ContentAddressableStore) -> None:
-        """The order in which a dict was filled says nothing."""
+        """The CID of a dict does not depend on the order of its keys."""
         assert castore.put({"a": 1, "bb": 2, "b": 3}) == castore.put({"b": 3, "bb": 2, "a": 1})
 
     @pytest.mark.parametrize(
@@ -76,14 +76,14 @@ class ValueTests(Harness):
         ids=repr,
     )
     def test_values_without_dag_cbor_are_refused(self, castore: ContentAddressableStore, value: Any) -> None:
-        """A ValueError, and nothing is kept."""
+        """A value that dag-cbor cannot hold is a ValueError, and nothing is put."""
         with pytest.raises(ValueError, match="expected"):
             castore.put(value)
         if isinstance(castore, SupportsList):
             assert list(castore) == []
 
     def test_values_that_no_node_would_take_are_refused(self, castore: ContentAddressableStore) -> None:
-        """The largest block travels, one byte more is an error when it is put, not when it is sent."""
+        """A value larger than a block that nodes exchange is an error when it is put, not when it is sent."""
         head = len(dagcbor.encode("x" * MAX_NODE_BYTES)) - MAX_NODE_BYTES
         value = "x" * (MAX_NODE_BYTES - head)
         assert castore.get(castore.put(value)) == value
@@ -91,7 +91,7 @@ class ValueTests(Harness):
             castore.put(value + "x")
 
     def test_blocks_that_are_no_values(self, castore: ContentAddressableStore) -> None:
-        """Good blocks whose bytes are not what their codec says, or have a codec that has no values here."""
+        """A block that is malformed in its codec, or has a codec without values here, is a BlockMalformedError."""
         blocks = [
             ("dag-cbor", b"\xff"),
             ("dag-cbor", b""),
@@ -111,7 +111,7 @@ class ValueTests(Harness):
 
     @pytest.mark.parametrize("size", [0, 1, LEAF - 1, LEAF])
     def test_bytes_up_to_1_mib_are_one_raw_block(self, castore: ContentAddressableStore, size: int) -> None:
-        """Its CID is the hash of the bytes themselves."""
+        """The CID of a small value has the digest of its bytes."""
         data = LARGE[:size]
         cid = castore.put(data)
         assert cid == self.make_cid(data)
@@ -120,7 +120,7 @@ class ValueTests(Harness):
 
     @pytest.mark.parametrize("size", [LEAF + 1, 2 * LEAF, len(LARGE)])
     def test_bytes_over_1_mib_are_a_unixfs_file(self, castore: ContentAddressableStore, size: int) -> None:
-        """Raw leaves of 1 MiB under a dag-pb node; no block is larger."""
+        """A large value has raw leaves of 1 MiB below a dag-pb node; no block is larger."""
         data = LARGE[:size]
         cid = castore.put(data)
         leaves = links(cid, castore.get_raw(cid))
@@ -153,7 +153,7 @@ class ValueTests(Harness):
         stop: int | None,
         leaves: list[int],
     ) -> None:
-        """Right bytes at every edge, from as few blocks as hold them."""
+        """A range has the right bytes at each edge of a leaf, and reads no other leaf."""
         cid = castore.put(LARGE)
         every = links(cid, castore.get_raw(cid))
         read: list[CID] = []
@@ -168,7 +168,7 @@ class ValueTests(Harness):
         assert read == [cid, *(every[number] for number in leaves)]
 
     def test_ranges_of_a_raw_block(self, castore: ContentAddressableStore) -> None:
-        """As a slice, but for negative positions, which are refused."""
+        """A range is a slice; a negative position is a ValueError."""
         cid = castore.put(b"0123456789")
         for start, stop in [(0, None), (3, 5), (5, 3), (8, 20), (10, None), (20, 30)]:
             assert castore.get_range(cid, start, stop) == b"0123456789"[start:stop]
@@ -177,14 +177,14 @@ class ValueTests(Harness):
                 castore.get_range(cid, *bad)
 
     def test_ranges_of_what_is_no_bytes(self, castore: ContentAddressableStore) -> None:
-        """A dag-cbor value has no bytes to take a range of."""
+        """A range or the size of a dag-cbor value is a BlockMalformedError."""
         cid = castore.put({"a": 1})
         for verb in (castore.get_range, castore.size):
             with pytest.raises(BlockMalformedError, match=str(cid)):
                 verb(cid)
 
     def test_a_damaged_leaf_spoils_only_its_bytes(self, castore: ContentAddressableStore, damage: Damage) -> None:
-        """Ranges beside it read on; those that touch it are an error, never other bytes."""
+        """A range that touches the damaged leaf is an error; other ranges are read."""
         cid = castore.put(LARGE)
         damage(links(cid, castore.get_raw(cid))[1], bytes(LEAF))
         assert castore.get_range(cid, 2 * LEAF, None) == LARGE[2 * LEAF :]
@@ -193,13 +193,13 @@ class ValueTests(Harness):
                 castore.get_range(cid, *bad)
 
     def test_a_missing_leaf(self, castore: ContentAddressableStore) -> None:
-        """Neither zeros nor a shorter value."""
+        """A missing leaf is an error, and neither zeros nor a shorter value."""
         cid = castore.put_raw(hostile_file([5, 6], self.make_cid(b"absent")), "dag-pb")
         with pytest.raises(BlockNotFoundError):
             castore.get(cid)
 
     def test_a_file_that_lies_about_its_size(self, castore: ContentAddressableStore) -> None:
-        """The sizes that a node tells are checked with each leaf."""
+        """The sizes in a node are compared with those of the leaves."""
         leaf = castore.put(b"12345")
         cid = castore.put_raw(hostile_file([5, 6], leaf), "dag-pb")
         assert castore.size(cid) == 11
@@ -208,7 +208,7 @@ class ValueTests(Harness):
             castore.get(cid)
 
     def test_a_file_of_few_blocks_and_endless_bytes(self, castore: ContentAddressableStore) -> None:
-        """Nothing is put together that memory may not hold; a range of it can be had."""
+        """A few blocks that name 2^50 bytes are an error to ``get``; a range of them is read."""
         cid, size = castore.put(bytes(LEAF)), LEAF
         for _ in range(3):
             cid, size = castore.put_raw(hostile_file([size] * 1024, cid), "dag-pb"), size * 1024
