@@ -1,11 +1,10 @@
-"""Memory that a benchmark has touched once stays with it.
+"""Keep the memory of a benchmark, so that fresh pages do not disturb what is measured.
 
-To copy 128 KiB takes 3 us into memory that was touched before, and 75 us into fresh pages, or several times that by
-the minute and the machine: it lands on whatever is measured just then. With the heap kept, all that is measured gets
-memory that the round before has touched.
+Copying 128 KiB takes 3 us into memory that was touched before, and 75 us or several times that into fresh pages,
+depending on the machine and the minute. If the heap is kept, each round gets memory that the round before has touched.
 
-What files take is the system's, which a virtual machine may hand back to its host when it is free for some seconds:
-there the same copy into a file took 35 us or 250 us. So some is used shortly before.
+The memory of files belongs to the system. A virtual machine may return free memory to its host after some seconds:
+there the same copy into a file took 35 us or 250 us. So a benchmark touches free memory shortly before it writes files.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Of glibc (mallopt(3)); elsewhere they mean nothing.
+# Settings of glibc (mallopt(3)); elsewhere they have no effect.
 _KEEP = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),

@@ -51,7 +51,7 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 class _Kept(MappingCAStore):
-    """Nodes, and those chunks that may be read: a million files on the node would tell nothing more."""
+    """Keeps nodes, and only those chunks that are read later: a million files on the node would add nothing."""
 
     def put_block(self, cid: CID, data: bytes) -> None:
         binary = cids.to_bytes(cid)
@@ -61,12 +61,12 @@ class _Kept(MappingCAStore):
 
 
 def value_of(t: int, y: int, x: int) -> int:
-    """What a chunk holds."""
+    """Return the value of a chunk."""
     return (t * SHAPE[1] + y) * SHAPE[2] + x
 
 
 def million(node: Node) -> CID:
-    """The root of a consolidated group without coordinates; its array ``air`` has 10^6 chunks of 8 bytes."""
+    """Return the root of a consolidated group without coordinates, whose array ``air`` has 10^6 chunks of 8 bytes."""
     near = _Kept()
     store = IPLDStore(near)
     zarr.create_group(store).create_array(

@@ -1,9 +1,9 @@
-"""``ipld-car verify`` and ``list`` as whole processes, next to the least that anybody can do.
+"""Measure ``ipld-car verify`` and ``list`` as whole processes, next to a lower bound.
 
-That least is a Python process with a bare loop: it maps the file, slices each payload out at an offset that it
-computes, and hashes it. No lengths to read, no CIDs to compare, nothing to remember. Start and imports count on
-both sides, so the archives are large enough for them not to be what is measured; what they cost is printed too.
-Each round does everything once, in turn; figures are medians over the rounds, of wall-clock time.
+The lower bound is a Python process with a bare loop: it maps the file, slices each payload out at an offset that it
+computes, and hashes it. It reads no lengths, compares no CIDs and remembers nothing. Start and imports count on both
+sides, and are printed; the archives are large enough that they matter little. Each round measures each case once.
+Figures are medians over the rounds, in wall-clock time.
 
     python benchmarks/bench_car_cli.py               # exits with 1 if a target is missed
     python benchmarks/bench_car_cli.py --rounds 9 --megabytes 4096
@@ -39,7 +39,7 @@ with open(sys.argv[1], "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.AC
 
 
 def make(path: Path, block_bytes: int, count: int) -> list[str]:
-    """Write an archive of blocks of one size; returns the command of the bare loop over it."""
+    """Write an archive of blocks of one size; return the command of the bare loop over it."""
     noise = os.urandom(block_bytes + 4096)
     with path.open("wb") as file, CarWriter(file, [], verify=False) as writer:
         header = file.tell()
@@ -56,7 +56,7 @@ def seconds(command: list[str]) -> float:
 
 
 def measure(commands: dict[str, list[str]], rounds: int) -> dict[str, list[float]]:
-    """The seconds of each command in each round; a first round, for the caches, does not count."""
+    """Return the seconds of each command in each round. A first round warms the caches and does not count."""
     all_rounds = [{name: seconds(command) for name, command in commands.items()} for _ in range(rounds + 1)]
     return {name: [each[name] for each in all_rounds[1:]] for name in commands}
 

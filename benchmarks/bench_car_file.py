@@ -1,13 +1,14 @@
-"""A CAR file as a working store: opened, appended to, and beside a dict that hashes.
+"""Measure a CAR file as a store: opening, appending, and next to a dict.
 
 - Opening a file of a million indexed blocks and getting one, in a process that has done nothing but its imports: with
   the file in the page cache, and after the system was asked to drop it.
 - A million puts of blocks of 100 bytes, beside hashing them, keeping them in a dict and writing the same bytes in
   pieces of a megabyte; and the system calls that reading and writing took, as /proc/self/io counts them.
 - CarCAStore beside MappingCAStore over a dict, 20,000 blocks of 4 KiB and 2,000 of 128 KiB, all hashed: put, and got
-  from a file that was opened anew. Both go through ContentAddressableStore, so what differs is the file.
+  from a file that was opened again. Both go through ContentAddressableStore, so what differs is the file.
 
-Ratios are medians of rounds that alternate. Nothing is synced but where it says so: that is the disk's speed.
+Ratios are medians of rounds that alternate. Nothing is synced except where the output says so, as that measures the
+disk.
 
     python benchmarks/bench_car_file.py             # exits with 1 if a target is missed
     python benchmarks/bench_car_file.py --blocks 100000
@@ -71,13 +72,13 @@ def name_of(data: bytes) -> bytes:
 
 
 def calls() -> int:
-    """Reads and writes of this process so far."""
+    """Return the reads and writes of this process so far."""
     lines = Path("/proc/self/io").read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith(("syscr", "syscw")))
 
 
 def bare(path: Path, blocks: list[bytes]) -> float:
-    """Hash, keep where it is in a dict, write."""
+    """Hash blocks, note their offsets in a dict, and write them."""
     start = time.perf_counter()
     with path.open("wb", buffering=1 << 20) as stream:
         known: dict[bytes, int] = {}
@@ -91,7 +92,7 @@ def bare(path: Path, blocks: list[bytes]) -> float:
 
 
 def put_many(path: Path, blocks: list[bytes]) -> tuple[float, float, int]:
-    """Seconds of putting and flushing, seconds of closing, system calls."""
+    """Return the seconds of putting and flushing, the seconds of closing, and the system calls."""
     path.unlink(missing_ok=True)
     file = CarFile.open(path, "x", fsync=False)
     before, start = calls(), time.perf_counter()

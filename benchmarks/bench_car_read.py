@@ -1,8 +1,8 @@
-"""Reading an archive, every block verified, next to the least that anybody can do.
+"""Measure reading an archive, with every block verified, next to a lower bound.
 
-That least is a bare loop which slices the payloads out of bytes in memory, at offsets it is given, and hashes them: no
-lengths to read, no CIDs to parse, nothing to compare. Each round does everything once, in turn, and figures are
-medians over the rounds, in processor time: machines are noisy, and drift, and do other things too.
+The lower bound is a bare loop that slices the payloads out of bytes in memory, at given offsets, and hashes them. It
+reads no lengths, parses no CIDs and compares nothing. Each round measures each case once. Figures are medians over the
+rounds, in processor time, as machines are shared and drift.
 
     python benchmarks/bench_car_read.py               # exits with 1 if a target is missed
     python benchmarks/bench_car_read.py --rounds 51 --megabytes 64
@@ -27,7 +27,7 @@ from ipld_car import CarReader, CarWriter, cids, read_car
 
 
 class Case(NamedTuple):
-    """Blocks of one size, and how many times the bare loop reading them may cost."""
+    """Blocks of one size, and the target for the ratio to the bare loop."""
 
     block_bytes: int
     target: float
@@ -37,7 +37,7 @@ CASES = [Case(1_000, 2.0), Case(100_000, 1.25)]
 
 
 class Archive(NamedTuple):
-    """An archive in memory and in a file, and where its payloads are."""
+    """An archive in memory and in a file, and the offsets of its payloads."""
 
     data: bytes
     path: Path
@@ -117,7 +117,7 @@ def seconds(action: Callable[[Archive], int], archive: Archive) -> float:
 
 
 def run(case: Case, archive: Archive, rounds: int) -> bool:
-    """Measure a case and print it; returns whether its target is met."""
+    """Measure a case and print it; return whether its target is met."""
     ways = {"bare": bare, **WAYS}
     measured = [{name: seconds(way, archive) for name, way in ways.items()} for _ in range(rounds + 1)][1:]
     total = sum(end - start for start, end in archive.payloads)

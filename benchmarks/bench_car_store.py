@@ -1,11 +1,10 @@
-"""A CAR file as a zarr store, next to the stores that people use instead, in one run.
+"""Measure a CAR file as a zarr store, next to other stores, in one run.
 
-Chunks are random and not compressed, so that zarr's own work is small. Each round does everything once, in turn, and
-figures are medians over the rounds, on the clock: stores work in threads. Writing counts ``freeze()``, or ``commit()``,
-and closing; reading is by a store that is opened anew and has nothing in memory, though the system may still have the
-files. The CAR file and the IPLDStore in memory verify every block that they read; the others verify nothing, so what
-they take is compared with bare sha256 over the same bytes added to it. No store waits for the disk, but for the CAR
-file once more, ``with fsync``.
+Chunks are random and not compressed, so that zarr's own work is small. Each round measures each store once. Figures are
+medians over the rounds, in wall-clock time, as stores work in threads. Writing includes ``freeze()`` or ``commit()``,
+and closing. Reading is by a store that is opened again and has nothing in memory; the system may still cache the files.
+The CAR file and the IPLDStore in memory verify every block that they read. The others verify nothing, so the time of
+bare sha256 over the same bytes is added to theirs for comparison. Only the row ``with fsync`` waits for the disk.
 
     python benchmarks/bench_car_store.py              # both cases; exits with 1 if a target is missed
     python benchmarks/bench_car_store.py --rounds 3 --case 1
@@ -38,10 +37,10 @@ TARGET = 1.25
 
 
 class Way(NamedTuple):
-    """A store: how it is written, and then read."""
+    """How a store is written, and then read."""
 
     write: Callable[[np.ndarray, Path], Any]
-    """Writes the data, below a path that nobody has used; what it returns, reading gets."""
+    """Writes the data below an unused path; its result is the argument of reading."""
     read: Callable[[Path, Any], np.ndarray]
 
 
@@ -140,7 +139,7 @@ def ways() -> dict[str, Way]:
 
 
 def measure(way: Way, data: np.ndarray, folder: Path) -> tuple[float, float]:
-    """Seconds to write and to read."""
+    """Return the seconds to write and to read."""
     kept: list[Any] = []
     path = folder / "store"
     writing = seconds(lambda: kept.append(way.write(data, path)))
@@ -161,7 +160,7 @@ def one_round(data: np.ndarray, chosen: dict[str, Way], base: Path) -> dict[str,
             found[name] = measure(way, data, folder)
         finally:
             shutil.rmtree(folder)
-            os.sync()  # what one store leaves to the system is not to slow down the next
+            os.sync()  # so that unwritten files of one store do not slow down the next
     return found
 
 
@@ -176,7 +175,7 @@ def judge(what: str, rounds: Rounds, ratio: Callable[[dict[str, tuple[float, flo
 
 
 def run(chunks: int, size: int, count: int, chosen: dict[str, Way], base: Path) -> bool:
-    """Measure a case and print it; returns whether its targets are met."""
+    """Measure a case and print it; return whether its targets are met."""
     data = np.frombuffer(os.urandom(chunks * size), dtype="u1").reshape(chunks, size)
     rounds = [one_round(data, chosen, base) for _ in range(count + 1)][1:]  # the first one warms up
     print(f"\n{chunks:,} chunks of {size >> 10} KiB; seconds, {count} rounds\n{'':24}{'write':>8}{'read':>8}")

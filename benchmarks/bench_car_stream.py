@@ -1,8 +1,9 @@
-"""An archive far larger than what may be held, written and read as a stream; and what a walk remembers.
+"""Measure the memory of streaming a large archive, and of a walk.
 
 One process makes blocks of 64 KiB and writes them into a pipe with CarWriter, another reads and verifies them with
-CarReader or read_car; nothing is on the disk. Counted is the peak of memory of each beyond that of the interpreter with
-its modules. Then a walk over a graph of a million links, made while it is walked: its memory for each block met.
+CarReader or read_car; nothing is on the disk. The figure is the peak of memory of each process beyond that of the
+interpreter with its modules. Then a walk goes over a graph of a million links, which is made meanwhile; the figure is
+the memory for each block.
 
     python benchmarks/bench_car_stream.py             # 2 GB; exits with 1 if a target is missed
     python benchmarks/bench_car_stream.py --gigabytes 0.2 --links 300000
@@ -30,7 +31,7 @@ MAX_BYTES_PER_BLOCK = 150.0
 
 
 def memory_mb(what: str) -> float:
-    """``VmRSS``, the memory in use, or ``VmHWM``, its peak; getrusage would count the process that started this one."""
+    """Return ``VmRSS``, the memory in use, or ``VmHWM``, its peak. getrusage counts the parent process too."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{what}:"):
             return int(line.split()[1]) / 1024
@@ -41,7 +42,7 @@ def memory_mb(what: str) -> float:
 
 
 def write(count: int) -> int:
-    """An archive of so many blocks to standard output."""
+    """Write an archive of a number of blocks to standard output."""
     tail = os.urandom(BLOCK - 8)
     with CarWriter(sys.stdout.buffer, []) as writer:
         for number in range(count):
@@ -59,7 +60,7 @@ def triples(_: int) -> int:
 
 
 def walk(count: int) -> int:
-    """Walk over so many leaves, below a root and nodes of FAN links; prints the most that was held for each."""
+    """Walk over leaves below a root and nodes of FAN links; print the peak of memory for each."""
     nodes = count // FAN
     root = cids.make(cids.DAG_CBOR, b"\xff" * 32)
 
@@ -116,12 +117,12 @@ def finish(process: subprocess.Popen[bytes]) -> dict[str, Any]:
 
 
 def stream(reader: str, count: int) -> bool:
-    """Write through a pipe into a reader; print what each took, and return whether the targets are met."""
+    """Write through a pipe into a reader; print the memory of each, and return whether the targets are met."""
     source = start("write", count, stdout=subprocess.PIPE)
     sink = start(reader, count, stdin=source.stdout)
     source.stdout.close()
     good = True
-    # The reader ends when the writer has; what they say fits into their pipes.
+    # The reader ends after the writer; their output fits into the pipes.
     for verb, process in ((reader, sink), ("write", source)):
         found = finish(process)
         if found["blocks"] != count:

@@ -1,7 +1,7 @@
-"""A dataset of 10^6 chunks over a real Kubo's gateway: requests, and latencies where it is 50 ms away.
+"""Measure requests and latencies for a dataset of 10^6 chunks over a real Kubo's gateway that is 50 ms away.
 
-A proxy stands before the gateway, counts what is asked, and gives every answer 50 ms late. Requests that are under
-way together count as one latency. It exits with 1 if a target is missed.
+A proxy before the gateway counts requests and delays each answer by 50 ms. Requests that are under way together count
+as one latency. It exits with 1 if a target is missed.
 
     python benchmarks/bench_gateway.py
 """
@@ -36,14 +36,14 @@ REGIONS = {
 
 
 class Request(NamedTuple):
-    """When a request came, and when its answer began."""
+    """The times at which a request came and its answer began."""
 
     arrived: float
     answered: float
 
 
 class Proxy(ThreadingHTTPServer):
-    """Passes requests on to a gateway, and their answers back, late."""
+    """A proxy that forwards requests to a gateway, and delays the answers."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -59,7 +59,7 @@ class Proxy(ThreadingHTTPServer):
 
     @property
     def rounds(self) -> int:
-        """The most requests of which each came after the one before was answered."""
+        """Return the length of the longest chain of requests, each of which came after the answer to the one before."""
         count, end = 0, 0.0
         for request in sorted(self.requests, key=lambda each: each.answered):
             if request.arrived >= end:
@@ -104,7 +104,7 @@ def proxy_before(gateway: str) -> Iterator[Proxy]:
 
 
 def read(proxy: Proxy, root: CID, region: tuple[slice, ...]) -> float:
-    """Open the dataset with nothing known, read a region and check it; returns seconds."""
+    """Open the dataset without a cache, read a region and check it; return the seconds."""
     proxy.requests.clear()
     found: list[object] = []
 

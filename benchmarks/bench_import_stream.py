@@ -1,8 +1,8 @@
-"""An archive larger than memory should be: through a pipe into a folder, and out of it again, in one process.
+"""Measure importing a large archive through a pipe into a folder, and exporting it again, in one process.
 
-The archive is a graph of 64 KiB leaves, made while it is sent, so that only the folder takes space on the disk. Next to
-it, in the same run, what any import must do: hash every block and write it to a file. Counted are the peak of memory
-beyond that of the interpreter with its modules, and whether what comes out is what went in, to the byte.
+The archive is a graph of 64 KiB leaves, made while it is sent, so that only the folder takes space on the disk. The
+lower bound in the same run hashes every block and writes it to a file. The figures are the peak of memory beyond that
+of the interpreter with its modules, and whether the exported archive is the imported one, to the byte.
 
     python benchmarks/bench_import_stream.py                   # 2 GB; exits with 1 if a target is missed
     python benchmarks/bench_import_stream.py --gigabytes 0.2 --fsync
@@ -33,7 +33,7 @@ MAX_EXTRA_MB = 64
 
 
 class Graph:
-    """A root over nodes over leaves, each node before its leaves: the order in which a walk meets them."""
+    """A root over nodes over leaves, in the order of a walk: each node before its leaves."""
 
     def __init__(self, leaves: int) -> None:
         self.leaves = leaves
@@ -67,7 +67,7 @@ def _cid(node: bytes) -> bytes:
 
 
 class Digest:
-    """A stream that only hashes what is written."""
+    """A stream that hashes what is written, and drops it."""
 
     def __init__(self) -> None:
         self.sha256 = hashlib.sha256()
@@ -86,7 +86,7 @@ class Digest:
 
 
 def memory_mb(what: str) -> float:
-    """``VmRSS``, the memory in use, or ``VmHWM``, its peak; getrusage would count the process that started this one."""
+    """Return ``VmRSS``, the memory in use, or ``VmHWM``, its peak. getrusage counts the parent process too."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{what}:"):
             return int(line.split()[1]) / 1024
@@ -94,7 +94,7 @@ def memory_mb(what: str) -> float:
 
 
 def bare(folder: Path, stream: IO[bytes], leaves: int) -> None:
-    """The least: the sections are known to be of one length, each is hashed and written to a file, nothing more."""
+    """Hash each section, whose length is known, and write it to a file: the lower bound."""
     head = len(b"\x80\x80\x04") + 36
     for number in range(leaves):
         section = stream.read(head + BLOCK)
@@ -180,7 +180,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gigabytes", type=float, default=2.0, help="size of the archive in GiB")
     parser.add_argument("--fsync", action="store_true", help="wait for the disk with each block")
-    parser.add_argument("--folder", help="where the blocks are put for the time being; by default the temporary folder")
+    parser.add_argument("--folder", help="folder for the blocks, which are deleted; by default the temporary folder")
     parser.add_argument("--child", choices=["bare", "import", "export"], help=argparse.SUPPRESS)
     parser.add_argument("--leaves", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()

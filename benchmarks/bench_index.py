@@ -1,8 +1,8 @@
-"""The index at a million chunks: time, blocks, bytes a link, and what a read or an append touches.
+"""Measure the index at a million chunks: time, blocks, bytes a link, and the nodes of a read or an append.
 
-Every chunk is 8 bytes of its own, so what is measured is the index. Times are of the processor, as machines are
-shared and noisy. Blocks are in memory; counts are of index nodes, without the chunks. Side by side in one run: this
-store; py-hamt; icechunk (inline chunks); and the flat map that the original ipldstore wrote, at 100,000.
+Every chunk has 8 bytes, so the index is what is measured. Times are processor time, as machines are shared and noisy.
+Blocks are in memory; counts are of index nodes, without chunks. One run compares this store, py-hamt, icechunk (inline
+chunks), and the flat map that the original ipldstore wrote, at 100,000 chunks.
 
     python benchmarks/bench_index.py                                        # 1000 x 25 x 40 chunks
     python benchmarks/bench_index.py --steps 100 --hamt-python PATH         # next to py-hamt, see rivals/README.md
@@ -43,7 +43,7 @@ V2_METADATA = {"zarr_format": 2, "shape": [0, *SPACE], "chunks": [1, 1, 1], "dty
 
 
 class CountingCAStore(MappingCAStore):
-    """Blocks in memory; counts the nodes that are read."""
+    """A store in memory that counts the nodes that are read."""
 
     def __init__(self) -> None:
         super().__init__({})
@@ -56,7 +56,7 @@ class CountingCAStore(MappingCAStore):
         return super().get_block(cid)
 
     def nodes(self) -> dict[str, int]:
-        """Bytes of each node, by CID."""
+        """Return the bytes of each node by its CID."""
         mapping = self.mapping
         return {key: len(mapping[key]) for key in list(mapping) if key.startswith("bafyrei")}
 
@@ -66,7 +66,7 @@ def points(steps: int) -> Iterator[tuple[int, ...]]:
 
 
 def touched(castore: CountingCAStore, root: CID, keys: list[str]) -> tuple[int, int]:
-    """Nodes that a reader who has nothing yet reads for these keys, and their bytes."""
+    """Return the nodes that a reader without a cache reads for some keys, and their bytes."""
     castore.read.clear()
     store = IPLDStore(castore, root=root, read_only=True)
     for key in keys:
@@ -113,7 +113,7 @@ def ours(steps: int, prefix: str, separator: str) -> dict[str, float]:
 
 
 class NodesOnly(FileSystemCAStore):
-    """Nodes in a folder and chunks nowhere: what is measured is what the index takes."""
+    """A store that keeps nodes in a folder and drops chunks, so that the index is what is measured."""
 
     def put_block(self, cid: CID, data: bytes) -> None:
         if cids.codec_of(cids.to_bytes(cid)) == cids.DAG_CBOR:
@@ -121,13 +121,13 @@ class NodesOnly(FileSystemCAStore):
 
 
 def peak_resident() -> int:
-    """The most memory that this process has had, in bytes (Linux; ru_maxrss would count the parent's)."""
+    """Return the peak memory of this process in bytes (Linux; ru_maxrss counts the parent too)."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) << 10
 
 
 def measure_memory(steps: int, folder: str, root: str | None) -> dict[str, Any]:
-    """In a fresh process: write the index into a folder, or look up one chunk in what was written there."""
+    """Write the index into a folder, or look up one chunk in it, in a fresh process."""
     castore = NodesOnly(folder, fsync=False)
     store = IPLDStore(castore, root=root)
     before = peak_resident()
@@ -143,7 +143,7 @@ def measure_memory(steps: int, folder: str, root: str | None) -> dict[str, Any]:
 
 
 def memory(steps: int) -> tuple[int, int]:
-    """Extra peak memory in bytes while writing, and for one lookup."""
+    """Return the extra peak memory in bytes of writing, and of one lookup."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--steps", str(steps), "--memory", folder]
         written = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
@@ -153,7 +153,7 @@ def memory(steps: int) -> tuple[int, int]:
 
 
 def flat(steps: int) -> dict[str, float]:
-    """One map, encoded whole at each freeze, as the original ipldstore had it."""
+    """Measure one map that is encoded whole at each freeze, as the original ipldstore did."""
     import dag_cbor
     from multiformats import multihash
 
@@ -179,7 +179,7 @@ def flat(steps: int) -> dict[str, float]:
 
 
 def icechunk_time(steps: int) -> dict[str, float]:
-    """Setting and committing the same chunks; its manifests are no blocks, so only time and bytes compare."""
+    """Measure setting and committing the same chunks; manifests are no blocks, so only time and bytes compare."""
     import icechunk
     from zarr.core.buffer import default_buffer_prototype
 

@@ -1,12 +1,13 @@
-"""Datasets on a real IPFS node: written through zarr, frozen and pinned; read back cold. Next to others, in one run.
+"""Measure datasets on a real IPFS node: written through zarr, frozen and pinned, and read without a cache.
 
 A Kubo node of its own runs for each case; tests/support/kubo_node.py of ipld-castore says where its binary comes from.
-Side by side: this store; py-hamt's KuboCAS, which hashes nothing itself; one block/put a block from 8 threads; the
-floor, which is hashing the blocks, dag/import of CARs that are made already, and pin/add; and zarr's MemoryStore, which
-is zarr's own share. Chunks are random and not compressed, and new in every round; figures are medians over the rounds.
+One run compares this store; py-hamt's KuboCAS, which hashes nothing itself; one block/put a block from 8 threads; a
+lower bound, which is hashing the blocks, dag/import of CARs that were made before, and pin/add; and zarr's MemoryStore,
+for the share of zarr. Chunks are random and not compressed, and new in every round. Figures are medians over the
+rounds.
 
-Small chunks are written and read as zarr comes, and with its setting codec_pipeline.batch_size, which lowers its share;
-py-hamt goes by zarr's default in both, which is faster for it.
+Small chunks are written and read with zarr's defaults, and with codec_pipeline.batch_size, which reduces the share of
+zarr. py-hamt uses the default in both cases, as it is faster with it.
 
     python benchmarks/bench_ipfs.py                          # all cases; exits with 1 if a target is missed
     python benchmarks/bench_ipfs.py --case 4k --hamt-python PATH        # next to py-hamt, see rivals/README.md
@@ -43,7 +44,7 @@ CAR_BYTES = 16 << 20
 
 
 class Case(NamedTuple):
-    """What is written and read, and what it may cost."""
+    """The data that are written and read, and the targets."""
 
     chunks: int
     chunk_bytes: int
@@ -99,7 +100,7 @@ def ours(node: Node, data: np.ndarray) -> dict[str, float]:
 
 
 def read_cold(castore: ContentAddressableStore, root: CID, data: np.ndarray) -> float:
-    """Seconds to read all by who has nothing yet."""
+    """Return the seconds to read all without a cache."""
     with castore:
         reader = IPLDStore(castore, root=root, read_only=True)
         result: list[np.ndarray] = []
@@ -108,7 +109,7 @@ def read_cold(castore: ContentAddressableStore, root: CID, data: np.ndarray) -> 
     return taken
 
 
-# -- the floor, and who takes a call for each block --
+# -- the lower bound, and a call for each block --
 
 
 def post(pool: urllib3.HTTPConnectionPool, command: str, body: bytes | None = None) -> bytes:
@@ -128,7 +129,7 @@ def form(content: bytes) -> bytes:
 
 
 def archives(blocks: list[bytes]) -> tuple[bytes, list[bytes]]:
-    """A root that links all blocks, and the bodies of the calls that bring them."""
+    """Return a root that links all blocks, and the bodies of the calls that send them."""
     links = [cids.make(cids.RAW, hashlib.sha256(block).digest()) for block in blocks]
     top = dagcbor.encode_node(links)
     root = cids.make(cids.DAG_CBOR, hashlib.sha256(top).digest())
@@ -203,7 +204,7 @@ def one_round(node: Node, case: Case, hamt_python: str | None) -> dict[str, floa
 
 
 def run(case: Case, rounds: int, hamt_python: str | None) -> list[tuple[bool, str]]:
-    """Measure a case, print it, and return what became of its targets."""
+    """Measure a case, print it, and return the results of its targets."""
     with running_node() as node, zarr.config.set({"codec_pipeline.batch_size": case.batch}):
         measured = [one_round(node, case, hamt_python) for _ in range(rounds + 1)][1:]  # the first round warms up
     median = {name: statistics.median(each[name] for each in measured) for name in measured[0]}
@@ -234,7 +235,7 @@ def run(case: Case, rounds: int, hamt_python: str | None) -> list[tuple[bool, st
 
 
 class CountingIPFSStore(IPFSStore):
-    """Writes down what is asked of the node."""
+    """A store that records the requests to the node."""
 
     def __init__(self, host: str) -> None:
         super().__init__(host, offline=True)
@@ -246,7 +247,7 @@ class CountingIPFSStore(IPFSStore):
 
 
 class NodesOnly(FileSystemCAStore):
-    """Nodes in a folder and chunks nowhere: a million files on the node would tell nothing more."""
+    """A store that keeps nodes and drops chunks: a million files on the node would add nothing."""
 
     def put_block(self, cid: CID, data: bytes) -> None:
         if cids.codec_of(cids.to_bytes(cid)) == cids.DAG_CBOR or data == b"00500500":
@@ -267,7 +268,7 @@ METADATA = {
 
 
 def one_of_a_million() -> list[tuple[bool, str]]:
-    """A chunk of 1000 x 25 x 40, by who has nothing yet."""
+    """Read one chunk of 1000 x 25 x 40 without a cache."""
     with running_node() as node, tempfile.TemporaryDirectory() as folder:
         near = NodesOnly(folder, fsync=False)
         store = IPLDStore(near)

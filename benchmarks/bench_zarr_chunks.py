@@ -1,9 +1,9 @@
-"""Chunks through zarr: an IPLDStore in memory next to zarr's MemoryStore and bare hashing, in one run.
+"""Measure chunks through zarr: an IPLDStore in memory, zarr's MemoryStore and bare hashing, in one run.
 
-The chunks are random and not compressed, so that zarr's own work is small. Each round does everything once, the two
-stores in turns first, and figures are medians over the rounds: machines are noisy, and drift. Writing counts
-``freeze()``; reading is of a new store over the same blocks, opened by the root, and verifies every block. Both go to
-memory that was touched before.
+The chunks are random and not compressed, so that zarr's own work is small. Each round measures each store once, in
+alternating order. Figures are medians over the rounds, as machines are noisy and drift. Writing includes ``freeze()``.
+Reading is by a new store over the same blocks, opened by the root, and verifies every block. Both use memory that was
+touched before.
 
     python benchmarks/bench_zarr_chunks.py            # all cases; exits with 1 if a target is missed
     python benchmarks/bench_zarr_chunks.py --rounds 15
@@ -37,7 +37,7 @@ PIPELINES = {
 
 
 class Case(NamedTuple):
-    """What is written and read, and what it may cost."""
+    """The data that are written and read, and the targets."""
 
     chunks: int
     chunk_bytes: int
@@ -69,14 +69,14 @@ def write(store: Store, data: np.ndarray) -> None:
 
 @cache
 def landing(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Where all reads go: to touch fresh pages takes a virtual machine 10 to 400 us for 128 KiB, whoever asks."""
+    """Return the memory for all reads: touching fresh pages takes a virtual machine 10 to 400 us for 128 KiB."""
     return np.ones(shape, dtype)
 
 
 def read(store: Store) -> np.ndarray:
     array = zarr.open_array(store, mode="r")
     out = landing(array.shape, array.dtype)
-    out[:, 0] ^= 0xFF  # what the one before left there is no answer
+    out[:, 0] ^= 0xFF  # so that the values of the read before do not pass for those of this one
     array.get_basic_selection(out=cpu.NDBuffer(out))
     return out
 
@@ -120,7 +120,7 @@ def one_round(data: np.ndarray, *, turned: bool) -> dict[str, float]:
 
 
 def run(case: Case, rounds: int) -> bool:
-    """Measure a case and print it; returns whether its targets are met."""
+    """Measure a case and print it; return whether its targets are met."""
     zarr.config.set({"codec_pipeline.path": PIPELINES[case.pipeline]})
     data = np.frombuffer(os.urandom(case.chunks * case.chunk_bytes), dtype="u1").reshape(case.chunks, case.chunk_bytes)
     # The first round warms up.

@@ -16,7 +16,7 @@ from py_hamt import HAMT, InMemoryCAS
 
 
 class CountingCAS(InMemoryCAS):
-    """Blocks in memory; counts nodes and values apart by the codec they are saved with."""
+    """A store in memory that counts nodes and values apart, by the codec that they are saved with."""
 
     def __init__(self):
         super().__init__()
@@ -35,7 +35,7 @@ class CountingCAS(InMemoryCAS):
 
 
 def reachable(cas, root):
-    """Nodes below a root, and their bytes; what earlier roots left behind does not count."""
+    """Return the nodes below a root, and their bytes. Nodes of earlier roots do not count."""
     from dag_cbor import decode
 
     seen, todo = set(), [root]
@@ -57,7 +57,7 @@ def reachable(cas, root):
 
 
 async def lookups(cas, root, keys):
-    """Nodes that a reader who has nothing yet loads for these keys."""
+    """Return the nodes that a reader without a cache loads for some keys."""
     hamt = await HAMT.build(cas=cas, root_node_id=root, values_are_bytes=True, read_only=True)
     cas.loaded = 0
     for key in keys:

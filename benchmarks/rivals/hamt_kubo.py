@@ -22,7 +22,7 @@ def seconds(action):
 
 
 def hamt_of(rpc, gateway, root=None):
-    """A HAMT as its README makes one; zarr's own event loop runs it."""
+    """Return a HAMT as the README of py-hamt makes one; zarr's event loop runs it."""
     cas = KuboCAS(rpc_base_url=rpc, gateway_base_url=gateway)
     making = HAMT.build(cas=cas, root_node_id=root, values_are_bytes=True, read_only=root is not None)
     return zarr.core.sync.sync(making)

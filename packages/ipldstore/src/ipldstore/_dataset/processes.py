@@ -23,5 +23,6 @@ def require_owner(owner: str) -> None:
         raise IPLDStoreError(
             "this store was copied into another process, where it can only be read: what is written here would "
             "be lost to the store it was copied from. Write from threads of one process (for example "
-            "dask.config.set(scheduler='threads')), or to a store of its own in each process"
+            "dask.config.set(scheduler='threads')), over a folder or a bucket, or to a fork() in each process, whose "
+            "changes merge() takes in"
         )
