@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ipld_castore import ContentAddressableStore, MappingCAStore
-from ipldstore import IPLDStore, IPLDStoreError
+from ipld_castore import BackendUnavailableError, ContentAddressableStore, MappingCAStore
+from ipldstore import IPLDStore, IPLDStoreError, StoreUnavailableError
+from multiformats import CID
 from zarr.core.buffer.cpu import Buffer
 
 from ..support.store_samples import SOME, ObservedCAStore, contents, written, zarr
@@ -76,6 +77,67 @@ def test_closing_that_fails_keeps_the_changes() -> None:
     store["b"] = b"new"
     store.close()
     assert contents(IPLDStore(castore, root=store.root_cid)) == SOME | {"b": b"new"}
+
+
+class PersistingCAStore(MappingCAStore):
+    """Remembers the roots that it was told of, as an IPFS node pins them; cannot be told while it is down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.persisted: list[CID] = []
+        self.down = False
+
+    def persist(self, root: CID, previous: CID | None = None) -> None:
+        if self.down:
+            raise BackendUnavailableError("cannot pin")
+        super().persist(root, previous)
+        self.persisted.append(root)
+
+
+def test_a_freeze_that_fails_at_its_end_is_made_up_for() -> None:
+    """The root is written, but the block store was not told of it: a second close() passed without telling it."""
+    castore = PersistingCAStore()
+    store = written(SOME, castore)
+    castore.down = True
+    for verb in (store.freeze, store.close, store.close):
+        with pytest.raises(StoreUnavailableError, match="cannot pin"):
+            verb()
+        assert store.has_changes
+    castore.down = False
+    store.close()
+    assert not store.has_changes
+    assert castore.persisted == [store.root_cid]
+
+
+def test_a_pickle_does_not_freeze() -> None:
+    """It writes a root for copies; close() took that for frozen, and nothing was pinned."""
+    castore = PersistingCAStore()
+    store = written(SOME, castore)
+    pickle.dumps(store)
+    assert store.has_changes
+    assert castore.persisted == []
+    store.close()
+    assert castore.persisted == [store.root_cid]
+
+
+@pytest.mark.parametrize("when", ["failed", "pickled"])
+def test_verbs_that_change_the_root_refuse_what_was_never_frozen(when: str) -> None:
+    castore = PersistingCAStore()
+    store = written(SOME, castore)
+    castore.down = when == "failed"
+    if castore.down:
+        with pytest.raises(StoreUnavailableError):
+            store.freeze()
+    else:
+        pickle.dumps(store)
+    other = written({"b": b"new"})
+    for verb in (lambda: store.set_root(other.freeze()), lambda: store.import_car(other.to_car())):
+        with pytest.raises(IPLDStoreError, match="discard_changes=True"):
+            verb()
+    assert contents(store) == SOME
+    store.import_car(other.to_car(), discard_changes=True)
+    assert not store.has_changes
+    assert contents(store) == {"b": b"new"}
 
 
 def test_closing_a_view_or_a_copy_closes_that_alone() -> None:

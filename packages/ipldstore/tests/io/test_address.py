@@ -22,6 +22,9 @@ UNKNOWN = [
     "ipns://example.org",
     "simplecache::s3://bucket/x",
     "s3:/bucket/x",
+    "s3:bucket/x",
+    "GS:bucket",
+    "ipfs:bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua",
     Path("s3://bucket/x"),
 ]
 
@@ -31,10 +34,10 @@ UNKNOWN = [
 def test_a_scheme_that_is_not_known(where: Any, mode: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was a local folder of that name. The error names the schemes that are known."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=r"found .*:/.*; known are file:, ipfs:, s3:"):
+    with pytest.raises(ValueError, match=r"found .*:.*; known are file:, ipfs:, s3:"):
         ipldstore.open(where, mode)
     for verb in (ipldstore.compact, ipldstore.car_references):
-        with pytest.raises(ValueError, match=r"found .*:/.*; known are file:, ipfs:, s3:"):
+        with pytest.raises(ValueError, match=r"found .*:.*; known are file:, ipfs:, s3:"):
             verb(where)
     assert list(tmp_path.iterdir()) == []
 
@@ -66,6 +69,9 @@ def test_a_cid_without_blocks(mode: Any, tmp_path: Path, monkeypatch: pytest.Mon
         ("a/b://c", "a/b:/c"),
         ("2020-01-01T00:00.car", "2020-01-01T00:00.car"),
         ("~/air.car", "~/air.car"),
+        ("./s3:bucket", "s3:bucket"),
+        ("s3 bucket: x", "s3 bucket: x"),
+        ("profile:x", "profile:x"),
     ],
 )
 def test_paths(url: str, path: str) -> None:
@@ -73,11 +79,25 @@ def test_paths(url: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["file://server/share", "file://air.car", "file:///a?b", "file:///a#b", "file://", "file:///"]
+    "url", ["file://server/share", "file://air.car", "file:///a?b", "file:///a#b", "file://", "file:///", "file:", "file:air.car", "FILE:./a"]
 )
 def test_a_file_url_that_names_no_path_here(url: str) -> None:
     with pytest.raises(ValueError, match="expected a file: URL"):
         parse(url)
+
+
+def test_a_path_object_with_a_colon() -> None:
+    """pathlib makes this of "./s3:bucket", so there would be no other way to say it."""
+    assert parse(Path("./s3:bucket")) == Path("s3:bucket")
+
+
+def test_an_empty_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a variable that is not set gives it; it was the current folder, which became a folder of blocks."""
+    monkeypatch.chdir(tmp_path)
+    for verb in (lambda: ipldstore.open("", "a"), lambda: ipldstore.compact(""), lambda: ipldstore.car_references("")):
+        with pytest.raises(ValueError, match="found an empty text"):
+            verb()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["a folder", "ä.car"])

@@ -58,6 +58,8 @@ class Dataset(KeyFinder):
         """Reads what :meth:`find` has found."""
         self._tree = Tree(self._nodes, root, limits)
         self._persisted_root = self._head() if castore.persist_moves_head else root
+        self._unpersisted: bytes | None = None
+        """The root that was written last, if the block store has not been told of it."""
         self._versions = 0
         self.whole = self._is_taken_as_whole(root)
         """Whether it is known, or taken for granted, that all is there that the root reaches."""
@@ -331,6 +333,16 @@ class Dataset(KeyFinder):
             return self._tree.changed
 
     @property
+    def has_changes(self) -> bool:
+        """Whether there are changes that no root has, or that a root has which the block store was not told of.
+
+        The latter after a pickle, and after a freeze that failed at its end.
+        """
+        self._catch_up()
+        with self._lock:
+            return self._tree.changed or (self._unpersisted is not None and self._unpersisted == self._tree.frozen)
+
+    @property
     def needs_persist(self) -> bool:
         """Whether the block store has not been told of the contents as they are."""
         with self._lock:
@@ -343,8 +355,12 @@ class Dataset(KeyFinder):
                 self.check_home()
             if self._tree.root is not None:
                 return self._tree.root
+            has_changes = self._tree.changed
             with store_errors("freezing"):
-                return self._tree.freeze()
+                root = self._tree.freeze()
+            if has_changes:
+                self._unpersisted = root
+            return root
 
     def _flush_tree(self) -> bytes:
         """Write the nodes that have changed and flush the blocks; returns the binary CID of the root."""
@@ -369,6 +385,7 @@ class Dataset(KeyFinder):
             with store_errors("keeping the blocks"):
                 self.castore.persist(cids.from_validated(root), before)
             self._persisted_root = root
+            self._unpersisted = None
             if isinstance(self.sharing, CoordinatorSharing):
                 self.sharing.watch(False)
         return root
@@ -430,7 +447,7 @@ class Dataset(KeyFinder):
         :param what: what would lose them
         :raises IPLDStoreError: if there are changes that no root has
         """
-        if self.changed:
+        if self.has_changes:
             raise IPLDStoreError(
                 f"{what}: expected a store without changes that are not frozen, found some, which would be lost: "
                 f"freeze() first, or pass discard_changes=True"
@@ -455,6 +472,7 @@ class Dataset(KeyFinder):
             if self._tree.changed and not discard_changes:  # another thread has written meanwhile
                 self.require_no_changes(what)
             self._tree, self.merged = tree, {}
+            self._unpersisted = None
             if self._head() == root:  # others may have moved it there, and this store goes on from it
                 self._persisted_root = root
             self.whole = self._is_taken_as_whole(root) if whole is None else whole

@@ -17,7 +17,7 @@ def close(data: Dataset) -> None:
     """
     if data.closed or not data.is_home:
         return
-    if data.end_session() or data.changed:
+    if data.end_session() or data.has_changes:
         data.freeze()
     data.closed, data.sharing = True, None
 

@@ -16,8 +16,8 @@ Where = str | os.PathLike[str] | CID
 
 _BUCKETS: Final = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss")
 _SCHEMES: Final = ("file", "ipfs", *_BUCKETS)
-_URL: Final = re.compile(r"([^/\\]{2,}?):/")
-"""A scheme of one letter is the drive of a path on Windows."""
+_URL: Final = re.compile(rf"([^/\\]{{2,}}?):/|({'|'.join(_SCHEMES)}):", re.IGNORECASE)
+"""A scheme of one letter is the drive of a path on Windows. Without a slash only known schemes make a URL."""
 
 
 class BucketURL(NamedTuple):
@@ -33,7 +33,7 @@ def parse(where: Where) -> Path | CID | BucketURL:
     text, ``ipfs://CID`` or ``/ipfs/CID``; a file or folder that has that name goes before a CID. A :class:`os.PathLike`
     is a path, never a CID.
 
-    :raises ValueError: if the address is a URL of another scheme, or of another machine
+    :raises ValueError: if the address is empty, or a URL of another scheme, or of another machine
     :raises ipld_car.CarError: if an ``ipfs:`` URL names no CID, which is a ValueError
     :raises TypeError: if it is none of the types
 
@@ -55,18 +55,24 @@ def parse(where: Where) -> Path | CID | BucketURL:
     text = os.fspath(where)
     if not isinstance(text, str):
         raise TypeError(f"expected a path, a CID or a URL as text, found {type(where).__name__}")
+    if not text:
+        raise ValueError('expected a path, a CID or a URL, found an empty text: the folder that one is in is "."')
     url = _URL.match(text)
+    if isinstance(where, os.PathLike) and (url is None or url[1] is None):
+        return Path(text)  # also "s3:bucket", which is what pathlib makes of "./s3:bucket"
     if url is None:
-        return Path(text) if isinstance(where, os.PathLike) else _path_or_cid(text)
-    scheme = url[1].lower()
+        return _path_or_cid(text)
+    scheme, _, rest = text.partition(":")
+    scheme = scheme.lower()
     if scheme == "file":
-        return _path_of_url(text, text[url.end() - 1 :])
+        return _path_of_url(text, rest)
     if scheme == "ipfs" and "://" in text:
         return cids.from_validated(cids.to_bytes(text))
     if scheme in _BUCKETS and "://" in text and isinstance(where, str):
-        return BucketURL(f"{scheme}{text[url.end(1) :]}")
+        return BucketURL(f"{scheme}:{rest}")
     known = ", ".join(f"{scheme}:" for scheme in _SCHEMES)
-    raise ValueError(f"expected a path, a CID or a URL of a known scheme, found {text!r}; known are {known}")
+    advice = "" if url[2] is None else f"; a file of that name is './{text}'"
+    raise ValueError(f"expected a path, a CID or a URL of a known scheme, found {text!r}; known are {known}{advice}")
 
 
 def local_path(where: str | os.PathLike[str]) -> Path:
@@ -103,6 +109,6 @@ def _path_of_url(url: str, rest: str) -> Path:
         rest = slash + path
     if "?" in rest or "#" in rest:
         raise ValueError(f"expected a file: URL with %3F for ? and %23 for #, found {url!r}")
-    if rest in ("", "/"):
-        raise ValueError(f"expected a file: URL with a path, found {url!r}")
+    if rest == "/" or not rest.startswith("/"):
+        raise ValueError(f"expected a file: URL with an absolute path, such as file:///data/air.car, found {url!r}")
     return Path(url2pathname(rest) if os.name == "nt" else os.fsdecode(unquote_to_bytes(rest)))

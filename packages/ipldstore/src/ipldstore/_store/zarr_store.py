@@ -137,8 +137,11 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs, WriterVerbs):
 
     @property
     def has_changes(self) -> bool:
-        """Whether there are changes that are not frozen."""
-        return self._data.changed
+        """Whether there are changes that are not frozen, or a freeze of them failed at its end.
+
+        A pickle writes a root, but has ``castore`` keep nothing: after it the changes are still not frozen.
+        """
+        return self._data.has_changes
 
     @property
     def base_root(self) -> CID | None:
@@ -189,7 +192,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs, WriterVerbs):
         """
         root = cids.to_bytes(cid)
         what = f"going to the root {cids.to_text(root)}"
-        if self._data.changed:  # a read-only view of a store must not drop what its writer has
+        if self._data.has_changes:  # a read-only view of a store must not drop what its writer has
             self._check_writable()
             if not discard_changes:
                 self._data.require_no_changes(what)
@@ -228,7 +231,10 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs, WriterVerbs):
 
     def __repr__(self) -> str:
         root = self._data.known_root  # what is printed in an error must not raise one
-        state = "with changes" if root is None else cids.to_text(root)
+        if root is None:
+            state = "with changes" if self._data.needs_persist else "without keys"
+        else:
+            state = cids.to_text(root)
         return f"<{type(self).__name__} {state} over {self.castore!r}>"
 
     def __str__(self) -> str:
