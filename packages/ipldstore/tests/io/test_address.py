@@ -79,7 +79,18 @@ def test_paths(url: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["file://server/share", "file://air.car", "file:///a?b", "file:///a#b", "file://", "file:///", "file:", "file:air.car", "FILE:./a"]
+    "url",
+    [
+        "file://server/share",
+        "file://air.car",
+        "file:///a?b",
+        "file:///a#b",
+        "file://",
+        "file:///",
+        "file:",
+        "file:air.car",
+        "FILE:./a",
+    ],
 )
 def test_a_file_url_that_names_no_path_here(url: str) -> None:
     with pytest.raises(ValueError, match="expected a file: URL"):

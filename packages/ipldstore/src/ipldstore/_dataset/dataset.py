@@ -334,11 +334,8 @@ class Dataset(KeyFinder):
 
     @property
     def has_changes(self) -> bool:
-        """Whether there are changes that no root has, or that a root has which the block store was not told of.
-
-        The latter after a pickle, and after a freeze that failed at its end.
-        """
-        self._catch_up()
+        """Whether there are changes that no root has, or the root is of a pickle or of a freeze that then failed."""
+        self.catch_up()
         with self._lock:
             return self._tree.changed or (self._unpersisted is not None and self._unpersisted == self._tree.frozen)
 
@@ -355,11 +352,10 @@ class Dataset(KeyFinder):
                 self.check_home()
             if self._tree.root is not None:
                 return self._tree.root
-            has_changes = self._tree.changed
+            had_changes = self._tree.changed
             with store_errors("freezing"):
                 root = self._tree.freeze()
-            if has_changes:
-                self._unpersisted = root
+            self._unpersisted = root if had_changes else None
             return root
 
     def _flush_tree(self) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from copy import copy
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -137,10 +136,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs, WriterVerbs):
 
     @property
     def has_changes(self) -> bool:
-        """Whether there are changes that are not frozen, or a freeze of them failed at its end.
-
-        A pickle writes a root, but has ``castore`` keep nothing: after it the changes are still not frozen.
-        """
+        """Whether there are changes that are not frozen. To pickle is not to freeze: ``castore`` was told of no root."""
         return self._data.has_changes
 
     @property
@@ -231,10 +227,8 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs, WriterVerbs):
 
     def __repr__(self) -> str:
         root = self._data.known_root  # what is printed in an error must not raise one
-        if root is None:
-            state = "with changes" if self._data.needs_persist else "without keys"
-        else:
-            state = cids.to_text(root)
+        unnamed = "with changes" if self._data.needs_persist else "without keys"
+        state = unnamed if root is None else cids.to_text(root)
         return f"<{type(self).__name__} {state} over {self.castore!r}>"
 
     def __str__(self) -> str:
@@ -246,10 +240,9 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs, WriterVerbs):
 
     def with_read_only(self, read_only: bool = False) -> Self:
         """Another view of the same contents, changes included; it is not open yet."""
-        view = copy(self)
-        view._is_open, view._read_only = False, read_only  # noqa: SLF001  # its own class
-        view._opened, view._is_view = self._opened, True  # noqa: SLF001  # it keeps open what it does not close
-        view._is_closed = False  # noqa: SLF001  # its own class
+        view = object.__new__(type(self))  # copy() would make it as a pickle does, which writes a root
+        state = {"_is_open": False, "_read_only": read_only, "_is_view": True, "_is_closed": False}
+        view.__dict__.update(self.__dict__ | state)  # with _opened: it keeps open what it does not close
         return view
 
     def __getstate__(self) -> dict[str, Any]:
