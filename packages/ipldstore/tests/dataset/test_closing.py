@@ -131,9 +131,10 @@ def test_verbs_that_change_the_root_refuse_what_was_never_frozen(when: str) -> N
     else:
         pickle.dumps(store)
     other = written({"b": b"new"})
-    for verb in (lambda: store.set_root(other.freeze()), lambda: store.import_car(other.to_car())):
-        with pytest.raises(IPLDStoreError, match="discard_changes=True"):
-            verb()
+    with pytest.raises(IPLDStoreError, match="discard_changes=True"):
+        store.set_root(other.freeze())
+    with pytest.raises(IPLDStoreError, match="discard_changes=True"):
+        store.import_car(other.to_car())
     assert contents(store) == SOME
     store.import_car(other.to_car(), discard_changes=True)
     assert not store.has_changes

@@ -136,7 +136,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs, WriterVerbs):
 
     @property
     def has_changes(self) -> bool:
-        """Whether there are changes that are not frozen. To pickle is not to freeze: ``castore`` was told of no root."""
+        """Whether there are changes that are not frozen. To pickle is not to freeze: ``castore`` knows no root."""
         return self._data.has_changes
 
     @property
