@@ -37,7 +37,7 @@ ALIASES = {
 
 
 class _OutputClosedError(Exception):
-    """What the output goes to has been closed."""
+    """The reader of the output has closed it."""
 
 
 @contextmanager

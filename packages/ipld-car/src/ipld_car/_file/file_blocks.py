@@ -51,7 +51,7 @@ class Additions:
 
 
 class FileBlocks:
-    """What a file has: its table, and the sections that were added since.
+    """The blocks of a file: its table, and the sections that were added since.
 
     Any number of threads may look and read. Each takes :attr:`table` once and stays with it; what is found out about
     the file makes another table, which takes the place of this one whole.

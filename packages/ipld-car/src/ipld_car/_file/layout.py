@@ -87,7 +87,7 @@ Buffer = bytes | mmap | FileBuffer
 
 
 class Layout(NamedTuple):
-    """What the headers of an archive say; offsets in bytes from the start of the file."""
+    """The layout of an archive as its headers give it; offsets in bytes from the start of the file."""
 
     version: int
     roots: list[bytes]

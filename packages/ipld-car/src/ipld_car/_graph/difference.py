@@ -1,4 +1,4 @@
-"""Compare two graphs: which blocks need not be sent to somebody who has one of them."""
+"""Compare two graphs: which blocks need not be sent to the holder of one of them."""
 
 from __future__ import annotations
 

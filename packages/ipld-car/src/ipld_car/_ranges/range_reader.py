@@ -29,7 +29,7 @@ class CarRangeReader:
     digests are spread evenly and the block is not much larger than others. The read of the data takes what follows
     the block too, at least 128 KiB, so the next blocks cost no read. What the index lacks is believed to be absent.
 
-    An archive without an index is read from start to end once, when the first block is wanted that is not at hand. So
+    An archive without an index is read from start to end once, when the first block is wanted that is not in memory. So
     is one whose index cannot be read or turns out to be wrong, with a :class:`CarWarning`. :attr:`scan_reason` says
     why.
 

@@ -1,4 +1,4 @@
-"""What archives are read from by ranges, and the bytes of it as slices."""
+"""Sources of bytes that are read by ranges, and their bytes as slices."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ _ENTRY_BYTES: Final = 200
 
 
 class CachedBlock(NamedTuple):
-    """A block in a window. Nobody has verified it."""
+    """A block in a window. It is not verified."""
 
     location: BlockLocation
     data: bytes

@@ -1,4 +1,4 @@
-"""What every writer needs of a file system: one lock for a file, durable names, files that appear whole.
+"""File-system helpers for writers: one lock for a file, durable names, files that appear whole.
 
 Any room of any package may import it; it imports nothing.
 """

@@ -1,4 +1,4 @@
-"""What the command ``ipld-car`` does, as functions: verify, create, extract, list, diff, filter, merge, split and more.
+"""The operations of the command ``ipld-car`` as functions: verify, create, extract, list, diff, merge, split and more.
 
 They use all rooms but ``_cli``, and print nothing; the command, and users of Python, call them.
 

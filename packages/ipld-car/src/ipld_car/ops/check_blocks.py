@@ -29,7 +29,7 @@ _HEAD: Final = 3 + cids.CIDV1_SHA256_SIZE
 
 
 class Verdict(NamedTuple):
-    """What :func:`~ipld_car.ops.verify` found of a block."""
+    """The verdict of :func:`~ipld_car.ops.verify` on a block."""
 
     number: int
     """Which of the blocks it is, the first being 0."""
@@ -52,7 +52,7 @@ class Verdict(NamedTuple):
 
 @dataclass
 class Part:
-    """What was found between two positions."""
+    """The results for the sections between two positions."""
 
     start: int
     end: int

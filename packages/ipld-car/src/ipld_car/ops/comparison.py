@@ -1,4 +1,4 @@
-"""What is in one archive and not in another."""
+"""Compare two archives: roots, blocks and paths that only one of them has."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Change(NamedTuple):
 
 
 class Unknown(NamedTuple):
-    """What is not known of the paths of an archive, as blocks are missing."""
+    """The gaps in the paths of an archive, where blocks are missing."""
 
     archive: str
     """Which one: ``a`` or ``b``."""

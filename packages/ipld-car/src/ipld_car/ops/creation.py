@@ -126,7 +126,7 @@ class _Options:
 
 @dataclass
 class Plan:
-    """What an archive will hold."""
+    """The contents of an archive that is to be written."""
 
     root: bytes = b""
     blocks: dict[bytes, Leaf | bytes] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What an operation can fail with beside a bad archive, and how far it has come."""
+"""Errors of operations beside those of a bad archive, and the progress of an operation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class EntryNotFoundError(OperationError):
 
 
 class RefusedError(CarError):
-    """What was asked for cannot be done, whatever is in the archive; nothing was written."""
+    """The request cannot be fulfilled, whatever is in the archive. Nothing was written."""
 
 
 @contextmanager

@@ -45,7 +45,7 @@ class ExtractedEntry(NamedTuple):
 
 
 class Extracted(NamedTuple):
-    """What :func:`extract` did."""
+    """The result of :func:`extract`."""
 
     files: int
     """Files and links that were written."""

@@ -1,4 +1,4 @@
-"""What is in an archive: its figures, blocks and roots, and single blocks."""
+"""Look into an archive: figures, blocks, roots, and single blocks."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Sizes:
 
 @dataclass
 class Inspection:
-    """What :func:`inspect` found in an archive."""
+    """The result of :func:`inspect`."""
 
     layout: Layout
     characteristics: str = ""

@@ -72,7 +72,7 @@ class ArchiveWriter:
 
     @property
     def written(self) -> Written:
-        """What was written so far."""
+        """The roots, and the number of blocks and bytes that were written so far."""
         return Written([cids.from_bytes(root) for root in self._roots], self.blocks, self.size)
 
 

@@ -158,7 +158,7 @@ def _join(  # what merge and concat have
 
 
 class Dag(NamedTuple):
-    """What :func:`get_dag` wrote."""
+    """The result of :func:`get_dag`."""
 
     root: CID
     blocks: int

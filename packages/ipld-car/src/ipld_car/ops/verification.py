@@ -27,7 +27,7 @@ _HEAD: Final = varint.MAX_BYTES + cids.MAX_CID_BYTES
 
 @dataclass
 class Report:
-    """What :func:`verify` found of an archive."""
+    """The result of :func:`verify`."""
 
     version: int | None = None
     """None if not even the header can be read."""

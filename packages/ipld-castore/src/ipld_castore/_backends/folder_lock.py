@@ -48,7 +48,7 @@ class FolderLock:
         require_current(self._folder, LOCK_FILE, self._file)
 
     def release(self) -> None:
-        """Let others write; releasing again does nothing."""
+        """Release the lock; releasing it again changes nothing."""
         if not self._file.closed:
             if self.held:
                 fs.unlock(self._file)

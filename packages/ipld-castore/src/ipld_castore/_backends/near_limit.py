@@ -13,7 +13,7 @@ from ipld_castore.concurrency import ByteLRU, ForkLocal
 
 
 class BoundableStore(Protocol):
-    """What a store must be able to do so that what it has can be limited."""
+    """A store whose size can be limited: it lists, deletes and puts blocks, and knows their sizes."""
 
     def __iter__(self) -> Iterator[CID]: ...
     def delete_block(self, cid: CID) -> None: ...

@@ -99,7 +99,7 @@ class TieredCAStore(ContentAddressableStore):
 
     @property
     def address(self) -> str:
-        """That of the far store: see :attr:`ContentAddressableStore.address`."""
+        """The address of the far store: see :attr:`ContentAddressableStore.address`."""
         return self.far.address
 
     # -- reading --

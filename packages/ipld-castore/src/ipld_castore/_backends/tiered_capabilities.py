@@ -1,4 +1,4 @@
-"""What a tiered store can do beside the two verbs: what its parts can."""
+"""The capabilities of a tiered store, which are those of its parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a backend writes: two verbs that it must, and verbs with a default that it may override.
+"""The verbs that a backend writes: two that it must, and others with a default that it may override.
 
 What callers use is in :mod:`ipld_castore._core.store`, and what only some backends can do is in
 :mod:`ipld_castore._core.capabilities`.

@@ -1,4 +1,4 @@
-"""What only some backends can do: one small protocol for each capability.
+"""The capabilities that only some backends have, one protocol for each.
 
 ``isinstance(store, SupportsList)`` is True if and only if the verbs of the protocol work. A backend that lacks a
 capability lacks its methods, so a caller asks for the protocol that it needs, and a type checker knows the verbs.

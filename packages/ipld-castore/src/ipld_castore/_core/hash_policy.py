@@ -1,4 +1,4 @@
-"""Which hash functions are good enough to trust bytes from anywhere.
+"""The hash functions that prove bytes from an untrusted source.
 
 A CID whose digest can be forged proves nothing, so such blocks are refused instead of verified:
 sha2-256, sha2-512, blake3 and blake2b-256 with at least 20 bytes of digest, as trustless clients of IPFS have it, and

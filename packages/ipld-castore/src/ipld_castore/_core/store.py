@@ -1,4 +1,4 @@
-"""What callers use: values, ranges and archives, over the verbs that a backend writes.
+"""The verbs that callers use: values, ranges and archives, over the verbs that a backend writes.
 
 What a backend writes is in :mod:`ipld_castore._core.backend`.
 """

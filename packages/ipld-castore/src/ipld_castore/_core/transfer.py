@@ -47,7 +47,7 @@ def transfer(
 
     Blocks are put before those that link them. So where a block is, all below it should be, and nothing below is asked
     for: a transfer that was broken off is resumed by calling this again. That everything has arrived is checked at the
-    end, by ``dst``; if it has not, as somebody deleted blocks there, all of it is compared and sent once more.
+    end, by ``dst``; if it has not, as blocks were deleted there, all of it is compared and sent once more.
 
     :param progress: called as the work goes on
     :returns: how much was sent

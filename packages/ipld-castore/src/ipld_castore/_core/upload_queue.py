@@ -44,7 +44,7 @@ class _Flush:
         self.left = 0
         """How many batches are to be sent, or under way."""
         self.failed: set[_Batch] = set()
-        """The batches that failed; somebody else may have them sent again."""
+        """The batches that failed; another flush may send them again."""
 
 
 class UploadQueue:
@@ -264,7 +264,7 @@ class UploadQueue:
             self._changed.notify_all()
 
     def _try_send(self, pairs: Pairs) -> CAStoreError | None:
-        """Send blocks and return the error, if there was one: whatever it is, somebody waits for the batch."""
+        """Send blocks and return the error, if there was one: whatever it is, as a flush may wait for the batch."""
         try:
             self._send(pairs)
         except CAStoreError as caught:

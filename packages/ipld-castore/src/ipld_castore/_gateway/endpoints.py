@@ -133,7 +133,7 @@ def _urls_found() -> tuple[list[str], str]:
 
 
 class CorruptAnswers:
-    """Which gateway sent wrong bytes for which block. Bounded; threads may share it."""
+    """The gateways that sent wrong bytes, by block. Bounded; threads may share it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

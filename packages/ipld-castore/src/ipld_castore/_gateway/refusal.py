@@ -1,4 +1,4 @@
-"""What responses of gateways mean that are not what was asked for."""
+"""The meaning of gateways' responses that are not the requested block or CAR."""
 
 from __future__ import annotations
 

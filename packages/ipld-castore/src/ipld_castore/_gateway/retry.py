@@ -26,7 +26,7 @@ _FIRST_PAUSE: Final = 0.1
 
 
 class FailureKind(Enum):
-    """What a failure of one gateway means for the next try."""
+    """The kind of a failure of one gateway, which decides about the next attempt."""
 
     ABSENT = "the gateway says that it has no such block"
     CORRUPT = "the bytes are not those of the CID: the gateway is not asked for that block again"
@@ -52,7 +52,7 @@ ATTEMPT_ERRORS: Final = (AttemptError, TransportError)
 
 
 class Failure(NamedTuple):
-    """What is kept of an error. The error itself would hold frames, and these the error: a cycle."""
+    """The parts of an error that are kept. The error itself holds frames, and these the error: a cycle."""
 
     kind: FailureKind
     message: str

@@ -44,7 +44,7 @@ class _Route(NamedTuple):
 
 
 class _Connections:
-    """What a process has for itself: made when it is needed, under the lock."""
+    """The connections of one process, which are made when they are needed, under the lock."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

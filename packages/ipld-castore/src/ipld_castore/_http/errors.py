@@ -1,4 +1,4 @@
-"""What can go wrong between a client and a server, whatever is asked for."""
+"""Errors between a client and a server, whatever the request."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class RPCResponse:
         self._response.drain()
 
     def close(self) -> None:
-        """Let the connection go. A body that was not read to its end closes the connection."""
+        """Release the connection. A body that was not read to its end closes the connection."""
         self._response.close()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""What time it is by the clock of a store: that of an object just written."""
+"""Read the clock of a store: the time of an object that was just written."""
 
 from __future__ import annotations
 

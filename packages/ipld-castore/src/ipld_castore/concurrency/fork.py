@@ -1,4 +1,4 @@
-"""What a process has for itself: after a fork the child begins with locks, pools and identifiers of its own.
+"""Values of one process: after a fork the child starts with locks, pools and identifiers of its own.
 
 The threads of the parent are not in the child. A lock that one of them held is never released there, a call that one
 of them ran never ends, and a connection that both processes use mixes up their answers.

@@ -29,7 +29,7 @@ class SharedCall(Generic[T]):
         """Return what ``action`` returns, or raise what it raises: here, or in another thread that began it after now.
 
         A thread that is interrupted (:class:`KeyboardInterrupt`) does not interrupt those that wait for it: one of them
-        calls ``action`` anew.
+        calls ``action`` again.
         """
         calls = self._state.value
         while True:

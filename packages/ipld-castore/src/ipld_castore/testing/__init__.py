@@ -49,7 +49,7 @@ __all__ = ["BlockServer", "CAStoreTests", "Exchange", "Fault", "Reply", "Request
 
 
 class CAStoreTests(BlockTests, ValueTests, GraphTests, UseTests):
-    """What every :class:`~ipld_castore.ContentAddressableStore` does. Subclass it and collect the subclass by pytest.
+    """The conformance suite of every :class:`~ipld_castore.ContentAddressableStore`. Subclass it; pytest collects that.
 
     The subclass overrides the fixture ``castore``, which gives a new, empty store, and :meth:`corrupt`, which damages a
     block behind the store's back; it sets class attributes for what its backend cannot do. What is said to

@@ -11,7 +11,7 @@ from .dataset import Dataset
 
 
 def close(data: Dataset) -> None:
-    """Close a dataset over a block store that is somebody else's: freeze what has changed, and take no more changes.
+    """Close a dataset over a block store that stays open: freeze what has changed, and take no more changes.
 
     :raises IPLDStoreError: if blocks cannot be written; the dataset then stays open, with its changes
     """
@@ -23,7 +23,7 @@ def close(data: Dataset) -> None:
 
 
 class Opened:
-    """What :func:`ipldstore.open` has opened, and ends when it is closed.
+    """A dataset that :func:`ipldstore.open` has opened, and the file or folder that closing it releases.
 
     A store that is dropped with changes that are not frozen warns of that, by a ``RuntimeWarning``: Python hides a
     ``ResourceWarning``, as a file that is dropped has lost nothing. A copy in another process neither warns nor closes

@@ -1,4 +1,4 @@
-"""What a pickle of a dataset carries, and what it becomes in which process."""
+"""Pickles of datasets: their contents, and the dataset that each process makes of them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Pickled(NamedTuple):
 
 
 class PickledDataset(Protocol):
-    """What pickling needs of a dataset."""
+    """A dataset as pickling uses it."""
 
     castore: ContentAddressableStore
     token: str

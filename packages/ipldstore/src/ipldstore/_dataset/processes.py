@@ -1,4 +1,4 @@
-"""Who may change a dataset: its changes belong to the process that made it."""
+"""The process that owns a dataset, and so may change it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a key is to have, written before its directory gets it."""
+"""Write the value or document of a key, before its directory gets the link."""
 
 from __future__ import annotations
 

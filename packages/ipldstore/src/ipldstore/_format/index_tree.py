@@ -45,7 +45,7 @@ class Leaf:
 
 
 class IndexKind:
-    """What an index holds, chunks or names.
+    """The kind of an index: chunks or names.
 
     :param code: returns the code of a key
     :param is_key: whether the index may hold a key

@@ -1,4 +1,4 @@
-"""What a link names, told from its binary CID: a node, a value, or a value of one block."""
+"""Kinds of links, by the binary CID: a node, a value, or a value of one block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What :func:`ipldstore.open` and its relatives are given: a path, a URL, or a CID."""
+"""Addresses that :func:`ipldstore.open` and its relatives take: paths, URLs and CIDs."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from .address import local_path
 
 
 class Compacted(NamedTuple):
-    """What :func:`compact` did."""
+    """The result of :func:`compact`."""
 
     kept_blocks: int
     """Blocks that the root reaches."""

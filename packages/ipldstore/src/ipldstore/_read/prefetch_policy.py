@@ -32,7 +32,7 @@ _SAMPLES: Final = 16
 
 
 class KnownBlocks(Protocol):
-    """What a reader knows of blocks when it asks for a decision."""
+    """The blocks that a reader has when it asks for a decision."""
 
     def cached_size(self, cid: bytes) -> int | None:
         """Return the size in bytes of a block that is cached; None if it is not."""
@@ -43,7 +43,7 @@ class KnownBlocks(Protocol):
 
 @dataclass(slots=True)
 class _LeafUse:
-    """What is remembered of one leaf."""
+    """The reads of one leaf so far."""
 
     reads: int = 0
     """Reads of its chunks."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ArchiveVerbs(Store):
-    """What a store does with archives."""
+    """The verbs of a store for archives."""
 
     _data: Dataset
 
@@ -125,7 +125,7 @@ class _NotingReader(CarReader):
 
 
 def _vouched_for(data: Dataset, root: bytes) -> set[bytes]:
-    """What the present contents reach, as far as it is below ``root`` too: it is there, as it was."""
+    """Return blocks that the present contents and ``root`` both reach: they are known to be there."""
     present = data.frozen_root
     if present is None or not data.whole:
         return set()

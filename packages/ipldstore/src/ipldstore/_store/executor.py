@@ -25,6 +25,6 @@ def _threads() -> ThreadPoolExecutor:
 
 
 async def in_far_thread(action: Callable[[], T]) -> T:
-    """What an action returns that waits for a network: as ``asyncio.to_thread``, with more threads."""
+    """Return the result of an action that waits for a network: as ``asyncio.to_thread``, with more threads."""
     context = copy_context()
     return await asyncio.get_running_loop().run_in_executor(_threads(), lambda: context.run(action))

@@ -12,7 +12,7 @@ from ipldstore.errors import IPLDStoreError, store_errors
 
 
 class NameVerbs(Store):
-    """What a store does with names, where its blocks are on an IPFS node: https://docs.ipfs.tech/concepts/ipns/."""
+    """The verbs of a store for names, where its blocks are on an IPFS node: https://docs.ipfs.tech/concepts/ipns/."""
 
     _data: Dataset
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class WriterVerbs(Store):
-    """What a store does with what other processes write."""
+    """The verbs of a store for changes that other processes make."""
 
     _data: Dataset
 

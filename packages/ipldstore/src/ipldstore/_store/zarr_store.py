@@ -164,7 +164,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs, WriterVerbs):
 
         :param on_conflict: what to do where writers in other processes have changed one key, as in :meth:`merge`;
             "first" takes what the writer has whose name sorts first
-        :raises ConflictError: if changes of writers conflict, or somebody else has moved the head or taken over the
+        :raises ConflictError: if changes of writers conflict, or another process has moved the head or taken over the
             session; the changes are still there
         :raises IPLDStoreError: if blocks cannot be written, or this is a copy with changes in another process
         """
@@ -235,7 +235,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs, WriterVerbs):
         return f"ipld://{self.root_cid or 'unfrozen'}"
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
-        """What tells dask equal stores from others: root and place, never the data."""
+        """Return what dask compares stores by: root and place, never the data."""
         return type(self).__name__, self.castore.address, self._data.state, self.read_only
 
     def with_read_only(self, read_only: bool = False) -> Self:
@@ -330,7 +330,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs, WriterVerbs):
     # -- as a zarr store: listing --
 
     async def _stream(self, names: Callable[[], Iterator[str]]) -> AsyncIterator[str]:
-        """What an iterator gives; it works in a thread where it may wait for blocks."""
+        """Yield the items of an iterator, which runs in a thread where it may wait for blocks."""
         found = names()
         if not self.castore.blocking:
             for name in found:

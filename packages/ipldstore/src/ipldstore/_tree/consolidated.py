@@ -15,7 +15,7 @@ _MAX_DIRECTORIES: Final = 256
 
 
 class _BehindLinkError(Exception):
-    """What is asked for is in another block."""
+    """The answer is in another block."""
 
 
 def may_be_consolidated(top: lookup.AnyDirectory) -> bool:

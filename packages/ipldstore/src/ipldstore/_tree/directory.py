@@ -20,7 +20,7 @@ Map = dict[str, Any]
 
 
 class ChunkOwnership(Enum):
-    """Which of the chunk keys below it a directory owns (format, section 3)."""
+    """The chunk keys below a directory that it owns (format, section 3)."""
 
     NONE = "none"
     ALL = "all"

@@ -15,7 +15,7 @@ from .directory import Frozen, Map
 
 
 class Stats(NamedTuple):
-    """What :meth:`ipldstore.IPLDStore.stats` returns."""
+    """The result of :meth:`ipldstore.IPLDStore.stats`."""
 
     keys: int
     """Number of keys in the dataset."""

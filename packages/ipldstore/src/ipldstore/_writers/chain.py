@@ -1,4 +1,4 @@
-"""What a key has after the notes of several writers: they must chain to one end (design, section 7, rule 3)."""
+"""The content of a key after the notes of several writers, which must chain to one end (design, section 7, rule 3)."""
 
 from __future__ import annotations
 

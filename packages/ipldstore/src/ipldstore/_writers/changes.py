@@ -14,7 +14,7 @@ _Notes = dict[str, tuple[Note, ...]]
 
 
 class Changes:
-    """What a fork has changed: keys and their CIDs, and the root that the fork began with.
+    """The changes of a fork: keys and their contents, and the root that the fork began with.
 
     A small value that is picklable and never changed; the blocks are in the block store already. See
     :meth:`ipldstore.IPLDStore.changes`.

@@ -94,14 +94,14 @@ class Coordinator:
 
     @property
     def state(self) -> SessionState:
-        """What the session has come to."""
+        """The state of the session."""
         return self._state
 
     def publish(self, root: bytes, head: bytes | None) -> None:
         """Move the session to a root that has all that was taken in, and delete the notes that are in it.
 
         :param head: the head that freezing moves on, as it is now
-        :raises ConflictError: if somebody else has taken the session over
+        :raises ConflictError: if another process has taken the session over
         """
         state = self._state._replace(root=root, positions=dict(self._taken), head=head)
         self._exchange(state)

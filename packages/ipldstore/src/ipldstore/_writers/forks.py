@@ -16,7 +16,7 @@ _ID_BYTES: Final = 8
 
 
 class ForkSharing:
-    """The sharing of a fork: its changes are kept, and given back by whoever made them. Safe with threads.
+    """The sharing of a fork: it keeps its changes, which the task that made them returns. Safe with threads.
 
     What :meth:`changes` has given out stays a change of its own: a later change of the same key follows it.
 
@@ -49,7 +49,7 @@ class ForkSharing:
             return Changes(self.root, self._given)
 
     def catch_up(self, dataset: SharedDataset, *, reading: bool) -> None:
-        """See :meth:`Sharing.catch_up`: a fork sees nobody else's changes."""
+        """See :meth:`Sharing.catch_up`: a fork does not see changes of others."""
 
     def remember_read(self, key: str, content: Content) -> None:
         """See :meth:`Sharing.remember_read`: what a fork reads is what it has when it writes."""

@@ -20,7 +20,7 @@ _MAX_NUMBER: Final = 1 << 53
 
 
 class Note(NamedTuple):
-    """What a writer says of one change."""
+    """One change of a writer."""
 
     number: int
     """Position among the notes of its writer, from 1 on."""

@@ -1,4 +1,4 @@
-"""What keys had when they were read: a write that follows may depend on it."""
+"""The contents of keys when they were read: a later write may depend on them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MAX_READS: Final = 1 << 20
 
 
 class Reads:
-    """What keys had when they were read, until they are written. The caller holds a lock."""
+    """The contents of keys when they were read, until they are written. The caller holds a lock."""
 
     def __init__(self) -> None:
         self._reads: OrderedDict[str, Content] = OrderedDict()

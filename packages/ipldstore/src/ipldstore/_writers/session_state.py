@@ -13,7 +13,7 @@ _MAX_BYTES: Final = 16 << 20
 
 
 class SessionState(NamedTuple):
-    """What a session has come to."""
+    """The state of a session."""
 
     root: bytes
     """Binary CID of the root that has the notes up to ``positions``."""

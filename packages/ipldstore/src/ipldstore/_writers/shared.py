@@ -1,4 +1,4 @@
-"""What this room needs of a dataset."""
+"""The interfaces between this room and a dataset."""
 
 from __future__ import annotations
 

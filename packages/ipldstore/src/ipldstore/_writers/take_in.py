@@ -20,7 +20,7 @@ _MOST_TOLD: Final = 10
 
 
 class TakenIn(NamedTuple):
-    """What notes come to."""
+    """The result of taking in notes."""
 
     changes: dict[str, Content]
     """What each key has now that it did not have before."""

@@ -57,7 +57,7 @@ def create(  # noqa: PLR0913, PLR0917 - one for each option
     256 KiB are sharded, as Kubo does it. Symbolic links are kept as links. Neither modes nor times are kept: the
     same contents have the same CID.
 
-    Blocks are written depth first from the root, each once: with --version 1 the very bytes of "ipfs dag
+    Blocks are written depth first from the root, each once: with --version 1 the same bytes as "ipfs dag
     export".
     """
     import sys

@@ -1,4 +1,4 @@
-"""What ``ipld-car diff`` prints."""
+"""Print the results of ``ipld-car diff``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``ipld-car extract`` prints."""
+"""Print the results of ``ipld-car extract``."""
 
 from __future__ import annotations
 

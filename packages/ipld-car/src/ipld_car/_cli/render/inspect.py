@@ -1,4 +1,4 @@
-"""What ``ipld-car inspect`` prints."""
+"""Print the results of ``ipld-car inspect``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``ipld-car list`` prints."""
+"""Print the results of ``ipld-car list``."""
 
 from __future__ import annotations
 

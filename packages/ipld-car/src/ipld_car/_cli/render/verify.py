@@ -1,4 +1,4 @@
-"""What ``ipld-car verify`` prints."""
+"""Print the results of ``ipld-car verify``."""
 
 from __future__ import annotations
 
