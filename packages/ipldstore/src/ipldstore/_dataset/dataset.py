@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Final
 
 from ipld_car import cids
@@ -37,6 +38,10 @@ CLOSED: Final = (
     "this store was closed, and what is written now would be lost: open it again, or go on with "
     "IPLDStore(store.castore, root=store.root_cid)"
 )
+
+
+_MAX_LISTED: Final = 256
+"""Subdirectories of a listed group that are prefetched."""
 
 
 class Dataset(KeyFinder):
@@ -196,7 +201,12 @@ class Dataset(KeyFinder):
     def names(self, directory: str) -> Iterator[str]:
         """The names directly below a directory, each once; "" is the root."""
         parts = directory.split("/") if directory else []
-        return lookup.names(self._snapshot(), parts, self._nodes.load)
+        return self._names(self._snapshot(), parts)
+
+    def _names(self, top: lookup.AnyDirectory, parts: list[str]) -> Iterator[str]:
+        # zarr goes on to read the metadata of each.
+        self._reader.prefetch(islice(lookup.directory_links(top, parts, self._nodes.load), _MAX_LISTED))
+        yield from lookup.names(top, parts, self._nodes.load)
 
     # -- changing --
 

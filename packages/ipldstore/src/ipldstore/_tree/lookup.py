@@ -211,6 +211,15 @@ def _indexed(key: str, owners: Owners, load: Load) -> bool:
     )
 
 
+def directory_links(top: AnyDirectory, parts: list[str], load: Load) -> Iterator[bytes]:
+    """Yield the links of the subdirectories directly below a path, which a caller that lists them is about to load."""
+    _, directory = path_to(top, parts, load)
+    if directory is not None:
+        for _, entry in entries_of(directory, load):
+            if isinstance(entry, bytes) and is_directory_link(entry):
+                yield entry
+
+
 def names(top: AnyDirectory, parts: list[str], load: Load) -> Iterator[str]:
     """Yield the names directly below a path, of documents, values and directories, each once."""
     above, directory = path_to(top, parts, load)
