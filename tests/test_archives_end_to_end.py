@@ -187,7 +187,7 @@ def test_every_flip_is_refused(archive: bytes, bit: int) -> None:
 
 
 def test_what_is_added_changes_nothing(archive: bytes) -> None:
-    """Blocks that nobody asked for are only that; but a tail that is no section is an error."""
+    """Additional blocks are ignored; a tail that is no section is an error."""
     other = write(SMALL + 1, MappingCAStore(), 2)
     more = b"".join(
         other.to_car()[block.location.offset :][: block.location.size] for block in CarReader(other.to_car())

@@ -163,7 +163,7 @@ def test_a_backend_that_changes_what_it_gave(blocks: tuple[CID, dict[str, bytes]
 
 @pytest.fixture
 def closed_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """Return a port of this machine without a listener."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

@@ -1,7 +1,7 @@
 """The layers hold: what import-linter cannot see of them.
 
-import-linter (in pyproject.toml) checks which package imports which. Here: that nobody reaches into
-the private parts of another package, and that importing a layer loads nothing heavy.
+import-linter (in pyproject.toml) checks which package imports which. Here: no package reaches into the
+private parts of another one, and importing a layer loads nothing heavy.
 """
 
 import ast

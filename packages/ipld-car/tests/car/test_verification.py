@@ -30,7 +30,7 @@ def test_blocks_with_the_same_prefix_are_all_verified() -> None:
 
 def test_unknown_hash_functions_are_refused() -> None:
     """A block that cannot be verified is never returned as verified."""
-    name = bytes.fromhex("01559120") + b"\x04abcd"  # 0x1011: nobody's
+    name = bytes.fromhex("01559120") + b"\x04abcd"  # 0x1011: no function has this code
     archive = car_v1(section(b"abcd", name))
     with pytest.raises(UnverifiableError, match="0x1011 is unknown") as caught:
         list(CarReader(archive))

@@ -103,7 +103,7 @@ def on_terminal(*arguments: str, both: bool = False) -> tuple[int, str, str]:
         os.close(end)
         came = dict.fromkeys([terminal, *([process.stdout.fileno()] if process.stdout else [])], b"")
         waiting = set(came)
-        while waiting:  # for both, as a pipe that nobody reads would stop the command
+        while waiting:  # for both, as a pipe that is not read would stop the command
             ready = select.select(waiting, [], [], 300)[0]
             assert ready, "nothing came for 300 s"
             for stream in ready:

@@ -91,7 +91,7 @@ def test_a_reader_that_is_interrupted_while_it_looks_anew(tmp_path: Path, monkey
 
 
 def test_threads_while_the_index_is_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who was about to look in what is data now looks again."""
+    """A reader that was about to read an index that is data now reads the header again."""
     path = tmp_path / "a.car"
     file_of(path, 3000)
     find, begun, go_on = CarIndex.find, threading.Event(), threading.Event()

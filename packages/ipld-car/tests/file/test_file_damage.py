@@ -1,4 +1,4 @@
-"""Files that others wrote, or nobody finished: what can be read is read, and what is wrong is said."""
+"""Files of other software, and unfinished files: good blocks are read, and faults are reported."""
 
 import hashlib
 import random

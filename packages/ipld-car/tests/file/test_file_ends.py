@@ -112,7 +112,7 @@ def test_zeros_at_the_end_of_a_carv1(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("indexed", [True, False])
 def test_zeros_at_the_end_of_the_data_of_a_carv2(tmp_path: Path, indexed: bool) -> None:
-    """Read where the option says so, and never appended to: what follows the zeros would be read by nobody."""
+    """Read where the option says so, and never appended to: no reader would see what follows the zeros."""
     path = tmp_path / "a.car"
     archive = car_v2(PAYLOAD + bytes(500), index=index_of(PAIRS) if indexed else b"")
     path.write_bytes(archive)

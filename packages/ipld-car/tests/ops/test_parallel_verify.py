@@ -270,7 +270,7 @@ def test_jobs_as_a_process(ipld_car: Run) -> None:
 def test_an_interrupt_ends_all_processes(tmp_path: Path) -> None:
     """As Ctrl-C sends it to the group: no traceback, and no process is left."""
     path = tmp_path / "large.car"
-    # The verdicts fill the pipe that nobody reads: when the first is there, so are the processes, and work is left.
+    # The verdicts fill the pipe, which is not read: when the first is there, the processes are too, and work is left.
     path.write_bytes(large() + section(b"again") * 50_000)
     command = [sys.executable, "-m", "ipld_car", "verify", "--json", "-j", "2", str(path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)

@@ -1,4 +1,4 @@
-"""Archives and files go to @ipld/car and js-ipfs and come back: programs that nobody here wrote.
+"""Archives and files go to @ipld/car and js-ipfs and come back: independent implementations.
 
 They are installed by npm, in the versions of peers/js, into pytest's cache; without node there is nothing to ask.
 """

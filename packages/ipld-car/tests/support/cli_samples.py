@@ -46,7 +46,7 @@ class Tree:
         return PBLink(unixfs.build_symlink(target, self.blocks.__setitem__).cid, name, 0)
 
     def folder(self, *links: PBLink, name: str = "") -> PBLink:
-        """A directory whose names nobody checks."""
+        """Return a directory whose names are not checked."""
         from ipld_car import dagpb
 
         from .car_samples import cid

@@ -265,7 +265,7 @@ def test_a_shard_that_is_linked_from_two_places_is_refused() -> None:
 
 
 def test_find_entry_checks_the_shards_that_it_reads() -> None:
-    for name in ("wrong slot", "up", "absolute"):  # nobody can ask for these
+    for name in ("wrong slot", "up", "absolute"):  # no path can name these
         blocks: Blocks = {}
         assert unixfs.find_entry(blocks.__getitem__, LIES[name][0](blocks), "name") is None
     for name in ("fanout 4", "sha2-256", "bits beyond", "raw", "a file"):

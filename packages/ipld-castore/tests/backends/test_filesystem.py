@@ -326,7 +326,7 @@ def test_a_folder_that_was_replaced(tmp_path: Path) -> None:
         shutil.rmtree(folder)
         with pytest.raises(StoreReplacedError):
             old.swap_head(None, root)
-        with pytest.raises(BackendUnavailableError):  # the same without a lock: it makes no folder anew
+        with pytest.raises(BackendUnavailableError):  # the same without a lock: it makes no new folder
             pickle.loads(pickle.dumps(old)).swap_head(None, root)  # noqa: S301  # made here
         assert not folder.exists()
         new = FileSystemCAStore(folder, fsync=False)

@@ -38,7 +38,7 @@ def test_keys_of_others_are_left_alone() -> None:
     foreign = ["", "zarr.json", "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn", HELLO.upper()]
     store = MappingCAStore(dict.fromkeys(foreign, b""))
     store.mapping[5] = b""  # type: ignore[index]  # a mapping may have such keys
-    store.mapping[b"\x01\x55\x00\x00"] = b""  # type: ignore[index]  # somebody else's key
+    store.mapping[b"\x01\x55\x00\x00"] = b""  # type: ignore[index]  # a key of other software
     assert list(store) == []
     cid = store.put(b"hello")
     assert list(store) == [cid]

@@ -228,7 +228,7 @@ def test_many_are_in_flight(server: BlockServer) -> None:
 
 
 def test_one_at_a_time_is_not_many(server: BlockServer, store: GatewayCAStore) -> None:
-    """Who asks one after another is answered as well, late, and it can be told: the test above cannot but see it."""
+    """A client that asks one after another is answered late, and the test above would notice it."""
     blocks = [server.blocks.put(b"%d" % number) for number in range(4)]
     server.inject(faults.held(2, seconds=0.1), times=2)
     assert [store.get(block) for block in blocks] == [b"%d" % number for number in range(4)]

@@ -82,7 +82,7 @@ def sockets(monkeypatch: pytest.MonkeyPatch) -> Sockets:
 
 
 def let_go(sockets: Sockets) -> None:
-    """Check that all sockets are closed and all threads of the store end: with the collector off, nobody helps."""
+    """Check that all sockets are closed and all threads of the store end, with the garbage collector off."""
     for thread in threading.enumerate():
         if thread.name.startswith(("ipld-castore", "ThreadPoolExecutor")):
             thread.join(10)

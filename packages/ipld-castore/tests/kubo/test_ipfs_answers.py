@@ -79,7 +79,7 @@ def store(server: Server) -> Iterator[IPFSStore]:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls are repeated, but nobody waits for it."""
+    """Calls are repeated without a pause."""
     monkeypatch.setattr(rpc, "_PAUSES", (0.0, 0.0))
 
 

@@ -214,7 +214,7 @@ def test_no_call_hangs(server: BlockServer, store: IPFSStore, fault: Fault) -> N
 
 @pytest.mark.parametrize("size", [20_000, 2_000_000])
 def test_a_block_that_never_ends(server: BlockServer, store: IPFSStore, size: int) -> None:
-    """A byte now and then keeps nobody waiting for days."""
+    """A server that sends a byte now and then is given up."""
     cid = server.blocks.put_raw(bytes(size))
     server.inject(faults.slow_drip(0.02))
     start = time.monotonic()
@@ -265,7 +265,7 @@ def test_redirects_are_not_followed(server: BlockServer, store: IPFSStore) -> No
 
 
 def _fail_to_pin(exchange: Any) -> None:
-    """Take the blocks, and pin what nobody asked to pin; kubo says with HTTP 200 that it could not."""
+    """Take the blocks, and fail to pin a root that was not to be pinned. Kubo reports that with HTTP 200."""
     right = exchange.reply()
     failed = {"Root": {"Cid": {"/": "bafkqaaa"}, "PinErrorMsg": "pin: block was not found locally"}}
     exchange.send(reply(200, json.dumps(failed).encode() + b"\n" + right.data(), "application/json"))
@@ -308,7 +308,7 @@ def test_what_could_not_be_sent_is_sent_later(server: BlockServer, store: IPFSSt
 
 @pytest.mark.parametrize("fault", [faults.reset(), faults.reset_upload(1000), faults.status(503)], ids=str)
 def test_a_car_is_sent_again_at_once(server: BlockServer, store: IPFSStore, fault: Fault) -> None:
-    """Once more does no harm, so nobody hears of a connection that broke."""
+    """A call that is safe to repeat is repeated after a broken connection, without an error."""
     server.inject(fault, where="dag/import")
     cid = store.put(bytes(100_000))
     store.flush()

@@ -44,7 +44,7 @@ def versions(store: IPFSStore, count: int = 3) -> list[CID]:
 
 
 def test_keeping_pins_the_root(node: Any) -> None:
-    """All below it stays when the node cleans up, and what nobody keeps goes."""
+    """Garbage collection on the node keeps all that the root reaches, and deletes what no pin reaches."""
     with store_at(node) as store:
         other = store.put(b"nobody keeps this")
         (root,) = versions(store, 1)
@@ -62,7 +62,7 @@ def test_keeping_pins_the_root(node: Any) -> None:
 
 
 def test_every_root_without_a_name_stays(node: Any) -> None:
-    """Who has an older CID has the data; keeping again changes nothing."""
+    """Older roots stay pinned, and persisting a root again changes nothing."""
     with store_at(node) as store:
         first, second, third = versions(store)
         store.persist(first)
@@ -82,7 +82,7 @@ def test_a_name_moves_from_root_to_root(node: Any) -> None:
         assert set(store.pins()) == {(second, "weather")}
         store.persist(second, first)
         assert set(store.pins()) == {(second, "weather")}
-        store.persist(third)  # nobody says from where
+        store.persist(third)  # without the root before
         assert set(store.pins()) == {(second, "weather"), (third, "weather")}
         store.persist(third, second)
         assert set(store.pins()) == {(third, "weather")}
@@ -171,7 +171,7 @@ def test_a_name_points_to_what_was_published_last(node: Any) -> None:
 
 
 def test_names_that_point_to_nothing(node: Any) -> None:
-    """Neither a key that never published, nor a name of nobody's, nor nonsense; within the timeout."""
+    """A key that never published, an unknown name and an invalid name are errors within the timeout."""
     node.run("key", "gen", "unused")
     with store_at(node, timeout=2) as store:
         for name in ("unused", "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8", "no such name"):

@@ -115,7 +115,7 @@ def test_a_put_that_did_not_arrive_is_tried_again(
 def test_a_store_that_is_down_is_no_success_and_no_conflict(
     store: ObjectCAStore, direct: ObjectCAStore, s3_proxy: FaultProxy, one: CID, two: CID
 ) -> None:
-    """The error says that nobody knows, if nobody does; afterwards one goes on."""
+    """If it is unknown whether the head moved, the error says so, and a later call goes on."""
     store.swap_head(None, one)
     s3_proxy.inject(lost_request, 100, when=is_put_of_head)
     with pytest.raises(BackendUnavailableError, match="cannot put the head into"):

@@ -301,7 +301,7 @@ def test_a_bucket_that_is_down_loses_nothing(s3: S3Server, s3_proxy: FaultProxy,
 
 
 def test_no_permission_is_no_absence(s3_proxy: FaultProxy, store: ObjectCAStore) -> None:
-    """Nobody should take a block for lost that may be there."""
+    """A block that may be there is not reported as absent."""
     cid = store.put(DATA)
     store.flush()
     s3_proxy.inject(status(403, "Forbidden", "<Error><Code>AccessDenied</Code><Message>No.</Message></Error>"), 2)

@@ -1,4 +1,4 @@
-"""A real IPFS node, Kubo, for tests and benchmarks: a binary, and nodes on loopback that talk to nobody else."""
+"""A real IPFS node, Kubo, for tests and benchmarks: a binary, and nodes on loopback without other peers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def find_binary() -> str:
 
 
 class Node:
-    """A Kubo node of its own repo, on loopback, which talks to nobody else."""
+    """A Kubo node of its own repo, on loopback, without other peers."""
 
     CONFIG = {  # noqa: RUF012  # it is not changed
         "Routing.Type": "none",

@@ -1,4 +1,4 @@
-"""Archives that do not have everything: of what changed since a root, and those that lack what nobody has."""
+"""Incomplete archives: of the changes since a root, and those that lack blocks."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ CHANGES: dict[str, Callable[[IPLDStore], Any]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_no_change_after_closing(change: str, castore: ContentAddressableStore) -> None:
-    """In memory and in a folder, also where nobody has opened it."""
+    """Closing works in memory and in a folder, also for a store that ``open`` did not open."""
     store = written(SOME, castore)
     mapping = store.mapping
     store.close()

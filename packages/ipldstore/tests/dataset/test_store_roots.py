@@ -213,7 +213,7 @@ def test_opening_reads_one_block() -> None:
     "wrong", [{}, "folder", b"", 5, zarr.storage.MemoryStore()], ids=lambda wrong: type(wrong).__name__
 )
 def test_what_is_no_castore_is_refused(wrong: Any) -> None:
-    """A dict, say, that nobody wrapped."""
+    """A dict, for example, is no block store."""
     with pytest.raises(TypeError, match="expected"):
         IPLDStore(wrong)
 

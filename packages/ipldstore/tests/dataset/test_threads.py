@@ -124,7 +124,7 @@ def check_one_moment(moment: dict[str, bytes], keys: list[str]) -> None:
 
 
 def test_writers_of_different_keys(castore: ContentAddressableStore) -> None:
-    """As dask's threads are: no key is lost, whoever freezes meanwhile, and the root is that of one writer."""
+    """Threads write as those of dask do: no key is lost though others freeze, and the root is that of one writer."""
     store = IPLDStore(castore)
     store["a/zarr.json"] = METADATA
     expected = {"a/zarr.json": METADATA}
@@ -186,7 +186,7 @@ def test_one_of_many_sets_if_not_exists(castore: ContentAddressableStore) -> Non
         return lambda: asyncio.run(run())
 
     run_all(*map(claim, range(4)))
-    assert all(len(set(claims)) == 1 for claims in won)  # whoever it was, he stays
+    assert all(len(set(claims)) == 1 for claims in won)  # the first to write stays
 
 
 async def test_many_at_once_in_one_loop(castore: ContentAddressableStore) -> None:
@@ -285,7 +285,7 @@ async def test_many_waits_at_once() -> None:
 
 
 def test_a_slow_backend_holds_up_no_other_reader() -> None:
-    """Who waits for a block waits alone: what is at hand is read meanwhile, changed tree or not."""
+    """A thread that waits for a block does not hold up reads of cached blocks, in a changed tree either."""
     castore = Slow(MappingCAStore())
     tree = {f"g/{number}/.zattrs": b'{"a":"%s"}' % (b"x" * 1500) for number in range(20)} | {"near/0": b"near"}
     root = written(tree, castore).freeze()

@@ -169,7 +169,7 @@ def test_what_cannot_be_compacted(path: Path) -> None:
 
 
 def test_folders_of_others(tmp_path: Path) -> None:
-    """Where no root is named any block may be somebody's."""
+    """A folder without a head is not compacted, as any block may be in use."""
     castore = FileSystemCAStore(tmp_path / "blocks", fsync=False)
     written(SOME, castore).freeze()
     before = blocks_in(tmp_path / "blocks")
@@ -184,7 +184,7 @@ def test_folders_of_others(tmp_path: Path) -> None:
 
 
 def test_what_lacks_a_block_is_left_alone(path: Path) -> None:
-    """It may be in what would be forgotten, under a root that somebody still knows."""
+    """If a block is missing nothing is deleted: good copies of it may be among the blocks that would be."""
     _, root = with_history(path)
     with ipldstore.open(path) as store:
         lost = next(cid for cid, data in store.castore.get_dag(root) if data == b"one")
@@ -259,7 +259,7 @@ def test_compacting_that_is_killed(path: Path, rounds: int) -> None:
 
 
 def test_a_full_disk(path: Path) -> None:
-    """The file cannot be written anew, which is said; it is as it was. A folder needs no room."""
+    """On a full disk a file is not compacted: an error, and the file is unchanged. A folder needs no space."""
     resource = pytest.importorskip("resource", reason="no resource limits there")
     with_history(path)
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -270,7 +270,7 @@ def test_who_runs_a_script_sees_the_warning(end: str, path: Path) -> None:
 
 
 def test_dropping_without_changes_is_silent(path: Path) -> None:
-    """As is dropping stores that nobody opened, and readers. (Warnings are errors here.)"""
+    """Dropping readers, and stores that ``open`` did not open, does not warn. (Warnings are errors here.)"""
     fill(path)
     for mode in ("r", "a"):
         store = ipldstore.open(path, mode)

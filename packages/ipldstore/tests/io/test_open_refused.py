@@ -94,7 +94,7 @@ def test_archives_without_room_for_another_root(tmp_path: Path) -> None:
 
 
 def test_a_new_file_that_is_not_opened_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when somebody interrupts it."""
+    """An interrupt while opening leaves no new file."""
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

@@ -170,7 +170,7 @@ def test_one_block_and_inline_blocks() -> None:
 
 
 def test_progress(source: IPLDStore, capsys: pytest.CaptureFixture[str]) -> None:
-    """A bar where it is asked for; none, and no import of it, where nobody looks."""
+    """A bar is shown where it is asked for. Elsewhere there is none, and tqdm is not imported."""
     push(source.freeze(), source.castore, MappingCAStore())
     assert capsys.readouterr().err == ""
     push(source.freeze(), source.castore, MappingCAStore(), progress=True)

@@ -41,7 +41,7 @@ def lazy() -> Any:
 
 
 def written_whole(zarr_format: int = 3) -> Any:
-    """The root of the array written by nobody's threads."""
+    """Return the root of the array that is written without threads."""
     array = target(MappingCAStore(), zarr_format)
     array[...] = VALUES
     return array.store.freeze()

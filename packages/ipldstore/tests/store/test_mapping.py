@@ -96,7 +96,7 @@ def test_the_caller_keeps_its_buffer() -> None:
 
 @pytest.mark.parametrize("value", [5, "text", None, 2.5, [1, 2], pytest.param(object(), id="object")], ids=repr)
 def test_anything_else_is_no_value(value: Any) -> None:
-    """``bytes(5)`` would be five zeros, ``bytes([1, 2])`` two bytes that nobody wrote."""
+    """A number or a list is a TypeError: ``bytes(5)`` would be five zeros, ``bytes([1, 2])`` two bytes."""
     store = written(SOME)
     with pytest.raises(TypeError):
         store["a/0"] = value

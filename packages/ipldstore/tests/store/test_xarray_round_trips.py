@@ -227,7 +227,7 @@ def test_shards(store: IPLDStore, tmp_path: Path) -> None:
     written.to_zarr(store, zarr_format=3, encoding=encoding)
     assert sum("/c/" in key for key in store) == 4
     assert_comes_back(store, written, tmp_path)
-    written.isel(y=slice(0, 32)).to_zarr(store, region={"y": slice(32, 64)})  # shards are written anew
+    written.isel(y=slice(0, 32)).to_zarr(store, region={"y": slice(32, 64)})  # shards are rewritten
     expected = written.copy(deep=True)
     expected["a"][32:] = written["a"][:32].to_numpy()
     assert_comes_back(store, expected, tmp_path)

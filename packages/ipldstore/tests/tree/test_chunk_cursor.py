@@ -15,7 +15,7 @@ KEYS = [f"c/{row}/{column}" for row in range(4) for column in range(60)]
 
 @pytest.fixture
 def store() -> IPLDStore:
-    """Two frozen arrays with an index each, opened anew."""
+    """Two frozen arrays with an index each, opened again."""
     written = IPLDStore()
     for array in ("a", "b/a"):
         written[f"{array}/zarr.json"] = METADATA
