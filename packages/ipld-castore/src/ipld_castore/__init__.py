@@ -23,6 +23,7 @@ from ._core.transfer import Transferred, transfer
 from ._gateway.store import GatewayCAStore
 from ._kubo.store import IPFSStore
 from ._object.store import ObjectCAStore
+from ._remote.car_store import RemoteCarCAStore
 from .errors import (
     BackendUnavailableError,
     BlockCorruptError,
@@ -57,6 +58,7 @@ __all__ = [
     "MappingCAStore",
     "ObjectCAStore",
     "ReadOnlyStoreError",
+    "RemoteCarCAStore",
     "StoreReplacedError",
     "SupportsDelete",
     "SupportsHead",

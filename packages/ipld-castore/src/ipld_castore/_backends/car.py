@@ -6,10 +6,10 @@ import os
 import secrets
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, ClassVar, Final, Literal, Self, cast
 from weakref import WeakValueDictionary
 
 from ipld_car import BlockAbsentError, CarError, CarFile, HashMismatchError, cids, dagcbor, fs, hashes
@@ -50,12 +50,21 @@ class CarCAStore(ContentAddressableStore):
 
     Two stores are equal if they are over the same path.
 
-    :param path: the file, CARv1 or CARv2
+    **A URL.** With ``https://host/x.car``, or ``s3://bucket/x.car`` and the like (extra ``object``), the store reads by
+    ranges, through the index of the archive where it lies: a block costs at most two requests, its neighbours none.
+    Every block is verified. An archive without an index is read once from start to end. A server that ignores ranges,
+    or has another file there later, is a :class:`BackendUnavailableError`. Nothing can be put. Such a store asks for
+    what it reads when it is read, in any process; its pickle holds the credentials in the URL and options.
+
+    :param path: the file, CARv1 or CARv2; or its URL
     :param mode: "r" reads; "x" makes a new file; "a" reads and appends, and makes the file if it is absent or empty
     :param fsync: wait for the disk at :meth:`flush` and :meth:`close`
     :param hash: see :class:`ContentAddressableStore`
     :param zero_length_section_as_eof: see :meth:`ipld_car.CarFile.open`; for archives that are padded with zeros
+    :param storage_options: of a URL: ``timeout`` in seconds, ``retries`` and a bearer ``token`` for ``http`` and
+        ``https``; for buckets the options of :meth:`ObjectCAStore.from_url`
     :raises BackendUnavailableError: if the file cannot be opened or made, or another writer has it
+    :raises ValueError: if a mode other than "r" is asked for with a URL, or options are given that it has not
     :raises ipld_car.CarError: if it is no archive, or has no index and is damaged
 
     >>> import tempfile
@@ -65,8 +74,21 @@ class CarCAStore(ContentAddressableStore):
     b'hello'
     """
 
+    _kinds: ClassVar[dict[str, type[CarCAStore]]] = {}
+    """The classes of archives at URLs, by scheme."""
+
     blocking = False  # but for a page that is not in memory, and a write now and then, there is nothing to wait for
     persist_moves_head = True
+
+    def __init_subclass__(cls, *, schemes: Iterable[str] = (), **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        CarCAStore._kinds.update(dict.fromkeys(schemes, cls))
+
+    def __new__(cls, path: str | os.PathLike[str] = "", *_: Any, **__: Any) -> Self:
+        """Return a store of the class for the scheme of the URL, as :class:`pathlib.Path` does for the system."""
+        if cls is CarCAStore and isinstance(path, str) and "://" in path:
+            return cast(Self, super().__new__(cls._kinds.get(path.partition(":")[0].lower(), cls)))
+        return super().__new__(cls)
 
     def __init__(
         self,
@@ -76,7 +98,10 @@ class CarCAStore(ContentAddressableStore):
         fsync: bool = True,
         hash: str = "sha2-256",  # noqa: A002  # the name users know
         zero_length_section_as_eof: bool = False,
+        storage_options: Mapping[str, Any] | None = None,
     ) -> None:
+        if storage_options:
+            raise ValueError(f"expected storage_options with a URL, found them with the path {os.fspath(path)!r}")
         super().__init__(hash=hash)
         self._path = Path(os.path.realpath(path))
         self._hash = hash
@@ -181,7 +206,7 @@ class CarCAStore(ContentAddressableStore):
     @property
     def head(self) -> CID | None:
         """The root of the file; None if it has none or several, or that of a new file."""
-        roots = self._file.roots
+        roots = self.roots
         if len(roots) != 1 or (bytes(roots[0]) == _EMPTY_MAP and not self.has_block(roots[0])):
             return None
         return roots[0]

@@ -1,0 +1,208 @@
+"""Ranges of a file on an HTTP server: https://www.rfc-editor.org/rfc/rfc9110#name-range-requests."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from typing import Any, Final
+
+from ipld_castore._http.client import HTTPClient
+from ipld_castore._http.errors import ConnectionBrokenError, TransportError
+from ipld_castore._http.response import Response
+from ipld_castore.errors import BackendUnavailableError
+
+from .file_url import FileURL
+from .version import FileVersion, bare_etag
+
+FIRST_BYTES: Final = 128 << 10
+"""Bytes that the first request asks for, as :class:`ipld_car.CarRangeReader` does."""
+_MAX_REDIRECTS: Final = 5
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_BUSY: Final = frozenset({429, 500, 502, 503, 504})
+_EXPIRED: Final = frozenset({400, 401, 403, 404, 410})
+"""Statuses of a place that a redirect named some time ago, whose signature may have expired."""
+_FIRST_PAUSE: Final = 0.1
+_MAX_PAUSE: Final = 60.0
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
+_EMPTY: Final = re.compile(r"bytes \*/0+")
+
+sleep = time.sleep
+
+
+class _BusyError(Exception):
+    """The server may answer later.
+
+    :param pause: the seconds after which it wants to be asked again, if it says so
+    """
+
+    def __init__(self, message: str, pause: float | None) -> None:
+        super().__init__(message)
+        self.pause = pause
+
+
+class HTTPRangeSource:
+    """A file on an HTTP server as a :class:`ipld_car.RangeSource`.
+
+    Every answer is compared with the range that was asked for, and with what the server said of the file at first: its
+    size, ETag and time. Redirects are followed, at most 5, and credentials are sent to the first server only. A server
+    that is busy, or breaks the connection, is asked again. Threads may share a source; a fork and a pickle have
+    connections of their own. The pickle holds the credentials.
+
+    :param url: the file
+    :param timeout: the seconds that the server may be silent
+    :param retries: how often a request is sent again
+    :param version: what is known of the file; None asks the server when it is needed
+    """
+
+    def __init__(self, url: FileURL, timeout: float, retries: int, version: FileVersion | None = None) -> None:
+        self._url = url
+        self._retries = retries
+        self._client = HTTPClient(timeout)
+        self._version = version
+        self._place = url
+        """Where the redirects of the last request have led to."""
+        self._first: bytes | None = None
+        """The bytes that came with the size, until they are read."""
+
+    @property
+    def where(self) -> str:
+        """The URL, without credentials and query."""
+        return self._url.shown
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file.
+
+        :raises BackendUnavailableError: if the server does not tell
+        """
+        if self._version is None:
+            self._first = self._read(0, FIRST_BYTES)
+        assert self._version is not None  # noqa: S101  # set by the request
+        return self._version.size
+
+    def read(self, offset: int, size: int, /) -> bytes:
+        """Return ``size`` bytes from ``offset`` on.
+
+        :raises BackendUnavailableError: if the server does not give them, or has another file there now
+        """
+        first = self._first
+        if first is not None and offset == 0:
+            self._first = None
+            if len(first) == size:
+                return first
+        return self._read(offset, size)
+
+    def close(self) -> None:
+        """Close the connections; the next request opens new ones."""
+        self._client.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return HTTPRangeSource, (self._url, self._client.timeout, self._retries, self._version)
+
+    # -- requests --
+
+    def _read(self, offset: int, size: int) -> bytes:
+        for attempt in range(self._retries + 1):
+            try:
+                return self._ask(offset, size)
+            except (ConnectionBrokenError, _BusyError) as error:
+                if attempt == self._retries:
+                    raise self._error(f"{error} (asked {attempt + 1} times)") from None
+                pause = error.pause if isinstance(error, _BusyError) else None
+                if pause is None:
+                    pause = _FIRST_PAUSE * 2**attempt * random.uniform(0.75, 1.25)  # noqa: S311  # no secret
+            except TransportError as error:
+                raise self._error(str(error)) from None
+            sleep(min(max(pause, 0.0), _MAX_PAUSE))
+        raise AssertionError  # the last attempt returns or raises
+
+    def _ask(self, offset: int, size: int) -> bytes:
+        """Send one request for a range, and return its bytes."""
+        with self._follow({"Range": f"bytes={offset}-{offset + size - 1}"}) as response:
+            status = response.status
+            if status == 416 and offset == 0 and _EMPTY.fullmatch(response.headers.get("Content-Range", "")):
+                self._note(FileVersion(0))
+                return b""
+            if status != 206:
+                raise self._refusal(response)
+            encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+            if encoding != "identity":
+                raise self._error(f"expected bytes as they are, found them encoded as {encoding[:100]!r}")
+            text = response.headers.get("Content-Range", "")
+            found = _CONTENT_RANGE.fullmatch(text.strip())
+            if found is None:
+                raise self._error(f"expected a Content-Range with the size of the file, found {text[:100]!r}")
+            start, last, total = map(int, found.groups())
+            self._note(
+                FileVersion(total, bare_etag(response.headers.get("ETag")), response.headers.get("Last-Modified"))
+            )
+            expected = min(size, total - offset)
+            if (start, last) != (offset, offset + expected - 1):
+                raise self._error(f"expected the bytes {offset} to {offset + expected - 1}, found {text[:100]!r}")
+            data = response.read_all(expected, expected)
+        if len(data) != expected:
+            raise ConnectionBrokenError(f"expected {expected} bytes at {offset}, found {len(data)}")
+        return data
+
+    def _note(self, found: FileVersion) -> None:
+        if self._version is None:
+            self._version = found
+        else:
+            self._version.check(found, self.where)
+
+    def _follow(self, headers: dict[str, str]) -> Response:
+        """Send a request and follow its redirects; the next request begins where they have led to."""
+        place = self._place
+        response = self._client.request("GET", place.address, place.target, headers)
+        if place is not self._url and response.status in _EXPIRED:
+            response.close()
+            place = self._url
+            response = self._client.request("GET", place.address, place.target, headers)
+        for _ in range(_MAX_REDIRECTS):
+            if response.status not in _REDIRECTS:
+                self._place = place
+                return response
+            response.close()
+            try:
+                place = place.redirected(response.headers.get("Location", ""))
+            except ValueError as error:
+                raise self._error(f"HTTP {response.status}, a redirect that is not followed: {error}") from None
+            response = self._client.request("GET", place.address, place.target, headers)
+        if response.status in _REDIRECTS:
+            response.close()
+            raise self._error(f"it redirects more than {_MAX_REDIRECTS} times")
+        self._place = place
+        return response
+
+    def _refusal(self, response: Response) -> Exception:
+        """Return the error for an answer that has no range."""
+        status = response.status
+        if status in _BUSY:
+            return _BusyError(f"HTTP {status}", response.retry_after)
+        if status == 200:
+            self._look_for_change(response)
+            return self._error(
+                "the server ignores Range, and sends the whole file: download it and open the file, or serve it by a "
+                "server that knows ranges"
+            )
+        if status == 416:
+            return self._error("the file is shorter than it was, or the server knows no such range")
+        if status in (401, 403):
+            return self._error(f"HTTP {status}: it asks for credentials, or forbids this")
+        if status in (404, 410):
+            return self._error(f"HTTP {status}: there is no such file")
+        return self._error(f"expected HTTP 206, found {status}")
+
+    def _look_for_change(self, response: Response) -> None:
+        """Raise if an answer with the whole file is of another state: some servers know ranges of large files only."""
+        length = response.headers.get("Content-Length", "")
+        if self._version is not None and length.isdigit() and len(length) < 19:
+            etag, modified = bare_etag(response.headers.get("ETag")), response.headers.get("Last-Modified")
+            self._version.check(FileVersion(int(length), etag, modified), self.where)
+
+    def _error(self, message: str) -> BackendUnavailableError:
+        return BackendUnavailableError(f"cannot read {self.where}: {message}")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.where}>"

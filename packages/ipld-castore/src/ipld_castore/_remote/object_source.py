@@ -1,0 +1,130 @@
+"""Ranges of an object in a bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ipld_castore._object.client import Client, Failure, FailureKind
+from ipld_castore._object.options import open_store
+from ipld_castore._object.recipe import Recipe, recipe_of, store_of
+from ipld_castore.errors import BackendUnavailableError
+
+from .http_source import FIRST_BYTES
+from .version import FileVersion, bare_etag, changed
+
+
+class ObjectRangeSource:
+    """An object in a bucket as a :class:`ipld_car.RangeSource`, through obstore.
+
+    Every range is read on the condition that the object has the ETag that it had at first. Threads may share a source;
+    obstore cannot be used after a fork.
+
+    :param store: the store of obstore
+    :param name: the name of the object
+    :param version: what is known of the object; None asks the store when it is needed
+    :param pickles_secrets: whether a pickle holds the secrets in the options of the store; else each process finds its
+        own credentials
+    """
+
+    def __init__(
+        self, store: Any, name: str, version: FileVersion | None = None, *, pickles_secrets: bool = True
+    ) -> None:
+        self._client = Client(store)
+        self._pickles_secrets = pickles_secrets
+        self._name = name
+        self._version = version
+        self._first: bytes | None = None
+
+    @classmethod
+    def from_url(cls, url: str, options: Mapping[str, Any]) -> ObjectRangeSource:
+        """Return the object of a URL such as ``s3://bucket/air/era5.car``.
+
+        :param options: see :meth:`ipld_castore.ObjectCAStore.from_url`
+        :raises ValueError: if the URL names no object, or has credentials in it, or an option is unknown
+        :raises BackendUnavailableError: if no credentials are found
+        :raises ImportError: if obstore is not installed
+        """
+        folder, _, name = url.rpartition("/")
+        if not name or folder.endswith(("/", ":")):
+            raise ValueError("expected the URL of an object in a bucket, such as s3://bucket/x.car; found none")
+        own = dict(options)
+        credentials = own.pop("credentials", "pickle")
+        if credentials not in ("pickle", "worker"):
+            raise ValueError(f"expected credentials to be 'pickle' or 'worker', found {credentials!r}")
+        return cls(open_store(folder, own), name, pickles_secrets=credentials == "pickle")
+
+    @property
+    def where(self) -> str:
+        """The URL, without secrets."""
+        place, at, endpoint = self._client.where.partition(" at ")
+        return f"{place}/{self._name}{at}{endpoint}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of the object.
+
+        :raises BackendUnavailableError: if it cannot be read
+        """
+        if self._version is None:
+            self._first = self._read(0, FIRST_BYTES)
+        assert self._version is not None  # noqa: S101  # set by the request
+        return self._version.size
+
+    def read(self, offset: int, size: int, /) -> bytes:
+        """Return ``size`` bytes from ``offset`` on.
+
+        :raises BackendUnavailableError: if they cannot be read, or there is another object now
+        """
+        first = self._first
+        if first is not None and offset == 0:
+            self._first = None
+            if len(first) == size:
+                return first
+        return self._read(offset, size)
+
+    def _read(self, offset: int, size: int) -> bytes:
+        store, version = self._client.store, self._version
+        options: dict[str, Any] = {"range": (offset, offset + size)}
+        if version is not None and version.etag is not None:
+            options["if_match"] = version.etag
+
+        def get() -> tuple[bytes, Mapping[str, Any]]:
+            answer = store.get(self._name, options=options)
+            return bytes(answer.bytes()), answer.meta
+
+        found = self._client.attempt(f"read {self._name} from", get)
+        if isinstance(found, Failure):
+            if found.kind is FailureKind.NOT_EXPECTED:
+                raise changed(self.where, "its ETag is another")
+            if found.kind is FailureKind.ABSENT:
+                raise BackendUnavailableError(f"cannot read {self.where}: there is no such object")
+            raise found.error
+        data, meta = found
+        now = FileVersion(meta["size"], meta.get("e_tag"))
+        if version is None:
+            self._version = now
+        else:
+            FileVersion(version.size, bare_etag(version.etag)).check(
+                FileVersion(now.size, bare_etag(now.etag)), self.where
+            )
+        expected = min(size, now.size - offset)
+        if len(data) != expected:
+            raise BackendUnavailableError(
+                f"cannot read {self.where}: expected {expected} bytes at {offset}, found {len(data)}"
+            )
+        return data
+
+    def close(self) -> None:
+        """Do nothing: obstore has no connections to close."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        recipe = recipe_of(self._client.store, with_secrets=self._pickles_secrets)
+        return _restored, (recipe, self._name, self._version, self._pickles_secrets)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.where}>"
+
+
+def _restored(recipe: Recipe, name: str, version: FileVersion | None, pickles_secrets: bool) -> ObjectRangeSource:
+    return ObjectRangeSource(store_of(recipe), name, version, pickles_secrets=pickles_secrets)
