@@ -42,9 +42,7 @@ def test_it_reads(s3: S3Server, bucket: str) -> None:
 
 
 @pytest.mark.usefixtures("store_of_bucket")
-def test_workers_find_their_own_credentials(
-    s3: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_workers_find_their_own_credentials(s3: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {**s3.options(), "credentials": "worker"}
     with CarCAStore(f"s3://{bucket}/air/x.car", storage_options=options) as store:
         pickled = pickle.dumps(store)

@@ -15,6 +15,7 @@ from ipld_castore import (
     IPFSStore,
     MappingCAStore,
     ObjectCAStore,
+    RemoteCarCAStore,
     TieredCAStore,
 )
 
@@ -54,6 +55,7 @@ __all__ = [
     "MappingCAStore",
     "NodeError",
     "ObjectCAStore",
+    "RemoteCarCAStore",
     "Stats",
     "StoreMapping",
     "StoreUnavailableError",

@@ -17,8 +17,8 @@ from ..support.store_samples import contents, written
 
 UNKNOWN = [
     "memory://a",
-    "https://example.org/a.car",
-    "http://example.org/a.car",
+    "https:/example.org/a.car",
+    Path("http://example.org/a.car"),
     "ipns://example.org",
     "simplecache::s3://bucket/x",
     "s3:/bucket/x",

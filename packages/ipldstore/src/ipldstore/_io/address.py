@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 from typing import Final, NamedTuple
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
 
 from ipld_car import CarError, cids
@@ -15,7 +15,8 @@ from multiformats import CID
 Where = str | os.PathLike[str] | CID
 
 _BUCKETS: Final = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss")
-_SCHEMES: Final = ("file", "ipfs", *_BUCKETS)
+_HTTP: Final = ("http", "https")
+_SCHEMES: Final = ("file", "ipfs", *_BUCKETS, *_HTTP)
 _URL: Final = re.compile(rf"([^/\\]{{2,}}?):/|({'|'.join(_SCHEMES)}):", re.IGNORECASE)
 """A scheme of one letter is the drive of a path on Windows. Without a slash only known schemes make a URL."""
 
@@ -26,14 +27,25 @@ class BucketURL(NamedTuple):
     url: str
 
 
-def parse(where: Where) -> Path | CID | BucketURL:
-    """Return what an address names: the path of a file or folder on this machine, a bucket, or a CID.
+class ArchiveURL:
+    """The URL of a CAR file on a server or in a bucket. No text shows it, as there may be secrets in it.
 
-    A ``file:`` URL is a path. A URL of ``s3:``, ``gs:``, ``az:`` and the like is a bucket. A CID may be an object, its
-    text, ``ipfs://CID`` or ``/ipfs/CID``; a file or folder that has that name goes before a CID. A :class:`os.PathLike`
-    is a path, never a CID.
+    :param url: the URL, as the user gave it
+    """
 
-    :raises ValueError: if the address is empty, or a URL of another scheme, or of another machine
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+
+def parse(where: Where) -> Path | CID | BucketURL | ArchiveURL:
+    """Return what an address names: the path of a file or folder on this machine, a bucket, a CAR file, or a CID.
+
+    A ``file:`` URL is a path. A URL of ``s3:``, ``gs:``, ``az:`` and the like is a bucket, or a CAR file in it if its
+    path ends in ``.car``, in any case. A URL of ``http:`` or ``https:`` is a CAR file, and its path ends so. A CID may
+    be an object, its text, ``ipfs://CID`` or ``/ipfs/CID``; a file or folder that has that name goes before a CID. A
+    :class:`os.PathLike` is a path, never a CID.
+
+    :raises ValueError: if the address is empty, or a URL of another scheme, of another machine, or of no CAR file
     :raises ipld_car.CarError: if an ``ipfs:`` URL names no CID, which is a ValueError
     :raises TypeError: if it is none of the types
 
@@ -68,8 +80,8 @@ def parse(where: Where) -> Path | CID | BucketURL:
         return _path_of_url(text, rest)
     if scheme == "ipfs" and "://" in text:
         return cids.from_validated(cids.to_bytes(text))
-    if scheme in _BUCKETS and "://" in text and isinstance(where, str):
-        return BucketURL(f"{scheme}:{rest}")
+    if scheme in (*_BUCKETS, *_HTTP) and "://" in text and isinstance(where, str):
+        return _remote(f"{scheme}:{rest}")
     known = ", ".join(f"{scheme}:" for scheme in _SCHEMES)
     advice = "" if url[2] is None else f"; a file of that name is './{text}'"
     raise ValueError(f"expected a path, a CID or a URL of a known scheme, found {text!r}; known are {known}{advice}")
@@ -82,9 +94,23 @@ def local_path(where: str | os.PathLike[str]) -> Path:
     """
     found = parse(where)
     if not isinstance(found, Path):
-        what = f"the URL of a bucket, {found.url}" if isinstance(found, BucketURL) else f"the CID {found}"
+        what = "the URL of a CAR file" if isinstance(found, ArchiveURL) else f"the CID {found}"
+        what = f"the URL of a bucket, {found.url}" if isinstance(found, BucketURL) else what
         raise ValueError(f"expected the path of a file or folder, found {what}")  # noqa: TRY004  # a wrong value
     return found
+
+
+def _remote(url: str) -> BucketURL | ArchiveURL:
+    """Return what a URL of another machine names."""
+    parts = urlsplit(url)
+    if parts.path.lower().endswith(".car"):
+        return ArchiveURL(url)
+    if parts.scheme in _HTTP:
+        raise ValueError(
+            f"expected the URL of a CAR file, whose path ends in .car; found the path {parts.path!r} "
+            f"(GatewayCAStore(url) reads from a gateway, and CarCAStore(url) an archive at any URL)"
+        )
+    return BucketURL(url)
 
 
 def _path_or_cid(text: str) -> Path | CID:

@@ -23,7 +23,7 @@ from ipldstore._dataset.lifecycle import Opened
 from ipldstore._store.zarr_store import IPLDStore
 from ipldstore._tree.tree import EMPTY_ROOT
 
-from .address import BucketURL, Where, parse
+from .address import ArchiveURL, BucketURL, Where, parse
 
 Mode = Literal["r", "a", "x"]
 
@@ -37,7 +37,7 @@ def open(  # noqa: A001  # as tarfile, gzip and many others have it
     zero_length_section_as_eof: bool = False,
     storage_options: Mapping[str, Any] | None = None,
 ) -> IPLDStore:
-    """The store in a CAR file, a folder or a bucket, or below a CID.
+    """The store in a CAR file, here or at a URL, in a folder or a bucket, or below a CID.
 
     A folder of blocks has the root in its file ``HEAD``. Any other path is a CAR file, with the root in its header, and
     so is a new path that ends in ``.car``, in any case. One process at a time may have it open for writing; others read
@@ -46,18 +46,22 @@ def open(  # noqa: A001  # as tarfile, gzip and many others have it
     A bucket (``s3://bucket/prefix``, extra ``object``) has the root in its object ``HEAD``. Many may have it open for
     writing: of those that began at one root the first to freeze succeeds, and the others get a :class:`ConflictError`.
 
+    The URL of a CAR file (``https://host/air.car``, ``s3://bucket/air.car``) reads it by ranges: the index and the
+    chunks where they lie, each verified. See :class:`ipld_castore.CarCAStore`.
+
     What is opened for writing is frozen when it is closed, and closed when its ``with`` ends, be it by an error: what
     was written is there, and what was there before has a root of its own still, which ``compact`` would forget.
 
-    :param where: a path, also as a ``file:`` URL; or with ``castore``, a CID as object, text, ``ipfs://CID`` or
-        ``/ipfs/CID``
+    :param where: a path, also as a ``file:`` URL; the URL of a bucket or a CAR file; or with ``castore``, a
+        CID as object, text, ``ipfs://CID`` or ``/ipfs/CID``
     :param mode: "r" reads what is there; "a" also writes, and makes what is absent; "x" makes what must be absent
     :param castore: where the blocks of a CID are, or a store over them; it is not closed with the store
     :param fsync: wait for the disk where blocks are to be safe; see :class:`ipld_castore.CarCAStore` and
         :class:`ipld_castore.FileSystemCAStore`
     :param zero_length_section_as_eof: take a section of length zero for the end of a CAR file, as archives that are
         padded with zeros have it (pieces of Filecoin)
-    :param storage_options: of a bucket: the options of :meth:`ipld_castore.ObjectCAStore.from_url`
+    :param storage_options: of a bucket: the options of :meth:`ipld_castore.ObjectCAStore.from_url`; of a CAR file at a
+        URL: those of :class:`ipld_castore.CarCAStore`
     :raises FileNotFoundError: if there is nothing to read
     :raises FileExistsError: if the mode is "x" and something is there
     :raises OSError: if it cannot be opened, or another writer has it
@@ -83,8 +87,10 @@ def open(  # noqa: A001  # as tarfile, gzip and many others have it
     path = parse(where)
     if isinstance(path, BucketURL):
         return _open_bucket(path.url, mode, storage_options or {})
+    if isinstance(path, ArchiveURL):
+        return _open_archive(path.url, mode, zeros_end=zero_length_section_as_eof, options=storage_options)
     if storage_options:
-        raise ValueError(f"expected storage_options with the URL of a bucket alone, found them with {where!r}")
+        raise ValueError(f"expected storage_options with the URL of a bucket or archive, found them with {where!r}")
     if isinstance(path, CID):
         message = f"expected with a CID the castore that has its blocks, found none: open({where!r}, castore=...)"
         raise ValueError(message)  # noqa: TRY004  # a wrong value
@@ -100,17 +106,31 @@ def open(  # noqa: A001  # as tarfile, gzip and many others have it
 def _open_file(path: Path, mode: Mode, *, fsync: bool, zeros_end: bool) -> IPLDStore:
     castore = CarCAStore(path, mode, fsync=fsync, zero_length_section_as_eof=zeros_end)
     try:
-        if len(castore.roots) != 1:
-            raise ValueError(
-                f"expected an archive with one root, found {len(castore.roots)} in {path}: {castore!r} gives its "
-                f"blocks, and IPLDStore(castore, root=cid) one of its datasets"
-            )
+        _check_one_root(castore)
         if mode == "a":
             _check_room(castore)
         return _opened(castore, mode, lambda: None)
     except BaseException:
         castore.abandon()  # what is no dataset is not ours to finish
         raise
+
+
+def _open_archive(url: str, mode: Mode, *, zeros_end: bool, options: Mapping[str, Any] | None) -> IPLDStore:
+    castore = CarCAStore(url, mode, zero_length_section_as_eof=zeros_end, storage_options=options)
+    try:
+        _check_one_root(castore)
+        return _opened(castore, mode, lambda: None)
+    except BaseException:
+        castore.close()
+        raise
+
+
+def _check_one_root(castore: CarCAStore) -> None:
+    if len(castore.roots) != 1:
+        raise ValueError(
+            f"expected an archive with one root, found {len(castore.roots)} in {castore.address}: {castore!r} gives "
+            f"its blocks, and IPLDStore(castore, root=cid) one of its datasets"
+        )
 
 
 def _check_room(castore: CarCAStore) -> None:
