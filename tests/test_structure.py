@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -45,19 +46,20 @@ def test_each_package_says_what_is_in_it() -> None:
     assert silent == []
 
 
-def test_the_architecture_names_each_room() -> None:
-    """The page lists the rooms that there are, and no others."""
+def test_the_architecture_lists_the_rooms() -> None:
+    """The page has the rooms that there are and no others, from the top down, as the contracts of import-linter do."""
     page = (ROOT / "ARCHITECTURE.md").read_text("utf-8").partition("## Rooms")[2].partition("## Where a change goes")[0]
-    for package in ("ipld-car", "ipld-castore", "ipldstore"):
-        table = page.partition(f"**`{package.replace('-', '_')}`**")[2].partition("**`")[0]
-        named = {
-            name
-            for line in table.splitlines()
-            for name in re.findall(r"`(\w+)`", line.partition("| ")[2].partition(" |")[0])
-        }
-        source = ROOT / "packages" / package / "src" / package.replace("-", "_")
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    for package in ("ipld_car", "ipld_castore", "ipldstore"):
+        table = page.partition(f"**`{package}`**")[2].partition("**`")[0].splitlines()
+        named = [name for line in table for name in re.findall(r"`(\w+)`", line.partition("| ")[2].partition(" |")[0])]
+        layers = next(each["layers"] for each in contracts if each.get("containers") == [package])
+        level = {room: number for number, layer in enumerate(layers) for room in layer.split(" | ")}
+        assert sorted(named) == sorted(level), package
+        assert named == sorted(named, key=level.__getitem__), package
+        source = ROOT / "packages" / package.replace("_", "-") / "src" / package
         rooms = {path.stem for path in source.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-        assert named - {"room"} == {room for room in rooms if not room.startswith("__")}, package
+        assert set(named) == {room for room in rooms if not room.startswith("__")}, package
 
 
 def test_docstrings_say_what_is_done() -> None:
