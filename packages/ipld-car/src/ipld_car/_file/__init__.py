@@ -1,4 +1,4 @@
 """One archive in a file: its layout, its sections, random access, appending, recovery after a crash.
 
-It uses the CAR format and the file-system helpers; the operations, and nothing else of this package, use it.
+This room imports ``_car``, ``fs`` and the public modules. ``_ranges``, ``ops`` and ``ipld_car`` itself may import it.
 """

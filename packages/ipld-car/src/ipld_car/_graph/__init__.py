@@ -1,4 +1,4 @@
 """Graphs of blocks: links, walks, differences and selectors, over any ``get(cid)``.
 
-This room imports codecs, cids and errors. ``ops`` and ``ipld_car`` itself may import it.
+This room imports codecs, cids and errors. ``ops``, ``_cli`` and ``ipld_car`` itself may import it.
 """

@@ -4,7 +4,7 @@
 --max-file-links=1024``, and :func:`build_directory` those of Kubo's directories, of one block or sharded. :func:`read`
 reads files of other shapes too, within its bounds. Source: https://specs.ipfs.tech/unixfs/.
 
-This room imports codecs, hashes, cids, streams and errors. ``ops`` and the packages above may import it.
+This room imports codecs, hashes, cids, streams and errors. ``ops``, ``_cli`` and the packages above may import it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The HTTP client of the IPFS node and the gateways: addresses, connections, deadlines and responses.
+"""The HTTP client of nodes, gateways and archives at URLs: addresses, connections, deadlines and responses.
 
-It knows no blocks, CIDs or retries; ``_kubo`` and ``_gateway`` import it, and it imports nothing of this package
-but ``concurrency``.
+It knows no blocks, CIDs or retries, and imports ``concurrency`` only. ``_kubo``, ``_gateway`` and ``_remote`` may
+import it.
 """

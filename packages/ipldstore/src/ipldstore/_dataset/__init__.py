@@ -1,4 +1,4 @@
 """A dataset: keys and bytes over a block store, with its lock, its root and its process.
 
-Uses the tree; knows no zarr. The store imports it.
+It uses the tree, the readers and the writers, and knows no zarr. ``_store`` and ``_io`` may import it.
 """

@@ -1,4 +1,4 @@
 """The history format (history.md): commits, jumps, states and names, read and written as blocks.
 
-Uses the block format for documents and keys, and any ``get(cid)``; knows no stores and no sessions.
+It uses the block format and any ``get(cid)``, and knows no stores and no sessions. All rooms above may import it.
 """

@@ -1,4 +1,4 @@
 """Datasets in files and folders: opened, locked, compacted, copied, referenced.
 
-Uses the store; nothing but the package's ``__init__`` imports it.
+It uses all rooms below. Only the package's ``__init__`` imports it.
 """

@@ -1,4 +1,4 @@
 """The zarr store, and the same contents as a mapping.
 
-Uses the dataset; the only room that implements zarr's interface.
+The only room that implements zarr's interface. It uses all rooms below, and ``_io`` may import it.
 """

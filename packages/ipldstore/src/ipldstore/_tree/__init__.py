@@ -1,4 +1,4 @@
 """The tree of directories: looked up, changed, and frozen into canonical nodes.
 
-It uses the format and the readers, and the dataset may import it.
+It uses the format. ``_dataset``, ``_store`` and ``_io`` may import it.
 """
