@@ -1,4 +1,5 @@
 """Object stores: blocks, a head and small exchanged objects in buckets, through obstore.
 
-``_remote`` and the package's ``__init__`` may import it; it builds on ``_core``, ``concurrency`` and the layout of ``_backends``.
+It builds on ``_core``, ``concurrency`` and the layout of ``_backends``. ``_remote`` and the package's ``__init__`` may
+import it.
 """
