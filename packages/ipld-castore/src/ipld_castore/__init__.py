@@ -15,7 +15,15 @@ from ._backends.folder_lock import FolderLock
 from ._backends.mapping import MappingCAStore
 from ._backends.tiered import TieredCAStore
 from ._core.backend import AnyCID
-from ._core.capabilities import SupportsDelete, SupportsHead, SupportsList, SupportsNames, SupportsPin
+from ._core.capabilities import (
+    BlockStatus,
+    SupportsAge,
+    SupportsDelete,
+    SupportsHead,
+    SupportsList,
+    SupportsNames,
+    SupportsPin,
+)
 from ._core.journal import Entry, Journal, SupportsJournal
 from ._core.path import resolve_path
 from ._core.store import ContentAddressableStore
@@ -43,6 +51,7 @@ __all__ = [
     "BlockCorruptError",
     "BlockMalformedError",
     "BlockNotFoundError",
+    "BlockStatus",
     "CAStoreError",
     "CarCAStore",
     "ContentAddressableStore",
@@ -60,6 +69,7 @@ __all__ = [
     "ReadOnlyStoreError",
     "RemoteCarCAStore",
     "StoreReplacedError",
+    "SupportsAge",
     "SupportsDelete",
     "SupportsHead",
     "SupportsJournal",

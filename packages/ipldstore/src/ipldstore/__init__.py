@@ -19,10 +19,12 @@ from ipld_castore import (
     TieredCAStore,
 )
 
-from ._io.compact import Compacted, compact
+from ._io.collect import Compacted
+from ._io.compact import compact
 from ._io.ipfs import get_ipfs_mapper
 from ._io.kerchunk import car_references
 from ._io.open import open  # noqa: A004  # as tarfile, gzip and many others have it
+from ._io.sessions import Session, recover, sessions
 from ._io.sync import pull, push
 from ._store.mapping import StoreMapping
 from ._store.zarr_store import IPLDStore
@@ -56,6 +58,7 @@ __all__ = [
     "NodeError",
     "ObjectCAStore",
     "RemoteCarCAStore",
+    "Session",
     "Stats",
     "StoreMapping",
     "StoreUnavailableError",
@@ -66,6 +69,8 @@ __all__ = [
     "open",
     "pull",
     "push",
+    "recover",
+    "sessions",
 ]
 
 # Tracebacks, representations and pickles name a class where users import it from.

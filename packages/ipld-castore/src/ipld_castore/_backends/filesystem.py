@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -12,12 +13,13 @@ from typing import Any, Final
 from ipld_car import cids, fs
 from multiformats import CID
 
+from ipld_castore._core.capabilities import BlockStatus
 from ipld_castore._core.heads import is_head
 from ipld_castore._core.store import ContentAddressableStore
 from ipld_castore.errors import BackendUnavailableError, BlockNotFoundError
 
 from . import flatfs
-from .folder_journal import FOLDER, FolderJournal, session_folders
+from .folder_journal import FOLDER, FolderJournal, clock_of, delete_orphans, session_folders
 from .folder_lock import FolderLock
 from .head_file import HeadFile
 
@@ -31,6 +33,15 @@ def _sync_file(file: Path) -> None:
     """Make the bytes of a file durable."""
     with file.open("rb+" if os.name == "nt" else "rb") as stream:  # Windows wants to write what it syncs
         os.fsync(stream.fileno())
+
+
+def _renew(file: Path) -> bool:
+    """Set the time of a file to now, so that no collection takes it for old; return whether that was possible."""
+    try:
+        os.utime(file)
+    except (FileNotFoundError, PermissionError):  # it was just collected, or is another user's: write another one
+        return False
+    return True
 
 
 def _write(file: Path, data: bytes, *, fsync: bool) -> None:
@@ -133,7 +144,7 @@ class FileSystemCAStore(ContentAddressableStore):
         file = self._file(cid)
         try:
             self._make_shard(file.parent)
-            if not self._holds(file, data):
+            if not self._holds(file, data) or not _renew(file):
                 _write(file, data, fsync=self._fsync)
             elif self._fsync:  # its writer may have been stopped before it synced, or have had fsync off
                 _sync_file(file)
@@ -240,11 +251,50 @@ class FileSystemCAStore(ContentAddressableStore):
         except OSError as error:
             raise BackendUnavailableError(f"cannot delete block {cid}: {error}") from error
 
-    def delete_leftovers(self) -> int:
+    def now(self) -> float:
+        """See :meth:`SupportsAge.now`: the time of a file just written, as a file server has a clock of its own."""
+        try:
+            return clock_of(flatfs.temporary_in(self._path))
+        except OSError as error:
+            raise BackendUnavailableError(f"cannot write to {self._path}: {error}") from error
+
+    def block_statuses(self) -> Iterator[BlockStatus]:
+        """See :meth:`SupportsAge.block_statuses`."""
+        for cid in self:
+            status = self._stat(cid)
+            if status is not None:
+                yield BlockStatus(cid, status.st_size, status.st_mtime)
+
+    def delete_old(self, cids: Iterable[CID], before: float) -> Iterator[CID]:
+        """See :meth:`SupportsAge.delete_old`.
+
+        A block is moved aside first: a writer that then puts it writes another file, and one that has just put it has
+        given it another time, by which it is moved back.
+        """
+        for cid in cids:
+            file = self._file(cid)
+            aside = flatfs.temporary_in(file.parent)
+            try:
+                if file.stat().st_mtime >= before:
+                    continue
+                file.rename(aside)
+                if aside.stat().st_mtime >= before:
+                    aside.replace(file)
+                    continue
+                aside.unlink()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise BackendUnavailableError(f"cannot delete block {cid}: {error}") from error
+            yield cid
+
+    def delete_leftovers(self, before: float = math.inf) -> int:
         """Delete the unfinished files that killed writers have left; return their size in bytes.
 
-        Only the one writer of a folder may call this: it deletes the unfinished files of running writers too, whose
-        puts then fail.
+        Without a time, only the one writer of a folder may call this: it deletes the unfinished files of running
+        writers too, whose puts then fail.
+
+        :param before: delete files that were written before this time, in seconds by the clock of the file system
 
         :raises BackendUnavailableError: if it cannot be deleted
         """
@@ -255,11 +305,16 @@ class FileSystemCAStore(ContentAddressableStore):
             for name in self._names(folder):
                 if flatfs.LEFTOVER.fullmatch(name):
                     try:
-                        size = (folder / name).stat().st_size
+                        status = (folder / name).stat()
+                        if status.st_mtime >= before:
+                            continue
                         (folder / name).unlink()
+                    except FileNotFoundError:  # its writer has finished it
+                        continue
                     except OSError as error:
                         raise BackendUnavailableError(f"cannot delete {folder / name}: {error}") from error
-                    freed += size
+                    freed += status.st_size
+        delete_orphans(self._path, before)
         return freed
 
     def __iter__(self) -> Iterator[CID]:

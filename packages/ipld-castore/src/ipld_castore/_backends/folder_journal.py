@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -16,6 +16,8 @@ from ipld_car import fs
 
 from ipld_castore._core.journal import Entry, frame, unframe
 from ipld_castore.errors import BackendUnavailableError
+
+from . import flatfs
 
 FOLDER: Final = ".sessions"
 """Beside the shards of the blocks; Kubo passes over names that begin with a dot."""
@@ -232,23 +234,44 @@ class FolderJournal:
     def age(self) -> float:
         """See :meth:`Journal.age`; what is compared are times of files."""
         try:
-            probe = self._folder / f"probe-{os.getpid()}"
-            probe.touch()
-            now = probe.stat().st_mtime
-            probe.unlink(missing_ok=True)
-            return max(now - (self._folder / STATE).stat().st_mtime, 0.0)
+            moved = (self._folder / STATE).stat().st_mtime
+            with suppress(FileNotFoundError):  # nothing was appended
+                moved = max(moved, (self._folder / _MARK).stat().st_mtime)
+            return max(clock_of(flatfs.temporary_in(self._folder)) - moved, 0.0)
         except OSError as error:
             raise BackendUnavailableError(f"cannot look at the session in {self._folder}: {error}") from error
 
 
+def clock_of(probe: Path) -> float:
+    """Return the time that the file system gives to a file just written, in seconds since the epoch.
+
+    :param probe: the file, which must not be there
+    """
+    try:
+        with probe.open("xb") as stream:
+            return os.fstat(stream.fileno()).st_mtime
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def delete_orphans(path: Path, before: float) -> None:
+    """Delete the folders of sessions without a state, older than a time: a process was killed when it made them."""
+    for folder in _folders(path):
+        if not (folder / STATE).exists() and folder.stat().st_mtime < before:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def session_folders(path: Path) -> Iterator[str]:
     """Yield the names of the sessions in a folder of blocks."""
+    for folder in _folders(path):
+        if (folder / STATE).exists():
+            yield folder.name
+
+
+def _folders(path: Path) -> list[Path]:
     try:
-        names = sorted(os.listdir(path / FOLDER))  # noqa: PTH208  # names are all that is needed
+        return sorted((path / FOLDER).iterdir())
     except FileNotFoundError:
-        return
+        return []
     except OSError as error:
         raise BackendUnavailableError(f"cannot list the sessions in {path}: {error}") from error
-    for name in names:
-        if (path / FOLDER / name / STATE).exists():
-            yield name

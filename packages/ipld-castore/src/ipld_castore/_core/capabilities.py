@@ -7,7 +7,8 @@ capability lacks its methods, so a caller asks for the protocol that it needs, a
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from multiformats import CID
 
@@ -18,7 +19,15 @@ if sys.version_info >= (3, 12):
 else:  # before, isinstance() read the properties of a protocol, which may be a file or a request
     from typing_extensions import Protocol, runtime_checkable
 
-__all__ = ["SupportsDelete", "SupportsHead", "SupportsList", "SupportsNames", "SupportsPin"]
+__all__ = [
+    "BlockStatus",
+    "SupportsAge",
+    "SupportsDelete",
+    "SupportsHead",
+    "SupportsList",
+    "SupportsNames",
+    "SupportsPin",
+]
 
 
 @runtime_checkable
@@ -29,6 +38,54 @@ class SupportsList(Protocol):
         """Return the CIDs of all blocks, with the codec where the backend keeps it, else raw.
 
         :raises BackendUnavailableError: if the backend cannot be asked
+        """
+        ...
+
+
+class BlockStatus(NamedTuple):
+    """What a listing says of a block."""
+
+    cid: CID
+    """The CID with the codec where the backend keeps it, else raw."""
+    size: int
+    """Size in bytes."""
+    time: float
+    """When the block was put last, in seconds by the clock of the store."""
+
+
+@runtime_checkable
+class SupportsAge(Protocol):
+    """A store that knows when each block was put last, so that garbage is collected beside running writers.
+
+    Putting a block that is there already counts.
+    """
+
+    def now(self) -> float:
+        """Return the time by the clock of the store, that of an object just written, in seconds since the epoch.
+
+        :raises BackendUnavailableError: if the backend cannot be asked
+        """
+        ...
+
+    def block_statuses(self) -> Iterator[BlockStatus]:
+        """Return size and time of each block, in no particular order.
+
+        :raises BackendUnavailableError: if the backend cannot be asked
+        """
+        ...
+
+    def delete_old(self, cids: Iterable[CID], before: float) -> Iterator[CID]:
+        """Delete blocks that were put last before a time, and yield those that were deleted; put ones stay.
+
+        :param before: the time, in seconds by the clock of the store
+        :raises BackendUnavailableError: if a block cannot be deleted
+        """
+        ...
+
+    def delete_leftovers(self, before: float) -> int:
+        """Delete what writers that were killed before a time have left unfinished; return its size in bytes.
+
+        :raises BackendUnavailableError: if something cannot be deleted
         """
         ...
 

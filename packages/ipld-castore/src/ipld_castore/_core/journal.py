@@ -94,7 +94,7 @@ class Journal(Protocol):
         """
 
     def age(self) -> float:
-        """Return the seconds since the state was last exchanged, by the clock of the store.
+        """Return for how many seconds neither the state has moved nor a record was appended, by the store's clock.
 
         :raises BackendUnavailableError: if that cannot be found out, or there is no such session
         """

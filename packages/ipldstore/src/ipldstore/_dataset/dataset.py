@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
 from itertools import islice
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from ipld_car import cids
@@ -401,10 +401,21 @@ class Dataset(KeyFinder):
 
         :raises ConflictError: if another process has taken the session over; this dataset keeps its changes without it
         """
+        return self._of_session(CoordinatorSharing.end)
+
+    def finish_session(self) -> None:
+        """Leave the session that has ended, after the last freeze.
+
+        :raises ConflictError: see :meth:`end_session`
+        """
+        self._of_session(CoordinatorSharing.finish)
+        self.sharing = None
+
+    def _of_session(self, action: Callable[[CoordinatorSharing], None]) -> bool:
         if not isinstance(self.sharing, CoordinatorSharing):
             return False
         try:
-            self.sharing.end()
+            action(self.sharing)
         except ConflictError:
             self.sharing = None
             raise

@@ -19,7 +19,8 @@ def close(data: Dataset) -> None:
         return
     if data.end_session() or data.has_changes:
         data.freeze()
-    data.closed, data.sharing = True, None
+        data.finish_session()
+    data.closed = True
 
 
 class Opened:
@@ -52,7 +53,8 @@ class Opened:
             return
         if self._writable and (data.end_session() or data.needs_persist or data.frozen_root is None):
             data.freeze()
-        data.closed, data.sharing = True, None
+            data.finish_session()
+        data.closed = True
         try:
             with store_errors("closing"):
                 data.castore.close()

@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
 
 from ipld_car import CarFile, cids, fs, walk_binary
 from ipld_castore import FileSystemCAStore
 
-from ipldstore._dataset.reach import reach
+from ipldstore._dataset.castores import AnyCAStore, castore_of
 from ipldstore._tree.tree import EMPTY_ROOT
 from ipldstore.errors import ConflictError, store_errors
 
 from .address import local_path
+from .collect import Compacted, blocks_below, collect, end_sessions, require_head
 
 
-class Compacted(NamedTuple):
-    """The result of :func:`compact`."""
-
-    kept_blocks: int
-    """Blocks that the root reaches."""
-    freed_blocks: int
-    """Blocks that are gone."""
-    freed_bytes: int
-    """Bytes that the file is shorter, or that the blocks in the folder had, and what killed writers left there."""
-
-
-def compact(path: str | os.PathLike[str]) -> Compacted:
+def compact(where: str | os.PathLike[str] | AnyCAStore, older_than: timedelta | datetime | None = None) -> Compacted:
     """Forget all blocks of a CAR file or a folder that its root does not reach: older roots, and what was overwritten.
 
     A new file is written beside the old one, as a CARv2 with an index, depth first from the root, and takes its place
@@ -38,12 +28,19 @@ def compact(path: str | os.PathLike[str]) -> Compacted:
     folder open for writing keeps it from being compacted; who reads a file goes on with the old one, and who reads an
     older root in a folder loses it.
 
+    With ``older_than`` it works beside writers, in folders and other block stores that tell the age of their blocks: it
+    keeps all blocks that were put since, and what any session of writers needs, and deletes sessions in which nothing
+    has happened since, whose changes are lost then (:func:`ipldstore.recover` takes them in). A writer that has
+    not frozen for longer loses what it wrote. Ages are by the clock of the store, not of this machine.
+
     Memory: at most 150 bytes for each block that is kept.
 
-    :param path: a CAR file, or a folder that :func:`ipldstore.open` has written
+    :param where: a CAR file, or a folder that :func:`ipldstore.open` has written, or a block store with a head
+    :param older_than: an age, or an instant with a time zone
     :raises OSError: if it cannot be read or written, or another writer has it
-    :raises ValueError: if it does not name one root
-    :raises IPLDStoreError: if a block that the root reaches is missing or wrong; nothing has changed then
+    :raises ValueError: if it does not name one root, or ``older_than`` has no time zone or is for a file
+    :raises IPLDStoreError: if a block that the root reaches is missing or wrong, or without ``older_than`` a session
+        has not ended; nothing has changed then
     :raises ConflictError: if the file or folder was replaced meanwhile; the one that is there now is as it was
 
     >>> import tempfile, ipldstore
@@ -55,8 +52,17 @@ def compact(path: str | os.PathLike[str]) -> Compacted:
     >>> compact(path)
     Compacted(kept_blocks=2, freed_blocks=2, freed_bytes=204)
     """
-    where = Path(os.path.realpath(local_path(path)))
-    return _compact_folder(where) if where.is_dir() else _compact_file(where)
+    if not isinstance(where, (str, os.PathLike)):
+        return collect(castore_of(where), timedelta(0) if older_than is None else older_than)
+    path = Path(os.path.realpath(local_path(where)))
+    if not path.is_dir():
+        if older_than is not None:
+            raise ValueError(f"expected older_than with a folder, which several may write, found the file {path}")
+        return _compact_file(path)
+    if not (path / "SHARDING").exists():
+        raise ValueError(f"expected a folder of blocks, with a file SHARDING; found none in {path}")
+    castore = FileSystemCAStore(path)
+    return _compact_folder(castore) if older_than is None else collect(castore, older_than)
 
 
 def _compact_file(path: Path) -> Compacted:
@@ -92,22 +98,14 @@ def _compact_file(path: Path) -> Compacted:
         old.abandon()  # as it was, or gone: there is nothing to finish
 
 
-def _compact_folder(path: Path) -> Compacted:
-    if not (path / "SHARDING").exists():
-        raise ValueError(f"expected a folder of blocks, with a file SHARDING; found none in {path}")
-    castore = FileSystemCAStore(path)
+def _compact_folder(castore: FileSystemCAStore) -> Compacted:
+    """Compact a folder that nobody else writes."""
     lock = castore.lock()
     try:
-        root = castore.head
-        if root is None:
-            raise ValueError(
-                f"expected a folder whose file HEAD names a root, found none in {path}: others may need its blocks"
-            )
-        seen: set[bytes] = set()
-        with store_errors(f"compacting {path}"):
-            reach(castore, bytes(root), seen)
-            kept = {cids.multihash_of(cid) for cid in seen}
-            del seen
+        root = require_head(castore)
+        with store_errors(f"compacting {castore.path}"):
+            end_sessions(castore)
+            kept = blocks_below(castore, root)
             freed_blocks = freed_bytes = kept_blocks = 0
             for cid in castore:
                 if cids.multihash_of(bytes(cid)) in kept:

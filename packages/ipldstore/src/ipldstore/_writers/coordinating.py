@@ -75,8 +75,13 @@ class CoordinatorSharing:
         with self._lock:  # nothing is taken in that the root has not
             self.catch_up(dataset, reading=False, on_conflict=on_conflict)
             root = write()
-            self.coordinator.publish(root, dataset.head)
+            self.coordinator.publish(root, dataset.head if dataset.moves_head else self.coordinator.state.head)
             return root
+
+    def finish(self) -> None:
+        """See :meth:`Coordinator.finish`."""
+        with self._lock:
+            self.coordinator.finish()
 
     def end(self) -> None:
         """See :meth:`Coordinator.end`."""

@@ -82,7 +82,7 @@ class Coordinator:
         """
         with store_errors("reading the notes of writers"):
             mark = self._journal.mark()
-            if mark == self._mark:
+            if mark == self._mark or self._state.done:
                 return
             taken = resolve_notes(self._notes(), target.content_of, on_conflict, self._choices)
         target.apply(taken.changes)
@@ -114,6 +114,13 @@ class Coordinator:
         The object of the session stays until it is compacted: copies find there which root has what they lack.
         """
         self._exchange(self._state._replace(ended=True))
+
+    def finish(self) -> None:
+        """Say that nothing is left to take in: the root has all, and what was noted since was refused.
+
+        :raises ConflictError: if somebody else has taken the session over
+        """
+        self._exchange(self._state._replace(ended=True, done=True))
 
     def _exchange(self, state: SessionState) -> None:
         if state == self._state:

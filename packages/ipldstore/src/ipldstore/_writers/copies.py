@@ -46,6 +46,9 @@ class CopySharing:
     def _take_in(self, dataset: SharedDataset, state: bytes | None) -> None:
         if state is not None:
             session = decode_state(state)
+            if session.done:
+                dataset.rebase(session.root)
+                return
             if any(number > self._positions.get(writer, 0) for writer, number in session.positions.items()):
                 # Notes that were not read here are in a newer root, and may be deleted.
                 dataset.rebase(session.root)

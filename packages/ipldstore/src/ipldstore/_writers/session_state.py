@@ -27,6 +27,8 @@ class SessionState(NamedTuple):
     """Binary CID of the head of the block store that the coordinator moves on when it freezes; None without one."""
     moves_head: bool = False
     """Whether the root is to become the head of the block store."""
+    done: bool = False
+    """Whether the root has all that counts, and is the head if it is to be; what was noted later was refused."""
 
 
 def encode_state(state: SessionState) -> bytes:
@@ -58,6 +60,7 @@ def decode_state(data: bytes) -> SessionState:
     if not isinstance(owner, str) or not isinstance(ended, bool):
         raise NodeError("expected the state of a session with an owner, and whether it has ended")
     head, moves_head = found.get("head"), found.get("moves_head")
-    if not (head is None or isinstance(head, bytes)) or not isinstance(moves_head, bool):
-        raise NodeError("expected the state of a session with a head, a link or null, and whether it moves")
-    return SessionState(root, positions, owner, ended, head, moves_head)
+    done = found.get("done")
+    if not (head is None or isinstance(head, bytes)) or not isinstance(moves_head, bool) or not isinstance(done, bool):
+        raise NodeError("expected the state of a session with a head, a link or null, whether it moves, and the end")
+    return SessionState(root, positions, owner, ended, head, moves_head, done)

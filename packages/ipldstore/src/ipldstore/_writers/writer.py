@@ -86,9 +86,9 @@ class SessionWriter:
             with store_errors(f"noting a change of {key!r}"):
                 self._append(note)
             self._number = number
+            self._check_open(key)
             self._reads.forget(key)
             copy.apply({key: after})
-            self._check_open(key)
 
     def _append(self, note: Note) -> None:
         if self._id is None:

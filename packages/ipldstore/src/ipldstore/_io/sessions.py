@@ -1,0 +1,163 @@
+"""Sessions of several writers that a dead coordinator has left: what they are, and how their changes are taken in."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from ipld_car import cids
+from ipld_castore import ContentAddressableStore, FileSystemCAStore, SupportsHead, SupportsJournal
+from multiformats import CID
+
+from ipldstore._dataset.castores import AnyCAStore, castore_of
+from ipldstore._dataset.dataset import Dataset
+from ipldstore._writers.coordinating import CoordinatorSharing
+from ipldstore._writers.coordinator import Coordinator
+from ipldstore._writers.notes import decode_note
+from ipldstore._writers.session_state import SessionState, decode_state
+from ipldstore._writers.take_in import OnConflict
+from ipldstore.errors import ConflictError, IPLDStoreError, store_errors
+
+from .address import local_path
+
+
+class Session(NamedTuple):
+    """One dataset that several processes write, or wrote."""
+
+    name: str
+    age: timedelta
+    """How long nothing has happened in it, by the clock of the store."""
+    keys: tuple[str, ...]
+    """Keys that writers have changed, and that the root lacks."""
+    writers: tuple[str, ...]
+    """Names of those writers."""
+    root: CID
+    """What the coordinator has frozen, or given to its copies."""
+    ended: bool
+    """Whether nothing is left to take in: the coordinator has closed its store, or the session was recovered."""
+
+
+def journaled(where: str | os.PathLike[str] | AnyCAStore) -> tuple[ContentAddressableStore, SupportsJournal]:
+    """Return the block store of an address, twice: as a block store, and as one that has journals.
+
+    :raises ValueError: if there is no folder of blocks
+    :raises IPLDStoreError: if the block store has no journal
+    """
+    if isinstance(where, (str, os.PathLike)):
+        path = Path(os.path.realpath(local_path(where)))
+        if not (path / "SHARDING").exists():
+            raise ValueError(f"expected a folder of blocks, with a file SHARDING; found none in {path}")
+        castore: ContentAddressableStore = FileSystemCAStore(path)
+    else:
+        castore = castore_of(where)
+    if not isinstance(castore, SupportsJournal):
+        raise IPLDStoreError(
+            f"expected a block store with a journal, such as a folder, found {castore!r}: no other process writes to it"
+        )
+    return castore, castore
+
+
+def sessions(where: str | os.PathLike[str] | AnyCAStore) -> list[Session]:
+    """Return the sessions of a folder or block store, live ones and those that were left behind.
+
+    A session begins when a store is pickled for other processes to write, and ends when that store is closed.
+
+    :param where: the path of a folder, also as a ``file:`` URL, or a block store, or a store over one
+    :raises ValueError: if there is no folder of blocks
+    :raises IPLDStoreError: if the block store has no journal, or it cannot be read
+
+    >>> import pickle, tempfile, ipldstore
+    >>> folder = tempfile.mkdtemp()
+    >>> store = ipldstore.open(folder, "a")
+    >>> pickled = pickle.dumps(store)  # as dask does
+    >>> [session.ended for session in sessions(folder)]
+    [False]
+    >>> store.close()
+    >>> [session.ended for session in sessions(folder)]
+    [True]
+    """
+    _, castore = journaled(where)
+    found = []
+    with store_errors("looking at sessions"):
+        for name in castore.sessions():
+            journal = castore.journal(name)
+            data = journal.state
+            if data is None:  # removed since it was listed
+                continue
+            state = decode_state(data)
+            entries = () if state.done else journal.entries(state.positions)
+            notes = [(entry.writer, decode_note(entry.record)) for entry in entries]
+            age = timedelta(seconds=journal.age())
+            keys, writers = {note.key for _, note in notes}, {writer for writer, _ in notes}
+            root = cids.from_validated(state.root)
+            found.append(Session(name, age, tuple(sorted(keys)), tuple(sorted(writers)), root, state.done))
+    return found
+
+
+def recover(
+    where: str | os.PathLike[str] | AnyCAStore, name: str | None = None, *, on_conflict: OnConflict = "raise"
+) -> CID:
+    """Take in what writers of a session have written, freeze it, and end the session; return the CID of the root.
+
+    For a session whose coordinator was killed. If the coordinator lives, its next freeze raises a
+    :class:`~ipldstore.ConflictError`. The head of the folder or bucket moves to the root if the coordinator had
+    :func:`opened <ipldstore.open>` it.
+
+    :param where: see :func:`sessions`
+    :param name: the name of the session; by default the one that has not ended
+    :param on_conflict: what to do where changes conflict; see :meth:`ipldstore.IPLDStore.merge`
+    :raises ValueError: if there is no such session, or not one alone
+    :raises ConflictError: if changes conflict, or the head is another than the coordinator knew; what was recovered has
+        a root then too, which the error names, and the session can be recovered again
+    :raises IPLDStoreError: if blocks are missing or cannot be written
+    :raises BackendUnavailableError: if the coordinator lives and has the folder open for writing
+    """
+    castore, journals = journaled(where)
+    name = name or _only_session(where)
+    state = _state(journals, name)
+    lock = castore.lock() if state.moves_head and isinstance(castore, FileSystemCAStore) else None
+    try:
+        coordinator = Coordinator.recover(journals, name)
+        if coordinator is None:
+            raise ValueError(f"expected the session {name}, found that it was deleted")
+        data = Dataset(castore, coordinator.state.root)
+        data.sharing = CoordinatorSharing(coordinator)
+        data.end_session()
+        root = cids.from_validated(data.write_for_copies(on_conflict))
+        if state.moves_head and isinstance(castore, SupportsHead):
+            _move_head(castore, state, root)
+        data.finish_session()
+        return root
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _only_session(where: str | os.PathLike[str] | AnyCAStore) -> str:
+    names = [session.name for session in sessions(where) if not session.ended]
+    if len(names) != 1:
+        raise ValueError(f"expected one session to recover, found {len(names)}: {', '.join(names) or 'none'}")
+    return names[0]
+
+
+def _state(castore: SupportsJournal, name: str) -> SessionState:
+    with store_errors(f"recovering the session {name}"):
+        data = castore.journal(name).state if name in set(castore.sessions()) else None
+    if data is None:
+        raise ValueError(f"expected a session to recover, found none of the name {name!r}")
+    return decode_state(data)
+
+
+def _move_head(castore: SupportsHead, state: SessionState, root: CID) -> None:
+    """Move the head on, if it is what the coordinator knew, or has frozen since."""
+    with store_errors("moving the head"):
+        head = castore.head
+        known = {state.head, state.root, cids.to_bytes(root)}
+        if (None if head is None else cids.to_bytes(head)) not in known:
+            raise ConflictError(
+                f"expected the head that the coordinator of the session had, found {head}: somebody else has moved it. "
+                f"What was recovered has the root {root}"
+            )
+        castore.swap_head(head, root)

@@ -1,0 +1,38 @@
+"""Copies of a store as other processes have them, each in the role of a process of its own."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+from weakref import WeakValueDictionary
+
+from ipldstore import IPLDStore
+from ipldstore._dataset import pickling, processes
+from ipldstore._writers import writer
+
+
+class Process:
+    """What one process has of a session: its writer, and its copies."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._writers: dict[tuple[str, str], writer.SessionWriter] = {}
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """Run as that process: with another identity, and what its modules hold."""
+        with (
+            patch.object(writer, "_writers", self._writers),
+            patch.object(pickling, "process_id", lambda: self.name),
+            patch.object(processes, "REGISTRY", WeakValueDictionary()),
+        ):
+            yield
+
+    def open(self, pickled: bytes) -> IPLDStore:
+        """Unpickle a store as this process."""
+        with self._running():
+            store: IPLDStore = pickle.loads(pickled)  # noqa: S301  # made by the test
+            assert store._data.origin is not None, "a copy that writes notes"
+            return store

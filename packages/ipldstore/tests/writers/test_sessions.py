@@ -1,0 +1,242 @@
+"""Sessions: they end with their store, are found and recovered when it died, and are collected when they are old."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import ipldstore
+import pytest
+from ipld_castore import FileSystemCAStore, MappingCAStore
+from ipldstore import ConflictError, IPLDStore, IPLDStoreError, compact, recover, sessions
+from ipldstore._writers.coordinator import Coordinator
+
+from ..support.store_samples import block_file, contents, written
+from .copies import Process
+
+SOME = {"zarr.json": b"{}", "a/c/0": b"zero", "a/c/1": b"one"}
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "folder"
+
+
+def age_all(folder: Path, hours: float = 2) -> None:
+    """Let everything be as old as that."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            time = path.stat().st_mtime - hours * 3600
+            os.utime(path, (time, time))
+
+
+def begun(folder: Path) -> tuple[IPLDStore, IPLDStore]:
+    """A store that was opened by its path, and a copy that writes in another process."""
+    store = ipldstore.open(folder, "a", fsync=False)
+    store.mapping.update(SOME)
+    store.freeze()
+    return store, Process("worker").open(pickle.dumps(store))
+
+
+def die(store: IPLDStore) -> None:
+    """Leave a store as a killed process leaves it: what the system closes is closed, and nothing else is done."""
+    opened = store._opened
+    assert opened is not None
+    opened._release()
+    store._data.closed = True
+
+
+def test_closing_takes_in_and_ends_the_session(folder: Path) -> None:
+    store, copy = begun(folder)
+    copy["a/c/2"] = b"two"
+    store.close()
+    assert contents(ipldstore.open(folder)) == SOME | {"a/c/2": b"two"}
+    (session,) = sessions(folder)
+    assert (session.ended, session.keys, session.root) == (True, (), ipldstore.open(folder).root_cid)
+    assert contents(copy) == SOME | {"a/c/2": b"two"}, "it reads on"
+    with pytest.raises(IPLDStoreError, match="closed it"):
+        copy["a/c/3"] = b"three"
+    assert contents(ipldstore.open(folder)) == SOME | {"a/c/2": b"two"}
+
+
+def test_closing_a_store_that_nobody_opened_by_its_path_ends_the_session_too(folder: Path) -> None:
+    store = written(SOME, FileSystemCAStore(folder, fsync=False))
+    copy = Process("worker").open(pickle.dumps(store))
+    copy["a/c/2"] = b"two"
+    store.close()
+    assert store["a/c/2"] == b"two"
+    with pytest.raises(IPLDStoreError, match="closed it"):
+        copy["a/c/3"] = b"three"
+    with pytest.raises(IPLDStoreError, match="closed"):
+        store["a/c/3"] = b"three"
+
+
+def test_a_session_that_was_left_behind_is_found_and_recovered(folder: Path) -> None:
+    store, copy = begun(folder)
+    before = store.root_cid
+    copy["a/c/2"] = b"two"
+    del copy["a/c/0"]
+    die(store)
+    (session,) = sessions(folder)
+    assert (session.keys, len(session.writers), session.ended) == (("a/c/0", "a/c/2"), 1, False)
+    assert (session.root, ipldstore.open(folder).root_cid) == (before, before)
+    root = recover(folder)
+    expected = {key: data for key, data in (SOME | {"a/c/2": b"two"}).items() if key != "a/c/0"}
+    assert contents(ipldstore.open(folder)) == expected
+    assert root == ipldstore.open(folder).root_cid == written(expected).freeze()
+    with pytest.raises(IPLDStoreError, match="closed it"):
+        copy["a/c/3"] = b"three"
+    with pytest.raises(ValueError, match="found 0"):
+        recover(folder)
+    assert recover(folder, session.name) == root, "again is no harm"
+
+
+def test_a_live_coordinator_keeps_its_folder_from_being_recovered(folder: Path) -> None:
+    store, _ = begun(folder)
+    with pytest.raises(OSError, match="writer"):
+        recover(folder)
+    store.close()
+
+
+def test_a_coordinator_whose_session_was_taken_over_stops_and_keeps_its_changes(folder: Path) -> None:
+    castore = FileSystemCAStore(folder, fsync=False)
+    store = written(SOME, castore)
+    copy = Process("worker").open(pickle.dumps(store))
+    store["a/c/5"] = b"five"
+    copy["a/c/2"] = b"two"
+    recovered = recover(castore)
+    assert contents(IPLDStore(castore, root=recovered)) == SOME | {"a/c/2": b"two"}
+    with pytest.raises(ConflictError, match="taken it over"):
+        store.freeze()
+    assert contents(store) == SOME | {"a/c/2": b"two", "a/c/5": b"five"}
+    assert store.freeze() == written(SOME | {"a/c/2": b"two", "a/c/5": b"five"}).freeze()
+
+
+def test_a_head_that_was_moved_meanwhile_stays(folder: Path) -> None:
+    store, copy = begun(folder)
+    copy["a/c/2"] = b"two"
+    die(store)
+    with ipldstore.open(folder, "a", fsync=False) as other:
+        other["b"] = b"b"
+    with pytest.raises(ConflictError, match="moved it"):
+        recover(folder)
+    assert contents(ipldstore.open(folder)) == SOME | {"b": b"b"}
+    (session,) = sessions(folder)
+    assert session.root == written(SOME | {"a/c/2": b"two"}).freeze(), "what was recovered has a root"
+
+
+def test_a_conflict_is_decided_when_a_session_is_recovered(folder: Path) -> None:
+    store, copy = begun(folder)
+    other = Process("other").open(pickle.dumps(store))
+    assert copy["a/c/0"] == other["a/c/0"] == b"zero"
+    copy["a/c/0"] = b"copy"
+    other["a/c/0"] = b"other"
+    die(store)
+    with pytest.raises(ConflictError, match="a/c/0"):
+        recover(folder)
+    recover(folder, on_conflict=lambda conflict: conflict.base)
+    assert contents(ipldstore.open(folder)) == SOME
+
+
+def test_where_there_are_no_sessions(folder: Path, tmp_path: Path) -> None:
+    with ipldstore.open(folder, "a"):
+        pass
+    assert sessions(folder) == []
+    with pytest.raises(ValueError, match="none of the name"):
+        recover(folder, "ab")
+    with pytest.raises(ValueError, match="SHARDING"):
+        sessions(tmp_path)
+    with pytest.raises(IPLDStoreError, match="journal"):
+        sessions(MappingCAStore())
+
+
+def test_compacting_keeps_what_a_live_session_needs(folder: Path) -> None:
+    """What a note, the session's root or the head names stays, and so does what was put of late."""
+    store, copy = begun(folder)
+    castore = store.castore
+    assert isinstance(castore, FileSystemCAStore)
+    copy["a/c/2"] = b"two"
+    garbage = castore.put_raw(b"garbage")
+    age_all(folder)
+    young = castore.put_raw(b"young")
+    copy["a/c/3"] = b"three"
+    assert compact(folder, HOUR)[1:] == (1, 7)
+    assert garbage not in castore
+    assert young in castore
+    assert contents(store) == SOME | {"a/c/2": b"two", "a/c/3": b"three"}
+    store.close()
+    assert contents(ipldstore.open(folder)) == SOME | {"a/c/2": b"two", "a/c/3": b"three"}
+
+
+def test_compacting_deletes_old_sessions_and_what_only_they_need(folder: Path) -> None:
+    store, copy = begun(folder)
+    copy["a/c/2"] = b"two"
+    die(store)
+    assert compact(folder, HOUR).freed_blocks == 0
+    with pytest.raises(IPLDStoreError, match="recover"):
+        compact(folder)
+    assert len(sessions(folder)) == 1
+    age_all(folder)
+    assert compact(folder, HOUR).freed_blocks == 1
+    assert sessions(folder) == []
+    assert contents(ipldstore.open(folder)) == SOME
+    assert compact(folder, HOUR).freed_blocks == 0
+    with pytest.raises(IPLDStoreError):
+        copy["a/c/3"] = b"three"
+
+
+def test_compacting_alone_forgets_sessions_that_have_ended(folder: Path) -> None:
+    store, copy = begun(folder)
+    copy["a/c/2"] = b"two"
+    store.close()
+    compact(folder)
+    assert sessions(folder) == []
+    assert contents(ipldstore.open(folder)) == SOME | {"a/c/2": b"two"}
+
+
+def test_putting_what_is_there_renews_its_age(folder: Path) -> None:
+    store, _ = begun(folder)
+    castore = store.castore
+    assert isinstance(castore, FileSystemCAStore)
+    garbage = castore.put_raw(b"again")
+    age_all(folder)
+    limit = castore.now() - 3600
+    assert block_file(castore, garbage).stat().st_mtime < limit
+    castore.put_raw(b"again")
+    assert list(castore.delete_old([garbage], limit)) == []
+    assert compact(folder, HOUR).freed_blocks == 0
+    assert castore.get_raw(garbage) == b"again"
+
+
+def test_what_old_is(folder: Path) -> None:
+    with ipldstore.open(folder, "a", fsync=False) as store:
+        store["a"] = b"a"
+    castore = FileSystemCAStore(folder)
+    castore.put_raw(b"garbage")
+    assert compact(folder, datetime.now(UTC) - HOUR).freed_blocks == 0
+    with pytest.raises(ValueError, match="time zone"):
+        compact(folder, datetime.now())  # noqa: DTZ005  # what is refused
+    assert compact(castore, datetime.now(UTC) + HOUR).freed_blocks == 1
+    assert contents(ipldstore.open(folder)) == {"a": b"a"}
+    with pytest.raises(ValueError, match="file"):
+        compact(folder.parent / "file.car", HOUR)
+
+
+def test_the_state_of_a_session_moves_by_exchange(folder: Path) -> None:
+    """Of two that recover one session, the one that came first is told."""
+    store, copy = begun(folder)
+    copy["a/c/2"] = b"two"
+    castore = FileSystemCAStore(folder, fsync=False)
+    (session,) = sessions(folder)
+    first, second = Coordinator.recover(castore, session.name), Coordinator.recover(castore, session.name)
+    assert first is not None
+    assert second is not None
+    second.end()
+    with pytest.raises(ConflictError):
+        first.end()
+    assert first.is_lost
+    with pytest.raises(ConflictError):
+        store.close()
