@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import uuid
-from itertools import islice
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Final
 
 from ipld_car import cids
