@@ -78,8 +78,8 @@ __all__ = [
     "walk_binary",
 ]
 
-# Tracebacks, representations and pickles name a class where users import it from.
+# Tracebacks, representations and pickles name a class or function where users import it from.
 for _name in __all__:
     _exported = globals()[_name]
-    if isinstance(_exported, type):
+    if callable(_exported) and _exported.__module__.startswith(f"{__name__}."):
         _exported.__module__ = __name__

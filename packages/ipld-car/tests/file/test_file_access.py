@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
 from mmap import mmap
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ipld_car import CarError, CarFile, cids
@@ -35,6 +36,16 @@ def test_modes(tmp_path: Path) -> None:
         CarFile.open(tmp_path)
     with pytest.raises(OSError, match="directory"):
         CarFile.open(tmp_path, "a")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.parametrize("mode", ["r", "a"])
+def test_a_pipe_is_refused_at_once(mode: Any, tmp_path: Path) -> None:
+    """A reader waited for a writer of the pipe."""
+    path = tmp_path / "pipe.car"
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="regular file" if mode == "r" else "Errno"):
+        CarFile.open(path, mode)
 
 
 def test_opening_and_closing_changes_nothing(tmp_path: Path) -> None:

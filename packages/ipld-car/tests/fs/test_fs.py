@@ -40,6 +40,19 @@ def test_a_lock_holds_until_it_is_released(tmp_path: Path) -> None:
     file.close()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_link_to_nothing(tmp_path: Path) -> None:
+    """It can be neither opened nor made anew under its own name: this was tried for ever."""
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "there")
+    file, is_new = fs.open_locked(link, exclusive=False)
+    file.close()
+    assert is_new
+    assert (tmp_path / "there").is_file()
+    with pytest.raises(FileExistsError):
+        fs.open_locked(link, exclusive=True)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="an open file is not removed there")
 @pytest.mark.parametrize("what", ["removed", "replaced", "its folder is removed", "its folder is replaced"])
 def test_a_locked_file_that_is_no_longer_in_its_place(tmp_path: Path, what: str) -> None:

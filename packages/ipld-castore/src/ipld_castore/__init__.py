@@ -82,8 +82,8 @@ __all__ = [
     "transfer",
 ]
 
-# Tracebacks, representations and pickles name a class where users import it from.
+# Tracebacks, representations and pickles name a class or function where users import it from.
 for _name in __all__:
     _exported = globals()[_name]
-    if isinstance(_exported, type) and _exported.__module__.startswith(f"{__name__}."):
+    if callable(_exported) and _exported.__module__.startswith(f"{__name__}."):
         _exported.__module__ = __name__

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import warnings
 from io import FileIO
 from pathlib import Path
@@ -23,7 +25,19 @@ def open_to_read(path: Path, access: Access) -> FileBlocks:
     :raises CarError: if it is no archive, or one without index that is damaged
     :raises OSError: if it cannot be opened
     """
-    return _open_blocks(FileIO(path), access)
+    return _open_blocks(_open_regular(path), access)
+
+
+def _open_regular(path: Path) -> FileIO:
+    """Open a file to read at any place; a pipe would be waited for, and has no places.
+
+    :raises OSError: if it cannot be opened, or is no regular file
+    """
+    file = FileIO(path, opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "expected a regular file, found a pipe or device (CarReader reads these)", str(path))
+    return file
 
 
 def _open_blocks(file: FileIO, access: Access) -> FileBlocks:

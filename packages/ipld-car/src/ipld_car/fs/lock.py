@@ -51,6 +51,8 @@ def open_locked(path: Path, *, exclusive: bool) -> tuple[FileIO, bool]:
     :raises BlockingIOError: if another writer has it locked
     :raises OSError: if it cannot be opened
     """
+    if not exclusive:
+        path = Path(os.path.realpath(path))  # a link to nothing can be neither opened nor made
     while True:
         made = False
         flags = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)

@@ -129,10 +129,10 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
-    # Tracebacks, representations and pickles name a class where users import it from.
+    # Tracebacks, representations and pickles name a class or function where users import it from.
     for module, names in _NAMES.items():
         for each in names if (imported := sys.modules.get(f"{__name__}.{module}")) else ():
-            if isinstance(exported := getattr(imported, each, None), type):
+            if callable(exported := getattr(imported, each, None)) and exported.__module__ == imported.__name__:
                 exported.__module__ = __name__
     return value
 

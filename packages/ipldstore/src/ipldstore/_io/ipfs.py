@@ -8,7 +8,7 @@ from ipldstore._store.zarr_store import IPLDStore
 
 
 def get_ipfs_mapper(host: str | None = None) -> IPLDStore:
-    """An empty :class:`IPLDStore` whose blocks are on an IPFS node (Kubo).
+    """Return an empty :class:`IPLDStore` whose blocks are on an IPFS node (Kubo).
 
     :param host: URL of the node's RPC, for example ``http://127.0.0.1:5001``; by default the node is found as
         :class:`ipld_castore.IPFSStore` says

@@ -35,7 +35,7 @@ def car_references(
     max_inline_bytes: int = MAX_INLINE_BYTES,
     zero_length_section_as_eof: bool = False,
 ) -> dict[str, Reference]:
-    """References into an archive, as kerchunk has them, so that plain zarr reads its chunks through fsspec.
+    """Return references into an archive, as kerchunk has them, so that plain zarr reads its chunks through fsspec.
 
     The archive is read once from start to end, and every block verified. It must hold one dataset: one root, and all
     that it reaches. Who reads by the references does not verify any more.

@@ -37,7 +37,7 @@ def open(  # noqa: A001  # as tarfile, gzip and many others have it
     zero_length_section_as_eof: bool = False,
     storage_options: Mapping[str, Any] | None = None,
 ) -> IPLDStore:
-    """The store in a CAR file, here or at a URL, in a folder or a bucket, or below a CID.
+    """Open the store in a CAR file, here or at a URL, in a folder or a bucket, or below a CID.
 
     A folder of blocks has the root in its file ``HEAD``. Any other path is a CAR file, with the root in its header, and
     so is a new path that ends in ``.car``, in any case. One process at a time may have it open for writing; others read

@@ -103,7 +103,7 @@ class ArchiveVerbs(Store):
 
     @classmethod
     def from_car(cls, source: Source, *, incomplete: bool = False, zero_length_section_as_eof: bool = False) -> Self:
-        """A store in memory with the contents of an archive; see :meth:`import_car`."""
+        """Return a store in memory with the contents of an archive; see :meth:`import_car`."""
         store = cls()
         store.import_car(source, incomplete=incomplete, zero_length_section_as_eof=zero_length_section_as_eof)
         return store

@@ -28,7 +28,7 @@ class NameVerbs(Store):
             return castore.publish(name, cids.from_validated(root))
 
     def resolve(self, name: str) -> CID:
-        """The root that a name points to, for :meth:`set_root` or a store of its own.
+        """Return the root that a name points to, for :meth:`set_root` or a store of its own.
 
         :param name: of a key on the node, or an IPNS name (``k51...``), or a domain name with a DNSLink
         :raises IPLDStoreError: if it points to none, as far as can be found out, or the blocks are not on an IPFS node

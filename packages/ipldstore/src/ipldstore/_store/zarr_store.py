@@ -239,7 +239,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs, WriterVerbs):
         return type(self).__name__, self.castore.address, self._data.state, self.read_only
 
     def with_read_only(self, read_only: bool = False) -> Self:
-        """Another view of the same contents, changes included; it is not open yet."""
+        """Return another view of the same contents, changes included; it is not open yet."""
         view = object.__new__(type(self))  # copy() would make it as a pickle does, which writes a root
         state = {"_is_open": False, "_read_only": read_only, "_is_view": True, "_is_closed": False}
         view.__dict__.update(self.__dict__ | state)  # with _opened: it keeps open what it does not close
@@ -282,7 +282,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs, WriterVerbs):
     async def get(
         self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        """The bytes of a key, verified; None if it is absent.
+        """Return the bytes of a key, verified; None if it is absent.
 
         :raises IPLDStoreError: if the key is there and its bytes cannot be had, or are not the ones named
         """
@@ -305,15 +305,15 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs, WriterVerbs):
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
     ) -> list[Buffer | None]:
-        """The bytes of several keys or parts of them, in their order; see :meth:`get`."""
+        """Return the bytes of several keys or parts of them, in their order; see :meth:`get`."""
         return list(await asyncio.gather(*(self.get(key, prototype, wanted) for key, wanted in key_ranges)))
 
     async def exists(self, key: str) -> bool:
-        """Whether a key is there; its blocks are not read."""
+        """Return whether a key is there; its blocks are not read."""
         return await self._run(lambda: self._data.find(key) is not None, inline=not self.castore.blocking)
 
     async def getsize(self, key: str) -> int:
-        """How many bytes a key has, without reading them.
+        """Return how many bytes a key has, without reading them.
 
         :raises FileNotFoundError: if it is absent
         """
@@ -323,7 +323,7 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs, WriterVerbs):
         return size
 
     async def getsize_prefix(self, prefix: str) -> int:
-        """How many bytes all keys below a directory have."""
+        """Return how many bytes all keys below a directory have."""
         sizes = self._data.sizes(_below(prefix))
         return await self._run(lambda: sum(sizes), inline=not self.castore.blocking)
 
@@ -341,19 +341,19 @@ class IPLDStore(ArchiveVerbs, DictVerbs, NameVerbs, WriterVerbs):
                 yield name
 
     def list(self) -> AsyncIterator[str]:
-        """All keys, streamed, as they were at the first step."""
+        """Yield all keys, as they were at the first step."""
         return self._stream(self._data.keys)
 
     def list_prefix(self, prefix: str) -> AsyncIterator[str]:
-        """All keys that begin with a prefix, streamed, as they were at the first step."""
+        """Yield all keys that begin with a prefix, as they were at the first step."""
         return self._stream(lambda: self._data.keys(prefix))
 
     def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        """The names directly below a directory, streamed; below a group this reads no chunk index."""
+        """Yield the names directly below a directory; below a group this reads no chunk index."""
         return self._stream(lambda: self._data.names(prefix.rstrip("/")))
 
     async def is_empty(self, prefix: str) -> bool:
-        """Whether there are no keys below a directory."""
+        """Return whether there are no keys below a directory."""
         async for _ in self.list_prefix(_below(prefix)):
             return False
         return True

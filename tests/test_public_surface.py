@@ -1,0 +1,94 @@
+"""What users import: complete lists, docstrings that say what a verb does, and classes that say where they are from."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pickle
+import re
+from collections.abc import Iterator
+from types import FunctionType, ModuleType
+from typing import Any
+
+import pytest
+
+MODULES = [
+    "ipld_car",
+    "ipld_car.cids",
+    "ipld_car.codecs.dagcbor",
+    "ipld_car.codecs.dagpb",
+    "ipld_car.hashes",
+    "ipld_car.ops",
+    "ipld_car.streams",
+    "ipld_car.unixfs",
+    "ipld_car.varint",
+    "ipld_castore",
+    "ipld_castore.concurrency",
+    "ipldstore",
+]
+PACKAGES = ("ipld_car", "ipld_castore", "ipldstore")
+OWN = tuple(f"{package}." for package in PACKAGES)
+NOT_VERBS = re.compile(
+    r"(A|An|All|Another|As|Be|Binary|Blocks?|Bytes|Have|How|In|It|Like|One|References|Same|Some|Such|Text|The|These|"
+    r"This|What|Whether|Which|Who)\b"
+)
+
+
+@pytest.fixture(params=MODULES)
+def module(request: pytest.FixtureRequest) -> ModuleType:
+    return importlib.import_module(request.param)
+
+
+def exported(module: ModuleType) -> dict[str, Any]:
+    return {name: getattr(module, name) for name in module.__all__}
+
+
+def functions(module: ModuleType) -> Iterator[tuple[str, FunctionType]]:
+    """The functions that a module exports, and the methods of its classes; no properties, which are nouns."""
+    for name, value in exported(module).items():
+        if isinstance(value, FunctionType):
+            yield name, value
+        if inspect.isclass(value) and f"{value.__module__}.".startswith(OWN):
+            for verb, _ in inspect.getmembers(value):
+                found = inspect.getattr_static(value, verb)
+                function = getattr(found, "__func__", found)
+                if not verb.startswith("_") and isinstance(function, FunctionType):
+                    if function.__module__.startswith(PACKAGES):
+                        yield f"{name}.{verb}", function
+
+
+def test_the_list_of_names_is_complete(module: ModuleType) -> None:
+    """``from module import *`` and the documentation have everything, and nothing twice."""
+    assert len(module.__all__) == len(set(module.__all__))
+    public = {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and not inspect.ismodule(value)
+        and (inspect.isclass(value) or inspect.isfunction(value))
+        and f"{value.__module__}.".startswith(f"{module.__name__}.")
+    }
+    assert public <= set(module.__all__)
+
+
+def test_everything_has_a_docstring(module: ModuleType) -> None:
+    assert module.__doc__
+    silent = [name for name, value in exported(module).items() if isinstance(value, type) and not value.__doc__]
+    assert silent + [name for name, value in functions(module) if not inspect.getdoc(value)] == []
+
+
+def test_a_docstring_begins_with_what_the_verb_does(module: ModuleType) -> None:
+    """As "Return the bytes of a key", not "The bytes of a key"."""
+    wrong = {name: text[:60] for name, value in functions(module) if NOT_VERBS.match(text := inspect.getdoc(value) or "")}
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("name", ["ipld_car", "ipld_car.ops", "ipld_castore", "ipldstore"])
+def test_classes_and_functions_say_where_users_import_them_from(name: str) -> None:
+    """In tracebacks and in pickles: one that names a private module is not read after the module has moved."""
+    module = importlib.import_module(name)
+    for each, value in exported(module).items():
+        if isinstance(value, (type, FunctionType)):
+            assert value.__module__ in PACKAGES or value.__module__ == name, each
+            assert b"._" not in pickle.dumps(value, 0), each
+            assert pickle.loads(pickle.dumps(value)) is value  # noqa: S301  # made here
