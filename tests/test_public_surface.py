@@ -52,9 +52,8 @@ def functions(module: ModuleType) -> Iterator[tuple[str, FunctionType]]:
             for verb, _ in inspect.getmembers(value):
                 found = inspect.getattr_static(value, verb)
                 function = getattr(found, "__func__", found)
-                if not verb.startswith("_") and isinstance(function, FunctionType):
-                    if function.__module__.startswith(PACKAGES):
-                        yield f"{name}.{verb}", function
+                if isinstance(function, FunctionType) and function.__module__.startswith(PACKAGES) and verb[0] != "_":
+                    yield f"{name}.{verb}", function
 
 
 def test_the_list_of_names_is_complete(module: ModuleType) -> None:
@@ -79,7 +78,9 @@ def test_everything_has_a_docstring(module: ModuleType) -> None:
 
 def test_a_docstring_begins_with_what_the_verb_does(module: ModuleType) -> None:
     """As "Return the bytes of a key", not "The bytes of a key"."""
-    wrong = {name: text[:60] for name, value in functions(module) if NOT_VERBS.match(text := inspect.getdoc(value) or "")}
+    wrong = {
+        name: text[:60] for name, value in functions(module) if NOT_VERBS.match(text := inspect.getdoc(value) or "")
+    }
     assert wrong == {}
 
 

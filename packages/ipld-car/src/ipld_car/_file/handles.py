@@ -36,7 +36,9 @@ def _open_regular(path: Path) -> FileIO:
     file = FileIO(path, opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise OSError(errno.EINVAL, "expected a regular file, found a pipe or device (CarReader reads these)", str(path))
+        raise OSError(
+            errno.EINVAL, "expected a regular file, found a pipe or device (CarReader reads these)", str(path)
+        )
     return file
 
 

@@ -132,7 +132,7 @@ def __getattr__(name: str) -> Any:
     # Tracebacks, representations and pickles name a class or function where users import it from.
     for module, names in _NAMES.items():
         for each in names if (imported := sys.modules.get(f"{__name__}.{module}")) else ():
-            if callable(exported := getattr(imported, each, None)) and exported.__module__ == imported.__name__:
+            if getattr(exported := getattr(imported, each, None), "__module__", None) == f"{__name__}.{module}":
                 exported.__module__ = __name__
     return value
 
