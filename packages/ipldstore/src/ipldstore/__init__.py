@@ -26,8 +26,8 @@ from ._io.kerchunk import car_references
 from ._io.open import open  # noqa: A004  # as tarfile, gzip and many others have it
 from ._io.sessions import Session, recover, sessions
 from ._io.sync import pull, push
+from ._store.ipld_store import IPLDStore
 from ._store.mapping import StoreMapping
-from ._store.zarr_store import IPLDStore
 from ._tree.stats import Stats
 from ._writers.chain import Conflict
 from ._writers.changes import Changes

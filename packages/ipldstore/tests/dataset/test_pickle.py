@@ -269,7 +269,7 @@ def test_a_fork_while_a_thread_holds_the_store(castore: ContentAddressableStore)
     held, stop = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with store._data._lock:
+        with store._data.tree.lock:
             held.set()
             stop.wait()
 

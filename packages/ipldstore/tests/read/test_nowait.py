@@ -89,7 +89,7 @@ def test_an_event_loop_does_not_wait_for_the_lock_of_the_tree(loop: asyncio.Runn
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with store._data._lock:
+        with store._data.tree.lock:
             held.set()
             assert done.wait(30)
 

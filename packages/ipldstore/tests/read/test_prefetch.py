@@ -214,7 +214,7 @@ def test_the_rest_of_a_path_is_not_fetched_twice(
 def test_changes_in_memory_do_not_matter(server: BlockServer, many: tuple[MappingCAStore, CID]) -> None:
     """A tree with changes prefetches too."""
     store = IPLDStore(GatewayCAStore(server.url), root=many[1])
-    store._data._tree.drop(["a0", "c", "0", "0", "0", "0"])
+    store._data.tree.drop("a0/c/0/0/0/0")
     server.forget()
     assert store["a0/c/100/7/7/0"] == int(array_of(SHAPE)[100, 7, 7]).to_bytes(8, "little")
     assert len(server.requests) == 1

@@ -10,6 +10,7 @@ from ipld_car import cids
 from ipld_castore import MappingCAStore
 from ipldstore import IPLDStoreError
 from ipldstore._dataset.dataset import Dataset
+from ipldstore._dataset.roots import set_root
 
 from . import reference
 from .reference import Link
@@ -78,7 +79,7 @@ def assert_named(make: Make) -> None:
         dataset = Dataset(castore)
         dataset.write("free", b"v")
         with pytest.raises(IPLDStoreError, match=named):
-            dataset.set_root(made.root, "trying it", discard_changes=True)
+            set_root(dataset, made.root, "trying it", discard_changes=True)
         assert list(dataset.keys()) == ["free"]  # it has stayed where it was
         return
     dataset = Dataset(castore, made.root)

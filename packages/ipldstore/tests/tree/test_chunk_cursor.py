@@ -30,7 +30,7 @@ def test_the_next_chunk_is_found_without_the_tree(store: IPLDStore, monkeypatch:
     find = lookup.find
 
     def noting(top: Any, parts: list[str], *rest: Any) -> Any:
-        if top is store._data._tree.top:  # not a read that a test before has left behind in a thread of zarr
+        if top is store._data.tree.top:  # not a read that a test before has left behind in a thread of zarr
             asked.append(parts)
         return find(top, parts, *rest)
 

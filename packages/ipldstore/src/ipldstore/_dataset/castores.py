@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ipld_castore import ContentAddressableStore
+from ipld_castore import ContentAddressableStore, SupportsHead, SupportsNames
 from multiformats import CID
+
+from ipldstore.errors import IPLDStoreError, store_errors
 
 
 class HasCAStore(Protocol):
@@ -31,6 +33,31 @@ def castore_of(store: AnyCAStore) -> ContentAddressableStore:
         raise TypeError(
             f"expected a ContentAddressableStore or an IPLDStore, found {type(store).__name__}: MappingCAStore(...) "
             f"makes one of a mapping, FileSystemCAStore(...) of a folder"
+        )
+    return castore
+
+
+def moving_head(castore: ContentAddressableStore) -> CID | None:
+    """Return the head that persisting a root moves; None if there is none.
+
+    :raises IPLDStoreError: if it cannot be read
+    """
+    if not castore.persist_moves_head or not isinstance(castore, SupportsHead):
+        return None
+    with store_errors("reading the head"):
+        return castore.head
+
+
+def require_names(castore: ContentAddressableStore, what: str) -> SupportsNames:
+    """Return a block store, which must have names.
+
+    :param what: what is being done, for errors
+    :raises IPLDStoreError: if it has none
+    """
+    if not isinstance(castore, SupportsNames):
+        raise IPLDStoreError(
+            f"{what}: expected a block store with names (ipld_castore.SupportsNames), such as an IPFSStore; "
+            f"found {castore!r}"
         )
     return castore
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from ipld_car import cids
 
 from ipldstore._writers.changes import Changes, notes_of
+from ipldstore._writers.coordinating import CoordinatorSharing
 from ipldstore._writers.forks import ForkSharing
 from ipldstore._writers.notes import Content
 from ipldstore._writers.take_in import OnConflict, resolve_notes
@@ -60,6 +61,20 @@ def merge(data: Dataset, changes: Iterable[Changes], on_conflict: OnConflict) ->
         for key, content in taken.changes.items():
             sharing.record(data, key, content)
     data.merged |= taken.positions
+
+
+def resolve_conflict(data: Dataset, key: str, writer: str) -> None:
+    """Decide conflicts of writers in other processes: what one of them wrote last counts.
+
+    :raises IPLDStoreError: if no copies of the dataset write in other processes
+    """
+    sharing = data.sharing
+    if not isinstance(sharing, CoordinatorSharing):
+        raise IPLDStoreError(
+            f"resolving {key!r}: expected a store whose copies write in other processes, found none: "
+            f"merge(..., on_conflict=...) decides between forks"
+        )
+    sharing.coordinator.choose(key, writer)
 
 
 def _require_blocks(data: Dataset, changes: dict[str, Content]) -> None:

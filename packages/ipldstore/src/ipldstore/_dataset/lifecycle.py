@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 
-from ipldstore.errors import store_errors
+from ipldstore._writers.coordinating import CoordinatorSharing
+from ipldstore.errors import ConflictError, store_errors
 
 from .dataset import Dataset
 
@@ -17,10 +18,38 @@ def close(data: Dataset) -> None:
     """
     if data.closed or not data.is_home:
         return
-    if data.end_session() or data.has_changes:
+    if end_session(data) or data.has_changes:
         data.freeze()
-        data.finish_session()
+        finish_session(data)
     data.closed = True
+
+
+def end_session(data: Dataset) -> bool:
+    """Refuse what copies write from now on; return whether there are any. What they wrote can still be taken in.
+
+    :raises ConflictError: if another process has taken the session over; the dataset keeps its changes without it
+    """
+    return _of_session(data, CoordinatorSharing.end)
+
+
+def finish_session(data: Dataset) -> None:
+    """Leave the session that has ended, after the last freeze.
+
+    :raises ConflictError: see :func:`end_session`
+    """
+    _of_session(data, CoordinatorSharing.finish)
+    data.sharing = None
+
+
+def _of_session(data: Dataset, action: Callable[[CoordinatorSharing], None]) -> bool:
+    if not isinstance(data.sharing, CoordinatorSharing):
+        return False
+    try:
+        action(data.sharing)
+    except ConflictError:
+        data.sharing = None
+        raise
+    return True
 
 
 class Opened:
@@ -51,9 +80,9 @@ class Opened:
         if not data.is_home:
             self._release()
             return
-        if self._writable and (data.end_session() or data.needs_persist or data.frozen_root is None):
+        if self._writable and (end_session(data) or data.needs_persist or data.frozen_root is None):
             data.freeze()
-            data.finish_session()
+            finish_session(data)
         data.closed = True
         try:
             with store_errors("closing"):

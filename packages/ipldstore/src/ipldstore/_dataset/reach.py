@@ -18,6 +18,15 @@ def is_node(cid: bytes) -> bool:
     return cids.codec_of(cid) in _NODE_CODECS
 
 
+def is_taken_as_whole(castore: ContentAddressableStore, root: bytes | None) -> bool:
+    """Return whether a root is taken to have all that it reaches, without looking.
+
+    A root may be of an archive that lacks blocks. Far away it is believed, as to find out would take reading it; here
+    that is done when it has to be known.
+    """
+    return root is None or not castore.local
+
+
 def reach(castore: ContentAddressableStore, root: bytes, seen: set[bytes], met: Collection[bytes] = ()) -> None:
     """Find all blocks that ``root`` reaches. Nodes are read and verified; of others it is asked whether they are there.
 

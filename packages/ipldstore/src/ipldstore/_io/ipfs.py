@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipld_castore import IPFSStore
 
-from ipldstore._store.zarr_store import IPLDStore
+from ipldstore._store.ipld_store import IPLDStore
 
 
 def get_ipfs_mapper(host: str | None = None) -> IPLDStore:

@@ -20,7 +20,7 @@ from multiformats import CID
 
 from ipldstore._dataset.castores import AnyCAStore, castore_of
 from ipldstore._dataset.lifecycle import Opened
-from ipldstore._store.zarr_store import IPLDStore
+from ipldstore._store.ipld_store import IPLDStore
 from ipldstore._tree.tree import EMPTY_ROOT
 
 from .address import ArchiveURL, BucketURL, Where, parse

@@ -13,6 +13,7 @@ from multiformats import CID
 
 from ipldstore._dataset.castores import AnyCAStore, castore_of
 from ipldstore._dataset.dataset import Dataset
+from ipldstore._dataset.lifecycle import end_session, finish_session
 from ipldstore._writers.coordinating import CoordinatorSharing
 from ipldstore._writers.coordinator import Coordinator
 from ipldstore._writers.notes import decode_note
@@ -124,11 +125,11 @@ def recover(
             raise ValueError(f"expected the session {name}, found that it was deleted")
         data = Dataset(castore, coordinator.state.root)
         data.sharing = CoordinatorSharing(coordinator)
-        data.end_session()
+        end_session(data)
         root = cids.from_validated(data.write_for_copies(on_conflict))
         if state.moves_head and isinstance(castore, SupportsHead):
             _move_head(castore, state, root)
-        data.finish_session()
+        finish_session(data)
         return root
     finally:
         if lock is not None:

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from ipld_car import cids
-from ipld_castore import AnyCID, ContentAddressableStore, SupportsHead, Transferred, transfer
+from ipld_castore import AnyCID, ContentAddressableStore, Transferred, transfer
 
-from ipldstore._dataset.castores import AnyCAStore, castore_of
+from ipldstore._dataset.castores import AnyCAStore, castore_of, moving_head
 from ipldstore.errors import store_errors
 
 
@@ -37,8 +37,8 @@ def push(root: AnyCID, src: AnyCAStore, dst: AnyCAStore, *, progress: bool | Non
     """
     target = castore_of(dst)
     sent = _transfer("pushing", root, castore_of(src), target, progress)
+    head = moving_head(target)
     with store_errors("pushing"):
-        head = target.head if target.persist_moves_head and isinstance(target, SupportsHead) else None
         target.persist(cids.from_bytes(cids.to_bytes(root)), head)
     return sent
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping
 
-from zarr.abc.store import Store
-
 from ipldstore._dataset.dataset import Dataset
 
 
@@ -57,36 +55,3 @@ class StoreMapping(MutableMapping[str, bytes]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self._data.castore!r}>"
-
-
-class DictVerbs(Store):
-    """The verbs of a dict that a zarr store can have."""
-
-    _data: Dataset
-
-    @property
-    def mapping(self) -> StoreMapping:
-        """The contents as a ``MutableMapping[str, bytes]``."""
-        return StoreMapping(self._data, self._check_writable)
-
-    def __getitem__(self, key: str) -> bytes:
-        return self.mapping[key]
-
-    def __setitem__(self, key: str, value: bytes) -> None:
-        self._check_writable()
-        self._data.write(key, as_bytes(value))
-
-    def __delitem__(self, key: str) -> None:
-        del self.mapping[key]
-
-    def __contains__(self, key: object) -> bool:
-        return key in self.mapping
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.mapping)
-
-    def __len__(self) -> int:
-        return len(self.mapping)
-
-    def __bool__(self) -> bool:  # an empty store is a store
-        return True

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import pickling
-from .dataset import Dataset, make_dataset
+from ipldstore._dataset import pickling
+from ipldstore._dataset.dataset import Dataset, make_dataset
 
 
 class CarriedDataset:

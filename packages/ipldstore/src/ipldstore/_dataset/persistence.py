@@ -1,0 +1,58 @@
+"""What the block store of a dataset keeps: the root that is persisted, and the head that moves to it."""
+
+from __future__ import annotations
+
+import threading
+
+from ipld_car import cids
+from ipld_castore import ContentAddressableStore
+
+from ipldstore.errors import store_errors
+
+from .castores import moving_head
+
+
+class Persistence:
+    """The root of a dataset that its block store has been told of.
+
+    :param castore: the block store
+    :param root: binary CID of the root that the dataset begins with; None for an empty dataset
+    :raises IPLDStoreError: if the head cannot be read
+    """
+
+    def __init__(self, castore: ContentAddressableStore, root: bytes | None) -> None:
+        self._castore = castore
+        self.root = self.head() if castore.persist_moves_head else root
+        """Binary CID of the root that is persisted; None if there is none."""
+        self.unpersisted: bytes | None = None
+        """Binary CID of a root that was written and is not persisted yet."""
+        self.lock = threading.RLock()
+        """One thread at a time persists: the head moves from one root to the next."""
+
+    def renew_lock(self) -> None:
+        """Replace the lock in the child of a fork, where a thread of the parent may hold it."""
+        self.lock = threading.RLock()
+
+    def head(self) -> bytes | None:
+        """Return the head that moves when the dataset is persisted; None if there is none."""
+        head = moving_head(self._castore)
+        return None if head is None else cids.to_bytes(head)
+
+    def persist(self, root: bytes) -> None:
+        """Persist a root: what it reaches stays, and the head is the root where the block store moves one.
+
+        :raises IPLDStoreError: if that fails, for a head that another writer has moved a :class:`ConflictError`
+        """
+        before = None if self.root is None else cids.from_validated(self.root)
+        with store_errors("keeping the blocks"):
+            self._castore.persist(cids.from_validated(root), before)
+        self.root, self.unpersisted = root, None
+
+    def go_to(self, root: bytes, head: bytes | None) -> None:
+        """Take note that the dataset goes on from a root.
+
+        :param head: what :meth:`head` has returned: others may have moved it to the root
+        """
+        self.unpersisted = None
+        if head == root:
+            self.root = root

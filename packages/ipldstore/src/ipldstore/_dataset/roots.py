@@ -1,0 +1,66 @@
+"""Going from one root to another, without losing changes."""
+
+from __future__ import annotations
+
+from ipldstore.errors import IPLDStoreError
+
+from .dataset import Dataset
+from .reach import is_taken_as_whole
+
+
+def require_no_changes(data: Dataset, what: str) -> None:
+    """Return if no changes would be lost.
+
+    :param what: what would lose them
+    :raises IPLDStoreError: if there are changes that are not frozen, or of which the block store was not told
+    """
+    if data.has_changes:
+        raise _changes_would_be_lost(what)
+
+
+def _changes_would_be_lost(what: str) -> IPLDStoreError:
+    return IPLDStoreError(
+        f"{what}: expected a store without changes that are not frozen, found some, which would be lost: freeze() "
+        f"first, or pass discard_changes=True"
+    )
+
+
+def set_root(
+    data: Dataset, root: bytes, what: str, *, discard_changes: bool = False, is_complete: bool | None = None
+) -> None:
+    """Go on from a root.
+
+    :param what: what is being done, for errors
+    :param discard_changes: whether changes that are not frozen may be lost
+    :param is_complete: whether all that the root reaches is known to be there; None if that is not known
+    :raises IPLDStoreError: if the root cannot be read, or changes would be lost; then nothing changes
+    """
+    if data.sharing is not None and data.sharing.notes_changes:
+        raise IPLDStoreError(
+            "expected a store of this process to take another root: this is a copy or a fork, which changes keys"
+        )
+    if not discard_changes:
+        require_no_changes(data, what)
+    head = data.persistence.head()  # first, as it may fail
+    if not data.tree.go_to(root, discard_changes=discard_changes):
+        raise _changes_would_be_lost(what)  # another thread has made them since
+    data.persistence.go_to(root, head)
+    data.whole = is_taken_as_whole(data.castore, root) if is_complete is None else is_complete
+    data.merged = {}
+    data.own_changes += 1
+
+
+def canonicalize(data: Dataset) -> bytes:
+    """Write all keys as a conforming writer would; return the binary CID of the root.
+
+    :raises IPLDStoreError: if a block cannot be read or written; the contents are then what they were
+    """
+    data.check_home()
+    fresh = Dataset(data.castore, limits=data.limits)
+    for key in data.keys():
+        value = data.read(key)
+        if value is not None:
+            fresh.write(key, value)
+    root = fresh.freeze()
+    set_root(data, root, "canonicalizing", discard_changes=True, is_complete=True)  # the new root has the changes too
+    return root

@@ -1,0 +1,399 @@
+"""The public store: zarr store, roots, archives, names, forks and the verbs of a dict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, overload
+
+from ipld_car import Source, Writable, cids
+from ipld_castore import AnyCID, MappingCAStore
+from multiformats import CID
+
+from ipldstore._dataset import forking
+from ipldstore._dataset.archives import import_car, write_car
+from ipldstore._dataset.castores import AnyCAStore, castore_of, moving_head, require_names
+from ipldstore._dataset.dataset import CLOSED, Dataset
+from ipldstore._dataset.lifecycle import Opened, close
+from ipldstore._dataset.roots import canonicalize, set_root
+from ipldstore._tree.stats import Stats
+from ipldstore._writers.changes import Changes
+from ipldstore._writers.take_in import OnConflict
+from ipldstore.errors import IPLDStoreError, store_errors
+
+from .carried import CarriedDataset
+from .mapping import StoreMapping, as_bytes
+from .zarr_store import ZarrStore
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+class IPLDStore(ZarrStore):
+    """A zarr store, formats 2 and 3, whose contents are an IPLD graph with one root CID.
+
+    What is written changes the tree in memory and puts blocks into ``castore``; :meth:`freeze` writes the tree and
+    returns the CID of the root. The same contents give the same CID, whatever the order, the history, the
+    backend or the version of zarr. All bytes that are read are verified against the CIDs that name them.
+
+    Keys are what zarr uses; also a ``dict``'s verbs work (``store["a/.zarray"]``, ``in``, ``del``, ``len``,
+    iteration), and :attr:`mapping` is a full ``MutableMapping``.
+
+    Threads may read and write at once. Copies in other processes (by pickle, as dask makes them) read, and write where
+    ``castore`` is one that both processes reach and that has a journal, as a folder has: this store takes in what they
+    write. Elsewhere they refuse to write, as the changes would be lost, and :meth:`fork` and :meth:`merge` help. In one
+    process a pickle is the same store again.
+
+    :param castore: where the blocks are, by default in memory; another IPLDStore stands for its ``castore``
+    :param root: a root to begin with, as CID object, text or bytes; by default the one that ``castore`` names as its
+        head, as a CAR file does, or else the dataset is empty
+    :param read_only: refuse all changes
+    :raises IPLDStoreError: if the root cannot be read
+
+    >>> store = IPLDStore()
+    >>> store["a/0"] = b"chunk"
+    >>> print(store.freeze())
+    bafyreieyzoqqgs3l3tinb3llbqke53v2i52plrc67tdqih2ddciwjaqrh4
+    >>> sorted(store), store["a/0"]
+    (['a/0'], b'chunk')
+    """
+
+    def __init__(
+        self,
+        castore: AnyCAStore | None = None,
+        *,
+        root: AnyCID | None = None,
+        read_only: bool = False,
+    ) -> None:
+        store = MappingCAStore() if castore is None else castore_of(castore)
+        if root is None:
+            root = moving_head(store)
+        super().__init__(Dataset(store, None if root is None else cids.to_bytes(root)), read_only=read_only)
+        self._opened: Opened | None = None
+        self._is_view = False
+        self._is_closed = False
+        self._pickled: CarriedDataset | None = None
+        """What this store came out of."""
+        self._changes_when_pickled = 0
+
+    def close(self) -> None:
+        """Close the store: freeze what has changed, and refuse to change anything from now on.
+
+        A store that :func:`ipldstore.open` opened also releases its file or folder; the ``castore`` of any other store
+        stays open. Closing again changes nothing. Closing another view of the store, or a copy out of a pickle, closes
+        that alone. If the changes cannot be frozen, the store stays open with its changes; ``castore.abandon()``
+        releases a CAR file without them.
+
+        :raises IPLDStoreError: if blocks cannot be written
+        """
+        if not self._is_view:
+            if self._opened is None:
+                close(self._data)
+            else:
+                self._opened.close()
+        self._is_closed = True
+        super().close()
+
+    def _check_writable(self) -> None:
+        super()._check_writable()
+        if self._is_closed:
+            raise IPLDStoreError(CLOSED)
+
+    # -- views and copies --
+
+    def with_read_only(self, read_only: bool = False) -> Self:
+        """Return another view of the same contents, changes included; it is not open yet."""
+        return self._copy(_is_open=False, _read_only=read_only, _is_view=True, _is_closed=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A pickle of what came out of a pickle is the same pickle, without I/O: schedulers pickle a store once a task.
+        if self._pickled is None or self._data.own_changes != self._changes_when_pickled:
+            carried = CarriedDataset(self._data, shared=not self.read_only)
+        else:
+            carried = self._pickled
+        # A copy does not close the store.
+        return self.__dict__ | {"_opened": None, "_is_view": True, "_data": None, "_pickled": carried}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        assert self._pickled is not None  # noqa: S101  # see above
+        self._data = self._pickled.dataset()
+        self._changes_when_pickled = self._data.own_changes
+
+    # -- roots --
+
+    @property
+    def root_cid(self) -> CID | None:
+        """The CID of the contents; None while there are changes that are not frozen, and before the first freeze."""
+        root = self._data.root
+        return None if root is None else cids.from_validated(root)
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether there are changes that are not frozen. A pickle does not freeze: ``castore`` keeps no root."""
+        return self._data.has_changes
+
+    @property
+    def base_root(self) -> CID | None:
+        """The CID of the root that changes go on from, whether there are any or not; None for a new, empty store.
+
+        >>> store = IPLDStore()
+        >>> store["a/0"] = b"chunk"
+        >>> store.has_changes, store.root_cid, store.base_root
+        (True, None, None)
+        >>> root = store.freeze()
+        >>> store["a/1"] = b"another"
+        >>> store.has_changes, store.root_cid, store.base_root == root
+        (True, None, True)
+        """
+        root = self._data.frozen_root
+        return None if root is None else cids.from_validated(root)
+
+    def freeze(self, on_conflict: OnConflict = "raise") -> CID:
+        """Write what has changed and have ``castore`` keep it; returns the CID of the root. Nothing is lost after it.
+
+        Keeping is what the backend makes of it: at least what was put is where it stays. It reads and writes only what
+        changed, and the neighbours that a merge needs. If it fails the changes are still there, and a second call goes
+        on.
+
+        :param on_conflict: what to do where writers in other processes have changed one key, as in :meth:`merge`;
+            "first" takes what the writer has whose name sorts first
+        :raises ConflictError: if changes of writers conflict, or another process has moved the head or taken over the
+            session; the changes are still there
+        :raises IPLDStoreError: if blocks cannot be written, or this is a copy with changes in another process
+        """
+        # A reader of a root does not decide whether the backend keeps it.
+        return cids.from_validated(self._data.frozen() if self.read_only else self._data.freeze(on_conflict))
+
+    def set_root(self, cid: AnyCID, *, discard_changes: bool = False) -> None:
+        """Go on from a root.
+
+        :param cid: the root, as CID object, text or bytes
+        :param discard_changes: lose changes that are not frozen, instead of refusing where there are any
+        :raises IPLDStoreError: if the root cannot be read, or changes would be lost; then nothing changes
+        :raises ValueError: if this is no CID, or the store is read-only and there are changes of its writer
+
+        >>> store = IPLDStore()
+        >>> root = store.freeze()
+        >>> store["a/0"] = b"chunk"
+        >>> store.set_root(root, discard_changes=True)
+        >>> "a/0" in store
+        False
+        """
+        root = cids.to_bytes(cid)
+        what = f"going to the root {cids.to_text(root)}"
+        if self._data.has_changes:  # a read-only view of a store must not drop what its writer has
+            self._check_writable()
+        set_root(self._data, root, what, discard_changes=discard_changes)
+
+    def canonicalize(self) -> CID:
+        """Write all keys again, and return the root that a conforming writer gives these contents.
+
+        For roots of other writers; reads all there is.
+        """
+        self._check_writable()
+        return cids.from_validated(canonicalize(self._data))
+
+    def stats(self) -> Stats:
+        """Return the numbers of keys, and of blocks of the indexes as freezing would make them.
+
+        Writes nothing, and reads no leaf of a chunk index that has not changed. With changes that are not frozen, the
+        nodes that freezing would write are made in memory.
+
+        >>> store = IPLDStore()
+        >>> store["a/0"] = b"chunk"
+        >>> store.stats()
+        Stats(keys=1, index_blocks=0)
+        """
+        return self._data.stats()
+
+    # -- archives --
+
+    @overload
+    def to_car(self, stream: None = None, *, since: AnyCID | None = None) -> bytes: ...
+    @overload
+    def to_car(self, stream: Writable, *, since: AnyCID | None = None) -> None: ...
+    def to_car(self, stream: Writable | None = None, *, since: AnyCID | None = None) -> bytes | None:
+        """Freeze, and write root and all blocks below it as a CARv1: to ``stream``, or returned as bytes.
+
+        :param since: an older root: only the blocks are written that it lacks, for those who have its blocks. Reads
+            the nodes in which the two differ, and of the older one no chunk; a chunk that it has only in parts of the
+            indexes that did not change may be written again. In memory are, at most 150 bytes each, the links in the
+            nodes that differ: of an appended step those in a few leaves, of two unrelated roots all.
+        :raises IPLDStoreError: if a block is missing or wrong; the stream then has a part of an archive
+
+        >>> from ipldstore import IPLDStore
+        >>> store = IPLDStore()
+        >>> store["a/0"] = b"zero"
+        >>> mirror = IPLDStore.from_car(store.to_car())
+        >>> old = store.freeze()
+        >>> store["a/1"] = b"one"
+        >>> mirror.import_car(store.to_car(since=old))  # the new root and one chunk
+        >>> mirror.freeze() == store.freeze()
+        True
+        """
+        return write_car(self._data, stream, since)
+
+    def import_car(
+        self,
+        source: Source,
+        *,
+        incomplete: bool = False,
+        discard_changes: bool = False,
+        zero_length_section_as_eof: bool = False,
+    ) -> None:
+        """Take all blocks of an archive into ``castore`` and go on from its one root. Streams.
+
+        With what is in ``castore`` already, the archive must have all that its root reaches; so one that was written
+        ``since`` the present root may be imported. Blocks that came from it are not looked for again, but nodes, the
+        hundredth part or less, are read back to follow their links; others that they link are asked for, except for
+        what the present root has too, once it is known to have everything. That is so after an import; of a root that
+        was opened on this machine all nodes are read for it, and its blocks asked for, with the first import. One that
+        is far away is believed. In memory is what the archive has met, at most 150 bytes a block.
+
+        :param source: the archive, CARv1 or CARv2, as bytes or binary stream
+        :param incomplete: take it also if blocks are missing: reading what they hold is then an error
+        :param zero_length_section_as_eof: take a section of length zero for the end of the archive, as archives that
+            are padded with zeros have it (pieces of Filecoin)
+        :param discard_changes: lose changes that are not frozen, instead of refusing where there are any
+        :raises ValueError: if the archive is damaged (:class:`ipld_car.CarError`) or has not exactly one root
+        :raises IPLDStoreError: if a block cannot be taken, or is missing, or changes would be lost; the contents are
+            then what they were
+        """
+        self._check_writable()
+        import_car(
+            self._data,
+            source,
+            incomplete=incomplete,
+            discard_changes=discard_changes,
+            zero_length_section_as_eof=zero_length_section_as_eof,
+        )
+
+    @classmethod
+    def from_car(cls, source: Source, *, incomplete: bool = False, zero_length_section_as_eof: bool = False) -> Self:
+        """Return a store in memory with the contents of an archive; see :meth:`import_car`."""
+        store = cls()
+        store.import_car(source, incomplete=incomplete, zero_length_section_as_eof=zero_length_section_as_eof)
+        return store
+
+    # -- names --
+
+    def publish(self, name: str) -> str:
+        """Freeze, and point an IPNS name to the root; returns the name as others know it (``k51...``).
+
+        :param name: of a key on the node; it is made if there is none. Only who has the key can move the name.
+        :raises IPLDStoreError: if freezing or publishing fails, or the blocks are not on an IPFS node
+        """
+        castore = require_names(self.castore, f"publishing {name!r}")
+        root = self._data.frozen() if self.read_only else self._data.freeze()
+        with store_errors(f"publishing {name!r}"):
+            return castore.publish(name, cids.from_validated(root))
+
+    def resolve(self, name: str) -> CID:
+        """Return the root that a name points to, for :meth:`set_root` or a store of its own.
+
+        :param name: of a key on the node, or an IPNS name (``k51...``), or a domain name with a DNSLink
+        :raises IPLDStoreError: if it points to none, as far as can be found out, or the blocks are not on an IPFS node
+        """
+        castore = require_names(self.castore, f"resolving {name!r}")
+        with store_errors(f"resolving {name!r}"):
+            return castore.resolve(name)
+
+    # -- what other processes write --
+
+    def fork(self) -> Self:
+        """Return a store with the same contents, whose changes :meth:`merge` takes in.
+
+        A fork can be pickled, and written wherever its ``castore`` is reachable. It sees no changes of other forks, nor
+        of this store. Changes of this store that are not frozen are written, as the fork begins with them. A pickle of
+        a fork is another fork, with the changes that were made until then.
+
+        :raises IPLDStoreError: if blocks cannot be written
+
+        >>> from ipldstore import IPLDStore
+        >>> store = IPLDStore()
+        >>> left, right = store.fork(), store.fork()
+        >>> left["a/0"], right["a/1"] = b"zero", b"one"
+        >>> store.merge(left, right.changes())
+        >>> sorted(store)
+        ['a/0', 'a/1']
+        """
+        forked = self._copy(_is_view=True, _is_closed=False, _read_only=False, _opened=None, _pickled=None)
+        forked._data = forking.fork(self._data)  # noqa: SLF001  # its own class
+        return forked
+
+    def changes(self) -> Changes:
+        """Return what this fork has changed, as a small value that a task can return.
+
+        :raises IPLDStoreError: if this is no fork, or blocks cannot be written
+        """
+        return forking.changes_of(self._data)
+
+    def merge(self, *changes: Changes | IPLDStore, on_conflict: OnConflict = "raise") -> None:
+        """Take in what forks have changed, in any order; what was taken in already changes nothing.
+
+        The changes of a key must follow each other, from what this store has to one content: each began with what
+        another one, or this store, ended with. Else they conflict. Where ``castore`` is on this machine, it is checked
+        that the blocks are there.
+
+        :param changes: forks, or what their :meth:`changes` returned
+        :param on_conflict: where changes conflict, "raise" raises an error, "first" takes what the fork that was given
+            first has, and a callable gets a :class:`~ipldstore.Conflict` and returns one of its contents
+        :raises ConflictError: if changes conflict; it names keys, CIDs and writers, and nothing has changed
+        :raises IPLDStoreError: if a block is missing; nothing has changed then
+        :raises ValueError: if the store is read-only
+
+        >>> from ipldstore import ConflictError, IPLDStore
+        >>> store = IPLDStore()
+        >>> left, right = store.fork(), store.fork()
+        >>> left["a/0"], right["a/0"] = b"left", b"right"
+        >>> try:
+        ...     store.merge(left, right)
+        ... except ConflictError:
+        ...     store.merge(left, right, on_conflict="first")
+        >>> store["a/0"]
+        b'left'
+        """
+        self._check_writable()
+        given = [each if isinstance(each, Changes) else each.changes() for each in changes]
+        forking.merge(self._data, given, on_conflict)
+
+    def resolve_conflict(self, key: str, writer: str) -> None:
+        """Decide a conflict between writers in other processes: what one of them wrote last counts.
+
+        It is applied when the changes are taken in the next time, as by :meth:`freeze`.
+
+        :param key: the key that a :class:`~ipldstore.ConflictError` names
+        :param writer: the name of the writer, as the error gives it
+        :raises IPLDStoreError: if no copies of this store write in other processes
+        """
+        self._check_writable()
+        forking.resolve_conflict(self._data, key, writer)
+
+    # -- as a dict --
+
+    @property
+    def mapping(self) -> StoreMapping:
+        """The contents as a ``MutableMapping[str, bytes]``."""
+        return StoreMapping(self._data, self._check_writable)
+
+    def __getitem__(self, key: str) -> bytes:
+        return self.mapping[key]
+
+    def __setitem__(self, key: str, value: bytes) -> None:
+        self._check_writable()
+        self._data.write(key, as_bytes(value))
+
+    def __delitem__(self, key: str) -> None:
+        del self.mapping[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.mapping
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.mapping)
+
+    def __len__(self) -> int:
+        return len(self.mapping)
+
+    def __bool__(self) -> bool:  # an empty store is a store
+        return True
