@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ipld_car import CarFile, CarReader, CarWarning, CarWriter, cids
-from ipld_car._file import append, car_file, layout
+from ipld_car._file import append, handles, layout
 from ipld_car.fs import lock
 
 SECTOR = 512
@@ -84,7 +84,7 @@ class Recorder:
 
         monkeypatch.setattr(lock, "FileIO", Recorded)
         monkeypatch.setattr(append, "write_at", write_at)
-        monkeypatch.setattr(car_file, "write_at", write_at)
+        monkeypatch.setattr(handles, "write_at", write_at)
         monkeypatch.setattr(os, "fsync", recorded_fsync)
 
 
