@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from ipld_car import CarReader, MalformedError, TruncatedError
+from ipld_car import CarReader, MalformedError, TruncatedError, encode_v2_header
 
 from ..support.car_samples import MIXED, SMALL_V1, SMALL_V2, Dribble, car_v2, cid, outcome, section
 
@@ -26,6 +26,8 @@ def test_the_reader_has_the_v2_header() -> None:
     assert told == (True, 60, len(SMALL_V1), 60 + len(SMALL_V1))
     assert told is not None
     assert told.fully_indexed is True
+    assert encode_v2_header(told)[11:27] == b"\x80" + bytes(15)
+    assert encode_v2_header(told._replace(fully_indexed=False))[11:27] == bytes(16)
 
 
 def test_the_payload_ends_where_the_header_says() -> None:

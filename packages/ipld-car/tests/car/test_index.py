@@ -41,6 +41,15 @@ def written(writer: IndexWriter) -> bytes:
     return stream.getvalue()
 
 
+def test_the_length_of_an_index_that_is_written_in_pieces() -> None:
+    writer = IndexWriter()
+    for number in range(100):
+        writer.add(cid(b"%d" % number), number)
+    whole = written(writer)
+    with patch("ipld_car._car.index_writer._PIECE", 100):
+        assert written(writer) == whole
+
+
 def index_of(
     pairs: list[tuple[bytes, int]], codec: int = MULTIHASH_INDEX_SORTED, base: CarIndex | None = None
 ) -> bytes:

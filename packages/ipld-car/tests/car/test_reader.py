@@ -179,6 +179,9 @@ def test_a_section_of_length_zero(padding: bytes) -> None:
     assert "zero_length_section_as_eof" in found.error[1]
     assert found.error[2:] == (len(SMALL_V1), len(MIXED))
     assert outcome(archive, zero_length_section_as_eof=True) == outcome(SMALL_V1)
+    with pytest.raises(MalformedError, match="zero_length_section_as_eof"):
+        list(read_car(archive)[1])
+    assert len(list(read_car(archive, zero_length_section_as_eof=True)[1])) == len(MIXED)
 
 
 def test_a_section_may_hold_only_a_cid() -> None:

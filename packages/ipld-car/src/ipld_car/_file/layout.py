@@ -18,6 +18,8 @@ FIXED_SIZE: Final = len(PRAGMA) + V2_HEADER_SIZE
 _MAX_BUFFERS: Final = 1024
 """Buffers that one system call takes."""
 _STEP: Final = 1 << 16
+_LARGE: Final = 1 << 12
+"""Bytes of a payload that take as long to read, with those around it, as another system call does."""
 
 
 if sys.platform == "win32":
@@ -76,7 +78,7 @@ class FileBuffer:
     def piece_at(self, position: int, least: int) -> bytes:
         """Return ``least`` bytes at a position, or more that follow them; fewer at the end of the file."""
         # Behind a large payload read only what is asked for: the blocks may all be large.
-        size = least if position - self._base > self._size else max(least, _STEP)
+        size = least if position - self._base - self._size > _LARGE else max(least, _STEP)
         self._base, self._piece = position, read_at(self._file, position, size)
         self._size = len(self._piece)
         return self._piece

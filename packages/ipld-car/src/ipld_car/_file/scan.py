@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from io import BytesIO
+from mmap import mmap
 from typing import Final
 
 from ipld_car import cids, varint
@@ -99,25 +100,30 @@ def sections(
     position, number = start, 0
     report = position if reach else sys.maxsize
     usual, least, most = cids.CIDV1_SHA256_PREFIXES, cids.CIDV1_SHA256_SIZE, min(limit, MAX_SECTION_BYTES)
-    file = buffer if isinstance(buffer, FileBuffer) else None
-    piece, base = (b"", position) if file else (buffer, 0)  # to slice a FileBuffer costs more than all else here
+    # To slice a FileBuffer costs more than all else here. `last` is where a whole head in the piece begins at most.
+    file: FileBuffer | None = None
+    piece: bytes | mmap = b""
+    base, last = position, -1
+    if isinstance(buffer, FileBuffer):
+        file = buffer
+    else:
+        piece, base, last = buffer, 0, min(len(buffer), stop) - _HEAD
     try:
         while position < stop:
-            at = position - base
-            head = piece[at : at + _HEAD]
-            if file is not None and len(head) < _HEAD:
+            if position > last and file is not None:
                 piece, base = file.piece_at(position, _HEAD), position
-                head = piece[0:_HEAD]
+                last = min(base + len(piece), stop) - _HEAD
+            at = position - base
             # Lengths of two bytes, or one; with them, the CID that nearly all blocks have.
-            first, second = (head[0], head[1]) if position + _HEAD <= stop and len(head) == _HEAD else (0, 0)
-            if first > 0x7F > second > 0:
+            if position <= last and (first := piece[at]) > 0x7F > (second := piece[at + 1]) > 0:
                 size, width = first & 0x7F | second << 7, 2
-            elif 0 < first < 0x80:
+            elif position <= last and 0 < first < 0x80:
                 size, width = first, 1
             else:
                 size, width = length_at(buffer, position, stop)
             begin = position + width
-            cid = head[width : width + least]
+            at += width
+            cid = piece[at : at + least]
             if not least <= size <= most or size > stop - begin or cid[:4] not in usual:
                 if not size and zero_is_end:
                     return
@@ -195,9 +201,12 @@ def index_of(found: Iterator[Section], start: int, end: int) -> tuple[CarIndex, 
     writer, stream = IndexWriter(), BytesIO()
     complete = True
     for position, cid, begin, size in found:
-        writer.add(cid, position - start)
         end = begin + size
-        complete = complete and not is_identity(cid)
+        if cids.is_cidv1_sha256(cid):
+            writer.add_digest(cids.SHA2_256, cid[4:], position - start)
+        else:
+            writer.add(cid, position - start)
+            complete = complete and not is_identity(cid)
     writer.write(stream)
     return CarIndex(stream.getvalue()), end, complete
 
