@@ -314,7 +314,8 @@ def test_a_place_that_is_down_is_not_asked_for_each_block(place: Place) -> None:
         tries = 0
         with pytest.raises(BackendUnavailableError, match="away"):
             queue.flush()
-        assert tries <= 8
+        # Threads of before the flush may still try: twice the 3 that failed and the 4 that are under way then.
+        assert tries <= 14
     place.error = None
     queue.flush()
     assert sorted(place.blocks) == sorted(sent)
