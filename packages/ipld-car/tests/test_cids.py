@@ -200,6 +200,9 @@ def test_any_text_is_a_cid_or_an_error(text: str) -> None:
         " bafkqaaa",
         "/ipfs/bafkqaaa/a",
         "ipfs://",
+        "ipfs:///",
+        "ipfs://bafkqaaa//",
+        "bafkqaaa/",
         "bafkqaa=",
         "é",
     ],
@@ -212,8 +215,14 @@ def test_text_that_is_no_cid(text: str) -> None:
 @pytest.mark.parametrize("text", ["bafkqaaa", cids.to_text(V0), "mAVUAAA"])
 def test_ipfs_urls_and_paths_are_accepted(text: str) -> None:
     """Gateways, nodes and browsers show CIDs in these forms."""
-    for form in ("ipfs://{}", "/ipfs/{}"):
+    for form in ("ipfs://{}", "/ipfs/{}", "IPFS://{}", "ipfs://{}/", "/ipfs/{}/"):
         assert cids.to_bytes(form.format(text)) == cids.to_bytes(text)
+
+
+@pytest.mark.parametrize("text", ["ipfs://bafkqaaa/a", "/ipfs/bafkqaaa/a/b/"])
+def test_a_path_below_a_cid_is_named_as_that(text: str) -> None:
+    with pytest.raises(MalformedError, match="a path follows the CID"):
+        cids.to_bytes(text)
 
 
 def test_text_of_version_0_has_no_multibase_prefix() -> None:

@@ -192,7 +192,7 @@ def to_text(cid: bytes) -> str:
 def to_bytes(cid: CID | str | bytes) -> bytes:
     """Return the binary form of a CID that is given as an object, text or bytes.
 
-    :param cid: as text also in the forms ``ipfs://CID`` and ``/ipfs/CID``
+    :param cid: as text also in the forms ``ipfs://CID`` and ``/ipfs/CID``, with or without a slash at the end
     :raises CarError: if it is not exactly one CID
     :raises TypeError: if it has another type
 
@@ -214,8 +214,11 @@ def to_bytes(cid: CID | str | bytes) -> bytes:
 
 
 def _parse_text(given: str) -> bytes:
-    text = given.removeprefix("ipfs://") if given.startswith("ipfs://") else given.removeprefix("/ipfs/")
+    prefix = "ipfs://" if given[:7].lower() == "ipfs://" else "/ipfs/" if given.startswith("/ipfs/") else ""
+    text = given[len(prefix) :].removesuffix("/") if prefix else given
     try:
+        if prefix and "/" in text:
+            raise MalformedError("a path follows the CID")
         if len(text) == 46 and text.startswith("Qm"):
             binary = bytes(CID.decode(text))
         else:

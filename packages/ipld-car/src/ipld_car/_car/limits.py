@@ -1,4 +1,4 @@
-"""How much of an archive is taken into memory at once, unless the caller says otherwise."""
+"""How much of an archive is taken into memory at once, unless the caller says otherwise; where an archive ends."""
 
 from typing import Final
 
@@ -6,3 +6,8 @@ MAX_HEADER_BYTES: Final = 32 << 20
 """The longest header that is read or written, in bytes; as in go-car."""
 MAX_SECTION_BYTES: Final = 8 << 20
 """The longest section (CID and block) that is read or written, in bytes; as in go-car."""
+EMPTY_SECTION: Final = (
+    "expected a section, found one of length zero: an archive that is padded with zeros is read with "
+    "zero_length_section_as_eof"
+)
+"""What every reader says of a section of length zero, unless that ends the archive."""

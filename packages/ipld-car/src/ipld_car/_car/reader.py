@@ -17,7 +17,7 @@ from ipld_car.streams import Source
 
 from .block import Block, BlockLocation
 from .header import PRAGMA, V2_HEADER_SIZE, Header, V2Header, check_inner, decode_header, decode_v2_header
-from .limits import MAX_HEADER_BYTES, MAX_SECTION_BYTES
+from .limits import EMPTY_SECTION, MAX_HEADER_BYTES, MAX_SECTION_BYTES
 from .source import BufferedSource
 
 # The payload of a longer section is read by itself, not through the buffer: it is not copied, and not held twice.
@@ -234,7 +234,7 @@ class CarReader:
         if not size:
             if self._zero_is_end:
                 return 0, 0
-            raise MalformedError("expected a section, found one of length zero (zero_length_section_as_eof allows it)")
+            raise MalformedError(EMPTY_SECTION)
         return size, end - source.position
 
     def _fill_section(self, size: int, varint_size: int, prefix: bytes, cid_size: int) -> None:

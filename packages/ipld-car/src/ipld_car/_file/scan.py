@@ -14,7 +14,7 @@ from typing import Final
 from ipld_car import cids, varint
 from ipld_car._car.index import MULTIHASH_INDEX_SORTED, CarIndex
 from ipld_car._car.index_writer import IndexWriter
-from ipld_car._car.limits import MAX_SECTION_BYTES
+from ipld_car._car.limits import EMPTY_SECTION, MAX_SECTION_BYTES
 from ipld_car.errors import CarError, LimitError, MalformedError, TruncatedError, UnverifiableError
 from ipld_car.hashes import verify_digest
 
@@ -55,10 +55,7 @@ def check_length(size: int, left: int, limit: int = MAX_SECTION_BYTES) -> None:
     :raises CarError: if it is empty, longer than that, or cut short
     """
     if not size:
-        raise MalformedError(
-            "expected a section, found one of length zero: an archive that is padded with zeros is read with "
-            "zero_length_section_as_eof"
-        )
+        raise MalformedError(EMPTY_SECTION)
     if size > limit:
         raise LimitError(f"expected a section of at most {limit} bytes, found a length of {size}")
     if size > left:
