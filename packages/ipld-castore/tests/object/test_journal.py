@@ -127,7 +127,7 @@ def test_the_state_moves_by_exchange_alone(castore: ObjectCAStore, journal: Jour
 
 def test_a_gap_ends_a_writer_until_it_is_filled(in_bucket: Journal) -> None:
     """Appends of one writer run side by side, so one can arrive before those with lower numbers."""
-    assert in_bucket.appends_side_by_side
+    assert in_bucket.is_remote
     in_bucket.append(A, 1, [b"one"])
     in_bucket.append(A, 3, [b"three"])
     in_bucket.append(B, 1, [b"b"])

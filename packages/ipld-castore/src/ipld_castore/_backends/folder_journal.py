@@ -57,7 +57,7 @@ class FolderJournal:
     :param fsync: wait for the disk with each append
     """
 
-    appends_side_by_side = False
+    is_remote = False
 
     def __init__(self, folder: Path, *, fsync: bool) -> None:
         self._folder = folder

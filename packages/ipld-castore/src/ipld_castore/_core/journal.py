@@ -30,17 +30,17 @@ class Entry(NamedTuple):
 class Journal(Protocol):
     """The journal of one session. Threads and processes may use it at once."""
 
-    appends_side_by_side: bool
-    """Whether threads may append for one writer at once.
+    is_remote: bool
+    """Whether each verb is a request to a server: threads may append for one writer at once, and need not look often.
 
-    If so, each append is a request of its own, which may arrive before those with lower numbers. Of each writer,
-    :meth:`entries` yields the records before the first gap, and the rest when the gap is filled.
+    An append may then arrive before those with lower numbers. Of each writer, :meth:`entries` yields the records before
+    the first gap, and the rest when the gap is filled.
     """
 
     def append(self, writer: str, first: int, records: Sequence[bytes]) -> None:
         """Append records of a writer. When it returns, the records are stored and readable.
 
-        One caller at a time appends for one writer, unless :attr:`appends_side_by_side`.
+        One caller at a time appends for one writer, unless the journal :attr:`is_remote`.
 
         :param writer: name of the writer, 1 to 64 characters of ``0-9a-f``
         :param first: number of the first record; those before it were appended before

@@ -41,7 +41,7 @@ class BucketJournal:
     :param in_flight: the most requests at a time
     """
 
-    appends_side_by_side = True
+    is_remote = True
 
     def __init__(self, client: Client, folder: str, in_flight: int) -> None:
         self._client = client

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Final
 
 from ipld_castore import ContentAddressableStore
 from ipld_castore.concurrency import process_id, renew_after_fork
+from multiformats import CID
 
 from ipldstore._format import keys as _keys
 from ipldstore._format.limits import LIMITS, Limits
@@ -93,6 +94,14 @@ class Dataset:
         """See what others have written."""
         if self.sharing is not None:
             self.sharing.catch_up(self, reading=False)
+
+    def flush(self) -> None:
+        """Return when all blocks that were put before are in the store."""
+        self.castore.flush()
+
+    def has_blocks(self, wanted: Iterable[CID]) -> Iterator[bool]:
+        """Say of blocks whether the store has them."""
+        return self.castore.has_blocks(wanted)
 
     def content_of(self, key: str) -> lookup.KeyTarget | None:
         """Return the document or link of a key, without looking for what others have written."""

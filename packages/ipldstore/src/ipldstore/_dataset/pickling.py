@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol, TypeVar
 
 from ipld_castore import ContentAddressableStore, SupportsJournal
 from ipld_castore.concurrency import process_id
+from multiformats import CID
 
 from ipldstore._format.limits import Limits
 from ipldstore._writers.coordinating import CoordinatorSharing
@@ -65,6 +66,8 @@ class PickledDataset(Protocol):
     def moves_head(self) -> bool: ...
     @property
     def lock(self) -> AbstractContextManager[object]: ...
+    def flush(self) -> None: ...
+    def has_blocks(self, wanted: Iterable[CID]) -> Iterator[bool]: ...
     def content_of(self, key: str) -> Content: ...
     def rebase(self, root: bytes) -> None: ...
     def apply(self, changes: Mapping[str, Content]) -> None: ...
@@ -146,4 +149,7 @@ def _copy(make: Make[D], state: Pickled, castore: SupportsJournal, session: str,
         dataset.origin = state
         return dataset
 
-    return writer.copy_of(root, make_copy)
+    copy = writer.copy_of(root, make_copy)
+    if isinstance(copy.sharing, CopySharing):
+        copy.sharing.note_pickle()
+    return copy

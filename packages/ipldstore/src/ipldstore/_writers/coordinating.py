@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from ipld_castore.concurrency import SharedCall
+
 from ipldstore.errors import ConflictError
 
 from .chain import is_same_content
@@ -29,16 +31,20 @@ class CoordinatorSharing:
         """Whether copies may be writing what is read here: from a pickling until the freeze after it."""
         self._reads = Reads()
         self._lock = threading.RLock()
+        self._looks: SharedCall[None] = SharedCall()
 
     def renew_locks(self) -> None:
         """Replace the lock in the child of a fork, where a thread of the parent may hold it."""
         self._lock = threading.RLock()
 
-    def catch_up(self, dataset: SharedDataset, *, reading: bool, on_conflict: OnConflict = "raise") -> None:
+    def catch_up(self, dataset: SharedDataset, *, reading: bool) -> None:
         """See :meth:`Sharing.catch_up`. After a freeze, what is read is of its root."""
         if reading and not self.is_watching:
             return
-        with self._lock, dataset.lock:  # nothing changes between looking what a key has and giving it more
+        self._looks.call(lambda: self._take_in(dataset))  # one look serves all that asked before it began
+
+    def _take_in(self, dataset: SharedDataset, on_conflict: OnConflict = "raise") -> None:
+        with self._lock:
             self.coordinator.take_in(dataset, on_conflict)
 
     def remember_read(self, key: str, content: Content) -> None:
@@ -73,7 +79,7 @@ class CoordinatorSharing:
         :param write: writes what has changed, blocks and all, and returns the root
         """
         with self._lock:  # nothing is taken in that the root has not
-            self.catch_up(dataset, reading=False, on_conflict=on_conflict)
+            self._take_in(dataset, on_conflict)
             root = write()
             self.coordinator.publish(root, dataset.head if dataset.moves_head else self.coordinator.state.head)
             return root

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 from typing import Final
 
 from ipld_car import cids
@@ -11,10 +10,9 @@ from ipld_castore import Journal, SupportsJournal
 
 from ipldstore.errors import ConflictError, store_errors
 
-from .notes import Note, decode_note
 from .session_state import SessionState, decode_state, encode_state
 from .shared import SharedDataset
-from .take_in import OnConflict, resolve_notes
+from .take_in import ConfirmedNotes, OnConflict, resolve_notes
 
 _NAME_BYTES: Final = 16
 
@@ -84,13 +82,12 @@ class Coordinator:
             mark = self._journal.mark()
             if mark == self._mark or self._state.done:
                 return
-            taken = resolve_notes(self._notes(), target.content_of, on_conflict, self._choices)
-        target.apply(taken.changes)
+            notes = ConfirmedNotes(self._journal.entries(self._taken, mark), target.has_blocks)
+            with target.lock:  # nothing changes between looking what a key has and giving it more
+                taken = resolve_notes(notes, target.content_of, on_conflict, self._choices)
+                target.apply(taken.changes)
         self._taken.update(taken.positions)
-        self._mark = mark
-
-    def _notes(self) -> Iterator[tuple[str, Note]]:
-        return ((entry.writer, decode_note(entry.record)) for entry in self._journal.entries(self._taken))
+        self._mark = mark if notes.is_complete else None  # a block may arrive without a note
 
     @property
     def state(self) -> SessionState:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from ipld_castore.concurrency import SharedCall
+
 from ipldstore.errors import store_errors
 
 from .chain import Conflict
-from .notes import Content, decode_note
-from .session_state import decode_state
+from .notes import Content
+from .session_state import SessionState, decode_state
 from .shared import SharedDataset
-from .take_in import resolve_notes
+from .take_in import ConfirmedNotes, resolve_notes
 from .writer import SessionWriter
 
 
@@ -25,38 +29,99 @@ class CopySharing:
         self.writer = writer
         self._positions = dict(positions)
         self._mark: object = None
+        self._looks: SharedCall[None] = SharedCall()
+        self._pickles = 0
+        """How many pickles this copy has come out of: what was written before one of them is seen after it."""
+        self._noted = 0
+        """How many changes were noted through this copy, which therefore has them."""
+        self._looked: tuple[int, int] | None = None
+        """What :meth:`_causes` was before the last look into a remote journal."""
+
+    def note_pickle(self) -> None:
+        """See, before the next answer, what was written before a pickle of this copy was opened."""
+        self._pickles += 1
+
+    def _causes(self) -> tuple[int, int]:
+        """Return what changes when a remote journal has to be looked into."""
+        return self._pickles, self.writer.noted - self._noted
 
     def catch_up(self, dataset: SharedDataset, *, reading: bool) -> None:
-        """See :meth:`Sharing.catch_up`. Where notes conflict, any of their ends counts; the coordinator will tell."""
+        """See :meth:`Sharing.catch_up`. Where notes conflict, any of their ends counts; the coordinator will tell.
+
+        A remote journal is looked into once for each pickle, and after notes of other copies in this process.
+        """
         with store_errors("reading the notes of writers"):
-            if self._look() == self._mark:
-                return
-            with self.writer.lock:
-                while True:
-                    mark = self._look()
-                    self._take_in(dataset, mark[0])
-                    if self._look()[0] == mark[0]:  # else notes may have been deleted before they were read
-                        break
-                self._mark = mark
+            if not self.writer.journal.is_remote:
+                self._catch_up_near(dataset)
+            elif self._looked != self._causes():
+                self._looks.call(lambda: self._catch_up_remote(dataset))
+
+    def _catch_up_near(self, dataset: SharedDataset) -> None:
+        if self._look() == self._mark:
+            return
+        with self.writer.lock:
+            while True:
+                mark = self._look()
+                if not self._rebase(dataset, mark[0]):
+                    self._take_in(dataset)
+                if self._look()[0] == mark[0]:  # else notes may have been deleted before they were read
+                    break
+            self._mark = mark
 
     def _look(self) -> tuple[bytes | None, object]:
         """Return the state of the session, and what changes with each note."""
         return self.writer.journal.state, self.writer.journal.mark()
 
-    def _take_in(self, dataset: SharedDataset, state: bytes | None) -> None:
-        if state is not None:
+    def _catch_up_remote(self, dataset: SharedDataset) -> None:
+        causes = self._causes()
+        if self._looked == causes:
+            return
+        with self.writer.watch_own() as own:
+            self._take_in(dataset, own)
+        # Notes may have been deleted before they were read: then the state, which moves first, has passed them.
+        while (state := self.writer.journal.state) is not None:
             session = decode_state(state)
-            if session.done:
-                dataset.rebase(session.root)
-                return
-            if any(number > self._positions.get(writer, 0) for writer, number in session.positions.items()):
-                # Notes that were not read here are in a newer root, and may be deleted.
-                dataset.rebase(session.root)
-                self._positions = dict(session.positions)
-        notes = ((entry.writer, decode_note(entry.record)) for entry in self.writer.journal.entries(self._positions))
-        taken = resolve_notes(notes, dataset.content_of, _last_end)
-        dataset.apply(taken.changes)
-        self._positions |= taken.positions
+            if not (session.done or self._is_behind(session)):
+                break
+            with self.writer.lock:
+                if self._rebase(dataset, state):
+                    break
+                self._take_in(dataset)
+        self._looked = causes
+
+    def _is_behind(self, session: SessionState) -> bool:
+        """Return whether the session has a root with notes that were not read here."""
+        return any(number > self._positions.get(writer, 0) for writer, number in session.positions.items())
+
+    def _rebase(self, dataset: SharedDataset, state: bytes | None) -> bool:
+        """Go on from the root of the session, if it has notes that were not read here, and may be deleted.
+
+        :returns: whether that root has all notes, so that none is to be read
+        """
+        if state is None:
+            return False
+        session = decode_state(state)
+        if session.done or self._is_behind(session):
+            dataset.rebase(session.root)
+            self._positions = dict(session.positions)
+        return session.done
+
+    def _take_in(self, dataset: SharedDataset, own: Collection[str] = ()) -> None:
+        """Take the notes in that were not read yet.
+
+        :param own: gets the keys that this process notes meanwhile: what the copy has of them is as new
+        """
+
+        def settle(conflict: Conflict) -> Content:
+            return conflict.base if conflict.key in own else list(conflict.ends.values())[-1]
+
+        journal = self.writer.journal
+        entries = journal.entries(self._positions, journal.mark() if journal.is_remote else None)
+        notes = list(ConfirmedNotes(entries, dataset.has_blocks))
+        with self.writer.lock:
+            taken = resolve_notes(notes, dataset.content_of, settle)
+            dataset.apply(taken.changes)
+            self._positions |= taken.positions
 
     def remember_read(self, key: str, content: Content) -> None:
         """See :meth:`Sharing.remember_read`."""
@@ -65,12 +130,11 @@ class CopySharing:
     def record(self, dataset: SharedDataset, key: str, content: Content) -> None:
         """See :meth:`Sharing.record`."""
         self.catch_up(dataset, reading=False)
-        self.writer.record(dataset, key, content)
+        self.writer.record(dataset, key, content, self._count)
+
+    def _count(self) -> None:
+        self._noted += 1
 
     def renew_locks(self) -> None:
         """See :meth:`Sharing.renew_locks`: the child of a process is another writer."""
         self.writer.renew()
-
-
-def _last_end(conflict: Conflict) -> Content:
-    return list(conflict.ends.values())[-1]

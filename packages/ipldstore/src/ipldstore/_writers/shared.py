@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
+
+from multiformats import CID
 
 from .notes import Content
 
@@ -23,6 +25,15 @@ class SharedDataset(Protocol):
     @property
     def moves_head(self) -> bool:
         """Whether freezing moves a head."""
+
+    def flush(self) -> None:
+        """Return when all blocks that were put before are in the store.
+
+        :raises CAStoreError: if they cannot be written
+        """
+
+    def has_blocks(self, wanted: Iterable[CID]) -> Iterator[bool]:
+        """Say of blocks whether the store has them; see :meth:`ipld_castore.ContentAddressableStore.has_blocks`."""
 
     def content_of(self, key: str) -> Content:
         """Return what a key has here, without looking for notes."""

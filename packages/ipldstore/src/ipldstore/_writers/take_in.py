@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple
+
+from ipld_car import cids
+from ipld_castore import Entry
+from multiformats import CID
 
 from ipldstore.errors import ConflictError
 
 from .chain import Conflict, follow_chain, is_same_content
-from .notes import Content, Note
+from .notes import Content, Note, decode_note
 
 ContentOf = Callable[[str], Content]
 """Gives what a key has in the tree."""
@@ -16,7 +20,12 @@ ContentOf = Callable[[str], Content]
 OnConflict = Literal["raise", "first"] | Callable[[Conflict], Content]
 """What to do where notes do not chain: raise an error; take what the first writer has; or ask."""
 
+HasBlocks = Callable[[Iterable[CID]], Iterator[bool]]
+"""Says of blocks whether the store has them, as :meth:`ipld_castore.ContentAddressableStore.has_blocks` does."""
+
 _MOST_TOLD: Final = 10
+_ASKED_AT_ONCE: Final = 1024
+"""Blocks."""
 
 
 class TakenIn(NamedTuple):
@@ -87,3 +96,60 @@ def conflict_error(conflicts: list[Conflict]) -> ConflictError:
         f"{told}{more}. Nothing was changed. on_conflict=... of freeze and merge decides, or "
         f"resolve_conflict(key, writer)"
     )
+
+
+class ConfirmedNotes:
+    """The notes of a journal up to the first one of each writer whose block is not there.
+
+    A note confirms those of its writer before it, so blocks are asked for behind the last confirmation only. What is
+    left out comes again: the positions of a reader do not pass it. A writer has told nobody that the note is there, nor
+    any after it.
+
+    :param entries: the records of the journal, each writer's in order
+    :param has_blocks: asks the store
+    """
+
+    def __init__(self, entries: Iterable[Entry], has_blocks: HasBlocks) -> None:
+        self._entries = entries
+        self._has_blocks = has_blocks
+        self.is_complete = True
+        """Whether nothing was left out, as far as the iteration has come."""
+
+    def __iter__(self) -> Iterator[tuple[str, Note]]:
+        """Yield writer and note.
+
+        :raises NodeError: if a record is no note
+        :raises CAStoreError: if the journal or the store cannot be asked
+        """
+        writer: str | None = None
+        waiting: list[Note] = []
+        for entry in self._entries:
+            if entry.writer != writer:
+                yield from self._arrived(writer, waiting)
+                writer, waiting = entry.writer, []
+            note = decode_note(entry.record)
+            waiting.append(note)
+            if note.confirmed >= waiting[0].number:
+                known = note.confirmed - waiting[0].number + 1
+                for each in waiting[:known]:
+                    yield writer, each
+                del waiting[:known]
+        yield from self._arrived(writer, waiting)
+
+    def _arrived(self, writer: str | None, waiting: list[Note]) -> Iterator[tuple[str, Note]]:
+        """Yield notes that nothing confirms, up to the first one whose block is not there."""
+        assert writer is not None or not waiting  # noqa: S101  # see the caller
+        for start in range(0, len(waiting), _ASKED_AT_ONCE):
+            batch = waiting[start : start + _ASKED_AT_ONCE]
+            links = {note.after for note in batch if isinstance(note.after, bytes) and not _is_inline(note.after)}
+            asked = list(links)
+            there = dict(zip(asked, self._has_blocks(map(cids.from_validated, asked)), strict=True))
+            for note in batch:
+                if isinstance(note.after, bytes) and not there.get(note.after, True):
+                    self.is_complete = False
+                    return
+                yield str(writer), note
+
+
+def _is_inline(link: bytes) -> bool:
+    return cids.prefix_of(link).hash_code == cids.IDENTITY

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
-from ipld_castore import BackendUnavailableError, Journal
+from ipld_car import cids
+from ipld_castore import Journal
 
 from ipldstore.errors import IPLDStoreError, store_errors
 
 from .notes import Content, Note, encode_note
 from .reads import Reads
+from .sequence import NoteSequence
 from .session_state import decode_state
 from .shared import SharedDataset
 
@@ -22,7 +24,6 @@ D = TypeVar("D", bound=SharedDataset)
 
 _MAX_COPIES: Final = 8
 """Copies that are kept by the root that they began with: a worker's tasks come with few different ones."""
-_ID_BYTES: Final = 8
 
 
 class SessionWriter:
@@ -38,11 +39,21 @@ class SessionWriter:
         self.journal = journal
         self.name = name
         self._lock = threading.RLock()
-        self._id: str | None = None
-        self._number = 0
+        self._begin()
         self._copies: OrderedDict[bytes, SharedDataset] = OrderedDict()
         """By the binary CID of the root that each began with; strong, as what a task wrote must outlive it."""
         self._reads = Reads()
+
+    def _begin(self) -> None:
+        """Begin as a writer that has noted nothing."""
+        self._sequence = NoteSequence()
+        self._idle = threading.Condition(self._lock)
+        self._busy: set[str] = set()
+        """Keys whose notes are under way: those of one key follow each other."""
+        self._watching: list[set[str]] = []
+        """The keys that were noted since each of the calls of :meth:`watch_own` began that run."""
+        self.noted = 0
+        """How many changes were noted."""
 
     @property
     def lock(self) -> threading.RLock:
@@ -66,38 +77,103 @@ class SessionWriter:
     def renew(self) -> None:
         """Become another writer, in the child of a fork."""
         self._lock = threading.RLock()
-        self._id, self._number = None, 0
+        self._begin()
+
+    @contextmanager
+    def watch_own(self) -> Iterator[set[str]]:
+        """Give the keys that are noted here while the context runs."""
+        keys: set[str] = set()
+        with self._lock:
+            self._watching.append(keys)
+        try:
+            yield keys
+        finally:
+            with self._lock:
+                self._watching = [each for each in self._watching if each is not keys]
 
     def remember_read(self, key: str, content: Content) -> None:
         """Keep what a key had when it was read: a write that follows may depend on it."""
         with self._lock:
             self._reads.remember(key, content)
 
-    def record(self, copy: SharedDataset, key: str, after: Content) -> None:
-        """Note a change whose blocks are in the store, and make it in a copy; other copies here find the note.
+    def record(self, copy: SharedDataset, key: str, after: Content, made: Callable[[], None]) -> None:
+        """Note a change, and make it in a copy; other copies here find the note.
 
-        :raises IPLDStoreError: if the note cannot be written, or the session has ended; the change is then not made
+        The blocks of ``after`` have been put. Where the journal is remote they may be under way: note and block travel
+        side by side, and so do the notes of several threads, except those of one key. It returns when the block, the
+        note and all notes before it are there.
+
+        :param made: called when the change is made, with :attr:`lock` held
+        :raises IPLDStoreError: if the note or the block cannot be written, or the session has ended; the change is then
+            not made
         """
         with self._lock:
+            self._idle.wait_for(lambda: key not in self._busy)
             was_read = key in self._reads
             before = self._reads[key] if was_read else copy.content_of(key)
-            number = self._number + 1
-            note = Note(number, key, before, after, was_read, confirmed=number)
-            with store_errors(f"noting a change of {key!r}"):
-                self._append(note)
-            self._number = number
-            self._check_open(key)
-            self._reads.forget(key)
-            copy.apply({key: after})
-
-    def _append(self, note: Note) -> None:
-        if self._id is None:
-            self._id, self._number = secrets.token_hex(_ID_BYTES), 0
-            note = note._replace(number=1, confirmed=1)
+            change = Note(0, key, before, after, was_read, confirmed=0)
+            if not self.journal.is_remote:
+                self._put(change)
+                self._check_open(key)
+                self._make(copy, key, after, made)
+                return
+            self._busy.add(key)
         try:
-            self.journal.append(self._id, note.number, [encode_note(note)])
-        except BackendUnavailableError:
-            self._id, self._number = None, 0  # it may be there or not: what follows is of another writer
+            self._put_beside_others(copy, change)
+            self._check_open(key)
+            with self._lock:
+                self._make(copy, key, after, made)
+        finally:
+            with self._lock:
+                self._busy.discard(key)
+                self._idle.notify_all()
+
+    def _make(self, copy: SharedDataset, key: str, after: Content, made: Callable[[], None]) -> None:
+        """Make a change in a copy."""
+        self._reads.forget(key)
+        self.noted += 1
+        for keys in self._watching:
+            keys.add(key)
+        copy.apply({key: after})
+        made()
+
+    def _put(self, change: Note) -> None:
+        """Put the note of a change whose blocks are there, with the lock held."""
+        with store_errors(f"noting a change of {change.key!r}"):
+            sequence = self._sequence
+            number, _ = sequence.begin()
+            with self._giving_up(sequence, number):
+                self._append(sequence, change._replace(number=number, confirmed=number))
+            sequence.arrived(number)
+
+    def _put_beside_others(self, copy: SharedDataset, change: Note) -> None:
+        """Put the note of a change, and return when its blocks and all notes before it are there."""
+        with store_errors(f"noting a change of {change.key!r}"):
+            if isinstance(change.after, bytes) and cids.codec_of(change.after) != cids.RAW:
+                copy.flush()  # it is told of one block whether it is there, not of those that it links
+            while True:
+                with self._lock:  # numbers are drawn in the order of the confirmations
+                    sequence = self._sequence
+                    number, confirmed = sequence.begin()
+                with self._giving_up(sequence, number):
+                    self._append(sequence, change._replace(number=number, confirmed=confirmed))
+                    copy.flush()
+                if sequence.arrived(number):
+                    return
+
+    def _append(self, sequence: NoteSequence, note: Note) -> None:
+        self.journal.append(sequence.writer, note.number, [encode_note(note)])
+
+    @contextmanager
+    def _giving_up(self, sequence: NoteSequence, number: int) -> Iterator[None]:
+        """Give a number up after an error. What follows is of another writer, as the note may be there or not."""
+        try:
+            yield
+        except BaseException:
+            sequence.fail(number)
+            with self._lock:
+                if self._sequence is sequence:
+                    self._sequence = NoteSequence()
             raise
 
     def _check_open(self, key: str) -> None:

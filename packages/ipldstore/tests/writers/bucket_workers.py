@@ -1,0 +1,31 @@
+"""What other processes do with copies of a store, in a module that spawned processes can import."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+from unittest import mock
+
+from ipldstore import IPLDStore
+from ipldstore._dataset import pickling
+
+from ..support.store_samples import contents
+
+
+def copy_of_another_process(pickled: bytes) -> IPLDStore:
+    """Return what a pickle becomes in another process."""
+    with mock.patch.object(pickling, "process_id", return_value="another"):
+        store: Any = pickle.loads(pickled)  # noqa: S301  # our own
+    assert isinstance(store, IPLDStore)
+    return store
+
+
+def write(store: IPLDStore, keys: list[str], run: int) -> int:
+    """Write keys; the bytes tell key and run."""
+    for key in keys:
+        store[key] = f"{key} {run}".encode()
+    return len(keys)
+
+
+def read(store: IPLDStore) -> dict[str, bytes]:
+    return contents(store)

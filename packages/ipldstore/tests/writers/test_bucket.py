@@ -1,0 +1,246 @@
+"""Writers in other processes over a bucket: what they ask, what they wait for, and that nothing noted is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import threading
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+import ipldstore
+import pytest
+from ipldstore import IPLDStore, IPLDStoreError, ObjectCAStore
+
+from ..support.store_samples import contents
+from . import bucket_workers as workers
+
+pytest.importorskip("obstore", reason="the extra object is not installed")
+
+KEYS = [f"a/c/{number}" for number in range(40)]
+
+
+def expected(values: dict[str, bytes]) -> Any:
+    """Return the root that one process gives the values."""
+    store = IPLDStore()
+    for key, value in values.items():
+        store[key] = value
+    return store.freeze()
+
+
+@pytest.fixture
+def castore(atomic_s3: Any, bucket: str, s3_proxy: Any) -> ObjectCAStore:
+    """An empty bucket behind the proxy that keeps a record."""
+    return ObjectCAStore.from_url(f"s3://{bucket}/air", **atomic_s3.options(s3_proxy.url))
+
+
+def asked(proxy: Any) -> Counter[str]:
+    """Return what was asked since the last call: verbs, with what they are for."""
+
+    def kind(request: Any) -> str:
+        if "list-type" in request.query:
+            return "LIST"
+        end = "state" if request.path.endswith("/state") else "note" if "/.sessions/" in request.path else "block"
+        return f"{request.method} {end}"
+
+    found = Counter(map(kind, proxy.requests))
+    proxy.requests.clear()
+    return found
+
+
+def copy_elsewhere(store: IPLDStore) -> IPLDStore:
+    """Return the copy that another process would have, in this one."""
+    state = pickle.loads(pickle.dumps(store))  # registers the session  # noqa: S301  # our own
+    assert state._data is store._data
+    return workers.copy_of_another_process(pickle.dumps(store))
+
+
+def test_a_process_that_never_pickles_asks_nothing_more(castore: ObjectCAStore, s3_proxy: Any) -> None:
+    """No LIST, HEAD or note for a chunk; a read-only view is no pickle."""
+    store = IPLDStore(castore)
+    for key in KEYS:
+        store[key] = key.encode()
+    view = store.with_read_only(True)
+    assert view[KEYS[3]] == KEYS[3].encode()
+    root = store.freeze()
+    found = asked(s3_proxy)
+    assert set(found) <= {"PUT block", "GET block"}
+    assert found["PUT block"] <= len(KEYS) + 10
+    assert root == expected({key: key.encode() for key in KEYS})
+
+
+def test_what_a_copy_asks(castore: ObjectCAStore, s3_proxy: Any) -> None:
+    """A set is a block and a note, and a look at the session that several share; reading looks once for a pickle."""
+    store = IPLDStore(castore)
+    store["a/c/none"] = b"0"
+    copy = copy_elsewhere(store)
+    asked(s3_proxy)
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(lambda key: copy.__setitem__(key, key.encode()), KEYS))
+    found = asked(s3_proxy)
+    assert found["PUT block"] == found["PUT note"] == len(KEYS)
+    assert found["GET state"] <= len(KEYS) + 1
+    assert found["LIST"] == 1
+    for key in KEYS:
+        assert copy[key] == key.encode()
+    found = asked(s3_proxy)
+    assert set(found) <= {"GET block"}, "its own notes are known to it"
+    assert contents(store) == {"a/c/none": b"0"} | {key: key.encode() for key in KEYS}
+    assert asked(s3_proxy)["GET note"] == len(KEYS)
+    assert store.freeze() == expected(contents(store))
+
+
+def test_the_coordinator_sees_a_note_as_soon_as_its_set_has_returned(castore: ObjectCAStore) -> None:
+    store = IPLDStore(castore)
+    copy = copy_elsewhere(store)
+    for key in KEYS[:5]:
+        assert key not in store
+        copy[key] = b"1"
+        assert store[key] == b"1"
+        store[key] = b"2"
+        copy = copy_elsewhere(store)
+        assert copy[key] == b"2"
+
+
+def test_a_set_waits_for_its_block_and_for_all_notes_before_its_own(castore: ObjectCAStore, s3_proxy: Any) -> None:
+    """A note that has overtaken its block is left alone, as are those after it; and none is lost later."""
+    store = IPLDStore(castore)
+    copy = copy_elsewhere(store)
+    copy["a/c/first"] = b"first"
+    held, go_on = threading.Event(), threading.Event()
+
+    async def hold(exchange: Any) -> None:
+        held.set()
+        await asyncio.to_thread(go_on.wait, 60)
+        answer = await exchange.forward()
+        await exchange.send(answer.head + answer.body)
+
+    s3_proxy.inject(hold, when=lambda request: request.method == "PUT" and request.body == b"late")
+    noted = threading.Semaphore(0)
+
+    async def count(exchange: Any) -> None:
+        answer = await exchange.forward()
+        await exchange.send(answer.head + answer.body)
+        noted.release()
+
+    s3_proxy.inject(count, 2, when=lambda request: request.method == "PUT" and "/.sessions/" in request.path)
+    with ThreadPoolExecutor(2) as pool:
+        late = pool.submit(copy.__setitem__, "a/c/late", b"late")
+        assert held.wait(60)
+        assert noted.acquire(timeout=60)
+        after = pool.submit(copy.__setitem__, "a/c/after", b"after")
+        assert noted.acquire(timeout=60)
+        assert "a/c/late" not in store
+        assert sorted(store) == ["a/c/first"], "the note of the other may have no successor yet"
+        assert not late.done()
+        assert not after.done()
+        go_on.set()
+        late.result(60)
+        after.result(60)
+    assert sorted(store) == ["a/c/after", "a/c/first", "a/c/late"]
+    assert store.freeze() == expected({"a/c/first": b"first", "a/c/late": b"late", "a/c/after": b"after"})
+
+
+@pytest.mark.parametrize("what", ["block", "note"])
+def test_a_set_that_fails_takes_none_with_it(atomic_s3: Any, bucket: str, s3_proxy: Any, what: str) -> None:
+    """Its number is a gap; those after it are noted again, under another id, before their sets return."""
+    castore = ObjectCAStore.from_url(
+        f"s3://{bucket}/air", **atomic_s3.options(s3_proxy.url), retry_config={"max_retries": 0}
+    )
+    store = IPLDStore(castore)
+    copy = copy_elsewhere(store)
+    copy["a/c/first"] = b"first"
+    held, go_on = threading.Event(), threading.Event()
+
+    async def refuse(exchange: Any) -> None:
+        held.set()
+        await asyncio.to_thread(go_on.wait, 60)
+        await exchange.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+    def is_it(request: Any) -> bool:
+        if request.method != "PUT":
+            return False
+        return request.body == b"lost" if what == "block" else "/.sessions/" in request.path
+
+    s3_proxy.inject(refuse, when=is_it)
+    with ThreadPoolExecutor(9) as pool:
+        lost = pool.submit(copy.__setitem__, "a/c/lost", b"lost")
+        assert held.wait(60)
+        others = [pool.submit(copy.__setitem__, key, b"1") for key in KEYS[:8]]
+        go_on.set()
+        error = lost.exception(60)
+        told = [key for key, other in zip(KEYS, others, strict=False) if other.exception(60) is None]
+    assert set(told) <= set(store)
+    if what == "note":
+        assert isinstance(error, IPLDStoreError)
+        assert "a/c/lost" in str(error)
+        assert len(told) == 8
+    else:  # the queue keeps the block, and whoever waits next has it sent again
+        assert error is None or "a/c/lost" in str(error)
+    copy["a/c/lost"] = b"lost"  # as a task that is run again does
+    copy[KEYS[0]] = b"2"
+    assert store["a/c/lost"] == b"lost"
+    assert store[KEYS[0]] == b"2"
+    assert set(store) >= {"a/c/first", "a/c/lost", *told}
+
+
+def test_a_set_in_a_session_that_has_ended_raises(castore: ObjectCAStore) -> None:
+    store = IPLDStore(castore)
+    copy = copy_elsewhere(store)
+    copy[KEYS[0]] = b"1"
+    store.close()
+    with pytest.raises(IPLDStoreError, match="closed"):
+        copy[KEYS[1]] = b"2"
+
+
+def test_one_key_written_by_several_threads(castore: ObjectCAStore) -> None:
+    """Each write follows the one before, whatever the order."""
+    store = IPLDStore(castore)
+    copy = copy_elsewhere(store)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: copy.__setitem__(KEYS[0], b"%d" % number), range(24)))
+    assert store[KEYS[0]] == copy[KEYS[0]]
+
+
+@pytest.mark.slow
+def test_processes_write_one_dataset(castore: ObjectCAStore) -> None:
+    """As one process would: spawned workers, each key twice, read before any freeze."""
+    store = IPLDStore(castore)
+    store["a/c/none"] = b"0"
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        for run in range(2):
+            futures = [pool.submit(workers.write, store, KEYS[at : at + 10], run) for at in range(0, 40, 10)]
+            assert [future.result() for future in futures] == [10] * 4
+            assert contents(store) == {"a/c/none": b"0"} | {key: f"{key} {run}".encode() for key in KEYS}
+        seen = pool.submit(workers.read, store).result()
+    assert seen == contents(store)
+    assert store.freeze() == expected(contents(store))
+
+
+@pytest.mark.slow
+def test_dask_writes_one_dataset(atomic_s3: Any, bucket: str, tmp_path: Any) -> None:
+    """Plain to_zarr on workers that are processes, and open_zarr right after it."""
+    dask: Any = pytest.importorskip("dask", reason="dask is optional")
+    distributed: Any = pytest.importorskip("distributed", reason="distributed is optional")
+    xr: Any = pytest.importorskip("xarray", reason="xarray is optional")
+    import numpy as np
+
+    values = np.random.default_rng(0).normal(size=(24, 30))
+    data = xr.Dataset({"t": (("y", "x"), values), "u": (("y", "x"), values.astype("f4"))})
+    alone = IPLDStore()
+    data.chunk({"y": 2, "x": 10}).to_zarr(alone)
+    with (
+        dask.config.set({"temporary-directory": str(tmp_path)}),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None, silence_logs=50
+        ) as cluster,
+        distributed.Client(cluster),
+        ipldstore.open(f"s3://{bucket}/era", "a", storage_options=atomic_s3.options()) as store,
+    ):
+        data.chunk({"y": 2, "x": 10}).to_zarr(store)
+        xr.testing.assert_identical(xr.open_zarr(store).compute(), data)
+        assert store.freeze() == alone.freeze()
+    with ipldstore.open(f"s3://{bucket}/era", storage_options=atomic_s3.options()) as store:
+        assert store.root_cid == alone.root_cid
