@@ -77,6 +77,14 @@ def test_what_is_no_url(url: str) -> None:
     assert "a:b" not in str(caught.value)
 
 
+def test_the_url_of_a_block_is_not_that_of_a_gateway() -> None:
+    """As a browser shows it; every block was then "not found". What the text holds of secrets is not repeated."""
+    with pytest.raises(ValueError, match=r"a gateway, https://host\.example/base, found") as caught:
+        GatewayCAStore("https://me:secret@host.example/base/ipfs/bafkqaaa/a")
+    assert "secret" not in str(caught.value)
+    assert GatewayCAStore("https://host.example/ipfs/v1").urls == ["https://host.example/ipfs/v1"]
+
+
 def test_numbers_that_make_no_sense() -> None:
     for bad in ({"timeout": 0}, {"timeout": -1}, {"retries": -1}, {"token": "a b"}, {"token": "a\nb"}, {"token": ""}):
         with pytest.raises(ValueError, match="expected"):

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from ipld_car import cids
+from ipld_car import CarError, cids
 
 from ipld_castore._http.address import Address, bearer_secret, parse_url
 
@@ -101,14 +101,28 @@ def find_gateways(urls: str | Iterable[str] | None, token: str | None = None) ->
 
 
 def _parse(url: str, source: str | None) -> Address:
+    place = "" if source is None else f" in {source}"
     try:
-        return replace(parse_url(url, "/ipfs"), source=source)
+        address = replace(parse_url(url, "/ipfs"), source=source)
     except ValueError:
-        place = "" if source is None else f" in {source}"
         raise ValueError(
             "expected the URL of a gateway as http://127.0.0.1:8080 or https://gateway.example, found something else"
             + place
         ) from None
+    base, ipfs, rest = address.url.partition("/ipfs/")
+    if ipfs and _is_cid(rest.partition("/")[0]):
+        raise ValueError(
+            f"expected the URL of a gateway, {base}, found that of something behind it: {address.url}{place}"
+        )
+    return address
+
+
+def _is_cid(text: str) -> bool:
+    try:
+        cids.to_bytes(text)
+    except CarError:
+        return False
+    return True
 
 
 def _urls_found() -> tuple[list[str], str]:
