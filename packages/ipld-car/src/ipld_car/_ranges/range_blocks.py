@@ -17,6 +17,7 @@ from ipld_car.errors import CarError, CarWarning, MalformedError, TruncatedError
 from ipld_car.hashes import verify_digest
 
 from .header import read_range_layout
+from .in_flight import ReadsInFlight
 from .range_index import RangeIndex
 from .source import HeadsBuffer, RangeSource, ScanBuffer, read_exactly
 from .window_cache import CachedBlock, Window, WindowCache
@@ -64,6 +65,7 @@ class RangeBlocks:
         self._index: CarIndex | RangeIndex | None = None
         self._lock = threading.Lock()
         """Held while the index is opened or made."""
+        self._in_flight = ReadsInFlight()
         self._tail, self._tail_base = b"", 0
         self._expected = -1
         """Behind the block that was read last; a hint that any thread sets, and every use of it is checked."""
@@ -113,10 +115,13 @@ class RangeBlocks:
 
         :raises MalformedError: if another block, or none, is there
         """
-        block = self.windows.get(key)
+        block, size = self.windows.get(key), self.window_bytes()
         if block is None or block.offset != offset:
             self._ahead = LEAST_WINDOW if offset == self._expected else 0
-            block = self.read_window(offset, self.window_bytes()).get(key)
+            self._in_flight.run_or_wait(offset, size, 2 * self.mean_bytes, lambda: self.read_window(offset, size))
+            block = self.windows.get(key)
+        if block is None or block.offset != offset:  # it was not all in what another thread has read, or is dropped
+            block = self.read_window(offset, size).get(key)
         if block is None or block.offset != offset:
             raise MalformedError("expected the block that the index names, found another", offset=offset)
         self._expected = block.next_offset
