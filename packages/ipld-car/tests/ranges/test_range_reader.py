@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -296,3 +297,44 @@ def test_data_far_behind_the_header() -> None:
     reader = CarRangeReader(source)
     assert reader.get(cid(b"again")) == b"again"
     assert source.bytes_read < 1 << 20
+
+
+def test_many_blocks_in_another_order_than_that_of_the_archive(many: tuple[bytes, list[bytes]]) -> None:
+    """Where a sample of them is dense, what is between is read; few are looked up one by one."""
+    data, names = many
+    source = MemorySource(data)
+    reader = CarRangeReader(source)
+    wanted = names[8000:9000]
+    random.Random(3).shuffle(wanted)
+    assert [raw_cid(found) for _, found in reader.get_many(wanted)] == wanted
+    assert len(source.reads) < 150
+
+
+def test_threads_that_want_neighbours_read_them_once(many: tuple[bytes, list[bytes]]) -> None:
+    """The second thread waits for the read of the first, and needs none of its own."""
+    data, names = many
+    entered, leave = threading.Event(), threading.Event()
+
+    class Held(MemorySource):
+        held = -1
+
+        def read(self, offset: int, size: int, /) -> bytes:
+            if offset == self.held:
+                entered.set()
+                assert leave.wait(60)
+            return super().read(offset, size)
+
+    source = Held(data)
+    reader = CarRangeReader(source)
+    reader.get(names[5000])
+    places = [reader._blocks.offsets(reader._blocks.index(), name[2:])[0] for name in names[9000:9010]]
+    source.held = places[0]
+    source.forget()
+    with ThreadPoolExecutor(10) as pool:
+        first = pool.submit(reader.get, names[9000])
+        assert entered.wait(60)
+        others = [pool.submit(reader.get, name) for name in names[9001:9010]]
+        leave.set()
+        found = [first.result(), *(each.result() for each in others)]
+    assert [raw_cid(each) for each in found] == names[9000:9010]
+    assert [offset for offset, _ in source.reads if offset in places] == [places[0]]

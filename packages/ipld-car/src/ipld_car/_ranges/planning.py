@@ -18,6 +18,9 @@ MAX_PLANNED: Final = 1024
 """Blocks that are planned at once."""
 _GAP: Final = 32 << 10
 """Bytes that are read rather than skipped by another read."""
+_SAMPLE: Final = 16
+"""Blocks that are looked up first: if they are near each other, so are those between them."""
+_ROUNDS: Final = 3
 _LEAST_SPAN: Final = 4 << 10
 """Bytes that are read for one block at least."""
 
@@ -31,9 +34,9 @@ def planned_at_once(blocks: RangeBlocks) -> int:
 def prefetch(blocks: RangeBlocks, keys: Iterable[bytes], run: Map) -> None:
     """Read the blocks with some multihashes into memory, as far as they are not there.
 
-    Blocks that follow each other, as the chunks of an array often do, are read without the index. The places of the
-    others are looked up, and near ones are read together. A block that is absent, or an index that is wrong, is no
-    error here.
+    Blocks that follow each other, as the chunks of an array often do, are read without the index. Of the others a
+    sample is looked up: where it is dense, all between is read. What is missing then is looked up one by one. A block
+    that is absent, or an index that is wrong, is no error here.
 
     :param run: calls a function on each of several items, for reads at a time
     """
@@ -45,11 +48,27 @@ def prefetch(blocks: RangeBlocks, keys: Iterable[bytes], run: Map) -> None:
         index = blocks.index()
     except CarError:
         return
+    for _ in range(_ROUNDS):
+        if len(missing) < 4 * _SAMPLE:
+            break
+        before, step = len(missing), len(missing) // _SAMPLE
+        _read_known(blocks, index, missing[::step], step, run)
+        missing = [key for key in missing if key not in blocks.windows]
+        if len(missing) > before // 2:
+            break  # they are scattered
     if len(missing) > 1:
-        found = run(lambda key: _offset_of(blocks, index, key), missing)
-        spans = _spans(sorted({offset for offset in found if offset is not None}), blocks.mean_bytes)
-        for _ in run(lambda span: _read_span(blocks, *span), spans):
-            pass
+        _read_known(blocks, index, missing, 1, run)
+
+
+def _read_known(blocks: RangeBlocks, index: CarIndex | RangeIndex, keys: list[bytes], step: int, run: Map) -> None:
+    """Look up the places of blocks, and read them, near ones together.
+
+    :param step: how many blocks are wanted for each of these; those between near ones are read with them
+    """
+    found = run(lambda key: _offset_of(blocks, index, key), keys)
+    offsets = sorted({offset for offset in found if offset is not None})
+    for _ in run(lambda span: _read_span(blocks, *span), _spans(offsets, blocks.mean_bytes, step)):
+        pass
 
 
 def _read_run(blocks: RangeBlocks, missing: list[bytes]) -> list[bytes]:
@@ -77,9 +96,9 @@ def _offset_of(blocks: RangeBlocks, index: CarIndex | RangeIndex, key: bytes) ->
         return None
 
 
-def _spans(offsets: list[int], mean: int) -> Iterator[tuple[int, int]]:
+def _spans(offsets: list[int], mean: int, step: int) -> Iterator[tuple[int, int]]:
     """Give offsets and sizes of ranges that hold the sections at these offsets, as far as these are not large."""
-    near, tail = _GAP + mean, _LEAST_SPAN + 2 * mean
+    near, tail = _GAP + (2 * step - 1) * mean, _LEAST_SPAN + (step + 1) * mean
     left = iter(offsets)
     start = last = next(left, None)
     if start is None or last is None:
