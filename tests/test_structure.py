@@ -17,8 +17,6 @@ LONG_MODULES = {
     "packages/ipld-castore/tests/backends/test_filesystem.py": 460,
     "packages/ipld-castore/tests/backends/test_tiered.py": 410,
     "packages/ipld-castore/tests/support/fault_proxy.py": 410,
-    "packages/ipldstore/src/ipldstore/_dataset/dataset.py": 575,
-    "packages/ipldstore/src/ipldstore/_store/zarr_store.py": 455,
 }
 PARTS = ["packages", "tests", "scripts", "benchmarks"]
 
