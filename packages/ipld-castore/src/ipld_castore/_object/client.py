@@ -20,7 +20,7 @@ T = TypeVar("T")
 MAX_OBJECT_BYTES: Final = 64 << 20
 """Bytes of the longest object that is read at once."""
 
-_DELETED_AT_ONCE: Final = 1000
+DELETED_AT_ONCE: Final = 1000
 """Objects that S3 deletes by one request."""
 _LISTED_AT_ONCE: Final = 1000
 _ENDPOINT_VARIABLES: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "AWS_ENDPOINT_URL")
@@ -130,7 +130,7 @@ class Client:
         :raises BackendUnavailableError: if they cannot all be deleted; some of them may be
         """
         left = iter(names)
-        while batch := list(islice(left, _DELETED_AT_ONCE)):
+        while batch := list(islice(left, DELETED_AT_ONCE)):
             self._delete(batch, what)
 
     def _delete(self, names: Sequence[str], what: str) -> None:

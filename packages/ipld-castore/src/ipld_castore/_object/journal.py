@@ -146,12 +146,10 @@ class BucketJournal:
 
     def age(self) -> float:
         """See :meth:`Journal.age`; what is compared are times that the store gives."""
-        name = f"{self._folder}/{STATE}"
-        try:
-            moved = self._client.ask(f"look at {self._what} in", lambda: self._client.store.head(name)["last_modified"])
-        except NoObjectError:
-            raise BackendUnavailableError(f"expected {self._what} in {self._client.where}, found none") from None
-        seconds: float = (read_clock(self._client, f"{self._folder}/") - moved).total_seconds()
+        times = {meta["path"]: meta["last_modified"] for meta in self._client.list(self._folder, self._what)}
+        if f"{self._folder}/{STATE}" not in times:
+            raise BackendUnavailableError(f"expected {self._what} in {self._client.where}, found none")
+        seconds: float = (read_clock(self._client, f"{self._folder}/") - max(times.values())).total_seconds()
         return max(seconds, 0.0)
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, Final, Literal, Self
 
 from ipld_car import cids
 from multiformats import CID
 
 from ipld_castore._backends import flatfs
+from ipld_castore._backends.folder_journal import FOLDER, STATE
 from ipld_castore._backends.head_file import HEAD_FILE
 from ipld_castore._core import graph
 from ipld_castore._core.backend import AnyCID
+from ipld_castore._core.capabilities import BlockStatus
 from ipld_castore._core.composed import base_of, blank, composed
 from ipld_castore._core.heads import is_head
 from ipld_castore._core.store import ContentAddressableStore
@@ -19,7 +22,8 @@ from ipld_castore._core.upload_queue import Pairs, UploadQueue
 from ipld_castore.concurrency import ReadAhead, in_order
 from ipld_castore.errors import BlockNotFoundError
 
-from .client import Client, NoObjectError
+from .client import DELETED_AT_ONCE, Client, NoObjectError
+from .clock import read_clock
 from .head import head_of
 from .journal import HasJournals
 from .layout import Layout
@@ -44,6 +48,8 @@ class ObjectCAStore(ContentAddressableStore):
     A process that was forked after obstore had been used cannot use it: that is an error.
 
     It has journals, below ``.sessions/``, unless it is over a ``MemoryStore`` or an ``HTTPStore``.
+
+    Blocks have ages by the clock of the store, so garbage is collected beside writers (:class:`SupportsAge`).
 
     The head is the object ``HEAD``. It moves by a conditional put; over obstore's ``LocalStore``, which has none, as
     that of :class:`FileSystemCAStore` does.
@@ -269,6 +275,58 @@ class ObjectCAStore(ContentAddressableStore):
         self.flush()  # they may be on their way
         rule = self._layout.rule()
         self._client.delete((self._layout.block_name(cids.to_bytes(cid), rule) for cid in wanted), "blocks")
+
+    # -- ages --
+
+    def now(self) -> float:
+        """See :meth:`SupportsAge.now`."""
+        return read_clock(self._client, f"{self._layout.name(FOLDER)}/").timestamp()
+
+    def block_statuses(self) -> Iterator[BlockStatus]:
+        """See :meth:`SupportsAge.block_statuses`; a listing tells all of it."""
+        self.flush()
+        rule = self._layout.rule()
+        for meta in self._client.list(self._layout.prefix, "blocks"):
+            cid = self._layout.cid_of(meta["path"], rule)
+            if cid is not None:
+                yield BlockStatus(cid, meta["size"], meta["last_modified"].timestamp())
+
+    def delete_old(self, cids: Iterable[CID], before: float) -> Iterator[CID]:
+        """See :meth:`SupportsAge.delete_old`.
+
+        A thousand blocks at a time are looked at once more, and then deleted by one request. Object stores do not
+        delete under a condition: a block that is put between the two is lost, so ``before`` should be well in the past.
+        """
+        rule = self._layout.rule()
+        left = iter(cids)
+        while batch := list(islice(left, DELETED_AT_ONCE)):
+            names = [(cid, self._layout.block_name(bytes(cid), rule)) for cid in batch]
+            put = in_order(lambda each: self._time_of(each[1]), names, threads=self._in_flight)
+            old = [each for each, time in put if time is not None and time < before]
+            self._client.delete((name for _, name in old), "blocks")
+            yield from (cid for cid, _ in old)
+
+    def _time_of(self, name: str) -> float | None:
+        """Return when an object was put; None if there is none."""
+        try:
+            meta = self._client.ask("look at blocks in", lambda: self.store.head(name))
+        except NoObjectError:
+            return None
+        time: float = meta["last_modified"].timestamp()
+        return time
+
+    def delete_leftovers(self, before: float) -> int:
+        """See :meth:`SupportsAge.delete_leftovers`: notes of writers whose session was deleted."""
+        folder = self._layout.name(FOLDER)
+        objects = [(meta["path"], meta) for meta in self._client.list(folder, "sessions")]
+        live = {name.removesuffix(f"/{STATE}") for name, _ in objects if name.endswith(f"/{STATE}")}
+        gone = {
+            name: meta["size"]
+            for name, meta in objects
+            if name.rpartition("/")[0] not in live and meta["last_modified"].timestamp() < before
+        }
+        self._client.delete(gone, "notes of sessions that were deleted")
+        return sum(gone.values())
 
     # -- the store itself --
 
