@@ -42,6 +42,8 @@ class ConcurrentTree:
         self._nodes = nodes
         self._limits = limits
         self._tree = Tree(nodes, root, limits)
+        self.next_chunk = self._tree.next_chunk
+        """See :meth:`Tree.next_chunk`."""
         self.lock = threading.RLock()
         """Held while the tree changes; a thread may take it again."""
         self._versions = 0
@@ -120,13 +122,7 @@ class ConcurrentTree:
 
     # -- changing keys --
 
-    def next_chunk(self, key: str) -> NextChunk | None:
-        """See :meth:`Tree.next_chunk`."""
-        return self._tree.next_chunk(key)
-
-    def put(
-        self, key: str, target: lookup.KeyTarget, place: NextChunk | None = None, *, only_new: bool = False
-    ) -> None:
+    def put(self, key: str, target: lookup.KeyTarget, place: NextChunk | None = None, only_new: bool = False) -> None:
         """Set the document or link of a key, which the format allows.
 
         :param place: what :meth:`next_chunk` has said
@@ -230,7 +226,7 @@ class ConcurrentTree:
         with self.lock:
             if self._tree.changed and not discard_changes:
                 return False
-            self._tree = tree
+            self._tree, self.next_chunk = tree, tree.next_chunk
             self._versions += 1
             return True
 

@@ -94,7 +94,8 @@ class IPLDStore(ZarrStore):
         super().close()
 
     def _check_writable(self) -> None:
-        super()._check_writable()
+        if self._read_only:  # asked here, as each chunk that is written asks
+            super()._check_writable()
         if self._is_closed:
             raise IPLDStoreError(CLOSED)
 
