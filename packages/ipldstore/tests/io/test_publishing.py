@@ -8,11 +8,13 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import ipldstore
 import pytest
+from ipld_car import CarFile
 from ipld_castore import CarCAStore
-from ipldstore import ConflictError
+from ipldstore import ConflictError, IPLDStoreError
 
 from ..support.archive_samples import as_carv2
 from ..support.open_samples import SOME, contents_of
@@ -48,6 +50,39 @@ def test_a_store_whose_place_was_taken(path: Path) -> None:
     with ipldstore.open(path, "a", fsync=False) as again:
         again.mapping.update(rescued)
     assert contents_of(path) == SOME | rescued
+
+
+@pytest.mark.skipif(os.name == "nt", reason="what is open cannot be replaced there")
+def test_a_file_that_is_replaced_while_it_is_compacted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file that is there in the end is left as it is, and nothing else."""
+    path, other = tmp_path / "data.car", tmp_path / "other.car"
+    for place, some in ((path, {"a/0": b"zero"}), (other, SOME)):
+        with ipldstore.open(place, "a", fsync=False) as store:
+            store.mapping.update(some)
+    wanted = other.read_bytes()
+    put = CarFile.put
+
+    def put_and_replace(file: CarFile, *args: Any, **options: Any) -> Any:
+        if other.exists():
+            other.replace(path)
+        return put(file, *args, **options)
+
+    monkeypatch.setattr(CarFile, "put", put_and_replace)
+    with pytest.raises(ConflictError, match="removed or replaced"):
+        ipldstore.compact(path)
+    assert path.read_bytes() == wanted
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_pushing_under_changes(path: Path) -> None:
+    """The head would move away from under the changes, which could not be frozen any more."""
+    source = written(SOME)
+    root = source.freeze()
+    with ipldstore.open(path, "a", fsync=False) as store:
+        store["a/0"] = b"a change"
+        with pytest.raises(IPLDStoreError, match="freeze\\(\\) first"):
+            ipldstore.push(root, source, store)
+    assert contents_of(path) == {"a/0": b"a change"}
 
 
 FULL = """

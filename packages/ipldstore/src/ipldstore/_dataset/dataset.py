@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Final
 
 from ipld_castore import ContentAddressableStore
 from ipld_castore.concurrency import process_id, renew_after_fork
@@ -29,11 +28,6 @@ from .concurrent_tree import ConcurrentTree
 from .persistence import Persistence
 from .reach import is_taken_as_whole
 from .value_reader import ValueReader, View, as_it_is
-
-CLOSED: Final = (
-    "this store was closed, and what is written now would be lost: open it again, or go on with "
-    "IPLDStore(store.castore, root=store.root_cid)"
-)
 
 
 class Dataset:
@@ -191,7 +185,7 @@ class Dataset:
         :raises IPLDStoreError: in any process but the one that made the dataset
         """
         if self.closed:
-            raise IPLDStoreError(CLOSED)
+            raise IPLDStoreError(processes.CLOSED)
         if self.home != process_id():  # asked here, as each chunk that is written asks
             processes.require_owner(self.home)
 

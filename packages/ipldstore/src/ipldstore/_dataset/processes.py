@@ -12,6 +12,12 @@ from ipldstore.errors import IPLDStoreError
 REGISTRY: Final[weakref.WeakValueDictionary[str, object]] = weakref.WeakValueDictionary()
 """The datasets of this process, by the token that their pickles carry."""
 
+CLOSED: Final = (
+    "this store was closed, and what is written now would be lost: open it again, or go on with "
+    "IPLDStore(store.castore, root=store.root_cid)"
+)
+"""The error of a change to a store that is closed."""
+
 
 def require_owner(owner: str) -> None:
     """Refuse to change what the owner of a dataset would never see.

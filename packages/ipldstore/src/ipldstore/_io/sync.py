@@ -11,7 +11,8 @@ from ipld_car import cids
 from ipld_castore import AnyCID, ContentAddressableStore, Transferred, transfer
 
 from ipldstore._dataset.castores import AnyCAStore, castore_of, moving_head
-from ipldstore.errors import store_errors
+from ipldstore._store.ipld_store import IPLDStore
+from ipldstore.errors import IPLDStoreError, store_errors
 
 
 def push(root: AnyCID, src: AnyCAStore, dst: AnyCAStore, *, progress: bool | None = None) -> Transferred:
@@ -25,7 +26,8 @@ def push(root: AnyCID, src: AnyCAStore, dst: AnyCAStore, *, progress: bool | Non
     :param dst: where they should be, likewise
     :param progress: whether to show a bar on standard error; by default where that is a terminal
     :returns: how many blocks and bytes were sent
-    :raises IPLDStoreError: if a block is lost, or one of the two stores cannot be reached; what was sent stays
+    :raises IPLDStoreError: if a block is lost, or one of the two stores cannot be reached; what was sent stays. Also if
+        the head of ``dst`` would move away from under changes that are not frozen
 
     >>> from ipldstore import IPLDStore, MappingCAStore
     >>> store, there = IPLDStore(), MappingCAStore()
@@ -36,6 +38,11 @@ def push(root: AnyCID, src: AnyCAStore, dst: AnyCAStore, *, progress: bool | Non
     Transferred(blocks=0, bytes=0)
     """
     target = castore_of(dst)
+    if isinstance(dst, IPLDStore) and target.persist_moves_head and dst.has_changes:
+        raise IPLDStoreError(
+            f"pushing to {target!r}, whose head moves to the root: expected a store without changes that are not "
+            f"frozen, found some, which could not be frozen after it: freeze() first"
+        )
     sent = _transfer("pushing", root, castore_of(src), target, progress)
     head = moving_head(target)
     with store_errors("pushing"):

@@ -12,8 +12,9 @@ from multiformats import CID
 from ipldstore._dataset import forking
 from ipldstore._dataset.archives import import_car, write_car
 from ipldstore._dataset.castores import AnyCAStore, castore_of, moving_head, require_names
-from ipldstore._dataset.dataset import CLOSED, Dataset
+from ipldstore._dataset.dataset import Dataset
 from ipldstore._dataset.lifecycle import Opened, close
+from ipldstore._dataset.processes import CLOSED
 from ipldstore._dataset.roots import canonicalize, set_root
 from ipldstore._tree.stats import Stats
 from ipldstore._writers.changes import Changes
