@@ -9,12 +9,11 @@ from ipld_car import Source, Writable, cids
 from ipld_castore import AnyCID, MappingCAStore
 from multiformats import CID
 
-from ipldstore._dataset import forking
+from ipldstore._dataset import forking, processes
 from ipldstore._dataset.archives import import_car, write_car
 from ipldstore._dataset.castores import AnyCAStore, castore_of, moving_head, require_names
 from ipldstore._dataset.dataset import Dataset
 from ipldstore._dataset.lifecycle import Opened, close
-from ipldstore._dataset.processes import CLOSED
 from ipldstore._dataset.roots import canonicalize, set_root
 from ipldstore._tree.stats import Stats
 from ipldstore._writers.changes import Changes
@@ -98,7 +97,7 @@ class IPLDStore(ZarrStore):
         if self._read_only:  # asked here, as each chunk that is written asks
             super()._check_writable()
         if self._is_closed:
-            raise IPLDStoreError(CLOSED)
+            raise IPLDStoreError(processes.CLOSED)
 
     # -- views and copies --
 
@@ -208,7 +207,7 @@ class IPLDStore(ZarrStore):
         """
         return self._data.stats()
 
-    # -- archives --
+    # -- archives and names --
 
     @overload
     def to_car(self, stream: None = None, *, since: AnyCID | None = None) -> bytes: ...
@@ -276,8 +275,6 @@ class IPLDStore(ZarrStore):
         store = cls()
         store.import_car(source, incomplete=incomplete, zero_length_section_as_eof=zero_length_section_as_eof)
         return store
-
-    # -- names --
 
     def publish(self, name: str) -> str:
         """Freeze, and point an IPNS name to the root; returns the name as others know it (``k51...``).
