@@ -6,13 +6,14 @@ used as they are.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ipld_castore import FileSystemCAStore, MappingCAStore
+from ipld_castore import FileSystemCAStore, MappingCAStore, ObjectCAStore
 from ipldstore import IPLDStore
 from zarr.abc.store import SupportsDeleteSync, SupportsGetSync, SupportsSetSync
 from zarr.core.buffer import Buffer, cpu
@@ -64,16 +65,24 @@ class TestFromARoot(Suite):
         return {"castore": castore, "root": IPLDStore(castore).freeze()}
 
 
+@pytest.mark.slow
+class TestInABucket(Suite):
+    @pytest.fixture
+    def store_kwargs(self, atomic_s3: Any, bucket: str) -> dict[str, Any]:
+        return {"castore": ObjectCAStore.from_url(f"s3://{bucket}/zarr", **atomic_s3.options())}
+
+
 WANTED = {"set", "get", "store_cls", "buffer_cls", "store_kwargs"}
 """What a user of zarr's suite has to give, beside the tests that are abstract there."""
 
 
-@pytest.mark.parametrize("suite", [Suite, TestInMemory, TestInAFolder, TestFromARoot])
+@pytest.mark.parametrize("suite", [Suite, TestInMemory, TestInAFolder, TestInABucket, TestFromARoot])
 def test_nothing_is_overridden(suite: type[Suite]) -> None:
     abstract = {name for name, item in vars(StoreTests).items() if getattr(item, "__isabstractmethod__", False)}
     own = {name for name in vars(suite) if not name.startswith("__")} - WANTED
     assert own <= abstract
-    assert not any(getattr(item, "pytestmark", []) for item in [suite, *vars(suite).values()])
+    marks = [mark for item in [suite, *vars(suite).values()] for mark in getattr(item, "pytestmark", [])]
+    assert {mark.name for mark in marks} <= {"slow"}
 
 
 def test_zarr_has_no_reason_to_skip() -> None:
@@ -87,16 +96,24 @@ def test_zarr_has_no_reason_to_skip() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("machine", ["ZarrStoreStateMachine", "ZarrHierarchyStateMachine"])
-@pytest.mark.parametrize("backend", ["memory", "folder"])
-def test_state_machines(machine: str, backend: str) -> None:
+@pytest.mark.parametrize("backend", ["memory", "folder", "bucket"])
+def test_state_machines(machine: str, backend: str, request: pytest.FixtureRequest) -> None:
     """In a process of their own: hypothesis takes short strings of all loaded test modules for likely inputs.
 
     So, beside the other tests here, it would come up with a group called ".zarray", which the format refuses
     (section 1) and zarr's strategies do not know of.
     """
     script = Path(__file__).parents[1] / "support" / "state_machines.py"
+    options = {}
+    if backend == "bucket":
+        server, bucket = request.getfixturevalue("atomic_s3"), request.getfixturevalue("bucket")
+        options = {"url": f"s3://{bucket}", **server.options()}
     run = subprocess.run(
-        [sys.executable, "-W", "ignore", str(script), machine, backend], capture_output=True, text=True, check=False
+        [sys.executable, "-W", "ignore", str(script), machine, backend],
+        input=json.dumps(options),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stdout.split() == [machine, backend, "passed"]

@@ -1,22 +1,29 @@
-"""zarr's state machines over an IPLDStore, neither of them modified: ``state_machines.py MACHINE memory|folder``."""
+"""zarr's state machines over an IPLDStore, neither of them modified: ``state_machines.py MACHINE memory|folder|bucket``.
+
+The options of the bucket, and its URL, are given as JSON on standard input.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
 
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
-from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore
+from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore, ObjectCAStore
 from ipldstore import IPLDStore
 from zarr.testing import stateful
 
 
 def main(machine: str, backend: str) -> None:
+    options = json.loads(sys.stdin.read()) if backend == "bucket" else {}
     with tempfile.TemporaryDirectory() as folder:
 
         def castore() -> ContentAddressableStore:
+            if backend == "bucket":
+                return ObjectCAStore.from_url(**options)
             return MappingCAStore() if backend == "memory" else FileSystemCAStore(folder, fsync=False)
 
         run_state_machine_as_test(
