@@ -34,7 +34,6 @@ class ObjectTests(CAStoreTests):
 
 
 class TestMemory(ObjectTests):
-    can_pickle = False
     depth = width = 300
 
     @pytest.fixture

@@ -65,6 +65,13 @@ class TestFromARoot(Suite):
         return {"castore": castore, "root": IPLDStore(castore).freeze()}
 
 
+class TestInObjects(Suite):
+    @pytest.fixture
+    def store_kwargs(self) -> dict[str, Any]:
+        obstore: Any = pytest.importorskip("obstore.store", reason="the extra object is not installed")
+        return {"castore": ObjectCAStore(obstore.MemoryStore())}
+
+
 @pytest.mark.slow
 class TestInABucket(Suite):
     @pytest.fixture
@@ -76,10 +83,10 @@ WANTED = {"set", "get", "store_cls", "buffer_cls", "store_kwargs"}
 """What a user of zarr's suite has to give, beside the tests that are abstract there."""
 
 
-@pytest.mark.parametrize("suite", [Suite, TestInMemory, TestInAFolder, TestInABucket, TestFromARoot])
+@pytest.mark.parametrize("suite", [Suite, TestInMemory, TestInAFolder, TestInObjects, TestInABucket, TestFromARoot])
 def test_nothing_is_overridden(suite: type[Suite]) -> None:
     abstract = {name for name, item in vars(StoreTests).items() if getattr(item, "__isabstractmethod__", False)}
-    own = {name for name in vars(suite) if not name.startswith("__")} - WANTED
+    own = {name for name in vars(suite) if not name.startswith("__")} - WANTED - {"pytestmark"}
     assert own <= abstract
     marks = [mark for item in [suite, *vars(suite).values()] for mark in getattr(item, "pytestmark", [])]
     assert {mark.name for mark in marks} <= {"slow"}
@@ -96,7 +103,7 @@ def test_zarr_has_no_reason_to_skip() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("machine", ["ZarrStoreStateMachine", "ZarrHierarchyStateMachine"])
-@pytest.mark.parametrize("backend", ["memory", "folder", "bucket"])
+@pytest.mark.parametrize("backend", ["memory", "folder", "objects", "bucket"])
 def test_state_machines(machine: str, backend: str, request: pytest.FixtureRequest) -> None:
     """In a process of their own: hypothesis takes short strings of all loaded test modules for likely inputs.
 

@@ -1,4 +1,4 @@
-"""zarr's state machines over an IPLDStore, neither of them modified: ``state_machines.py MACHINE memory|folder|bucket``.
+"""zarr's state machines over an IPLDStore, both unmodified: ``state_machines.py MACHINE memory|folder|objects|bucket``.
 
 The options of the bucket, and its URL, are given as JSON on standard input.
 """
@@ -24,6 +24,10 @@ def main(machine: str, backend: str) -> None:
         def castore() -> ContentAddressableStore:
             if backend == "bucket":
                 return ObjectCAStore.from_url(**options)
+            if backend == "objects":
+                from obstore.store import MemoryStore
+
+                return ObjectCAStore(MemoryStore())
             return MappingCAStore() if backend == "memory" else FileSystemCAStore(folder, fsync=False)
 
         run_state_machine_as_test(

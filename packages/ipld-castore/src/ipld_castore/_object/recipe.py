@@ -32,6 +32,9 @@ def recipe_of(store: Any, *, with_secrets: bool) -> Recipe:
     :param with_secrets: False leaves them out: the other process finds its own
     :raises TypeError: if they cannot be left out, as the store is none of obstore's own
     """
+    if type(store).__name__ == "MemoryStore":  # as with a dict, its pickle is what it has
+        names = [meta["path"] for page in store.list() for meta in page]
+        return Recipe(_filled, (type(store), {name: bytes(store.get(name).bytes()) for name in names}), {}, False)
     if not hasattr(store, "__getnewargs_ex__"):
         if not with_secrets:
             raise TypeError(f"expected a store of obstore for credentials='worker', found {type(store).__name__}")
@@ -52,6 +55,8 @@ def store_of(recipe: Recipe) -> Any:
 
     :raises BackendUnavailableError: if no credentials are found, or obstore cannot make the store
     """
+    if recipe.make is _filled:
+        return _filled(*recipe.arguments)  # each copy has objects of its own
     return _store_of(pickle.dumps(recipe))
 
 
@@ -71,4 +76,12 @@ def _store_of(pickled: bytes) -> Any:
 
 
 def _given(store: Any) -> Any:
+    return store
+
+
+def _filled(make: Callable[[], Any], objects: dict[str, bytes]) -> Any:
+    """Return a new store with these objects."""
+    store = make()
+    for name, data in objects.items():
+        store.put(name, data)
     return store

@@ -55,8 +55,8 @@ class ObjectCAStore(ContentAddressableStore):
     that of :class:`FileSystemCAStore` does.
 
     A pickle holds the store of obstore, and so the secrets in its options. With ``credentials="worker"`` it holds none:
-    each process finds its own, as :meth:`from_url` does. A ``MemoryStore`` is not pickled. Two stores are equal if they
-    are over the same bucket and prefix.
+    each process finds its own, as :meth:`from_url` does. A copy of one over a ``MemoryStore`` has objects of its own.
+    Two stores are equal if they are over the same bucket and prefix.
 
     :param store: a store of obstore
     :param prefix: what the names of all objects begin with, below the prefix of the store
@@ -334,8 +334,6 @@ class ObjectCAStore(ContentAddressableStore):
         return blank, (base_of(type(self)),), self.__getstate__()
 
     def __getstate__(self) -> dict[str, Any]:
-        if self._client.kind == "MemoryStore":
-            raise TypeError("cannot pickle an ObjectCAStore over a MemoryStore: its blocks are in this process alone")
         self.flush()  # blocks are not in a pickle: the copy finds them in the bucket
         state = self.__dict__.copy()
         for name in ("_client", "_layout", "_head", "_queue", "local"):
