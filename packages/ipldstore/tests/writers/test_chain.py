@@ -33,6 +33,8 @@ def notes(*changes: tuple[Content, Content]) -> list[Note]:
         pytest.param(None, [notes((None, X), (X, None), (None, Z))], Z, id="deleted and written again"),
         pytest.param(None, [notes((None, X), (X, Y)), notes((None, X))], Y, id="a repeated task, overwritten since"),
         pytest.param(ONE, [notes((ONE, TRUE))], TRUE, id="true is not 1"),
+        pytest.param(None, [notes((None, X)), notes((X, None))], None, id="written by one, deleted by another"),
+        pytest.param(X, [notes((None, X)), notes((X, Z))], Z, id="what is there already, then another"),
         pytest.param(None, [notes((None, X), (Y, Z)), notes((X, Y), (Z, W))], W, id="two writers in turn"),
     ],
 )

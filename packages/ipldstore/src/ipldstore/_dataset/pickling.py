@@ -145,7 +145,7 @@ def _copy(make: Make[D], state: Pickled, castore: SupportsJournal, session: str,
 
     def make_copy() -> D:
         dataset = make(state.castore, root, state.limits)
-        dataset.sharing = CopySharing(writer, state.positions or {})
+        dataset.sharing = CopySharing(writer, root, state.positions or {})
         dataset.origin = state
         return dataset
 

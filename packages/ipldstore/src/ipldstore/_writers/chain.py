@@ -35,9 +35,9 @@ class Conflict(NamedTuple):
 def follow_chain(base: Content, notes: Mapping[str, Sequence[Note]]) -> Content | Conflict:
     """Return what one key has after all notes on it, or the conflict that there is.
 
-    A note fits where its ``before`` is what the key has, or its ``after`` is that already. The notes of a writer are in
-    their order; those of several writers may interleave in any way. If each way that uses all notes ends with the same
-    content, that is the result. Neither clocks nor the order of arrival decide anything.
+    A note fits where its ``before`` is what the key has, or had, and its ``after`` is that already. The notes of a
+    writer are in their order; those of several writers may interleave in any way. If each way that uses all notes ends
+    with the same content, that is the result. Neither clocks nor the order of arrival decide anything.
 
     :param base: what the key has in the tree
     :param notes: of each writer its notes on this key, in their order; at least one
@@ -80,7 +80,9 @@ def _ends(base: Content, notes: list[Sequence[Note]]) -> list[Content]:
             if position == goal[writer]:
                 continue
             note = notes[writer][position]
-            if not (is_same_content(note.before, content) or is_same_content(note.after, content)):
+            if not is_same_content(note.before, content) and not (
+                is_same_content(note.after, content) and _was_there(note.before, base, notes, at)
+            ):
                 continue
             step = (*at[:writer], position + 1, *at[writer + 1 :])
             state = (step, _identity(note.after))
@@ -91,6 +93,18 @@ def _ends(base: Content, notes: list[Sequence[Note]]) -> list[Content]:
             seen.add(state)
             todo.append((step, note.after))
     return list(found.values())
+
+
+def _was_there(before: Content, base: Content, notes: list[Sequence[Note]], at: tuple[int, ...]) -> bool:
+    """Return whether a writer can have seen a content by now: another one wrote it earlier, or it is older than all.
+
+    :param at: of each writer, how many of its notes have been used
+    """
+    wanted = _identity(before)
+    if wanted == _identity(base):
+        return True
+    by_now = any(_identity(note.after) == wanted for own, used in zip(notes, at, strict=True) for note in own[:used])
+    return by_now or not any(_identity(note.after) == wanted for own in notes for note in own)
 
 
 def is_same_content(one: Content, other: Content) -> bool:

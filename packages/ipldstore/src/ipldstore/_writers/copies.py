@@ -20,13 +20,15 @@ class CopySharing:
     """The sharing of a copy that writes through the journal of its session.
 
     :param writer: of this process
+    :param root: binary CID of the root that the copy began with
     :param positions: of each writer, up to which number its notes are in the root that the copy began with
     """
 
     notes_changes = True
 
-    def __init__(self, writer: SessionWriter, positions: dict[str, int]) -> None:
+    def __init__(self, writer: SessionWriter, root: bytes, positions: dict[str, int]) -> None:
         self.writer = writer
+        self._root = root
         self._positions = dict(positions)
         self._mark: object = None
         self._looks: SharedCall[None] = SharedCall()
@@ -34,6 +36,8 @@ class CopySharing:
         """How many pickles this copy has come out of: what was written before one of them is seen after it."""
         self._noted = 0
         """How many changes were noted through this copy, which therefore has them."""
+        self._made: set[tuple[str, int]] = set()
+        """Their notes, by writer and number, until they are read: what the copy has follows them already."""
         self._looked: tuple[int, int] | None = None
         """What :meth:`_causes` was before the last look into a remote journal."""
 
@@ -90,11 +94,11 @@ class CopySharing:
         self._looked = causes
 
     def _is_behind(self, session: SessionState) -> bool:
-        """Return whether the session has a root with notes that were not read here."""
-        return any(number > self._positions.get(writer, 0) for writer, number in session.positions.items())
+        """Return whether the session has another root: with notes that were not read here, or the coordinator's own."""
+        return session.root != self._root
 
     def _rebase(self, dataset: SharedDataset, state: bytes | None) -> bool:
-        """Go on from the root of the session, if it has notes that were not read here, and may be deleted.
+        """Go on from the root of the session, if it is another: it may have notes that are deleted before they are read.
 
         :returns: whether that root has all notes, so that none is to be read
         """
@@ -103,7 +107,7 @@ class CopySharing:
         session = decode_state(state)
         if session.done or self._is_behind(session):
             dataset.rebase(session.root)
-            self._positions = dict(session.positions)
+            self._root, self._positions, self._made = session.root, dict(session.positions), set()
         return session.done
 
     def _take_in(self, dataset: SharedDataset, own: Collection[str] = ()) -> None:
@@ -119,9 +123,10 @@ class CopySharing:
         entries = journal.entries(self._positions, journal.mark() if journal.is_remote else None)
         notes = list(ConfirmedNotes(entries, dataset.has_blocks))
         with self.writer.lock:
-            taken = resolve_notes(notes, dataset.content_of, settle)
-            dataset.apply(taken.changes)
-            self._positions |= taken.positions
+            others = [(writer, note) for writer, note in notes if (writer, note.number) not in self._made]
+            dataset.apply(resolve_notes(others, dataset.content_of, settle).changes)
+            self._positions |= {writer: note.number for writer, note in notes}
+            self._made = {(writer, number) for writer, number in self._made if number > self._positions.get(writer, 0)}
 
     def remember_read(self, key: str, content: Content) -> None:
         """See :meth:`Sharing.remember_read`."""
@@ -132,8 +137,9 @@ class CopySharing:
         self.catch_up(dataset, reading=False)
         self.writer.record(dataset, key, content, self._count)
 
-    def _count(self) -> None:
+    def _count(self, writer: str, number: int) -> None:
         self._noted += 1
+        self._made.add((writer, number))
 
     def renew_locks(self) -> None:
         """See :meth:`Sharing.renew_locks`: the child of a process is another writer."""

@@ -96,14 +96,14 @@ class SessionWriter:
         with self._lock:
             self._reads.remember(key, content)
 
-    def record(self, copy: SharedDataset, key: str, after: Content, made: Callable[[], None]) -> None:
+    def record(self, copy: SharedDataset, key: str, after: Content, made: Callable[[str, int], None]) -> None:
         """Note a change, and make it in a copy; other copies here find the note.
 
         The blocks of ``after`` have been put. Where the journal is remote they may be under way: note and block travel
         side by side, and so do the notes of several threads, except those of one key. It returns when the block, the
         note and all notes before it are there.
 
-        :param made: called when the change is made, with :attr:`lock` held
+        :param made: called when the change is made, with the writer and the number of the note, and :attr:`lock` held
         :raises IPLDStoreError: if the note or the block cannot be written, or the session has ended; the change is then
             not made
         """
@@ -113,41 +113,43 @@ class SessionWriter:
             before = self._reads[key] if was_read else copy.content_of(key)
             change = Note(0, key, before, after, was_read, confirmed=0)
             if not self.journal.is_remote:
-                self._put(change)
+                note = self._put(change)
                 self._check_open(key)
-                self._make(copy, key, after, made)
+                self._make(copy, key, after)
+                made(*note)
                 return
             self._busy.add(key)
         try:
-            self._put_beside_others(copy, change)
+            note = self._put_beside_others(copy, change)
             self._check_open(key)
             with self._lock:
-                self._make(copy, key, after, made)
+                self._make(copy, key, after)
+                made(*note)
         finally:
             with self._lock:
                 self._busy.discard(key)
                 self._idle.notify_all()
 
-    def _make(self, copy: SharedDataset, key: str, after: Content, made: Callable[[], None]) -> None:
+    def _make(self, copy: SharedDataset, key: str, after: Content) -> None:
         """Make a change in a copy."""
         self._reads.forget(key)
         self.noted += 1
         for keys in self._watching:
             keys.add(key)
         copy.apply({key: after})
-        made()
 
-    def _put(self, change: Note) -> None:
-        """Put the note of a change whose blocks are there, with the lock held."""
+    def _put(self, change: Note) -> tuple[str, int]:
+        """Put the note of a change whose blocks are there, with the lock held; return its writer and number."""
         with store_errors(f"noting a change of {change.key!r}"):
             sequence = self._sequence
             number, _ = sequence.begin()
             with self._giving_up(sequence, number):
                 self._append(sequence, change._replace(number=number, confirmed=number))
             sequence.arrived(number)
+            return sequence.writer, number
 
-    def _put_beside_others(self, copy: SharedDataset, change: Note) -> None:
-        """Put the note of a change, and return when its blocks and all notes before it are there."""
+    def _put_beside_others(self, copy: SharedDataset, change: Note) -> tuple[str, int]:
+        """Put the note of a change, and return its writer and number when its blocks and all notes before it are there."""
         with store_errors(f"noting a change of {change.key!r}"):
             if isinstance(change.after, bytes) and cids.codec_of(change.after) != cids.RAW:
                 copy.flush()  # it is told of one block whether it is there, not of those that it links
@@ -159,7 +161,7 @@ class SessionWriter:
                     self._append(sequence, change._replace(number=number, confirmed=confirmed))
                     copy.flush()
                 if sequence.arrived(number):
-                    return
+                    return sequence.writer, number
 
     def _append(self, sequence: NoteSequence, note: Note) -> None:
         self.journal.append(sequence.writer, note.number, [encode_note(note)])
