@@ -58,6 +58,7 @@ class Program:
         """Take a step; return the key if it depends on what is no longer there."""
         if what == "freeze":
             assert self.store.freeze() == written(self.model).freeze()
+            self.pickled = pickle.dumps(self.store)  # after a freeze, until then, what is read is of its root
             self.forget_reads_of_the_coordinator()
         elif what == "pickle":
             self.pickled = pickle.dumps(self.store.with_read_only(False))

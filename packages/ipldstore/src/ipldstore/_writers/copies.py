@@ -98,7 +98,7 @@ class CopySharing:
         return session.root != self._root
 
     def _rebase(self, dataset: SharedDataset, state: bytes | None) -> bool:
-        """Go on from the root of the session, if it is another: it may have notes that are deleted before they are read.
+        """Go on from the root of the session, if it is another: notes that are in it may be deleted unread.
 
         :returns: whether that root has all notes, so that none is to be read
         """

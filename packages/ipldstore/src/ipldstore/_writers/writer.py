@@ -149,7 +149,7 @@ class SessionWriter:
             return sequence.writer, number
 
     def _put_beside_others(self, copy: SharedDataset, change: Note) -> tuple[str, int]:
-        """Put the note of a change, and return its writer and number when its blocks and all notes before it are there."""
+        """Put the note of a change; return its writer and number when its blocks and all notes before it are there."""
         with store_errors(f"noting a change of {change.key!r}"):
             if isinstance(change.after, bytes) and cids.codec_of(change.after) != cids.RAW:
                 copy.flush()  # it is told of one block whether it is there, not of those that it links
