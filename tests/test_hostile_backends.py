@@ -102,6 +102,7 @@ USES: dict[str, Use] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Failed to open Zarr store with consolidated metadata:RuntimeWarning")
 @pytest.mark.parametrize("lie", LIES)
 def test_a_backend_that_lies_or_fails(blocks: tuple[CID, dict[str, bytes]], lie: str) -> None:
     root, backend = blocks
