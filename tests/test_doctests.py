@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("no_collection")
+
 ROOT = Path(__file__).parents[1]
 LAYERS = ["ipld_car", "ipld_castore", "ipldstore"]
 

@@ -5,7 +5,6 @@ private parts of another one, and importing a layer loads nothing heavy.
 """
 
 import ast
-import gc
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ from pathlib import Path
 import ipld_castore
 import ipldstore
 import pytest
+
+pytestmark = pytest.mark.usefixtures("no_collection")
 
 PACKAGES = Path(__file__).parents[1] / "packages"
 LAYERS = ["ipld_car", "ipld_castore", "ipldstore"]
@@ -29,19 +30,6 @@ def modules(layer: str) -> list[Path]:
     found = sorted((PACKAGES / layer.replace("_", "-") / "src" / layer).rglob("*.py"))
     assert found, f"no modules of {layer} under {PACKAGES}"
     return found
-
-
-@pytest.fixture(autouse=True)
-def _no_collection() -> Iterator[None]:
-    """Nothing is collected while sources are parsed.
-
-    zarr leaves tasks with exceptions behind when a listing fails. asyncio prints their tracebacks when they are
-    collected, for which Python 3.11 parses too, and there parsing within parsing is a SystemError
-    (python/cpython#106905).
-    """
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:

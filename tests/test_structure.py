@@ -6,6 +6,10 @@ import tomllib
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.usefixtures("no_collection")
+
 ROOT = Path(__file__).parents[1]
 MOST_MODULES = 14
 MOST_LINES = 400
