@@ -260,7 +260,7 @@ def test_a_process_that_does_not_close_a_file_that_cannot_be_finished(
         path.write_bytes(car_v2(car_v1(section(b"a"), b"\xff\xff\xff\x7f", section(b"b")), index=index_of(b"a")))
     # Coverage could not write its own file either.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    command = [sys.executable, "-c", AT_EXIT, path, what, when]
+    command = [sys.executable, "-c", AT_EXIT, str(path), what, when]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert done.stdout == "end\n"
     assert done.stderr.count("CarWarning") == 1
