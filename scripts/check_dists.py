@@ -56,7 +56,7 @@ def build(package: str, module: str, folder: Path) -> Path:
     (sdist_path,) = folder.glob(f"{module}-*.tar.gz")
     (wheel_path,) = folder.glob(f"{module}-*.whl")
     with tarfile.open(sdist_path) as sdist:
-        look_for(["/tests/test_", "/LICENSE", "/README.md", "/CHANGELOG.md"], sdist.getnames(), sdist_path)
+        look_for(["/test_", "/LICENSE", "/README.md", "/CHANGELOG.md"], sdist.getnames(), sdist_path)
         sdist.extractall(folder, filter="data")
     with zipfile.ZipFile(wheel_path) as wheel:
         look_for([f"{module}/__init__.py", f"{module}/py.typed", "/licenses/LICENSE"], wheel.namelist(), wheel_path)

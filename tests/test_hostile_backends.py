@@ -59,7 +59,7 @@ class Scripted(ContentAddressableStore):
 
 def raising(error: BaseException) -> Callable[[bytes], Any]:
     def act(_: bytes) -> Any:
-        raise error
+        raise copy(error)  # one that is raised again and again has a traceback of all the times
 
     return act
 
