@@ -15,6 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
+IF_INSTALLED = {"boto3", "botocore"}
+"""What is used where users have it, and asked of nobody: boto3 finds credentials of S3."""
+
+
 def main(package: str) -> int:
     dist = package.replace("_", "-")
     required, extras = requirements(dist)
@@ -23,7 +27,7 @@ def main(package: str) -> int:
     problems = []
     for path in sorted(folder.rglob("*.py")):
         for line, name in imports(ast.parse(path.read_text("utf-8"))):
-            if name == package or name in sys.stdlib_module_names:
+            if name == package or name in sys.stdlib_module_names | IF_INSTALLED:
                 continue
             dists = {normal(each) for each in providers.get(name, [name])}
             if not dists & (required | extras):
