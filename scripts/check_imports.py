@@ -14,7 +14,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-
 IF_INSTALLED = {"boto3", "botocore"}
 """What is used where users have it, and asked of nobody: boto3 finds credentials of S3."""
 
