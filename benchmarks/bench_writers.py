@@ -70,7 +70,7 @@ def main() -> int:
     size = options.chunks, options.chunk_bytes
     times: dict[str, list[float]] = {"ipldstore": [], "LocalStore": [], "hashing": []}
     with (
-        LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster,
+        LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as cluster,
         Client(cluster),
     ):
         for number in range(options.rounds + 1):

@@ -241,7 +241,7 @@ def test_dask_writes_one_dataset(atomic_s3: Any, bucket: str, tmp_path: Any) -> 
     with (
         dask.config.set({"temporary-directory": str(tmp_path)}),
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None, silence_logs=50
+            n_workers=2, threads_per_worker=2, processes=True, dashboard_address=":0", silence_logs=50
         ) as cluster,
         distributed.Client(cluster),
         ipldstore.open(f"s3://{bucket}/era", "a", storage_options=atomic_s3.options()) as store,
