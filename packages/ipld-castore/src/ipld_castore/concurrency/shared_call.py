@@ -8,6 +8,7 @@ from concurrent.futures import CancelledError, Future, wait
 from typing import Generic, TypeVar
 
 from .fork import ForkLocal
+from .single_flight import settle
 
 T = TypeVar("T")
 
@@ -62,20 +63,15 @@ class _Calls(Generic[T]):
     def run(self, future: Future[T], running: Future[T] | None, action: Callable[[], T]) -> T:
         """Wait for the call that runs, then call, and give the result or the error to all that wait."""
         try:
-            if running is not None:
-                wait([running])
+            try:
+                if running is not None:
+                    wait([running])
+            except BaseException:
+                future.cancel()
+                raise
             with self._lock:
                 self._next, self._running = None, future
-            result = action()
-        except Exception as error:
-            future.set_exception(error)
-            raise
-        except BaseException:
-            future.cancel()
-            raise
-        else:
-            future.set_result(result)
-            return result
+            return settle(future, action)
         finally:
             with self._lock:
                 if self._next is future:

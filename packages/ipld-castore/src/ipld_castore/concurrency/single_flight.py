@@ -64,17 +64,25 @@ class _Running(Generic[T]):
     def finish(self, key: bytes, future: Future[T], action: Callable[[], T]) -> T:
         """Call, and give the result or the error to all that wait."""
         try:
-            result = action()
-        except Exception as error:
-            future.set_exception(error)
-            raise
-        except BaseException:
-            future.cancel()
-            raise
-        else:
-            future.set_result(result)
-            return result
+            return settle(future, action)
         finally:
             with self._lock:
                 del self._futures[key]
             del future  # it holds the error, whose traceback holds this frame
+
+
+def settle(future: Future[T], action: Callable[[], T]) -> T:
+    """Call, give the result or the error to a future, and return or raise it; an interrupt cancels the future."""
+    try:
+        result = action()
+    except Exception as error:
+        future.set_exception(error)
+        raise
+    except BaseException:
+        future.cancel()
+        raise
+    else:
+        future.set_result(result)
+        return result
+    finally:
+        del future  # it holds the error, whose traceback holds this frame
