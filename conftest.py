@@ -42,7 +42,7 @@ def _is_from_or_exported(finder: doctest.DocTestFinder, module: ModuleType, foun
     return bool(_is_from(finder, module, found))
 
 
-doctest.DocTestFinder._from_module = _is_from_or_exported  # type: ignore[attr-defined]  # noqa: SLF001
+doctest.DocTestFinder._from_module = _is_from_or_exported  # type: ignore[attr-defined]  # noqa: SLF001  # no public hook
 
 
 @pytest.fixture(scope="session")

@@ -120,7 +120,7 @@ class CarRangeReader:
             for cid in batch:
                 yield cid, self.get(cid, verify=verify)
 
-    def prefetch(self, wanted: Iterable[AnyCID], *, map: Map = map) -> None:  # noqa: A002  # as above
+    def prefetch(self, wanted: Iterable[AnyCID], *, map: Map = map) -> None:  # noqa: A002  # it is one, or does as one does
         """Read blocks that are about to be got, near ones together; what is in memory already is not read.
 
         A block that is absent or damaged is an error when it is got.
