@@ -1,0 +1,212 @@
+"""A dataset over a block store: opening and closing, views and copies, roots, and the verbs of a dict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ipld_car import cids
+from ipld_castore import AnyCID, MappingCAStore
+from multiformats import CID
+
+from ipldstore._dataset import processes
+from ipldstore._dataset.castores import AnyCAStore, castore_of, moving_head
+from ipldstore._dataset.dataset import Dataset
+from ipldstore._dataset.lifecycle import Opened, close
+from ipldstore._dataset.roots import canonicalize, set_root
+from ipldstore._tree.stats import Stats
+from ipldstore._writers.take_in import OnConflict
+from ipldstore.errors import IPLDStoreError
+
+from .carried import CarriedDataset
+from .mapping import StoreMapping, as_bytes
+from .zarr_store import ZarrStore
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+class DatasetStore(ZarrStore):
+    """What is behind :class:`IPLDStore`: its life, its roots, and its contents as a dict. Users see its child only."""
+
+    def __init__(
+        self,
+        castore: AnyCAStore | None = None,
+        *,
+        root: AnyCID | None = None,
+        read_only: bool = False,
+    ) -> None:
+        store = MappingCAStore() if castore is None else castore_of(castore)
+        if root is None:
+            root = moving_head(store)
+        super().__init__(Dataset(store, None if root is None else cids.to_bytes(root)), read_only=read_only)
+        self._opened: Opened | None = None
+        self._is_view = False
+        self._is_closed = False
+        self._pickled: CarriedDataset | None = None
+        """What this store came out of."""
+        self._changes_when_pickled = 0
+
+    def close(self) -> None:
+        """Close the store: freeze what has changed, and refuse to change anything from now on.
+
+        A store that :func:`ipldstore.open` opened also releases its file or folder; the ``castore`` of any other store
+        stays open. Closing again changes nothing. Closing another view of the store, or a copy out of a pickle, closes
+        that alone. If the changes cannot be frozen, the store stays open with its changes; ``castore.abandon()``
+        releases a CAR file without them.
+
+        :raises IPLDStoreError: if blocks cannot be written
+        """
+        if not self._is_view:
+            if self._opened is None:
+                close(self._data)
+            else:
+                self._opened.close()
+        self._is_closed = True
+        super().close()
+
+    def _check_writable(self) -> None:
+        if self._read_only:  # asked here, as each chunk that is written asks
+            super()._check_writable()
+        if self._is_closed:
+            raise IPLDStoreError(processes.CLOSED)
+
+    # -- views and copies --
+
+    def with_read_only(self, read_only: bool = False) -> Self:
+        """Return another view of the same contents, changes included; it is not open yet."""
+        return self._copy(_is_open=False, _read_only=read_only, _is_view=True, _is_closed=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A pickle of what came out of a pickle is the same pickle, without I/O: schedulers pickle a store once a task.
+        if self._pickled is None or self._data.own_changes != self._changes_when_pickled:
+            carried = CarriedDataset(self._data, shared=not self.read_only)
+        else:
+            carried = self._pickled
+        # A copy does not close the store.
+        return self.__dict__ | {"_opened": None, "_is_view": True, "_data": None, "_pickled": carried}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        assert self._pickled is not None  # noqa: S101  # see above
+        self._data = self._pickled.dataset()
+        self._changes_when_pickled = self._data.own_changes
+
+    # -- roots --
+
+    @property
+    def root_cid(self) -> CID | None:
+        """The CID of the contents; None while there are changes that are not frozen, and before the first freeze."""
+        root = self._data.root
+        return None if root is None else cids.from_validated(root)
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether there are changes that are not frozen. A pickle does not freeze: ``castore`` keeps no root."""
+        return self._data.has_changes
+
+    @property
+    def base_root(self) -> CID | None:
+        """The CID of the root that changes go on from, whether there are any or not; None for a new, empty store.
+
+        >>> from ipldstore import IPLDStore
+        >>> store = IPLDStore()
+        >>> store["a/0"] = b"chunk"
+        >>> store.has_changes, store.root_cid, store.base_root
+        (True, None, None)
+        >>> root = store.freeze()
+        >>> store["a/1"] = b"another"
+        >>> store.has_changes, store.root_cid, store.base_root == root
+        (True, None, True)
+        """
+        root = self._data.frozen_root
+        return None if root is None else cids.from_validated(root)
+
+    def freeze(self, on_conflict: OnConflict = "raise") -> CID:
+        """Write what has changed and have ``castore`` keep it; returns the CID of the root. Nothing is lost after it.
+
+        Keeping is what the backend makes of it: at least what was put is where it stays. It reads and writes only what
+        changed, and the neighbours that a merge needs. If it fails the changes are still there, and a second call goes
+        on.
+
+        :param on_conflict: what to do where writers in other processes have changed one key, as in :meth:`merge`;
+            "first" takes what the writer has whose name sorts first
+        :raises ConflictError: if changes of writers conflict, or another process has moved the head or taken over the
+            session; the changes are still there
+        :raises IPLDStoreError: if blocks cannot be written, or this is a copy with changes in another process
+        """
+        # A reader of a root does not decide whether the backend keeps it.
+        return cids.from_validated(self._data.frozen() if self.read_only else self._data.freeze(on_conflict))
+
+    def set_root(self, cid: AnyCID, *, discard_changes: bool = False) -> None:
+        """Go on from a root.
+
+        :param cid: the root, as CID object, text or bytes
+        :param discard_changes: lose changes that are not frozen, instead of refusing where there are any
+        :raises IPLDStoreError: if the root cannot be read, or changes would be lost; then nothing changes
+        :raises ValueError: if this is no CID, or the store is read-only and there are changes of its writer
+
+        >>> from ipldstore import IPLDStore
+        >>> store = IPLDStore()
+        >>> root = store.freeze()
+        >>> store["a/0"] = b"chunk"
+        >>> store.set_root(root, discard_changes=True)
+        >>> "a/0" in store
+        False
+        """
+        root = cids.to_bytes(cid)
+        what = f"going to the root {cids.to_text(root)}"
+        if self._data.has_changes:  # a read-only view of a store must not drop what its writer has
+            self._check_writable()
+        set_root(self._data, root, what, discard_changes=discard_changes)
+
+    def canonicalize(self) -> CID:
+        """Write all keys again, and return the root that a conforming writer gives these contents.
+
+        For roots of other writers; reads all there is.
+        """
+        self._check_writable()
+        return cids.from_validated(canonicalize(self._data))
+
+    def stats(self) -> Stats:
+        """Return the numbers of keys, and of blocks of the indexes as freezing would make them.
+
+        Writes nothing, and reads no leaf of a chunk index that has not changed. With changes that are not frozen, the
+        nodes that freezing would write are made in memory.
+
+        >>> from ipldstore import IPLDStore
+        >>> store = IPLDStore()
+        >>> store["a/0"] = b"chunk"
+        >>> store.stats()
+        Stats(keys=1, index_blocks=0)
+        """
+        return self._data.stats()
+
+    # -- as a dict --
+
+    @property
+    def mapping(self) -> StoreMapping:
+        """The contents as a ``MutableMapping[str, bytes]``."""
+        return StoreMapping(self._data, self._check_writable)
+
+    def __getitem__(self, key: str) -> bytes:
+        return self.mapping[key]
+
+    def __setitem__(self, key: str, value: bytes) -> None:
+        self._check_writable()
+        self._data.write(key, as_bytes(value))
+
+    def __delitem__(self, key: str) -> None:
+        del self.mapping[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.mapping
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.mapping)
+
+    def __len__(self) -> int:
+        return len(self.mapping)
+
+    def __bool__(self) -> bool:  # an empty store is a store
+        return True
