@@ -18,7 +18,8 @@ import pytest
 from ipld_castore import BackendUnavailableError, CAStoreError, ObjectCAStore
 from ipld_castore._object.secrets import is_secret, redact
 
-from ..support.fault_proxy import FaultProxy, status
+from ..support.fault_proxy import FaultProxy
+from ..support.proxy_faults import status
 from ..support.s3_server import S3Server
 
 pytest.importorskip("obstore", reason="the extra object is not installed")

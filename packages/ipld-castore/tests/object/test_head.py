@@ -13,17 +13,8 @@ import pytest
 from ipld_castore import BackendUnavailableError, FileSystemCAStore, HeadMovedError, ObjectCAStore, SupportsHead
 from multiformats import CID
 
-from ..support.fault_proxy import (
-    FaultProxy,
-    Request,
-    answered_503,
-    lost_answer,
-    lost_request,
-    paused,
-    slow_down,
-    status,
-    unquoted_etags,
-)
+from ..support.fault_proxy import FaultProxy, Request
+from ..support.proxy_faults import answered_503, lost_answer, lost_request, paused, slow_down, status, unquoted_etags
 from ..support.s3_server import S3Server
 
 pytest.importorskip("obstore", reason="the extra object is not installed")

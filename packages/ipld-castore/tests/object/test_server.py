@@ -8,17 +8,8 @@ from threading import Barrier
 
 import pytest
 
-from ..support.fault_proxy import (
-    FaultProxy,
-    Request,
-    answered_503,
-    lost_answer,
-    reset_body,
-    slow_down,
-    status,
-    truncated,
-    wrong_bytes,
-)
+from ..support.fault_proxy import FaultProxy, Request
+from ..support.proxy_faults import answered_503, lost_answer, reset_body, slow_down, status, truncated, wrong_bytes
 from ..support.s3_server import S3Server
 
 obstore = pytest.importorskip("obstore", reason="the extra object is not installed")

@@ -23,14 +23,12 @@ from ipld_castore import (
 )
 from multiformats import CID
 
-from ..support.fault_proxy import (
-    FaultProxy,
-    Request,
+from ..support.fault_proxy import FaultProxy, Request, right
+from ..support.proxy_faults import (
     held,
     lost_answer,
     lost_request,
     reset_body,
-    right,
     slow_down,
     stall,
     status,

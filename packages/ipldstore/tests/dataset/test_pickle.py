@@ -19,7 +19,7 @@ import pytest
 from ipld_castore import ContentAddressableStore, MappingCAStore
 from ipldstore import IPLDStore
 
-from ..support.copies import (
+from ..support.processes.copies import (
     describe,
     give_back,
     hold_and_read,

@@ -21,8 +21,8 @@ from ipld_castore import CarCAStore, FileSystemCAStore, MappingCAStore
 from ipldstore import IPLDStore, IPLDStoreError
 
 from ..support.archive_samples import as_carv2
-from ..support.open_elsewhere import close_and_drop
 from ..support.open_samples import SOME, contents_of
+from ..support.processes.open_elsewhere import close_and_drop
 from ..support.store_samples import contents, written, zarr
 
 

@@ -110,7 +110,7 @@ def test_state_machines(machine: str, backend: str, request: pytest.FixtureReque
     So, beside the other tests here, it would come up with a group called ".zarray", which the format refuses
     (section 1) and zarr's strategies do not know of.
     """
-    script = Path(__file__).parents[1] / "support" / "state_machines.py"
+    script = Path(__file__).parents[1] / "support" / "processes" / "state_machines.py"
     options = {}
     if backend == "bucket":
         server, bucket = request.getfixturevalue("atomic_s3"), request.getfixturevalue("bucket")

@@ -16,7 +16,7 @@ from multiformats import CID
 from zarr.core.sync import sync
 
 from ..support import reference
-from ..support.many_chunks import chunk_of, keys_of
+from ..support.processes.many_chunks import chunk_of, keys_of
 from ..support.store_samples import ObservedCAStore, zarr
 
 METADATA = b'{"node_type":"array","zarr_format":3}'
@@ -212,7 +212,12 @@ def test_millions_with_a_freeze_every_million(shape: str, tmp_path: Path) -> Non
     folder = str(tmp_path / "blocks")
 
     def run(*arguments: str) -> dict[str, Any]:
-        command = [sys.executable, str(Path(__file__).parents[1] / "support" / "many_chunks.py"), folder, *arguments]
+        command = [
+            sys.executable,
+            str(Path(__file__).parents[1] / "support" / "processes" / "many_chunks.py"),
+            folder,
+            *arguments,
+        ]
         found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         return found
 

@@ -9,7 +9,7 @@ from ipldstore import IPLDStore, IPLDStoreError
 from zarr.core.buffer import cpu
 from zarr.core.sync import sync
 
-from .store_samples import contents, through_pickle, written, zarr
+from ..store_samples import contents, through_pickle, written, zarr
 
 
 def read(store: IPLDStore) -> dict[str, bytes]:

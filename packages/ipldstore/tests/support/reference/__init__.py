@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from .reference_blocks import Link, cid, decode, encode, field, value_blocks
-from .reference_documents import DOCUMENTS, Document, document_of, read_back
+from .blocks import Link, cid, decode, encode, field, value_blocks
+from .documents import DOCUMENTS, Document, document_of, read_back
 
 __all__ = [
     "DOCUMENTS",

@@ -1,0 +1,1 @@
+"""Programs that tests run as processes, and what processes that are spawned import."""
