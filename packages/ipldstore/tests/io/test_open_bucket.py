@@ -16,7 +16,7 @@ pytest.importorskip("obstore", reason="the extra object is not installed")
 @pytest.fixture
 def address(s3: Any, bucket: str) -> dict[str, Any]:
     """What open() is given."""
-    return {"where": f"s3://{bucket}/air", "storage_options": s3.options()}
+    return {"what": f"s3://{bucket}/air", "storage_options": s3.options()}
 
 
 def test_written_and_read_again(address: dict[str, Any]) -> None:
@@ -26,7 +26,7 @@ def test_written_and_read_again(address: dict[str, Any]) -> None:
     expected = ipldstore.IPLDStore()
     expected["a/0"] = b"chunk"
     root = expected.freeze()
-    assert ObjectCAStore.from_url(address["where"], **address["storage_options"]).head == root
+    assert ObjectCAStore.from_url(address["what"], **address["storage_options"]).head == root
     with ipldstore.open(**address) as store:
         assert store.root_cid == root
         assert contents(store) == {"a/0": b"chunk"}
@@ -66,7 +66,7 @@ def test_of_two_writers_the_second_is_told(address: dict[str, Any]) -> None:
 
 
 def test_options_of_buckets_are_for_buckets(tmp_path: Any) -> None:
-    with pytest.raises(ValueError, match="storage_options with the URL of a bucket or archive"):
+    with pytest.raises(ValueError, match="storage_options with a URL"):
         ipldstore.open(tmp_path, "a", storage_options={"region": "x"})
     for verb in (ipldstore.compact, ipldstore.car_references):
         with pytest.raises(ValueError, match="found the URL of a bucket, s3://bucket/x"):

@@ -99,7 +99,7 @@ def test_a_new_file_that_is_not_opened_is_not_left(tmp_path: Path, monkeypatch: 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ipldstore._io.open._opened", interrupted)
+    monkeypatch.setattr("ipldstore._io.open._store_over", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ipldstore.open(tmp_path / "new.car", "a")
     assert list(tmp_path.iterdir()) == []

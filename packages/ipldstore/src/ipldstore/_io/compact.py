@@ -10,11 +10,11 @@ from pathlib import Path
 from ipld_car import CarFile, cids, fs, walk_binary
 from ipld_castore import FileSystemCAStore
 
+from ipldstore._address.grammar import local_path
 from ipldstore._dataset.castores import AnyCAStore, castore_of
 from ipldstore._tree.tree import EMPTY_ROOT
 from ipldstore.errors import ConflictError, store_errors
 
-from .address import local_path
 from .collect import Compacted, blocks_below, collect, end_sessions, require_head
 
 

@@ -14,13 +14,12 @@ from ipld_car import CarReader, cids
 from ipld_castore import BackendUnavailableError, BlockNotFoundError, ContentAddressableStore, ReadOnlyStoreError
 from multiformats import CID
 
+from ipldstore._address.grammar import local_path
 from ipldstore._dataset.dataset import Dataset
 from ipldstore._format import keys
 from ipldstore._read.byte_range import WHOLE
 from ipldstore._store.zarr_compat import arranged
 from ipldstore._tree import lookup
-
-from .address import local_path
 
 Reference = str | list[str | int]
 """What stands for the bytes of a key: their text, ``base64:`` and their base64, or URL, offset and length in bytes."""

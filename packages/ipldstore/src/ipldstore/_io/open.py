@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import errno
-import os
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Mapping
+from datetime import datetime
+from itertools import islice
+from typing import Any
 
 from ipld_car import cids
-from ipld_castore import (
-    CarCAStore,
-    ContentAddressableStore,
-    FileSystemCAStore,
-    HeadRefusedError,
-    ObjectCAStore,
-)
+from ipld_castore import ContentAddressableStore
 from multiformats import CID
 
+from ipldstore._address.castores import FileOptions, Mode, OpenedCAStore, open_castore
+from ipldstore._address.grammar import parse, parse_cid
+from ipldstore._address.places import Address, AnyAddress, ContentPath
 from ipldstore._dataset.castores import AnyCAStore, castore_of
 from ipldstore._dataset.lifecycle import Opened
+from ipldstore._store.group_store import GroupStore
 from ipldstore._store.ipld_store import IPLDStore
-from ipldstore._tree.tree import EMPTY_ROOT
 
-from .address import ArchiveURL, BucketURL, Where, parse
-
-Mode = Literal["r", "a", "x"]
+from .version import Version, refuse_version
 
 
-def open(  # noqa: A001  # as tarfile, gzip and many others have it
-    where: Where,
+def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; keywords
+    what: AnyAddress,
     mode: Mode = "r",
     *,
     castore: AnyCAStore | None = None,
+    branch: str | None = None,
+    tag: str | None = None,
+    commit: CID | str | None = None,
+    as_of: datetime | str | None = None,
+    path: str | None = None,
     fsync: bool = True,
     zero_length_section_as_eof: bool = False,
     storage_options: Mapping[str, Any] | None = None,
@@ -49,13 +49,21 @@ def open(  # noqa: A001  # as tarfile, gzip and many others have it
     The URL of a CAR file (``https://host/air.car``, ``s3://bucket/air.car``) reads it by ranges: the index and the
     chunks where they lie, each verified. See :class:`ipld_castore.CarCAStore`.
 
+    Behind the place may be ``@`` and a branch, tag or commit of a repository, and ``#`` and the path of a group, as in
+    ``air.car@v1#ocean``. A file whose name has these characters is opened by its plain path.
+
     What is opened for writing is frozen when it is closed, and closed when its ``with`` ends, be it by an error: what
     was written is there, and what was there before has a root of its own still, which ``compact`` would forget.
 
-    :param where: a path, also as a ``file:`` URL; the URL of a bucket or a CAR file; or with ``castore``, a
+    :param what: a path, also as a ``file:`` URL; the URL of a bucket or a CAR file; or with ``castore``, a
         CID as object, text, ``ipfs://CID`` or ``/ipfs/CID``
     :param mode: "r" reads what is there; "a" also writes, and makes what is absent; "x" makes what must be absent
     :param castore: where the blocks of a CID are, or a store over them; it is not closed with the store
+    :param branch: the branch of a repository
+    :param tag: the tag of a repository
+    :param commit: the commit of a repository
+    :param as_of: a time: the newest commit of the branch then
+    :param path: the path of a group or an array, which the store is to have at its top; the address may have it too
     :param fsync: wait for the disk where blocks are to be safe; see :class:`ipld_castore.CarCAStore` and
         :class:`ipld_castore.FileSystemCAStore`
     :param zero_length_section_as_eof: take a section of length zero for the end of a CAR file, as archives that are
@@ -79,109 +87,80 @@ def open(  # noqa: A001  # as tarfile, gzip and many others have it
     """
     if mode not in ("r", "a", "x"):
         raise ValueError(f'expected the mode "r", "a" or "x", found {mode!r}')
+    address = parse(what) if castore is None else _content_address(what)
+    version = Version(address.ref, branch, tag, commit, as_of)
+    version.check()
+    group = _group_of(address, path)
+    place = address.place
     if castore is not None:
+        assert isinstance(place, ContentPath)  # noqa: S101  # see _content_address
         if mode != "r":
             raise ValueError(f'expected the mode "r" with a CID, found {mode!r}: IPLDStore(castore, root=cid) writes')
-        cid = where if isinstance(where, (CID, str)) else os.fspath(where)
-        return IPLDStore(castore_of(castore), root=cids.to_bytes(cid), read_only=True)
-    path = parse(where)
-    if isinstance(path, BucketURL):
-        return _open_bucket(path.url, mode, storage_options or {})
-    if isinstance(path, ArchiveURL):
-        return _open_archive(path.url, mode, zeros_end=zero_length_section_as_eof, options=storage_options)
-    if storage_options:
-        raise ValueError(f"expected storage_options with the URL of a bucket or archive, found them with {where!r}")
-    if isinstance(path, CID):
-        message = f"expected with a CID the castore that has its blocks, found none: open({where!r}, castore=...)"
-        raise ValueError(message)  # noqa: TRY004  # a wrong value
-    if mode == "r" and not path.exists():
-        raise FileNotFoundError(errno.ENOENT, "expected a CAR file or a folder of blocks, found nothing", str(path))
-    if mode == "x" and path.exists():
-        raise FileExistsError(errno.EEXIST, "expected nothing where a new store is to be, found something", str(path))
-    if path.is_dir() or (not path.exists() and path.suffix.lower() != ".car"):
-        return _open_folder(path, mode, fsync=fsync)
-    return _open_file(path, mode, fsync=fsync, zeros_end=zero_length_section_as_eof)
-
-
-def _open_file(path: Path, mode: Mode, *, fsync: bool, zeros_end: bool) -> IPLDStore:
-    castore = CarCAStore(path, mode, fsync=fsync, zero_length_section_as_eof=zeros_end)
-    try:
-        _check_one_root(castore)
-        if mode == "a":
-            _check_room(castore)
-        return _opened(castore, mode, lambda: None)
-    except BaseException:
-        castore.abandon()  # what is no dataset is not ours to finish
-        raise
-
-
-def _open_archive(url: str, mode: Mode, *, zeros_end: bool, options: Mapping[str, Any] | None) -> IPLDStore:
-    castore = CarCAStore(url, mode, zero_length_section_as_eof=zeros_end, storage_options=options)
-    try:
-        _check_one_root(castore)
-        return _opened(castore, mode, lambda: None)
-    except BaseException:
-        castore.close()
-        raise
-
-
-def _check_one_root(castore: CarCAStore) -> None:
-    if len(castore.roots) != 1:
+        store = _open_below(castore_of(castore), place, version)
+        return _at(store, (*place.path, *group), what)
+    if mode == "x" and (version.is_given or group):
         raise ValueError(
-            f"expected an archive with one root, found {len(castore.roots)} in {castore.address}: {castore!r} gives "
-            f"its blocks, and IPLDStore(castore, root=cid) one of its datasets"
+            f'expected with the mode "x" no version and no group, found {what!r}; a file of that name is Path({what!r})'
         )
-
-
-def _check_room(castore: CarCAStore) -> None:
-    """Refuse to begin what could not be frozen: any root that we write is as long as that of the empty dataset."""
+    options = FileOptions(fsync, zero_length_section_as_eof, storage_options)
+    opened = open_castore(place, mode, options)
     try:
-        castore.check_head(cids.from_validated(EMPTY_ROOT))
-    except HeadRefusedError as error:
-        if len(bytes(castore.roots[0])) == len(EMPTY_ROOT):
-            advice = "compact(path) makes a new file, whose header has room"
-        else:
-            advice = 'to go on from it, write it into a new one: open(new, "x").mapping.update(open(path).mapping)'
-        raise ValueError(
-            f"expected an archive whose header has room for a new root, found none: {error} ({advice})"
-        ) from error
-
-
-def _open_folder(path: Path, mode: Mode, *, fsync: bool) -> IPLDStore:
-    if mode == "r":
-        if not (path / "SHARDING").exists():
-            raise ValueError(f"expected a folder of blocks, with a file SHARDING; found none in {path}")
-        castore = FileSystemCAStore(path)
-        if castore.head is None:
-            raise ValueError(
-                f"expected a folder whose file HEAD names a root, found none in {path}: "
-                f"IPLDStore(FileSystemCAStore(path), root=cid) reads the dataset of a CID"
-            )
-        return _opened(castore, mode, lambda: None)
-    castore = FileSystemCAStore(path, fsync=fsync)
-    lock = castore.lock()
-    try:
-        return _opened(castore, mode, lock.release)
+        store = _store_over(opened, mode, version)
+        return _at(store, (*opened.path, *group), what)
     except BaseException:
-        lock.release()
+        opened.abandon()
         raise
 
 
-def _open_bucket(url: str, mode: Mode, options: Mapping[str, Any]) -> IPLDStore:
-    castore = ObjectCAStore.from_url(url, **options)
-    head = castore.head
-    if mode == "r" and head is None:
-        raise FileNotFoundError(errno.ENOENT, "expected a bucket whose object HEAD names a root, found none", url)
-    if mode == "x" and head is not None:
-        raise FileExistsError(errno.EEXIST, f"expected no object HEAD where a new store is to be, found {head}", url)
-    store = IPLDStore(castore, root=head, read_only=mode == "r")
-    castore.persist_moves_head = True  # not before: the head would be asked for again, and may be another by then
-    store._opened = Opened(store._data, writable=mode != "r", release=lambda: None)  # noqa: SLF001  # as in _opened
+def _content_address(what: AnyAddress) -> Address:
+    """Return the address of a CID whose blocks are in a given block store.
+
+    :raises ipld_car.CarError: if it is no CID
+    """
+    if isinstance(what, str):
+        found = parse(what) if "://" in what else parse_cid(what)
+        if found is not None and isinstance(found.place, ContentPath):
+            return found
+    return Address(ContentPath(cids.from_validated(cids.to_bytes(what if isinstance(what, (CID, str)) else str(what)))))
+
+
+def _group_of(address: Address, path: str | None) -> tuple[str, ...]:
+    """Return the names of the path of the group that the address or the caller gives.
+
+    :raises ValueError: if both do, and differ
+    """
+    given = (path or "").strip("/")
+    if given and address.group and given != address.group:
+        raise ValueError(f"expected one path of a group, found #{address.group} in the address and path={path!r}")
+    group = given or address.group
+    return tuple(group.split("/")) if group else ()
+
+
+def _open_below(castore: ContentAddressableStore, place: ContentPath, version: Version) -> IPLDStore:
+    refuse_version(version)
+    return IPLDStore(castore, root=place.cid, read_only=True)
+
+
+def _store_over(opened: OpenedCAStore, mode: Mode, version: Version) -> IPLDStore:
+    """Return the store of what was opened, in a version."""
+    refuse_version(version)
+    castore = opened.castore
+    store = IPLDStore(castore, root=opened.root, read_only=mode == "r")
+    castore.persist_moves_head = True  # not before: the head of a bucket would be asked for again, and may be another
+    store._opened = Opened(store._data, writable=mode != "r", release=opened.release)  # noqa: SLF001  # set nowhere else
     return store
 
 
-def _opened(castore: ContentAddressableStore, mode: Mode, release: Callable[[], None]) -> IPLDStore:
-    castore.persist_moves_head = True
-    store = IPLDStore(castore, read_only=mode == "r")
-    store._opened = Opened(store._data, writable=mode != "r", release=release)  # noqa: SLF001  # set nowhere else
-    return store
+def _at(store: IPLDStore, path: tuple[str, ...], what: AnyAddress) -> IPLDStore:
+    """Return the store of a group, or the store itself if the path is empty.
+
+    :raises FileNotFoundError: if nothing is there to read
+    """
+    if not path:
+        return store
+    found = GroupStore.of(store, "/".join(path))
+    if store.read_only and next(iter(found), None) is None:
+        there = sorted(islice((name for name in store.mapping.names() if name[0] != "."), 20))
+        message = f"expected a group or an array at {found.path!r}, found none (at the top are {there})"
+        raise FileNotFoundError(errno.ENOENT, message, str(what))
+    return found

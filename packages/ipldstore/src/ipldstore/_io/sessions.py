@@ -11,6 +11,7 @@ from ipld_car import cids
 from ipld_castore import ContentAddressableStore, FileSystemCAStore, SupportsHead, SupportsJournal
 from multiformats import CID
 
+from ipldstore._address.grammar import local_path
 from ipldstore._dataset.castores import AnyCAStore, castore_of
 from ipldstore._dataset.dataset import Dataset
 from ipldstore._dataset.lifecycle import end_session, finish_session
@@ -20,8 +21,6 @@ from ipldstore._writers.notes import decode_note
 from ipldstore._writers.session_state import SessionState, decode_state
 from ipldstore._writers.take_in import OnConflict
 from ipldstore.errors import ConflictError, IPLDStoreError, store_errors
-
-from .address import local_path
 
 
 class Session(NamedTuple):

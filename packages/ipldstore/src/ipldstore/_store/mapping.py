@@ -18,40 +18,48 @@ class StoreMapping(MutableMapping[str, bytes]):
     A view: it shows the changes of its store, and makes them. Iteration goes over the keys as they were when it
     began. An absent key is a KeyError; one whose blocks are lost is an
     :class:`~ipldstore.IPLDStoreError`, never absent.
+
+    :param check_writable: raises where nothing may be written
+    :param prefix: what all keys begin with in the dataset, and not here: the path of a group and a slash
     """
 
-    def __init__(self, data: Dataset, check_writable: Callable[[], None]) -> None:
+    def __init__(self, data: Dataset, check_writable: Callable[[], None], prefix: str = "") -> None:
         self._data = data
         self._check_writable = check_writable
+        self._prefix = prefix
 
     def __getitem__(self, key: str) -> bytes:
-        data = self._data.read(key)
+        data = self._data.read(self._prefix + key)
         if data is None:
             raise KeyError(key)
         return data
 
     def __setitem__(self, key: str, value: bytes) -> None:
         self._check_writable()
-        self._data.write(key, as_bytes(value))
+        self._data.write(self._prefix + key, as_bytes(value))
 
     def __delitem__(self, key: str) -> None:
         self._check_writable()
-        if not self._data.delete(key):
+        if not self._data.delete(self._prefix + key):
             raise KeyError(key)
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and self._data.find(key) is not None
+        return isinstance(key, str) and self._data.find(self._prefix + key) is not None
 
     def __iter__(self) -> Iterator[str]:
-        return self._data.keys()
+        return (key.removeprefix(self._prefix) for key in self._data.keys(self._prefix))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
+    def names(self, directory: str = "") -> Iterator[str]:
+        """Return the names directly below a directory, each once; by default those at the top. Reads no chunk index."""
+        return self._data.names((self._prefix + directory).rstrip("/"))
+
     def clear(self) -> None:
         """Delete all keys."""
         self._check_writable()
-        self._data.delete_below("")
+        self._data.delete_below(self._prefix.rstrip("/"))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self._data.castore!r}>"

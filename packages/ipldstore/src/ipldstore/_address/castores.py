@@ -1,0 +1,158 @@
+"""The block store behind a place, opened to read or to write: which root it has, and how it is let go."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from ipld_car import cids
+from ipld_castore import CarCAStore, ContentAddressableStore, FileSystemCAStore, HeadRefusedError, ObjectCAStore
+from multiformats import CID
+
+from ipldstore._tree.tree import EMPTY_ROOT
+
+from .places import ArchiveURL, BucketURL, ContentPath, NamePath, Place
+
+Mode = Literal["r", "a", "x"]
+
+
+class FileOptions(NamedTuple):
+    """How files and folders are opened; see :func:`ipldstore.open`."""
+
+    fsync: bool = True
+    zero_length_section_as_eof: bool = False
+    storage_options: Mapping[str, Any] | None = None
+
+
+class OpenedCAStore(NamedTuple):
+    """A block store that was opened for an address."""
+
+    castore: ContentAddressableStore
+    release: Callable[[], None]
+    """Releases the lock of a folder. It may be called more than once, also in a forked process."""
+    abandon: Callable[[], None]
+    """Closes the block store and leaves what is there as it was, after an error."""
+    root: CID | None = None
+    """The root that the address names; None where the head of the block store is the root."""
+    path: tuple[str, ...] = ()
+    """The names below the root that the address has."""
+
+
+def _nothing() -> None:
+    pass
+
+
+def open_castore(place: Place, mode: Mode, options: FileOptions) -> OpenedCAStore:
+    """Open the block store of a place.
+
+    :param mode: see :func:`ipldstore.open`
+    :raises FileNotFoundError: if there is nothing to read
+    :raises FileExistsError: if the mode is "x" and something is there
+    :raises ValueError: if it is no block store, or its archive has not one root
+    :raises CAStoreError: if it cannot be opened
+    """
+    if isinstance(place, BucketURL):
+        return _open_bucket(place.url, mode, options.storage_options or {})
+    if isinstance(place, ArchiveURL):
+        return _open_archive(place.url, mode, options)
+    if isinstance(place, (ContentPath, NamePath)):
+        return _open_content(place)
+    if options.storage_options:
+        raise ValueError(f"expected storage_options with a URL, found them with the path {str(place)!r}")
+    if mode == "r" and not place.exists():
+        raise FileNotFoundError(errno.ENOENT, "expected a CAR file or a folder of blocks, found nothing", str(place))
+    if mode == "x" and place.exists():
+        raise FileExistsError(errno.EEXIST, "expected nothing where a new store is to be, found something", str(place))
+    if place.is_dir() or (not place.exists() and place.suffix.lower() != ".car"):
+        return _open_folder(place, mode, fsync=options.fsync)
+    return _open_file(place, mode, options)
+
+
+def _open_file(path: Path, mode: Mode, options: FileOptions) -> OpenedCAStore:
+    castore = CarCAStore(path, mode, fsync=options.fsync, zero_length_section_as_eof=options.zero_length_section_as_eof)
+    try:
+        _check_one_root(castore)
+        if mode == "a":
+            _check_room(castore)
+    except BaseException:
+        castore.abandon()  # what is no dataset is not ours to finish
+        raise
+    castore.persist_moves_head = True
+    return OpenedCAStore(castore, _nothing, castore.abandon)
+
+
+def _open_archive(url: str, mode: Mode, options: FileOptions) -> OpenedCAStore:
+    castore = CarCAStore(
+        url,
+        mode,
+        zero_length_section_as_eof=options.zero_length_section_as_eof,
+        storage_options=options.storage_options,
+    )
+    try:
+        _check_one_root(castore)
+    except BaseException:
+        castore.close()
+        raise
+    castore.persist_moves_head = True
+    return OpenedCAStore(castore, _nothing, castore.close)
+
+
+def _check_one_root(castore: CarCAStore) -> None:
+    if len(castore.roots) != 1:
+        raise ValueError(
+            f"expected an archive with one root, found {len(castore.roots)} in {castore.address}: {castore!r} gives "
+            f"its blocks, and IPLDStore(castore, root=cid) one of its datasets"
+        )
+
+
+def _check_room(castore: CarCAStore) -> None:
+    """Refuse to begin what could not be frozen: any root that we write is as long as that of the empty dataset."""
+    try:
+        castore.check_head(cids.from_validated(EMPTY_ROOT))
+    except HeadRefusedError as error:
+        if len(bytes(castore.roots[0])) == len(EMPTY_ROOT):
+            advice = "compact(path) makes a new file, whose header has room"
+        else:
+            advice = 'to go on from it, write it into a new one: open(new, "x").mapping.update(open(path).mapping)'
+        raise ValueError(
+            f"expected an archive whose header has room for a new root, found none: {error} ({advice})"
+        ) from error
+
+
+def _open_folder(path: Path, mode: Mode, *, fsync: bool) -> OpenedCAStore:
+    if mode == "r":
+        if not (path / "SHARDING").exists():
+            raise ValueError(f"expected a folder of blocks, with a file SHARDING; found none in {path}")
+        castore = FileSystemCAStore(path)
+        if castore.head is None:
+            raise ValueError(
+                f"expected a folder whose file HEAD names a root, found none in {path}: "
+                f"IPLDStore(FileSystemCAStore(path), root=cid) reads the dataset of a CID"
+            )
+        castore.persist_moves_head = True
+        return OpenedCAStore(castore, _nothing, _nothing)
+    castore = FileSystemCAStore(path, fsync=fsync)
+    release = castore.lock().release
+    castore.persist_moves_head = True
+    return OpenedCAStore(castore, release, release)
+
+
+def _open_bucket(url: str, mode: Mode, options: Mapping[str, Any]) -> OpenedCAStore:
+    castore = ObjectCAStore.from_url(url, **options)
+    head = castore.head
+    if mode == "r" and head is None:
+        raise FileNotFoundError(errno.ENOENT, "expected a bucket whose object HEAD names a root, found none", url)
+    if mode == "x" and head is not None:
+        raise FileExistsError(errno.EEXIST, f"expected no object HEAD where a new store is to be, found {head}", url)
+    return OpenedCAStore(castore, _nothing, _nothing, head)
+
+
+def _open_content(place: ContentPath | NamePath) -> OpenedCAStore:
+    if isinstance(place, ContentPath) and place.is_bare:
+        raise ValueError(
+            f"expected with a CID the castore that has its blocks, found none: open({str(place.cid)!r}, castore=...), "
+            f"or ipfs://{place.cid} to ask a node or gateways"
+        )
+    raise ValueError(f"expected with {place!r} the castore that has its blocks, found none: open(..., castore=...)")

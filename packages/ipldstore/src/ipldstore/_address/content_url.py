@@ -1,0 +1,83 @@
+"""URLs of content: ``ipfs://CID/path``, ``ipns://name/path``, ``ipld://CID/path``, and the same behind a gateway.
+
+Sources: https://docs.ipfs.tech/how-to/address-ipfs-on-web/ and https://specs.ipfs.tech/http-gateways/.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import SplitResult, unquote
+
+from ipld_car import CarError, cids
+
+from .places import Address, ContentPath, NamePath
+
+_PATH_GATEWAY: Final = re.compile(r"(?P<base>/.*?)?/(?P<kind>ipfs|ipns)/(?P<rest>[^/].*)")
+_SUBDOMAIN_GATEWAY: Final = re.compile(r"(?P<name>[^.]+)\.(?P<kind>ipfs|ipns)\.(?P<host>.+)")
+
+
+def parse_content_url(scheme: str, text: str) -> Address:
+    """Return the address that a URL of the scheme ``ipfs``, ``ipld`` or ``ipns`` is.
+
+    :param text: the whole URL
+    :raises ValueError: if it has a query, or a path with ``.`` or ``..`` in it
+    :raises ipld_car.CarError: if an ``ipfs:`` or ``ipld:`` URL names no CID
+    """
+    rest = text.partition("://")[2]
+    rest, _, fragment = rest.partition("#")
+    return _parse(scheme, rest, text)._replace(group=unquote(fragment).strip("/"))
+
+
+def parse_gateway_url(parts: SplitResult) -> Address | None:
+    """Return the address that an ``https:`` URL behind a gateway is; None if it is not behind one.
+
+    :param parts: a URL such as ``https://gateway.example/ipfs/CID/path`` or ``https://CID.ipfs.gateway.example/path``
+    :raises ValueError: see :func:`parse_content_url`
+    """
+    found = _PATH_GATEWAY.fullmatch(parts.path)
+    if found is not None:
+        gateway = parts._replace(path=found["base"] or "", query="", fragment="").geturl()
+        kind, rest = found["kind"], found["rest"]
+    else:
+        credentials, at, host = parts.netloc.rpartition("@")
+        found = _SUBDOMAIN_GATEWAY.fullmatch(host)
+        if found is None:
+            return None
+        gateway = f"{parts.scheme}://{credentials}{at}{found['host']}"
+        kind, name = found["kind"], found["name"]
+        if kind == "ipns" and "." not in name:  # a domain has "-" for ".", and "--" for "-", in one label
+            name = name.replace("--", "\0").replace("-", ".").replace("\0", "-")
+        rest = name + parts.path
+    if kind == "ipfs" and not _is_cid(rest.partition("/")[0].partition("@")[0]):
+        return None
+    if parts.query:
+        raise ValueError(f"expected a URL behind a gateway without a query, found one with '?' at {parts.path!r}")
+    return _parse(kind, rest, parts.path, gateway)
+
+
+def _parse(scheme: str, rest: str, shown: str, gateway: str | None = None) -> Address:
+    """Return the address of ``CID[@ref][/path]`` or ``name[@ref][/path]``."""
+    if "?" in rest:
+        raise ValueError(f"expected a URL without a query, found {shown!r} (in a name, ? is %3F)")
+    head, _, tail = rest.partition("/")
+    name, at, ref = head.partition("@")
+    path = tuple(unquote(part) for part in tail.strip("/").split("/")) if tail.strip("/") else ()
+    if any(part in ("", ".", "..") or "/" in part or "\0" in part for part in path):
+        raise ValueError(f"expected a path of names, found an empty one, '.', '..' or one with '/' in {shown!r}")
+    if at and not ref:
+        raise ValueError(f"expected a branch, tag or commit behind the @ of {shown!r}, found nothing")
+    if scheme == "ipns":
+        if not name:
+            raise ValueError(f"expected an IPNS name or a domain, as in ipns://name/path, found none in {shown!r}")
+        return Address(NamePath(unquote(name), path, gateway), unquote(ref) or None)
+    cid = cids.from_validated(cids.to_bytes(name))
+    return Address(ContentPath(cid, path, gateway=gateway), unquote(ref) or None)
+
+
+def _is_cid(text: str) -> bool:
+    try:
+        cids.to_bytes(text)
+    except CarError:
+        return False
+    return True
