@@ -1,8 +1,10 @@
 """What writers need of a file system: locks of the file that is in its place, files that appear whole."""
 
+import errno
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,38 @@ def test_a_lock_holds_until_it_is_released(tmp_path: Path) -> None:
     fs.unlock(file)
     assert not taken_by_another(path)
     file.close()
+
+
+def test_a_lock_that_others_hold_for_a_moment(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    held = fs.wait_locked(path)
+    with pytest.raises(BlockingIOError):
+        fs.wait_locked(path, seconds=0)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(fs.wait_locked, path)
+        fs.unlock(held)
+        held.close()
+        waiting.result().close()
+    with pytest.raises(FileNotFoundError):
+        fs.wait_locked(tmp_path / "none" / "lock")
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_file_that_is_there_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_links: bool) -> None:
+    """Of writers that make one file at once, one succeeds, also where the file system has no hard links."""
+    if not has_links:
+
+        def refuse(*_: object) -> None:
+            raise PermissionError(errno.EPERM, "no hard links")
+
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+    path = tmp_path / "name"
+    with fs.atomic_write(path, exclusive=True) as stream:
+        stream.write(b"first")
+    with pytest.raises(FileExistsError), fs.atomic_write(path, exclusive=True) as stream:
+        stream.write(b"second")
+    assert path.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,6 @@ from ipld_castore import (
     BackendUnavailableError,
     FileSystemCAStore,
     HeadMovedError,
-    StoreReplacedError,
 )
 
 
@@ -93,32 +91,6 @@ def test_a_head_that_is_no_cid(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "HEAD").write_bytes(text)
     with pytest.raises(BackendUnavailableError, match="head"):
         store.head  # noqa: B018  # a property that looks
-
-
-def test_a_folder_that_was_replaced(tmp_path: Path) -> None:
-    """The holder of the lock publishes nothing into a new folder at the same path, though the heads are equal."""
-    folder = tmp_path / "blocks"
-    old = FileSystemCAStore(folder, fsync=False)
-    with old.lock() as lock:
-        root = old.put("old")
-        shutil.rmtree(folder)
-        with pytest.raises(StoreReplacedError):
-            old.swap_head(None, root)
-        with pytest.raises(BackendUnavailableError):  # the same without a lock: it makes no new folder
-            pickle.loads(pickle.dumps(old)).swap_head(None, root)  # noqa: S301  # made here
-        assert not folder.exists()
-        new = FileSystemCAStore(folder, fsync=False)
-        with pytest.raises(StoreReplacedError, match="removed or replaced"):
-            old.swap_head(None, root)
-        with pytest.raises(StoreReplacedError):
-            lock.require_current()
-        assert new.head is None
-        with new.lock():
-            new.swap_head(None, new.put("new"))
-        with pytest.raises(StoreReplacedError):
-            old.swap_head(new.head, root)
-    assert not lock.held
-    lock.release()
 
 
 def test_one_writer_has_the_lock(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_errors_hold_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.undo()
         store.swap_head(one, two)
         with store.lock():
-            assert open_files(tmp_path) == [str(tmp_path / "HEAD.lock")]
+            assert open_files(tmp_path) == [str(tmp_path / "HEAD.lock"), str(tmp_path / "SHARDING")]
         assert open_files(tmp_path) == []
     finally:
         gc.enable()

@@ -145,6 +145,8 @@ def test_errors_of_options() -> None:
         ("s3://bucket", {"bogus": "1", "access_key_id": "k"}, "bogus"),
         ("ftp://host/x", {}, "expected a URL that begins with s3://"),
         ("memory:///", {}, "expected a URL that begins with s3://"),
+        ("s3://", {}, r"names a bucket, such as s3://bucket/prefix; found .s3://.$"),
+        ("gs:///prefix", {}, "names a bucket"),
         ("gs://bucket", {"profile": "x"}, "'profile' with s3://"),
         ("file:///tmp/x", {"region": "x"}, "expected no options"),
     ]:

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from copy import copy, deepcopy
 from multiprocessing.context import BaseContext
+from pathlib import Path
 from typing import Any
 
+import ipldstore
 import numpy as np
 import pytest
 from ipld_castore import ContentAddressableStore, MappingCAStore
@@ -57,6 +59,28 @@ def test_a_copy_is_the_same_store(
     del store["a/c/2"]
     assert "a/c/2" not in again
     assert again.freeze() == store.freeze()
+
+
+@pytest.mark.parametrize("copied", [copy, deepcopy])
+def test_a_copy_writes_nothing(copied: Callable[[IPLDStore], IPLDStore]) -> None:
+    """Only a pickle has to write the tree: its reader may be in another process."""
+    blocks: dict[str, bytes] = {}
+    store = written(SOME, MappingCAStore(blocks))
+    before = dict(blocks)
+    again = copied(store)
+    assert blocks == before
+    assert again.root_cid is None
+    assert again.has_changes
+    again.close()
+    store["a/c/2"] = b"two"  # closing a copy closes nothing else
+
+
+@pytest.mark.parametrize("copied", [copy, deepcopy])
+def test_a_copy_begins_no_session(tmp_path: Path, copied: Callable[[IPLDStore], IPLDStore]) -> None:
+    with ipldstore.open(tmp_path / "data", "a") as store:
+        store["a/c/0"] = b"zero"
+        assert copied(store)["a/c/0"] == b"zero"
+        assert ipldstore.sessions(store) == []
 
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))

@@ -105,6 +105,7 @@ class Appender:
         self._is_synced = True
         self._sync_failure: str | None = None
         self.closed = False
+        self._is_forked = False
         _appenders.add(self)
 
     # -- putting --
@@ -145,7 +146,8 @@ class Appender:
 
     def _check(self) -> None:
         if self.closed:
-            raise ValueError("expected an open CarFile, found a closed one, or a writer's copy in a forked process")
+            what = "the copy of its writer in a forked process" if self._is_forked else "a closed one"
+            raise ValueError(f"expected an open CarFile, found {what}: open {self._path} again")
         if self._sync_failure is not None:
             raise OSError(f"a sync of this file has failed, so what is on the disk is not known: {self._sync_failure}")
 
@@ -338,7 +340,7 @@ class Appender:
         """Close the file in a forked process: it is the parent's."""
         self._lock = RLock()
         self._blocks.leave_fork()
-        self.closed = True
+        self.closed = self._is_forked = True
         self._file.close()  # the lock is the parent's, and goes with it
 
 

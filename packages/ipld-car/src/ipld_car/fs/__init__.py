@@ -6,7 +6,7 @@ Any room of any package may import it; it imports nothing.
 from __future__ import annotations
 
 from .atomic import atomic_write
-from .lock import FileReplacedError, is_current, open_locked, require_current, unlock
+from .lock import FileReplacedError, is_current, open_locked, require_current, unlock, wait_locked
 from .sync import sync_folder
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "require_current",
     "sync_folder",
     "unlock",
+    "wait_locked",
 ]

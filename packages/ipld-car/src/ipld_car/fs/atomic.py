@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +17,14 @@ from .sync import sync_folder
 
 @contextmanager
 def atomic_write(
-    path: Path, *, fsync: bool = True, temporary: Path | None = None, keep_mode: bool = False
+    path: Path,
+    *,
+    fsync: bool = True,
+    temporary: Path | None = None,
+    keep_mode: bool = False,
+    exclusive: bool = False,
 ) -> Iterator[IO[bytes]]:
-    """Write a file that gets its name when it is whole, in place of a file that is there.
+    """Write a file that gets its name when it is whole, by default in place of a file that is there.
 
     An exception, a signal that raises one included, removes the temporary file and leaves what was there. A process
     that is killed leaves the temporary file behind.
@@ -26,6 +33,9 @@ def atomic_write(
     :param fsync: wait until the bytes, and then the name, are on the disk
     :param temporary: the name until then, in the same folder; by default hidden, random and ending in ``.unfinished``
     :param keep_mode: take over the permissions of the file that is replaced
+    :param exclusive: leave a file that is there, also one that another process makes meanwhile; where the file system
+        has no hard links, one that comes in the last moment is replaced
+    :raises FileExistsError: if ``exclusive`` is true and a file is there
     :raises OSError: if something cannot be written; :attr:`~OSError.filename` may be the temporary name
 
     >>> import tempfile
@@ -47,9 +57,29 @@ def atomic_write(
                 os.fsync(stream.fileno())
         if keep_mode and path.exists():
             shutil.copymode(path, temporary)
-        temporary.replace(path)
+        if exclusive:
+            _name_exclusively(temporary, path)
+        else:
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     if fsync:
         sync_folder(path.parent)
+
+
+def _name_exclusively(temporary: Path, path: Path) -> None:
+    """Give a file its final name, if no file has it."""
+    if sys.platform == "win32":
+        temporary.rename(path)  # refuses a name that is taken
+        return
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:  # no hard links here
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, "expected no file of this name, found one", str(path)) from None
+        temporary.replace(path)
+    else:
+        temporary.unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
 from io import FileIO
 from pathlib import Path
 
@@ -80,6 +81,26 @@ def open_locked(path: Path, *, exclusive: bool) -> tuple[FileIO, bool]:
         if is_current(path, file):
             return file, made
         file.close()  # replaced before the lock was taken: what is written to this file would be lost
+
+
+def wait_locked(path: Path, *, seconds: float = 60.0) -> FileIO:
+    """Open a file that is a lock, and wait while others hold it, who do so for milliseconds.
+
+    :param path: the file; it is made if it is absent
+    :param seconds: how long to wait
+    :return: the file, locked: call :func:`unlock` and close it
+    :raises BlockingIOError: if another holder keeps it all this time
+    :raises OSError: if it cannot be opened
+    """
+    deadline, pause = time.monotonic() + seconds, 0.001
+    while True:
+        try:
+            return open_locked(path, exclusive=False)[0]
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, 0.05)
 
 
 def is_current(path: Path, file: FileIO) -> bool:

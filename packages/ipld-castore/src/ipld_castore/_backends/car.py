@@ -140,6 +140,8 @@ class CarCAStore(ContentAddressableStore):
 
     def _not_read(self, error: Exception, what: str) -> Exception:
         """Return what callers of a store expect, for an error of the file."""
+        if self._file.closed:
+            return BackendUnavailableError(f"cannot read {what}: expected an open store, found a closed one: {self!r}")
         if isinstance(error, BlockAbsentError):
             return BlockNotFoundError(f"no block {what} in {self._path}")
         if isinstance(error, CarError):
@@ -149,7 +151,9 @@ class CarCAStore(ContentAddressableStore):
     def _not_written(self, error: Exception, what: str) -> Exception:
         if isinstance(error, fs.FileReplacedError):
             return StoreReplacedError(f"cannot write {what} to {self._path}: {error}")
-        if self._file.closed or self._file.writable:
+        if self._file.closed:
+            return BackendUnavailableError(f"cannot write {what}: expected an open store, found a closed one: {self!r}")
+        if self._file.writable:
             return BackendUnavailableError(f"cannot write {what} to {self._path}: {error}")
         why = "it is a copy in another process" if self._name else "it was opened so"
         return ReadOnlyStoreError(f"cannot write {what}: {self!r} only reads, as {why}")

@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from ipld_castore._core.store import ContentAddressableStore
 from ipld_castore.errors import BackendUnavailableError, BlockNotFoundError
 
 from . import flatfs
+from .folder_identity import FolderIdentity
 from .folder_journal import FOLDER, FolderJournal, clock_of, delete_orphans, session_folders
 from .folder_lock import FolderLock
 from .head_file import HeadFile
@@ -44,9 +46,14 @@ def _renew(file: Path) -> bool:
     return True
 
 
-def _write(file: Path, data: bytes, *, fsync: bool) -> None:
-    """Write a file that appears whole or not at all; with ``fsync`` its bytes and its name are on the disk then."""
-    with fs.atomic_write(file, fsync=fsync, temporary=flatfs.temporary_in(file.parent)) as stream:
+def _write(file: Path, data: bytes, *, fsync: bool, exclusive: bool = False) -> None:
+    """Write a file that appears whole or not at all; with ``fsync`` its bytes and its name are on the disk then.
+
+    :param exclusive: leave a file that is there
+    :raises FileExistsError: if ``exclusive`` is true and a file is there
+    """
+    temporary = flatfs.temporary_in(file.parent)
+    with fs.atomic_write(file, fsync=fsync, temporary=temporary, exclusive=exclusive) as stream:
         stream.write(data)
 
 
@@ -91,6 +98,7 @@ class FileSystemCAStore(ContentAddressableStore):
             self._sharding = self._open()
         except (OSError, ValueError) as error:
             raise BackendUnavailableError(f"cannot keep blocks in {self._path}: {error}") from error
+        self._identity = FolderIdentity(self._path)
 
     @property
     def path(self) -> Path:
@@ -109,10 +117,9 @@ class FileSystemCAStore(ContentAddressableStore):
         if not rule.exists():
             foreign = [name for name in os.listdir(self._path) if not name.startswith(flatfs.TEMPORARY)]  # noqa: PTH208  # names are all that is needed
             if not foreign:
-                _write(rule, f"{flatfs.DEFAULT}\n".encode(), fsync=True)
-                return flatfs.DEFAULT
-            # Another process may have begun this store since the first look.
-            if not rule.exists():
+                with suppress(FileExistsError):  # another process has just begun this store
+                    _write(rule, f"{flatfs.DEFAULT}\n".encode(), fsync=True, exclusive=True)
+            elif not rule.exists():  # another process may have begun this store since the first look
                 raise ValueError(f"expected an empty folder or one with a SHARDING file, found {min(foreign)!r}")
         return flatfs.Sharding.parse(rule.read_text("utf-8", errors="replace"))
 
@@ -140,17 +147,30 @@ class FileSystemCAStore(ContentAddressableStore):
             raise BackendUnavailableError(f"cannot read block {cid}: {error}") from error
 
     def put_block(self, cid: CID, data: bytes) -> None:
-        """See :meth:`ContentAddressableStore.put_block`; a damaged file of this block is replaced."""
+        """See :meth:`ContentAddressableStore.put_block`; a damaged file of this block is replaced.
+
+        :raises StoreReplacedError: if the folder was removed or replaced since it was opened
+        """
         file = self._file(cid)
+        self._identity.require_current()
         try:
-            self._make_shard(file.parent)
-            if not self._holds(file, data) or not _renew(file):
-                _write(file, data, fsync=self._fsync)
-            elif self._fsync:  # its writer may have been stopped before it synced, or have had fsync off
-                _sync_file(file)
-                fs.sync_folder(file.parent)
+            try:
+                self._put(file, data)
+            except FileNotFoundError:  # its shard was removed since it was made
+                self._shards.discard(file.parent.name)
+                self._put(file, data)
         except OSError as error:
+            self._identity.require_current()
             raise BackendUnavailableError(f"cannot write block {cid}: {error}") from error
+
+    def _put(self, file: Path, data: bytes) -> None:
+        if file.parent.name not in self._shards:
+            self._make_shard(file.parent)
+        if not self._holds(file, data) or not _renew(file):
+            _write(file, data, fsync=self._fsync)
+        elif self._fsync:  # its writer may have been stopped before it synced, or have had fsync off
+            _sync_file(file)
+            fs.sync_folder(file.parent)
 
     def put_blocks(self, pairs: Iterable[tuple[CID, bytes]]) -> None:
         """See :meth:`ContentAddressableStore.put_blocks`; where each waits for the disk, several wait at once."""
@@ -181,8 +201,6 @@ class FileSystemCAStore(ContentAddressableStore):
 
     def _make_shard(self, shard: Path) -> None:
         """Make the folder of a shard; with ``fsync`` it is durable."""
-        if shard.name in self._shards and shard.is_dir():
-            return
         shard.mkdir(exist_ok=True)
         # One sync makes all names safe, also those that others wrote: in an old folder the first is the last.
         safe = {shard.name} if self._shards else {shard.name, *os.listdir(self._path)}  # noqa: PTH208  # names are all that is needed
@@ -201,9 +219,9 @@ class FileSystemCAStore(ContentAddressableStore):
     def swap_head(self, expected: CID | None, new: CID) -> None:
         """See :meth:`SupportsHead.swap_head`; safe with threads and with other processes, by a lock on a file.
 
-        :raises StoreReplacedError: if this store holds the lock of :meth:`lock`, and the folder is not the one that
-            was locked
+        :raises StoreReplacedError: if the folder was removed or replaced since it was opened, or since :meth:`lock`
         """
+        self._identity.require_current()
         writer = self._writer
         self._head.swap(expected, new, writer if writer is not None and writer.held else None)
 
@@ -214,7 +232,9 @@ class FileSystemCAStore(ContentAddressableStore):
         the lock, it moves the head only if the folder is still the one that was locked.
 
         :raises BackendUnavailableError: if another writer has the lock
+        :raises StoreReplacedError: if the folder was removed or replaced since it was opened
         """
+        self._identity.require_current()
         self._writer = FolderLock(self._path)
         return self._writer
 
@@ -338,7 +358,7 @@ class FileSystemCAStore(ContentAddressableStore):
 
     def journal(self, session: str) -> FolderJournal:
         """See :meth:`SupportsJournal.journal`."""
-        return FolderJournal(self._path / FOLDER / session, fsync=self._fsync)
+        return FolderJournal(self._path / FOLDER / session, fsync=self._fsync, identity=self._identity)
 
     def sessions(self) -> Iterator[str]:
         """See :meth:`SupportsJournal.sessions`."""

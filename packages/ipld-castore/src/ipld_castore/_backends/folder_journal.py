@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -15,9 +14,10 @@ from typing import Final, NamedTuple
 from ipld_car import fs
 
 from ipld_castore._core.journal import Entry, frame, unframe
-from ipld_castore.errors import BackendUnavailableError
+from ipld_castore.errors import BackendUnavailableError, CAStoreError
 
 from . import flatfs
+from .folder_identity import FolderIdentity
 
 FOLDER: Final = ".sessions"
 """Beside the shards of the blocks; Kubo passes over names that begin with a dot."""
@@ -30,7 +30,6 @@ SEGMENT: Final = re.compile(r"([0-9a-f]{1,64})\.([0-9]{16})")
 """The name of a file or object of records: the writer, and the number of the first record."""
 _SEGMENT_BYTES: Final = 1 << 20
 """A writer begins another file then, so that the coordinator can delete those before."""
-_LOCK_SECONDS: Final = 60.0
 
 
 class _Tail(NamedTuple):
@@ -55,12 +54,14 @@ class FolderJournal:
 
     :param folder: the folder of the session
     :param fsync: wait for the disk with each append
+    :param identity: of the folder of blocks that it is in; nothing is written into another one at the same path
     """
 
     is_remote = False
 
-    def __init__(self, folder: Path, *, fsync: bool) -> None:
+    def __init__(self, folder: Path, *, fsync: bool, identity: FolderIdentity | None = None) -> None:
         self._folder = folder
+        self._identity = identity
         self._fsync = fsync
         self._segments: dict[str, _OpenSegment] = {}
         """By writer, the file that is appended to. A fork has other writers, and so other files."""
@@ -82,6 +83,7 @@ class FolderJournal:
                 mark.write(b".")
         except OSError as error:
             self._close_segment(writer)
+            self._require_current()
             raise BackendUnavailableError(f"cannot write to the journal in {self._folder}: {error}") from error
 
     def _segment(self, writer: str, first: int) -> _OpenSegment:
@@ -190,36 +192,28 @@ class FolderJournal:
         """See :meth:`Journal.exchange`."""
         try:
             if old is None:
+                self._require_current()
                 self._folder.mkdir(parents=True, exist_ok=True)
-            with self._locked():
+            lock = fs.wait_locked(self._folder / _LOCK)
+            try:
                 if self.state != old:
                     return False
                 with fs.atomic_write(self._folder / STATE, fsync=self._fsync) as stream:
                     stream.write(new)
                 return True
+            finally:
+                fs.unlock(lock)
+                lock.close()
         except FileNotFoundError:  # there is no such session any more
             return False
+        except CAStoreError:
+            raise
         except OSError as error:
             raise BackendUnavailableError(f"cannot write the session in {self._folder}: {error}") from error
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the lock of the session; others wait."""
-        path, deadline, pause = self._folder / _LOCK, time.monotonic() + _LOCK_SECONDS, 0.001
-        while True:
-            try:
-                file, _ = fs.open_locked(path, exclusive=False)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(pause)
-                pause = min(2 * pause, 0.05)
-        try:
-            yield
-        finally:
-            fs.unlock(file)
-            file.close()
+    def _require_current(self) -> None:
+        if self._identity is not None:
+            self._identity.require_current()
 
     def remove(self) -> None:
         """See :meth:`Journal.remove`."""

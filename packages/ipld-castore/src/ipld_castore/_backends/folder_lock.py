@@ -13,6 +13,8 @@ from ipld_car import fs
 from ipld_castore.concurrency import process_id
 from ipld_castore.errors import BackendUnavailableError, StoreReplacedError
 
+from . import flatfs
+
 LOCK_FILE: Final = "HEAD.lock"
 """Beside the shards, where flatfs passes over what is no folder."""
 
@@ -29,7 +31,13 @@ class FolderLock:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         try:
-            self._file, _ = fs.open_locked(folder / LOCK_FILE, exclusive=False)
+            self._rule = (folder / flatfs.SHARDING_FILE).open("rb")
+            """Open, so that no other file has its inode while the lock is held; see :class:`.FolderIdentity`."""
+            try:
+                self._file, _ = fs.open_locked(folder / LOCK_FILE, exclusive=False)
+            except BaseException:
+                self._rule.close()
+                raise
         except OSError as error:
             raise BackendUnavailableError(f"cannot write to {folder}: {error}") from error
         self._process = process_id()
@@ -49,6 +57,7 @@ class FolderLock:
 
     def release(self) -> None:
         """Release the lock; releasing it again changes nothing."""
+        self._rule.close()
         if not self._file.closed:
             if self.held:
                 fs.unlock(self._file)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -21,8 +19,6 @@ HEAD_FILE: Final = "HEAD"
 MAX_HEAD_BYTES: Final = 4096
 
 _LOCK_FILE: Final = "HEAD.swap"
-_LOCK_SECONDS: Final = 60.0
-_LOCK_PAUSE: Final = 0.002
 
 
 def parse_head(data: bytes) -> CID:
@@ -78,7 +74,12 @@ class HeadFile:
         """
         if writer is not None:
             writer.require_current()
-        lock = self._locked()
+        try:
+            if self._make:
+                self._folder.mkdir(parents=True, exist_ok=True)
+            lock = fs.wait_locked(self._folder / _LOCK_FILE)
+        except OSError as error:
+            raise BackendUnavailableError(f"cannot move the head in {self._folder}: {error}") from error
         try:
             if writer is not None:
                 writer.require_current()
@@ -93,18 +94,3 @@ class HeadFile:
         finally:
             fs.unlock(lock)  # also where a forked process has the handle
             lock.close()
-
-    def _locked(self) -> FileIO:
-        """Return a file beside the head, locked, so that no other process moves the head until it is unlocked."""
-        deadline = time.monotonic() + _LOCK_SECONDS
-        while True:
-            try:
-                if self._make:
-                    self._folder.mkdir(parents=True, exist_ok=True)
-                return fs.open_locked(self._folder / _LOCK_FILE, exclusive=False)[0]
-            except BlockingIOError as error:  # another thread or process is swapping, which takes milliseconds
-                if time.monotonic() > deadline:
-                    raise BackendUnavailableError(f"cannot move the head in {self._folder}: {error}") from error
-            except OSError as error:
-                raise BackendUnavailableError(f"cannot move the head in {self._folder}: {error}") from error
-            time.sleep(_LOCK_PAUSE)

@@ -90,7 +90,7 @@ def open_store(url: str, options: Mapping[str, Any]) -> ObjectStore:
 def _check_url(url: str) -> str:
     """Return the scheme of a URL of an object store.
 
-    :raises ValueError: if it is none, or has credentials in it; they are not repeated
+    :raises ValueError: if it is none, or names no bucket, or has credentials in it; they are not repeated
     """
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES:
@@ -101,6 +101,8 @@ def _check_url(url: str) -> str:
             f"expected a URL without credentials and without a query (they would show in errors and logs); found some "
             f"before or behind {parts.scheme}://{parts.hostname}{parts.path}: pass them as options"
         )
+    if not parts.netloc and parts.scheme != "file":
+        raise ValueError(f"expected a URL that names a bucket, such as {parts.scheme}://bucket/prefix; found {url!r}")
     return parts.scheme
 
 

@@ -77,6 +77,18 @@ class DatasetStore(ZarrStore):
         """Return another view of the same contents, changes included; it is not open yet."""
         return self._copy(_is_open=False, _read_only=read_only, _is_view=True, _is_closed=False)
 
+    def __copy__(self) -> Self:
+        """Return another view of the same contents, changes included. Nothing is written."""
+        return self._copy(_is_view=True)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return another view of the same contents, as :func:`copy.copy` does.
+
+        Contents are in ``castore``, which a copy shares, as copies of a store over a folder share its files. xarray
+        copies a store deeply with each lazy variable. :meth:`IPLDStore.fork` gives contents that change apart.
+        """
+        return self._copy(_is_view=True)
+
     def __getstate__(self) -> dict[str, Any]:
         # A pickle of what came out of a pickle is the same pickle, without I/O: schedulers pickle a store once a task.
         if self._pickled is None or self._data.own_changes != self._changes_when_pickled:
