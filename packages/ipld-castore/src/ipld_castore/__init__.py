@@ -1,4 +1,4 @@
-"""Content-addressed stores: blocks by CID, in memory, a folder, a CAR file, a bucket, an IPFS node, behind gateways.
+"""Content-addressed stores: blocks by CID, in memory, folders, CAR files, buckets, IPFS nodes, gateways, other files.
 
 :class:`ContentAddressableStore` is what callers use, and what a backend subclasses with two verbs of its own. What only
 some stores can do is a protocol each (:class:`SupportsList` and others): ``isinstance`` tells.
@@ -31,6 +31,11 @@ from ._core.transfer import Transferred, transfer
 from ._gateway.store import GatewayCAStore
 from ._kubo.store import IPFSStore
 from ._object.store import ObjectCAStore
+from ._reference.blocks import get_index, put_index
+from ._reference.index import ReferenceIndex
+from ._reference.index_writer import ReferenceIndexWriter
+from ._reference.store import ReferenceCAStore
+from ._reference.verify import ChangedFile
 from ._remote.car_store import RemoteCarCAStore
 from .errors import (
     BackendUnavailableError,
@@ -38,6 +43,7 @@ from .errors import (
     BlockMalformedError,
     BlockNotFoundError,
     CAStoreError,
+    FileRefusedError,
     HashRefusedError,
     HeadMovedError,
     HeadRefusedError,
@@ -54,8 +60,10 @@ __all__ = [
     "BlockStatus",
     "CAStoreError",
     "CarCAStore",
+    "ChangedFile",
     "ContentAddressableStore",
     "Entry",
+    "FileRefusedError",
     "FileSystemCAStore",
     "FolderLock",
     "GatewayCAStore",
@@ -67,6 +75,9 @@ __all__ = [
     "MappingCAStore",
     "ObjectCAStore",
     "ReadOnlyStoreError",
+    "ReferenceCAStore",
+    "ReferenceIndex",
+    "ReferenceIndexWriter",
     "RemoteCarCAStore",
     "StoreReplacedError",
     "SupportsAge",
@@ -78,6 +89,8 @@ __all__ = [
     "SupportsPin",
     "TieredCAStore",
     "Transferred",
+    "get_index",
+    "put_index",
     "resolve_path",
     "transfer",
 ]

@@ -39,6 +39,10 @@ class ReadOnlyStoreError(CAStoreError, PermissionError):
     """
 
 
+class FileRefusedError(CAStoreError, PermissionError):
+    """An index of references names a file that it may not open: see ``allow`` of :class:`ReferenceCAStore`."""
+
+
 class StoreReplacedError(CAStoreError, OSError):
     """The folder or file of a store was removed or replaced since it was opened; nothing was published.
 

@@ -15,6 +15,7 @@ from ipld_castore import (
     IPFSStore,
     MappingCAStore,
     ObjectCAStore,
+    ReferenceCAStore,
     RemoteCarCAStore,
     TieredCAStore,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "MappingCAStore",
     "NodeError",
     "ObjectCAStore",
+    "ReferenceCAStore",
     "RemoteCarCAStore",
     "Session",
     "Stats",

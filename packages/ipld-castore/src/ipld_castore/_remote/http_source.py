@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from ipld_castore._http.client import HTTPClient
@@ -53,12 +54,24 @@ class HTTPRangeSource:
     :param timeout: the seconds that the server may be silent
     :param retries: how often a request is sent again
     :param version: what is known of the file; None asks the server when it is needed
+    :param client: the connections, by default new ones. A pickle has connections of its own
+    :param check_redirect: raises an error for a redirect that may not be followed
     """
 
-    def __init__(self, url: FileURL, timeout: float, retries: int, version: FileVersion | None = None) -> None:
+    def __init__(
+        self,
+        url: FileURL,
+        timeout: float,
+        retries: int,
+        version: FileVersion | None = None,
+        *,
+        client: HTTPClient | None = None,
+        check_redirect: Callable[[FileURL], None] | None = None,
+    ) -> None:
         self._url = url
         self._retries = retries
-        self._client = HTTPClient(timeout)
+        self._client = HTTPClient(timeout) if client is None else client
+        self._check_redirect = check_redirect
         self._version = version
         self._place = url
         """Where the redirects of the last request have led to."""
@@ -168,6 +181,8 @@ class HTTPRangeSource:
                 place = place.redirected(response.headers.get("Location", ""))
             except ValueError as error:
                 raise self._error(f"HTTP {response.status}, a redirect that is not followed: {error}") from None
+            if self._check_redirect is not None:
+                self._check_redirect(place)
             response = self._client.request("GET", place.address, place.target, headers)
         if response.status in _REDIRECTS:
             response.close()
