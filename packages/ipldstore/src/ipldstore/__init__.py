@@ -20,7 +20,7 @@ from ipld_castore import (
     TieredCAStore,
 )
 
-from ._io.collect import Compacted
+from ._garbage.collect import Compacted
 from ._io.compact import compact
 from ._io.ipfs import get_ipfs_mapper
 from ._io.kerchunk import car_references

@@ -296,7 +296,7 @@ def test_garbage_is_collected_beside_a_session(castore: ObjectCAStore) -> None:
         assert ipldstore.compact(castore, older_than=timedelta(hours=1)).freed_blocks == 0
         limit = datetime.fromtimestamp(castore.now() + 2, UTC)
         with pytest.MonkeyPatch.context() as patch:  # all blocks are old; the session is not
-            patch.setattr("ipldstore._io.collect._delete_old_sessions", lambda *_: None)
+            patch.setattr("ipldstore._garbage.collect._delete_old_sessions", lambda *_: None)
             freed = ipldstore.compact(castore, older_than=limit)
         assert freed.freed_blocks == 2, "the first chunk and its root"
         assert contents(store) == {KEYS[0]: b"second", KEYS[1]: b"noted"}

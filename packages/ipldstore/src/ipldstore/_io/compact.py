@@ -12,10 +12,9 @@ from ipld_castore import FileSystemCAStore
 
 from ipldstore._address.grammar import local_path
 from ipldstore._dataset.castores import AnyCAStore, castore_of
+from ipldstore._garbage.collect import Compacted, blocks_below, collect, end_sessions, require_head
 from ipldstore._tree.tree import EMPTY_ROOT
 from ipldstore.errors import ConflictError, store_errors
-
-from .collect import Compacted, blocks_below, collect, end_sessions, require_head
 
 
 def compact(where: str | os.PathLike[str] | AnyCAStore, older_than: timedelta | datetime | None = None) -> Compacted:
