@@ -93,6 +93,8 @@ def test_very_many_notes_are_bounded() -> None:
 def test_notes_are_read_as_they_were_written() -> None:
     note = Note(3, "a/.zattrs", X, ONE, True, 2)
     assert decode_note(encode_note(note)) == note
+    again = note._replace(repeats=(("0a", 2), ("0b", 1)))
+    assert decode_note(encode_note(again)) == again
 
 
 @pytest.mark.parametrize(
@@ -105,6 +107,9 @@ def test_notes_are_read_as_they_were_written() -> None:
         {"key": "a/0", "after": ONE},
         {"before": 7},
         {"was_read": 1},
+        {"repeats": (("0a", 0),)},
+        {"repeats": (("..", 1),)},
+        {"repeats": (("0a", 1),) * 33},
     ],
 )
 def test_what_is_no_note(change: dict[str, Any]) -> None:

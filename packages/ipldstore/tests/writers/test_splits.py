@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import pickle
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from unittest.mock import patch
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from ipld_castore import FileSystemCAStore
-from ipldstore import ConflictError, IPLDStore
+from ipld_castore import BackendUnavailableError, FileSystemCAStore
+from ipld_castore._backends.folder_journal import FolderJournal
+from ipldstore import ConflictError, IPLDStore, IPLDStoreError
 
 from ..support.store_samples import contents, written
 from .copies import Process
@@ -26,6 +30,7 @@ STEP = st.one_of(
     st.tuples(st.just("write"), WRITERS, KEY),
     st.tuples(st.just("write"), WRITERS, KEY),
     st.tuples(st.just("delete"), WRITERS, KEY),
+    st.tuples(st.sampled_from(["lose note", "lose answer"]), st.integers(0, 4), KEY),
     st.tuples(st.just("read"), WRITERS, KEY),
     st.tuples(st.just("list"), WRITERS, st.none()),
     st.tuples(st.just("reopen"), st.integers(0, 4), st.none()),
@@ -89,10 +94,14 @@ class Program:
                 self._apply(store, key, after)
             self.reads[writer, key] = read
             return None
+        if what.startswith("lose"):
+            with failing_appends(arriving=what == "lose answer"), pytest.raises(IPLDStoreError, match=key):
+                self._apply(store, key, b'{"lost":%d}' % next(self._numbers))
         self._apply(store, key, after)
         if writer < 0:  # copies see what the coordinator has changed when it pickles or freezes
             self.run("pickle", -1, "")
         if stale:
+            self.history[key].append(after)
             return key
         self.model = (
             {**self.model, key: after} if after is not None else {k: v for k, v in self.model.items() if k != key}
@@ -112,12 +121,27 @@ class Program:
         return len(set(self.history[key])) < len(self.history[key])
 
 
+@contextmanager
+def failing_appends(*, arriving: bool) -> Iterator[None]:
+    """Let appending to a journal fail, before or after it was done."""
+    append = FolderJournal.append
+
+    def fail(journal: FolderJournal, writer: str, first: int, records: Sequence[bytes]) -> None:
+        if arriving:
+            append(journal, writer, first, records)
+        raise BackendUnavailableError("the disk does not answer")
+
+    with patch.object(FolderJournal, "append", fail):
+        yield
+
+
 def contents_without_reading(store: IPLDStore) -> set[str]:
     return set(store)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEP, max_size=24))
+@example([("write", 0, "a/c/1"), ("delete", -1, "a/c/1"), ("list", 0, "")])  # the root is the one before
 def test_any_split_of_any_program(steps: list[tuple[str, int, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         program = Program(folder)

@@ -84,7 +84,7 @@ class Coordinator:
                 return
             notes = ConfirmedNotes(self._journal.entries(self._taken, mark), target.has_blocks)
             with target.lock:  # nothing changes between looking what a key has and giving it more
-                taken = resolve_notes(notes, target.content_of, on_conflict, self._choices)
+                taken = resolve_notes(notes, target.content_of, on_conflict, self._choices, taken=self._taken)
                 target.apply(taken.changes)
         self._taken.update(taken.positions)
         self._mark = mark if notes.is_complete else None  # a block may arrive without a note

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from ipld_castore.concurrency import SharedCall
 
 from ipldstore.errors import store_errors
 
 from .chain import Conflict
-from .notes import Content
+from .notes import Content, NoteName
 from .session_state import SessionState, decode_state
 from .shared import SharedDataset
 from .take_in import ConfirmedNotes, resolve_notes
@@ -28,7 +28,8 @@ class CopySharing:
 
     def __init__(self, writer: SessionWriter, root: bytes, positions: dict[str, int]) -> None:
         self.writer = writer
-        self._root = root
+        self._base = root, dict(positions)
+        """The root that the changes here go on from, and the positions in it."""
         self._positions = dict(positions)
         self._mark: object = None
         self._looks: SharedCall[None] = SharedCall()
@@ -36,8 +37,8 @@ class CopySharing:
         """How many pickles this copy has come out of: what was written before one of them is seen after it."""
         self._noted = 0
         """How many changes were noted through this copy, which therefore has them."""
-        self._made: set[tuple[str, int]] = set()
-        """Their notes, by writer and number, until they are read: what the copy has follows them already."""
+        self._made: set[NoteName] = set()
+        """Their notes, until they are read: what the copy has follows them already."""
         self._looked: tuple[int, int] | None = None
         """What :meth:`_causes` was before the last look into a remote journal."""
 
@@ -94,8 +95,11 @@ class CopySharing:
         self._looked = causes
 
     def _is_behind(self, session: SessionState) -> bool:
-        """Return whether the session has another root: with notes that were not read here, or the coordinator's own."""
-        return session.root != self._root
+        """Return whether the session has gone on: with notes that were not read here, or the coordinator's changes.
+
+        The root alone does not tell, as the coordinator can have undone what a writer has noted.
+        """
+        return (session.root, session.positions) != self._base
 
     def _rebase(self, dataset: SharedDataset, state: bytes | None) -> bool:
         """Go on from the root of the session, if it is another: notes that are in it may be deleted unread.
@@ -107,7 +111,8 @@ class CopySharing:
         session = decode_state(state)
         if session.done or self._is_behind(session):
             dataset.rebase(session.root)
-            self._root, self._positions, self._made = session.root, dict(session.positions), set()
+            self._base = session.root, session.positions
+            self._positions, self._made = dict(session.positions), set()
         return session.done
 
     def _take_in(self, dataset: SharedDataset, own: Collection[str] = ()) -> None:
@@ -123,9 +128,9 @@ class CopySharing:
         entries = journal.entries(self._positions, journal.mark() if journal.is_remote else None)
         notes = list(ConfirmedNotes(entries, dataset.has_blocks))
         with self.writer.lock:
-            others = [(writer, note) for writer, note in notes if (writer, note.number) not in self._made]
-            dataset.apply(resolve_notes(others, dataset.content_of, settle).changes)
-            self._positions |= {writer: note.number for writer, note in notes}
+            taken = resolve_notes(notes, dataset.content_of, settle, taken=self._positions, made=self._made)
+            dataset.apply(taken.changes)
+            self._positions |= taken.positions
             self._made = {(writer, number) for writer, number in self._made if number > self._positions.get(writer, 0)}
 
     def remember_read(self, key: str, content: Content) -> None:
@@ -137,9 +142,9 @@ class CopySharing:
         self.catch_up(dataset, reading=False)
         self.writer.record(dataset, key, content, self._count)
 
-    def _count(self, writer: str, number: int) -> None:
+    def _count(self, notes: Iterable[NoteName]) -> None:
         self._noted += 1
-        self._made.add((writer, number))
+        self._made.update(notes)
 
     def renew_locks(self) -> None:
         """See :meth:`Sharing.renew_locks`: the child of a process is another writer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, NamedTuple
 
 from ipld_car import CarError, cids, dagcbor
@@ -9,13 +10,20 @@ from ipld_car import CarError, cids, dagcbor
 from ipldstore._format import documents, keys
 from ipldstore.errors import NodeError
 
+NoteName = tuple[str, int]
+"""Writer and number of a note."""
+
 Content = dict[str, Any] | bytes | None
 """What a key has: a document, the link of a document or a value, or nothing."""
 
-MAX_BYTES: Final = 2 * documents.MAX_EMBEDDED + 4096
-"""Bytes of the largest note: two documents and a key."""
+MAX_REPEATS: Final = 32
+"""Attempts to put a note that the last attempt names."""
 
-_FIELDS: Final = 6
+MAX_BYTES: Final = 2 * documents.MAX_EMBEDDED + 4096 + 128 * MAX_REPEATS
+"""Bytes of the largest note: two documents, a key and the names of earlier attempts."""
+
+_FIELDS: Final = (6, 7)
+_WRITER: Final = re.compile(r"[0-9a-f]{1,64}")
 _MAX_NUMBER: Final = 1 << 53
 
 
@@ -33,11 +41,19 @@ class Note(NamedTuple):
     """Whether the writer has read the key since it last wrote it, so that ``after`` may depend on ``before``."""
     confirmed: int
     """Up to which number the writer's blocks are all in the store; 0 if that is not known of any."""
+    repeats: tuple[NoteName, ...] = ()
+    """Earlier attempts to note the same change, which failed: each of them may be in the journal or not.
+
+    The note counts if none of them was taken in before. Then they do not count, nor do later notes of their writers.
+    """
 
 
 def encode_note(note: Note) -> bytes:
     """Return the bytes of a note."""
-    block: bytes = dagcbor.encode_node(list(note))
+    *fields, repeats = note
+    if repeats:
+        fields.append([list(name) for name in repeats])
+    block: bytes = dagcbor.encode_node(fields)
     return block
 
 
@@ -52,9 +68,9 @@ def decode_note(data: bytes) -> Note:
         fields = dagcbor.decode_node(data)
     except CarError as error:
         raise NodeError(f"expected a note: {error}") from error
-    if not isinstance(fields, list) or len(fields) != _FIELDS:
-        raise NodeError(f"expected a note, a list of {_FIELDS} fields")
-    number, key, before, after, was_read, confirmed = fields
+    if not isinstance(fields, list) or len(fields) not in _FIELDS:
+        raise NodeError(f"expected a note, a list of {_FIELDS[0]} or {_FIELDS[1]} fields")
+    number, key, before, after, was_read, confirmed, *rest = fields
     if not (_is_number(number) and number and _is_number(confirmed) and confirmed <= number):
         raise NodeError(f"expected the numbers of a note, found {number!r} and {confirmed!r}")
     if not isinstance(key, str) or not keys.is_key(key):
@@ -65,7 +81,25 @@ def decode_note(data: bytes) -> Note:
         problem = _content_problem(key, content)
         if problem is not None:
             raise NodeError(f"expected what {key!r} has in note {number}, found {problem}")
-    return Note(number, key, before, after, was_read, confirmed)
+    return Note(number, key, before, after, was_read, confirmed, _repeats(rest[0]) if rest else ())
+
+
+def _repeats(found: object) -> tuple[NoteName, ...]:
+    """Return the names of earlier attempts.
+
+    :raises NodeError: if they are none
+    """
+    if not isinstance(found, list) or len(found) > MAX_REPEATS:
+        raise NodeError(f"expected at most {MAX_REPEATS} names of notes, found {found!r:.200}")
+    names = []
+    for name in found:
+        if not (isinstance(name, list) and len(name) == 2):
+            raise NodeError(f"expected writer and number of a note, found {name!r:.200}")
+        writer, number = name
+        if not (isinstance(writer, str) and _WRITER.fullmatch(writer) and _is_number(number) and number):
+            raise NodeError(f"expected writer and number of a note, found {name!r:.200}")
+        names.append((writer, number))
+    return tuple(names)
 
 
 def _is_number(value: object) -> bool:

@@ -27,16 +27,21 @@ class NoteSequence:
         self._failed: int | None = None
         """The lowest number that will never arrive."""
 
-    def begin(self) -> tuple[int, int]:
-        """Return the next number, and up to which number all notes and their blocks are there."""
-        with self._changed:
-            self._begun += 1
-            return self._begun, self._confirmed
+    def begin(self, count: int) -> tuple[int, int]:
+        """Return the first of the next numbers, and up to which number all notes and their blocks are there.
 
-    def arrived(self, number: int) -> bool:
-        """Return when the notes before a number are there too, as it is; False if one of them has failed."""
+        :param count: how many notes are put together
+        """
         with self._changed:
-            self._arrived.add(number)
+            first = self._begun + 1
+            self._begun += count
+            return first, self._confirmed
+
+    def arrived(self, first: int, count: int) -> bool:
+        """Return when the notes before some that are there are there too; False if one of them has failed."""
+        with self._changed:
+            number = first + count - 1
+            self._arrived.update(range(first, number + 1))
             while self._confirmed + 1 in self._arrived:
                 self._confirmed += 1
                 self._arrived.discard(self._confirmed)
@@ -52,8 +57,3 @@ class NoteSequence:
         with self._changed:
             self._failed = number if self._failed is None else min(self._failed, number)
             self._changed.notify_all()
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether a number was given up, so that no further note is of use."""
-        return self._failed is not None

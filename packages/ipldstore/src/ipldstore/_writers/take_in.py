@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
 from ipld_car import cids
@@ -11,8 +11,9 @@ from multiformats import CID
 
 from ipldstore.errors import ConflictError
 
+from .attempts import Attempts
 from .chain import Conflict, follow_chain, is_same_content
-from .notes import Content, Note, decode_note
+from .notes import Content, Note, NoteName, decode_note
 
 ContentOf = Callable[[str], Content]
 """Gives what a key has in the tree."""
@@ -42,6 +43,9 @@ def resolve_notes(
     content_of: ContentOf,
     on_conflict: OnConflict = "raise",
     choices: Mapping[str, str] | None = None,
+    *,
+    taken: Mapping[str, int] | None = None,
+    made: Collection[NoteName] = (),
 ) -> TakenIn:
     """Return what notes come to; change nothing.
 
@@ -49,16 +53,25 @@ def resolve_notes(
     :param content_of: gives what a key has without them
     :param on_conflict: what to do where they do not chain
     :param choices: by key, the writer whose content counts where they do not chain
+    :param taken: of each writer, up to which number its notes were taken in before
+    :param made: notes whose changes have been made already
     :raises ConflictError: if they do not, and nothing says what to do
     """
     by_key: dict[str, dict[str, list[Note]]] = {}
-    positions: dict[str, int] = {}
+    attempts = Attempts(taken or {})
     for writer, note in notes:
-        positions[writer] = note.number
+        attempts.add(writer, note)
         by_key.setdefault(note.key, {}).setdefault(writer, []).append(note)
     changes: dict[str, Content] = {}
     conflicts: list[Conflict] = []
-    for key, own in by_key.items():
+    for key, seen in by_key.items():
+        counting = (
+            (writer, [note for note in all_ if (writer, note.number) not in made and attempts.counts(writer, note)])
+            for writer, all_ in seen.items()
+        )
+        own = {writer: left for writer, left in counting if left}
+        if not own:
+            continue
         base = content_of(key)
         found = follow_chain(base, own)
         if isinstance(found, Conflict):
@@ -74,7 +87,7 @@ def resolve_notes(
             changes[key] = found
     if conflicts:
         raise conflict_error(conflicts)
-    return TakenIn(changes, positions)
+    return TakenIn(changes, attempts.positions())
 
 
 def _ask(on_conflict: Callable[[Conflict], Content], conflict: Conflict) -> Content:
@@ -139,17 +152,36 @@ class ConfirmedNotes:
     def _arrived(self, writer: str | None, waiting: list[Note]) -> Iterator[tuple[str, Note]]:
         """Yield notes that nothing confirms, up to the first one whose block is not there."""
         assert writer is not None or not waiting  # noqa: S101  # see the caller
-        for start in range(0, len(waiting), _ASKED_AT_ONCE):
-            batch = waiting[start : start + _ASKED_AT_ONCE]
-            links = {note.after for note in batch if isinstance(note.after, bytes) and not _is_inline(note.after)}
-            asked = list(links)
+        groups = _groups(waiting)
+        for start in range(0, len(groups), _ASKED_AT_ONCE):
+            batch = groups[start : start + _ASKED_AT_ONCE]
+            asked = list({link for group in batch if (link := _needed(group)) is not None})
             there = dict(zip(asked, self._has_blocks(map(cids.from_validated, asked)), strict=True))
-            for note in batch:
-                if isinstance(note.after, bytes) and not there.get(note.after, True):
+            for group in batch:
+                link = _needed(group)
+                if link is not None and not there[link]:
                     self.is_complete = False
                     return
-                yield str(writer), note
+                for note in group:
+                    yield str(writer), note
 
 
-def _is_inline(link: bytes) -> bool:
-    return cids.prefix_of(link).hash_code == cids.IDENTITY
+def _groups(notes: list[Note]) -> list[list[Note]]:
+    """Return notes by what counts together: attempts that failed, and the change of the same key put with them.
+
+    Only what the last of them has is needed.
+    """
+    groups: list[list[Note]] = []
+    for note in notes:
+        if groups and groups[-1][-1].repeats and groups[-1][-1].key == note.key:
+            groups[-1].append(note)
+        else:
+            groups.append([note])
+    return groups
+
+
+def _needed(group: list[Note]) -> bytes | None:
+    """Return the link whose block has to be there; None where there is none."""
+    after = group[-1].after
+    is_block = isinstance(after, bytes) and cids.prefix_of(after).hash_code != cids.IDENTITY
+    return after if isinstance(after, bytes) and is_block else None

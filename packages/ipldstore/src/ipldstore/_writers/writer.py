@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
@@ -14,7 +14,8 @@ from ipld_castore import Journal
 
 from ipldstore.errors import IPLDStoreError, store_errors
 
-from .notes import Content, Note, encode_note
+from .chain import is_same_content
+from .notes import MAX_REPEATS, Content, Note, NoteName, encode_note
 from .reads import Reads
 from .sequence import NoteSequence
 from .session_state import decode_state
@@ -50,6 +51,8 @@ class SessionWriter:
         self._idle = threading.Condition(self._lock)
         self._busy: set[str] = set()
         """Keys whose notes are under way: those of one key follow each other."""
+        self._failed: dict[str, list[Note]] = {}
+        """By key the notes that have failed since its last change, as they are put again."""
         self._watching: list[set[str]] = []
         """The keys that were noted since each of the calls of :meth:`watch_own` began that run."""
         self.noted = 0
@@ -96,97 +99,124 @@ class SessionWriter:
         with self._lock:
             self._reads.remember(key, content)
 
-    def record(self, copy: SharedDataset, key: str, after: Content, made: Callable[[str, int], None]) -> None:
+    def record(self, copy: SharedDataset, key: str, after: Content, made: Callable[[Iterable[NoteName]], None]) -> None:
         """Note a change, and make it in a copy; other copies here find the note.
 
         The blocks of ``after`` have been put. Where the journal is remote they may be under way: note and block travel
         side by side, and so do the notes of several threads, except those of one key. It returns when the block, the
         note and all notes before it are there.
 
-        :param made: called when the change is made, with the writer and the number of the note, and :attr:`lock` held
-        :raises IPLDStoreError: if the note or the block cannot be written, or the session has ended; the change is then
-            not made
+        :param made: called when the change is made, with its notes, and :attr:`lock` held
+        :raises IPLDStoreError: if the note or the block cannot be written, or the session has ended: the change is then
+            not made, and may have been noted or not, which the next change of the key allows for. Also if it is unknown
+            whether the session has ended; the change is then made
         """
+        put = self._put_beside_others if self.journal.is_remote else self._put_alone
         with self._lock:
             self._idle.wait_for(lambda: key not in self._busy)
-            was_read = key in self._reads
-            before = self._reads[key] if was_read else copy.content_of(key)
-            change = Note(0, key, before, after, was_read, confirmed=0)
-            if not self.journal.is_remote:
-                note = self._put(change)
-                self._check_open(key)
-                self._make(copy, key, after)
-                made(*note)
-                return
+            notes = self._notes_of(copy, key, after)
             self._busy.add(key)
         try:
-            note = self._put_beside_others(copy, change)
-            self._check_open(key)
-            with self._lock:
-                self._make(copy, key, after)
-                made(*note)
+            names = put(copy, notes)
+            is_open = True
+            try:
+                is_open = self._is_open()
+            finally:
+                if is_open:
+                    with self._lock:
+                        self._make(copy, key, after)
+                        made(names)
+            if not is_open:
+                raise IPLDStoreError(
+                    f"writing {key!r}: expected the session {self.name} to be open, found that its coordinator has "
+                    f"closed it: open the dataset again to write to it"
+                )
         finally:
             with self._lock:
                 self._busy.discard(key)
                 self._idle.notify_all()
 
+    def _notes_of(self, copy: SharedDataset, key: str, after: Content) -> list[Note]:
+        """Return the note of a change, behind those of the same key that have failed and may be there."""
+        content = copy.content_of(key)
+        failed = self._failed.get(key, [])
+        if failed and any(is_same_content(content, each) for each in (failed[0].before, *(n.after for n in failed))):
+            before = failed[-1].after
+            following = [] if is_same_content(before, after) else [Note(0, key, before, after, False, confirmed=0)]
+            return [*failed, *following]
+        was_read = key in self._reads
+        return [Note(0, key, self._reads[key] if was_read else content, after, was_read, confirmed=0)]
+
     def _make(self, copy: SharedDataset, key: str, after: Content) -> None:
         """Make a change in a copy."""
         self._reads.forget(key)
+        self._failed.pop(key, None)
         self.noted += 1
         for keys in self._watching:
             keys.add(key)
         copy.apply({key: after})
 
-    def _put(self, change: Note) -> tuple[str, int]:
-        """Put the note of a change whose blocks are there, with the lock held; return its writer and number."""
-        with store_errors(f"noting a change of {change.key!r}"):
+    def _put_alone(self, copy: SharedDataset, notes: list[Note]) -> list[NoteName]:
+        """Put notes whose blocks are there, one group at a time; return their names."""
+        with self._lock, store_errors(f"noting a change of {notes[0].key!r}"):
             sequence = self._sequence
-            number, _ = sequence.begin()
-            with self._giving_up(sequence, number):
-                self._append(sequence, change._replace(number=number, confirmed=number))
-            sequence.arrived(number)
-            return sequence.writer, number
+            first, _ = sequence.begin(len(notes))
+            numbered = _numbered(notes, first)
+            self._append(sequence, numbered)
+            sequence.arrived(first, len(notes))
+            return _names(sequence, numbered)
 
-    def _put_beside_others(self, copy: SharedDataset, change: Note) -> tuple[str, int]:
-        """Put the note of a change; return its writer and number when its blocks and all notes before it are there."""
-        with store_errors(f"noting a change of {change.key!r}"):
-            if isinstance(change.after, bytes) and cids.codec_of(change.after) != cids.RAW:
+    def _put_beside_others(self, copy: SharedDataset, notes: list[Note]) -> list[NoteName]:
+        """Put notes; return their names when the last one's blocks and all notes before them are there."""
+        after = notes[-1].after
+        with store_errors(f"noting a change of {notes[0].key!r}"):
+            if isinstance(after, bytes) and cids.codec_of(after) != cids.RAW:
                 copy.flush()  # it is told of one block whether it is there, not of those that it links
             while True:
                 with self._lock:  # numbers are drawn in the order of the confirmations
                     sequence = self._sequence
-                    number, confirmed = sequence.begin()
-                with self._giving_up(sequence, number):
-                    self._append(sequence, change._replace(number=number, confirmed=confirmed))
-                    copy.flush()
-                if sequence.arrived(number):
-                    return sequence.writer, number
+                    first, confirmed = sequence.begin(len(notes))
+                numbered = _numbered(notes, first, confirmed)
+                self._append(sequence, numbered, copy.flush)
+                if sequence.arrived(first, len(notes)):
+                    return _names(sequence, numbered)
+                notes = _to_repeat(sequence, numbered)
 
-    def _append(self, sequence: NoteSequence, note: Note) -> None:
-        self.journal.append(sequence.writer, note.number, [encode_note(note)])
-
-    @contextmanager
-    def _giving_up(self, sequence: NoteSequence, number: int) -> Iterator[None]:
-        """Give a number up after an error. What follows is of another writer, as the note may be there or not."""
+    def _append(self, sequence: NoteSequence, notes: list[Note], flush: Callable[[], None] = lambda: None) -> None:
+        """Append notes. After an error the writer goes on under another name, as they may be there or not."""
         try:
-            yield
+            self.journal.append(sequence.writer, notes[0].number, [encode_note(note) for note in notes])
+            flush()
         except BaseException:
-            sequence.fail(number)
+            sequence.fail(notes[0].number)
             with self._lock:
+                self._failed[notes[0].key] = _to_repeat(sequence, notes)
                 if self._sequence is sequence:
                     self._sequence = NoteSequence()
             raise
 
-    def _check_open(self, key: str) -> None:
-        """Refuse a change that the coordinator may not have seen before it ended the session."""
+    def _is_open(self) -> bool:
+        """Return whether the coordinator has not ended the session, so that it will see what was noted before."""
         with store_errors("looking at the session"):
             state = self.journal.state
-        if state is None or decode_state(state).ended:
-            raise IPLDStoreError(
-                f"writing {key!r}: expected the session {self.name} to be open, found that its coordinator has closed "
-                f"it: open the dataset again to write to it"
-            )
+        return state is not None and not decode_state(state).ended
+
+
+def _numbered(notes: list[Note], first: int, confirmed: int | None = None) -> list[Note]:
+    """Return notes with their numbers, and what they confirm; by default each its own block."""
+    return [
+        note._replace(number=number, confirmed=number if confirmed is None else confirmed)
+        for number, note in enumerate(notes, first)
+    ]
+
+
+def _names(sequence: NoteSequence, notes: list[Note]) -> list[NoteName]:
+    return [(sequence.writer, note.number) for note in notes]
+
+
+def _to_repeat(sequence: NoteSequence, notes: list[Note]) -> list[Note]:
+    """Return notes that may be there or not, as they are put again."""
+    return [note._replace(repeats=(*note.repeats, (sequence.writer, note.number))[-MAX_REPEATS:]) for note in notes]
 
 
 _writers: dict[tuple[str, str], SessionWriter] = {}

@@ -1,0 +1,52 @@
+"""Notes that were put again, as an earlier attempt failed and may be in the journal nevertheless: each counts once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from .notes import Note
+
+CLOSED: Final = 1 << 52
+"""Added to the position of a writer of which no further note counts, whenever it arrives."""
+
+
+class Attempts:
+    """The notes of one take-in that repeat others, and those that they repeat.
+
+    The first attempt that is taken in counts. When a later one counts, its predecessors do not, nor does what their
+    writers have noted since: a writer whose note fails goes on under another name, and repeats what it had under way.
+
+    :param taken: of each writer, up to which number its notes were taken in before
+    """
+
+    def __init__(self, taken: Mapping[str, int]) -> None:
+        self._taken = taken
+        self._read: dict[str, int] = {}
+        self._first_void: dict[str, int] = {}
+
+    def add(self, writer: str, note: Note) -> None:
+        """See a note; those of a writer come in their order."""
+        self._read[writer] = note.number
+        for repeated, number in note.repeats:
+            if number > self._number_taken(repeated):
+                self._first_void[repeated] = min(number, self._first_void.get(repeated, number))
+
+    def counts(self, writer: str, note: Note) -> bool:
+        """Return whether a note counts, when all have been seen."""
+        first_void = self._first_void.get(writer)
+        if first_void is not None and note.number >= first_void:
+            return False
+        return not any(number <= self._number_taken(repeated) for repeated, number in note.repeats)
+
+    def positions(self) -> dict[str, int]:
+        """Return of each writer that was seen or repeated up to which number its notes are taken in then."""
+        read = {writer: number for writer, number in self._read.items() if writer not in self._first_void}
+        return read | {writer: self._closed(writer, first) for writer, first in self._first_void.items()}
+
+    def _closed(self, writer: str, first_void: int) -> int:
+        taken = self._number_taken(writer)
+        return CLOSED + max(taken, min(self._read.get(writer, taken), first_void - 1))
+
+    def _number_taken(self, writer: str) -> int:
+        return self._taken.get(writer, 0) % CLOSED
