@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pickle
 import threading
-import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -67,18 +66,16 @@ class TestTieredOverAFolder(TieredTests):
 
 
 class Counting(MappingCAStore):
-    """A store in memory that counts requests, and can be slow."""
+    """A store in memory that counts requests."""
 
-    def __init__(self, pause: float = 0.0) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.got: list[CID] = []
         self.dags: list[bytes] = []
         self.paths: list[bytes] = []
-        self.pause = pause
 
     def get_block(self, cid: CID) -> bytes:
         self.got.append(cid)
-        time.sleep(self.pause)
         return super().get_block(cid)
 
     def get_dag(self, root: AnyCID) -> Iterator[tuple[CID, bytes]]:
@@ -159,9 +156,27 @@ def test_wrong_bytes_are_not_kept(near: MappingCAStore, far: Counting) -> None:
 
 def test_threads_share_one_request(near: MappingCAStore) -> None:
     """A block that many threads ask for is requested once. All get its error, and the error is not cached."""
-    far = Counting(pause=0.05)
+    waiting = threading.Semaphore(0)
+
+    class Held(Counting):
+        """Gives a block when all threads wait for it."""
+
+        def get_block(self, cid: CID) -> bytes:
+            assert all(waiting.acquire(timeout=60) for _ in range(20))
+            return super().get_block(cid)
+
+    far = Held()
     blocks = [far.put(b"%d" % number) for number in range(5)]
     store = TieredCAStore(near, far)
+    running = store._in_flight._state.value
+    register = running.register
+
+    def count(key: bytes) -> tuple[Future[bytes], bool]:
+        found = register(key)
+        waiting.release()
+        return found
+
+    running.register = count  # type: ignore[method-assign]
     start = threading.Barrier(20)
 
     def read(_: int) -> list[bytes]:
@@ -170,7 +185,7 @@ def test_threads_share_one_request(near: MappingCAStore) -> None:
 
     with ThreadPoolExecutor(20) as pool:
         assert set(map(tuple, pool.map(read, range(20)))) == {tuple(b"%d" % number for number in range(5))}
-        assert sorted(map(str, far.got)) == sorted(map(str, blocks))
+        assert far.got == blocks
         absent = MappingCAStore().put(b"absent")
         far.got.clear()
 
@@ -181,7 +196,9 @@ def test_threads_share_one_request(near: MappingCAStore) -> None:
             return str(caught.value)
 
         assert len(set(pool.map(fail, range(20)))) == 1
-        assert len(far.got) < 20
+        assert far.got == [absent]
+    del running.register
+    waiting.release(20)
     far.put(b"absent")
     assert store.get(absent) == b"absent"
 

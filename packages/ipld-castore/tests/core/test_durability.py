@@ -10,7 +10,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -246,11 +245,11 @@ def test_one_of_many_that_cannot_be_written(tmp_path: Path) -> None:
 def test_blocks_on_their_way_are_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Few blocks are under way, so a fast iterable does not fill the memory while the disk is slow."""
     waiting = [0, 0]
-    lock = threading.Lock()
+    lock, several = threading.Lock(), threading.Event()
     put_block = FileSystemCAStore.put_block
 
     def slow(store: FileSystemCAStore, cid: CID, data: bytes) -> None:
-        time.sleep(0.002)
+        several.wait(20)  # the bound below fails if the iterable is not read on meanwhile
         put_block(store, cid, data)
         with lock:
             waiting[0] -= len(data)
@@ -264,11 +263,13 @@ def test_blocks_on_their_way_are_few(tmp_path: Path, monkeypatch: pytest.MonkeyP
             with lock:
                 waiting[0] += len(data)
                 waiting[1] = max(waiting)
+            if number == 3:
+                several.set()
             yield memory.put_raw(data), data
             memory.mapping.clear()
 
     FileSystemCAStore(tmp_path).put_blocks(source())
-    assert 1 << 20 < waiting[1] <= 10 << 20
+    assert 4 << 20 <= waiting[1] <= 10 << 20
 
 
 def test_shards_are_synced_once(disk: Disk) -> None:

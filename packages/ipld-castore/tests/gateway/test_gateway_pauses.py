@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -93,17 +94,44 @@ def test_a_gateway_that_stays_busy(server: BlockServer, store: GatewayCAStore) -
     assert len(server.requests) == 1
 
 
-def test_a_pause_is_for_all_threads(server: BlockServer, store: GatewayCAStore) -> None:
-    """While one was asked to wait, the others do not ask."""
+class StoppedClock:
+    """A clock that stands until :meth:`advance`, and counts those who sleep by it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.asleep = threading.Semaphore(0)
+        self._moved = threading.Condition()
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        with self._moved:
+            until = self.now + seconds
+            self.asleep.release()
+            assert self._moved.wait_for(lambda: self.now >= until, 60)
+
+    def advance(self, seconds: float) -> None:
+        with self._moved:
+            self.now += seconds
+            self._moved.notify_all()
+
+
+def test_a_pause_is_for_all_threads(
+    server: BlockServer, store: GatewayCAStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a gateway asked one thread to wait, no thread asks it before the pause is over."""
+    clock = StoppedClock()
+    monkeypatch.setattr(retry, "time", clock)
+    monkeypatch.setattr(retry, "sleep", clock.sleep)
     blocks = [server.blocks.put(b"%d" % number) for number in range(8)]
-    server.inject(faults.too_many_requests(1))
-    with pytest.raises(BackendUnavailableError), GatewayCAStore(server.url, retries=0) as other:
-        other.get(blocks[0])
-    server.inject(faults.too_many_requests(1))
-    first = time.monotonic()
+    server.inject(faults.too_many_requests(7))
     with ThreadPoolExecutor(8) as pool:
-        head = pool.submit(store.get, blocks[0])
-        time.sleep(0.3)
-        list(pool.map(store.get, blocks[1:]))
-        head.result()
-    assert all(request.arrived - first > 0.9 for request in server.requests[2:])
+        first = pool.submit(store.get, blocks[0])
+        assert clock.asleep.acquire(timeout=60)
+        others = [pool.submit(store.get, cid) for cid in blocks[1:]]
+        assert all(clock.asleep.acquire(timeout=60) for _ in others)
+        assert len(server.requests) == 1
+        clock.advance(7)
+        assert [each.result(60) for each in (first, *others)] == [b"%d" % number for number in range(8)]
+    assert len(server.requests) == 9

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from ipld_castore import BackendUnavailableError, GatewayCAStore
-from ipld_castore._http import deadline
-from ipld_castore.testing import BlockServer, Fault, Reply, faults
+from ipld_castore.testing import BlockServer, Fault, Reply
 
 from ..support.gateway_reads import DATA, READS, TIMEOUT
 from ..support.remote import tree
@@ -46,18 +44,6 @@ def test_a_server_that_restarts(server: BlockServer, store: GatewayCAStore) -> N
         store.get_raw(root)
     server.start()
     assert store.get_raw(root) == server.blocks.get_raw(root)
-
-
-def test_a_steady_slow_answer_is_no_silence(
-    server: BlockServer, store: GatewayCAStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Slower than the timeout in all, but never below the least speed."""
-    monkeypatch.setattr(deadline, "MIN_BYTES", 5)
-    cid = server.blocks.put(DATA[:40])
-    server.inject(faults.slow_drip(0.03), times=None)
-    start = time.monotonic()
-    assert store.get(cid) == DATA[:40]
-    assert time.monotonic() - start > 2 * TIMEOUT
 
 
 def test_what_is_no_http(store: GatewayCAStore, server: BlockServer) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import random
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -218,19 +217,22 @@ def test_several_loops(castore: ContentAddressableStore) -> None:
     assert len(store) == 150
 
 
-class Slow(ObservedCAStore):
-    """A backend that takes its time, and notes who waits for it."""
+class Blocking(ObservedCAStore):
+    """A backend whose verbs block, and that notes which threads wait for it."""
 
     def __init__(self, inner: ContentAddressableStore) -> None:
         super().__init__(inner)
         self.blocking = True
         self.threads: set[int] = set()
-        self.slow = False
+        self.together = 1
+        """The verbs go on when so many threads wait in them, or have waited."""
+        self._enough = threading.Condition()
 
     def _wait(self) -> None:
-        self.threads.add(threading.get_ident())
-        if self.slow:
-            time.sleep(0.02)
+        with self._enough:
+            self.threads.add(threading.get_ident())
+            self._enough.notify_all()
+            assert self._enough.wait_for(lambda: len(self.threads) >= self.together, 60)
 
     def get_block(self, cid: CID) -> bytes:
         self._wait()
@@ -247,13 +249,12 @@ class Slow(ObservedCAStore):
 
 async def test_a_loop_does_not_wait_for_a_slow_backend() -> None:
     """Whatever blocks waits in other threads, several of them at once."""
-    castore = Slow(MappingCAStore())
+    castore = Blocking(MappingCAStore())
     root = written(
         {"zarr.json": b"{}"} | {f"g/{number}/.zattrs": b'{"a":"%s"}' % (b"x" * 1500) for number in range(20)}, castore
     ).freeze()
     store = IPLDStore(castore, root=root)
     castore.threads.clear()
-    castore.slow = True
     new = cpu.Buffer.from_bytes(b"new")
     assert await store.get("g/3/.zattrs", PROTOTYPE) is not None
     assert await store.get_partial_values(PROTOTYPE, [("g/4/.zattrs", None)])
@@ -273,25 +274,25 @@ async def test_a_loop_does_not_wait_for_a_slow_backend() -> None:
 
 async def test_many_waits_at_once() -> None:
     """Chunks are fetched side by side, not one after the other."""
-    castore = Slow(MappingCAStore())
+    castore = Blocking(MappingCAStore())
     expected = {f"a/{number}": b"%d" % number for number in range(40)}
     store = written(expected, castore)
     store.freeze()
     castore.threads.clear()
-    castore.slow = True
+    castore.together = 2  # one alone would wait in vain
     found = await asyncio.gather(*(store.get(key, PROTOTYPE) for key in expected))
     assert [buffer and buffer.to_bytes() for buffer in found] == list(expected.values())
-    assert len(castore.threads) > 1
+    assert len(castore.threads) >= 2
 
 
 def test_a_slow_backend_holds_up_no_other_reader() -> None:
     """A thread that waits for a block does not hold up reads of cached blocks, in a changed tree either."""
-    castore = Slow(MappingCAStore())
+    castore = Blocking(MappingCAStore())
     tree = {f"g/{number}/.zattrs": b'{"a":"%s"}' % (b"x" * 1500) for number in range(20)} | {"near/0": b"near"}
     root = written(tree, castore).freeze()
     waiting, go_on = threading.Event(), threading.Event()
 
-    class Stuck(Slow):
+    class Stuck(Blocking):
         def get_block(self, cid: CID) -> bytes:
             if stuck:
                 waiting.set()

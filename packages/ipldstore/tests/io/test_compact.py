@@ -7,9 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
-from typing import Any
 
 import ipldstore
 import pytest
@@ -219,40 +217,55 @@ def test_archives_that_cannot_be_compacted_are_not_tidied_up(tmp_path: Path, *, 
 
 
 COMPACT = """
-    import sys, ipldstore
-    print("begin", flush=True)
-    print(ipldstore.compact(sys.argv[1]), flush=True)
+    import os, signal, sys, ipldstore
+    path, last = sys.argv[1], int(sys.argv[2])
+    step = 0
+
+    def count(event, arguments):
+        global step
+        if event in CHANGES and (event != "open" or isinstance(arguments[2], int) and arguments[2] & WRITES):
+            step += 1
+            if step == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    CHANGES = {"open", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate"}
+    WRITES = os.O_WRONLY | os.O_RDWR
+    sys.addaudithook(count)
+    ipldstore.compact(path)
+    print(step)
 """
+"""Compacts, and dies before so many changes of files; else prints how many there were."""
+
+
+def compact_until(path: Path, step: int) -> int | None:
+    """Compact in a process that is killed before a step, 0 for none; return how many steps it took, None if killed."""
+    command = [sys.executable, "-c", textwrap.dedent(COMPACT), str(path), str(step)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == (0 if done.stdout else -signal.SIGKILL), done.stderr
+    return int(done.stdout) if done.stdout else None
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal there")
-@pytest.mark.parametrize("rounds", [pytest.param(12, marks=pytest.mark.slow), pytest.param(60, marks=pytest.mark.soak)])
-def test_compacting_that_is_killed(path: Path, rounds: int) -> None:
-    """At whatever instant, the contents are there, and what was begun can be ended."""
-    instants = random.Random(7)
-    noise = {f"a/c/{number}": instants.randbytes(5_000) for number in range(400)}
-    took = 0.2
-    killed = 0
-    for number in range(rounds):
+@pytest.mark.parametrize("kills", [pytest.param(6, marks=pytest.mark.slow), pytest.param(60, marks=pytest.mark.soak)])
+def test_compacting_that_is_killed(path: Path, kills: int) -> None:
+    """Before whatever change of a file, the contents are there, and what was begun can be ended."""
+    noise = {f"a/c/{number}": random.Random(number).randbytes(5_000) for number in range(100)}
+
+    def write(number: int) -> None:
         with ipldstore.open(path, "a", fsync=False) as store:
             store.mapping.update({key: data + b"%d" % number for key, data in noise.items()})
             store.freeze()
             store.mapping.update(noise)
-        process: Any = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(COMPACT), str(path)], stdout=subprocess.PIPE, text=True
-        )
-        with process:
-            assert process.stdout.readline() == "begin\n"
-            start = time.perf_counter()
-            if number:
-                time.sleep(instants.uniform(0, 1.1 * took))
-                process.kill()
-            if process.stdout.readline():
-                took = time.perf_counter() - start
-            else:
-                killed += 1
+
+    write(0)
+    steps = compact_until(path, 0)
+    assert steps is not None
+    assert contents_of(path) == noise
+    last = sorted({1, steps, *(1 + number * steps // kills for number in range(kills))})
+    for number, step in enumerate(last, 1):
+        write(number)
+        assert compact_until(path, step) is None
         assert contents_of(path) == noise
-    assert killed > rounds // 4
     compact(path)
     assert blocks_in(path) == reached(path)
     assert sorted(each.name for each in path.parent.iterdir()) == [path.name]
