@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -74,23 +73,31 @@ def test_in_a_folder(tmp_path: Path, again: str, looks: bool, failures: int) -> 
     check(store, copy, lambda: written_and_not_marked(folder), again, looks=looks, failures=failures)
 
 
-@pytest.mark.parametrize("fault", ["lost_answer", "lost_request"])
+async def lost_answer(exchange: Any) -> None:
+    await exchange.forward()
+    await exchange.reset()
+
+
+async def lost_request(exchange: Any) -> None:
+    await exchange.reset()
+
+
+@pytest.mark.parametrize("fault", [lost_answer, lost_request])
 @pytest.mark.parametrize("what", ["note", "block"])
 @pytest.mark.parametrize("looks", [False, True], ids=["unseen", "taken in"])
 @pytest.mark.parametrize("again", AGAIN)
 def test_in_a_bucket(
-    atomic_s3: Any, bucket: str, s3_proxy: Any, again: str, looks: bool, what: str, fault: str
+    atomic_s3: Any, bucket: str, s3_proxy: Any, again: str, looks: bool, what: str, fault: Any
 ) -> None:
     castore = ObjectCAStore.from_url(
         f"s3://{bucket}/air", **atomic_s3.options(s3_proxy.url), retry_config={"max_retries": 0}
     )
     store = written(BASE, castore)
     copy = Process("worker").open(pickle.dumps(store))
-    act = getattr(importlib.import_module(type(s3_proxy).__module__), fault)
 
     @contextmanager
     def failing() -> Iterator[None]:
-        s3_proxy.inject(act, 50, when=lambda request: is_wanted(request, what))  # a flush tries again
+        s3_proxy.inject(fault, 50, when=lambda request: is_wanted(request, what))  # a flush tries again
         yield
         assert s3_proxy.pending < 50
         s3_proxy.clear()

@@ -11,8 +11,7 @@ from ipldstore.errors import ConflictError
 
 from .chain import is_same_content
 from .coordinator import Coordinator
-from .notes import Content, describe
-from .reads import Reads
+from .notes import Content, Reads, describe
 from .shared import SharedDataset
 from .take_in import OnConflict
 

@@ -1,8 +1,9 @@
-"""Notes: what a writer says of a key that it has written or deleted."""
+"""Notes: what a writer says of a key that it has written or deleted, and what it has read before."""
 
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from typing import Any, Final, NamedTuple
 
 from ipld_car import CarError, cids, dagcbor
@@ -21,6 +22,9 @@ MAX_REPEATS: Final = 32
 
 MAX_BYTES: Final = 2 * documents.MAX_EMBEDDED + 4096 + 128 * MAX_REPEATS
 """Bytes of the largest note: two documents, a key and the names of earlier attempts."""
+
+_MAX_READS: Final = 1 << 20
+"""Keys of which it is known what was read; beyond, those that were read first are forgotten."""
 
 _FIELDS: Final = (6, 7)
 _WRITER: Final = re.compile(r"[0-9a-f]{1,64}")
@@ -121,3 +125,31 @@ def describe(content: Content) -> str:
     if content is None:
         return "nothing"
     return cids.to_text(content) if isinstance(content, bytes) else "a document"
+
+
+class Reads:
+    """The contents of keys when they were read, until they are written. The caller holds a lock."""
+
+    def __init__(self) -> None:
+        self._reads: OrderedDict[str, Content] = OrderedDict()
+
+    def remember(self, key: str, content: Content) -> None:
+        """Keep what a key had when it was read."""
+        self._reads[key] = content
+        self._reads.move_to_end(key)
+        if len(self._reads) > _MAX_READS:
+            self._reads.popitem(last=False)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._reads
+
+    def __getitem__(self, key: str) -> Content:
+        return self._reads[key]
+
+    def forget(self, key: str) -> None:
+        """Forget what a key had: it has been written."""
+        self._reads.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget what all keys had."""
+        self._reads.clear()

@@ -15,8 +15,7 @@ from ipld_castore import Journal
 from ipldstore.errors import IPLDStoreError, store_errors
 
 from .chain import is_same_content
-from .notes import MAX_REPEATS, Content, Note, NoteName, encode_note
-from .reads import Reads
+from .notes import MAX_REPEATS, Content, Note, NoteName, Reads, encode_note
 from .sequence import NoteSequence
 from .session_state import decode_state
 from .shared import SharedDataset
