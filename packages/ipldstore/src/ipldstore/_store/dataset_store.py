@@ -14,6 +14,9 @@ from ipldstore._dataset.castores import AnyCAStore, castore_of, moving_head
 from ipldstore._dataset.dataset import Dataset
 from ipldstore._dataset.lifecycle import Opened, close
 from ipldstore._dataset.roots import canonicalize, set_root
+from ipldstore._display.html import store_html
+from ipldstore._display.outline import outline
+from ipldstore._display.text import outline_text
 from ipldstore._tree.stats import Stats
 from ipldstore._writers.take_in import OnConflict
 from ipldstore.errors import IPLDStoreError
@@ -70,6 +73,32 @@ class DatasetStore(ZarrStore):
             super()._check_writable()
         if self._is_closed:
             raise IPLDStoreError(processes.CLOSED)
+
+    def info(self, path: str = "") -> str:
+        """Return what the dataset has, as lines of text: dimensions, arrays with their chunks and codecs, attributes.
+
+        Reads metadata only, and no chunk.
+
+        :param path: of a group or array
+        :raises IPLDStoreError: if a block is missing or damaged
+
+        >>> import zarr
+        >>> from ipldstore import IPLDStore
+        >>> store = IPLDStore()
+        >>> _ = zarr.create_array(store, name="a", shape=(4,), chunks=(2,), dtype="i4", zarr_format=2)
+        >>> print(store.info())
+        Data variables:
+            a  (-) int32 16 B  2 chunks of (2,)
+        """
+        return outline_text(outline(self, path.strip("/")))
+
+    def _repr_html_(self) -> str:
+        return store_html(self, {"root": self._root_text, "blocks in": repr(self.castore)})
+
+    @property
+    def _root_text(self) -> str:
+        root = self._data.known_root
+        return "changes that are not frozen" if root is None else cids.to_text(root)
 
     # -- views and copies --
 
