@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
 from ipld_castore import BackendUnavailableError, Entry, FileSystemCAStore, Journal, MappingCAStore, SupportsJournal
+from ipld_castore.testing import JournalTests
 
 SESSION = "5e55"
 A, B = "aa", "bb"
@@ -28,31 +24,14 @@ def journal(castore: FileSystemCAStore) -> Journal:
     return made
 
 
-def test_which_stores_have_journals(castore: FileSystemCAStore) -> None:
-    assert isinstance(castore, SupportsJournal)
+class TestFolderJournal(JournalTests):
+    @pytest.fixture
+    def castore(self, castore: FileSystemCAStore) -> SupportsJournal:
+        return castore
+
+
+def test_a_store_in_memory_has_no_journals() -> None:
     assert not isinstance(MappingCAStore(), SupportsJournal)
-
-
-def test_records_of_several_writers(castore: FileSystemCAStore, journal: Journal) -> None:
-    before = journal.mark()
-    journal.append(A, 1, [b"one", b"two"])
-    journal.append(B, 1, [b"", bytes(5000)])
-    journal.append(A, 3, [b"three"])
-    assert journal.mark() != before
-    assert journal.mark() == castore.journal(SESSION).mark()
-    everything = [
-        Entry(A, 1, b"one"),
-        Entry(A, 2, b"two"),
-        Entry(A, 3, b"three"),
-        Entry(B, 1, b""),
-        Entry(B, 2, bytes(5000)),
-    ]
-    for reader in (journal, castore.journal(SESSION)):
-        assert list(reader.entries({})) == everything
-        assert list(reader.entries({A: 2, B: 2})) == [Entry(A, 3, b"three")]
-        assert list(reader.entries({})) == everything, "what one reader knows is not lost to the next"
-        assert next(iter(reader.entries({A: 3}))) == Entry(B, 1, b"")
-        assert list(reader.entries({A: 3})) == everything[3:], "a reader that stopped goes on from where it says"
 
 
 def test_a_record_that_is_torn_is_not_read_until_it_is_whole(castore: FileSystemCAStore, journal: Journal) -> None:
@@ -86,68 +65,12 @@ def test_what_is_known_is_deleted_and_nothing_else(castore: FileSystemCAStore, j
     assert [entry.number for entry in reader.entries({A: 20})] == [21, 1], "of the other writer all is given"
 
 
-def test_the_state_moves_by_exchange_alone(castore: FileSystemCAStore, journal: Journal) -> None:
+def test_a_writer_of_a_session_that_was_removed(castore: FileSystemCAStore, journal: Journal) -> None:
+    """It is told so, and the folder has nothing of the session."""
     other = castore.journal(SESSION)
-    assert not other.exchange(None, b"also begun")
-    assert not other.exchange(b"something else", b"x")
-    assert other.exchange(b"begun", b"one")
-    assert not journal.exchange(b"begun", b"two")
-    assert journal.state == b"one"
-    assert 0 <= journal.age() < 3600
-    assert list(castore.sessions()) == [SESSION]
     journal.append(A, 1, [b"one"])
     journal.remove()
-    assert journal.state is None
-    assert list(castore.sessions()) == []
-    assert not journal.exchange(b"one", b"two")
-    assert list(castore.journal(SESSION).entries({})) == []
-    with pytest.raises(BackendUnavailableError):
-        journal.age()
     with pytest.raises(BackendUnavailableError):
         other.append(B, 1, [b"too late"])
     assert list(castore) == []
-
-
-def test_one_of_many_processes_wins_an_exchange(castore: FileSystemCAStore, journal: Journal) -> None:
-    """A counter that 8 processes exchange 20 times each ends at 160."""
-    code = """
-        import sys
-        from ipld_castore import FileSystemCAStore
-        journal = FileSystemCAStore(sys.argv[1], fsync=False).journal(sys.argv[2])
-        for _ in range(20):
-            while True:
-                state = journal.state
-                if journal.exchange(state, b"%d" % (int(state) + 1)):
-                    break
-    """
-    assert journal.exchange(b"begun", b"0")
-    command = [sys.executable, "-c", textwrap.dedent(code), str(castore.path), SESSION]
-    processes = [subprocess.Popen(command) for _ in range(8)]
-    assert [process.wait() for process in processes] == [0] * 8
-    assert journal.state == b"160"
-
-
-def test_a_writer_that_is_killed_has_lost_nothing_that_it_appended(
-    castore: FileSystemCAStore, journal: Journal
-) -> None:
-    code = """
-        import sys
-        from ipld_castore import FileSystemCAStore
-        journal = FileSystemCAStore(sys.argv[1], fsync=False).journal(sys.argv[2])
-        number = 0
-        while True:
-            number += 1
-            journal.append("cc", number, [b"%d" % number * 1000])
-            print(number, flush=True)
-    """
-    command = [sys.executable, "-c", textwrap.dedent(code), str(castore.path), SESSION]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for _ in range(200):
-            process.stdout.readline()
-        process.send_signal(signal.SIGKILL if os.name != "nt" else signal.SIGTERM)
-        told = [int(line) for line in process.stdout.read().split()]
-    entries = list(journal.entries({}))
-    assert [entry.number for entry in entries] == list(range(1, len(entries) + 1))
-    assert len(entries) >= max(told, default=200)
-    assert all(entry.record == b"%d" % entry.number * 1000 for entry in entries)
+    assert not list((castore.path / ".sessions").glob("*"))

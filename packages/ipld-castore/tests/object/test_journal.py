@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import pickle
-import signal
-import subprocess
-import sys
-import textwrap
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from ipld_castore import (
-    BackendUnavailableError,
     Entry,
     Journal,
     MappingCAStore,
@@ -24,6 +18,7 @@ from ipld_castore import (
     SupportsJournal,
     TieredCAStore,
 )
+from ipld_castore.testing import JournalTests
 
 from ..support.fault_proxy import Exchange, FaultProxy
 from ..support.s3_server import S3Server
@@ -50,11 +45,18 @@ def castore(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectCAStore:
     return ObjectCAStore.from_url(f"s3://{request.getfixturevalue('bucket')}/some/where", **s3.options())
 
 
-@pytest.fixture
-def journal(castore: ObjectCAStore) -> Journal:
-    made = journals(castore).journal(SESSION)
-    assert made.exchange(None, b"begun")
-    return made
+class TestObjectJournal(JournalTests):
+    exchanges, appends = 10, 50
+
+    @pytest.fixture
+    def castore(self, castore: ObjectCAStore) -> SupportsJournal:
+        return journals(castore)
+
+    def test_the_bucket_lists_no_block(self, castore: SupportsJournal, journal: Journal) -> None:
+        """Records and states are objects beside the blocks."""
+        journal.append(A, 1, [b"one"])
+        assert isinstance(castore, ObjectCAStore)
+        assert list(castore) == []
 
 
 @pytest.fixture
@@ -78,51 +80,6 @@ def test_which_stores_have_journals(castore: ObjectCAStore) -> None:
         assert not isinstance(without, SupportsJournal)
         assert not hasattr(without, "journal")
         assert not isinstance(TieredCAStore(MappingCAStore(), without), SupportsJournal)
-
-
-def test_records_of_several_writers(castore: ObjectCAStore, journal: Journal) -> None:
-    before = journal.mark()
-    journal.append(A, 1, [b"one", b"two"])
-    journal.append(B, 1, [b"", bytes(5000)])
-    journal.append(A, 3, [b"three"])
-    after = journal.mark()
-    assert after != before
-    assert after == journals(castore).journal(SESSION).mark()
-    everything = [
-        Entry(A, 1, b"one"),
-        Entry(A, 2, b"two"),
-        Entry(A, 3, b"three"),
-        Entry(B, 1, b""),
-        Entry(B, 2, bytes(5000)),
-    ]
-    for reader in (journal, journals(castore).journal(SESSION)):
-        assert list(reader.entries({})) == everything
-        assert list(reader.entries({A: 2, B: 2}, after)) == [Entry(A, 3, b"three")]
-        assert list(reader.entries({}, after)) == everything, "what one reader knows is not lost to the next"
-        assert next(iter(reader.entries({A: 3}))) == Entry(B, 1, b"")
-        assert list(reader.entries({A: 3})) == everything[3:], "a reader that stopped goes on from where it says"
-    assert list(castore) == []
-
-
-def test_the_state_moves_by_exchange_alone(castore: ObjectCAStore, journal: Journal) -> None:
-    other = journals(castore).journal(SESSION)
-    assert not other.exchange(None, b"also begun")
-    assert not other.exchange(b"something else", b"x")
-    assert other.exchange(b"begun", b"one")
-    assert not journal.exchange(b"begun", b"two")
-    assert journal.state == b"one"
-    assert 0 <= journal.age() < 3600
-    assert list(journals(castore).sessions()) == [SESSION]
-    journal.append(A, 1, [b"one"])
-    journal.remove()
-    assert journal.state is None
-    assert list(journals(castore).sessions()) == []
-    assert not other.exchange(b"one", b"two")
-    assert not journal.exchange(b"one", b"two")
-    assert list(journals(castore).journal(SESSION).entries({})) == []
-    with pytest.raises(BackendUnavailableError):
-        journal.age()
-    assert list(castore) == []
 
 
 def test_a_gap_ends_a_writer_until_it_is_filled(in_bucket: Journal) -> None:
@@ -209,55 +166,3 @@ def test_a_listing_that_had_begun_does_not_serve_later_callers(in_bucket: Journa
         go_on.set()
         assert first.result() == frozenset()
         assert {other.result() for other in others} == {frozenset({f"{A}.{1:016d}"})}
-
-
-def test_one_of_many_processes_wins_an_exchange(atomic_s3: S3Server, bucket: str) -> None:
-    """A counter that 4 processes move 10 times each ends at 40."""
-    castore = ObjectCAStore.from_url(f"s3://{bucket}", **atomic_s3.options())
-    journal = journals(castore).journal(SESSION)
-    assert journal.exchange(None, b"0")
-    code = """
-        import pickle, sys
-        journal = pickle.loads(sys.stdin.buffer.read()).journal(sys.argv[1])
-        for _ in range(10):
-            while True:
-                state = journal.state
-                if journal.exchange(state, b"%d" % (int(state) + 1)):
-                    break
-    """
-    command = [sys.executable, "-c", textwrap.dedent(code), SESSION]
-    processes = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(4)]
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write(pickle.dumps(castore))
-        process.stdin.close()
-    assert [process.wait() for process in processes] == [0] * 4
-    assert journal.state == b"40"
-
-
-def test_a_writer_that_is_killed_has_lost_nothing_that_it_appended(atomic_s3: S3Server, bucket: str) -> None:
-    castore = ObjectCAStore.from_url(f"s3://{bucket}", **atomic_s3.options())
-    journal = journals(castore).journal(SESSION)
-    code = """
-        import pickle, sys
-        journal = pickle.loads(sys.stdin.buffer.read()).journal(sys.argv[1])
-        number = 0
-        while True:
-            number += 1
-            journal.append("cc", number, [b"%d" % number * 1000])
-            print(number, flush=True)
-    """
-    command = [sys.executable, "-c", textwrap.dedent(code), SESSION]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(pickle.dumps(castore))
-        process.stdin.close()
-        for _ in range(50):
-            process.stdout.readline()
-        process.send_signal(signal.SIGKILL if os.name != "nt" else signal.SIGTERM)
-        told = [int(line) for line in process.stdout.read().split()]
-    entries = list(journal.entries({}))
-    assert [entry.number for entry in entries] == list(range(1, len(entries) + 1))
-    assert len(entries) >= max(told, default=50)
-    assert all(entry.record == b"%d" % entry.number * 1000 for entry in entries)

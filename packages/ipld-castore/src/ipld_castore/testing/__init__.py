@@ -42,10 +42,11 @@ from .server.block_server import BlockServer, Exchange, Fault, Request
 from .server.replies import Reply
 from .suite.blocks import BlockTests
 from .suite.graphs import GraphTests
+from .suite.journals import JournalTests
 from .suite.use import UseTests
 from .suite.values import ValueTests
 
-__all__ = ["BlockServer", "CAStoreTests", "Exchange", "Fault", "Reply", "Request", "faults"]
+__all__ = ["BlockServer", "CAStoreTests", "Exchange", "Fault", "JournalTests", "Reply", "Request", "faults"]
 
 
 class CAStoreTests(BlockTests, ValueTests, GraphTests, UseTests):

@@ -1,4 +1,4 @@
-"""The conformance suite of a backend: a module for blocks, values, graphs, and use of the store.
+"""The conformance suites: a module each for blocks, values, graphs, and use of a store, and one for journals.
 
-:mod:`ipld_castore.testing` joins them.
+:mod:`ipld_castore.testing` joins the first four, and exports both suites.
 """
