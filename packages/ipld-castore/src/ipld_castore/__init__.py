@@ -30,6 +30,8 @@ from ._core.store import ContentAddressableStore
 from ._core.transfer import Transferred, transfer
 from ._gateway.store import GatewayCAStore
 from ._kubo.store import IPFSStore
+from ._network.find import DEFAULT_GATEWAYS, find_ipfs
+from ._network.resolve import ResolvedName, resolve_at, resolve_name
 from ._object.store import ObjectCAStore
 from ._reference.blocks import get_index, put_index
 from ._reference.index import ReferenceIndex
@@ -47,11 +49,13 @@ from .errors import (
     HashRefusedError,
     HeadMovedError,
     HeadRefusedError,
+    NameRefusedError,
     ReadOnlyStoreError,
     StoreReplacedError,
 )
 
 __all__ = [
+    "DEFAULT_GATEWAYS",
     "AnyCID",
     "BackendUnavailableError",
     "BlockCorruptError",
@@ -73,12 +77,14 @@ __all__ = [
     "IPFSStore",
     "Journal",
     "MappingCAStore",
+    "NameRefusedError",
     "ObjectCAStore",
     "ReadOnlyStoreError",
     "ReferenceCAStore",
     "ReferenceIndex",
     "ReferenceIndexWriter",
     "RemoteCarCAStore",
+    "ResolvedName",
     "StoreReplacedError",
     "SupportsAge",
     "SupportsDelete",
@@ -89,8 +95,11 @@ __all__ = [
     "SupportsPin",
     "TieredCAStore",
     "Transferred",
+    "find_ipfs",
     "get_index",
     "put_index",
+    "resolve_at",
+    "resolve_name",
     "resolve_path",
     "transfer",
 ]

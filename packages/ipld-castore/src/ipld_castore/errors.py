@@ -43,6 +43,10 @@ class FileRefusedError(CAStoreError, PermissionError):
     """An index of references names a file that it may not open: see ``allow`` of :class:`ReferenceCAStore`."""
 
 
+class NameRefusedError(CAStoreError, ValueError):
+    """What a mutable name is said to point to is not proven, or is nothing that can be read."""
+
+
 class StoreReplacedError(CAStoreError, OSError):
     """The folder or file of a store was removed or replaced since it was opened; nothing was published.
 

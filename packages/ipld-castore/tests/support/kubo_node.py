@@ -63,12 +63,12 @@ class Node:
         _, _, host, _, port = (self.repo / "api").read_text().strip().split("/")
         return f"http://{host}:{port}"
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         (self.repo / "api").unlink(missing_ok=True)
         log = self.repo / "daemon.log"
         with log.open("wb") as output:
             self.daemon = subprocess.Popen(
-                [self.binary, "daemon"], stdout=output, stderr=subprocess.STDOUT, env=self.environment
+                [self.binary, "daemon", *options], stdout=output, stderr=subprocess.STDOUT, env=self.environment
             )
         for _ in range(600):
             if b"Daemon is ready" in log.read_bytes():

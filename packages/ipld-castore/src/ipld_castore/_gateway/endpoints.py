@@ -85,7 +85,14 @@ def find_gateways(urls: str | Iterable[str] | None, token: str | None = None) ->
     """
     source = None
     if urls is None:
-        urls, source = _urls_found()
+        named = named_gateways()
+        if named is None:
+            raise ValueError(
+                "expected a gateway, found none in $IPFS_GATEWAY, $IPFS_PATH/gateway, ~/.ipfs/gateway, "
+                "~/.config/ipfs/gateway and /etc/ipfs/gateway: give its URL (a node on this machine has one at "
+                "http://127.0.0.1:8080). No public gateway is asked unless you name it"
+            )
+        urls, source = named
     given = [urls] if isinstance(urls, str) else list(dict.fromkeys(urls))
     if not given:
         raise ValueError("expected at least one gateway, found an empty list")
@@ -125,8 +132,8 @@ def _is_cid(text: str) -> bool:
     return True
 
 
-def _urls_found() -> tuple[list[str], str]:
-    """Return the URLs of the first place that names any, and the place."""
+def named_gateways() -> tuple[list[str], str] | None:
+    """Return the URLs of the first place of this machine that names any, and the place; None if none does."""
     url = os.environ.get("IPFS_GATEWAY", "").strip()
     if url:
         return [url], "$IPFS_GATEWAY"
@@ -139,11 +146,7 @@ def _urls_found() -> tuple[list[str], str]:
             urls = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
             if urls:
                 return urls, str(file)
-    raise ValueError(
-        "expected a gateway, found none in $IPFS_GATEWAY, $IPFS_PATH/gateway, ~/.ipfs/gateway, "
-        "~/.config/ipfs/gateway and /etc/ipfs/gateway: give its URL (a node on this machine has one at "
-        "http://127.0.0.1:8080). No public gateway is asked unless you name it"
-    )
+    return None
 
 
 class CorruptAnswers:

@@ -12,7 +12,7 @@ from .retry import AttemptError, FailureKind
 _ABSENT: Final = frozenset({404, 410, 451})
 _BUSY: Final = frozenset({429, 502, 503})
 _FORBIDDEN: Final = frozenset({401, 403})
-_NOT_FOUND: Final = (b"ipld: could not find", b"block not found")
+_NOT_FOUND: Final = (b"ipld: could not find", b"block not found", b"routing: not found")
 _MAX_MESSAGE_BYTES: Final = 1024
 _MAX_SHOWN: Final = 200
 

@@ -145,20 +145,28 @@ def resolve(rpc: RPC, name: str) -> bytes:
     :raises BlockNotFoundError: if the node finds no record for the name
     :raises BackendUnavailableError: if the name points to something that is no CID
     """
-    keys = _keys(rpc)
-    known = keys.get(name, name).removeprefix("/ipns/")
-    own = known in keys.values()  # the node itself has the newest record of its own keys
-    try:
-        path = _resolve(rpc, known, offline=own)
-    except RefusedError:
-        try:
-            path = _resolve(rpc, known, offline=not own)
-        except RefusedError as error:
-            raise BlockNotFoundError(f"no root at the name {name!r}: {error}") from error
+    path = resolve_path(rpc, name)
     try:
         return cids.to_bytes(path.removeprefix("/ipfs/").rstrip("/"))
     except CarError as error:
         raise BackendUnavailableError(f"expected the name {name!r} to point to a CID, found {path[:200]!r}") from error
+
+
+def resolve_path(rpc: RPC, name: str) -> str:
+    """Return the path that a name points to, such as ``/ipfs/CID/a/b``.
+
+    :raises BlockNotFoundError: if the node finds no record for the name
+    """
+    keys = _keys(rpc)
+    known = keys.get(name, name).removeprefix("/ipns/")
+    own = known in keys.values()  # the node itself has the newest record of its own keys
+    try:
+        return _resolve(rpc, known, offline=own)
+    except RefusedError:
+        try:
+            return _resolve(rpc, known, offline=not own)
+        except RefusedError as error:
+            raise BlockNotFoundError(f"no root at the name {name!r}: {error}") from error
 
 
 def _resolve(rpc: RPC, name: str, *, offline: bool) -> str:

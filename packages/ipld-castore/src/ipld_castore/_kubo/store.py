@@ -271,6 +271,13 @@ class IPFSStore(ContentAddressableStore):
         """
         return cids.from_validated(_pins.resolve(self._rpc, name))
 
+    def resolve_path(self, name: str) -> str:
+        """Return the path that a name points to, such as ``/ipfs/CID/a/b``; see :meth:`resolve`.
+
+        :raises BlockNotFoundError: if the node finds no record for the name within the timeout
+        """
+        return _pins.resolve_path(self._rpc, name)
+
     def close(self) -> None:
         """See :meth:`ContentAddressableStore.close`. A closed store opens new connections when it is used."""
         try:
