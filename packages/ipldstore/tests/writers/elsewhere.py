@@ -12,7 +12,7 @@ from typing import Any
 
 import ipldstore
 from ipld_castore import FileSystemCAStore
-from ipldstore import ConflictError, IPLDStore
+from ipldstore import Changes, ConflictError, IPLDStore
 
 _WAIT = 60.0
 
@@ -52,6 +52,12 @@ def change_in_step(store: IPLDStore, key: str, data: bytes, read_file: Path, oth
     wait_for(others_read)
     store[key] = data
     return found
+
+
+def changes_of(fork: IPLDStore, changes: dict[str, bytes | None]) -> Changes:
+    """Write to a fork; return what it has changed."""
+    write(fork, changes)
+    return fork.changes()
 
 
 def region(store: IPLDStore, path: str, start: int, stop: int, value: int) -> None:

@@ -187,7 +187,7 @@ class Dataset:
         if self.closed:
             raise IPLDStoreError(processes.CLOSED)
         if self.home != process_id():  # asked here, as each chunk that is written asks
-            processes.require_owner(self.home)
+            processes.require_owner(self.home, self.castore)
 
     def write(self, key: str, data: bytes, *, only_new: bool = False) -> None:
         """Give a key its bytes.

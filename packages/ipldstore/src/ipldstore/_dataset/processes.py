@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import Final
 
+from ipld_castore import ContentAddressableStore, MappingCAStore
 from ipld_castore.concurrency import process_id
 
 from ipldstore.errors import IPLDStoreError
@@ -19,16 +20,27 @@ CLOSED: Final = (
 """The error of a change to a store that is closed."""
 
 
-def require_owner(owner: str) -> None:
+_THREADS: Final = "from threads of one process (for example dask.config.set(scheduler='threads'))"
+_JOURNALS: Final = "over a folder or a bucket (FileSystemCAStore, ObjectCAStore), where copies write"
+_FORKS: Final = "to a fork() of the store in each process, whose changes() the first process takes in by merge()"
+
+
+def require_owner(owner: str, castore: ContentAddressableStore) -> None:
     """Refuse to change what the owner of a dataset would never see.
 
     :param owner: the :func:`~ipld_castore.concurrency.process_id` of the process that made the dataset
-    :raises IPLDStoreError: if this is another process
+    :param castore: the block store of the copy, in this process
+    :raises IPLDStoreError: if this is another process; the error names the ways to write that work
     """
-    if owner != process_id():
-        raise IPLDStoreError(
-            "this store was copied into another process, where it can only be read: what is written here would "
-            "be lost to the store it was copied from. Write from threads of one process (for example "
-            "dask.config.set(scheduler='threads')), over a folder or a bucket, or to a fork() in each process, whose "
-            "changes merge() takes in"
-        )
+    if owner == process_id():
+        return
+    if isinstance(castore, MappingCAStore):
+        reason, ways = "has its blocks in the memory of one process", (_THREADS, _JOURNALS)
+    elif not castore.writable:
+        reason, ways = "takes no blocks from this process", (_THREADS, _JOURNALS)
+    else:
+        reason, ways = "has no journal that tells of changes", (_FORKS, _THREADS, _JOURNALS)
+    raise IPLDStoreError(
+        f"this store was copied into another process, where it can only be read, as {castore!r} {reason}: what is "
+        f"written here would be lost to the store it was copied from. Write {', or '.join(ways)}"
+    )
