@@ -14,11 +14,12 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import ipldstore
 import pytest
-from ipldstore import IPLDStore, IPLDStoreError, ObjectCAStore
+from ipldstore import FileSystemCAStore, IPLDStore, IPLDStoreError, ObjectCAStore, TieredCAStore
 
 from ..support.store_samples import contents
 from . import bucket_workers as workers
@@ -302,3 +303,43 @@ def test_garbage_is_collected_beside_a_session(castore: ObjectCAStore) -> None:
         assert contents(store) == {KEYS[0]: b"second", KEYS[1]: b"noted"}
         root = store.freeze()
     assert contents(IPLDStore(castore, root=root)) == {KEYS[0]: b"second", KEYS[1]: b"noted"}
+
+
+def test_sessions_by_the_url_of_their_bucket(atomic_s3: Any, bucket: str) -> None:
+    """A session that its coordinator has left is found, recovered and freed, as in a folder."""
+    url, options = f"s3://{bucket}/air", atomic_s3.options()
+    store = ipldstore.open(url, "a", storage_options=options)
+    store[KEYS[0]] = b"first"
+    store.freeze()
+    copy = copy_elsewhere(store)
+    copy[KEYS[1]] = b"noted"
+    (session,) = ipldstore.sessions(url, storage_options=options)
+    assert (session.ended, session.keys, len(session.writers)) == (False, (KEYS[1],), 1)
+    root = ipldstore.recover(url, storage_options=options)
+    with ipldstore.open(url, storage_options=options) as found:
+        assert found.root_cid == root == expected({KEYS[0]: b"first", KEYS[1]: b"noted"})
+    (session,) = ipldstore.sessions(url, storage_options=options)
+    assert session.ended
+    store._data.closed = True  # its process is dead
+    with pytest.raises(ValueError, match="older_than"):
+        ipldstore.compact(url, storage_options=options)
+    assert ipldstore.compact(url, timedelta(hours=1), storage_options=options).freed_blocks == 0
+    assert len(ipldstore.sessions(url, storage_options=options)) == 1
+    later = datetime.fromtimestamp(store.castore.now() + 2, UTC)  # type: ignore[attr-defined]  # a bucket
+    assert ipldstore.compact(url, later, storage_options=options).freed_blocks == 1, "the first root"
+    assert ipldstore.sessions(url, storage_options=options) == []
+    assert contents(ipldstore.open(url, storage_options=options)) == {KEYS[0]: b"first", KEYS[1]: b"noted"}
+
+
+def test_garbage_behind_a_near_store(castore: ObjectCAStore, tmp_path: Path) -> None:
+    """A TieredCAStore knows ages as its far store does; what is deleted there is deleted here too."""
+    tiered = TieredCAStore(FileSystemCAStore(tmp_path, fsync=False), castore)
+    store = IPLDStore(tiered)
+    store[KEYS[0]] = b"old"
+    old = store.freeze()
+    store[KEYS[0]] = b"new"
+    castore.swap_head(None, store.freeze())
+    later = datetime.fromtimestamp(castore.now() + 2, UTC)
+    assert ipldstore.compact(tiered, later).freed_blocks == 2
+    assert old not in tiered
+    assert contents(store) == {KEYS[0]: b"new"}

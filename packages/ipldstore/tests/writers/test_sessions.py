@@ -151,6 +151,8 @@ def test_where_there_are_no_sessions(folder: Path, tmp_path: Path) -> None:
         sessions(tmp_path)
     with pytest.raises(IPLDStoreError, match="journal"):
         sessions(MappingCAStore())
+    with pytest.raises(ValueError, match="storage_options"):
+        sessions(folder, storage_options={"region": "x"})
 
 
 def test_compacting_keeps_what_a_live_session_needs(folder: Path) -> None:
@@ -219,6 +221,8 @@ def test_what_old_is(folder: Path) -> None:
     assert compact(folder, datetime.now(UTC) - HOUR).freed_blocks == 0
     with pytest.raises(ValueError, match="time zone"):
         compact(folder, datetime.now())  # noqa: DTZ005  # what is refused
+    with pytest.raises(TypeError, match="timedelta"):
+        compact(folder, 3600)  # type: ignore[arg-type]  # what is refused
     assert compact(castore, datetime.now(UTC) + HOUR).freed_blocks == 1
     assert contents(ipldstore.open(folder)) == {"a": b"a"}
     with pytest.raises(ValueError, match="file"):

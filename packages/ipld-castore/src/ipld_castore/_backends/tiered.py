@@ -36,7 +36,7 @@ class TieredCAStore(ContentAddressableStore):
     Two stores are equal if both of their parts are.
 
     Capabilities: a store lists, and has a head, pins, names and journals, if ``far`` does; it deletes if both
-    stores do.
+    stores do, and knows the ages of blocks if ``far`` does and ``near`` deletes.
 
     :param near: where to look first, and to keep what was found
     :param far: where everything is

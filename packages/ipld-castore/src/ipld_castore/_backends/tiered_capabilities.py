@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from multiformats import CID
 
 from ipld_castore._core.backend import AnyCID
-from ipld_castore._core.capabilities import SupportsDelete, SupportsHead, SupportsList, SupportsNames, SupportsPin
+from ipld_castore._core.capabilities import (
+    BlockStatus,
+    SupportsAge,
+    SupportsDelete,
+    SupportsHead,
+    SupportsList,
+    SupportsNames,
+    SupportsPin,
+)
 from ipld_castore._core.composed import composed
 from ipld_castore._core.journal import Journal, SupportsJournal
 from ipld_castore._core.store import ContentAddressableStore
@@ -92,6 +100,34 @@ class _JournalsOfFar:
         return self.far.sessions()
 
 
+class _AgesOfFar:
+    near: SupportsDelete
+    far: SupportsAge
+
+    def _forget(self, cid: CID) -> None:
+        """Note that a block was deleted from the near store."""
+        raise NotImplementedError
+
+    def now(self) -> float:
+        """See :meth:`SupportsAge.now`; the clock is that of the far store."""
+        return self.far.now()
+
+    def block_statuses(self) -> Iterator[BlockStatus]:
+        """See :meth:`SupportsAge.block_statuses`; those of the far store."""
+        return self.far.block_statuses()
+
+    def delete_old(self, cids: Iterable[CID], before: float) -> Iterator[CID]:
+        """See :meth:`SupportsAge.delete_old`; the far store decides, and blocks are deleted in both stores."""
+        for cid in self.far.delete_old(cids, before):
+            self.near.delete_block(cid)
+            self._forget(cid)
+            yield cid
+
+    def delete_leftovers(self, before: float) -> int:
+        """See :meth:`SupportsAge.delete_leftovers`; those in the far store."""
+        return self.far.delete_leftovers(before)
+
+
 def class_for(base: C, near: ContentAddressableStore, far: ContentAddressableStore) -> C:
     """Return the subclass of a tiered store that has the capabilities of these two stores, and no other."""
     parts: list[type] = []
@@ -99,6 +135,8 @@ def class_for(base: C, near: ContentAddressableStore, far: ContentAddressableSto
         parts.append(_ListsFar)
     if isinstance(far, SupportsDelete) and isinstance(near, SupportsDelete):
         parts.append(_DeletesBoth)
+    if isinstance(far, SupportsAge) and isinstance(near, SupportsDelete):
+        parts.append(_AgesOfFar)
     if isinstance(far, SupportsHead):
         parts.append(_HeadOfFar)
     if isinstance(far, SupportsPin):

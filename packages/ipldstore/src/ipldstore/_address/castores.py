@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -11,8 +12,10 @@ from ipld_car import cids
 from ipld_castore import CarCAStore, ContentAddressableStore, FileSystemCAStore, HeadRefusedError, ObjectCAStore
 from multiformats import CID
 
+from ipldstore._dataset.castores import AnyCAStore, castore_of
 from ipldstore._tree.tree import EMPTY_ROOT
 
+from .grammar import local_path, parse
 from .places import ArchiveURL, BucketURL, ContentPath, NamePath, Place
 
 Mode = Literal["r", "a", "x"]
@@ -68,6 +71,29 @@ def open_castore(place: Place, mode: Mode, options: FileOptions) -> OpenedCAStor
     if place.is_dir() or (not place.exists() and place.suffix.lower() != ".car"):
         return _open_folder(place, mode, fsync=options.fsync)
     return _open_file(place, mode, options)
+
+
+def shared_castore(
+    where: str | os.PathLike[str] | AnyCAStore, storage_options: Mapping[str, Any] | None = None
+) -> ContentAddressableStore:
+    """Return the block store of a folder or bucket beside others that write it: without its lock.
+
+    :param where: a path, a ``file:`` URL or the URL of a bucket; or a block store or a store over one, as it is
+    :param storage_options: of a bucket: the options of :meth:`ipld_castore.ObjectCAStore.from_url`
+    :raises ValueError: if there is no folder of blocks, or the options are for something else than a bucket's URL
+    :raises CAStoreError: if the bucket cannot be asked
+    """
+    found = parse(where) if isinstance(where, (str, os.PathLike)) else None
+    if found is not None and isinstance(found.place, BucketURL) and found.ref is None and not found.group:
+        return ObjectCAStore.from_url(found.place.url, **(storage_options or {}))
+    if storage_options:
+        raise ValueError(f"expected storage_options with the URL of a bucket, found them with {where!r}")
+    if not isinstance(where, (str, os.PathLike)):
+        return castore_of(where)
+    path = Path(os.path.realpath(local_path(where)))
+    if not (path / "SHARDING").exists():
+        raise ValueError(f"expected a folder of blocks, with a file SHARDING; found none in {path}")
+    return FileSystemCAStore(path)
 
 
 def _open_file(path: Path, mode: Mode, options: FileOptions) -> OpenedCAStore:

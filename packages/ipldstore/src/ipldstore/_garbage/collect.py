@@ -65,11 +65,17 @@ def collect(castore: ContentAddressableStore, older_than: timedelta | datetime) 
 
 
 def _limit(castore: SupportsAge, older_than: timedelta | datetime) -> float:
-    """Return the time, by the clock of the store, before which blocks are old."""
+    """Return the time, by the clock of the store, before which blocks are old.
+
+    :raises ValueError: if an instant has no time zone
+    :raises TypeError: if it is neither an age nor an instant
+    """
     if isinstance(older_than, timedelta):
         with store_errors("asking for the time"):
             return castore.now() - older_than.total_seconds()
-    if older_than.tzinfo is None:
+    if not isinstance(older_than, datetime):
+        raise TypeError(f"expected an age (timedelta) or an instant with a time zone (datetime), found {older_than!r}")
+    if older_than.utcoffset() is None:
         raise ValueError(f"expected an instant with a time zone, found {older_than}: datetime.now(UTC) has one")
     return older_than.timestamp()
 

@@ -1,24 +1,34 @@
-"""Files and folders of blocks that have nothing but what their root reaches."""
+"""Files, folders and buckets of blocks that have nothing but what their root reaches."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from ipld_car import CarFile, cids, fs, walk_binary
 from ipld_castore import FileSystemCAStore
 
-from ipldstore._address.grammar import local_path
-from ipldstore._dataset.castores import AnyCAStore, castore_of
+from ipldstore._address.castores import shared_castore
+from ipldstore._address.grammar import local_path, parse
+from ipldstore._dataset.castores import AnyCAStore
 from ipldstore._garbage.collect import Compacted, blocks_below, collect, end_sessions, require_head
 from ipldstore._tree.tree import EMPTY_ROOT
 from ipldstore.errors import ConflictError, store_errors
 
 
-def compact(where: str | os.PathLike[str] | AnyCAStore, older_than: timedelta | datetime | None = None) -> Compacted:
-    """Forget all blocks of a CAR file or a folder that its root does not reach: older roots, and what was overwritten.
+def compact(
+    where: str | os.PathLike[str] | AnyCAStore,
+    older_than: timedelta | datetime | None = None,
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Compacted:
+    """Forget all blocks of a CAR file, a folder or a bucket that its root does not reach.
+
+    These are older roots, and what was overwritten.
 
     A new file is written beside the old one, as a CARv2 with an index, depth first from the root, and takes its place
     when it is on the disk; it can grow by an index that the old one had not. In a folder blocks are deleted, when all
@@ -27,15 +37,19 @@ def compact(where: str | os.PathLike[str] | AnyCAStore, older_than: timedelta | 
     folder open for writing keeps it from being compacted; who reads a file goes on with the old one, and who reads an
     older root in a folder loses it.
 
-    With ``older_than`` it works beside writers, in folders and other block stores that tell the age of their blocks: it
-    keeps all blocks that were put since, and what any session of writers needs, and deletes sessions in which nothing
-    has happened since, whose changes are lost then (:func:`ipldstore.recover` takes them in). A writer that has
-    not frozen for longer loses what it wrote. Ages are by the clock of the store, not of this machine.
+    With ``older_than`` it works beside writers, in folders, buckets and other block stores that tell the age of their
+    blocks: it keeps all blocks that were put since, and what any session of writers needs, and deletes sessions in
+    which nothing has happened since, whose changes are lost then (:func:`ipldstore.recover` takes them in). A writer
+    that has not frozen for longer loses what it wrote. Ages are by the clock of the store, not of this machine. It
+    lists, and deletes in batches of a thousand.
 
     Memory: at most 150 bytes for each block that is kept.
 
-    :param where: a CAR file, or a folder that :func:`ipldstore.open` has written, or a block store with a head
-    :param older_than: an age, or an instant with a time zone
+    :param where: a CAR file, or a folder that :func:`ipldstore.open` has written, or the URL of a bucket, or a block
+        store with a head
+    :param older_than: an age, or an instant with a time zone; for a bucket it must be given, as nothing keeps writers
+        from it
+    :param storage_options: of a bucket: the options of :meth:`ipld_castore.ObjectCAStore.from_url`
     :raises OSError: if it cannot be read or written, or another writer has it
     :raises ValueError: if it does not name one root, or ``older_than`` has no time zone or is for a file
     :raises IPLDStoreError: if a block that the root reaches is missing or wrong, or without ``older_than`` a session
@@ -51,17 +65,24 @@ def compact(where: str | os.PathLike[str] | AnyCAStore, older_than: timedelta | 
     >>> compact(path)
     Compacted(kept_blocks=2, freed_blocks=2, freed_bytes=204)
     """
-    if not isinstance(where, (str, os.PathLike)):
-        return collect(castore_of(where), timedelta(0) if older_than is None else older_than)
-    path = Path(os.path.realpath(local_path(where)))
-    if not path.is_dir():
-        if older_than is not None:
-            raise ValueError(f"expected older_than with a folder, which several may write, found the file {path}")
+    place = parse(where).place if isinstance(where, (str, os.PathLike)) else None
+    if isinstance(place, Path) and not place.is_dir():
+        path = Path(os.path.realpath(local_path(where)))
+        if older_than is not None or storage_options:
+            raise ValueError(
+                f"expected older_than and storage_options with a folder or bucket, which several may write, found the "
+                f"file {path}"
+            )
         return _compact_file(path)
-    if not (path / "SHARDING").exists():
-        raise ValueError(f"expected a folder of blocks, with a file SHARDING; found none in {path}")
-    castore = FileSystemCAStore(path)
-    return _compact_folder(castore) if older_than is None else collect(castore, older_than)
+    castore = shared_castore(where, storage_options)
+    if older_than is not None:
+        return collect(castore, older_than)
+    if not isinstance(castore, FileSystemCAStore):
+        raise ValueError(  # noqa: TRY004  # an argument is missing
+            f"expected older_than with {castore!r}, as nothing keeps others from writing it meanwhile, found none: "
+            f"timedelta(days=1) keeps all that was put in the last day"
+        )
+    return _compact_folder(castore)
 
 
 def _compact_file(path: Path) -> Compacted:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ipld_car import cids
 from ipld_castore import ContentAddressableStore, FileSystemCAStore, SupportsHead, SupportsJournal
 from multiformats import CID
 
-from ipldstore._address.grammar import local_path
-from ipldstore._dataset.castores import AnyCAStore, castore_of
+from ipldstore._address.castores import shared_castore
+from ipldstore._dataset.castores import AnyCAStore
 from ipldstore._dataset.dataset import Dataset
 from ipldstore._dataset.lifecycle import end_session, finish_session
 from ipldstore._writers.coordinating import CoordinatorSharing
@@ -39,32 +39,34 @@ class Session(NamedTuple):
     """Whether nothing is left to take in: the coordinator has closed its store, or the session was recovered."""
 
 
-def journaled(where: str | os.PathLike[str] | AnyCAStore) -> tuple[ContentAddressableStore, SupportsJournal]:
+AnyShared = str | os.PathLike[str] | AnyCAStore
+"""A folder of blocks or a bucket by its address, or a block store, or a store over one."""
+
+
+def _journaled(
+    where: AnyShared, storage_options: Mapping[str, Any] | None
+) -> tuple[ContentAddressableStore, SupportsJournal]:
     """Return the block store of an address, twice: as a block store, and as one that has journals.
 
-    :raises ValueError: if there is no folder of blocks
     :raises IPLDStoreError: if the block store has no journal
     """
-    if isinstance(where, (str, os.PathLike)):
-        path = Path(os.path.realpath(local_path(where)))
-        if not (path / "SHARDING").exists():
-            raise ValueError(f"expected a folder of blocks, with a file SHARDING; found none in {path}")
-        castore: ContentAddressableStore = FileSystemCAStore(path)
-    else:
-        castore = castore_of(where)
+    castore = shared_castore(where, storage_options)
     if not isinstance(castore, SupportsJournal):
         raise IPLDStoreError(
-            f"expected a block store with a journal, such as a folder, found {castore!r}: no other process writes to it"
+            f"expected a block store with a journal, such as a folder or a bucket, found {castore!r}: no other process "
+            f"writes to it"
         )
     return castore, castore
 
 
-def sessions(where: str | os.PathLike[str] | AnyCAStore) -> list[Session]:
-    """Return the sessions of a folder or block store, live ones and those that were left behind.
+def sessions(where: AnyShared, *, storage_options: Mapping[str, Any] | None = None) -> list[Session]:
+    """Return the sessions of a folder, bucket or block store, live ones and those that were left behind.
 
     A session begins when a store is pickled for other processes to write, and ends when that store is closed.
 
-    :param where: the path of a folder, also as a ``file:`` URL, or a block store, or a store over one
+    :param where: the path of a folder, also as a ``file:`` URL; the URL of a bucket, such as ``s3://bucket/prefix``; or
+        a block store, or a store over one
+    :param storage_options: of a bucket: the options of :meth:`ipld_castore.ObjectCAStore.from_url`
     :raises ValueError: if there is no folder of blocks
     :raises IPLDStoreError: if the block store has no journal, or it cannot be read
 
@@ -78,7 +80,11 @@ def sessions(where: str | os.PathLike[str] | AnyCAStore) -> list[Session]:
     >>> [session.ended for session in sessions(folder)]
     [True]
     """
-    _, castore = journaled(where)
+    _, castore = _journaled(where, storage_options)
+    return _sessions_of(castore)
+
+
+def _sessions_of(castore: SupportsJournal) -> list[Session]:
     found = []
     with store_errors("looking at sessions"):
         for name in castore.sessions():
@@ -97,7 +103,11 @@ def sessions(where: str | os.PathLike[str] | AnyCAStore) -> list[Session]:
 
 
 def recover(
-    where: str | os.PathLike[str] | AnyCAStore, name: str | None = None, *, on_conflict: OnConflict = "raise"
+    where: AnyShared,
+    name: str | None = None,
+    *,
+    on_conflict: OnConflict = "raise",
+    storage_options: Mapping[str, Any] | None = None,
 ) -> CID:
     """Take in what writers of a session have written, freeze it, and end the session; return the CID of the root.
 
@@ -108,14 +118,15 @@ def recover(
     :param where: see :func:`sessions`
     :param name: the name of the session; by default the one that has not ended
     :param on_conflict: what to do where changes conflict; see :meth:`ipldstore.IPLDStore.merge`
+    :param storage_options: see :func:`sessions`
     :raises ValueError: if there is no such session, or not one alone
     :raises ConflictError: if changes conflict, or the head is another than the coordinator knew; what was recovered has
         a root then too, which the error names, and the session can be recovered again
     :raises IPLDStoreError: if blocks are missing or cannot be written
     :raises BackendUnavailableError: if the coordinator lives and has the folder open for writing
     """
-    castore, journals = journaled(where)
-    name = name or _only_session(where)
+    castore, journals = _journaled(where, storage_options)
+    name = name or _only_session(journals)
     state = _state(journals, name)
     lock = castore.lock() if state.moves_head and isinstance(castore, FileSystemCAStore) else None
     try:
@@ -135,8 +146,8 @@ def recover(
             lock.release()
 
 
-def _only_session(where: str | os.PathLike[str] | AnyCAStore) -> str:
-    names = [session.name for session in sessions(where) if not session.ended]
+def _only_session(castore: SupportsJournal) -> str:
+    names = [session.name for session in _sessions_of(castore) if not session.ended]
     if len(names) != 1:
         raise ValueError(f"expected one session to recover, found {len(names)}: {', '.join(names) or 'none'}")
     return names[0]
