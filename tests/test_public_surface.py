@@ -17,14 +17,19 @@ MODULES = [
     "ipld_car.cids",
     "ipld_car.codecs.dagcbor",
     "ipld_car.codecs.dagpb",
+    "ipld_car.errors",
+    "ipld_car.fs",
     "ipld_car.hashes",
+    "ipld_car.lru",
     "ipld_car.ops",
     "ipld_car.streams",
     "ipld_car.unixfs",
     "ipld_car.varint",
     "ipld_castore",
     "ipld_castore.concurrency",
+    "ipld_castore.errors",
     "ipldstore",
+    "ipldstore.errors",
 ]
 PACKAGES = ("ipld_car", "ipld_castore", "ipldstore")
 OWN = tuple(f"{package}." for package in PACKAGES)

@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from typing import Self, TypeVar
 
+__all__ = [
+    "BlockAbsentError",
+    "CarError",
+    "CarWarning",
+    "HashMismatchError",
+    "LimitError",
+    "MalformedError",
+    "TruncatedError",
+    "UnverifiableError",
+    "without_frames",
+]
+
 _E = TypeVar("_E", bound=Exception)
 
 

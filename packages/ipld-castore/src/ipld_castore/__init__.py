@@ -14,6 +14,7 @@ from ._backends.filesystem import FileSystemCAStore
 from ._backends.folder_lock import FolderLock
 from ._backends.mapping import MappingCAStore
 from ._backends.tiered import TieredCAStore
+from ._core.any_store import AnyCAStore, castore_of
 from ._core.backend import AnyCID
 from ._core.capabilities import (
     BlockStatus,
@@ -56,6 +57,7 @@ from .errors import (
 
 __all__ = [
     "DEFAULT_GATEWAYS",
+    "AnyCAStore",
     "AnyCID",
     "BackendUnavailableError",
     "BlockCorruptError",
@@ -95,6 +97,7 @@ __all__ = [
     "SupportsPin",
     "TieredCAStore",
     "Transferred",
+    "castore_of",
     "find_ipfs",
     "get_index",
     "put_index",

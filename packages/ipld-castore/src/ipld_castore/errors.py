@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from multiformats import CID
 
+__all__ = [
+    "BackendUnavailableError",
+    "BlockCorruptError",
+    "BlockMalformedError",
+    "BlockNotFoundError",
+    "CAStoreError",
+    "HashRefusedError",
+    "HeadMovedError",
+    "HeadRefusedError",
+    "ReadOnlyStoreError",
+    "StoreReplacedError",
+]
+
 
 class CAStoreError(Exception):
     """Something went wrong with a store or a block of it."""

@@ -17,6 +17,18 @@ from ipld_castore import (
 )
 from ipld_castore import BlockCorruptError as _BlockCorruptError
 
+__all__ = [
+    "LOWER_ERRORS",
+    "BlockCorruptError",
+    "BlockMissingError",
+    "ConflictError",
+    "IPLDStoreError",
+    "NodeError",
+    "StoreUnavailableError",
+    "store_errors",
+    "translated",
+]
+
 
 class IPLDStoreError(RuntimeError):
     """A dataset cannot be read or written as its root says.

@@ -7,7 +7,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from ipld_castore import BlockNotFoundError, ContentAddressableStore, FileSystemCAStore, MappingCAStore, Transferred
+from ipld_castore import (
+    BlockNotFoundError,
+    ContentAddressableStore,
+    FileSystemCAStore,
+    MappingCAStore,
+    TieredCAStore,
+    Transferred,
+    transfer,
+)
 from ipldstore import IPLDStore, IPLDStoreError, pull, push
 from multiformats import CID
 
@@ -28,6 +36,19 @@ def source() -> IPLDStore:
     store = written(SOME)
     store.freeze()
     return store
+
+
+def test_a_dataset_stands_for_its_block_store(source: IPLDStore) -> None:
+    """One layer down too: what takes block stores takes what is over them."""
+    there, root = IPLDStore(), source.freeze()
+    sent = transfer(root, source, there)
+    assert sent == transfer(root, source.castore, MappingCAStore())
+    assert contents(IPLDStore(there, root=root)) == SOME
+    near = IPLDStore()
+    assert contents(IPLDStore(TieredCAStore(near, there), root=root)) == SOME
+    assert IPLDStore(near, root=root)["twice/a"] == b"the same"
+    with pytest.raises(TypeError, match=r"expected a ContentAddressableStore or an IPLDStore, found dict"):
+        transfer(root, source, {})  # type: ignore[arg-type]  # that is the mistake
 
 
 class Far(ObservedCAStore):

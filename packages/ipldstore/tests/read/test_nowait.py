@@ -175,8 +175,8 @@ def test_a_chunk_evicted_meanwhile_is_not_waited_for(
         return found
 
     monkeypatch.setattr(reader, "get_cached", then_dropped)  # what another thread may do at that moment
-    for use in reader._policy._leaves.values():
-        use.next_decision = 0
+    for leaf in list(reader._policy._leaves):
+        reader._policy._use_of(leaf).next_decision = 0
     far.waited.clear()
     assert store._data.get_cached(key) == int(array_of(SHAPE)[64, 0, 0]).to_bytes(8, "little")
     assert far.waited == []

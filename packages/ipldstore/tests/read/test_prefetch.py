@@ -286,7 +286,7 @@ def test_the_cache_is_bounded(
     assert np.array_equal(array[60:62, 3:13, 7:17, 0], array_of(SHAPE)[60:62, 3:13, 7:17])
     reader = store._data._reader
     assert isinstance(reader, prefetch.PrefetchingReader)
-    assert reader._cache.bytes <= 10_000 or len(reader._cache) == 1
+    assert reader._cache.size <= 10_000 or len(reader._cache) == 1
     assert not reader._in_flight
 
 

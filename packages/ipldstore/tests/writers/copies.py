@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from unittest.mock import patch
 from weakref import WeakValueDictionary
 
+from ipld_castore.concurrency import ForkLocal
 from ipldstore import IPLDStore
 from ipldstore._dataset import pickling, processes
 from ipldstore._writers import writer
@@ -18,7 +19,7 @@ class Process:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._writers: dict[tuple[str, str], writer.SessionWriter] = {}
+        self._writers = ForkLocal(writer._Writers)
 
     @contextmanager
     def _running(self) -> Iterator[None]:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 import threading
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from ipld_car._car.index import OFFSET_BYTES, Bucket
 from ipld_car.errors import MalformedError
+from ipld_car.lru import LRU
 
 _DEVIATIONS: Final = 4.5
 """Standard deviations to each side that a range spans; 7 of a million digests lie outside."""
@@ -64,13 +64,11 @@ class BucketSearch:
         self._read = read
         self._bucket = bucket
         self._size = bucket.width - OFFSET_BYTES
-        self._cache_bytes = cache_bytes
         self._lock = threading.Lock()
         self._pieces: list[_Piece] = []
         """In their order; no two overlap."""
-        self._data: OrderedDict[int, bytes] = OrderedDict()
+        self._data: LRU[int, bytes] = LRU(cache_bytes)
         """The bytes of pieces, by the rank of their first entry, the one used last at the end."""
-        self._held = 0
 
     def find(self, digest: bytes) -> list[int]:
         """Return the offsets of a digest, from the start of the CARv1, in the order of the index.
@@ -133,22 +131,13 @@ class BucketSearch:
             behind = self._pieces[at] if at < len(self._pieces) else None
             is_free = (before is None or before.stop <= piece.first) and (behind is None or piece.stop <= behind.first)
             if before == piece:
-                self._keep(piece, data)
+                self._data.put(piece.first, data, len(data))
             elif is_free:
                 if (before and before.high > piece.low) or (behind and piece.high > behind.low):
                     raise self._unsorted(ranks)
                 self._pieces.insert(at, piece)
-                self._keep(piece, data)
+                self._data.put(piece.first, data, len(data))
         return piece
-
-    def _keep(self, piece: _Piece, data: bytes) -> None:
-        """Keep the bytes of a piece; the caller holds the lock."""
-        if piece.first not in self._data:
-            self._held += len(data)
-        self._data[piece.first] = data
-        self._data.move_to_end(piece.first)
-        while self._held > self._cache_bytes and len(self._data) > 1:
-            self._held -= len(self._data.popitem(last=False)[1])
 
     def _unsorted(self, ranks: range) -> MalformedError:
         return MalformedError(
@@ -160,13 +149,12 @@ class BucketSearch:
     def _bytes_of(self, piece: _Piece) -> bytes:
         with self._lock:
             data = self._data.get(piece.first)
-            if data is not None:
-                self._data.move_to_end(piece.first)
-                return data
+        if data is not None:
+            return data
         width = self._bucket.width
         data = self._read(self._bucket.start + piece.first * width, (piece.stop - piece.first) * width)
         with self._lock:
-            self._keep(piece, data)
+            self._data.put(piece.first, data, len(data))
         return data
 
     def _offsets(self, piece: _Piece, digest: bytes) -> list[int]:

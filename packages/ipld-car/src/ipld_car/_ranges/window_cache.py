@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from typing import Final, NamedTuple
 
 from ipld_car._car.block import BlockLocation
@@ -11,6 +10,7 @@ from ipld_car._car.limits import MAX_SECTION_BYTES
 from ipld_car._file.block_table import key_of
 from ipld_car._file.scan import sections
 from ipld_car.errors import CarError
+from ipld_car.lru import LRU
 
 _ENTRY_BYTES: Final = 200
 """Bytes of memory that the place of a block takes."""
@@ -80,19 +80,16 @@ class WindowCache:
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._windows: OrderedDict[int, Window] = OrderedDict()
+        self._windows: LRU[int, Window] = LRU(max_bytes)
         self._by_key: dict[bytes, int] = {}
         """The base of the window that has a block."""
-        self._size = 0
 
     def get(self, key: bytes) -> CachedBlock | None:
         """Return the block with a multihash; None if it is in no window."""
         with self._lock:
             base = self._by_key.get(key)
-            if base is None:
-                return None
-            self._windows.move_to_end(base)
-            return self._windows[base].get(key)
+            window = None if base is None else self._windows.get(base)
+            return None if window is None else window.get(key)
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._by_key
@@ -100,18 +97,15 @@ class WindowCache:
     def add(self, window: Window) -> None:
         """Keep a window, and drop those that were not used for the longest time."""
         with self._lock:
-            if window.base in self._windows:
-                self._drop(window.base)
-            self._windows[window.base] = window
-            self._size += window.size
+            before = self._windows.peek(window.base)
+            if before is not None:
+                self._forget(before)
             for key in window.blocks:
                 self._by_key.setdefault(key, window.base)
-            while self._size > self.max_bytes and len(self._windows) > 1:
-                self._drop(next(iter(self._windows)))
+            for _, dropped in self._windows.put(window.base, window, window.size):
+                self._forget(dropped)
 
-    def _drop(self, base: int) -> None:
-        window = self._windows.pop(base)
-        self._size -= window.size
+    def _forget(self, window: Window) -> None:
         for key in window.blocks:
-            if self._by_key.get(key) == base:
+            if self._by_key.get(key) == window.base:
                 del self._by_key[key]

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from ipld_car import cids
+from ipld_car.lru import LRU
 from multiformats import CID
 
-from ipld_castore.concurrency import ByteLRU, ForkLocal
+from ipld_castore.concurrency import ForkLocal
 
 
 class BoundableStore(Protocol):
@@ -34,7 +35,7 @@ class NearLimit:
         self._near = near
         self._max_bytes = max_bytes
         self._lock: ForkLocal[threading.Lock] = ForkLocal(threading.Lock)
-        self._blocks: ByteLRU[bytes, CID] = ByteLRU(max_bytes)
+        self._blocks: LRU[bytes, CID] = LRU(max_bytes)
         for cid in list(near):
             size = near.block_size(cid)
             if size > max_bytes:

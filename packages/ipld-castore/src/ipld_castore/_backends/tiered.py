@@ -9,6 +9,7 @@ from ipld_car import cids
 from multiformats import CID
 
 from ipld_castore._core import graph
+from ipld_castore._core.any_store import AnyCAStore, castore_of
 from ipld_castore._core.backend import AnyCID
 from ipld_castore._core.capabilities import SupportsDelete, SupportsList
 from ipld_castore._core.composed import base_of, blank
@@ -38,14 +39,14 @@ class TieredCAStore(ContentAddressableStore):
     Capabilities: a store lists, and has a head, pins, names and journals, if ``far`` does; it deletes if both
     stores do, and knows the ages of blocks if ``far`` does and ``near`` deletes.
 
-    :param near: where to look first, and to keep what was found
-    :param far: where everything is
+    :param near: where to look first, and to keep what was found; a dataset stands for its block store
+    :param far: where everything is, likewise
     :param max_bytes: the most bytes of blocks to keep in ``near``; those that were not used for the longest time are
         deleted. It counts what ``near`` has to begin with, so this must be able to list and delete, and no other
         should write to it. By default there is no limit
     :param hash: see :class:`ContentAddressableStore`
     :raises ValueError: if ``max_bytes`` is negative
-    :raises TypeError: if there is a limit, and ``near`` does not list and delete
+    :raises TypeError: if there is a limit, and ``near`` does not list and delete; or one of the two is no block store
 
     >>> from ipld_castore import MappingCAStore
     >>> near, far = MappingCAStore(), MappingCAStore()
@@ -56,8 +57,8 @@ class TieredCAStore(ContentAddressableStore):
 
     def __init__(
         self,
-        near: ContentAddressableStore,
-        far: ContentAddressableStore,
+        near: AnyCAStore,
+        far: AnyCAStore,
         *,
         max_bytes: int | None = None,
         hash: str = "sha2-256",  # noqa: A002  # as the base class has it
@@ -65,9 +66,9 @@ class TieredCAStore(ContentAddressableStore):
         super().__init__(hash=hash)
         if max_bytes is not None and max_bytes < 0:
             raise ValueError(f"expected a limit from 0 bytes on, found {max_bytes}")
-        self.near = near
+        self.near = near = castore_of(near)
         """Where blocks are looked for first."""
-        self.far = far
+        self.far = far = castore_of(far)
         """Where all blocks are."""
         self.persist_moves_head = far.persist_moves_head
         self.blocking = near.blocking or far.blocking

@@ -10,6 +10,7 @@ from multiformats import CID
 
 from ipld_castore.errors import BlockMalformedError, BlockNotFoundError
 
+from .any_store import AnyCAStore, castore_of
 from .backend import AnyCID
 from .hash_policy import identity_bytes
 from .store import ContentAddressableStore
@@ -40,30 +41,32 @@ class _Node(NamedTuple):
     """Whether it links nothing but these."""
 
 
-def transfer(
-    root: AnyCID, src: ContentAddressableStore, dst: ContentAddressableStore, progress: Progress | None = None
-) -> Transferred:
+def transfer(root: AnyCID, src: AnyCAStore, dst: AnyCAStore, progress: Progress | None = None) -> Transferred:
     """Copy all blocks that ``root`` reaches from ``src`` to ``dst``; only those that ``dst`` lacks are read and sent.
 
     Blocks are put before those that link them. So where a block is, all below it should be, and nothing below is asked
     for: a transfer that was broken off is resumed by calling this again. That everything has arrived is checked at the
     end, by ``dst``; if it has not, as blocks were deleted there, all of it is compared and sent once more.
 
+    :param src: where its blocks are: a block store, or a dataset over one
+    :param dst: where they are to be, likewise
     :param progress: called as the work goes on
     :returns: how much was sent
     :raises BlockNotFoundError: if ``src`` lacks a block that is missing in ``dst``
     :raises CAStoreError: as the verbs of the two; what was sent until then stays
+    :raises TypeError: if one of the two is no block store
     """
     top = cids.to_bytes(root)
-    work = _Transfer(src, dst, progress)
+    target = castore_of(dst)
+    work = _Transfer(castore_of(src), target, progress)
     work.run(top, trusting=True)
-    dst.flush()
+    target.flush()
     try:
-        dst.check_dag(root)
+        target.check_dag(root)
     except BlockNotFoundError:
         work.run(top, trusting=False)
-        dst.flush()
-        dst.check_dag(root)
+        target.flush()
+        target.check_dag(root)
     return Transferred(work.blocks, work.bytes)
 
 

@@ -6,13 +6,13 @@ import math
 import os
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from ipld_car import CarError, cids
+from ipld_car.lru import LRU
 
 from ipld_castore._http.address import Address, bearer_secret, parse_url
 
@@ -154,18 +154,16 @@ class CorruptAnswers:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: OrderedDict[tuple[str, bytes], None] = OrderedDict()
+        self._known: LRU[tuple[str, bytes], bool] = LRU(_MAX_CORRUPT)
 
     def add(self, gateway: Gateway, cid: bytes) -> None:
         """Remember that a gateway sent wrong bytes for a block."""
         with self._lock:
-            self._known[gateway.url, cids.multihash_of(cid)] = None
-            if len(self._known) > _MAX_CORRUPT:
-                self._known.popitem(last=False)
+            self._known.put((gateway.url, cids.multihash_of(cid)), value=True)
 
     def __contains__(self, pair: tuple[Gateway, bytes]) -> bool:
         gateway, cid = pair
-        return bool(self._known) and (gateway.url, cids.multihash_of(cid)) in self._known
+        return len(self._known) > 0 and (gateway.url, cids.multihash_of(cid)) in self._known
 
     def __reduce__(self) -> tuple[type[CorruptAnswers], tuple[()]]:
         return CorruptAnswers, ()  # a copy in another process starts without

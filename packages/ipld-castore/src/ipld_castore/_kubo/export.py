@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Container, Iterator, Sequence
 from types import TracebackType
 from typing import Final, Self
 
 from ipld_car import Block, CarError, CarReader, cids
+from ipld_car.lru import LRU
 
 from ipld_castore._core.store import MAX_NODE_BYTES
 from ipld_castore.concurrency import ReadAhead, drop_tracebacks
@@ -38,8 +38,7 @@ class GraphReader:
 
     def __init__(self, rpc: RPC, root: bytes, get_raw: Callable[[bytes], bytes], *, offline: bool) -> None:
         self._singles = ReadAhead(get_raw)
-        self._stash: OrderedDict[bytes, bytes] = OrderedDict()
-        self._stashed = 0
+        self._stash: LRU[bytes, bytes] = LRU(_MAX_STASH)
         self._response: RPCResponse | None = None
         self._blocks: Iterator[Block] | None = None
         self._count = self._bytes = 0
@@ -68,14 +67,13 @@ class GraphReader:
 
     def _from_export(self, cid: bytes) -> bytes | None:
         """Return a block from the export; None if the export does not have it, and has ended then."""
-        data = self._stash.pop(cid, None)
+        data = self._stash.pop(cid)
         if data is not None:
-            self._stashed -= len(data)
             return data
         while (block := self._next()) is not None:
             if block.cid_bytes == cid:
                 return block.data
-            self._put_aside(block)
+            self._stash.put(block.cid_bytes, block.data, len(block.data))
         return None
 
     def _next(self) -> Block | None:
@@ -93,13 +91,6 @@ class GraphReader:
         self._count += 1
         self._bytes += len(block.data)
         return block
-
-    def _put_aside(self, block: Block) -> None:
-        before = self._stash.pop(block.cid_bytes, b"")
-        self._stash[block.cid_bytes] = block.data
-        self._stashed += len(block.data) - len(before)
-        while self._stashed > _MAX_STASH:
-            self._stashed -= len(self._stash.popitem(last=False)[1])
 
     def _end(self) -> None:
         response, self._blocks, self._response = self._response, None, None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Final, Literal
 
 from ipld_car import BlockAbsentError, CarError, CarRangeReader, HashMismatchError, cids
+from ipld_car.lru import LRU
 from multiformats import CID
 
 from ipld_castore._backends.car import CarCAStore
@@ -41,7 +41,7 @@ class _Readers:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.by_pickle: OrderedDict[bytes, CarRangeReader] = OrderedDict()
+        self.by_pickle: LRU[bytes, CarRangeReader] = LRU(_MAX_READERS)
 
 
 _readers = ForkLocal(_Readers)
@@ -103,10 +103,8 @@ class RemoteCarCAStore(CarCAStore, schemes=(*_HTTP, *_BUCKETS)):
         with shared.lock:
             reader = shared.by_pickle.get(key)
             if reader is None:
-                reader = shared.by_pickle[key] = self._new_reader()
-                if len(shared.by_pickle) > _MAX_READERS:
-                    shared.by_pickle.popitem(last=False)
-            shared.by_pickle.move_to_end(key)
+                reader = self._new_reader()
+                shared.by_pickle.put(key, reader)
             return reader
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Threads and processes: single-flight calls, ordered results, a byte-bounded cache, and what a fork must renew.
+"""Threads and processes: single-flight calls, ordered results, and what a fork must renew.
 
 Knows nothing of blocks; every other room, and the packages above, may import it.
 """
@@ -6,14 +6,12 @@ Knows nothing of blocks; every other room, and the packages above, may import it
 from __future__ import annotations
 
 from .fork import ForkLocal, process_id, renew_after_fork
-from .lru import ByteLRU
 from .ordered import ReadAhead, in_order
 from .shared_call import SharedCall
 from .single_flight import InFlight
 from .tracebacks import clear_frames, drop_tracebacks
 
 __all__ = [
-    "ByteLRU",
     "ForkLocal",
     "InFlight",
     "ReadAhead",

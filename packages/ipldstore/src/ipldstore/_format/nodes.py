@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from ipld_car import CarError, cids, dagcbor, hashes
+from ipld_car.lru import LRU
 from ipld_castore import ContentAddressableStore
-from ipld_castore.concurrency import ByteLRU, renew_after_fork
+from ipld_castore.concurrency import renew_after_fork
 
 from ipldstore.errors import NodeError, store_errors
 
@@ -87,7 +88,7 @@ class NodeStore:
     def __init__(self, castore: ContentAddressableStore, reader: NodeReader) -> None:
         self._castore = castore
         self._reader = reader
-        self._cache: ByteLRU[tuple[bytes, Any], Any] = ByteLRU(CACHE_BYTES)
+        self._cache: LRU[tuple[bytes, Any], Any] = LRU(CACHE_BYTES)
         self._renew()
         renew_after_fork(self._renew)
 

@@ -8,8 +8,9 @@ from contextlib import suppress
 from typing import Final
 
 from ipld_car import CarError, binary_links, cids, unixfs
+from ipld_car.lru import LRU
 from ipld_castore import CAStoreError, ContentAddressableStore, resolve_path
-from ipld_castore.concurrency import ByteLRU, renew_after_fork
+from ipld_castore.concurrency import renew_after_fork
 from multiformats import CID
 
 from ipldstore._format.links import is_raw_sha256
@@ -44,7 +45,7 @@ class PrefetchingReader(ContentAddressableStore):
         super().__init__()
         self._castore = castore
         self.blocking, self.local = castore.blocking, castore.local
-        self._cache: ByteLRU[bytes, bytes] = ByteLRU(CACHE_BYTES)
+        self._cache: LRU[bytes, bytes] = LRU(CACHE_BYTES)
         self._in_flight: dict[bytes, BlockFetch] = {}
         self._policy = PrefetchPolicy()
         self._lock = threading.Lock()

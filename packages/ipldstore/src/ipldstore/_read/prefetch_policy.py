@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from ipld_car import cids
+from ipld_car.lru import LRU
 
 MAX_LEAF_BYTES: Final = 24 << 20
 """Largest estimated size in bytes of a leaf with its chunks that is fetched whole."""
@@ -62,7 +63,7 @@ class PrefetchPolicy:
     """
 
     def __init__(self) -> None:
-        self._leaves: OrderedDict[bytes, _LeafUse] = OrderedDict()
+        self._leaves: LRU[bytes, _LeafUse] = LRU(_MAX_LEAVES)
         self._guesses: deque[_LeafUse] = deque(maxlen=MAX_USELESS_GUESSES)
         self._chunk_bytes: float | None = None
         """Mean size of a chunk in the last leaf with many reads; None while no leaf is fetched in advance."""
@@ -111,10 +112,10 @@ class PrefetchPolicy:
         self._guesses.append(use)
 
     def _use_of(self, leaf: bytes) -> _LeafUse:
-        use = self._leaves.setdefault(leaf, _LeafUse())
-        self._leaves.move_to_end(leaf)
-        if len(self._leaves) > _MAX_LEAVES:
-            self._leaves.popitem(last=False)
+        use = self._leaves.get(leaf)
+        if use is None:
+            use = _LeafUse()
+            self._leaves.put(leaf, use)
         return use
 
     def _note_read(self, use: _LeafUse, known: KnownBlocks) -> None:

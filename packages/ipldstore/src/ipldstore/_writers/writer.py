@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from ipld_car import cids
+from ipld_car.lru import LRU
 from ipld_castore import Journal
+from ipld_castore.concurrency import ForkLocal
 
 from ipldstore.errors import IPLDStoreError, store_errors
 
@@ -40,7 +40,7 @@ class SessionWriter:
         self.name = name
         self._lock = threading.RLock()
         self._begin()
-        self._copies: OrderedDict[bytes, SharedDataset] = OrderedDict()
+        self._copies: LRU[bytes, SharedDataset] = LRU(_MAX_COPIES)
         """By the binary CID of the root that each began with; strong, as what a task wrote must outlive it."""
         self._reads = Reads()
 
@@ -70,10 +70,8 @@ class SessionWriter:
         with self._lock:
             copy: D | None = self._copies.get(root)  # type: ignore[assignment]  # see ``make``
             if copy is None:
-                copy = self._copies[root] = make()
-                while len(self._copies) > _MAX_COPIES:
-                    self._copies.popitem(last=False)
-            self._copies.move_to_end(root)
+                copy = make()
+                self._copies.put(root, copy)
             return copy
 
     def renew(self) -> None:
@@ -218,9 +216,16 @@ def _to_repeat(sequence: NoteSequence, notes: list[Note]) -> list[Note]:
     return [note._replace(repeats=(*note.repeats, (sequence.writer, note.number))[-MAX_REPEATS:]) for note in notes]
 
 
-_writers: dict[tuple[str, str], SessionWriter] = {}
-"""By address of the block store and name of the session."""
-_guard = threading.Lock()
+class _Writers:
+    """The writers of one process. A forked child is another writer, and has none of the threads that hold a lock."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.by_session: dict[tuple[str, str], SessionWriter] = {}
+        """By address of the block store and name of the session."""
+
+
+_writers: Final = ForkLocal(_Writers)
 
 
 def writer_of(address: str, name: str, journal: Callable[[], Journal]) -> SessionWriter:
@@ -230,19 +235,9 @@ def writer_of(address: str, name: str, journal: Callable[[], Journal]) -> Sessio
     :param name: of the session
     :param journal: opens the journal of the session
     """
-    with _guard:
-        writer = _writers.get((address, name))
+    known = _writers.value
+    with known.lock:
+        writer = known.by_session.get((address, name))
         if writer is None:
-            writer = _writers[address, name] = SessionWriter(journal(), name)
+            writer = known.by_session[address, name] = SessionWriter(journal(), name)
         return writer
-
-
-def _forget() -> None:
-    """In the child of a fork, which is another writer, and has none of the threads that may hold a lock."""
-    global _guard  # noqa: PLW0603  # a lock that a thread of the parent may hold
-    _guard = threading.Lock()
-    _writers.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)

@@ -1,10 +1,10 @@
-"""ByteLRU: what is dropped, when, and that its count of bytes is that of its entries."""
+"""LRU: what is dropped, when, and that its count of bytes is that of its entries."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from ipld_castore.concurrency import ByteLRU
+from ipld_car.lru import LRU
 
 KEYS = st.integers(0, 5)
 
@@ -15,7 +15,7 @@ KEYS = st.integers(0, 5)
 )
 def test_any_use(limit: int, steps: list[tuple[int, int | str]]) -> None:
     """Against a list in the order of use, which drops its first entries while it is over the limit."""
-    cache: ByteLRU[int, int] = ByteLRU(limit)
+    cache: LRU[int, int] = LRU(limit)
     model: list[tuple[int, int]] = []
     for key, step in steps:
         found = next((entry for entry in model if entry[0] == key), None)
@@ -40,8 +40,8 @@ def test_any_use(limit: int, steps: list[tuple[int, int | str]]) -> None:
             if found is not None:
                 model.remove(found)
         assert list(cache) == [entry[0] for entry in model]
-        assert cache.bytes == sum(size for _, size in model)
+        assert cache.size == sum(size for _, size in model)
         assert len(cache) == len(model)
         assert (key in cache) == any(entry[0] == key for entry in model)
     cache.clear()
-    assert (len(cache), cache.bytes) == (0, 0)
+    assert (len(cache), cache.size) == (0, 0)

@@ -1,4 +1,4 @@
-"""A cache with a limit in bytes."""
+"""A cache with a limit, in bytes or in entries. For all packages."""
 
 from __future__ import annotations
 
@@ -6,34 +6,37 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
+__all__ = ["LRU"]
+
 K = TypeVar("K")
 V = TypeVar("V")
 
 
-class ByteLRU(Generic[K, V]):
-    """A cache within a limit of bytes; the least recently used entries are dropped first.
+class LRU(Generic[K, V]):
+    """A cache whose sizes have a limit in sum; the least recently used entries are dropped first.
 
-    Used for the near blocks of :class:`ipld_castore.TieredCAStore`, and by ipldstore for prefetched blocks and for
-    decoded nodes. Not safe with threads: callers have a lock already, which covers more than the cache.
+    Sizes are bytes, or 1 where entries are counted. Not safe with threads: callers have a lock already, which covers
+    more than the cache.
 
-    :param max_bytes: the most bytes of all entries; a single entry that is larger is kept until the next is put
+    :param limit: the most that the sizes of all entries may be; a single entry that is larger is kept until the next is
+        put
 
-    >>> cache = ByteLRU(10)
+    >>> cache = LRU(10)
     >>> cache.put("a", "first", 5), cache.put("b", "second", 5)
     ([], [])
     >>> cache.get("a")
     'first'
     >>> cache.put("c", "third", 5)  # "b" was not used for the longest time
     [('b', 'second')]
-    >>> cache.bytes, list(cache)
+    >>> cache.size, list(cache)
     (10, ['a', 'c'])
     """
 
-    __slots__ = ("_entries", "bytes", "max_bytes")
+    __slots__ = ("_entries", "limit", "size")
 
-    def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self.bytes = 0
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.size = 0
         """The sum of the sizes of all entries."""
         self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()
 
@@ -50,18 +53,18 @@ class ByteLRU(Generic[K, V]):
         found = self._entries.get(key)
         return None if found is None else found[0]
 
-    def put(self, key: K, value: V, size: int) -> list[tuple[K, V]]:
+    def put(self, key: K, value: V, size: int = 1) -> list[tuple[K, V]]:
         """Cache a value in the place of an earlier one of the key; return the entries that were dropped for it.
 
-        :param size: bytes of the value
+        :param size: what the value counts
         """
         self.pop(key)
         self._entries[key] = value, size
-        self.bytes += size
+        self.size += size
         dropped: list[tuple[K, V]] = []
-        while self.bytes > self.max_bytes and len(self._entries) > 1:
+        while self.size > self.limit and len(self._entries) > 1:
             oldest, (old, old_size) = self._entries.popitem(last=False)
-            self.bytes -= old_size
+            self.size -= old_size
             dropped.append((oldest, old))
         return dropped
 
@@ -70,13 +73,13 @@ class ByteLRU(Generic[K, V]):
         found = self._entries.pop(key, None)
         if found is None:
             return None
-        self.bytes -= found[1]
+        self.size -= found[1]
         return found[0]
 
     def clear(self) -> None:
         """Drop all entries."""
         self._entries.clear()
-        self.bytes = 0
+        self.size = 0
 
     def __contains__(self, key: K) -> bool:
         return key in self._entries
