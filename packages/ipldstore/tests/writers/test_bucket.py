@@ -111,6 +111,46 @@ def test_the_coordinator_sees_a_note_as_soon_as_its_set_has_returned(castore: Ob
         assert copy[key] == b"2"
 
 
+@pytest.mark.parametrize("change", ["nothing", "written", "deleted", "damaged"])
+def test_the_coordinator_looks_beside_its_read(castore: ObjectCAStore, s3_proxy: Any, change: str) -> None:
+    """The LIST and the GET are under way at once; the GET is repeated if a note has come."""
+    store = IPLDStore(castore)
+    store[KEYS[0]] = b"first"
+    first = castore.put_raw(b"first")
+    copy = copy_elsewhere(store)
+    if change == "written":
+        copy[KEYS[0]] = b"second"
+    elif change in ("deleted", "damaged"):
+        del copy[KEYS[0]]
+    if change == "damaged":
+        castore.delete_block(first)
+    got = threading.Event()
+
+    async def tell(exchange: Any) -> None:
+        answer = await exchange.forward()
+        got.set()
+        await exchange.send(answer.head + answer.body)
+
+    async def wait(exchange: Any) -> None:
+        assert await asyncio.to_thread(got.wait, 60)
+        answer = await exchange.forward()
+        await exchange.send(answer.head + answer.body)
+
+    def is_block(request: Any) -> bool:
+        return bool(request.method == "GET" and request.path.endswith(".data"))
+
+    asked(s3_proxy)
+    s3_proxy.inject(wait, when=lambda request: "list-type" in request.query)
+    s3_proxy.inject(tell, when=is_block)
+    found = store.mapping.get(KEYS[0])
+    assert got.is_set()
+    assert found == {"nothing": b"first", "written": b"second"}.get(change)
+    requests = asked(s3_proxy)
+    assert requests["LIST"] == 1
+    assert requests["GET block"] == (2 if change == "written" else 1)
+    assert store.freeze() == expected({} if found is None else {KEYS[0]: found})
+
+
 def test_a_set_waits_for_its_block_and_for_all_notes_before_its_own(castore: ObjectCAStore, s3_proxy: Any) -> None:
     """A note that has overtaken its block is left alone, as are those after it; and none is lost later."""
     store = IPLDStore(castore)

@@ -18,7 +18,7 @@ from ipldstore._read.byte_range import WHOLE, ByteRange
 from ipldstore._read.reader import reader_of
 from ipldstore._tree import lookup
 from ipldstore._tree.stats import Stats
-from ipldstore._writers.coordinating import CoordinatorSharing
+from ipldstore._writers.coordinating import CoordinatorSharing, read_beside_look
 from ipldstore._writers.shared import Sharing
 from ipldstore._writers.take_in import OnConflict
 from ipldstore.errors import LOWER_ERRORS, IPLDStoreError, store_errors, translated
@@ -134,7 +134,12 @@ class Dataset:
         :param view: makes of a document the one whose text is returned
         :raises IPLDStoreError: if the key is there and its bytes are missing, damaged or out of reach
         """
-        found = self.find(key)
+        sharing = self.sharing
+        if sharing is not None and sharing.looks_beside_reads:
+            return read_beside_look(self, sharing, key, lambda found: self._read(key, found, byte_range, view))
+        return self._read(key, self.find(key), byte_range, view)
+
+    def _read(self, key: str, found: lookup.KeyTarget | None, byte_range: ByteRange, view: View) -> bytes | None:
         if found is None:
             return None
         data = self.values.try_read_nowait(found, byte_range, view)

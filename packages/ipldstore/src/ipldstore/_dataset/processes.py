@@ -34,12 +34,13 @@ def require_owner(owner: str, castore: ContentAddressableStore) -> None:
     """
     if owner == process_id():
         return
+    ways: tuple[str, ...] = (_THREADS, _JOURNALS)
     if isinstance(castore, MappingCAStore):
-        reason, ways = "has its blocks in the memory of one process", (_THREADS, _JOURNALS)
+        reason = "has its blocks in the memory of one process"
     elif not castore.writable:
-        reason, ways = "takes no blocks from this process", (_THREADS, _JOURNALS)
+        reason = "takes no blocks from this process"
     else:
-        reason, ways = "has no journal that tells of changes", (_FORKS, _THREADS, _JOURNALS)
+        reason, ways = "has no journal that tells of changes", (_FORKS, *ways)
     raise IPLDStoreError(
         f"this store was copied into another process, where it can only be read, as {castore!r} {reason}: what is "
         f"written here would be lost to the store it was copied from. Write {', or '.join(ways)}"

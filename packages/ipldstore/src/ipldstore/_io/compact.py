@@ -65,8 +65,7 @@ def compact(
     >>> compact(path)
     Compacted(kept_blocks=2, freed_blocks=2, freed_bytes=204)
     """
-    place = parse(where).place if isinstance(where, (str, os.PathLike)) else None
-    if isinstance(place, Path) and not place.is_dir():
+    if isinstance(where, (str, os.PathLike)) and isinstance(place := parse(where).place, Path) and not place.is_dir():
         path = Path(os.path.realpath(local_path(where)))
         if older_than is not None or storage_options:
             raise ValueError(

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from ipld_castore.concurrency import SharedCall
 
-from ipldstore.errors import ConflictError
+from ipldstore.errors import ConflictError, IPLDStoreError
 
 from .chain import is_same_content
 from .coordinator import Coordinator
 from .notes import Content, Reads, describe
-from .shared import SharedDataset
+from .shared import SharedDataset, Sharing
 from .take_in import OnConflict
+
+T = TypeVar("T")
 
 
 class CoordinatorSharing:
@@ -31,6 +35,11 @@ class CoordinatorSharing:
         self._reads = Reads()
         self._lock = threading.RLock()
         self._looks: SharedCall[None] = SharedCall()
+
+    @property
+    def looks_beside_reads(self) -> bool:
+        """See :attr:`Sharing.looks_beside_reads`."""
+        return self.is_watching and self.coordinator.is_remote
 
     def renew_locks(self) -> None:
         """Replace the lock in the child of a fork, where a thread of the parent may hold it."""
@@ -92,3 +101,30 @@ class CoordinatorSharing:
         """See :meth:`Coordinator.end`."""
         with self._lock:
             self.coordinator.end()
+
+
+def read_beside_look(dataset: SharedDataset, sharing: Sharing, key: str, read: Callable[[Content], T]) -> T:
+    """Read a key while the journal is looked into, and once more if a note has changed the key.
+
+    :param read: reads a content
+    """
+    with ThreadPoolExecutor(1) as pool:
+        look = pool.submit(sharing.catch_up, dataset, reading=True)
+        try:
+            found = dataset.content_of(key)
+            try:
+                value = read(found)
+            except IPLDStoreError:  # it may have been deleted since
+                look.result()
+                if is_same_content(found, dataset.content_of(key)):
+                    raise
+            else:
+                look.result()
+                if is_same_content(found, dataset.content_of(key)):
+                    sharing.remember_read(key, found)
+                    return value
+        finally:
+            del look  # it may hold an error, whose traceback holds this frame
+    found = dataset.content_of(key)
+    sharing.remember_read(key, found)
+    return read(found)

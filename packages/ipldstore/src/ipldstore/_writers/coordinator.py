@@ -68,6 +68,11 @@ class Coordinator:
                 if journal.exchange(found, encode_state(state)):
                     return cls(journal, name, state)
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether looking for notes is a request to a server."""
+        return self._journal.is_remote
+
     def choose(self, key: str, writer: str) -> None:
         """Decide a conflict of a key: the content that a writer gave it counts."""
         self._choices[key] = writer

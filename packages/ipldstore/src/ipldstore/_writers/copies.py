@@ -25,6 +25,7 @@ class CopySharing:
     """
 
     notes_changes = True
+    looks_beside_reads = False
 
     def __init__(self, writer: SessionWriter, root: bytes, positions: dict[str, int]) -> None:
         self.writer = writer

@@ -25,6 +25,7 @@ class ForkSharing:
     """
 
     notes_changes = True
+    looks_beside_reads = False
 
     def __init__(self, root: bytes, notes: Mapping[str, Sequence[Note]] | None = None) -> None:
         self.root = root

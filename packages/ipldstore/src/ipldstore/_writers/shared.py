@@ -59,6 +59,10 @@ class Sharing(Protocol):
     notes_changes: bool
     """Whether another process takes the changes in, which this one therefore neither freezes nor drops."""
 
+    @property
+    def looks_beside_reads(self) -> bool:
+        """Whether each read looks for changes by a request, which may run beside that for the bytes."""
+
     def catch_up(self, dataset: SharedDataset, *, reading: bool) -> None:
         """Bring the dataset to what others have written, before it answers.
 
