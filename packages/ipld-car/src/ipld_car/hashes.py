@@ -114,7 +114,9 @@ def hasher(code: int, size: int | None = None) -> Hasher:
         return _double_sha2_256
     if code == BLAKE3:
         if not _has_blake3():
-            raise UnverifiableError("the CID of the block has a blake3 hash: install the extra `blake3` to verify it")
+            raise UnverifiableError(
+                "the CID of the block has a blake3 hash, and blake3 is not here: pip install 'ipld-car[blake3]'"
+            )
         return partial(_blake3, size or 32)
     if 0xB201 <= code <= 0xB240:
         return partial(_blake2b, code - 0xB200)

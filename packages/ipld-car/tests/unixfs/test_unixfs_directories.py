@@ -208,7 +208,7 @@ LIES: dict[str, tuple[Callable[[Blocks], bytes], type[CarError], str]] = {
     "nul": (lambda b: directory(b, "a\0b"), MalformedError, "found 'a\\x00b'"),
     "no name": (lambda b: directory(b, ""), MalformedError, "found ''"),
     "twice": (lambda b: directory(b, "a", "b", "a"), MalformedError, "found 'a' again"),
-    "a file": (lambda b: put(b, [], b"\x08\x02"), MalformedError, "found UnixFS type 2"),
+    "a file": (lambda b: put(b, [], b"\x08\x02"), MalformedError, "found a file"),
     "metadata": (lambda b: put(b, [], b"\x08\x03"), MalformedError, "found UnixFS type 3"),
     "nothing": (lambda b: put(b, [], b""), MalformedError, "found UnixFS type None"),
     "raw": (lambda _: LEAF, MalformedError, "found codec 0x55"),

@@ -26,7 +26,7 @@ from ._core.capabilities import (
     SupportsPin,
 )
 from ._core.journal import Entry, Journal, SupportsJournal
-from ._core.path import resolve_path
+from ._core.path import PathStep
 from ._core.store import ContentAddressableStore
 from ._core.transfer import Transferred, transfer
 from ._gateway.store import GatewayCAStore
@@ -81,6 +81,7 @@ __all__ = [
     "MappingCAStore",
     "NameRefusedError",
     "ObjectCAStore",
+    "PathStep",
     "ReadOnlyStoreError",
     "ReferenceCAStore",
     "ReferenceIndex",
@@ -103,7 +104,6 @@ __all__ = [
     "put_index",
     "resolve_at",
     "resolve_name",
-    "resolve_path",
     "transfer",
 ]
 

@@ -123,7 +123,7 @@ def test_an_extra_that_is_not_installed() -> None:
     code = "import sys; sys.modules['blake3'] = None; import ipld_castore; ipld_castore.MappingCAStore(hash='blake3')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "install the extra `blake3`" in done.stderr.splitlines()[-1]
+    assert "pip install 'ipld-car[blake3]'" in done.stderr.splitlines()[-1]
 
 
 def test_what_is_no_cid() -> None:

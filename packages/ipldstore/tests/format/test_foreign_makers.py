@@ -10,7 +10,7 @@ from ipldstore import IPLDStore, IPLDStoreError, NodeError
 from ..support import reference
 
 FOREIGN = {
-    "a UnixFS file": (0x70, r"UnixFS.*ipfs get"),
+    "no UnixFS": (0x70, r"expected a varint"),
     "raw bytes": (0x55, "raw bytes.*root of the dataset"),
     "dag-json": (0x0129, "dag-json.*convert"),
     "a Git object": (0x78, "Git object"),

@@ -1,4 +1,4 @@
-"""Build and read UnixFS directories and symbolic links.
+"""Build UnixFS directories; build and read symbolic links.
 
 :func:`build_directory` makes the CIDs of ``ipfs add --cid-version=1``: one block with all entries, or shards where
 their names and CIDs take more than 256 KiB. Source: https://specs.ipfs.tech/unixfs/.
@@ -6,7 +6,7 @@ their names and CIDs take more than 256 KiB. Source: https://specs.ipfs.tech/uni
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
@@ -14,7 +14,7 @@ from ipld_car import cids
 from ipld_car.codecs.dagpb import PBLink
 from ipld_car.errors import CarError, MalformedError
 
-from .hamt import build_shards, find_in_shards, shard_links
+from .hamt import build_shards
 from .node import (
     DIRECTORY_TYPE,
     FILE_TYPE,
@@ -22,7 +22,6 @@ from .node import (
     SHARD_TYPE,
     SYMLINK_TYPE,
     Get,
-    Node,
     Put,
     Tree,
     encode_message,
@@ -126,12 +125,22 @@ def kind_of(get: Get, cid: bytes) -> Kind:
     """
     if cids.codec_of(cid) == cids.RAW:
         return Kind.FILE
-    kind = load_node(get, cid).message.kind
-    if kind not in _KINDS:
-        raise MalformedError(
-            f"block {cids.to_text(cid)}: expected a file, directory or symbolic link, found UnixFS type {kind}"
-        )
-    return _KINDS[kind]
+    node = load_node(get, cid)
+    try:
+        return kind_of_type(node.message.kind)
+    except CarError as error:
+        raise in_block(cid, error) from error
+
+
+def kind_of_type(number: int | None) -> Kind:
+    """Return the kind of a node by the type in its message.
+
+    :raises MalformedError: if no kind has the type
+    """
+    kind = None if number is None else _KINDS.get(number)
+    if kind is None:
+        raise MalformedError(f"expected a file, directory or symbolic link, found UnixFS type {number}")
+    return kind
 
 
 def read_symlink(get: Get, cid: bytes) -> str:
@@ -148,66 +157,3 @@ def read_symlink(get: Get, cid: bytes) -> str:
         raise MalformedError(
             f"block {cids.to_text(cid)}: expected the target of a symbolic link in UTF-8: {error}"
         ) from error
-
-
-def read_directory(get: Get, root: bytes, *, missing: Callable[[bytes], None] | None = None) -> Iterator[PBLink]:
-    """Iterate over the entries of the UnixFS directory at a binary CID: name, binary CID, and the claimed graph size.
-
-    Blocks are read one by one. A plain directory gives its entries in the order of the block, a sharded one in the
-    order of the hashes of their names. Every name has passed :func:`check_name`, and comes once.
-
-    :param get: returns the verified bytes of a block for its binary CID; its exceptions pass through
-    :param missing: called with the CID of a shard for which ``get`` raises KeyError; the shard is then left out
-    :raises CarError: if a block is no UnixFS directory
-
-    >>> blocks = {}
-    >>> tree = build_directory([PBLink(cids.to_bytes("bafkqaaa"), "empty", 0)], blocks.__setitem__)
-    >>> [(link.name, cids.to_text(link.cid)) for link in read_directory(blocks.__getitem__, tree.cid)]
-    [('empty', 'bafkqaaa')]
-    """
-    node = load_node(get, root)
-    if node.message.kind == SHARD_TYPE:
-        for link in shard_links(get, root, node, missing):
-            _check_entry(root, link)
-            yield link
-        return
-    seen: set[str] = set()
-    for link in _plain_links(root, node):
-        name = _check_entry(root, link)
-        if name in seen:
-            raise MalformedError(
-                f"block {cids.to_text(root)}: expected each name once in a directory, found {name[:100]!r} again"
-            )
-        seen.add(name)
-        yield PBLink(link.cid, name, link.size)
-
-
-def _plain_links(cid: bytes, node: Node) -> list[PBLink]:
-    if node.message.kind != DIRECTORY_TYPE:
-        raise MalformedError(
-            f"block {cids.to_text(cid)}: expected a UnixFS directory, found UnixFS type {node.message.kind}"
-        )
-    return node.links
-
-
-def _check_entry(cid: bytes, link: PBLink) -> str:
-    name = link.name or ""
-    try:
-        check_name(name)
-    except CarError as error:
-        raise in_block(cid, error) from error
-    return name
-
-
-def find_entry(get: Get, root: bytes, name: str) -> PBLink | None:
-    """Return the entry with a name in the UnixFS directory at a binary CID, or None.
-
-    Of a sharded directory only the shards on the path to the name are read.
-
-    :raises CarError: if a block is no UnixFS directory, or :func:`check_name` refuses the name
-    """
-    check_name(name)
-    node = load_node(get, root)
-    if node.message.kind == SHARD_TYPE:
-        return find_in_shards(get, root, node, name)
-    return next((link for link in _plain_links(root, node) if link.name == name), None)

@@ -7,15 +7,15 @@ names only. Source: https://specs.ipfs.tech/unixfs/#hamt-structure-and-parameter
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
 
 from ipld_car import cids
 from ipld_car.codecs.dagpb import PBLink
-from ipld_car.errors import CarError, LimitError, MalformedError
+from ipld_car.errors import LimitError, MalformedError
 
-from .node import SHARD_TYPE, Get, Message, Node, Put, Tree, encode_message, in_block, load_node, put_node
+from .node import SHARD_TYPE, Message, Node, Put, Tree, encode_message, put_node
 
 FANOUT: Final = 256
 MURMUR3_X64_64: Final = 0x22
@@ -59,7 +59,7 @@ def _build_shard(hashed: Sequence[tuple[int, PBLink]], bits_left: int, put: Put,
     return put_node(children, message, put, hash_code)
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """The place of a shard in the trie."""
 
     bits: int
@@ -70,30 +70,29 @@ class _Place(NamedTuple):
     """Fanout of the root, which all shards have."""
 
 
-class _Slot(NamedTuple):
+class Slot(NamedTuple):
+    """A child of a shard: an entry of the directory, or a shard below."""
+
     slot: int
     name: str
     """The name of the entry; empty for a shard."""
     link: PBLink
 
 
-def _slots(cid: bytes, node: Node, place: _Place) -> list[_Slot]:
-    """Return the children of a shard, after checking the node.
+def slots_of(node: Node, place: Place) -> list[Slot]:
+    """Return the children of a shard, after checking the node against its place.
 
-    :raises CarError: with the CID of the block
+    :raises CarError: if it is no shard, or not one of that place
     """
-    try:
-        fanout = _checked_fanout(node.message)
-        if fanout != place.fanout:
-            raise MalformedError(f"expected a shard with fanout {place.fanout} as the root has, found {fanout}")
-        bits = place.bits + fanout.bit_length() - 1
-        if bits > _HASH_BITS:
-            raise LimitError(f"expected at most {place.bits // (fanout.bit_length() - 1)} levels of shards, found more")
-        if place.bits and not node.links:
-            raise MalformedError("expected a shard with entries below the root, found an empty one")
-        return _named_slots(node, fanout)
-    except CarError as error:
-        raise in_block(cid, error) from error
+    fanout = _checked_fanout(node.message)
+    if fanout != place.fanout:
+        raise MalformedError(f"expected a shard with fanout {place.fanout} as the root has, found {fanout}")
+    bits = place.bits + fanout.bit_length() - 1
+    if bits > _HASH_BITS:
+        raise LimitError(f"expected at most {place.bits // (fanout.bit_length() - 1)} levels of shards, found more")
+    if place.bits and not node.links:
+        raise MalformedError("expected a shard with entries below the root, found an empty one")
+    return _named_slots(node, fanout)
 
 
 def _checked_fanout(message: Message) -> int:
@@ -108,7 +107,7 @@ def _checked_fanout(message: Message) -> int:
     return fanout
 
 
-def _named_slots(node: Node, fanout: int) -> list[_Slot]:
+def _named_slots(node: Node, fanout: int) -> list[Slot]:
     bitfield = int.from_bytes(node.message.data)
     if bitfield.bit_length() > fanout or bitfield.bit_count() != len(node.links):
         raise MalformedError(
@@ -122,73 +121,18 @@ def _named_slots(node: Node, fanout: int) -> list[_Slot]:
         name = link.name or ""
         if name[:digits] != f"{slot:0{digits}X}":
             raise MalformedError(f"expected a link to slot {slot:0{digits}X}, found one named {name[:100]!r}")
-        slots.append(_Slot(slot, name[digits:], link))
+        slots.append(Slot(slot, name[digits:], link))
     return slots
 
 
-def shard_links(get: Get, root: bytes, node: Node, missing: Callable[[bytes], None] | None) -> Iterator[PBLink]:
-    """Iterate over the entries of the sharded directory at a binary CID, in the order of their hashes.
+def check_hash(cid: bytes, name: str, place: Place) -> None:
+    """Refuse a name whose hash does not lead to a place.
 
-    The hash of each name must lead to its slot. So :func:`find_in_shards` finds each entry, and a shard
-    that is linked from two places is refused: a few blocks cannot stand for more entries than they hold.
-
-    :param node: the decoded block of ``root``
-    :param missing: called with the CID of a shard for which ``get`` raises KeyError; None lets the KeyError pass
+    :param cid: the shard that has the name
+    :raises MalformedError: with the CID
     """
-    place = _Place(0, 0, _root_fanout(root, node))
-    width = place.fanout.bit_length() - 1
-    levels = [(root, place, iter(_slots(root, node, place)))]
-    while levels:
-        cid, place, slots = levels[-1]
-        for slot, name, link in slots:
-            below = _Place(place.bits + width, place.prefix << width | slot, place.fanout)
-            if name:
-                _check_hash(cid, name, below)
-                yield PBLink(link.cid, name, link.size)
-                continue
-            try:
-                node = load_node(get, link.cid)
-            except KeyError:
-                if missing is None:
-                    raise
-                missing(link.cid)
-                continue
-            levels.append((link.cid, below, iter(_slots(link.cid, node, below))))
-            break
-        else:
-            levels.pop()
-
-
-def _check_hash(cid: bytes, name: str, place: _Place) -> None:
     if name_hash(name) >> _HASH_BITS - place.bits != place.prefix:
         raise MalformedError(
             f"block {cids.to_text(cid)}: expected a name whose hash begins with the {place.bits} bits "
             f"0x{place.prefix:x}, found {name[:100]!r}"
         )
-
-
-def find_in_shards(get: Get, root: bytes, node: Node, name: str) -> PBLink | None:
-    """Return the entry with a name in the sharded directory at a binary CID, or None.
-
-    :param node: the decoded block of ``root``
-    """
-    hashed = name_hash(name)
-    place, cid = _Place(0, 0, _root_fanout(root, node)), root
-    width = place.fanout.bit_length() - 1
-    while True:
-        bits = place.bits + width
-        slot = hashed >> _HASH_BITS - bits & place.fanout - 1 if bits <= _HASH_BITS else 0
-        found = next((each for each in _slots(cid, node, place) if each.slot == slot), None)
-        if found is None or (found.name and found.name != name):
-            return None
-        if found.name:
-            return PBLink(found.link.cid, name, found.link.size)
-        place, cid = _Place(bits, hashed >> _HASH_BITS - bits, place.fanout), found.link.cid
-        node = load_node(get, cid)
-
-
-def _root_fanout(root: bytes, node: Node) -> int:
-    try:
-        return _checked_fanout(node.message)
-    except CarError as error:
-        raise in_block(root, error) from error

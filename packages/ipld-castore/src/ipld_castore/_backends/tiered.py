@@ -14,7 +14,7 @@ from ipld_castore._core.backend import AnyCID
 from ipld_castore._core.capabilities import SupportsDelete, SupportsList
 from ipld_castore._core.composed import base_of, blank
 from ipld_castore._core.hash_policy import check_hash, identity_bytes, verify
-from ipld_castore._core.path import resolve_path
+from ipld_castore._core.path import PathStep
 from ipld_castore._core.store import ContentAddressableStore
 from ipld_castore.concurrency import InFlight
 from ipld_castore.errors import BlockCorruptError, BlockNotFoundError
@@ -196,18 +196,22 @@ class TieredCAStore(ContentAddressableStore):
 
     def get_path(self, cid: AnyCID, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
         """See :meth:`ContentAddressableStore.get_path`; from the first block that is missing on, from the far store."""
-        step: tuple[bytes, Sequence[str]] | None = (cids.to_bytes(cid), names)
+        step: PathStep | None = PathStep(cids.to_bytes(cid), names)
+        given: set[bytes] = set()
         while step is not None:
-            binary, names = step
-            data = identity_bytes(binary) or self._near(binary)
+            data = identity_bytes(step.cid) or self._near(step.cid)
             if data is None:
-                for found, data in self.far.get_path(binary, names):
-                    if identity_bytes(cids.to_bytes(found)) is None:
-                        self._take(cids.to_bytes(found), data)
+                for found, data in self.far.get_path(step.start.cid, step.start.names):
+                    binary = cids.to_bytes(found)
+                    if binary in given:  # a shard is asked for from its directory on
+                        continue
+                    if identity_bytes(binary) is None:
+                        self._take(binary, data)
                     yield found, data
                 return
-            step = resolve_path(binary, data, names)
-            yield cids.from_validated(binary), data
+            given.add(step.cid)
+            current, step = step, step.next(data)
+            yield cids.from_validated(current.cid), data
 
     def has_block(self, cid: CID) -> bool:
         """Return whether one of the two has a block for ``cid``."""

@@ -163,11 +163,12 @@ class Backend(ABC):
             raise BlockNotFoundError(f"{error} (checked in {self!r})") from error
 
     def get_path(self, cid: AnyCID, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
-        """Return the blocks on a path through dag-cbor, verified: that of ``cid``, then that of each link on the path.
+        """Return the blocks on a path, verified: that of ``cid``, then that of each link on the path.
 
-        A path that leads nowhere ends with the block in which it does. A gateway may send all in one answer.
+        The path leads through dag-cbor and UnixFS directories; in a sharded directory each shard is a block on it. A
+        path that leads nowhere ends with the block in which it does. A gateway may send all in one answer.
 
-        :param names: keys of maps, and positions in lists
+        :param names: keys of maps, positions in lists, and names in directories
         :raises BlockNotFoundError: if the backend lacks one of them
         :raises BlockCorruptError: if the bytes of one are not the ones its CID names
         :raises BlockMalformedError: if one is not what its codec says

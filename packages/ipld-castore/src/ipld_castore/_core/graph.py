@@ -11,7 +11,7 @@ from multiformats import CID
 from ipld_castore.errors import BlockMalformedError, BlockNotFoundError
 
 from .hash_policy import identity_bytes
-from .path import resolve_path
+from .path import PathStep
 
 Get = Callable[[bytes], bytes]
 """Returns a verified block by its binary CID."""
@@ -47,13 +47,12 @@ def walk(
 
 
 def follow_path(get: Get, root: bytes, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
-    """Yield the blocks on a path through dag-cbor; see :meth:`Backend.get_path`."""
-    step: tuple[bytes, Sequence[str]] | None = (root, names)
+    """Yield the blocks on a path; see :meth:`Backend.get_path`."""
+    step: PathStep | None = PathStep(root, names)
     while step is not None:
-        binary, names = step
-        data = get(binary)
-        step = resolve_path(binary, data, names)
-        yield cids.from_validated(binary), data
+        cid, data = cids.from_validated(step.cid), get(step.cid)
+        step = step.next(data)
+        yield cid, data
 
 
 def check(get: Get, has_blocks: Callable[[Iterable[CID]], Iterator[bool]], root: bytes) -> None:

@@ -12,7 +12,7 @@ from multiformats import CID
 from ipld_castore._core import graph
 from ipld_castore._core.backend import AnyCID
 from ipld_castore._core.hash_policy import check_hash, identity_bytes
-from ipld_castore._core.path import resolve_path
+from ipld_castore._core.path import PathStep
 from ipld_castore._core.store import MAX_NODE_BYTES, ContentAddressableStore
 from ipld_castore._http.client import HTTPClient
 from ipld_castore._http.response import Response
@@ -180,15 +180,14 @@ class GatewayCAStore(ContentAddressableStore):
             self._get_binary,
             resumes=False,
         )
-        step: tuple[bytes, Sequence[str]] | None = (binary, names)
+        step: PathStep | None = PathStep(binary, names)
         try:
             while step is not None:
-                binary, names = step
-                data = walk.get(binary)
-                step = resolve_path(binary, data, names)
+                found, data = cids.from_validated(step.cid), walk.get(step.cid)
+                step = step.next(data)
                 if step is None:
                     walk.finish()
-                yield cids.from_validated(binary), data
+                yield found, data
         finally:
             walk.close()
 

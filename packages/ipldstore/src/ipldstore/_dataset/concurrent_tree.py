@@ -9,6 +9,8 @@ from typing import Any, Final, TypeVar
 
 from ipld_castore import ContentAddressableStore
 
+from ipldstore._foreign.nodes import ForeignNodes
+from ipldstore._foreign.recognition import ForeignTree, contents_of, open_tree
 from ipldstore._format import keys
 from ipldstore._format.index_tree import Leaf
 from ipldstore._format.limits import Limits
@@ -20,7 +22,7 @@ from ipldstore._tree.consolidated import may_be_consolidated
 from ipldstore._tree.directory import Directory, Frozen
 from ipldstore._tree.freeze import freeze
 from ipldstore._tree.stats import Stats, count
-from ipldstore._tree.tree import EMPTY_ROOT, NextChunk, Tree
+from ipldstore._tree.tree import EMPTY_ROOT, NextChunk
 from ipldstore.errors import store_errors
 
 from .castores import OverlayCAStore
@@ -36,12 +38,16 @@ class ConcurrentTree:
 
     :param nodes: where nodes are read and written
     :param root: binary CID of a root; None for an empty dataset
+    :param foreign_nodes: where nodes of roots of other makers are read
     """
 
-    def __init__(self, nodes: NodeStore, root: bytes | None, limits: Limits) -> None:
+    def __init__(self, nodes: NodeStore, root: bytes | None, limits: Limits, foreign_nodes: ForeignNodes) -> None:
         self._nodes = nodes
         self._limits = limits
-        self._tree = Tree(nodes, root, limits)
+        self._foreign_nodes = foreign_nodes
+        self._tree = open_tree(nodes, root, limits, foreign_nodes)
+        self.foreign = contents_of(self._tree)
+        """What a root of another maker holds, which is read and not changed; None for a dataset of this format."""
         self.next_chunk = self._tree.next_chunk
         """See :meth:`Tree.next_chunk`."""
         self.lock = threading.RLock()
@@ -54,6 +60,14 @@ class ConcurrentTree:
     def renew_lock(self) -> None:
         """Replace the lock in the child of a fork, where a thread of the parent may hold it."""
         self.lock = threading.RLock()
+
+    def require_own_format(self) -> None:
+        """Return if the tree can be changed.
+
+        :raises IPLDStoreError: if the root is one of another maker
+        """
+        if isinstance(self._tree, ForeignTree):
+            raise self._tree.refusal()
 
     # -- finding keys --
 
@@ -80,9 +94,13 @@ class ConcurrentTree:
             except NodeNotCached as missing:
                 loaded[missing.cid, missing.decoder] = self._nodes.load(missing.cid, missing.decoder, missing.hint)
 
+    def find_any(self, key: str) -> lookup.AnyTarget | None:
+        """Return what a key leads to, also below a root of another maker; None if it is absent."""
+        return self.find(key) if self.foreign is None else self.foreign.find(key)
+
     def find(self, key: str) -> lookup.KeyTarget | None:
         """Return the document or link of a key; None if it is absent, or the format does not allow it."""
-        found = self.find_by_cursor(key)
+        found = self._find_by_cursor(key)
         if found is not None:
             return found[0]
         parts = keys.parts_of(key)
@@ -97,21 +115,43 @@ class ConcurrentTree:
 
         return self.read(find)
 
-    def find_by_cursor(self, key: str) -> tuple[bytes, Leaf, bytes] | None:
+    def find_cached(self, key: str) -> tuple[bytes, bytes] | None:
+        """Return the link of a chunk and the CID of the leaf that has the link, if both are known without any reading.
+
+        None where the key is no chunk, the tree has changes, or a block has to be read.
+        """
+        if self.foreign is not None:
+            value = self.foreign.find_cached(key)
+            return None if value is None or not isinstance(value[0], bytes) else (value[0], value[1].cid)
+        found = self._find_by_cursor(key)
+        return None if found is None else (found[0], found[2])
+
+    def _find_by_cursor(self, key: str) -> tuple[bytes, Leaf, bytes] | None:
         """See :meth:`ChunkCursor.find`; None also where the cursor belongs to another tree, or the tree has changes."""
         cursor = self._cursor
         return cursor.find(key) if cursor is not None and cursor.frozen and cursor.top is self._tree.top else None
 
     def leaf_of(self, key: str, link: bytes) -> tuple[bytes, Collection[bytes]] | None:
         """Return the CID and all links of the index leaf that has just given the link of a key; None without one."""
+        if self.foreign is not None:
+            value = self.foreign.find_cached(key)
+            return None if value is None or not value[1].links else (value[1].cid, value[1].links)
         found = None if self._cursor is None else self._cursor.find(key)
         return None if found is None or found[0] != link else (found[2], found[1].links.values())
+
+    def items(self, prefix: str) -> Iterator[tuple[str, lookup.AnyTarget]]:
+        """Return all keys that begin with a prefix, as they are now, each with what :meth:`find_any` finds for it."""
+        if self.foreign is not None:
+            return self.foreign.items(prefix)
+        return lookup.items(self.snapshot(), self._nodes.load, prefix)
 
     def names(self, directory: str, prefetch: Callable[[Iterator[bytes]], None]) -> Iterator[str]:
         """Return the names directly below a directory, each once; "" is the root.
 
         :param prefetch: loads nodes together, of which a caller that goes on to read metadata needs each
         """
+        if self.foreign is not None:
+            return self.foreign.names(directory)
         return self._names(self.snapshot(), directory.split("/") if directory else [], prefetch)
 
     def _names(
@@ -222,11 +262,12 @@ class ConcurrentTree:
         :param discard_changes: lose changes that are not frozen; else nothing is done where there are any
         :raises IPLDStoreError: if the root cannot be read; then nothing changes
         """
-        tree = Tree(self._nodes, root, self._limits)
+        tree = open_tree(self._nodes, root, self._limits, self._foreign_nodes)
         with self.lock:
             if self._tree.changed and not discard_changes:
                 return False
             self._tree, self.next_chunk = tree, tree.next_chunk
+            self.foreign, self._cursor = contents_of(tree), None
             self._versions += 1
             return True
 
@@ -239,6 +280,8 @@ class ConcurrentTree:
 
     def may_be_consolidated(self) -> bool:
         """See :func:`may_be_consolidated`."""
+        if self.foreign is not None:
+            return True
         version = self.version
         if self._consolidated is None or self._consolidated[0] != version:
             self._consolidated = (version, self.read(lambda top, _: may_be_consolidated(top)))
@@ -249,6 +292,8 @@ class ConcurrentTree:
 
         :param castore: where the nodes are
         """
+        if self.foreign is not None:
+            return Stats(sum(1 for _ in self.foreign.items()), 0)
         with self.lock:
             root, top = self._tree.frozen, self._tree.snapshot() if self._tree.changed else None
         if top is None and root is None:

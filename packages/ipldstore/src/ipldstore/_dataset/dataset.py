@@ -10,6 +10,7 @@ from ipld_castore import ContentAddressableStore
 from ipld_castore.concurrency import process_id, renew_after_fork
 from multiformats import CID
 
+from ipldstore._foreign.nodes import ForeignNodes
 from ipldstore._format import keys as _keys
 from ipldstore._format.limits import LIMITS, Limits
 from ipldstore._format.links import is_directory_link
@@ -47,7 +48,7 @@ class Dataset:
         self._nodes = NodeStore(castore, self._reader)
         self.values = ValueReader(castore, self._nodes, self._reader)
         """Reads what :meth:`find` has found."""
-        self.tree = ConcurrentTree(self._nodes, root, limits)
+        self.tree = ConcurrentTree(self._nodes, root, limits, ForeignNodes(castore, self._reader))
         self.persistence = Persistence(castore, root)
         self.whole = is_taken_as_whole(castore, root)
         """Whether it is known, or taken for granted, that all is there that the root reaches."""
@@ -111,11 +112,11 @@ class Dataset:
 
     # -- reading --
 
-    def find(self, key: str) -> lookup.KeyTarget | None:
+    def find(self, key: str) -> lookup.AnyTarget | None:
         """Return the document or link of a key; None if it is absent, or the format does not allow it."""
         sharing = self.sharing
         if sharing is None:
-            return self.tree.find(key)
+            return self.tree.find_any(key)
         sharing.catch_up(self, reading=True)
         found = self.tree.find(key)
         sharing.remember_read(key, found)
@@ -125,8 +126,8 @@ class Dataset:
         """Return the bytes of a key, if it is a chunk that was prefetched; None where :meth:`read` has to wait."""
         if self.sharing is not None:
             return None
-        found = self.tree.find_by_cursor(key)
-        return None if found is None else self._reader.get_cached(found[0], found[2])
+        found = self.tree.find_cached(key)
+        return None if found is None else self._reader.get_cached(*found)
 
     def read(self, key: str, byte_range: ByteRange = WHOLE, view: View = as_it_is) -> bytes | None:
         """Return the bytes of a key, or a range of them; None if it is absent.
@@ -163,10 +164,10 @@ class Dataset:
         """All keys that begin with a prefix, as they were when it was called; they stream."""
         return (key for key, _ in self.items(prefix))
 
-    def items(self, prefix: str = "") -> Iterator[tuple[str, lookup.KeyTarget]]:
+    def items(self, prefix: str = "") -> Iterator[tuple[str, lookup.AnyTarget]]:
         """The same keys, each with what :meth:`find` finds for it."""
         self.catch_up()
-        return lookup.items(self.tree.snapshot(), self._nodes.load, prefix)
+        return self.tree.items(prefix)
 
     def sizes(self, prefix: str) -> Iterator[int]:
         """The size in bytes of each key that begins with a prefix."""
@@ -187,12 +188,14 @@ class Dataset:
     def check_home(self) -> None:
         """Refuse to change what another process would never see.
 
-        :raises IPLDStoreError: in any process but the one that made the dataset
+        :raises IPLDStoreError: in any process but the one that made the dataset, or if its root is of another maker
         """
         if self.closed:
             raise IPLDStoreError(processes.CLOSED)
         if self.home != process_id():  # asked here, as each chunk that is written asks
             processes.require_owner(self.home, self.castore)
+        if self.tree.foreign is not None:
+            self.tree.require_own_format()
 
     def write(self, key: str, data: bytes, *, only_new: bool = False) -> None:
         """Give a key its bytes.
@@ -392,7 +395,7 @@ class Dataset:
                 self.sharing = None
 
     def __reduce__(self) -> tuple[object, ...]:
-        return pickling.restore, (make_dataset, pickling.pickled(self, shared=True))
+        return pickling.restore, (make_dataset, pickling.pickled(self, shared=self.tree.foreign is None))
 
 
 def make_dataset(castore: ContentAddressableStore, root: bytes | None, limits: Limits) -> Dataset:

@@ -11,9 +11,10 @@ from ipldstore._format import documents
 from ipldstore._format.links import is_directory_link
 from ipldstore._format.nodes import NodeStore
 from ipldstore._read.byte_range import ByteRange
+from ipldstore._read.foreign_value import ForeignValue
 from ipldstore._read.reader import Reader
 from ipldstore._tree import lookup
-from ipldstore._tree.directory import decode_document
+from ipldstore._tree.directory import Map, decode_document
 from ipldstore.errors import LOWER_ERRORS, store_errors, translated
 
 View = Callable[[documents.Document], documents.Document]
@@ -38,12 +39,14 @@ class ValueReader:
         self._nodes = nodes
         self._reader = reader
 
-    def read(self, key: str, found: lookup.KeyTarget, byte_range: ByteRange, view: View) -> bytes:
+    def read(self, key: str, found: lookup.AnyTarget, byte_range: ByteRange, view: View) -> bytes:
         """Return the bytes of what was found for a key, or a range of them.
 
         :raises IPLDStoreError: if they are missing, damaged or out of reach
         """
         try:
+            if isinstance(found, ForeignValue):
+                return found.read(self._reader, byte_range)
             document = self._document(found, view)
             if document is not None:
                 return byte_range.slice(document)
@@ -53,7 +56,7 @@ class ValueReader:
             raise translated(f"reading {key!r}", error) from error
 
     def try_read_nowait(
-        self, found: lookup.KeyTarget, byte_range: ByteRange, view: View, max_bytes: int = unixfs.CHUNK_SIZE
+        self, found: lookup.AnyTarget, byte_range: ByteRange, view: View, max_bytes: int = unixfs.CHUNK_SIZE
     ) -> bytes | None:
         """Return the bytes of what was found for a key, or a range of them, if nothing has to be waited for.
 
@@ -61,6 +64,8 @@ class ValueReader:
 
         :param max_bytes: the largest block that is hashed here
         """
+        if isinstance(found, ForeignValue):
+            return None
         if not isinstance(found, bytes):
             return byte_range.slice(documents.to_json(view(found)))
         try:
@@ -68,16 +73,18 @@ class ValueReader:
         except LOWER_ERRORS:
             return None
 
-    def size(self, key: str, found: lookup.KeyTarget) -> int:
+    def size(self, key: str, found: lookup.AnyTarget) -> int:
         """Return how many bytes what was found for a key has; of a value no chunk is read.
 
         :raises IPLDStoreError: if that cannot be found out
         """
         with store_errors(f"asking for the size of {key!r}"):
+            if isinstance(found, ForeignValue):
+                return found.size(self._reader)
             document = self._document(found, as_it_is)
             return self._castore.size(found) if document is None and isinstance(found, bytes) else len(document or b"")
 
-    def _document(self, found: lookup.KeyTarget, view: View) -> bytes | None:
+    def _document(self, found: Map | bytes, view: View) -> bytes | None:
         """Return the JSON of a document; None if this is the link of a value."""
         if isinstance(found, bytes):
             if not is_directory_link(found):

@@ -15,6 +15,8 @@ class PathHint(NamedTuple):
     """The segments of an IPLD path: keys of maps, and positions in lists."""
     keys: int = 0
     """Number of keys in the node, if it is likely a leaf of a chunk index; else 0."""
+    start: bytes | None = None
+    """Binary CID of the node from which others resolve the path, where it is not the node that is loaded."""
 
 
 NO_HINT: Final = PathHint()

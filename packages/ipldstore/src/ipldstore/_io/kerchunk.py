@@ -18,6 +18,7 @@ from ipldstore._address.grammar import local_path
 from ipldstore._dataset.dataset import Dataset
 from ipldstore._format import keys
 from ipldstore._read.byte_range import WHOLE
+from ipldstore._read.foreign_value import ForeignValue
 from ipldstore._store.zarr_compat import arranged
 from ipldstore._tree import lookup
 
@@ -79,7 +80,7 @@ def car_references(
         if place is not None:
             references[key] = [target, *place]
             continue
-        if isinstance(found, bytes) and cids.codec_of(found) == cids.DAG_PB:
+        if isinstance(found, ForeignValue) or (isinstance(found, bytes) and cids.codec_of(found) == cids.DAG_PB):
             inline_bytes += data.values.size(key, found)
             if inline_bytes > max_inline_bytes:
                 raise ValueError(
@@ -118,7 +119,7 @@ class _ScannedCar(ContentAddressableStore):
                 place = block.location
                 self._places[_key(block.cid_bytes)] = place.payload_offset, place.payload_size
 
-    def place(self, found: lookup.KeyTarget) -> tuple[int, int] | None:
+    def place(self, found: lookup.AnyTarget) -> tuple[int, int] | None:
         """Offset and length in bytes of a value that is one block in the file, and not empty: no range of HTTP is."""
         if not isinstance(found, bytes) or cids.codec_of(found) != cids.RAW:
             return None

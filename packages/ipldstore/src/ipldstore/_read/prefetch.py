@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from typing import Final
 
 from ipld_car import CarError, binary_links, cids, unixfs
 from ipld_car.lru import LRU
-from ipld_castore import CAStoreError, ContentAddressableStore, resolve_path
+from ipld_castore import CAStoreError, ContentAddressableStore, PathStep
 from ipld_castore.concurrency import renew_after_fork
 from multiformats import CID
 
-from ipldstore._format.links import is_raw_sha256
 from ipldstore._format.path_hint import NO_HINT, PathHint
 
 from .block_fetch import BlockFetch
@@ -75,11 +74,12 @@ class PrefetchingReader(ContentAddressableStore):
             whole_leaf = self._policy.expects_whole_leaf(hint.keys)
         if whole_leaf:
             return self._get(cid, lambda: self._fetch_expected_leaf(cid))
-        return self._get(cid, lambda: self._fetch_path(cid, hint.names))
+        start = cid if hint.start is None else hint.start
+        return self._get(cid, lambda: self._fetch_path(cid, PathStep(start, hint.names)))
 
     def read_value(self, link: bytes, byte_range: ByteRange = WHOLE) -> bytes:
         """Return the value that a link names, or a range of it."""
-        if byte_range == WHOLE and is_raw_sha256(link):
+        if byte_range == WHOLE and cids.codec_of(link) == cids.RAW:
             return self.get_block(cids.from_validated(link))  # verified when it came
         return read_range(self, link, byte_range)
 
@@ -89,7 +89,7 @@ class PrefetchingReader(ContentAddressableStore):
 
     def get_cached(self, chunk: bytes, leaf: bytes) -> bytes | None:
         """Return a chunk that is cached, and count the read of its leaf; None if it has to be waited for."""
-        if not is_raw_sha256(chunk):
+        if cids.codec_of(chunk) != cids.RAW:
             return None
         with self._lock:
             data = self._cache.get(chunk)
@@ -140,18 +140,20 @@ class PrefetchingReader(ContentAddressableStore):
 
     # -- what a fetch brings --
 
-    def _fetch_path(self, node: bytes, names: Sequence[str]) -> Blocks:
+    def _fetch_path(self, node: bytes, start: PathStep) -> Blocks:
         """The blocks on a path. Each is registered before the block that links it is delivered.
 
         So no other thread, which sees the link, fetches the next block too.
+
+        :param node: the block that is wanted first; the path may begin above it
         """
-        step: tuple[bytes, Sequence[str]] | None = (node, names)
-        for cid, data in self._castore.get_path(node, names):
-            step = None if step is None else resolve_path(cids.to_bytes(cid), data, step[1])
+        step: PathStep | None = start
+        for cid, data in self._castore.get_path(start.cid, start.names):
+            step = None if step is None else step.next(data)
             if step is not None:
                 with self._lock:
-                    if self.is_missing(step[0]):
-                        self._register([step[0]], self._in_flight[node])
+                    if self.is_missing(step.cid):
+                        self._register([step.cid], self._in_flight[node])
             yield cid, data
 
     def _fetch_expected_leaf(self, leaf: bytes) -> Blocks:
@@ -187,26 +189,27 @@ class PrefetchingReader(ContentAddressableStore):
                 flight = self._in_flight.get(cid)
                 own = self._register([cid]) if flight is None else None
             if own is not None:
-                return self._fetch(own, fetch)
+                return self._fetch(own, cid, fetch)
             assert flight is not None  # noqa: S101  # one of the two
             data = flight.wait_for(cid)
             if data is not None:
                 return data
 
-    def _fetch(self, flight: BlockFetch, fetch: Callable[[], Blocks]) -> bytes:
-        """Return the first block of a fetch. What fails after it is an error only when it is read."""
-        first: bytes | None = None
+    def _fetch(self, flight: BlockFetch, wanted: bytes, fetch: Callable[[], Blocks]) -> bytes:
+        """Return one of the blocks of a fetch. What fails after it is an error only when it is read."""
+        found: bytes | None = None
         try:
             for cid, data in fetch():
-                self._deliver(flight, cids.to_bytes(cid), data)
-                first = data if first is None else first
+                binary = cids.to_bytes(cid)
+                self._deliver(flight, binary, data)
+                found = data if binary == wanted else found
         except (CAStoreError, CarError):
-            if first is None:
+            if found is None:
                 raise
         finally:
             self._finish(flight)
-        assert first is not None  # noqa: S101  # without it the store raises
-        return first
+        # A path that begins above the block may have ended before it.
+        return self._castore.get_raw(wanted) if found is None else found
 
     def _fetch_unasked(self, flight: BlockFetch, blocks: Blocks, max_bytes: int = CACHE_BYTES) -> bool:
         """Fetch blocks that were not asked for yet, up to ``max_bytes``; return whether none of them failed.

@@ -70,6 +70,7 @@ class DatasetStore(ZarrStore):
 
     def _check_writable(self) -> None:
         if self._read_only:  # asked here, as each chunk that is written asks
+            self._data.tree.require_own_format()  # its error says what to do
             super()._check_writable()
         if self._is_closed:
             raise IPLDStoreError(processes.CLOSED)

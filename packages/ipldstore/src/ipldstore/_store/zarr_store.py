@@ -46,6 +46,11 @@ class ZarrStore(Store):
         self._data = data
 
     @property
+    def read_only(self) -> bool:
+        """Whether changes are refused: the store was opened so, or its root is of another maker."""
+        return self._read_only or self._data.tree.foreign is not None
+
+    @property
     def castore(self) -> ContentAddressableStore:
         """Where the blocks are."""
         return self._data.castore

@@ -11,12 +11,16 @@ from ipldstore._format.links import is_directory_link
 from ipldstore._format.nodes import DirectoryNode, Load, decode_directory
 from ipldstore._format.path_hint import NO_HINT, PathHint, hint_below_directory
 from ipldstore._format.validate import MAX_BELOW_ROOT
+from ipldstore._read.foreign_value import ForeignValue
 from ipldstore.errors import NodeError
 
 from .directory import Directory, Frozen, Map, holds_nothing, is_name
 
 KeyTarget = Map | bytes
 """What a key leads to: a document, or the link of a document or a value."""
+
+AnyTarget = KeyTarget | ForeignValue
+"""What a key leads to, also below a root of another maker."""
 
 AnyDirectory = Frozen | Directory
 

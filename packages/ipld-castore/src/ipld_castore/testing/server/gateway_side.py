@@ -9,7 +9,7 @@ from typing import Protocol
 from ipld_car import CarError, CarWriter, cids, walk_binary
 
 from ipld_castore._core.hash_policy import identity_bytes
-from ipld_castore._core.path import resolve_path
+from ipld_castore._core.path import PathStep
 from ipld_castore._core.store import ContentAddressableStore
 from ipld_castore.errors import BlockNotFoundError, CAStoreError
 
@@ -77,13 +77,13 @@ class GatewaySide:
 
     def _path(self, root: bytes, names: list[str]) -> tuple[list[bytes], bool]:
         """Return the CIDs of the blocks on a path, and whether the path exists."""
-        met, left = [root], list(names)
-        while left:
-            step = resolve_path(met[-1], self._get(met[-1]), left)
-            if step is None:
-                return met, self._ends_inside(met[-1], left)
-            met.append(step[0])
-            left = list(step[1])
+        step, met = PathStep(root, names), [root]
+        while step.names:
+            below = step.next(self._get(step.cid))
+            if below is None:
+                return met, self._ends_inside(step.cid, list(step.names))
+            met.append(below.cid)
+            step = below
         return met, True
 
     def _ends_inside(self, cid: bytes, names: list[str]) -> bool:
