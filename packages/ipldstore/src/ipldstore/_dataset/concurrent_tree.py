@@ -66,7 +66,7 @@ class ConcurrentTree:
 
         :raises IPLDStoreError: if the root is one of another maker
         """
-        if isinstance(self._tree, ForeignTree):
+        if self.foreign is not None and isinstance(self._tree, ForeignTree):  # the first is quick
             raise self._tree.refusal()
 
     # -- finding keys --

@@ -140,7 +140,7 @@ class Dataset:
             return read_beside_look(self, sharing, key, lambda found: self._read(key, found, byte_range, view))
         return self._read(key, self.find(key), byte_range, view)
 
-    def _read(self, key: str, found: lookup.KeyTarget | None, byte_range: ByteRange, view: View) -> bytes | None:
+    def _read(self, key: str, found: lookup.AnyTarget | None, byte_range: ByteRange, view: View) -> bytes | None:
         if found is None:
             return None
         data = self.values.try_read_nowait(found, byte_range, view)
@@ -151,7 +151,7 @@ class Dataset:
         return self.values.read(key, found, byte_range, view)
 
     def may_be_consolidated(self) -> bool:
-        """Return whether the root group has consolidated metadata, or a group below may have. Reads no block."""
+        """See :func:`ipldstore._tree.consolidated.may_be_consolidated`."""
         self.catch_up()
         return self.tree.may_be_consolidated()
 
@@ -186,16 +186,12 @@ class Dataset:
         return self.home == process_id()
 
     def check_home(self) -> None:
-        """Refuse to change what another process would never see.
-
-        :raises IPLDStoreError: in any process but the one that made the dataset, or if its root is of another maker
-        """
+        """Raise IPLDStoreError in any process but the one that made the dataset, and if its root is of another maker."""
         if self.closed:
             raise IPLDStoreError(processes.CLOSED)
         if self.home != process_id():  # asked here, as each chunk that is written asks
             processes.require_owner(self.home, self.castore)
-        if self.tree.foreign is not None:
-            self.tree.require_own_format()
+        self.tree.require_own_format()
 
     def write(self, key: str, data: bytes, *, only_new: bool = False) -> None:
         """Give a key its bytes.
@@ -307,8 +303,7 @@ class Dataset:
         root = self.tree.root
         if root is not None:
             return root
-        had_changes = self.tree.changed
-        if had_changes:
+        if had_changes := self.tree.changed:
             self.check_home()
         with store_errors("freezing"):
             root = self.tree.freeze()
