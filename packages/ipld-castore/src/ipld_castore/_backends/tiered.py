@@ -19,7 +19,7 @@ from ipld_castore._core.store import ContentAddressableStore
 from ipld_castore.concurrency import InFlight
 from ipld_castore.errors import BlockCorruptError, BlockNotFoundError
 
-from .near_limit import NearLimit
+from .near_limit import NearLimit, limit_of
 from .tiered_capabilities import class_for
 
 _BATCH_BLOCKS: Final = 1024
@@ -42,8 +42,8 @@ class TieredCAStore(ContentAddressableStore):
     :param near: where to look first, and to keep what was found; a dataset stands for its block store
     :param far: where everything is, likewise
     :param max_bytes: the most bytes of blocks to keep in ``near``; those that were not used for the longest time are
-        deleted. It counts what ``near`` has to begin with, so this must be able to list and delete, and no other
-        should write to it. By default there is no limit
+        deleted. It counts what ``near`` has to begin with, so this must be able to list and delete. Where ``near`` is
+        a folder that other processes write to, each may exceed the limit by a quarter. By default there is no limit
     :param hash: see :class:`ContentAddressableStore`
     :raises ValueError: if ``max_bytes`` is negative
     :raises TypeError: if there is a limit, and ``near`` does not list and delete; or one of the two is no block store
@@ -91,7 +91,7 @@ class TieredCAStore(ContentAddressableStore):
                 f"expected with max_bytes a near store that lists and deletes its blocks (SupportsList and "
                 f"SupportsDelete), found {near!r}"
             )
-        return NearLimit(near, self._max_bytes)
+        return limit_of(near, self._max_bytes)
 
     @property
     def writable(self) -> bool:

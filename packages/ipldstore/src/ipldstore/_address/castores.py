@@ -15,18 +15,22 @@ from multiformats import CID
 from ipldstore._dataset.castores import AnyCAStore, castore_of
 from ipldstore._tree.tree import EMPTY_ROOT
 
+from .cache import Cache
+from .content import open_content, resolve_below
 from .grammar import local_path, parse
 from .places import ArchiveURL, BucketURL, ContentPath, NamePath, Place
 
 Mode = Literal["r", "a", "x"]
 
 
-class FileOptions(NamedTuple):
-    """How files and folders are opened; see :func:`ipldstore.open`."""
+class PlaceOptions(NamedTuple):
+    """How block stores are opened; see :func:`ipldstore.open`."""
 
     fsync: bool = True
     zero_length_section_as_eof: bool = False
     storage_options: Mapping[str, Any] | None = None
+    cache: Cache | None = None
+    """The folder before what is far away; None for that of the environment."""
 
 
 class OpenedCAStore(NamedTuple):
@@ -41,13 +45,15 @@ class OpenedCAStore(NamedTuple):
     """The root that the address names; None where the head of the block store is the root."""
     path: tuple[str, ...] = ()
     """The names below the root that the address has."""
+    resolved: str | None = None
+    """What the name in the address points to, as ``/ipfs/CID/path``; None if there is none."""
 
 
 def _nothing() -> None:
     pass
 
 
-def open_castore(place: Place, mode: Mode, options: FileOptions) -> OpenedCAStore:
+def open_castore(place: Place, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
     """Open the block store of a place.
 
     :param mode: see :func:`ipldstore.open`
@@ -57,11 +63,11 @@ def open_castore(place: Place, mode: Mode, options: FileOptions) -> OpenedCAStor
     :raises CAStoreError: if it cannot be opened
     """
     if isinstance(place, BucketURL):
-        return _open_bucket(place.url, mode, options.storage_options or {})
+        return _open_bucket(place.url, mode, options)
     if isinstance(place, ArchiveURL):
         return _open_archive(place.url, mode, options)
     if isinstance(place, (ContentPath, NamePath)):
-        return _open_content(place)
+        return _open_content(place, mode, options)
     if options.storage_options:
         raise ValueError(f"expected storage_options with a URL, found them with the path {str(place)!r}")
     if mode == "r" and not place.exists():
@@ -96,7 +102,7 @@ def shared_castore(
     return FileSystemCAStore(path)
 
 
-def _open_file(path: Path, mode: Mode, options: FileOptions) -> OpenedCAStore:
+def _open_file(path: Path, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
     castore = CarCAStore(path, mode, fsync=options.fsync, zero_length_section_as_eof=options.zero_length_section_as_eof)
     try:
         _check_one_root(castore)
@@ -109,7 +115,7 @@ def _open_file(path: Path, mode: Mode, options: FileOptions) -> OpenedCAStore:
     return OpenedCAStore(castore, _nothing, castore.abandon)
 
 
-def _open_archive(url: str, mode: Mode, options: FileOptions) -> OpenedCAStore:
+def _open_archive(url: str, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
     castore = CarCAStore(
         url,
         mode,
@@ -121,8 +127,8 @@ def _open_archive(url: str, mode: Mode, options: FileOptions) -> OpenedCAStore:
     except BaseException:
         castore.close()
         raise
-    castore.persist_moves_head = True
-    return OpenedCAStore(castore, _nothing, castore.close)
+    cached = (options.cache or Cache()).before(castore)
+    return OpenedCAStore(cached, _nothing, cached.close)
 
 
 def _check_one_root(castore: CarCAStore) -> None:
@@ -165,20 +171,33 @@ def _open_folder(path: Path, mode: Mode, *, fsync: bool) -> OpenedCAStore:
     return OpenedCAStore(castore, release, release)
 
 
-def _open_bucket(url: str, mode: Mode, options: Mapping[str, Any]) -> OpenedCAStore:
-    castore = ObjectCAStore.from_url(url, **options)
+def _open_bucket(url: str, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
+    castore = ObjectCAStore.from_url(url, **(options.storage_options or {}))
     head = castore.head
     if mode == "r" and head is None:
         raise FileNotFoundError(errno.ENOENT, "expected a bucket whose object HEAD names a root, found none", url)
     if mode == "x" and head is not None:
         raise FileExistsError(errno.EEXIST, f"expected no object HEAD where a new store is to be, found {head}", url)
-    return OpenedCAStore(castore, _nothing, _nothing, head)
+    cached = (options.cache or Cache()).before(castore)
+    return OpenedCAStore(cached, _nothing, cached.close, head)
 
 
-def _open_content(place: ContentPath | NamePath) -> OpenedCAStore:
-    if isinstance(place, ContentPath) and place.is_bare:
-        raise ValueError(
-            f"expected with a CID the castore that has its blocks, found none: open({str(place.cid)!r}, castore=...), "
-            f"or ipfs://{place.cid} to ask a node or gateways"
-        )
-    raise ValueError(f"expected with {place!r} the castore that has its blocks, found none: open(..., castore=...)")
+def _open_content(place: ContentPath | NamePath, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
+    is_bare = isinstance(place, ContentPath) and place.is_bare
+    if mode != "r" and not is_bare:
+        raise ValueError(f'expected the mode "r" with {place!r}, found {mode!r}: what a CID names does not change')
+    found = open_content(place, options.storage_options or {})
+    castore = (options.cache or Cache()).before(found.castore)
+    return OpenedCAStore(castore, _nothing, castore.close, found.root, found.path, found.resolved)
+
+
+def open_in(castore: ContentAddressableStore, place: Place) -> OpenedCAStore:
+    """Return a place in a block store that the caller has, and closes.
+
+    :raises IPLDStoreError: if a name cannot be resolved
+    """
+    if isinstance(place, NamePath):
+        found = resolve_below(castore, place)
+        return OpenedCAStore(castore, _nothing, _nothing, found.root, found.path, found.resolved)
+    assert isinstance(place, ContentPath)  # noqa: S101  # the caller has parsed it as a CID or a name
+    return OpenedCAStore(castore, _nothing, _nothing, place.cid, place.path)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
 from ipld_car import cids
-from ipld_castore import ContentAddressableStore
+from ipld_castore import TieredCAStore
 from multiformats import CID
 
-from ipldstore._address.castores import FileOptions, Mode, OpenedCAStore, open_castore
+from ipldstore._address.cache import Cache
+from ipldstore._address.castores import Mode, OpenedCAStore, PlaceOptions, open_castore, open_in
+from ipldstore._address.content import resolve_directory
 from ipldstore._address.grammar import parse, parse_cid
-from ipldstore._address.places import Address, AnyAddress, ContentPath
+from ipldstore._address.places import Address, AnyAddress, ContentPath, NamePath
 from ipldstore._dataset.castores import AnyCAStore, castore_of
 from ipldstore._dataset.lifecycle import Opened
 from ipldstore._store.group_store import GroupStore
@@ -33,6 +36,8 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
     commit: CID | str | None = None,
     as_of: datetime | str | None = None,
     path: str | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    cache_bytes: int | None = None,
     fsync: bool = True,
     zero_length_section_as_eof: bool = False,
     storage_options: Mapping[str, Any] | None = None,
@@ -49,14 +54,19 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
     The URL of a CAR file (``https://host/air.car``, ``s3://bucket/air.car``) reads it by ranges: the index and the
     chunks where they lie, each verified. See :class:`ipld_castore.CarCAStore`.
 
+    ``ipfs://CID/path`` and ``ipns://name/path`` are read from a node on this machine if one answers, else from the
+    gateways of ``$IPFS_GATEWAY`` or ``~/.ipfs/gateway``, else from public ones; every block is verified. A name is not
+    verified as a CID is: what it pointed to is in :attr:`IPLDStore.resolved`. ``https://gateway/ipfs/CID`` asks that
+    gateway. The path leads through UnixFS directories, or to a group of a dataset. A bare CID needs ``castore``.
+
     Behind the place may be ``@`` and a branch, tag or commit of a repository, and ``#`` and the path of a group, as in
     ``air.car@v1#ocean``. A file whose name has these characters is opened by its plain path.
 
     What is opened for writing is frozen when it is closed, and closed when its ``with`` ends, be it by an error: what
     was written is there, and what was there before has a root of its own still, which ``compact`` would forget.
 
-    :param what: a path, also as a ``file:`` URL; the URL of a bucket or a CAR file; or with ``castore``, a
-        CID as object, text, ``ipfs://CID`` or ``/ipfs/CID``
+    :param what: a path, also as a ``file:`` URL; the URL of a bucket or a CAR file; ``ipfs://CID/path``,
+        ``ipns://name/path`` or a URL behind a gateway; or with ``castore``, a CID as object or text
     :param mode: "r" reads what is there; "a" also writes, and makes what is absent; "x" makes what must be absent
     :param castore: where the blocks of a CID are, or a store over them; it is not closed with the store
     :param branch: the branch of a repository
@@ -64,12 +74,17 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
     :param commit: the commit of a repository
     :param as_of: a time: the newest commit of the branch then
     :param path: the path of a group or an array, which the store is to have at its top; the address may have it too
+    :param cache: a folder that keeps the blocks that are read from far away, by default that of ``$IPLDSTORE_CACHE``,
+        else none; "" is none. It has no effect on files and folders of this machine
+    :param cache_bytes: the most bytes in that folder, by default ``$IPLDSTORE_CACHE_BYTES``, else 16 GiB; what was not
+        read for the longest time is deleted
     :param fsync: wait for the disk where blocks are to be safe; see :class:`ipld_castore.CarCAStore` and
         :class:`ipld_castore.FileSystemCAStore`
     :param zero_length_section_as_eof: take a section of length zero for the end of a CAR file, as archives that are
         padded with zeros have it (pieces of Filecoin)
     :param storage_options: of a bucket: the options of :meth:`ipld_castore.ObjectCAStore.from_url`; of a CAR file at a
-        URL: those of :class:`ipld_castore.CarCAStore`
+        URL: those of :class:`ipld_castore.CarCAStore`; of ``ipfs:`` and ``ipns:``: those of
+        :func:`ipld_castore.resolve_name`, such as ``node`` (an address, or False for none) and ``gateways``
     :raises FileNotFoundError: if there is nothing to read
     :raises FileExistsError: if the mode is "x" and something is there
     :raises OSError: if it cannot be opened, or another writer has it
@@ -91,22 +106,21 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
     version = Version(address.ref, branch, tag, commit, as_of)
     version.check()
     group = _group_of(address, path)
-    place = address.place
-    if castore is not None:
-        assert isinstance(place, ContentPath)  # noqa: S101  # see _content_address
-        if mode != "r":
-            raise ValueError(f'expected the mode "r" with a CID, found {mode!r}: IPLDStore(castore, root=cid) writes')
-        store = _open_below(castore_of(castore), place, version)
-        return _at(store, (*place.path, *group), what)
+    if castore is not None and mode != "r":
+        raise ValueError(f'expected the mode "r" with a CID, found {mode!r}: IPLDStore(castore, root=cid) writes')
     if mode == "x" and (version.is_given or group):
         raise ValueError(
             f'expected with the mode "x" no version and no group, found {what!r}; a file of that name is Path({what!r})'
         )
-    options = FileOptions(fsync, zero_length_section_as_eof, storage_options)
-    opened = open_castore(place, mode, options)
+    if castore is not None:
+        opened = open_in(castore_of(castore), address.place)
+    else:
+        options = PlaceOptions(fsync, zero_length_section_as_eof, storage_options, Cache(cache, cache_bytes))
+        opened = open_castore(address.place, mode, options)
     try:
-        store = _store_over(opened, mode, version)
-        return _at(store, (*opened.path, *group), what)
+        root, names = _directory_of(opened)
+        store = _store_over(opened._replace(root=root), mode, version, owned=castore is None)
+        return _at(store, (*names, *group), what)
     except BaseException:
         opened.abandon()
         raise
@@ -119,7 +133,7 @@ def _content_address(what: AnyAddress) -> Address:
     """
     if isinstance(what, str):
         found = parse(what) if "://" in what else parse_cid(what)
-        if found is not None and isinstance(found.place, ContentPath):
+        if found is not None and isinstance(found.place, (ContentPath, NamePath)):
             return found
     return Address(ContentPath(cids.from_validated(cids.to_bytes(what if isinstance(what, (CID, str)) else str(what)))))
 
@@ -136,18 +150,29 @@ def _group_of(address: Address, path: str | None) -> tuple[str, ...]:
     return tuple(group.split("/")) if group else ()
 
 
-def _open_below(castore: ContentAddressableStore, place: ContentPath, version: Version) -> IPLDStore:
-    refuse_version(version)
-    return IPLDStore(castore, root=place.cid, read_only=True)
+def _directory_of(opened: OpenedCAStore) -> tuple[CID | None, tuple[str, ...]]:
+    """Return the root that a path through UnixFS directories leads to, and the names that are left."""
+    root = opened.root
+    if root is None or not opened.path or cids.codec_of(bytes(root)) != cids.DAG_PB:
+        return root, opened.path
+    return resolve_directory(opened.castore, root, opened.path), ()
 
 
-def _store_over(opened: OpenedCAStore, mode: Mode, version: Version) -> IPLDStore:
-    """Return the store of what was opened, in a version."""
+def _store_over(opened: OpenedCAStore, mode: Mode, version: Version, *, owned: bool) -> IPLDStore:
+    """Return the store of what was opened, in a version.
+
+    :param owned: whether the block store was opened for it, and is closed with it
+    """
     refuse_version(version)
     castore = opened.castore
     store = IPLDStore(castore, root=opened.root, read_only=mode == "r")
-    castore.persist_moves_head = True  # not before: the head of a bucket would be asked for again, and may be another
-    store._opened = Opened(store._data, writable=mode != "r", release=opened.release)  # noqa: SLF001  # set nowhere else
+    store._resolved = opened.resolved  # noqa: SLF001  # set nowhere else
+    if owned:
+        # Not before: the head of a bucket would be asked for again, and may be another.
+        castore.persist_moves_head = True
+        if isinstance(castore, TieredCAStore):
+            castore.far.persist_moves_head = True
+        store._opened = Opened(store._data, writable=mode != "r", release=opened.release)  # noqa: SLF001  # as above
     return store
 
 

@@ -46,9 +46,14 @@ class DatasetStore(ZarrStore):
         self._opened: Opened | None = None
         self._is_view = False
         self._is_closed = False
+        self._resolved: str | None = None
         self._pickled: CarriedDataset | None = None
         """What this store came out of."""
         self._changes_when_pickled = 0
+
+    def __repr__(self) -> str:
+        text = super().__repr__()
+        return text if self._resolved is None else f"{text[:-1]}, found as {self._resolved}>"
 
     def close(self) -> None:
         """Close the store: freeze what has changed, and refuse to change anything from now on.
@@ -141,6 +146,14 @@ class DatasetStore(ZarrStore):
         """The CID of the contents; None while there are changes that are not frozen, and before the first freeze."""
         root = self._data.root
         return None if root is None else cids.from_validated(root)
+
+    @property
+    def resolved(self) -> str | None:
+        """What the name that the store was opened by pointed to, as ``/ipfs/CID/path``; None without a name.
+
+        A name is not verified as a CID is. To open the same again, open this.
+        """
+        return self._resolved
 
     @property
     def has_changes(self) -> bool:
