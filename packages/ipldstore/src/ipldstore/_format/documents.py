@@ -119,6 +119,15 @@ def encode(name: str, data: bytes) -> bytes | None:
     return block if len(block) <= MAX_LINKED else None
 
 
+def as_document(name: str, data: bytes) -> Document | None:
+    """Return JSON text as a document; None if it is to be kept as its exact bytes. See :func:`encode`."""
+    block = encode(name, data)
+    if block is None:
+        return None
+    document: Document = dagcbor.decode_node(block)
+    return document
+
+
 def to_json(document: Document) -> bytes:
     """Return the JSON text of a document: no spaces, names in the order in which DAG-CBOR was decoded."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
@@ -136,3 +145,37 @@ def find_problem(value: Any) -> str | None:
         elif isinstance(item, bytes):
             return "a link"
     return None
+
+
+def parse_leniently(data: bytes) -> Document | None:
+    """Return JSON text as Python values, with NaN and Infinity; None if it is no object or nested too deep.
+
+    It is for metadata that are kept as exact bytes; what it returns may be no document.
+    """
+    try:
+        text = data.decode("utf-8")
+        if _too_deep(text):
+            return None
+        value = json.loads(text)
+    except ValueError:  # no JSON, or not UTF-8: exact bytes may be anything, which is no error
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def to_lenient_json(value: Document) -> bytes:
+    """Return the JSON text of metadata as :func:`to_json` does, with NaN and Infinity allowed, names sorted here."""
+    # A lone surrogate becomes \\udxxx, which is how JSON escapes it.
+    return json.dumps(_sorted(value), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+
+
+def _sorted(value: Any) -> Any:
+    """Return a value with all names in the order of DAG-CBOR.
+
+    It recurses as deep as the value: documents, or text that :func:`parse_leniently` took, in a few more levels.
+    """
+    if isinstance(value, dict):
+        encoded = sorted(
+            value, key=lambda name: (len(name.encode("utf-8", "surrogatepass")), name.encode("utf-8", "surrogatepass"))
+        )
+        return {name: _sorted(value[name]) for name in encoded}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value

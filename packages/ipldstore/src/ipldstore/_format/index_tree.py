@@ -131,11 +131,11 @@ def _bounded(node: IndexNode, at: int, end: bytes | None) -> BoundedChild:
     return BoundedChild(node.children[at], node.codes[at + 1] if at + 1 < len(node.codes) else end)
 
 
-def _all_bounded(node: IndexNode, end: bytes | None) -> Iterator[BoundedChild]:
+def bounded_children(node: IndexNode, end: bytes | None) -> Iterator[BoundedChild]:
     return (_bounded(node, at, end) for at in range(len(node.codes)))
 
 
-def _load_child(
+def load_child(
     kind: IndexKind, child: BoundedChild, load: Load, level: int, depth: int = 0, hint: PathHint = NO_HINT
 ) -> IndexNode | Leaf:
     """Load the node of a child, and check it against what its parent says.
@@ -196,7 +196,7 @@ def find(kind: IndexKind, base: Base, key: str, load: Load, depth: int = 0) -> b
             return None
         child = _bounded(node, at, end)
         hint = hint_in_chunk_index(key, child.ref.size) if kind is CHUNKS else PathHint([key])
-        node, end = _load_child(kind, child, load, level, depth, hint), child.end
+        node, end = load_child(kind, child, load, level, depth, hint), child.end
         level += 1
     top.remember(node, child.ref.link, depth)
     return node.links.get(key)
@@ -211,16 +211,16 @@ def items(
     """
     if base is None:
         return
-    stack = [_all_bounded(top_node(kind, base, load), None)]
+    stack = [bounded_children(top_node(kind, base, load), None)]
     while stack:
         for child in stack[-1]:
             if child.end is not None and child.end <= low:
                 continue
             if high is not None and kind.code(child.ref.first) >= high:
                 return
-            node = _load_child(kind, child, load, len(stack), depth)
+            node = load_child(kind, child, load, len(stack), depth)
             if isinstance(node, IndexNode):
-                stack.append(_all_bounded(node, child.end))
+                stack.append(bounded_children(node, child.end))
                 break
             start = bisect_left(node.codes, low)
             stop = len(node.codes) if high is None else bisect_left(node.codes, high)
@@ -327,7 +327,7 @@ def _touched(
 
 def _reaches(kind: IndexKind, child: BoundedChild, code: bytes, load: Load) -> bool:
     """Whether a child has keys at or behind a code. An index node among leaves, which is foreign, is taken to."""
-    node = _load_child(kind, child, load, 1)
+    node = load_child(kind, child, load, 1)
     return isinstance(node, IndexNode) or node.codes[-1] >= code
 
 
@@ -341,16 +341,16 @@ def leaf_refs(kind: IndexKind, base: Base, load: Load, limits: Limits) -> Iterat
     if base is None:
         return
     top = top_node(kind, base, load)
-    stack = [(top, _all_bounded(top, None))]
+    stack = [(top, bounded_children(top, None))]
     while stack:
         above, children = stack[-1]
         has_index_nodes = any(child.size > limits.leaf for child in above.children) or (
             len(stack) > 1 and len(above.children) == 1
         )
         for child in children:
-            node = _load_child(kind, child, load, len(stack)) if has_index_nodes else None
+            node = load_child(kind, child, load, len(stack)) if has_index_nodes else None
             if isinstance(node, IndexNode):
-                stack.append((node, _all_bounded(node, child.end)))
+                stack.append((node, bounded_children(node, child.end)))
                 break
             yield child
         else:
@@ -359,7 +359,7 @@ def leaf_refs(kind: IndexKind, base: Base, load: Load, limits: Limits) -> Iterat
 
 def _links_below(kind: IndexKind, child: BoundedChild, nodes: NodeStore) -> Iterable[tuple[str, bytes]]:
     """Return key and link of all keys below a child."""
-    node = _load_child(kind, child, nodes.load, 1)
+    node = load_child(kind, child, nodes.load, 1)
     if isinstance(node, Leaf):
         return ((key, node.links[key]) for key in node.keys)
     return items(kind, node, nodes.load)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 Side = Literal["ours", "theirs"]
 """One of the two roots that are merged."""
 
-SIDES: Final = ("ours", "theirs")
+SIDES: Final[tuple[Side, Side]] = ("ours", "theirs")
 
 Kind = Literal["attribute", "chunks", "array", "metadata", "node", "length", "coordinate", "key", "consolidated"]
 """What conflicts; see :class:`MergeConflict`."""
@@ -105,5 +105,5 @@ def decide(resolve: Resolve | None, conflict: MergeConflict) -> Side | None:
         by_attribute = None if conflict.attribute is None else resolve.get((conflict.path, conflict.attribute))
         side = resolve.get(conflict.path) if by_attribute is None else by_attribute
     if side is None or side in SIDES:
-        return cast("Side | None", side)
+        return side
     raise ValueError(f"expected 'ours' or 'theirs' to resolve the conflict at {conflict.path!r}, found {side!r:.200}")

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 
 from ipld_castore import ContentAddressableStore
 
+from ipldstore._format.nodes import NodeStore
+from ipldstore._tree.directory import Frozen
+from ipldstore._tree.tree import Tree
+
+from .apply import Result
 from .conflicts import Merged, Resolve
+from .consolidate import consolidate
+from .decisions import Decisions
+from .dimensions import apply_dimension_rules
+from .plan import Plan
+from .sides import Sides, document_reader, nodes_of
 
 
 def merge_roots(
@@ -30,4 +40,33 @@ def merge_roots(
     :raises ValueError: if ``bases`` is empty, or ``resolve`` gives an answer that is no side
     :raises IPLDStoreError: if a node is missing, damaged or breaks a bound of the format
     """
-    raise NotImplementedError
+    different = sorted(set(bases))
+    if not different:
+        raise ValueError("expected the roots that both sides go back to, found none")
+    if ours == theirs or different == [theirs]:
+        return Merged(ours, (), ())
+    if different == [ours]:
+        return Merged(theirs, (), ())
+    nodes = nodes_of(castore)
+    reader = document_reader(castore, nodes)
+    sides = Sides(reader, [root_of(nodes, base) for base in different], root_of(nodes, ours), root_of(nodes, theirs))
+    decisions = Decisions(resolve)
+    plan = Plan(sides, decisions)
+    apply_dimension_rules(plan)
+    left = decisions.open()
+    if left:
+        return Merged(None, left, decisions.decided())
+    result = Result(castore, nodes, ours)
+    result.apply(plan)
+    consolidate(result.tree, castore, nodes, reader, plan.changed_paths)
+    return Merged(result.tree.freeze(), (), decisions.decided())
+
+
+def root_of(nodes: NodeStore, root: bytes) -> Frozen:
+    """Return the root directory of a root.
+
+    :raises IPLDStoreError: if it cannot be read
+    """
+    top = Tree(nodes, root).top
+    assert isinstance(top, Frozen)  # noqa: S101  # nothing has changed it
+    return top

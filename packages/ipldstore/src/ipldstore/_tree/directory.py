@@ -54,6 +54,19 @@ def decode_document(value: Any, size: int) -> Map:  # noqa: ARG001  # as every D
     return value
 
 
+def ownership_of(documents: Map, load: Load) -> ChunkOwnership:
+    """Return which chunk keys a directory owns, by its documents or the whole of its map."""
+    if keys.ZARRAY in documents:
+        return ChunkOwnership.ALL
+    metadata = documents.get(keys.ZARR_JSON)
+    if isinstance(metadata, bytes):
+        if not is_directory_link(metadata):
+            return ChunkOwnership.ONLY_C
+        metadata = load(metadata, decode_document)
+    is_array = metadata is not None and metadata.get("node_type") == "array"
+    return ChunkOwnership.ALL if is_array else ChunkOwnership.NONE
+
+
 class Frozen:
     """A directory without changes: the checked map of its node."""
 
@@ -184,19 +197,8 @@ class Directory:
     def ownership(self, load: Load) -> ChunkOwnership:
         """Return which chunk keys the directory owns."""
         if self._ownership is None:
-            self._ownership = self._find_ownership(load)
+            self._ownership = ownership_of(self.documents, load)
         return self._ownership
-
-    def _find_ownership(self, load: Load) -> ChunkOwnership:
-        if keys.ZARRAY in self.documents:
-            return ChunkOwnership.ALL
-        metadata = self.documents.get(keys.ZARR_JSON)
-        if isinstance(metadata, bytes):
-            if not is_directory_link(metadata):
-                return ChunkOwnership.ONLY_C
-            metadata = load(metadata, decode_document)
-        is_array = metadata is not None and metadata.get("node_type") == "array"
-        return ChunkOwnership.ALL if is_array else ChunkOwnership.NONE
 
     # -- changing --
 

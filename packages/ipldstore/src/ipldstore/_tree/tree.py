@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from ipld_car import cids, hashes
 
@@ -219,6 +219,94 @@ class Tree:
     def clear(self) -> None:
         """Delete all keys."""
         self.drop_below([])
+
+    # -- whole directories --
+
+    def graft(self, parts: list[str], directory: dict[str, Any]) -> None:
+        """Set all keys below a path, where there are none, to those of a directory. Nothing below it is read.
+
+        :param directory: the checked map of a root or directory; its ``__ipld_value__`` is not taken
+        """
+        load = self._nodes.pinning_load()
+        below = Directory.over(directory, load)
+        below.value = None
+        self._place(parts, below, load)
+
+    def take_below(self, parts: list[str], source: Frozen) -> None:
+        """Replace all keys below a path by those that another tree has there.
+
+        :param source: the root directory of the other tree
+        """
+        load = self._nodes.pinning_load()
+        above, directory = lookup.path_to(source, parts, load)
+        self.drop_below(parts)
+        if above:  # keys below the path may be in their indexes
+            for key, target in lookup.items(source, self._nodes.load, "".join(f"{part}/" for part in parts)):
+                self.put(key.split("/"), target)
+        elif isinstance(directory, Frozen):
+            self.graft(parts, directory.map)
+
+    def move(self, old: list[str], new: list[str]) -> None:
+        """Give all keys below a path those names below another path, where there are none. No chunk index is read.
+
+        :param old: the path, which has keys below it
+        :param new: the other path, which is not at or below the first
+        """
+        load = self._nodes.pinning_load()
+        above, _ = lookup.path_to(self._top, old, load)
+        prefix = "".join(f"{part}/" for part in old)
+        indexed = [
+            (key, link)
+            for start, owner in above
+            for rest, link in lookup.chunks_of(owner, load)
+            if (key := prefix[:start] + rest).startswith(prefix)
+        ]
+        visited = self._visit([*old, ""], load)
+        below = visited[len(old)] if len(visited) > len(old) else None
+        _has_entry(self._visit(new, load), new, load)
+        self.drop_below(old)
+        if below is not None:
+            below.value = None
+            self._place(new, below, load)
+        for key, link in indexed:
+            self.put([*new, *key[len(prefix) :].split("/")], link)
+
+    def _place(self, parts: list[str], below: Directory, load: Load) -> None:
+        """Set a directory at a path."""
+        if below.is_empty():
+            return
+        directory = self._open_top(load)
+        self._note_change()
+        if not parts:
+            self._top = below
+            return
+        for name in parts[:-1]:
+            directory = directory.make(name, load)
+        below.value = lookup.value_of(directory.entry(parts[-1], load), len(parts), load)
+        directory.put_entry(parts[-1], below, load)
+
+    def subtree(self, parts: list[str]) -> bytes | None:
+        """Return the binary CID of the root that has the keys below a path as its keys; None if there are none.
+
+        It puts the nodes that are new.
+        """
+        load = self._nodes.pinning_load()
+        above, directory = lookup.path_to(self._top, parts, load)
+        prefix = "".join(f"{part}/" for part in parts)
+        if above and next(lookup.items(self._top, load, prefix), None) is not None:
+            made = Tree(self._nodes, limits=self._limits)  # keys may be in the indexes above
+            for key, target in lookup.items(self._top, load, prefix):
+                made.put(key[len(prefix) :].split("/"), target)
+            return made.freeze()
+        if directory is None or (isinstance(directory, Directory) and directory.is_empty()):
+            return None
+        if isinstance(directory, Frozen):
+            own = {name: item for name, item in directory.map.items() if name != keys.VALUE}
+            return self._nodes.put(own) if own else None
+        copied = directory.snapshot()
+        copied.value = None
+        block = freeze(copied, self._nodes, self._limits)
+        return None if block == EMPTY_MAP else self._nodes.put_encoded(block)
 
     # -- freezing --
 

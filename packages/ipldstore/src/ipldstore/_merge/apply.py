@@ -1,0 +1,92 @@
+"""Writing what a merge came to: one side's tree, changed where the result is that of the other side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from ipld_castore import ContentAddressableStore
+
+from ipldstore._dataset import values
+from ipldstore._format import documents, keys
+from ipldstore._format.nodes import NodeStore
+from ipldstore._tree import lookup
+from ipldstore._tree.difference import is_same_target
+from ipldstore._tree.tree import Tree
+
+from .conflicts import Side
+from .node_documents import CONSOLIDATED
+from .node_merge import NodeResult
+from .plan import Plan
+
+
+class Result:
+    """The tree of a merge, which begins as that of ours.
+
+    :param castore: where blocks are put
+    :param nodes: its nodes
+    :param ours: binary CID of the root of ours
+    """
+
+    def __init__(self, castore: ContentAddressableStore, nodes: NodeStore, ours: bytes) -> None:
+        self._castore = castore
+        self._nodes = nodes
+        self.tree = Tree(nodes, ours)
+
+    def apply(self, plan: Plan) -> None:
+        """Change the tree where the result is not what ours has."""
+        for path, side in plan.subtrees.items():
+            self._take(plan, path, side)
+        for own in ("ours", "theirs"):
+            for path in plan.sides.changed[own].directories:
+                self._take(plan, path, plan.forced.get(path, own))
+        for path, node in plan.results.items():
+            if path in plan.forced:
+                self._take(plan, path, plan.forced[path])
+            else:
+                self._put_documents(path, node)
+        for path, node in plan.results.items():
+            if path not in plan.forced:
+                for key, side in node.chunks.items():
+                    if side == "theirs":
+                        self._put_value(key, plan.merges[path].link(side, key))
+        for key, side in plan.keys.items():
+            if side == "theirs":
+                self._put_value(key, plan.sides.value_of(plan.sides.tops[side], key))
+
+    def _take(self, plan: Plan, path: str, side: Side) -> None:
+        """Take all that is at or below a path from one side."""
+        if side == "theirs":
+            self.tree.take_below(path.split("/") if path else [], plan.sides.tops["theirs"])
+
+    def _put_documents(self, path: str, node: NodeResult) -> None:
+        found = self._documents_at(path)
+        wanted: dict[str, lookup.KeyTarget] = {}
+        for name, content in node.documents.items():
+            wanted[name] = self._target(name, content, node.consolidated.get(name))
+        if keys.ZMETADATA in node.consolidated:
+            wanted[keys.ZMETADATA] = found.get(keys.ZMETADATA, {})
+        for name in {*found, *wanted}:
+            parts = [*(path.split("/") if path else []), name]
+            if name not in wanted:
+                self.tree.drop(parts)
+            elif not is_same_target(wanted[name], found.get(name)):
+                self.tree.put(parts, wanted[name])
+
+    def _documents_at(self, path: str) -> Mapping[str, lookup.KeyTarget]:
+        _, directory = lookup.path_to(self.tree.top, path.split("/") if path else [], self._nodes.load)
+        return {} if directory is None else dict(lookup.documents_of(directory))
+
+    def _target(self, name: str, content: documents.Document | bytes, state: str | None) -> lookup.KeyTarget:
+        if isinstance(content, bytes):
+            return content
+        if state is not None:  # a map is made anew afterwards; see rule 5
+            content = {**content, CONSOLIDATED: {} if state == "map" else json.loads(state)}
+        return values.put(self._castore, self._nodes, name, documents.to_json(content))
+
+    def _put_value(self, key: str, link: bytes | None) -> None:
+        parts = key.split("/")
+        if link is not None:
+            self.tree.put(parts, link)
+        elif lookup.find(self.tree.top, parts, self._nodes.load) is not None:
+            self.tree.drop(parts)
