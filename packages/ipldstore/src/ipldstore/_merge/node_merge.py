@@ -58,6 +58,8 @@ class NodeMerge:
         )
         if self._is_made_on_both:
             self._bases = [Parts()]
+        self.is_open = False
+        """Whether nothing decides what metadata, shape and chunks the array has."""
 
     # -- what changed --
 
@@ -118,7 +120,9 @@ class NodeMerge:
         if offending is None:
             return None, self._merge_chunks(decisions)
         conflict = MergeConflict(self.path, "array", self._reason(), chunk_keys=tuple(sorted(offending)))
-        side = decisions.side_of(conflict) or "ours"
+        decided = decisions.side_of(conflict)
+        self.is_open = decided is None
+        side = decided or "ours"
         return side, dict.fromkeys({**self.chunks["ours"], **self.chunks["theirs"]}, side)
 
     def _offending_chunks(self) -> list[str] | None:
