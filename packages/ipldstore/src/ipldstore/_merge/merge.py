@@ -10,13 +10,13 @@ from ipldstore._format.nodes import NodeStore
 from ipldstore._tree.directory import Frozen
 from ipldstore._tree.tree import Tree
 
-from .apply import Result
 from .conflicts import Merged, Resolve
-from .consolidate import consolidate
 from .decisions import Decisions
-from .dimensions import apply_dimension_rules
-from .plan import Plan
-from .sides import Sides, document_reader, nodes_of
+from .nodes.consolidate import consolidate
+from .rules.apply import Result
+from .rules.dimensions import apply_dimension_rules
+from .rules.plan import Plan
+from .rules.sides import Sides, document_reader, nodes_of
 
 
 def merge_roots(

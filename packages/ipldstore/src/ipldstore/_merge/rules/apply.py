@@ -10,12 +10,12 @@ from ipld_castore import ContentAddressableStore
 from ipldstore._dataset import values
 from ipldstore._format import documents, keys
 from ipldstore._format.nodes import NodeStore
+from ipldstore._merge.conflicts import Side
+from ipldstore._merge.nodes.documents import CONSOLIDATED
 from ipldstore._tree import lookup
 from ipldstore._tree.difference import is_same_target
 from ipldstore._tree.tree import Tree
 
-from .conflicts import Side
-from .node_documents import CONSOLIDATED
 from .node_merge import NodeResult
 from .plan import Plan
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from ipld_car import dagcbor
 
-from .conflicts import Side
+from ipldstore._merge.conflicts import Side
+
 from .side_changes import UNLIKE
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ipldstore._format.documents import Document
+from ipldstore._merge.conflicts import SIDES, MergeConflict, Side
+from ipldstore._merge.decisions import Decisions
+from ipldstore._merge.nodes.grid import grid_of, grown_axes, is_inside
+from ipldstore._merge.nodes.parts import Parts, compose, indivisible, parts_of
 
 from .choice import ABSENT, agreed, choose, is_equal, is_same_data
-from .conflicts import SIDES, MergeConflict, Side
-from .decisions import Decisions
-from .grid import grid_of, grown_axes, is_inside
-from .node_parts import Parts, compose, indivisible, parts_of
 from .side_changes import UNLIKE, LinkChange
 from .sides import Nodes
 
@@ -26,7 +26,7 @@ class NodeResult:
     documents: Mapping[str, Document | bytes] = field(default_factory=dict)
     """Documents by name, without consolidated metadata; the link of one that is kept as exact bytes."""
     consolidated: Mapping[str, str] = field(default_factory=dict)
-    """See :class:`~ipldstore._merge.node_documents.NodeDocuments`."""
+    """See :class:`~ipldstore._merge.nodes.documents.NodeDocuments`."""
     chunks: dict[str, Side] = field(default_factory=dict)
     """Of each chunk that changed, the side it is taken from."""
 

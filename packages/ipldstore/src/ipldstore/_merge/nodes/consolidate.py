@@ -18,7 +18,7 @@ from ipldstore._tree import lookup
 from ipldstore._tree.tree import Tree
 from ipldstore.errors import NodeError
 
-from .node_documents import CONSOLIDATED, DocumentReader
+from .documents import CONSOLIDATED, DocumentReader
 
 _MAX_NODES: Final = 1_000_000
 """Arrays and groups in one consolidated metadata; a root that has more below a group is not believed."""

@@ -11,7 +11,7 @@ from ipld_car import dagcbor
 from ipldstore._format import keys
 from ipldstore._format.documents import Document
 
-from .node_documents import NodeDocuments
+from .documents import NodeDocuments
 
 VALUE_ATTRIBUTES: Final = frozenset(
     {

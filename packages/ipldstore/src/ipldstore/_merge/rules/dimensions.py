@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ipldstore._merge.conflicts import SIDES, MergeConflict, Side
+from ipldstore._merge.nodes.documents import NodeDocuments
+from ipldstore._merge.nodes.grid import dimensions_of, lengths_of
 from ipldstore._tree import lookup
 
-from .conflicts import SIDES, MergeConflict, Side
-from .grid import dimensions_of, lengths_of
-from .node_documents import NodeDocuments
 from .plan import Plan
 from .sides import other_side
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ipldstore._format import keys as _keys
+from ipldstore._merge.conflicts import SIDES, MergeConflict, Side
+from ipldstore._merge.decisions import Decisions
 from ipldstore._tree.difference import is_same_target
 
 from .choice import agreed, choose
-from .conflicts import SIDES, MergeConflict, Side
-from .decisions import Decisions
 from .node_merge import NodeMerge, NodeResult
 from .side_changes import is_below
 from .sides import Nodes, Sides, other_side

@@ -6,11 +6,10 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from ipldstore._merge.nodes.documents import DocumentReader
+from ipldstore._merge.nodes.grid import coordinates_of
 from ipldstore._tree.difference import Change, DirectoryChange, DocumentsChange, ValueChange, changes, is_same_target
 from ipldstore._tree.directory import Frozen
-
-from .grid import coordinates_of
-from .node_documents import DocumentReader
 
 NOTHING: Final = Frozen({})
 

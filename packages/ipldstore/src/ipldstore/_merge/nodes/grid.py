@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ipldstore._format import keys
 
-from .node_documents import NodeDocuments
+from .documents import NodeDocuments
 
 Coordinates = tuple[int, ...]
 

@@ -8,14 +8,14 @@ from typing import Literal, NamedTuple
 from ipld_castore import ContentAddressableStore
 
 from ipldstore._format.nodes import NodeStore
+from ipldstore._merge.conflicts import SIDES, Side
+from ipldstore._merge.nodes.documents import DocumentReader, NodeDocuments
 from ipldstore._read.reader import reader_of
 from ipldstore._tree import lookup
 from ipldstore._tree.difference import DirectoryChange, changes
 from ipldstore._tree.directory import Frozen
 from ipldstore.errors import store_errors
 
-from .conflicts import SIDES, Side
-from .node_documents import DocumentReader, NodeDocuments
 from .side_changes import UNLIKE, LinkChange, SideChanges
 
 NodeKind = Literal["array", "group"] | None
