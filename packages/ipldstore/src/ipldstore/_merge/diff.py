@@ -4,56 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Final
 
+from ipld_car import cids
 from ipld_castore import ContentAddressableStore
 from multiformats import CID
 
-NodeKind = Literal["array", "group"]
+from ipldstore._format import index_tree, keys
+from ipldstore._tree import lookup
+from ipldstore._tree.difference import Change, DirectoryChange, ValueChange, changes, cid_of
+from ipldstore._tree.directory import Frozen
 
+from .merge import root_of
+from .node_diff import Changed, ChunkDiff, ChunkRange, NodeDiff, chunk_diff, node_diff
+from .nodes.documents import NO_DOCUMENTS, DocumentReader
+from .nodes.grid import Coordinates, coordinates_of
+from .rules.side_changes import NOTHING, LinkChange, SideChanges
+from .rules.sides import document_reader, nodes_of
 
-@dataclass(frozen=True, slots=True)
-class ChunkRange:
-    """A box of chunks in chunk coordinates: on each axis from ``start`` to below ``stop``."""
+__all__ = ["ChunkDiff", "ChunkRange", "Diff", "KeyDiff", "NodeDiff", "diff"]
 
-    start: tuple[int, ...]
-    stop: tuple[int, ...]
-
-    def __str__(self) -> str:
-        spans = zip(self.start, self.stop, strict=True)
-        return f"[{', '.join(str(low) if high == low + 1 else f'{low}:{high}' for low, high in spans)}]"
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkDiff:
-    """The chunks of one array that differ."""
-
-    added: tuple[ChunkRange, ...] = ()
-    removed: tuple[ChunkRange, ...] = ()
-    changed: tuple[ChunkRange, ...] = ()
-    count: int = 0
-    """Number of chunks in all ranges; of an array that was added or deleted the number of its chunks."""
-
-
-@dataclass(frozen=True, slots=True)
-class NodeDiff:
-    """What differs in one array or group. Where both roots have the node, only what differs is named."""
-
-    path: str
-    """The path of the node; "" is the root group."""
-    kind: NodeKind
-    """What the node is, in the new root where it is there."""
-    change: Literal["added", "deleted", "replaced", "changed"]
-    """``replaced``: an array where a group was, or a group where an array was."""
-    shape: tuple[tuple[int, ...] | None, tuple[int, ...] | None] | None = None
-    """Old and new shape of an array whose shape changed."""
-    metadata: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
-    """Old and new value of each other field of the metadata, by name; None where it is absent."""
-    attributes_added: Mapping[str, Any] = field(default_factory=dict)
-    attributes_removed: Mapping[str, Any] = field(default_factory=dict)
-    attributes_changed: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
-    """Old and new value of each attribute that both have."""
-    chunks: ChunkDiff = field(default_factory=ChunkDiff)
+_MOST_LINES: Final = 50
+"""Nodes, and other keys, that are shown in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +33,15 @@ class KeyDiff:
     """A key that differs, if the key belongs to no node."""
 
     key: str
-    change: Literal["added", "deleted", "changed"]
+    change: Changed
+
+    def __str__(self) -> str:
+        return f"{ {'added': '+', 'deleted': '-', 'changed': '~'}[self.change] } key {self.key}"
 
 
 @dataclass(frozen=True)
 class Diff:
-    """The difference of two roots. It is false where there is none; ``str`` says it in words."""
+    """The difference of two roots. It is false where there is none; ``str`` says it in words, a line for each node."""
 
     old: CID
     new: CID
@@ -75,24 +50,149 @@ class Diff:
     keys: tuple[KeyDiff, ...]
     """Keys of no node that differ, sorted."""
     castore: ContentAddressableStore = field(repr=False, compare=False)
+    """The block store that has the nodes of both roots."""
 
     def __bool__(self) -> bool:
-        return bool(self.nodes or self.keys)
+        return self.old != self.new
+
+    def __str__(self) -> str:
+        lines = []
+        for items in (self.nodes, self.keys):
+            lines += [str(item) for item in items[:_MOST_LINES]]
+            if len(items) > _MOST_LINES:
+                lines.append(f"and {len(items) - _MOST_LINES} more")
+        return "\n".join(lines)
 
     def chunk_keys(self, path: str | None = None) -> Iterator[str]:
-        """Yield the keys of all chunks that differ, from the root. It reads nodes again, and streams.
+        """Yield the keys of all chunks that differ, from the root. It reads the nodes again, and streams.
 
         :param path: the path of an array; by default those of all arrays, also of added and deleted ones
+        :raises IPLDStoreError: if a node is missing or damaged
         """
-        raise NotImplementedError
+        nodes = nodes_of(self.castore)
+        tops = (root_of(nodes, cids.to_bytes(root)) for root in (self.old, self.new))
+        stack: list[Iterator[Change]] = [changes(*tops, nodes.load)]
+        while stack:
+            for change in stack[-1]:
+                if isinstance(change, ValueChange):
+                    if change.array is not None and path in (None, change.array):
+                        yield change.key
+                elif isinstance(change, DirectoryChange) and _leads_to(change.path, path):
+                    below = change.before or NOTHING, change.after or NOTHING
+                    stack.append(changes(*below, nodes.load, change.path))
+                    break
+            else:
+                stack.pop()
+
+
+def _leads_to(directory: str, path: str | None) -> bool:
+    return path is None or path == directory or path.startswith(f"{directory}/") or directory.startswith(f"{path}/")
 
 
 def diff(castore: ContentAddressableStore, a: bytes, b: bytes) -> Diff:
     """Return what differs between two roots. Its cost is that of the difference: no chunk is read.
+
+    Of arrays and groups that only one root has, the directories are read, and not the leaves of their indexes.
 
     :param castore: the block store that has the nodes of both roots
     :param a: binary CID of the old root
     :param b: binary CID of the new root
     :raises IPLDStoreError: if a node is missing, damaged or breaks a bound of the format
     """
-    raise NotImplementedError
+    nodes = nodes_of(castore)
+    reader = document_reader(castore, nodes)
+    tops = root_of(nodes, a), root_of(nodes, b)
+    changed = SideChanges(reader)
+    changed.add(changes(*tops, nodes.load))
+    found: list[NodeDiff] = []
+    other_keys = [KeyDiff(key, _change_of(change)) for key, change in changed.keys.items()]
+    for path in changed.documents | changed.consolidated | changed.chunks.keys():
+        before, after = (reader.at(top, path) for top in tops)
+        node = node_diff(
+            path,
+            before,
+            after,
+            consolidated_differ=path in changed.consolidated,
+            chunks=_chunks(path, changed.chunks.get(path, {})),
+        )
+        if node is not None:
+            found.append(node)
+            continue
+        for name in {*before.contents, *after.contents, *before.consolidated, *after.consolidated}:
+            key = f"{path}/{name}" if path else name
+            targets = [_document(top, key, reader) for top in tops]
+            if targets[0] != targets[1]:
+                other_keys.append(KeyDiff(key, _change_of(LinkChange(*targets))))
+    for change in changed.directories.values():
+        _add_whole(change, reader, found, other_keys)
+    return Diff(
+        cids.from_validated(a),
+        cids.from_validated(b),
+        tuple(sorted(found, key=lambda node: node.path)),
+        tuple(sorted(other_keys, key=lambda each: each.key)),
+        castore,
+    )
+
+
+def _change_of(change: LinkChange) -> Changed:
+    if change.before is None:
+        return "added"
+    return "deleted" if change.after is None else "changed"
+
+
+def _document(top: Frozen, key: str, reader: DocumentReader) -> bytes | None:
+    """Return something that is equal for equal documents; None where there is none."""
+    target = lookup.find(top, key.split("/"), reader.load)
+    return None if target is None else cid_of(target)
+
+
+def _chunks(path: str, own: Mapping[str, LinkChange]) -> ChunkDiff:
+    points: dict[Changed, list[Coordinates]] = {"added": [], "deleted": [], "changed": []}
+    start = len(path) + 1 if path else 0
+    for key, change in own.items():
+        at = coordinates_of(key[start:])
+        if at is not None:
+            points[_change_of(change)].append(at)
+    return chunk_diff(points["added"], points["deleted"], points["changed"])
+
+
+def _add_whole(
+    change: DirectoryChange, reader: DocumentReader, found: list[NodeDiff], other_keys: list[KeyDiff]
+) -> None:
+    """Add the nodes and keys of a directory that only one root has."""
+    what: Changed = "added" if change.before is None else "deleted"
+    counts: dict[str, int] = {}
+    nodes = {}
+    stack: list[tuple[str, lookup.AnyDirectory, str | None]] = [
+        (change.path, change.before or change.after or NOTHING, None)
+    ]
+    while stack:
+        path, directory, array = stack.pop()
+        documents = reader.of(directory)
+        if documents.kind is not None:
+            nodes[path] = documents
+        else:
+            names = [name for name, _ in lookup.documents_of(directory)]
+            other_keys += [KeyDiff(f"{path}/{name}", what) for name in names]
+        if documents.kind == "array":
+            array = path
+        if isinstance(directory, Frozen) and array is not None:
+            chunks = index_tree.total(index_tree.CHUNKS, directory.map.get(keys.CHUNKS), reader.load)
+            counts[array] = counts.get(array, 0) + chunks
+        depth = path.count("/") + 2
+        for name, entry in lookup.entries_of(directory, reader.load):
+            key = f"{path}/{name}"
+            if lookup.value_of(entry, depth, reader.load) is not None:
+                if array is not None and coordinates_of(key[len(array) + 1 :]) is not None:
+                    counts[array] = counts.get(array, 0) + 1
+                else:
+                    other_keys.append(KeyDiff(key, what))
+            below = lookup.enter(entry, depth, reader.load)
+            if below is not None:
+                stack.append((key, below, array))
+    for path, documents in nodes.items():
+        sides = (NO_DOCUMENTS, documents) if what == "added" else (documents, NO_DOCUMENTS)
+        chunks_of_node = ChunkDiff(count=counts.get(path, 0))
+        node = node_diff(path, *sides, consolidated_differ=False, chunks=chunks_of_node)
+        if node is not None:
+            found.append(node)

@@ -63,11 +63,12 @@ class _Pair(NamedTuple):
 def is_same_target(one: lookup.KeyTarget | None, other: lookup.KeyTarget | None) -> bool:
     """Return whether two keys lead to the same; JSON tells 1, 1.0 and true apart, which Python does not."""
     if isinstance(one, dict) or isinstance(other, dict):
-        return one is other or (one is not None and other is not None and _cid_of(one) == _cid_of(other))
+        return one is other or (one is not None and other is not None and cid_of(one) == cid_of(other))
     return one == other
 
 
-def _cid_of(target: lookup.KeyTarget) -> bytes:
+def cid_of(target: lookup.KeyTarget) -> bytes:
+    """Return the binary CID that a document has as a block of its own, or that a link has."""
     if isinstance(target, bytes):
         return target
     return cids.make(cids.DAG_CBOR, hashes.sha2_256(dagcbor.encode_node(target)))
