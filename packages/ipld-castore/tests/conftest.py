@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ipld_castore._gateway import retry
+from ipld_castore._core import pauses
 from ipld_castore.testing import BlockServer
 
 from .support.kubo_fixtures import kubo, kubo_binary
@@ -42,4 +42,4 @@ def server() -> Iterator[BlockServer]:
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those before another attempt, where no gateway asks for one."""
-    monkeypatch.setattr(retry, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.01)

@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 import pytest
 from ipld_car import cids, hashes
 from ipld_castore import CAStoreError, GatewayCAStore, IPFSStore
+from ipld_castore._core import pauses
 from ipld_castore._kubo import rpc
 from ipld_castore.testing import BlockServer, Fault, faults
 from multiformats import CID
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("short_pauses")
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rpc, "GRACE", 0.1)
-    monkeypatch.setattr(rpc, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.0)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from ipld_castore import GatewayCAStore, IPFSStore
+from ipld_castore._core import pauses
 from ipld_castore._gateway import retry
 from ipld_castore._http.response import Response
 from ipld_castore._kubo import rpc
@@ -53,14 +54,14 @@ def test_a_server_that_names_no_time(kind: type[GatewayCAStore | IPFSStore], tex
 @pytest.mark.parametrize("kind", [GatewayCAStore, IPFSStore])
 def test_a_date_is_waited_for(kind: type[GatewayCAStore | IPFSStore], monkeypatch: pytest.MonkeyPatch) -> None:
     """The seconds until the date pass before the second request."""
-    pauses: list[float] = []
-    monkeypatch.setattr(rpc, "_PAUSES", (0.0, 0.0))
-    monkeypatch.setattr(rpc, "time", SimpleNamespace(sleep=pauses.append))
-    monkeypatch.setattr(retry, "sleep", pauses.append)
+    slept: list[float] = []
+    monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(rpc, "sleep", slept.append)
+    monkeypatch.setattr(retry, "sleep", slept.append)
     monkeypatch.setattr(retry, "time", SimpleNamespace(monotonic=lambda: 0.0))
     with BlockServer() as server, kind(server.url) as store:
         cid = server.blocks.put(b"here")
         server.inject(faults.too_many_requests(1000, as_date=True))
         assert store.get(cid) == b"here"
         assert len(server.requests) == 2
-    assert pauses == [60.0]  # the most: how long ago the date was written does not matter
+    assert slept == [60.0]  # the most: how long ago the date was written does not matter

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from ipld_car import CarReader, cids
 from ipld_castore import BackendUnavailableError, BlockCorruptError, IPFSStore
+from ipld_castore._core import pauses
 from ipld_castore._kubo import rpc
 
 EMPTY = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
@@ -80,7 +81,7 @@ def store(server: Server) -> Iterator[IPFSStore]:
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls are repeated without a pause."""
-    monkeypatch.setattr(rpc, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.0)
 
 
 def reply(status: int, body: bytes, **headers: str) -> Answer:

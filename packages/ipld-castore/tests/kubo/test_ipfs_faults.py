@@ -22,6 +22,7 @@ from ipld_castore import (
     FileSystemCAStore,
     IPFSStore,
 )
+from ipld_castore._core import pauses
 from ipld_castore._kubo import export, rpc
 from ipld_castore.testing import BlockServer, Fault, faults
 from ipld_castore.testing.server.replies import reply
@@ -38,7 +39,7 @@ def server(tmp_path: Path) -> Iterator[BlockServer]:
 @pytest.fixture
 def store(server: BlockServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[IPFSStore]:
     monkeypatch.setattr(rpc, "GRACE", 0.5)
-    monkeypatch.setattr(rpc, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.0)
     store = IPFSStore(server.url, timeout=0.5)
     yield store
     server.heal()

@@ -16,6 +16,7 @@ from ipld_castore import (
     IPFSStore,
     MappingCAStore,
 )
+from ipld_castore._core import pauses
 from ipld_castore._kubo import rpc
 from ipld_castore.testing import BlockServer, CAStoreTests, Fault, faults
 from multiformats import CID
@@ -31,7 +32,7 @@ Read = Callable[[ContentAddressableStore, CID], object]
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rpc, "GRACE", GRACE)
-    monkeypatch.setattr(rpc, "_PAUSES", (0.01, 0.02))
+    monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.0)
 
 
 @pytest.fixture

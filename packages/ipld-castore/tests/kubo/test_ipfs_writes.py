@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ipld_castore import BackendUnavailableError, IPFSStore
-from ipld_castore._kubo import rpc
+from ipld_castore._core import pauses
 from ipld_castore._kubo import store as _ipfs
 
 pytestmark = pytest.mark.kubo
@@ -50,7 +50,7 @@ def test_more_than_a_car(kubo: Any) -> None:
 
 def test_a_node_that_dies_while_it_is_written_to(own: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error comes soon, nothing is lost, and when the node is back a second flush finishes the work."""
-    monkeypatch.setattr(rpc, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.0)
     store = IPFSStore(own.url, offline=True, timeout=5)
     sent = [store.put_raw(data) for data in LARGE[:20]]
     own.kill()

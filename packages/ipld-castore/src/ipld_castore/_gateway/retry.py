@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -10,6 +9,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from ipld_car import cids
 
+from ipld_castore._core.pauses import MAX_PAUSE, pause_before_retry
 from ipld_castore._http.errors import ConnectError, ConnectionBrokenError, SilenceError, TransportError
 from ipld_castore.concurrency import drop_tracebacks
 from ipld_castore.errors import BackendUnavailableError, BlockCorruptError, BlockNotFoundError
@@ -17,12 +17,6 @@ from ipld_castore.errors import BackendUnavailableError, BlockCorruptError, Bloc
 from .endpoints import CorruptAnswers, Gateway
 
 T = TypeVar("T")
-
-MAX_PAUSE: Final = 60.0
-"""The most seconds that a gateway may ask for before it is asked again."""
-
-_FIRST_PAUSE: Final = 0.1
-"""Seconds before a second try where the gateway names none. Each further pause is twice as long."""
 
 
 class FailureKind(Enum):
@@ -132,10 +126,7 @@ class Attempts:
         if failure.kind is FailureKind.CORRUPT:
             self._corrupt.add(gateway, cid)
         elif failure.kind is FailureKind.BUSY:
-            pause = failure.pause
-            if pause is None:  # many threads may have failed at once, and should not come back at once
-                pause = _FIRST_PAUSE * 2**tries * random.uniform(0.75, 1.25)  # noqa: S311  # no secret
-            gateway.ready_at = max(gateway.ready_at, time.monotonic() + min(max(pause, 0.0), MAX_PAUSE))
+            gateway.ready_at = max(gateway.ready_at, time.monotonic() + pause_before_retry(tries, failure.pause))
 
 
 def _error(cid: bytes, failures: dict[Gateway, Failure]) -> Exception:

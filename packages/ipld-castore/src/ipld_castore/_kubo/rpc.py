@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from ipld_car import cids
 
+from ipld_castore._core.pauses import pause_before_retry
 from ipld_castore._http.address import Address
 from ipld_castore._http.client import HTTPClient
 from ipld_castore._http.errors import ConnectError, ConnectionBrokenError, SilenceError, TransportError
@@ -23,17 +24,16 @@ GRACE: Final = 10.0
 _DAY: Final = "24h"
 """The node's own timeout for long commands, as it needs one with a unit. Silence ends a call much earlier."""
 
-_PAUSES: Final = (0.05, 0.5)
-"""Seconds before the second and the third try of a call that the node, or a proxy before it, broke off."""
-
-_MAX_PAUSE: Final = 60.0
-"""The most seconds that a proxy may ask for before another try."""
+_RETRIES: Final = 2
+"""How often a call is repeated that the node, or a proxy before it, broke off."""
 
 _BUSY: Final = frozenset({429, 502, 503, 504})
 """Statuses with which a proxy says that another try may succeed."""
 
 _NOT_FOUND: Final = ("ipld: could not find", "block not found")
 _GAVE_UP: Final = ("context deadline exceeded", "request timed out", "deadline has elapsed")
+
+sleep = time.sleep
 
 Options = Mapping[str, str | list[str]]
 
@@ -103,20 +103,20 @@ class RPC:
         """Send a call, up to three times if it is broken off or a proxy is busy."""
         size, content = (0, {}) if body is None else (body.size, {"Content-Type": body.content})
         headers = {"Content-Length": str(size), **content}
-        for pause in (*_PAUSES, None) if repeat else (None,):
+        for left in range(_RETRIES if repeat else 0, -1, -1):
+            asked = None
             pieces = None if body is None else iter(body.pieces)
             try:
                 response = self._client.request("POST", self.node, path, headers, body=pieces, timeout=wait)
             except TransportError as error:
-                if pause is None or not isinstance(error, ConnectionBrokenError):
+                if not left or not isinstance(error, ConnectionBrokenError):
                     raise self._no_response(command, error) from error
-                wanted = pause
             else:
-                if pause is None or response.status not in _BUSY:
+                if not left or response.status not in _BUSY:
                     return response
                 response.close()
-                wanted = max(pause, min(response.retry_after or 0.0, _MAX_PAUSE))
-            time.sleep(wanted)
+                asked = response.retry_after
+            sleep(pause_before_retry(_RETRIES - left, asked))
         raise AssertionError("the last try returns or raises")
 
     def _no_response(self, command: str, error: TransportError) -> BackendUnavailableError:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import re
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from ipld_castore._core.pauses import pause_before_retry
 from ipld_castore._http.client import HTTPClient
 from ipld_castore._http.errors import ConnectionBrokenError, TransportError
 from ipld_castore._http.response import Response
@@ -23,8 +23,6 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _BUSY: Final = frozenset({429, 500, 502, 503, 504})
 _EXPIRED: Final = frozenset({400, 401, 403, 404, 410})
 """Statuses of a place that a redirect named some time ago, whose signature may have expired."""
-_FIRST_PAUSE: Final = 0.1
-_MAX_PAUSE: Final = 60.0
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
 _EMPTY: Final = re.compile(r"bytes \*/0+")
 
@@ -122,12 +120,10 @@ class HTTPRangeSource:
             except (ConnectionBrokenError, _BusyError) as error:
                 if attempt == self._retries:
                     raise self._error(f"{error} (asked {attempt + 1} times)") from None
-                pause = error.pause if isinstance(error, _BusyError) else None
-                if pause is None:
-                    pause = _FIRST_PAUSE * 2**attempt * random.uniform(0.75, 1.25)  # noqa: S311  # no secret
+                asked = error.pause if isinstance(error, _BusyError) else None
             except TransportError as error:
                 raise self._error(str(error)) from None
-            sleep(min(max(pause, 0.0), _MAX_PAUSE))
+            sleep(pause_before_retry(attempt, asked))
         raise AssertionError  # the last attempt returns or raises
 
     def _ask(self, offset: int, size: int) -> bytes:

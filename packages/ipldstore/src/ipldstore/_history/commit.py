@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from ipld_car import CarError, dagcbor
+from ipld_car import dagcbor
 
 from ipldstore._format import documents
 from ipldstore.errors import NodeError
 
 from . import jumps
-from .fields import FieldReader, is_node_link
+from .fields import FieldReader, decode_block, is_node_link
 
 VERSION_FIELD: Final = "__ipld_commit__"
 VERSION: Final = 1
@@ -72,12 +72,7 @@ def decode_commit(block: bytes) -> CommitNode:
     :param block: the verified bytes of its block
     :raises NodeError: if the block breaks a bound of the format
     """
-    if len(block) > MAX_BLOCK_BYTES:
-        raise NodeError(f"expected a commit of at most {MAX_BLOCK_BYTES} bytes, found {len(block)}")
-    try:
-        node = dagcbor.decode_node(block)
-    except CarError as error:
-        raise NodeError(f"expected a commit: {error}") from error
+    node = decode_block("commit", block, dagcbor.decode_node, MAX_BLOCK_BYTES)
     fields = FieldReader("commit", node, VERSION_FIELD, VERSION)
     commit = CommitNode(
         data=fields.link("data"),

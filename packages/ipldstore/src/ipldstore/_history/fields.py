@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
-from ipld_car import cids
+from ipld_car import CarError, cids
 
 from ipldstore.errors import NodeError
 
@@ -17,6 +18,23 @@ CID_BYTES: Final = 36
 def is_node_link(value: object) -> bool:
     """Whether a value is the binary CID of a dag-cbor block with sha2-256."""
     return isinstance(value, bytes) and len(value) == CID_BYTES and value.startswith(_PREFIX)
+
+
+def decode_block(kind: str, block: bytes, decode: Callable[[bytes], Any], max_bytes: int) -> Any:
+    """Return what a block holds.
+
+    :param kind: what the block is to be, for messages
+    :param block: its verified bytes
+    :param decode: decodes them
+    :param max_bytes: the most bytes of such a block
+    :raises NodeError: if the block is larger, or cannot be decoded
+    """
+    if len(block) > max_bytes:
+        raise NodeError(f"expected a {kind} of at most {max_bytes} bytes, found {len(block)}")
+    try:
+        return decode(block)
+    except CarError as error:
+        raise NodeError(f"expected a {kind}: {error}") from error
 
 
 class FieldReader:

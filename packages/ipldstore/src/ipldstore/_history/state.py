@@ -11,7 +11,7 @@ from multiformats import CID
 from ipldstore.errors import NodeError
 
 from .commit import MAX_AUTHOR_BYTES, MAX_TIME
-from .fields import CID_BYTES, FieldReader, is_node_link
+from .fields import CID_BYTES, FieldReader, decode_block, is_node_link
 from .names import name_problem
 
 VERSION_FIELD: Final = "__ipld_repo__"
@@ -108,12 +108,7 @@ class _Fields(NamedTuple):
 
 
 def _decode_fields(block: bytes) -> _Fields:
-    if len(block) > MAX_BLOCK_BYTES:
-        raise NodeError(f"expected a state of at most {MAX_BLOCK_BYTES} bytes, found {len(block)}")
-    try:
-        node = dagcbor.decode(block)
-    except CarError as error:
-        raise NodeError(f"expected a state: {error}") from error
+    node = decode_block("state", block, dagcbor.decode, MAX_BLOCK_BYTES)
     fields = FieldReader("state", node, VERSION_FIELD, VERSION)
     state = _Fields(
         branches=_names_field(fields, "branches"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import click
@@ -169,17 +170,8 @@ def concat(sources: tuple[str, ...], output: str, version: int, zero_is_end: boo
     All blocks of all FILEs, duplicates too, and the roots of the first. Blocks are verified.
     """
     from ipld_car import ops
-    from ipld_car._cli.progress import show_progress
 
-    read_once(*sources)
-    with show_progress() as progress:
-        ops.concat(
-            map(source_of, sources),
-            target_of(output),
-            version=version,
-            zero_length_section_as_eof=zero_is_end,
-            progress=progress,
-        )
+    _join(ops.concat, sources, output, version=version, zero_is_end=zero_is_end)
 
 
 @click.command()
@@ -194,11 +186,19 @@ def merge(sources: tuple[str, ...], output: str, version: int, zero_is_end: bool
     "split" makes.
     """
     from ipld_car import ops
+
+    _join(ops.merge, sources, output, version=version, zero_is_end=zero_is_end)
+
+
+def _join(
+    join: Callable[..., object], sources: tuple[str, ...], output: str, *, version: int, zero_is_end: bool
+) -> None:
+    """Call a function that writes several archives into one."""
     from ipld_car._cli.progress import show_progress
 
     read_once(*sources)
     with show_progress() as progress:
-        ops.merge(
+        join(
             map(source_of, sources),
             target_of(output),
             version=version,
