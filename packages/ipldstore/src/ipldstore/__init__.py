@@ -27,6 +27,7 @@ from ._io.kerchunk import car_references
 from ._io.open import open  # noqa: A004  # as tarfile, gzip and many others have it
 from ._io.sessions import Session, recover, sessions
 from ._io.sync import pull, push
+from ._links.arrays import Links
 from ._store.ipld_store import IPLDStore
 from ._store.mapping import StoreMapping
 from ._tree.stats import Stats
@@ -55,6 +56,7 @@ __all__ = [
     "IPFSStore",
     "IPLDStore",
     "IPLDStoreError",
+    "Links",
     "MappingCAStore",
     "NodeError",
     "ObjectCAStore",

@@ -12,6 +12,8 @@ from ipld_castore import ContentAddressableStore
 from ipldstore._foreign.nodes import ForeignNodes
 from ipldstore._foreign.recognition import ForeignTree, contents_of, open_tree
 from ipldstore._format import keys
+from ipldstore._format.bulk.index import LinkArrays
+from ipldstore._format.chunk_form import ChunkForm
 from ipldstore._format.index_tree import Leaf
 from ipldstore._format.limits import Limits
 from ipldstore._format.nodes import Load, NodeNotCached, NodeStore, decode_root
@@ -226,6 +228,24 @@ class ConcurrentTree:
                 elif self._has(parts):
                     self._tree.drop(parts)
             self._versions += bool(changes)
+
+    def put_links(self, path: str, form: ChunkForm, new: LinkArrays) -> None:
+        """Set many links of an array, as :meth:`put` sets each.
+
+        :param path: the path of the array; "" is the root
+        :raises ValueError: if the format does not allow one of the keys; nothing has changed then
+        """
+        parts = path.split("/") if path else []
+        with self.lock:
+            is_small = len(new.coordinates) <= self._limits.leaf
+            if is_small or not self._tree.put_links(parts, form, new):
+                prefix = f"{path}/" if path else ""
+                for numbers, link in zip(new.coordinates.tolist(), new.links, strict=True):
+                    key, target = prefix + form.key(numbers), link.tobytes()
+                    place = self._tree.next_chunk(key)
+                    if place is None or not self._tree.put_next(place, target):
+                        self._tree.put(keys.split_key(key), target)
+            self._versions += 1
 
     def _has(self, parts: list[str]) -> bool:
         return lookup.find(self._tree.top, parts, self._nodes.load) is not None

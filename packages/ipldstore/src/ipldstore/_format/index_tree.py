@@ -240,7 +240,13 @@ def rebuild(
 
     Reads the index nodes, the leaves that a change falls into, and the leaves that a merge needs.
     """
-    children = _write_leaves(kind, base, changes, nodes, limits)
+    return write_above(kind, _write_leaves(kind, base, changes, nodes, limits), nodes, limits)
+
+
+def write_above(
+    kind: IndexKind, children: list[ChildRef], nodes: NodeStore, limits: Limits
+) -> list[Any] | bytes | None:
+    """Write the nodes above leaves; return the top node, the link of that, or None without a leaf."""
     if not children:
         return None
     while len(children) > limits.children:
@@ -274,7 +280,7 @@ def _write_leaves(kind: IndexKind, base: Base, changes: Changes, nodes: NodeStor
         content: dict[str, bytes] = {}
         for _, item in found[start:stop]:
             if isinstance(item, BoundedChild):  # a neighbour that now fits into the same leaf
-                content.update(_links_below(kind, item, nodes))
+                content.update(links_below(kind, item, nodes))
             else:
                 link = changes.get(item)
                 content[item] = links[item] if link is None else link
@@ -298,7 +304,7 @@ def _items_to_split(
             if at not in touched:
                 found.append((firsts[at], child))
                 continue
-            for key, link in _links_below(kind, child, nodes):
+            for key, link in links_below(kind, child, nodes):
                 if key not in changes:
                     links[key] = link
                     found.append((kind.code(key), key))
@@ -322,10 +328,10 @@ def _touched(
             before[at] = min(code, before.get(at, code))
             at += 1
         touched.add(at)
-    return touched | {at for at, code in before.items() if at not in touched and _reaches(kind, leaves[at], code, load)}
+    return touched | {at for at, code in before.items() if at not in touched and reaches(kind, leaves[at], code, load)}
 
 
-def _reaches(kind: IndexKind, child: BoundedChild, code: bytes, load: Load) -> bool:
+def reaches(kind: IndexKind, child: BoundedChild, code: bytes, load: Load) -> bool:
     """Whether a child has keys at or behind a code. An index node among leaves, which is foreign, is taken to."""
     node = load_child(kind, child, load, 1)
     return isinstance(node, IndexNode) or node.codes[-1] >= code
@@ -357,7 +363,7 @@ def leaf_refs(kind: IndexKind, base: Base, load: Load, limits: Limits) -> Iterat
             stack.pop()
 
 
-def _links_below(kind: IndexKind, child: BoundedChild, nodes: NodeStore) -> Iterable[tuple[str, bytes]]:
+def links_below(kind: IndexKind, child: BoundedChild, nodes: NodeStore) -> Iterable[tuple[str, bytes]]:
     """Return key and link of all keys below a child."""
     node = load_child(kind, child, nodes.load, 1)
     if isinstance(node, Leaf):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-_TIME_BITS: Final = 2
+TIME_BITS: Final = 2
 """Bits that the number of axis 0 is shifted by, so that leaves are longer in time than in space."""
 
 
@@ -23,7 +23,7 @@ def name_code(name: str) -> bytes:
 @lru_cache(maxsize=1 << 16)
 def _bits(number: str, axis: int, axes: int) -> int:
     """Return the bits of a number of one axis, ``axes`` bits apart. An axis has few numbers, each in many keys."""
-    digits = f"{int(number) << (0 if axis else _TIME_BITS):b}"
+    digits = f"{int(number) << (0 if axis else TIME_BITS):b}"
     # Read as digits of base 2**axes, binary digits are that far apart. int() takes bases up to 36, and is much faster.
     spread = int(digits, 1 << axes) if axes <= 5 else int(("0" * (axes - 1)).join(digits), 2)
     return spread << axes - 1 - axis

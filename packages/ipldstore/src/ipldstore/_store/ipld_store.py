@@ -11,6 +11,7 @@ from multiformats import CID
 from ipldstore._dataset import forking
 from ipldstore._dataset.archives import import_car, write_car
 from ipldstore._dataset.castores import require_names
+from ipldstore._links.arrays import Links, links, set_links
 from ipldstore._writers.changes import Changes
 from ipldstore._writers.take_in import OnConflict
 from ipldstore.errors import store_errors
@@ -19,6 +20,8 @@ from .dataset_store import DatasetStore
 
 if TYPE_CHECKING:
     from typing import Self
+
+    import numpy.typing as npt
 
 
 class IPLDStore(DatasetStore):
@@ -139,6 +142,46 @@ class IPLDStore(DatasetStore):
         castore = require_names(self.castore, f"resolving {name!r}")
         with store_errors(f"resolving {name!r}"):
             return castore.resolve(name)
+
+    # -- links in bulk --
+
+    def set_links(self, array_path: str, coordinates: npt.ArrayLike, cids: npt.ArrayLike) -> None:
+        """Set the links of many chunks of an array at once, as setting each of them would.
+
+        The blocks are not looked for: they may be put before or after, or lie elsewhere. Index nodes are written as
+        they fill, so 10^8 links can be set in pieces; pieces in C order of the coordinates cost the least.
+
+        :param array_path: the path of the array, whose metadata is there already; "" is the root
+        :param coordinates: (n, axes) integers, the position of each chunk in the grid of chunks, for a sharded array
+            of shards. Of several with the same coordinates the last counts.
+        :param cids: (n, 36) bytes (uint8), the binary CIDs: version 1, raw or dag-pb
+        :raises ValueError: if there is no array, an argument has another shape or type, a number is negative, a CID is
+            none of a value, or the store is read-only; nothing has changed then
+        :raises IPLDStoreError: if a node cannot be read or written
+
+        >>> import numpy as np
+        >>> from ipldstore import IPLDStore
+        >>> store = IPLDStore()
+        >>> store["a/.zarray"] = b'{"zarr_format": 2, "shape": [2, 4], "chunks": [1, 2]}'
+        >>> cid = store.castore.put(b"chunk")
+        >>> store.set_links("a", [[0, 0], [1, 1]], np.frombuffer(bytes(cid) * 2, "u1").reshape(2, 36))
+        >>> store["a/1.1"]
+        b'chunk'
+        >>> store.links("a").coordinates.tolist()
+        [[0, 0], [1, 1]]
+        """
+        self._check_writable()
+        set_links(self._data, array_path, coordinates, cids)
+
+    def links(self, array_path: str) -> Links:
+        """Return the links of all chunks of an array, in C order of their coordinates. No chunk is read.
+
+        :param array_path: the path of the array; "" is the root
+        :returns: coordinates, (n, axes) integers, and CIDs, (n, 36) bytes, as :meth:`set_links` takes them
+        :raises ValueError: if there is no array
+        :raises IPLDStoreError: if a node cannot be read, or a CID has another size than 36 bytes
+        """
+        return links(self._data, array_path)
 
     # -- what other processes write --
 

@@ -30,7 +30,7 @@ def freeze(top: Directory, nodes: NodeStore, limits: Limits) -> bytes:
     for directory in _changed(top):
         _evict(directory, nodes.load)
     for directory in _changed(top):
-        _absorb(directory, nodes.load)
+        absorb(directory, nodes.load)
     for directory in _changed(top):
         _choose_form(directory, nodes.load, limits)
     return dagcbor.encode_node(_build(top, nodes, limits))
@@ -95,7 +95,7 @@ def _put_below(directory: Directory, key: str, link: bytes, load: Load) -> None:
             below.drop_chunk("/".join(parts[at:]), load)
 
 
-def _absorb(directory: Directory, load: Load) -> None:
+def absorb(directory: Directory, load: Load) -> None:
     """Index the entries below a directory that are chunk keys which it owns."""
     ownership = directory.ownership(load)
     if ownership is ChunkOwnership.NONE:

@@ -8,12 +8,15 @@ from typing import Any, Final
 from ipld_car import cids, hashes
 
 from ipldstore._format import index_tree, keys
+from ipldstore._format.bulk.index import LinkArrays
+from ipldstore._format.chunk_form import ChunkForm
 from ipldstore._format.limits import LIMITS, Limits
 from ipldstore._format.nodes import DirectoryNode, Load, NodeStore, decode_root
 from ipldstore._format.validate import MAX_BELOW_ROOT
 from ipldstore.errors import NodeError
 
 from . import lookup
+from .bulk import put_links
 from .directory import ChunkOwnership, Directory, Frozen
 from .freeze import freeze
 from .inline import drop_inline, prune, set_inline
@@ -150,6 +153,18 @@ class Tree:
         if recent is not self._recent or not isinstance(target, bytes):
             return False
         recent[1].put_chunk(rest, target)
+        return True
+
+    def put_links(self, parts: list[str], form: ChunkForm, new: LinkArrays) -> bool:
+        """Set many links of an array; return False, with nothing changed, where :meth:`put` has to set each.
+
+        :param parts: the path of the array
+        """
+        load = self._nodes.pinning_load()
+        visited = self._visit([*parts, ""], load)
+        if len(visited) <= len(parts) or not put_links(visited, form, new, self._nodes, self._limits, load):
+            return False
+        self._note_change()
         return True
 
     def _visit(self, parts: list[str], load: Load) -> list[Directory]:
