@@ -1,0 +1,107 @@
+"""The same xarray dataset has one root, however many processes write it, in whatever way, and wherever."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ipldstore import FileSystemCAStore, IPFSStore, IPLDStore, ObjectCAStore
+from multiformats import CID
+
+from . import fields
+
+dask: Any = pytest.importorskip("dask", reason="dask is optional")
+xr: Any = pytest.importorskip("xarray", reason="xarray is optional")
+
+slow = pytest.mark.slow
+FIELDS = [pytest.param(fields.FEW[layout], id=f"few, {layout}") for layout in fields.LAYOUTS] + [
+    pytest.param(fields.MANY[layout], id=f"2,000 chunks, {layout}", marks=slow) for layout in fields.LAYOUTS
+]
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    distributed = pytest.importorskip("distributed", reason="distributed is optional")
+    with (
+        dask.config.set({"temporary-directory": str(tmp_path_factory.mktemp("dask"))}),
+        distributed.LocalCluster(
+            n_workers=4, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@cache
+def root_of_one_thread(field: fields.Field) -> CID:
+    store = IPLDStore()
+    with dask.config.set(scheduler="synchronous"):
+        fields.write_whole(store, field)
+    return store.freeze()
+
+
+@pytest.fixture(params=["folder", pytest.param("bucket", marks=slow)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> IPLDStore:
+    if request.param == "folder":
+        return IPLDStore(FileSystemCAStore(tmp_path / "blocks", fsync=False))
+    server, bucket = request.getfixturevalue("atomic_s3"), request.getfixturevalue("bucket")
+    return IPLDStore(ObjectCAStore.from_url(f"s3://{bucket}/air", **server.options()))
+
+
+def check(store: IPLDStore, field: fields.Field) -> None:
+    """Compare what can be read before a freeze, the root, and what another process reads below it."""
+    data = fields.dataset(field).compute()
+    xr.testing.assert_identical(xr.open_zarr(store).compute(), data)
+    root = store.freeze()
+    assert root == root_of_one_thread(field)
+    xr.testing.assert_identical(xr.open_zarr(IPLDStore(store.castore, root=root, read_only=True)).compute(), data)
+
+
+def test_the_size() -> None:
+    field = fields.MANY["format 3"]
+    chunked = fields.dataset(field).data_vars.values()
+    assert sum(variable.data.npartitions for variable in chunked) == field.chunks == 2000
+    assert len(chunked) == 3
+
+
+@slow
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_cluster(store: IPLDStore, field: fields.Field, cluster: Any) -> None:
+    """Plain ``to_zarr``, with no new verb."""
+    with cluster.as_current(), dask.config.set(scheduler="distributed"):
+        fields.write_whole(store, field)
+    check(store, field)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_regions(store: IPLDStore, field: fields.Field, pool: ProcessPoolExecutor) -> None:
+    fields.write_regions(store, field, pool)
+    check(store, field)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_forks(store: IPLDStore, field: fields.Field, pool: ProcessPoolExecutor) -> None:
+    fields.write_forks(store, field, pool)
+    check(store, field)
+
+
+@slow
+@pytest.mark.kubo
+@pytest.mark.parametrize("field", FIELDS)
+def test_forks_on_a_node(kubo: Any, field: fields.Field, pool: ProcessPoolExecutor) -> None:
+    with IPFSStore(kubo.url) as castore:
+        store = IPLDStore(castore)
+        fields.write_forks(store, field, pool)
+        check(store, field)
+    kubo.empty()
