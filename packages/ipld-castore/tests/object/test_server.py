@@ -2,50 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
-
 import pytest
 
 from ..support.fault_proxy import FaultProxy, Request
 from ..support.proxy_faults import answered_503, lost_answer, reset_body, slow_down, status, truncated, wrong_bytes
+from ..support.s3_probe import WRITERS, check_one_winner, race
 from ..support.s3_server import S3Server
 
 obstore = pytest.importorskip("obstore", reason="the extra object is not installed")
 
-WRITERS = 32
-
-
-def race(action: Callable[[int], object]) -> list[int]:
-    """The numbers of the writers whose action raised nothing."""
-    start = Barrier(WRITERS)
-
-    def act(number: int) -> bool:
-        start.wait()
-        try:
-            action(number)
-        except (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError):
-            return False
-        return True
-
-    with ThreadPoolExecutor(WRITERS) as pool:
-        return [number for number, won in enumerate(pool.map(act, range(WRITERS))) if won]
-
 
 def test_of_conditional_puts_at_once_one_wins(atomic_s3: S3Server, bucket: str) -> None:
     """Those that make an object, and those that replace one by its ETag."""
-    stores = [atomic_s3.client(bucket) for _ in range(WRITERS)]
     for attempt in range(5):
-        path = f"probe-{attempt}"
-        (winner,) = race(lambda number: obstore.put(stores[number], path, b"%d" % number, mode="create"))  # noqa: B023
-        found = obstore.get(stores[0], path)
-        assert bytes(found.bytes()) == b"%d" % winner
-        etag = found.meta["e_tag"]
-        (winner,) = race(
-            lambda number: obstore.put(stores[number], path, b"second %d" % number, mode={"e_tag": etag})  # noqa: B023
-        )
-        assert bytes(obstore.get(stores[0], path).bytes()) == b"second %d" % winner
+        check_one_winner(atomic_s3, bucket, f"probe-{attempt}")
 
 
 def test_what_was_read_is_what_its_etag_replaces(atomic_s3: S3Server, bucket: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from . import s3_server
 from .fault_proxy import FaultProxy
 from .peer_binary import NoBinaryError
+from .s3_probe import check_one_winner
 from .s3_server import S3Server
 
 
@@ -26,14 +27,15 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         server.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def atomic_s3(s3: S3Server) -> S3Server:
-    """An S3 server whose conditional puts have one winner."""
+    """An S3 server whose conditional puts have one winner: before the first test that relies on it, it is probed."""
     if not s3.is_atomic:
         pytest.skip(
             "this server checks conditions without atomicity; versitygw (IPLD_BUILD_S3=1) on a file system with "
             "extended attributes does not"
         )
+    check_one_winner(s3, s3.new_bucket(), "probe")
     return s3
 
 

@@ -29,32 +29,3 @@ def write(store: IPLDStore, keys: list[str], run: int) -> int:
 
 def read(store: IPLDStore) -> dict[str, bytes]:
     return contents(store)
-
-
-WORKER = """
-    import pickle, sys
-    store = pickle.loads(sys.stdin.buffer.read())
-    number = 0
-    while True:
-        store[f"a/c/{number}"] = b"%d" % number
-        number += 1
-        print("done", number, flush=True)
-"""
-"""Program of a worker that is killed: it is given a store, and tells of each key that is written."""
-
-COORDINATOR = """
-    import pickle, sys
-    from unittest import mock
-    from ipldstore import IPLDStore
-    from ipldstore._dataset import pickling
-    store = IPLDStore(pickle.loads(sys.stdin.buffer.read()))
-    pickled = pickle.dumps(store)
-    with mock.patch.object(pickling, "process_id", return_value="another"):
-        copy = pickle.loads(pickled)
-    number = 0
-    while True:
-        copy[f"a/c/{number}"] = b"%d" % number
-        number += 1
-        print("done", number, flush=True)
-"""
-"""Program of a coordinator that is killed, with a copy as another process would have it."""

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import pickle
-import signal
-import subprocess
-import sys
-import textwrap
 import threading
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -292,37 +287,6 @@ def test_dask_writes_one_dataset(atomic_s3: Any, bucket: str, tmp_path: Any) -> 
         assert store.freeze() == alone.freeze()
     with ipldstore.open(f"s3://{bucket}/era", storage_options=atomic_s3.options()) as store:
         assert store.root_cid == alone.root_cid
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("victim", ["coordinator", "worker"])
-def test_a_process_that_is_killed_loses_nothing_that_was_noted(atomic_s3: Any, bucket: str, victim: str) -> None:
-    """The session of a dead coordinator is found and recovered; a dead worker's keys are in the next freeze."""
-    castore = ObjectCAStore.from_url(f"s3://{bucket}/air", **atomic_s3.options())
-    code = workers.COORDINATOR if victim == "coordinator" else workers.WORKER
-    store = IPLDStore(castore)
-    given = castore if victim == "coordinator" else store
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(pickle.dumps(given))
-        process.stdin.close()
-        for _ in range(20):
-            process.stdout.readline()
-        process.send_signal(signal.SIGKILL if os.name != "nt" else signal.SIGTERM)
-        told = 20 + len([line for line in process.stdout.read().split(b"\n") if line.startswith(b"done")])
-    if victim == "coordinator":
-        (session,) = ipldstore.sessions(castore)
-        assert len(session.writers) == 1
-        root = ipldstore.recover(castore)
-        found = contents(IPLDStore(castore, root=root))
-    else:
-        found = contents(store)
-        root = store.freeze()
-    assert len(found) >= told
-    assert found == {f"a/c/{number}": b"%d" % number for number in range(len(found))}
-    assert root == expected(found)
 
 
 def test_garbage_is_collected_beside_a_session(castore: ObjectCAStore) -> None:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
-import os
-import pickle
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import ipldstore
 import pytest
 from ipld_car import cids
 from ipld_castore import FileSystemCAStore
-from ipldstore import ConflictError, IPLDStore, compact, recover, sessions
+from ipldstore import ConflictError, IPLDStore, sessions
 
 from ..support.store_samples import contents, written, zarr
 from . import elsewhere
@@ -127,69 +120,3 @@ def test_regions_of_one_array(pool: ProcessPoolExecutor, tmp_path: Path, zarr_fo
         elsewhere.region(alone, "a", *part)
     assert zarr.open_array(store, path="a")[...].tolist() == zarr.open_array(alone, path="a")[...].tolist()
     assert store.freeze() == alone.freeze()
-
-
-@pytest.mark.alone
-@pytest.mark.parametrize("role", ["worker", "coordinator"])
-@pytest.mark.parametrize("rounds", [5, pytest.param(50, marks=pytest.mark.soak)])
-def test_processes_killed_in_mid_write(tmp_path: Path, role: str, rounds: int) -> None:
-    """Rules 4 and 5: what was noted stays, nothing half written is read, what is left is found and freed."""
-    folder = tmp_path / "blocks"
-    said: list[str] = []
-    store: IPLDStore | None = None
-    if role == "worker":
-        store = ipldstore.open(folder, "a", fsync=False)
-        store["base"] = b"base"
-        (tmp_path / "pickled").write_bytes(pickle.dumps(store))
-    for number in range(rounds):
-        with subprocess.Popen(
-            [sys.executable, "-m", elsewhere.__name__, str(tmp_path), role], stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            said += [process.stdout.readline().strip() for _ in range(number % 7 + 1)]
-            process.kill()
-            said += [line.strip() for line in process.stdout if line.endswith("\n")]
-        if store is None:
-            (session,) = [each for each in sessions(folder) if not each.ended]
-            assert session.keys == (), "a coordinator's own changes are in no note"
-            recover(folder, session.name)
-    if store is not None:
-        store.close()
-    with ipldstore.open(folder) as found:
-        keys = set(found)
-        for key in keys - {"base"}:
-            assert found[key] == b"%d " % int(key.rpartition("/")[2]) * 300, "whole"
-    assert keys >= set(said), "what was said to be written is there"
-    assert len(said) >= rounds
-    assert all(session.ended for session in sessions(folder))
-    castore = FileSystemCAStore(folder)
-    compact(folder, timedelta(seconds=-3600))
-    assert sessions(folder) == []
-    with ipldstore.open(folder) as found:
-        assert set(found) == keys
-        needed = {cid.raw_digest for cid, _ in found.castore.get_dag(found.freeze())}
-    assert {cid.raw_digest for cid in castore} == needed
-    assert not list(folder.rglob("put-*"))
-
-
-@pytest.mark.alone
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_many_freeze_into_one_head_at_once(tmp_path: Path) -> None:
-    """Each success is in the chain of heads, and each loser was told."""
-    folder = tmp_path / "blocks"
-    with ipldstore.open(folder, "a", fsync=False) as store:
-        store.mapping.update(BASE)
-    subprocess.run([sys.executable, "-m", elsewhere.__name__, str(folder), "freeze"], check=True, timeout=120)
-    results = [json.loads(Path(f"{folder}-result-{number}").read_text()) for number in range(20)]
-    done = [each for each in results if each is not None]
-    assert done
-    steps = dict(done)
-    assert len(steps) == len(done), "no two went on from one head"
-    root = str(written(BASE).freeze())
-    chain = []
-    while root in steps:
-        root = steps.pop(root)
-        chain.append(root)
-    assert steps == {}, "none that succeeded is lost"
-    assert str(ipldstore.open(folder).root_cid) == chain[-1]
