@@ -47,6 +47,10 @@ class OverlayCAStore(ContentAddressableStore):
         self.local, self.blocking = below.local, below.blocking
         self._blocks: dict[bytes, bytes] = {}
 
+    def written(self, cid: bytes) -> bytes | None:
+        """Return a block that was put here, by its binary CID; None if there is none."""
+        return self._blocks.get(cid)
+
     def get_block(self, cid: CID) -> bytes:
         """See :meth:`ipld_castore.ContentAddressableStore.get_block`."""
         data = self._blocks.get(bytes(cid))

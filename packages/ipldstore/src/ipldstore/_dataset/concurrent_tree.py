@@ -212,6 +212,29 @@ class ConcurrentTree:
             self._tree.drop_below(directory.split("/") if directory else [])
             self._versions += 1
 
+    def graft(self, parts: list[str], directory: dict[str, Any]) -> bool:
+        """Do as :meth:`Tree.graft`, and return whether it was done: it is not where there are keys below the path."""
+        with self.lock:
+            if self._has_below(parts):
+                return False
+            self._tree.graft(parts, directory)
+            self._versions += 1
+            return True
+
+    def move(self, old: list[str], new: list[str]) -> bool:
+        """Do as :meth:`Tree.move`, and return whether it was done: it is not where there are keys at the new path."""
+        with self.lock:
+            if self._has_below(new):
+                return False
+            self._tree.move(old, new)
+            self._versions += 1
+            return True
+
+    def subtree(self, parts: list[str]) -> bytes | None:
+        """See :meth:`Tree.subtree`."""
+        with self.lock:
+            return self._tree.subtree(parts)
+
     def apply(self, changes: Mapping[str, lookup.KeyTarget | None]) -> None:
         """Set the documents or links of keys; None deletes a key.
 
@@ -246,6 +269,10 @@ class ConcurrentTree:
                     if place is None or not self._tree.put_next(place, target):
                         self._tree.put(keys.split_key(key), target)
             self._versions += 1
+
+    def _has_below(self, parts: list[str]) -> bool:
+        prefix = "".join(f"{part}/" for part in parts)
+        return next(lookup.items(self._tree.top, self._nodes.load, prefix), None) is not None
 
     def _has(self, parts: list[str]) -> bool:
         return lookup.find(self._tree.top, parts, self._nodes.load) is not None

@@ -70,8 +70,8 @@ class Diff:
         :raises IPLDStoreError: if a node is missing or damaged
         """
         nodes = nodes_of(self.castore)
-        tops = (root_of(nodes, cids.to_bytes(root)) for root in (self.old, self.new))
-        stack: list[Iterator[Change]] = [changes(*tops, nodes.load)]
+        old, new = (root_of(nodes, cids.to_bytes(root)) for root in (self.old, self.new))
+        stack: list[Iterator[Change]] = [changes(old, new, nodes.load)]
         while stack:
             for change in stack[-1]:
                 if isinstance(change, ValueChange):
@@ -106,13 +106,16 @@ def diff(castore: ContentAddressableStore, a: bytes, b: bytes) -> Diff:
     changed.add(changes(*tops, nodes.load))
     found: list[NodeDiff] = []
     other_keys = [KeyDiff(key, _change_of(change)) for key, change in changed.keys.items()]
+    is_implied = bool(changed.documents or changed.directories)
+    """Whether consolidated metadata differ as what they say of other nodes does."""
     for path in changed.documents | changed.consolidated | changed.chunks.keys():
         before, after = (reader.at(top, path) for top in tops)
         node = node_diff(
             path,
             before,
             after,
-            consolidated_differ=path in changed.consolidated,
+            consolidated_differ=path in changed.consolidated
+            and (not is_implied or before.consolidated != after.consolidated),
             chunks=_chunks(path, changed.chunks.get(path, {})),
         )
         if node is not None:

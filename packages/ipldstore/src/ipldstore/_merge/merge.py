@@ -12,7 +12,7 @@ from ipldstore._tree.tree import Tree
 
 from .conflicts import Merged, Resolve
 from .decisions import Decisions
-from .nodes.consolidate import consolidate
+from .nodes.consolidate import consolidated_anew
 from .rules.apply import Result
 from .rules.dimensions import apply_dimension_rules
 from .rules.plan import Plan
@@ -58,7 +58,7 @@ def merge_roots(
         return Merged(None, left, decisions.decided())
     result = Result(castore, nodes, ours)
     result.apply(plan)
-    consolidate(result.tree, castore, nodes, reader, plan.changed_paths)
+    result.put_documents(consolidated_anew(result.tree.snapshot(), reader, plan.changed_paths))
     return Merged(result.tree.freeze(), (), decisions.decided())
 
 

@@ -92,7 +92,7 @@ class NodeDiff:
             sizes = [str(list(shape)) for shape in self.shape if shape is not None]
             words.append(f"shape {' -> '.join(sizes)}")
         if self.change in ("added", "deleted") and self.kind == "array":
-            words.append(f"{self.chunks.count} chunks")
+            words.append(f"{self.chunks.count} chunk{'' if self.chunks.count == 1 else 's'}")
         words += [f"{name} {_value(old)} -> {_value(new)}" for name, (old, new) in self.metadata.items()]
         for what, attributes in (("+", self.attributes_added), ("-", self.attributes_removed)):
             if attributes:
@@ -124,8 +124,8 @@ def chunk_diff(
 ) -> ChunkDiff:
     """Return the ranges of chunks by their coordinates."""
     points = [list(each) for each in (added, deleted, changed)]
-    ranges = (tuple(ChunkRange(*box) for box in boxes_of(each)) for each in points)
-    return ChunkDiff(*ranges, count=sum(map(len, points)))
+    new, gone, other = (tuple(ChunkRange(*box) for box in boxes_of(each)) for each in points)
+    return ChunkDiff(new, gone, other, sum(map(len, points)))
 
 
 def node_diff(

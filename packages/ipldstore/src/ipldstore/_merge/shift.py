@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ipld_car import cids, links
 from ipld_castore import ContentAddressableStore
+
+from ipldstore._dataset import values
+from ipldstore._dataset.castores import OverlayCAStore
+from ipldstore._format import documents, keys
+from ipldstore._format.nodes import NodeStore
+from ipldstore._tree import lookup
+from ipldstore._tree.tree import Tree
+from ipldstore.errors import ConflictError, store_errors
+
+from .conflicts import MergeConflict, Side
+from .merge import merge_roots, root_of
+from .nodes.consolidate import consolidated_anew
+from .nodes.documents import DocumentReader
+from .nodes.grid import ChunkGrid, coordinates_of, dimensions_of, fits, grid_of, with_coordinates
+from .rules.node_merge import NodeMerge
+from .rules.sides import Sides, document_reader, nodes_of
+
+_MOST_SHOWN = 5
 
 
 def shift_append(castore: ContentAddressableStore, base: bytes, ours: bytes, theirs: bytes) -> bytes:
     """Merge two roots that both appended, with the append of ``theirs`` shifted behind that of ``ours``.
 
-    All arrays of a dimension are shifted together, each by whole chunks; no chunk is read. An append that both sides
-    made alike is there once. All else is merged as :func:`~ipldstore._merge.merge.merge_roots` does.
+    All arrays of a dimension in one group are shifted together, each by whole chunks; no chunk is read. An append that
+    both sides made alike is there once. All else is merged as :func:`~ipldstore._merge.merge.merge_roots` does.
 
     :param castore: the block store that has the nodes of all roots
     :param base: binary CID of the root that both sides go back to
@@ -20,4 +42,191 @@ def shift_append(castore: ContentAddressableStore, base: bytes, ours: bytes, the
         not grow with the others; or if something else conflicts. No block was put then
     :raises IPLDStoreError: if a node is missing, damaged or breaks a bound of the format
     """
-    raise NotImplementedError
+    merged = merge_roots(castore, [base], ours, theirs)
+    if merged.root is not None:
+        return merged.root
+    overlay = OverlayCAStore(castore)
+    nodes = nodes_of(overlay)
+    reader = document_reader(overlay, nodes)
+    sides = Sides(reader, [root_of(nodes, base)], root_of(nodes, ours), root_of(nodes, theirs))
+    appends = _appends(sides)
+    if not appends:
+        raise _conflict_error(merged.conflicts)
+    without = _Edit(overlay, nodes, reader, theirs)
+    for append in appends:
+        without.set_length(append, append.before)
+        for key in append.chunks:
+            without.tree.drop(key.split("/"))
+    rest = merge_roots(overlay, [base], ours, without.freeze())
+    if rest.root is None:
+        raise _conflict_error(rest.conflicts)
+    shifted = _Edit(overlay, nodes, reader, rest.root)
+    for append in appends:
+        shifted.set_length(append, append.first + append.later - append.before)
+        for key, link in append.chunks.items():
+            shifted.tree.put(append.shifted(key).split("/"), link)
+    shifted.consolidate([append.path for append in appends])
+    root = shifted.freeze()
+    _keep(overlay, castore, root)
+    return root
+
+
+class _Append(NamedTuple):
+    """An array to which both sides appended along one axis."""
+
+    path: str
+    axis: int
+    dimension: str | None
+    grid: ChunkGrid
+    """The grid in the base."""
+    before: int
+    """The length in the base."""
+    first: int
+    """The length in ours."""
+    later: int
+    """The length in theirs."""
+    chunks: Mapping[str, bytes]
+    """The chunks that theirs appended."""
+
+    def shifted(self, key: str) -> str:
+        """Return the key of an appended chunk behind the append of ours."""
+        rest = key[len(self.path) + 1 :] if self.path else key
+        at = list(coordinates_of(rest) or ())
+        at[self.axis] += (self.first - self.before) // self.grid.chunks[self.axis]
+        moved = with_coordinates(rest, tuple(at))
+        return f"{self.path}/{moved}" if self.path else moved
+
+    def problem(self) -> str | None:
+        """Return why the append cannot be shifted by whole chunks; None if it can."""
+        chunk = self.grid.chunks[self.axis]
+        for what, length in (("before both appends", self.before), ("after the first append", self.first)):
+            if length % chunk:
+                return (
+                    f"array {self.path!r}: expected a length {what} that is a multiple of {chunk}, the length of its "
+                    f"chunks along axis {self.axis}; found {length}, so a chunk would have parts of both appends"
+                )
+        return None
+
+
+def _appends(sides: Sides) -> list[_Append]:
+    """Return the appends that have to be shifted, those of one dimension together.
+
+    :raises ConflictError: if one cannot be
+    """
+    found: dict[tuple[str, str], list[_Append]] = {}
+    grown: dict[Side, dict[tuple[str, str], set[str]]] = {"ours": {}, "theirs": {}}
+    different: set[tuple[str, str]] = set()
+    ours, theirs = sides.changed["ours"], sides.changed["theirs"]
+    for path in sorted(ours.documents | theirs.documents):
+        merge = NodeMerge(path, sides.at(path), ours.chunks.get(path, {}), theirs.chunks.get(path, {}))
+        for side in sides.tops:
+            for axis in merge.grown(side) or ():
+                grown[side].setdefault(_dimension(merge, path, axis), set()).add(path)
+        if not all(merge.grown(side) for side in sides.tops):
+            continue
+        append = _append(merge, path)
+        dimension = _dimension(merge, path, append.axis)
+        found.setdefault(dimension, []).append(append)
+        if append.first != append.later or any(
+            merge.link("ours", key) != merge.link("theirs", key) for key in {**merge.chunks["ours"], **append.chunks}
+        ):
+            different.add(dimension)
+    appends = [append for dimension in sorted(different) for append in found[dimension]]
+    for dimension in sorted(different):
+        alone = grown["ours"].get(dimension, set()) ^ grown["theirs"].get(dimension, set())
+        if alone:
+            raise ConflictError(
+                f"shifting an append along {dimension[1]!r} in group {dimension[0] or '/'!r}: expected each array of "
+                f"the dimension to grow on both sides, found {', '.join(map(repr, sorted(alone)))}, which did not"
+            )
+    problems = [problem for append in appends if (problem := append.problem()) is not None]
+    if problems:
+        raise ConflictError(f"shifting an append: {'; '.join(problems[:_MOST_SHOWN])}. Read, and append again")
+    return appends
+
+
+def _dimension(merge: NodeMerge, path: str, axis: int) -> tuple[str, str]:
+    """Return the group and the dimension of an axis; an axis without a name is a dimension of its array alone."""
+    names = dimensions_of(merge.nodes.bases[0])
+    name = names[axis] if names is not None and axis < len(names) else None
+    return (path.rpartition("/")[0], name) if name is not None else (path, f"axis {axis}")
+
+
+def _append(merge: NodeMerge, path: str) -> _Append:
+    ours, theirs = merge.grown("ours"), merge.grown("theirs")
+    base, first, later = (grid_of(each) for each in (merge.nodes.bases[0], merge.nodes.ours, merge.nodes.theirs))
+    if base is None or first is None or later is None:
+        raise ConflictError(f"shifting an append: array {path!r}: expected a regular grid of chunks, found another one")
+    if ours is None or ours != theirs or len(ours) != 1:
+        raise ConflictError(
+            f"shifting an append: array {path!r}: expected both sides to append along one axis, the same; found shapes "
+            f"{list(first.shape)} and {list(later.shape)} from {list(base.shape)}"
+        )
+    if merge.metadata_changed("ours") or merge.metadata_changed("theirs"):
+        raise ConflictError(f"shifting an append: array {path!r}: expected the same metadata on both sides")
+    (axis,) = ours
+    chunks = {}
+    start = len(path) + 1 if path else 0
+    for key, change in merge.chunks["theirs"].items():
+        at = fits(base, coordinates_of(key[start:]))
+        if at is not None and (at[axis] + 1) * base.chunks[axis] > base.shape[axis] and change.after is not None:
+            chunks[key] = change.after
+    names = dimensions_of(merge.nodes.bases[0])
+    dimension = names[axis] if names is not None and axis < len(names) else None
+    return _Append(path, axis, dimension, base, base.shape[axis], first.shape[axis], later.shape[axis], chunks)
+
+
+class _Edit:
+    """A root that is changed.
+
+    :param castore: where nodes are read and put
+    :param root: binary CID of the root
+    """
+
+    def __init__(self, castore: ContentAddressableStore, nodes: NodeStore, reader: DocumentReader, root: bytes) -> None:
+        self._castore = castore
+        self._nodes = nodes
+        self._reader = reader
+        self.tree = Tree(nodes, root)
+
+    def set_length(self, append: _Append, length: int) -> None:
+        """Set the length of an array along the axis of an append, in its metadata of each format."""
+        parts = append.path.split("/") if append.path else []
+        _, directory = lookup.path_to(self.tree.top, parts, self._reader.load)
+        for name, target in [] if directory is None else lookup.documents_of(directory):
+            content: Any = self._reader.content(target)
+            if name in (keys.ZARRAY, keys.ZARR_JSON) and isinstance(content, dict):
+                shape = list(content["shape"])
+                shape[append.axis] = length
+                text = documents.to_json({**content, "shape": shape})
+                self.tree.put([*parts, name], values.put(self._castore, self._nodes, name, text))
+
+    def consolidate(self, paths: list[str]) -> None:
+        """Make consolidated metadata of groups at or above paths anew."""
+        for parts, text in list(consolidated_anew(self.tree.snapshot(), self._reader, paths)):
+            self.tree.put(parts, values.put(self._castore, self._nodes, parts[-1], text))
+
+    def freeze(self) -> bytes:
+        """Return the binary CID of the root."""
+        return self.tree.freeze()
+
+
+def _keep(overlay: OverlayCAStore, castore: ContentAddressableStore, root: bytes) -> None:
+    """Put the blocks that a root reaches and that are in the overlay alone."""
+    todo, seen = [root], {root}
+    with store_errors("writing a node"):
+        while todo:
+            cid = todo.pop()
+            data = overlay.written(cid)
+            if data is None:
+                continue
+            castore.put_block(cids.from_validated(cid), data)
+            below = {cids.to_bytes(link) for link in links(cids.from_validated(cid), data)} - seen
+            seen |= below
+            todo += below
+
+
+def _conflict_error(conflicts: tuple[MergeConflict, ...]) -> ConflictError:
+    told = "; ".join(map(str, conflicts[:_MOST_SHOWN]))
+    more = f"; and {len(conflicts) - _MOST_SHOWN} more" if len(conflicts) > _MOST_SHOWN else ""
+    return ConflictError(f"expected changes that can be merged, found {len(conflicts)} conflicts: {told}{more}")

@@ -12,6 +12,7 @@ from ipldstore._dataset import forking
 from ipldstore._dataset.archives import import_car, write_car
 from ipldstore._dataset.castores import require_names
 from ipldstore._links.arrays import Links, links, set_links
+from ipldstore._merge import moving
 from ipldstore._writers.changes import Changes
 from ipldstore._writers.take_in import OnConflict
 from ipldstore.errors import store_errors
@@ -182,6 +183,65 @@ class IPLDStore(DatasetStore):
         :raises IPLDStoreError: if a node cannot be read, or a CID has another size than 36 bytes
         """
         return links(self._data, array_path)
+
+    # -- nodes and datasets, without their chunks --
+
+    def move(self, old: str, new: str) -> None:
+        """Rename an array or group: all keys below a path get names below another path. No chunk is read or written.
+
+        Consolidated metadata of groups above are made anew, as they name the old path. No groups are made on the way to
+        the new path.
+
+        :param old: the path, such as "raw/temperature"
+        :param new: the new path, below which there are no keys
+        :raises KeyError: if there are no keys below the old path
+        :raises ValueError: if a path is at or below the other, or no path of a node; or the store is read-only
+        :raises IPLDStoreError: if there are keys below the new path, or nodes cannot be read; then nothing has changed
+
+        >>> from ipldstore import IPLDStore
+        >>> store = IPLDStore()
+        >>> store["a/c/0"] = b"chunk"
+        >>> store.move("a", "b/a")
+        >>> sorted(store)
+        ['b/a/c/0']
+        """
+        self._check_writable()
+        moving.move(self._data, old, new)
+
+    def graft(self, path: str, cid: AnyCID, *, overwrite: bool = False) -> None:
+        """Put a whole dataset, group or array at a path, by its CID. Only the block of the root is read.
+
+        The root is what freezing gives after all its keys were written below the path. Consolidated metadata of groups
+        above stay as they are, as with any write: ``zarr.consolidate_metadata`` makes them anew.
+
+        :param path: the path, such as "models/a"; "" is the root
+        :param cid: a root, as CID object, text or bytes; :meth:`subtree` gives that of a group. Its blocks are in
+            ``castore``
+        :param overwrite: delete what is below the path, instead of refusing
+        :raises ValueError: if this is no path of a node or no CID, or the store is read-only
+        :raises IPLDStoreError: if there are keys below the path, or the root cannot be read; then nothing has changed
+
+        >>> from ipldstore import IPLDStore
+        >>> store = IPLDStore()
+        >>> store["a/c/0"] = b"chunk"
+        >>> store.graft("copies/of/a", store.subtree("a"))
+        >>> sorted(store)
+        ['a/c/0', 'copies/of/a/c/0']
+        """
+        self._check_writable()
+        moving.graft(self._data, path, cids.to_bytes(cid), overwrite=overwrite)
+
+    def subtree(self, path: str) -> CID:
+        """Return the CID of the dataset that has what is below a path: that of a store with just these keys.
+
+        Puts its nodes where they are not blocks of their own. It neither freezes this store nor has ``castore`` keep
+        the subtree for itself.
+
+        :param path: the path of a group or array
+        :raises KeyError: if there are no keys below the path
+        :raises IPLDStoreError: if nodes cannot be read or written
+        """
+        return cids.from_validated(moving.subtree(self._data, path))
 
     # -- what other processes write --
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ipld_car import cids, hashes
+from ipld_car import cids, dagcbor, hashes
 
 from ipldstore._format import index_tree, keys
 from ipldstore._format.bulk.index import LinkArrays
 from ipldstore._format.chunk_form import ChunkForm
 from ipldstore._format.limits import LIMITS, Limits
-from ipldstore._format.nodes import DirectoryNode, Load, NodeStore, decode_root
+from ipldstore._format.nodes import DirectoryNode, Load, NodeStore, decode_directory, decode_root
 from ipldstore._format.validate import MAX_BELOW_ROOT
 from ipldstore.errors import NodeError
 
@@ -306,18 +306,22 @@ class Tree:
         It puts the nodes that are new.
         """
         load = self._nodes.pinning_load()
-        above, directory = lookup.path_to(self._top, parts, load)
+        above, directory = lookup.path_to(self.top, parts, load)
         prefix = "".join(f"{part}/" for part in parts)
-        if above and next(lookup.items(self._top, load, prefix), None) is not None:
+        if above and next(lookup.items(self.top, load, prefix), None) is not None:
             made = Tree(self._nodes, limits=self._limits)  # keys may be in the indexes above
-            for key, target in lookup.items(self._top, load, prefix):
+            for key, target in lookup.items(self.top, load, prefix):
                 made.put(key[len(prefix) :].split("/"), target)
             return made.freeze()
         if directory is None or (isinstance(directory, Directory) and directory.is_empty()):
             return None
         if isinstance(directory, Frozen):
             own = {name: item for name, item in directory.map.items() if name != keys.VALUE}
-            return self._nodes.put(own) if own else None
+            block = dagcbor.encode_node(own)
+            cid = cids.make(cids.DAG_CBOR, hashes.sha2_256(block))
+            if own and self._nodes.cached(cid, decode_directory) is None:  # else it was read as a block of its own
+                self._nodes.put_encoded(block)
+            return cid if own else None
         copied = directory.snapshot()
         copied.value = None
         block = freeze(copied, self._nodes, self._limits)

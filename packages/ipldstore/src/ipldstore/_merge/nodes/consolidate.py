@@ -8,14 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from ipld_castore import ContentAddressableStore
-
-from ipldstore._dataset import values
 from ipldstore._format import documents, keys
 from ipldstore._format.documents import Document
-from ipldstore._format.nodes import NodeStore
 from ipldstore._tree import lookup
-from ipldstore._tree.tree import Tree
 from ipldstore.errors import NodeError
 
 from .documents import CONSOLIDATED, DocumentReader
@@ -27,18 +22,20 @@ _EMPTY: Final[Document] = {"kind": "inline", "must_understand": False, "metadata
 """What zarr writes for each group below the one whose metadata are consolidated."""
 
 
-def consolidate(
-    tree: Tree, castore: ContentAddressableStore, nodes: NodeStore, reader: DocumentReader, changed: Iterable[str]
-) -> None:
-    """Make consolidated metadata anew in each group that has them, at or above paths with changes.
+def consolidated_anew(
+    top: lookup.AnyDirectory, reader: DocumentReader, changed: Iterable[str]
+) -> Iterator[tuple[list[str], bytes]]:
+    """Yield the documents with consolidated metadata of groups that have them, at or above paths with changes.
 
-    :param tree: the tree, which is changed
+    Each is the parts of its key and its text: JSON with NaN and Infinity, where attributes have them.
+
+    :param top: the root directory, in which the documents of single nodes are as they are to be
     :param changed: the paths
     :raises NodeError: if there are more nodes than consolidated metadata can name
     """
     for path in sorted(_with_parents(changed)):
         parts = path.split("/") if path else []
-        _, directory = lookup.path_to(tree.top, parts, nodes.load)
+        _, directory = lookup.path_to(top, parts, reader.load)
         if directory is None:
             continue
         found = reader.of(directory)
@@ -51,7 +48,7 @@ def consolidate(
             inner = {**_EMPTY, "metadata": _format_3(reader, directory, path)}
             made.append((keys.ZARR_JSON, {**content, CONSOLIDATED: inner}))
         for name, document in made:
-            tree.put([*parts, name], values.put(castore, nodes, name, documents.to_lenient_json(document)))
+            yield [*parts, name], documents.to_lenient_json(document)
 
 
 def _with_parents(paths: Iterable[str]) -> set[str]:

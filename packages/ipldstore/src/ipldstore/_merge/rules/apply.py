@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ipld_castore import ContentAddressableStore
 
@@ -53,6 +53,11 @@ class Result:
         for key, side in plan.keys.items():
             if side == "theirs":
                 self._put_value(key, plan.sides.value_of(plan.sides.tops[side], key))
+
+    def put_documents(self, texts: Iterable[tuple[list[str], bytes]]) -> None:
+        """Set documents by the parts of their keys and their text."""
+        for parts, text in texts:
+            self.tree.put(parts, values.put(self._castore, self._nodes, parts[-1], text))
 
     def _take(self, plan: Plan, path: str, side: Side) -> None:
         """Take all that is at or below a path from one side."""
