@@ -186,7 +186,7 @@ class Dataset:
         return self.home == process_id()
 
     def check_home(self) -> None:
-        """Raise IPLDStoreError in any process but the one that made the dataset, and if its root is of another maker."""
+        """Raise IPLDStoreError in a process that did not make the dataset, and if its root is of another maker."""
         if self.closed:
             raise IPLDStoreError(processes.CLOSED)
         if self.home != process_id():  # asked here, as each chunk that is written asks
