@@ -115,7 +115,7 @@ def hasher(code: int, size: int | None = None) -> Hasher:
     if code == BLAKE3:
         if not _has_blake3():
             raise UnverifiableError(
-                "the CID of the block has a blake3 hash, and blake3 is not here: pip install 'ipld-car[blake3]'"
+                "expected the library blake3, which computes the hash, found none: pip install 'ipld-car[blake3]'"
             )
         return partial(_blake3, size or 32)
     if 0xB201 <= code <= 0xB240:
@@ -142,7 +142,10 @@ def digest_of(code: int, data: bytes) -> bytes:
 def verify_digest(cid: bytes, data: bytes) -> None:
     """Check a block against its binary CID, as :func:`verify_block` does."""
     prefix = cids.prefix_of(cid)
-    found = hasher(prefix.hash_code, prefix.digest_size)(data)
+    try:
+        found = hasher(prefix.hash_code, prefix.digest_size)(data)
+    except UnverifiableError as error:
+        raise UnverifiableError(f"block {cids.to_text(cid)}: {error.message}") from None
     expected = cid[prefix.size :]
     # A digest may be shortened (https://multiformats.io/multihash); an identity "digest" may not.
     if prefix.hash_code != cids.IDENTITY and prefix.digest_size:

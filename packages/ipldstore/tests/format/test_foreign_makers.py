@@ -40,3 +40,14 @@ def test_a_list_below_the_root_is_no_root_of_py_hamt() -> None:
     store = IPLDStore(castore, root=castore.put({"a": castore.put([])}))
     with pytest.raises(NodeError, match=r"found a list$"):
         store["a/b"]
+
+
+def test_a_root_with_a_blake3_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read; without the extra the error names the block, and how to get the extra."""
+    pytest.importorskip("blake3")
+    castore = MappingCAStore(hash="blake3")
+    root = castore.put({"a": {"zarr.json": {}}})
+    assert list(IPLDStore(castore, root=root)) == ["a/zarr.json"]
+    monkeypatch.setattr("ipld_car.hashes._has_blake3", lambda: False)
+    with pytest.raises(IPLDStoreError, match=rf"block {root}: .*pip install 'ipld-car\[blake3\]'"):
+        IPLDStore(castore, root=root)

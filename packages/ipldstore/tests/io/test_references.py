@@ -37,7 +37,7 @@ def through_fsspec(references: dict[str, Any], key: str) -> bytes:
     return found
 
 
-def plain_zarr(references: dict[str, Any], **options: Any) -> Any:
+def plain_zarr(references: dict[str, Any] | str, **options: Any) -> Any:
     """The group of the references, as zarr alone opens it."""
     system = fsspec.filesystem("reference", fo=references, asynchronous=True, skip_instance_cache=True)
     return zarr.open_group(zarr.storage.FsspecStore(system, read_only=True), mode="r", **options)
@@ -92,6 +92,23 @@ def test_plain_xarray_reads_all(zarr_format: int, tmp_path: Path) -> None:
         expected = xarray.open_zarr(store, group=group, chunks=None)
         found = xarray.open_dataset("reference://", engine="zarr", group=group, chunks=None, backend_kwargs=options)
         xarray.testing.assert_identical(found.load(), expected.load())
+
+
+@pytest.mark.filterwarnings("ignore:The 'fastparquet' engine is deprecated")  # of pandas, to fsspec
+def test_parquet_of_kerchunk(tmp_path: Path) -> None:
+    """Its writer takes all documents for text in JSON, also those with NaN, which are kept as exact bytes."""
+    pytest.importorskip("fastparquet", reason="what kerchunk writes with: pip install fastparquet")
+    frames = pytest.importorskip("kerchunk.df", reason="the writer: pip install kerchunk")
+    store = hierarchy(2)
+    zarr.open_group(store, mode="a")["many"].attrs["missing"] = float("nan")
+    assert b"NaN" in store["many/.zattrs"]
+    frames.refs_to_dataframe(dict(car_references(write(store, tmp_path))), str(tmp_path / "parquet"), record_size=500)
+    found = plain_zarr(str(tmp_path / "parquet"), zarr_format=2)
+    assert np.array_equal(found["many"][:], GRID)
+    for path in ("deep/er/few", "large", "compressed", "scalar"):
+        assert np.array_equal(found[path][...], zarr.open_group(store, mode="r")[path][...])
+    assert found.attrs["title"] == "æ"
+    assert np.isnan(found["many"].attrs["missing"])
 
 
 def test_every_key_gives_its_bytes(tmp_path: Path) -> None:

@@ -41,7 +41,8 @@ def car_references(
     that it reaches. Who reads by the references does not verify any more.
 
     A chunk is ``[url, offset, length]``. Documents are their text, as kerchunk's parquet writer expects, also where
-    they are kept as exact bytes, for NaN or Infinity. A reference has one range, and a chunk
+    they are kept as exact bytes, for NaN or Infinity. That writer knows zarr format 2 alone; in JSON the references are
+    of both formats. A reference has one range, and a chunk
     over 1 MiB is several blocks, between which stand the headings of their sections; so it stands in the references
     itself, in base64. Where there are many, smaller chunks (or shards) are better.
 
