@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from ipld_car import cids
 
 from ipldstore._format import keys
 from ipldstore._read.foreign_value import ForeignValue
@@ -23,6 +25,11 @@ class Leaf(NamedTuple):
     cid: bytes
     links: Collection[bytes]
     """Binary CIDs of all values that it links."""
+
+
+def is_value_link(item: Any) -> bool:
+    """Whether an item of a node is the link of a value: of a raw block, or of a UnixFS file."""
+    return isinstance(item, bytes) and cids.codec_of(item) in (cids.RAW, cids.DAG_PB)
 
 
 class ForeignContents(ABC):

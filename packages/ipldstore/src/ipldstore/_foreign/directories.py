@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from ipld_car import cids, unixfs
 from ipld_castore import PathStep
@@ -16,7 +16,7 @@ from ipldstore._format.path_hint import PathHint
 from ipldstore.errors import NodeError
 
 from .contents import MAX_PARTS, ForeignContents, Found, Leaf
-from .nodes import Decoder, ForeignNodes, Load, node_errors
+from .nodes import Decoder, ForeignNodes, Load, NodeNotCachedError, node_errors
 
 _MAX_NAME_BYTES: Final = 255
 
@@ -50,6 +50,8 @@ class _DecodeBlock:
     place: unixfs.Place | None
     """Place of a shard in its directory."""
 
+    joins: ClassVar[bool] = False
+
     def __call__(self, cid: bytes, data: bytes) -> _Block:
         return _Block(unixfs.decode_block(cid, data, self.place))
 
@@ -74,7 +76,10 @@ class DirectoryContents(ForeignContents):
 
     def find_cached(self, key: str) -> tuple[Found, Leaf] | None:
         """See :meth:`ForeignContents.find_cached`."""
-        found = self._resolve(key, self._nodes.cached)
+        try:
+            found = self._resolve(key, self._nodes.cached)
+        except NodeNotCachedError:
+            return None
         return None if found is None or found[1] is None else (found[0], found[1].leaf())
 
     def _resolve(self, key: str, load: Load) -> tuple[bytes, _Block | None] | None:

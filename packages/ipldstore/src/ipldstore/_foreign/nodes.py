@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Final, Protocol, TypeVar
 
@@ -26,8 +26,24 @@ CACHE_BYTES: Final = 64 << 20
 
 T = TypeVar("T")
 
-Decoder = Callable[[bytes, bytes], T]
-"""Makes a checked node of a binary CID and the verified bytes, or raises NodeError or CarError. It is hashable."""
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Decoder(Protocol[T_co]):
+    """Makes checked nodes of blocks. Hashable; decoders that are equal make equal nodes of a block."""
+
+    @property
+    def joins(self) -> bool:
+        """Whether a dag-pb block is the root of a UnixFS file with the bytes of the node, as of nodes over 1 MiB."""
+
+    def __call__(self, cid: bytes, data: bytes, /) -> T_co:
+        """Return the node.
+
+        :param cid: its binary CID
+        :param data: its verified bytes
+        :raises NodeError: if it is not what it is read as
+        :raises CarError: likewise
+        """
 
 
 class NodeNotCachedError(Exception):
@@ -70,7 +86,8 @@ class ForeignNodes:
             node: T | None = self._cache.get(key)
         if node is not None:
             return node
-        data = self._read(cid, hint)
+        is_file = decoder.joins and cids.codec_of(cid) == cids.DAG_PB
+        data = self.joined(cid) if is_file else self._read(cid, hint)
         with self._decoding:  # of several threads that waited for a block one decodes it
             with self._lock:
                 others: T | None = self._cache.get(key)
@@ -97,7 +114,7 @@ class ForeignNodes:
         self.reader.prefetch(wanted)
 
     def _read(self, cid: bytes, hint: PathHint) -> bytes:
-        """Return the bytes of a node: those of its block, or of the UnixFS file that stands for it."""
+        """Return the bytes of the block of a node."""
         with store_errors(f"reading the node {cids.to_text(cid)}"):
             data = self.reader.load(cid, hint)
         if len(data) > MAX_NODE_BYTES:

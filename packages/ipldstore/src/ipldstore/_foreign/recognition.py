@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Never
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Never
 
 from ipld_car import cids, unixfs
 
 from ipldstore._format.limits import Limits
 from ipldstore._format.nodes import NodeStore
+from ipldstore._tree.directory import Frozen
 from ipldstore._tree.tree import Tree
 from ipldstore.errors import IPLDStoreError, NodeError
 
 from .contents import ForeignContents
 from .directories import DirectoryContents, kind_of
-from .nodes import ForeignNodes
+from .hamt import HamtContents, MapHamtContents, is_list_node, is_map_node
+from .nodes import ForeignNodes, decode_cbor
+from .shards import ShardedContents, is_sharded
 
 
 def recognise(nodes: ForeignNodes, root: bytes) -> ForeignContents | None:
@@ -22,15 +27,35 @@ def recognise(nodes: ForeignNodes, root: bytes) -> ForeignContents | None:
     :param root: binary CID
     :raises IPLDStoreError: if the root is missing, damaged, out of reach, or not what its maker writes
     """
-    if cids.codec_of(root) != cids.DAG_PB:
+    kind = kind_of(nodes, root) if cids.codec_of(root) == cids.DAG_PB else None
+    if kind is unixfs.Kind.DIRECTORY:
+        return DirectoryContents(nodes, root)
+    try:
+        value = nodes.load(root, _DecodeValue())
+    except NodeError:
         return None
-    kind = kind_of(nodes, root)
-    if kind is not unixfs.Kind.DIRECTORY:
-        raise NodeError(
-            f"node {cids.to_text(root)}: expected a dataset, or a UnixFS directory with one; found a UnixFS "
-            f"{kind.value}: fetch it with an IPFS client (ipfs get) and open that"
-        )
-    return DirectoryContents(nodes, root)
+    for has_form, contents in _FORMS:
+        if has_form(value):
+            return contents(nodes, root)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _DecodeValue:
+    """Decodes a dag-cbor block."""
+
+    joins: ClassVar[bool] = True
+
+    def __call__(self, cid: bytes, data: bytes) -> Any:
+        return decode_cbor(data)
+
+
+_FORMS: Final[Sequence[tuple[Callable[[Any], bool], Callable[[ForeignNodes, bytes], ForeignContents]]]] = (
+    (is_list_node, HamtContents),
+    (is_map_node, MapHamtContents),
+    (is_sharded, ShardedContents),
+)
+"""The form of a dag-cbor root, and what reads it."""
 
 
 class ForeignTree(Tree):
@@ -74,10 +99,21 @@ def open_tree(nodes: NodeStore, root: bytes | None, limits: Limits, foreign: For
     :param foreign: reads nodes of other makers
     :raises IPLDStoreError: if the root cannot be read
     """
-    contents = None if root is None else recognise(foreign, root)
-    if root is None or contents is None:
-        return Tree(nodes, root, limits)
-    return ForeignTree(nodes, root, limits, contents)
+    if root is not None and cids.codec_of(root) == cids.DAG_PB:
+        contents = recognise(foreign, root)
+        return Tree(nodes, root, limits) if contents is None else ForeignTree(nodes, root, limits, contents)
+    try:
+        tree = Tree(nodes, root, limits)
+    except NodeError:
+        contents = None if root is None or cids.codec_of(root) != cids.DAG_CBOR else recognise(foreign, root)
+        if root is None or contents is None:
+            raise
+        return ForeignTree(nodes, root, limits, contents)
+    top = tree.top
+    if root is not None and isinstance(top, Frozen) and top.map.keys() == {"B", "L"}:  # one form is allowed here too
+        contents = recognise(foreign, root)
+        return tree if contents is None else ForeignTree(nodes, root, limits, contents)
+    return tree
 
 
 def contents_of(tree: Tree) -> ForeignContents | None:

@@ -44,13 +44,7 @@ def check_directory(top: Any, *, root: bool) -> int:
     :raises NodeError: if a bound of the format is broken
     """
     if not isinstance(top, dict):
-        is_list = isinstance(top, list)
-        hint = (
-            ": py-hamt writes such roots; read it with py-hamt and copy its keys into a store"
-            if is_list and root
-            else ""
-        )
-        raise NodeError(f"expected a directory, a map; found {_describe(top)}{hint}")
+        raise NodeError(f"expected a directory, a map; found {_describe(top)}")
     deepest = 0
     todo = [(top, 0)]
     while todo:

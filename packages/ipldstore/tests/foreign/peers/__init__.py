@@ -1,0 +1,1 @@
+"""Programs that other environments run: they write with what excludes our dependencies."""
