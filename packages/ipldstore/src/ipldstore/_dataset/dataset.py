@@ -186,3 +186,213 @@ class Dataset:
         return self.home == process_id()
 
     def check_home(self) -> None:
+        """Raise IPLDStoreError in a process that did not make the dataset, and if its root is of another maker."""
+        if self.closed:
+            raise IPLDStoreError(processes.CLOSED)
+        if self.home != process_id():  # asked here, as each chunk that is written asks
+            processes.require_owner(self.home, self.castore)
+        self.tree.require_own_format()
+
+    def write(self, key: str, data: bytes, *, only_new: bool = False) -> None:
+        """Give a key its bytes.
+
+        :param only_new: leave the key as it is if it is there
+        :raises ValueError: if the format does not allow the key
+        :raises IPLDStoreError: if the block cannot be written, or this is another process
+        """
+        self.check_home()
+        if self.sharing is not None:
+            self.catch_up()
+        place = None if only_new else self.tree.next_chunk(key)
+        parts = _keys.split_key(key) if place is None else None
+        if only_new and self.find(key) is not None:
+            return
+        found: lookup.KeyTarget
+        try:
+            if parts is None:
+                found = values.put_bytes(self.castore, data)
+            else:
+                found = values.put(self.castore, self._nodes, parts[-1], data)
+        except LOWER_ERRORS as error:
+            raise translated(f"writing {key!r}", error) from error
+        self.own_changes += 1
+        if self.sharing is not None:
+            self.sharing.record(self, key, found)
+            return
+        self.tree.put(key, found, place, only_new)
+
+    def try_write_nowait(self, key: str, data: bytes) -> bool:
+        """Give a key its bytes, if nothing has to be waited for; returns whether it has them. See :meth:`write`.
+
+        So it is for one chunk after the other of an array, in a store that collects what it sends far away.
+        """
+        self.check_home()
+        # Who waits for a disk collects nothing: to ask would be to hash a chunk twice.
+        if self.castore.local or self.sharing is not None:
+            return False
+        try:
+            is_set = self.tree.try_put_next(key, lambda: values.try_put_nowait(self.castore, data))
+        except LOWER_ERRORS as error:
+            raise translated(f"writing {key!r}", error) from error
+        self.own_changes += is_set
+        return is_set
+
+    def delete(self, key: str) -> bool:
+        """Delete a key; return whether it was there."""
+        self.check_home()
+        self.catch_up()
+        found = self.tree.find(key)
+        if self.sharing is not None and _keys.is_key(key):  # also where it is absent: it may depend on what was read
+            self.own_changes += 1
+            self.sharing.record(self, key, None)
+            return found is not None
+        if found is None:
+            return False
+        self.own_changes += 1
+        return self.tree.drop(key)
+
+    def delete_below(self, directory: str) -> None:
+        """Delete all keys below a directory; "" is the root."""
+        self.check_home()
+        self.catch_up()
+        self.own_changes += 1
+        if self.sharing is not None and self.sharing.notes_changes:
+            for key in list(self.keys(f"{directory}/" if directory else "")):
+                self.sharing.record(self, key, None)
+            return
+        self.tree.drop_below(directory)
+
+    # -- roots --
+
+    @property
+    def root(self) -> bytes | None:
+        """Binary CID of the root; None while there are changes that no root has."""
+        self.catch_up()
+        return self.known_root
+
+    @property
+    def known_root(self) -> bytes | None:
+        """The root without looking for what others have written."""
+        return self.tree.root
+
+    @property
+    def state(self) -> tuple[object, ...]:
+        """Something that is equal for equal contents that are frozen, else for one dataset between two changes."""
+        self.catch_up()
+        version = self.tree.version
+        return (version,) if isinstance(version, bytes) else (self.token, version)
+
+    @property
+    def changed(self) -> bool:
+        """Whether there are changes that no root has."""
+        self.catch_up()
+        return self.tree.changed
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether there are changes that no root has, or whose root is of a pickle or of a freeze that then failed."""
+        return self.changed or self.tree.frozen_root == self.persistence.unpersisted is not None
+
+    @property
+    def needs_persist(self) -> bool:
+        """Whether the block store has not been told of the contents as they are."""
+        return self.tree.changed or self.tree.frozen_root != self.persistence.root
+
+    def _write_tree(self) -> bytes:
+        """Write the nodes that have changed; returns the binary CID of the root."""
+        root = self.tree.root
+        if root is not None:
+            return root
+        if had_changes := self.tree.changed:
+            self.check_home()
+        with store_errors("freezing"):
+            root = self.tree.freeze()
+        self.persistence.unpersisted = root if had_changes else None
+        return root
+
+    def _flush_tree(self) -> bytes:
+        """Write the nodes that have changed and flush the blocks; return the binary CID of the root."""
+        root = self._write_tree()
+        with store_errors("flushing the blocks"):
+            self.castore.flush()
+        return root
+
+    def freeze(self, on_conflict: OnConflict = "raise") -> bytes:
+        """Write what has changed and have the blocks kept; return the binary CID of the root.
+
+        :param on_conflict: what to do where changes of several writers do not follow each other
+        """
+        if self.sharing is not None and self.sharing.notes_changes:
+            return self._root_of_copy()
+        with self.persistence.lock:
+            shared = isinstance(self.sharing, CoordinatorSharing)
+            root = self.write_for_copies(on_conflict) if shared else self._write_tree()
+            # A copy has written nothing, and what is kept is not its affair; what is closed was kept before.
+            if self.is_home and not self.closed:
+                self.persistence.persist(root)
+                if isinstance(self.sharing, CoordinatorSharing):
+                    self.sharing.watch(False)
+            return root
+
+    def _root_of_copy(self) -> bytes:
+        """Return the root of a copy or fork, which another process freezes."""
+        root = self.root
+        if root is None:
+            raise IPLDStoreError(
+                "expected the process that the store was copied from to freeze it: this is a copy, whose changes that "
+                "process takes in, or a fork, whose changes() it merges"
+            )
+        return root
+
+    def frozen(self) -> bytes:
+        """The binary CID of the root, freezing only if there are changes that no root has."""
+        root = self.root
+        return self.freeze() if root is None else root
+
+    @property
+    def frozen_root(self) -> bytes | None:
+        """Binary CID of the root that changes go on from, whether there are any or not; None for an empty dataset."""
+        return self.tree.frozen_root
+
+    def stats(self) -> Stats:
+        """Return the numbers of keys and index blocks, as freezing would make them. Nothing is written."""
+        self.catch_up()
+        return self.tree.stats(self.castore)
+
+    # -- other processes --
+
+    def renew_locks(self) -> None:
+        """Replace the locks in the child of a fork, where a thread of the parent may hold them."""
+        self.tree.renew_lock()
+        self.persistence.renew_lock()
+        if self.sharing is not None:
+            self.sharing.renew_locks()
+            if self.sharing.notes_changes:  # what this process changes comes home from here too
+                self.home = process_id()
+
+    def become_copy(self, token: str, home: str) -> None:
+        """Become a copy of the dataset of another process."""
+        self.token, self.home = token, home
+        processes.REGISTRY[token] = self
+
+    def write_for_copies(self, on_conflict: OnConflict = "raise") -> bytes:
+        """Write what has changed, so that copies in other processes can read it; return the binary CID of the root.
+
+        :raises ConflictError: if another process has taken the session over; this dataset keeps its changes without it
+        """
+        sharing = self.sharing
+        if not isinstance(sharing, CoordinatorSharing) or not self.is_home:
+            return self._flush_tree()
+        try:
+            return sharing.publish(self, self._flush_tree, on_conflict)
+        finally:
+            if sharing.coordinator.is_lost:
+                self.sharing = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return pickling.restore, (make_dataset, pickling.pickled(self, shared=self.tree.foreign is None))
+
+
+def make_dataset(castore: ContentAddressableStore, root: bytes | None, limits: Limits) -> Dataset:
+    """Return a dataset of this process."""
+    return Dataset(castore, root, limits=limits)
