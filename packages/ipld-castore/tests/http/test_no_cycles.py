@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import gc
-import socket
-import threading
-import types
-import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Self, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import pytest
 from ipld_car import cids, hashes
-from ipld_castore import CAStoreError, GatewayCAStore, IPFSStore
+from ipld_castore import GatewayCAStore, IPFSStore
 from ipld_castore._core import pauses
 from ipld_castore._kubo import rpc
 from ipld_castore.testing import BlockServer, Fault, faults
 from multiformats import CID
-from urllib3.util import connection
 
+from ..support.released import Block, Sockets, fails, let_go, no_cycles, watch_sockets
 from ..support.remote import tree
 
 Store = TypeVar("Store", GatewayCAStore, IPFSStore)
-Sockets = list[weakref.ref[socket.socket]]
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
@@ -34,34 +27,6 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.0)
 
 
-@contextmanager
-def no_cycles() -> Iterator[None]:
-    """Fail if the body leaves an error, a frame or a traceback to the garbage collector."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        gc.collect()
-        left = [each for each in gc.garbage if isinstance(each, (BaseException, types.FrameType, types.TracebackType))]
-        shown = [repr(each)[:300] for each in left]
-        del left
-        assert not shown
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
-
-
-def fails(action: Callable[[], object]) -> bool:
-    """Return whether it raised an error of the stores."""
-    try:
-        action()
-    except CAStoreError:
-        return True
-    return False
-
-
 def use(store: Store, verb: Callable[[Store, CID], object], root: CID) -> None:
     with store:
         fails(lambda: verb(store, root))
@@ -69,32 +34,7 @@ def use(store: Store, verb: Callable[[Store, CID], object], root: CID) -> None:
 
 @pytest.fixture
 def sockets(monkeypatch: pytest.MonkeyPatch) -> Sockets:
-    """All sockets that the client opens, as long as they live."""
-    opened: Sockets = []
-    connect = connection.create_connection
-
-    def remember(*args: Any, **kwargs: Any) -> socket.socket:
-        made = connect(*args, **kwargs)
-        opened.append(weakref.ref(made))
-        return made
-
-    monkeypatch.setattr(connection, "create_connection", remember)
-    return opened
-
-
-def let_go(sockets: Sockets) -> None:
-    """Check that all sockets are closed and all threads of the store end, with the garbage collector off."""
-    for thread in threading.enumerate():
-        if thread.name.startswith(("ipld-castore", "ThreadPoolExecutor")):
-            thread.join(10)
-            assert not thread.is_alive()
-    assert sockets
-    assert [each for each in map(_living, sockets) if each] == []
-
-
-def _living(reference: weakref.ref[socket.socket]) -> str | None:
-    found = reference()
-    return None if found is None or found.fileno() < 0 else repr(found)
+    return watch_sockets(monkeypatch)
 
 
 FAULTS = [
@@ -158,19 +98,6 @@ def test_a_node(server: BlockServer, sockets: Sockets, verb: str, fault: Fault) 
     with no_cycles():
         use(IPFSStore(server.url, timeout=0.2), NODE[verb], root)
         let_go(sockets)
-
-
-class Block(bytes):
-    """A block of which can be told whether it is still in memory."""
-
-    alive = 0
-
-    def __new__(cls, data: bytes) -> Self:
-        cls.alive += 1
-        return super().__new__(cls, data)
-
-    def __del__(self) -> None:
-        type(self).alive -= 1
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -333,9 +334,9 @@ def test_other_processes_use_a_pickled_store(s3: S3Server, bucket: str, method: 
     """What was put before is in the bucket by then."""
     store = ObjectCAStore.from_url(f"s3://{bucket}", **s3.options())
     cid = store.put(DATA)
-    with multiprocessing.get_context(method).Pool(2) as pool:
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as pool:
         pickled = pickle.dumps(store)
-        assert pool.apply(read_in_another_process, (pickled, str(cid))) == DATA
+        assert pool.submit(read_in_another_process, pickled, str(cid)).result() == DATA
     assert len(list(store)) == 2
 
 

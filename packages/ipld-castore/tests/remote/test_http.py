@@ -7,7 +7,7 @@ import os
 import pickle
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -354,8 +354,9 @@ def _read(store: CarCAStore, cid: bytes) -> bytes:
 
 
 def test_another_process(server: RangeServer, blocks: list[tuple[bytes, bytes]]) -> None:
-    with CarCAStore(f"{server.url}/some/x.car") as store, multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.apply(_read, (store, blocks[9000][0])) == blocks[9000][1]
+    context = multiprocessing.get_context("spawn")
+    with CarCAStore(f"{server.url}/some/x.car") as store, ProcessPoolExecutor(1, mp_context=context) as pool:
+        assert pool.submit(_read, store, blocks[9000][0]).result() == blocks[9000][1]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

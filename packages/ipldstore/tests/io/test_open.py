@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -297,8 +298,8 @@ def test_copies_in_other_processes(path: Path, method: str) -> None:
         store["new"] = b"new"
         pickled = pickle.dumps(store)
         context: Any = multiprocessing.get_context(method)
-        with context.Pool(1) as pool:
-            assert pool.apply(close_and_drop, (pickled,)) == b"new"
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            assert pool.submit(close_and_drop, pickled).result() == b"new"
         with pytest.raises(OSError, match="writer"):
             ipldstore.open(path, "a")
         store["newer"] = b"newer"

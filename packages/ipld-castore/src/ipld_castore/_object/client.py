@@ -51,11 +51,18 @@ class FailureKind(Enum):
 
 
 class Failure(NamedTuple):
-    """The failure of a request."""
+    """The failure of a request.
+
+    It has no exception. A frame that kept one while it is raised would be in a cycle with it, and would keep what its
+    callers have until the garbage collector runs.
+    """
 
     kind: FailureKind
-    error: Exception
-    """The error for the caller."""
+    message: str
+
+    def error(self) -> Exception:
+        """Return a new error for the caller: :class:`NoObjectError`, or :class:`BackendUnavailableError`."""
+        return NoObjectError() if self.kind is FailureKind.ABSENT else BackendUnavailableError(self.message)
 
 
 class Client:
@@ -102,7 +109,7 @@ class Client:
         """
         result = self.try_put(name, data, what, "overwrite")
         if isinstance(result, Failure):
-            raise result.error
+            raise result.error()
 
     def try_put(self, name: str, data: bytes, what: str, mode: Any) -> dict[str, Any] | Failure:
         """Put an object whole; return its ``e_tag`` and ``version``, or why it was not put.
@@ -150,7 +157,7 @@ class Client:
         """
         result = self.attempt(verb, action)
         if isinstance(result, Failure):
-            raise result.error
+            raise result.error()
         return result
 
     def attempt(self, verb: str, action: Callable[[], T]) -> T | Failure:
@@ -162,7 +169,7 @@ class Client:
             check_process()
             return action()
         except CAStoreError as error:
-            return Failure(FailureKind.REFUSED, error)
+            return Failure(FailureKind.REFUSED, str(error))
         except Exception as error:  # noqa: BLE001  # obstore raises builtins too
             return self._failure(verb, error)
         except BaseException as error:
@@ -172,14 +179,14 @@ class Client:
 
     def _failure(self, verb: str, error: BaseException) -> Failure:
         if isinstance(error, FileNotFoundError):
-            return Failure(FailureKind.ABSENT, NoObjectError())
+            return Failure(FailureKind.ABSENT, f"cannot {verb} {self.where}: there is no such object")
         name = type(error).__name__
         text = redact(str(error).split("\n\nDebug source")[0], self.config)
         hint = credentials.hint(self.kind, name, text)
-        problem = BackendUnavailableError(f"cannot {verb} {self.where}: {_shortened(text) or name}{hint}")
+        message = f"cannot {verb} {self.where}: {_shortened(text) or name}{hint}"
         if name in ("AlreadyExistsError", "PreconditionError"):
-            return Failure(FailureKind.NOT_EXPECTED, problem)
-        return Failure(FailureKind.REFUSED if name in _REFUSALS else FailureKind.UNKNOWN, problem)
+            return Failure(FailureKind.NOT_EXPECTED, message)
+        return Failure(FailureKind.REFUSED if name in _REFUSALS else FailureKind.UNKNOWN, message)
 
 
 def _shortened(text: str) -> str:

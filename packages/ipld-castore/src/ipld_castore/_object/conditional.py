@@ -78,7 +78,7 @@ class ConditionalObject:
             return self._exchange(seen, is_expected, new)
 
     def _exchange(self, seen: Seen, is_expected: Callable[[bytes | None], bool], new: bytes) -> Found | None:
-        lost: list[Exception] = []
+        lost: list[Failure] = []
         refused = 0
         for attempt in range(_MAX_ATTEMPTS):
             if attempt and seen.data == new:
@@ -86,16 +86,16 @@ class ConditionalObject:
             if not is_expected(seen.data):
                 return Found(seen.data, is_certain=not lost)
             if len(lost) == _MAX_LOST:
-                raise lost[-1]
+                raise lost[-1].error()
             modes = self._modes(seen)
             result = self._client.try_put(self._name, new, self._what, modes[refused % len(modes)])
             if not isinstance(result, Failure):
                 self._last = Seen(new, _version(result))
                 return None
             if result.kind is FailureKind.REFUSED:
-                raise result.error
+                raise result.error()
             if result.kind is not FailureKind.NOT_EXPECTED:
-                lost.append(result.error)
+                lost.append(result)
             before, seen = seen, self._look(lost)
             if result.kind is FailureKind.NOT_EXPECTED:
                 # If nothing has changed all the same, the store wants its ETags in another form.
@@ -107,10 +107,10 @@ class ConditionalObject:
             f"that it had given, {seen.version.get('e_tag')!r}"
         )
 
-    def _look(self, lost: list[Exception] | None = None) -> Seen:
+    def _look(self, lost: list[Failure] | None = None) -> Seen:
         """Return the object as it is now.
 
-        :param lost: errors of puts that may have arrived all the same
+        :param lost: failures of puts that may have arrived all the same
         """
         try:
             data, meta = self._client.get(self._name, self._what, self._max_bytes)
@@ -120,8 +120,8 @@ class ConditionalObject:
             if not lost:
                 raise
             raise BackendUnavailableError(
-                f"{lost[-1]}; nor can it be found out whether it arrived (look at {self._what} before trying again): "
-                f"{error}"
+                f"{lost[-1].message}; nor can it be found out whether it arrived (look at {self._what} before trying "
+                f"again): {error}"
             ) from None
         else:
             seen = Seen(data, _version(meta))

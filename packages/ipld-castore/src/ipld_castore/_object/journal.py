@@ -13,7 +13,7 @@ from ipld_castore._core.journal import MAX_RECORD_BYTES, Entry, Journal, frame, 
 from ipld_castore.concurrency import SharedCall, in_order
 from ipld_castore.errors import BackendUnavailableError
 
-from .client import Client, Failure, NoObjectError
+from .client import Client, Failure, FailureKind, NoObjectError
 from .clock import read_clock
 from .conditional import ConditionalObject
 from .layout import Layout
@@ -193,5 +193,5 @@ class HasJournals:
             there = self._client.attempt(f"look at the session {name} in", lambda: self._client.store.head(state))  # noqa: B023  # it is called at once
             if not isinstance(there, Failure):
                 yield name
-            elif not isinstance(there.error, NoObjectError):
-                raise there.error
+            elif there.kind is not FailureKind.ABSENT:
+                raise there.error()

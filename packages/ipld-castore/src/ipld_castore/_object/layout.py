@@ -63,8 +63,8 @@ class Layout:
         if self._rule is not None:
             return action(self._rule)
         pool = ThreadPoolExecutor(1)
+        asked = pool.submit(self.rule)
         try:
-            asked = pool.submit(self.rule)
             try:
                 result = action(flatfs.DEFAULT)
             except Exception:
@@ -74,6 +74,7 @@ class Layout:
             rule = asked.result()
             return result if rule == flatfs.DEFAULT else action(rule)
         finally:
+            del asked  # it may hold the error, whose traceback holds this frame
             pool.shutdown()
 
     def rule(self) -> flatfs.Sharding:
@@ -112,4 +113,4 @@ class Layout:
         if not isinstance(result, Failure):
             self._rule = rule
         elif result.kind is not FailureKind.NOT_EXPECTED:  # else another process has begun the same store
-            raise result.error
+            raise result.error()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, Final, Literal, Self
 
@@ -95,7 +96,9 @@ class ObjectCAStore(ContentAddressableStore):
         self._client = Client(store, self._prefix)
         self._layout = Layout(self._client, self._prefix)
         self._head = head_of(self._client, self._layout.name(HEAD_FILE))
-        self._queue = UploadQueue(self._send, batch_bytes=1, in_flight=self._in_flight, capacity=_QUEUE_BYTES)
+        # The queue must not refer to the store: a store that is dropped frees its blocks at once.
+        send = partial(_send, self._client, self._layout)
+        self._queue = UploadQueue(send, batch_bytes=1, in_flight=self._in_flight, capacity=_QUEUE_BYTES)
         self.local = self._client.kind in _LOCAL
         self.__class__ = composed(type(self), () if self._client.kind in _WITHOUT_JOURNALS else (HasJournals,))
 
@@ -149,12 +152,6 @@ class ObjectCAStore(ContentAddressableStore):
     def _put(self, cid: CID, data: bytes, *, wait: bool) -> bool:
         binary = cids.to_bytes(cid)
         return self._queue.put(cids.multihash_of(binary), binary, data, wait=wait)
-
-    def _send(self, pairs: Pairs) -> None:
-        rule = self._layout.written_rule()
-        for cid, data in pairs:
-            name = self._layout.block_name(cid, rule)
-            self._client.put(name, data, f"block {cids.to_text(cid)}")
 
     def flush(self) -> None:
         """Return when the bucket has all that was put; what could not be sent is kept, and the next call tries again.
@@ -367,3 +364,10 @@ def _checked_prefix(prefix: str) -> str:
     if bare and any(part in ("", ".", "..") for part in bare.split("/")):
         raise ValueError(f"expected a prefix like 'data/blocks', found {prefix!r}")
     return bare
+
+
+def _send(client: Client, layout: Layout, pairs: Pairs) -> None:
+    """Put blocks into the bucket."""
+    rule = layout.written_rule()
+    for cid, data in pairs:
+        client.put(layout.block_name(cid, rule), data, f"block {cids.to_text(cid)}")

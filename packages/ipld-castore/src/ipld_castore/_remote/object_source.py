@@ -99,7 +99,7 @@ class ObjectRangeSource:
                 raise changed(self.where, "its ETag is another")
             if found.kind is FailureKind.ABSENT:
                 raise BackendUnavailableError(f"cannot read {self.where}: there is no such object")
-            raise found.error
+            raise found.error()
         data, meta = found
         now = FileVersion(meta["size"], meta.get("e_tag"))
         if version is None:
