@@ -31,6 +31,8 @@ CHANGES: dict[str, Callable[[IPLDStore], Any]] = {
     "delete_sync": lambda store: store.delete_sync("a/0"),
     "import_car": lambda store: store.import_car(written({"b": b"new"}).to_car()),
     "canonicalize": lambda store: store.canonicalize(),
+    "set_root": lambda store: store.set_root(IPLDStore(store.castore).freeze()),
+    "merge": lambda store: store.merge(store.fork()),
     "zarr": lambda store: zarr.create_array(store, name="c", shape=(1,), dtype="i4"),
 }
 

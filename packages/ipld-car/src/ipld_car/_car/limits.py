@@ -7,7 +7,7 @@ MAX_HEADER_BYTES: Final = 32 << 20
 MAX_SECTION_BYTES: Final = 8 << 20
 """The longest section (CID and block) that is read or written, in bytes; as in go-car."""
 EMPTY_SECTION: Final = (
-    "expected a section, found one of length zero: an archive that is padded with zeros is read with "
-    "zero_length_section_as_eof"
+    "expected a section, found one of length zero: zero_length_section_as_eof=True, in the command "
+    "--zero-length-section-as-eof, reads an archive that is padded with zeros"
 )
 """What every reader says of a section of length zero, unless that ends the archive."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipldstore.errors import IPLDStoreError
 
+from . import processes
 from .dataset import Dataset
 from .reach import is_taken_as_whole
 
@@ -33,8 +34,11 @@ def set_root(
     :param what: what is being done, for errors
     :param discard_changes: whether changes that are not frozen may be lost
     :param is_complete: whether all that the root reaches is known to be there; None if that is not known
-    :raises IPLDStoreError: if the root cannot be read, or changes would be lost; then nothing changes
+    :raises IPLDStoreError: if the root cannot be read, or changes would be lost, or the dataset is closed; then nothing
+        changes
     """
+    if data.closed:
+        raise IPLDStoreError(processes.CLOSED)
     if data.sharing is not None and data.sharing.notes_changes:
         raise IPLDStoreError(
             "expected a store of this process to take another root: this is a copy or a fork, which changes keys"
