@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ipld_castore import ContentAddressableStore
 
+from ipldstore._format.limits import LIMITS, Limits
 from ipldstore._format.nodes import NodeStore
 from ipldstore._tree.directory import Frozen
 from ipldstore._tree.tree import Tree
@@ -25,6 +26,8 @@ def merge_roots(
     ours: bytes,
     theirs: bytes,
     resolve: Resolve | None = None,
+    *,
+    limits: Limits = LIMITS,
 ) -> Merged:
     """Merge two roots that go back to common ones. The result depends on the roots alone, and not on their order.
 
@@ -37,6 +40,7 @@ def merge_roots(
     :param ours: binary CID of the root of one side
     :param theirs: binary CID of the root of the other side
     :param resolve: what to do with conflicts
+    :param limits: the numbers of the format
     :raises ValueError: if ``bases`` is empty, or ``resolve`` gives an answer that is no side
     :raises IPLDStoreError: if a node is missing, damaged or breaks a bound of the format
     """
@@ -56,7 +60,7 @@ def merge_roots(
     left = decisions.open()
     if left:
         return Merged(None, left, decisions.decided())
-    result = Result(castore, nodes, ours)
+    result = Result(castore, nodes, ours, limits)
     result.apply(plan)
     result.put_documents(consolidated_anew(result.tree.snapshot(), reader, plan.changed_paths))
     return Merged(result.tree.freeze(), (), decisions.decided())

@@ -9,6 +9,7 @@ from ipld_castore import ContentAddressableStore
 
 from ipldstore._dataset import values
 from ipldstore._format import documents, keys
+from ipldstore._format.limits import Limits
 from ipldstore._format.nodes import NodeStore
 from ipldstore._merge.conflicts import Side
 from ipldstore._merge.nodes.documents import CONSOLIDATED
@@ -26,12 +27,13 @@ class Result:
     :param castore: where blocks are put
     :param nodes: its nodes
     :param ours: binary CID of the root of ours
+    :param limits: the numbers of the format
     """
 
-    def __init__(self, castore: ContentAddressableStore, nodes: NodeStore, ours: bytes) -> None:
+    def __init__(self, castore: ContentAddressableStore, nodes: NodeStore, ours: bytes, limits: Limits) -> None:
         self._castore = castore
         self._nodes = nodes
-        self.tree = Tree(nodes, ours)
+        self.tree = Tree(nodes, ours, limits)
 
     def apply(self, plan: Plan) -> None:
         """Change the tree where the result is not what ours has."""
