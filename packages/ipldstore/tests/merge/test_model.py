@@ -165,9 +165,7 @@ def test_a_merge_agrees_with_a_plain_merge_of_parts(limits: Limits, ours: list[E
         decided = merge_roots(castore, [root], own, other, resolve=side, limits=limits)
         assert decided.root is not None
         assert root_of(MappingCAStore(), contents_of(castore, decided.root), limits) == decided.root
-        mirror = merge_roots(
-            castore, [root], other, own, resolve="theirs" if side == "ours" else "ours", limits=limits
-        )
+        mirror = merge_roots(castore, [root], other, own, resolve="theirs" if side == "ours" else "ours", limits=limits)
         assert mirror.root == decided.root
 
 
