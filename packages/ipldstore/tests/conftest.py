@@ -14,7 +14,7 @@ from .support.far_datasets import many, server  # noqa: F401  # fixtures, which 
 
 HERE = Path(__file__).parent
 
-collect_ignore_glob = ["support/*", "foreign/peers/*", "foreign/samples.py"]
+collect_ignore_glob = ["support/*", "foreign/peers/*", "foreign/samples.py", "writers/workers/*"]
 
 
 @pytest.fixture(scope="session")

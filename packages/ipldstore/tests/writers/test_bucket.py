@@ -17,7 +17,7 @@ import pytest
 from ipldstore import FileSystemCAStore, IPLDStore, IPLDStoreError, ObjectCAStore, TieredCAStore
 
 from ..support.store_samples import contents
-from . import bucket_workers as workers
+from .workers import buckets as workers
 
 pytest.importorskip("obstore", reason="the extra object is not installed")
 

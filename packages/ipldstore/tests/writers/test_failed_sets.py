@@ -12,7 +12,7 @@ import pytest
 from ipldstore import FileSystemCAStore, IPLDStore, IPLDStoreError, ObjectCAStore
 
 from ..support.store_samples import contents, written
-from .copies import Process
+from .workers.copies import Process
 
 KEY = "a/c/0"
 BASE = {"zarr.json": b"{}", KEY: b"base"}

@@ -21,7 +21,7 @@ import pytest
 from ipldstore import IPLDStore
 
 from ..support.store_samples import contents, written
-from . import killed
+from .workers import killed
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 

@@ -13,7 +13,7 @@ import pytest
 from ipldstore import FileSystemCAStore, IPFSStore, IPLDStore, ObjectCAStore
 from multiformats import CID
 
-from . import fields
+from .workers import fields
 
 dask: Any = pytest.importorskip("dask", reason="dask is optional")
 xr: Any = pytest.importorskip("xarray", reason="xarray is optional")

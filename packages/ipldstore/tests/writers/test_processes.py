@@ -14,7 +14,7 @@ from ipld_castore import FileSystemCAStore
 from ipldstore import ConflictError, IPLDStore, sessions
 
 from ..support.store_samples import contents, written, zarr
-from . import elsewhere
+from .workers import elsewhere
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from ipldstore import CarCAStore, GatewayCAStore, IPFSStore, IPLDStore, MappingC
 
 from ..support.processes.copies import refusals
 from ..support.store_samples import contents, written
-from . import elsewhere
+from .workers import elsewhere
 
 SOME = {"zarr.json": b"{}", "a/c/0": b"zero"}
 

@@ -14,7 +14,7 @@ from ipldstore import ConflictError, IPLDStore, IPLDStoreError, compact, recover
 from ipldstore._writers.coordinator import Coordinator
 
 from ..support.store_samples import block_file, contents, written
-from .copies import Process
+from .workers.copies import Process
 
 SOME = {"zarr.json": b"{}", "a/c/0": b"zero", "a/c/1": b"one"}
 HOUR = timedelta(hours=1)

@@ -19,7 +19,7 @@ from ipld_castore._backends.folder_journal import FolderJournal
 from ipldstore import ConflictError, IPLDStore, IPLDStoreError
 
 from ..support.store_samples import contents, written
-from .copies import Process
+from .workers.copies import Process
 
 BASE = {"zarr.json": b"{}", "a/c/0": b"zero"}
 KEYS = ["a/c/0", "a/c/1", "b/c/0", "b/zarr.json"]

@@ -9,7 +9,7 @@ from unittest import mock
 from ipldstore import IPLDStore
 from ipldstore._dataset import pickling
 
-from ..support.store_samples import contents
+from ...support.store_samples import contents
 
 
 def copy_of_another_process(pickled: bytes) -> IPLDStore:

@@ -6,13 +6,14 @@ import json
 import os
 import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import ipldstore
 from ipldstore import ConflictError, FileSystemCAStore, IPLDStore, ObjectCAStore
 
-from .bucket_workers import copy_of_another_process
+from .buckets import copy_of_another_process
 from .elsewhere import wait_for
 
 
@@ -81,7 +82,7 @@ def freeze_at_once(place: dict[str, Any], folder: str, count: int) -> None:
         os.wait()
 
 
-PROGRAMS = {
+PROGRAMS: dict[str, Callable[..., None]] = {
     "worker": write_as_worker,
     "coordinator": write_as_coordinator,
     "freeze": freeze_at_once,
