@@ -9,6 +9,7 @@ from ipldstore._read.prefetch_policy import (
     MAX_USELESS_GUESSES,
     MIN_READS,
     MIN_READS_TO_EXPECT_MORE,
+    LeafLinks,
     PrefetchPolicy,
 )
 
@@ -33,7 +34,7 @@ class Known:
 
     def read(self, policy: PrefetchPolicy, chunk: bytes, leaf: bytes = LEAF, size: int = 8) -> set[bytes]:
         """Read a chunk as the reader does: the chunks that the policy names are cached, and so is this one."""
-        fetched = policy.chunks_to_fetch(chunk, leaf, CHUNKS, self)
+        fetched = policy.chunks_to_fetch(chunk, LeafLinks(leaf, CHUNKS), self)
         self.sizes.update(dict.fromkeys([*fetched, chunk], size))
         return fetched
 
@@ -67,7 +68,7 @@ def test_values_of_several_blocks_are_not_fetched_with_a_leaf() -> None:
     policy, known = PrefetchPolicy(), Known()
     links = [*CHUNKS, file]
     known.sizes[CHUNKS[0]] = 8
-    fetched = [policy.chunks_to_fetch(CHUNKS[1], LEAF, links, known) for _ in range(MIN_READS)][-1]
+    fetched = [policy.chunks_to_fetch(CHUNKS[1], LeafLinks(LEAF, links), known) for _ in range(MIN_READS)][-1]
     assert fetched == set(CHUNKS[1:])
 
 
@@ -83,7 +84,7 @@ def test_a_leaf_is_fetched_up_to_a_size() -> None:
 
 def test_a_leaf_of_unknown_size_is_not_fetched() -> None:
     policy, known = PrefetchPolicy(), Known()
-    assert all(not policy.chunks_to_fetch(chunk, LEAF, CHUNKS, known) for chunk in CHUNKS)
+    assert all(not policy.chunks_to_fetch(chunk, LeafLinks(LEAF, CHUNKS), known) for chunk in CHUNKS)
 
 
 def test_a_leaf_that_is_too_large_is_considered_again_after_twice_the_reads() -> None:

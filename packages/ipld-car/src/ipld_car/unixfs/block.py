@@ -59,6 +59,11 @@ class UnixFSBlock:
         self._slots = slots or {}
 
     @property
+    def siblings(self) -> int:
+        """The number of shards that a sharded directory may have at the depth of this one; 1 of other blocks."""
+        return 1 if self._place is None else 1 << self._place.bits
+
+    @property
     def is_sharded(self) -> bool:
         """Whether the block is a shard; then it has a part of the entries of its directory."""
         return self._place is not None

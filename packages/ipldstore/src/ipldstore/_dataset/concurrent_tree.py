@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -17,6 +17,7 @@ from ipldstore._format.chunk_form import ChunkForm
 from ipldstore._format.index_tree import Leaf
 from ipldstore._format.limits import Limits
 from ipldstore._format.nodes import Load, NodeNotCached, NodeStore, decode_root
+from ipldstore._read.prefetch_policy import LeafLinks
 from ipldstore._read.reader import reader_of
 from ipldstore._tree import lookup
 from ipldstore._tree.chunk_cursor import ChunkCursor
@@ -133,13 +134,13 @@ class ConcurrentTree:
         cursor = self._cursor
         return cursor.find(key) if cursor is not None and cursor.frozen and cursor.top is self._tree.top else None
 
-    def leaf_of(self, key: str, link: bytes) -> tuple[bytes, Collection[bytes]] | None:
-        """Return the CID and all links of the index leaf that has just given the link of a key; None without one."""
+    def leaf_of(self, key: str, link: bytes) -> LeafLinks | None:
+        """Return the index leaf that has just given the link of a key; None without one."""
         if self.foreign is not None:
             value = self.foreign.find_cached(key)
-            return None if value is None or not value[1].links else (value[1].cid, value[1].links)
+            return None if value is None or not value[1].links else value[1]
         found = None if self._cursor is None else self._cursor.find(key)
-        return None if found is None or found[0] != link else (found[2], found[1].links.values())
+        return None if found is None or found[0] != link else LeafLinks(found[2], found[1].links.values())
 
     def items(self, prefix: str) -> Iterator[tuple[str, lookup.AnyTarget]]:
         """Return all keys that begin with a prefix, as they are now, each with what :meth:`find_any` finds for it."""

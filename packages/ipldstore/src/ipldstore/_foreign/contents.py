@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator
+from typing import Any, Final
 
 from ipld_car import cids
 
 from ipldstore._format import keys
 from ipldstore._read.foreign_value import ForeignValue
+from ipldstore._read.prefetch_policy import LeafLinks
 
 MAX_PARTS: Final = keys.MAX_PARTS
 """Most parts of a key that is looked for or listed."""
@@ -17,14 +18,6 @@ MAX_PARTS: Final = keys.MAX_PARTS
 
 Found = bytes | ForeignValue
 """What is found for a key: the binary CID of a raw block or UnixFS file with its bytes, or where else they are."""
-
-
-class Leaf(NamedTuple):
-    """A node whose links are the values of keys, most of them."""
-
-    cid: bytes
-    links: Collection[bytes]
-    """Binary CIDs of all values that it links."""
 
 
 def is_value_link(item: Any) -> bool:
@@ -46,7 +39,7 @@ class ForeignContents(ABC):
         """
 
     @abstractmethod
-    def find_cached(self, key: str) -> tuple[Found, Leaf] | None:
+    def find_cached(self, key: str) -> tuple[Found, LeafLinks] | None:
         """Return what :meth:`find` does, and the leaf that links it, if no block has to be read for that."""
 
     @abstractmethod

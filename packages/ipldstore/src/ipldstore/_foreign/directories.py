@@ -13,12 +13,16 @@ from ipld_car import cids, unixfs
 from ipld_castore import PathStep
 
 from ipldstore._format.path_hint import PathHint
+from ipldstore._read.prefetch_policy import LeafLinks
 from ipldstore.errors import NodeError
 
-from .contents import MAX_PARTS, ForeignContents, Found, Leaf
+from .contents import MAX_PARTS, ForeignContents, Found
 from .nodes import Decoder, ForeignNodes, Load, NodeNotCachedError, node_errors
 
 _MAX_NAME_BYTES: Final = 255
+
+_LEAF_SHARE: Final = 0.75
+"""Least part of the children of a block that are files of one block, where it is fetched whole with them."""
 
 
 class _Block:
@@ -28,18 +32,16 @@ class _Block:
 
     def __init__(self, node: unixfs.UnixFSBlock) -> None:
         self.node = node
-        self._leaf: Leaf | None = None
+        self._leaf: LeafLinks | None = None
 
-    def leaf(self) -> Leaf:
-        """Return the block with the links of its files; with none if there may be directories below it."""
+    def leaf(self) -> LeafLinks:
+        """Return the block with the links of its files; with none if much else is below it."""
         if self._leaf is None:
-            links: list[bytes] = []
-            for child in _children_of(self):
-                if isinstance(child, unixfs.Shard) or cids.codec_of(child.cid) != cids.RAW:
-                    links = []
-                    break
-                links.append(child.cid)
-            self._leaf = Leaf(self.node.cid, links)
+            children = _children_of(self)
+            links = [child.cid for child in children if cids.codec_of(child.cid) == cids.RAW]
+            if len(links) < _LEAF_SHARE * len(children):
+                links = []
+            self._leaf = LeafLinks(self.node.cid, links, len(links) * self.node.siblings)
         return self._leaf
 
 
@@ -74,7 +76,7 @@ class DirectoryContents(ForeignContents):
         found = self._resolve(key, self._nodes.load)
         return None if found is None else found[0]
 
-    def find_cached(self, key: str) -> tuple[Found, Leaf] | None:
+    def find_cached(self, key: str) -> tuple[Found, LeafLinks] | None:
         """See :meth:`ForeignContents.find_cached`."""
         try:
             found = self._resolve(key, self._nodes.cached)

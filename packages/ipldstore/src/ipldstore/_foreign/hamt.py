@@ -17,10 +17,11 @@ from ipld_castore import ContentAddressableStore
 from ipldstore._format.path_hint import PathHint
 from ipldstore._read.byte_range import WHOLE, ByteRange
 from ipldstore._read.foreign_value import ForeignValue
+from ipldstore._read.prefetch_policy import LeafLinks
 from ipldstore._read.reader import Reader
 from ipldstore.errors import IPLDStoreError, NodeError
 
-from .contents import ForeignContents, Found, Leaf, is_value_link
+from .contents import ForeignContents, Found, is_value_link
 from .nodes import ForeignNodes, Load, NodeNotCachedError, decode_cbor
 
 SLOTS: Final = 256
@@ -44,7 +45,7 @@ class Node(NamedTuple):
     """By slot the links of values by key."""
     children: Mapping[int, bytes]
     """By slot the links of nodes below."""
-    leaf: Leaf
+    leaf: LeafLinks
     """The node with the links of its values; with none if many nodes are below it."""
 
 
@@ -135,10 +136,10 @@ class _DecodeNode:
         for slot, link in children.items():
             if cids.codec_of(link) not in (cids.DAG_CBOR, cids.DAG_PB):
                 raise NodeError(f"expected the link of a node, dag-cbor, in slot {slot}; found another")
-        links = (
-            [] if len(children) > _MOST_CHILDREN_IN_LEAF else [each for b in buckets.values() for each in b.values()]
-        )
-        return Node(buckets, children, Leaf(cid, links))
+        links = [link for bucket in buckets.values() for link in bucket.values()]
+        # The trie is even: about as many nodes as there may be stand at the depth of this one.
+        mixed = len(links) * SLOTS ** len(self.place)
+        return Node(buckets, children, LeafLinks(cid, links if len(children) <= _MOST_CHILDREN_IN_LEAF else [], mixed))
 
 
 class HamtContents(ForeignContents):
@@ -169,7 +170,7 @@ class HamtContents(ForeignContents):
         found = self._resolve(key, self._nodes.load)
         return None if found is None else self._value(found[0])
 
-    def find_cached(self, key: str) -> tuple[Found, Leaf] | None:
+    def find_cached(self, key: str) -> tuple[Found, LeafLinks] | None:
         """See :meth:`ForeignContents.find_cached`."""
         try:
             found = self._resolve(key, self._nodes.cached)

@@ -16,9 +16,10 @@ from ipld_car import cids
 
 from ipldstore._format import keys
 from ipldstore._format.path_hint import PathHint
+from ipldstore._read.prefetch_policy import LeafLinks
 from ipldstore.errors import NodeError, store_errors
 
-from .contents import ForeignContents, Found, Leaf, is_value_link
+from .contents import ForeignContents, Found, is_value_link
 from .nodes import ForeignNodes, Load, NodeNotCachedError, decode_cbor, node_errors
 
 VERSIONS: Final = ("sharded_zarr_v1", "sharded_zarr_v2")
@@ -76,7 +77,7 @@ class _Shard:
     def __init__(self, cid: bytes, links: Sequence[bytes | None]) -> None:
         self.links = links
         is_block = cids.codec_of(cid) == cids.DAG_CBOR  # of a file the links are not those of its blocks
-        self.leaf = Leaf(cid, [link for link in links if link is not None] if is_block else [])
+        self.leaf = LeafLinks(cid, [link for link in links if link is not None] if is_block else [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ class ShardedContents(ForeignContents):
         found = self._resolve(key, self._nodes.load)
         return None if found is None else found[0]
 
-    def find_cached(self, key: str) -> tuple[Found, Leaf] | None:
+    def find_cached(self, key: str) -> tuple[Found, LeafLinks] | None:
         """See :meth:`ForeignContents.find_cached`."""
         try:
             return self._resolve(key, self._nodes.cached)
@@ -206,14 +207,14 @@ class ShardedContents(ForeignContents):
             return
         yield from super().names(directory)
 
-    def _resolve(self, key: str, load: Load) -> tuple[bytes, Leaf] | None:
+    def _resolve(self, key: str, load: Load) -> tuple[bytes, LeafLinks] | None:
         shard = self._shard_of(key, load)
         if shard is not None:
             chunk = shard[0].links[shard[1]]
             if chunk is not None:
                 return chunk, shard[0].leaf
         link = self._metadata.get(key)
-        return None if link is None else (link, Leaf(self._root, []))
+        return None if link is None else (link, LeafLinks(self._root, []))
 
     def _shard_of(self, key: str, load: Load) -> tuple[_Shard, int] | None:
         """Return the list that has the place of a chunk, and the place; None if the key is no chunk of a list."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Final
 
@@ -17,15 +17,15 @@ from ipldstore._format.path_hint import NO_HINT, PathHint
 
 from .block_fetch import BlockFetch
 from .byte_range import WHOLE, ByteRange, read_range
-from .prefetch_policy import MAX_LEAF_BYTES, MAX_VALUE_BYTES, PrefetchPolicy
+from .prefetch_policy import MAX_LEAF_BYTES, MAX_VALUE_BYTES, LeafLinks, PrefetchPolicy
 
 CACHE_BYTES: Final = 64 << 20
 """Bytes of blocks that are cached, read or prefetched."""
 
 Blocks = Iterator[tuple[CID, bytes]]
 
-FindLeaf = Callable[[], tuple[bytes, Collection[bytes]] | None]
-"""Finds the index leaf of a chunk: its CID and all its links; None if the value is in no index that was read."""
+FindLeaf = Callable[[], LeafLinks | None]
+"""Finds the leaf that links a chunk; None if no leaf that was read does."""
 
 
 class PrefetchingReader(ContentAddressableStore):
@@ -108,7 +108,7 @@ class PrefetchingReader(ContentAddressableStore):
         """Fetch all chunks of the leaf that links a value, if that pays, or the blocks of a UnixFS file."""
         found = find_leaf()
         if found is not None:
-            self._prefetch_leaf(link, *found)
+            self._prefetch_leaf(link, found)
         if cids.codec_of(link) != cids.DAG_PB:
             return
         with self._lock:
@@ -117,9 +117,10 @@ class PrefetchingReader(ContentAddressableStore):
             flight = self._register([link])
         self._fetch_unasked(flight, self._fetch_file(link))
 
-    def _prefetch_leaf(self, chunk: bytes, leaf: bytes, links: Collection[bytes]) -> None:
+    def _prefetch_leaf(self, chunk: bytes, found: LeafLinks) -> None:
+        leaf = found.cid
         with self._lock:
-            missing = self._policy.chunks_to_fetch(chunk, leaf, links, self)
+            missing = self._policy.chunks_to_fetch(chunk, found, self)
             if not missing:
                 return
             flight = self._register(missing)

@@ -6,7 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from ipld_car import cids
 from ipld_car.lru import LRU
@@ -30,6 +30,18 @@ _MAX_LEAVES: Final = 1024
 """Leaves that are remembered."""
 _SAMPLES: Final = 16
 """Cached chunks of a leaf from which its size is estimated."""
+
+
+class LeafLinks(NamedTuple):
+    """A node whose links are chunks."""
+
+    cid: bytes
+    """Binary CID of the node."""
+    links: Collection[bytes]
+    """Binary CIDs of the chunks."""
+    mixed: int = 0
+    """Number of chunks among which neighbours of these are, where they stand by a hash; else 0. Of a leaf that is
+    fetched whole, a part would be dropped from the cache before it is read if all of them were too many."""
 
 
 class KnownBlocks(Protocol):
@@ -72,23 +84,22 @@ class PrefetchPolicy:
         """Count a read of a chunk of a leaf."""
         self._note_read(self._use_of(leaf), known)
 
-    def chunks_to_fetch(self, chunk: bytes, leaf: bytes, links: Collection[bytes], known: KnownBlocks) -> set[bytes]:
+    def chunks_to_fetch(self, chunk: bytes, leaf: LeafLinks, known: KnownBlocks) -> set[bytes]:
         """Count a read of a chunk, and return the chunks for which its whole leaf is to be fetched now.
 
         :param chunk: CID of the chunk that is about to be read
-        :param leaf: CID of the leaf
-        :param links: all links of the leaf
+        :param leaf: the leaf that links it
         :return: empty where the chunk is to be fetched alone: it was read too early to tell, it is there already, the
             leaf is too large, or the size of its chunks is not known
         """
-        use = self._use_of(leaf)
+        use = self._use_of(leaf.cid)
         self._note_read(use, known)
         if use.reads < use.next_decision or not known.is_missing(chunk):
             return set()
         use.next_decision = 2 * use.reads
-        if not _is_small(links, known):
+        if not _is_small(leaf, known):
             return set()
-        missing = {link for link in links if cids.codec_of(link) == cids.RAW and known.is_missing(link)}
+        missing = {link for link in leaf.links if cids.codec_of(link) == cids.RAW and known.is_missing(link)}
         if missing:
             use.fetched = missing
         return missing
@@ -126,13 +137,13 @@ class PrefetchPolicy:
                 self._chunk_bytes = sum(sizes) / len(sizes)
 
 
-def _is_small(links: Collection[bytes], known: KnownBlocks) -> bool:
+def _is_small(leaf: LeafLinks, known: KnownBlocks) -> bool:
     """Whether a leaf with its chunks is small enough to be fetched whole, by the sizes of chunks that are cached."""
     sizes: list[int] = []
-    for link in links:
+    for link in leaf.links:
         size = known.cached_size(link)
         if size is not None:
             sizes.append(size)
             if len(sizes) == _SAMPLES:
                 break
-    return bool(sizes) and len(links) * sum(sizes) <= MAX_LEAF_BYTES * len(sizes)
+    return bool(sizes) and max(leaf.mixed, len(leaf.links)) * sum(sizes) <= MAX_LEAF_BYTES * len(sizes)
