@@ -87,6 +87,13 @@ async def wrong_bytes(exchange: Exchange) -> None:
     await exchange.send(answer.head + bytes(byte ^ 0xFF for byte in answer.body))
 
 
+async def changed_upload(exchange: Exchange) -> None:
+    """Pass other bytes on than the client has sent."""
+    request = exchange.request
+    exchange.request = request._replace(body=bytes(byte ^ 0xFF for byte in request.body))
+    await right(exchange)
+
+
 def held(requests: int, seconds: float = 20.0) -> Fault:
     """Answer once so many requests wait for their answers: does a client have so many under way?
 

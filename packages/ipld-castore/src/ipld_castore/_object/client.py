@@ -116,8 +116,11 @@ class Client:
 
         :param mode: ``overwrite``, ``create``, or the ``e_tag`` and ``version`` that the object has now
         """
-        put = self.store.put
-        return self.attempt(f"put {what} into", lambda: put(name, data, mode=mode, use_multipart=False))
+        put, verb = self.store.put, f"put {what} into"
+        result = self.attempt(verb, lambda: put(name, data, mode=mode, use_multipart=False))
+        if isinstance(result, Failure) and result.kind is FailureKind.ABSENT:
+            return Failure(FailureKind.REFUSED, self._no_bucket(verb))
+        return result
 
     def list(self, prefix: str | None, what: str) -> Iterator[dict[str, Any]]:
         """Yield ``path``, ``size`` and ``last_modified`` of the objects whose names begin with a prefix and "/".
@@ -126,8 +129,8 @@ class Client:
         :raises BackendUnavailableError: if they cannot be listed
         """
         verb = f"list {what} in"
-        pages = self.ask(verb, lambda: iter(self.store.list(prefix, chunk_size=_LISTED_AT_ONCE)))
-        while (page := self.ask(verb, lambda: next(pages, None))) is not None:
+        pages = self.ask_bucket(verb, lambda: iter(self.store.list(prefix, chunk_size=_LISTED_AT_ONCE)))
+        while (page := self.ask_bucket(verb, lambda: next(pages, None))) is not None:
             yield from page
 
     def delete(self, names: Iterable[str], what: str) -> None:
@@ -159,6 +162,19 @@ class Client:
         if isinstance(result, Failure):
             raise result.error()
         return result
+
+    def ask_bucket(self, verb: str, action: Callable[[], T]) -> T:
+        """Return what an action on the whole bucket returns; see :meth:`ask`.
+
+        :raises BackendUnavailableError: also if there is no such bucket
+        """
+        try:
+            return self.ask(verb, action)
+        except NoObjectError:
+            raise self._no_bucket(verb) from None
+
+    def _no_bucket(self, verb: str) -> BackendUnavailableError:
+        return BackendUnavailableError(f"cannot {verb} {self.where}: there is no such bucket or container")
 
     def attempt(self, verb: str, action: Callable[[], T]) -> T | Failure:
         """Return what an action on the store returns, or why it failed.

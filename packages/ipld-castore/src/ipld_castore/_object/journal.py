@@ -186,7 +186,9 @@ class HasJournals:
         if self._client.kind == "LocalStore":
             yield from session_folders((Path(self._client.store.prefix or "/") / folder).parent)
             return
-        found: Any = self._client.ask("list the sessions in", lambda: self._client.store.list_with_delimiter(folder))
+        found: Any = self._client.ask_bucket(
+            "list the sessions in", lambda: self._client.store.list_with_delimiter(folder)
+        )
         for below in sorted(found["common_prefixes"]):
             name = below.rstrip("/").rpartition("/")[2]
             state = f"{folder}/{name}/{STATE}"
