@@ -135,8 +135,9 @@ def test_a_bucket_that_is_not_there(s3: S3Server) -> None:
             verb()
 
 
-def test_an_object_too_large_for_a_block_is_not_read(store: ObjectCAStore) -> None:
+def test_an_object_too_large_for_a_block_is_not_read(s3: S3Server, bucket: str) -> None:
     """Its size is looked at before a byte of it is."""
+    store = ObjectCAStore.from_url(f"s3://{bucket}/x", **s3.options())
     cid = store.put(DATA)
     store.flush()
     (name,) = (meta["path"] for page in store.store.list() for meta in page if meta["path"].endswith(".data"))

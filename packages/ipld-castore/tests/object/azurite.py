@@ -14,7 +14,7 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
-from .peer_binary import NoBinaryError
+from ..support.peer_binary import NoBinaryError
 
 PINNED = Path(__file__).parents[1] / "peers" / "azurite"
 ACCOUNT = "devstoreaccount1"
