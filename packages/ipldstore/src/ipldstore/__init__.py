@@ -33,6 +33,7 @@ from ._store.mapping import StoreMapping
 from ._tree.stats import Stats
 from ._writers.chain import Conflict
 from ._writers.changes import Changes
+from ._xarray.on_import import register_with_xarray as _register_with_xarray
 from .errors import (
     BlockCorruptError,
     BlockMissingError,
@@ -82,3 +83,5 @@ for _name in __all__:
     _exported = globals()[_name]
     if callable(_exported) and _exported.__module__.startswith(f"{__name__}."):
         _exported.__module__ = __name__
+
+_register_with_xarray()

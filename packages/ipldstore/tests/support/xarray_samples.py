@@ -170,3 +170,15 @@ def assert_comes_back(store: IPLDStore, expected: Any, folder: Path, **options: 
     for new in ways_back(store, folder):
         with xr.open_zarr(new, **options) as found:
             xr.testing.assert_identical(found.load(), expected)
+
+
+def example(offset: int = 0) -> Any:
+    return xr.Dataset(
+        {"t": (("time", "x"), np.arange(12.0).reshape(3, 4) + offset, {"units": "K"})},
+        coords={"time": np.arange("2020-01-01", "2020-01-04", dtype="M8[D]").astype("M8[ns]"), "x": [1, 2, 3, 4]},
+        attrs={"title": "example"},
+    )
+
+
+def tree() -> Any:
+    return xr.DataTree.from_dict({"/": example(), "/a": example(1), "/a/b": example(2)})

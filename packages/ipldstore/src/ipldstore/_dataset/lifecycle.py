@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 
+from ipld_castore import CarCAStore
+
 from ipldstore._writers.coordinating import CoordinatorSharing
 from ipldstore.errors import ConflictError, store_errors
 
@@ -87,6 +89,22 @@ class Opened:
         try:
             with store_errors("closing"):
                 data.castore.close()
+        finally:
+            self._release()
+
+    def abandon(self) -> None:
+        """Close the block store, and lose what is not frozen. A file that was new is not left."""
+        data = self._data
+        if data.closed:
+            return
+        if not data.is_home:
+            self._release()
+            return
+        data.closed = True
+        abandon = data.castore.abandon if isinstance(data.castore, CarCAStore) else data.castore.close
+        try:
+            with store_errors("closing"):
+                abandon()
         finally:
             self._release()
 

@@ -73,6 +73,19 @@ class DatasetStore(ZarrStore):
         self._is_closed = True
         super().close()
 
+    def abandon(self) -> None:
+        """Close the store, and lose what is not frozen: what was there when it was opened or frozen is there still.
+
+        :raises IPLDStoreError: if what the store has open cannot be closed
+        """
+        if not self._is_view:
+            if self._opened is None:
+                self._data.closed = True
+            else:
+                self._opened.abandon()
+        self._is_closed = True
+        super().close()
+
     def _check_writable(self) -> None:
         if self._read_only:  # asked here, as each chunk that is written asks
             self._data.tree.require_own_format()  # its error says what to do

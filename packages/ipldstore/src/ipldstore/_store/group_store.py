@@ -35,6 +35,12 @@ class GroupStore(IPLDStore):
         made.__dict__.update(store.__dict__, _prefix=f"{path}/")
         return made
 
+    def whole(self) -> IPLDStore:
+        """Return the store of the whole dataset; closing it closes what this store has open."""
+        made = object.__new__(IPLDStore)
+        made.__dict__.update({name: value for name, value in self.__dict__.items() if name != "_prefix"})
+        return made
+
     @property
     def path(self) -> str:
         """The path of the group in the dataset."""

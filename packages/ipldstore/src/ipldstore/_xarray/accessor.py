@@ -1,0 +1,102 @@
+"""The accessor ``ipld`` of datasets and trees of xarray: written to an address, and where they are from."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import xarray as xr
+from ipld_car import cids
+from ipld_castore import ContentAddressableStore
+from multiformats import CID
+
+from ipldstore._address.places import AnyAddress
+from ipldstore._dataset.castores import AnyCAStore
+from ipldstore._io.open import open as open_store
+from ipldstore._store.ipld_store import IPLDStore
+
+from .source import ROOT, whole_of
+
+T = TypeVar("T", xr.Dataset, xr.DataTree)
+
+
+class _Accessor(Generic[T]):
+    """What ``.ipld`` of a dataset or a tree does.
+
+    :param data: the dataset or tree
+    """
+
+    def __init__(self, data: T) -> None:
+        self._data: T = data
+
+    @property
+    def cid(self) -> CID | None:
+        """The CID of the root that the data were read from by the engine ``ipldstore``; None if they were not.
+
+        It is kept in ``encoding["ipld_root"]``, which is never written. What was changed since is not in it.
+        """
+        text = self._data.encoding.get(ROOT)
+        return None if text is None else cids.from_validated(cids.to_bytes(text))
+
+    def to_ipld(
+        self,
+        what: AnyAddress | AnyCAStore,
+        mode: str | None = None,
+        *,
+        open_options: dict[str, Any] | None = None,
+        **to_zarr_options: Any,
+    ) -> CID:
+        """Write the data by ``to_zarr``; return the CID of the root.
+
+        A file or folder that is written is frozen and closed. If writing fails, what was there before is there still,
+        and what is new is empty.
+
+        :param what: what :func:`ipldstore.open` writes to, such as ``"air.car"``, ``"air.car#group"`` or
+            ``"s3://bucket/air@main"``; or a block store, or an open :class:`ipldstore.IPLDStore`, which is frozen
+        :param mode: as of ``to_zarr``: "w-" (the default), "w", "a", "a-" or "r+"
+        :param open_options: options of :func:`ipldstore.open`, such as ``storage_options`` or ``branch``
+        :param to_zarr_options: options of ``to_zarr``, such as ``encoding``, ``append_dim``, ``region`` or ``group``
+        :raises IPLDStoreError: if blocks cannot be written
+        :raises ValueError: if ``compute=False`` is given: a root is that of all the data
+        """
+        if to_zarr_options.get("compute", True) is not True:
+            raise ValueError("expected compute=True, as a root is that of all the data; to_zarr(store) can be delayed")
+        if mode is not None:
+            to_zarr_options["mode"] = mode
+        if isinstance(what, IPLDStore):
+            self._data.to_zarr(what, **to_zarr_options)
+            return what.freeze()
+        if isinstance(what, ContentAddressableStore):
+            store = IPLDStore(what)
+            self._data.to_zarr(store, **to_zarr_options)
+            return store.freeze()
+        store = open_store(what, "a", **(open_options or {}))  # type: ignore[arg-type]  # all else is an address
+        try:
+            whole, group = whole_of(store)  # its consolidated metadata are those of all groups
+            names = (group, str(to_zarr_options.pop("group", None) or "").strip("/"))
+            self._data.to_zarr(whole, group="/".join(filter(None, names)) or None, **to_zarr_options)
+            root = store.freeze()
+        except BaseException:
+            store.abandon()
+            raise
+        store.close()
+        return root
+
+
+class DatasetAccessor(_Accessor[xr.Dataset]):
+    """``ds.ipld``: write a dataset to an address, and tell the CID that it was read from."""
+
+
+class DataTreeAccessor(_Accessor[xr.DataTree]):
+    """``tree.ipld``: write a tree to an address, and tell the CID that it was read from."""
+
+
+def _register() -> None:
+    register: Any  # xarray does not say of what type its decorators are
+    for register, accessor in (
+        (xr.register_dataset_accessor, DatasetAccessor),
+        (xr.register_datatree_accessor, DataTreeAccessor),
+    ):
+        register("ipld")(accessor)
+
+
+_register()
