@@ -10,7 +10,7 @@ from ipld_car import cids
 
 from ipldstore._format import keys
 
-from .nodes.documents import NodeDocuments
+from .nodes.documents import ExactText, NodeDocuments
 from .nodes.grid import Coordinates, boxes_of
 from .rules.choice import ABSENT, is_same_data
 
@@ -205,4 +205,6 @@ def _metadata(before: NodeDocuments, after: NodeDocuments) -> Iterator[tuple[str
 
 
 def _described(content: Any) -> Any:
+    if isinstance(content, ExactText):
+        return content.decode()
     return f"bytes {cids.to_text(content)}" if isinstance(content, bytes) else content

@@ -13,7 +13,7 @@ from ipldstore._format.documents import Document
 from ipldstore._tree import lookup
 from ipldstore.errors import NodeError
 
-from .documents import CONSOLIDATED, DocumentReader
+from .documents import CONSOLIDATED, DocumentReader, ExactText
 
 _MAX_NODES: Final = 1_000_000
 """Arrays and groups in one consolidated metadata; a root that has more below a group is not believed."""
@@ -44,6 +44,8 @@ def consolidated_anew(
             metadata = _format_2(reader, directory, path)
             made.append((keys.ZMETADATA, {"metadata": metadata, "zarr_consolidated_format": 1}))
         content = found.contents.get(keys.ZARR_JSON)
+        if isinstance(content, ExactText):
+            content = content.parse()
         if found.consolidated.get(keys.ZARR_JSON) == "map" and isinstance(content, dict):
             inner = {**_EMPTY, "metadata": _format_3(reader, directory, path)}
             made.append((keys.ZARR_JSON, {**content, CONSOLIDATED: inner}))

@@ -24,12 +24,22 @@ ReadValue = Callable[[bytes, int], bytes | None]
 """Gives the bytes of a value by its link; None if the value has more bytes than the second argument says."""
 
 
+class ExactText(bytes):
+    """A document of a group without its consolidated metadata, as JSON text, where that is no document either."""
+
+    __slots__ = ()
+
+    def parse(self) -> Document:
+        """Return what the text says, with NaN and Infinity."""
+        return documents.parse_leniently(self) or {}
+
+
 @dataclass(frozen=True)
 class NodeDocuments:
     """The documents of a directory without consolidated metadata."""
 
     contents: Mapping[str, Document | bytes] = field(default_factory=dict)
-    """Documents by name; the link of one that is kept as exact bytes."""
+    """Documents by name; of one that is kept as exact bytes the link, or its text without consolidated metadata."""
     consolidated: Mapping[str, str] = field(default_factory=dict)
     """Documents that have consolidated metadata, with "map", or with the JSON of what stands there instead."""
     kind: Literal["array", "group"] | None = None
@@ -81,8 +91,8 @@ class DocumentReader:
     def _without_consolidated(self, content: Document | bytes) -> tuple[Document | bytes, str | None]:
         """Return a ``zarr.json`` without its consolidated metadata, and what stands there.
 
-        A group is kept as exact bytes if its consolidated metadata are no data, with NaN in an attribute; without them
-        it is a document.
+        A group is kept as exact bytes if its consolidated metadata are no data, with NaN in an attribute of another
+        node; without them it is a document.
         """
         if isinstance(content, bytes):
             found = self.parse_exact(content)
@@ -90,7 +100,7 @@ class DocumentReader:
                 return content, None
             text = documents.to_lenient_json({name: item for name, item in found.items() if name != CONSOLIDATED})
             document = documents.as_document(keys.ZARR_JSON, text)
-            return (content, None) if document is None else (document, "map")
+            return ExactText(text) if document is None else document, "map"
         if CONSOLIDATED not in content:
             return content, None
         item: Any = content[CONSOLIDATED]
@@ -99,6 +109,8 @@ class DocumentReader:
 
     def parse_exact(self, link: bytes) -> Document | None:
         """Return metadata that is kept as exact bytes; None if it is no JSON object, or very large."""
+        if isinstance(link, ExactText):
+            return link.parse()
         data = self._read_value(link, _MAX_EXACT_BYTES)
         return None if data is None else documents.parse_leniently(data)
 

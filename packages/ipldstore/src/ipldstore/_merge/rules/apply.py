@@ -12,7 +12,7 @@ from ipldstore._format import documents, keys
 from ipldstore._format.limits import Limits
 from ipldstore._format.nodes import NodeStore
 from ipldstore._merge.conflicts import Side
-from ipldstore._merge.nodes.documents import CONSOLIDATED
+from ipldstore._merge.nodes.documents import CONSOLIDATED, ExactText
 from ipldstore._tree import lookup
 from ipldstore._tree.difference import is_same_target
 from ipldstore._tree.tree import Tree
@@ -85,6 +85,9 @@ class Result:
         return {} if directory is None else dict(lookup.documents_of(directory))
 
     def _target(self, name: str, content: documents.Document | bytes, state: str | None) -> lookup.KeyTarget:
+        if isinstance(content, ExactText):
+            text = documents.to_lenient_json({**content.parse(), **({CONSOLIDATED: {}} if state == "map" else {})})
+            return values.put(self._castore, self._nodes, name, text)
         if isinstance(content, bytes):
             return content
         if state is not None:  # a map is made anew afterwards; see rule 5
