@@ -119,7 +119,7 @@ def diff(castore: ContentAddressableStore, a: bytes, b: bytes) -> Diff:
             chunks=_chunks(path, changed.chunks.get(path, {})),
         )
         if node is not None:
-            found.append(node)
+            found += [node] if node else []
             continue
         for name in {*before.contents, *after.contents, *before.consolidated, *after.consolidated}:
             key = f"{path}/{name}" if path else name

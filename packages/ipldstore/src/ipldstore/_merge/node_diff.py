@@ -83,6 +83,10 @@ class NodeDiff:
     chunks: ChunkDiff = field(default_factory=ChunkDiff)
     """The chunks that differ."""
 
+    def __bool__(self) -> bool:
+        """Whether anything is named; consolidated metadata can differ as what they say of other nodes does."""
+        return self.change != "changed" or bool(self._words())
+
     def __str__(self) -> str:
         return f"{_SIGNS[self.change]} {self.kind} {self.path or '/'}{': ' if self._words() else ''}{self._words()}"
 
@@ -191,7 +195,7 @@ def _metadata(before: NodeDocuments, after: NodeDocuments) -> Iterator[tuple[str
     for name in sorted({*before.contents, *after.contents}):
         old, new = before.contents.get(name), after.contents.get(name)
         if not isinstance(old, dict) or not isinstance(new, dict):
-            if name != keys.ZATTRS or isinstance(old, bytes) or isinstance(new, bytes):
+            if name != keys.ZATTRS or isinstance(old, bytes) or isinstance(new, bytes) or not (old or new):
                 values = _described(old), _described(new)
                 if values[0] != values[1]:
                     yield name, values

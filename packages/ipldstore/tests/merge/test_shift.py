@@ -1,0 +1,140 @@
+"""Two appends, the later behind the earlier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from ipld_castore import MappingCAStore
+from ipldstore import ConflictError, IPLDStore
+from ipldstore._merge.shift import shift_append
+
+from .datasets import Maker, zarr
+
+FORMATS = [(2, False), (2, True), (3, False), (3, True)]
+
+
+@pytest.fixture(params=FORMATS, ids=["v2", "v2-consolidated", "v3", "v3-consolidated"])
+def make(request: pytest.FixtureRequest) -> Maker:
+    return Maker(MappingCAStore(), *request.param)
+
+
+def test_the_later_append_is_behind_the_earlier(make: Maker) -> None:
+    base = make.base()
+    earlier, later = make.append(4, 2, 1.0), make.append(6, 3, 2.0)
+    ours, theirs = make.edited(base, earlier), make.edited(base, later)
+    shifted = shift_append(make.castore, base, ours, theirs)
+    assert shifted == make.edited(base, earlier, later)
+    assert make.open(shifted).time.values.tolist() == list(range(9))
+    assert shift_append(make.castore, base, theirs, ours) == make.edited(base, later, earlier)
+
+
+def test_other_changes_are_merged_beside_it(make: Maker) -> None:
+    base = make.base()
+    ours = make.edited(base, make.append(4, 2, 1.0), make.set_values("air", 1, 7))
+    theirs = make.edited(base, make.append(6, 3, 2.0), make.set_values("air", 0, 8), make.add("area", "x", 3))
+    shifted = shift_append(make.castore, base, ours, theirs)
+    expected = make.edited(ours, make.append(6, 3, 2.0), make.set_values("air", 0, 8), make.add("area", "x", 3))
+    assert shifted == expected
+
+
+def test_the_same_append_is_done_once(make: Maker) -> None:
+    base = make.base()
+    ours = make.edited(base, make.append(4, 2, 1.0))
+    theirs = make.edited(ours, make.set_attribute("air", "title", "t"))
+    assert shift_append(make.castore, base, ours, theirs) == theirs
+    assert shift_append(make.castore, base, ours, ours) == ours
+    assert shift_append(make.castore, base, base, ours) == ours
+
+
+def refused(make: Maker, base: bytes, ours: bytes, theirs: bytes, match: str) -> None:
+    before = len(make.castore.mapping)
+    with pytest.raises(ConflictError, match=match):
+        shift_append(make.castore, base, ours, theirs)
+    assert len(make.castore.mapping) == before
+
+
+def test_chunks_that_are_not_whole_are_not_shifted(make: Maker) -> None:
+    """xarray writes a coordinate in one chunk: both appends would be in it."""
+    dataset = make.dataset(0, 4, 0.0)
+    base = make.edited(None, lambda store: dataset.to_zarr(store, **make.options))
+    ours, theirs = make.edited(base, make.append(4, 2)), make.edited(base, make.append(6, 2))
+    refused(make, base, ours, theirs, "array 'time': expected a length after the first append that is a multiple of 4")
+
+
+def test_all_arrays_of_a_dimension_are_shifted_or_none(make: Maker) -> None:
+    def grow(*names: str) -> Any:
+        def change(group: Any) -> None:
+            for name in names:
+                array = group[name]
+                array.resize((array.shape[0] + 2, *array.shape[1:]))
+                array[-2:] = len(names)
+
+        return make.in_group(change)
+
+    base = make.base()
+    refused(
+        make, base, make.edited(base, grow("air", "time")), make.edited(base, grow("air")), "found 'time', which did"
+    )
+
+
+def test_what_else_conflicts_is_told(make: Maker) -> None:
+    base = make.base()
+    ours = make.edited(base, make.append(4, 2, 1.0), make.set_attribute("", "title", "ours"))
+    theirs = make.edited(base, make.append(6, 2, 2.0), make.set_attribute("", "title", "theirs"))
+    refused(make, base, ours, theirs, "found 1 conflicts: /: the attribute 'title'")
+    units = make.edited(base, make.set_attribute("air", "units", "K"))
+    refused(make, base, units, theirs, "theirs changed the shape")
+
+
+def test_shards_are_shifted_whole() -> None:
+    make = Maker(MappingCAStore(), 3, False)
+
+    def create(group: Any) -> None:
+        array = group.create_array(
+            "a", shape=(4, 4), chunks=(1, 2), shards=(2, 4), dtype="i4", dimension_names=["t", "x"]
+        )
+        array[:] = 1
+
+    def append(rows: int, value: int) -> Any:
+        def change(group: Any) -> None:
+            array = group["a"]
+            array.resize((array.shape[0] + rows, 4))
+            array[-rows:] = value
+
+        return make.in_group(change)
+
+    base = make.edited(None, make.in_group(create))
+    ours, theirs = make.edited(base, append(2, 2)), make.edited(base, append(3, 3))
+    shifted = shift_append(make.castore, base, ours, theirs)
+    assert shifted == make.edited(ours, append(3, 3))
+    assert zarr.open_array(IPLDStore(make.castore, root=shifted), path="a", mode="r")[:, 0].tolist() == [
+        *[1] * 4,
+        *[2] * 2,
+        *[3] * 3,
+    ]
+    refused(make, base, theirs, ours, "after the first append that is a multiple of 2")
+
+
+def test_arrays_without_names_of_dimensions_are_shifted_each_alone() -> None:
+    make = Maker(MappingCAStore(), 2, False)
+
+    def create(group: Any) -> None:
+        for name in ("a", "b"):
+            group.create_array(name, shape=(2,), chunks=(1,), dtype="i4")[:] = 1
+
+    def append(name: str, value: int) -> Any:
+        def change(group: Any) -> None:
+            group[name].resize((3,))
+            group[name][2:] = value
+
+        return make.in_group(change)
+
+    base = make.edited(None, make.in_group(create))
+    ours, theirs = make.edited(base, append("a", 2)), make.edited(base, append("a", 3), append("b", 4))
+    shifted = shift_append(make.castore, base, ours, theirs)
+    group = zarr.open_group(IPLDStore(make.castore, root=shifted), mode="r")
+    assert group["a"][:].tolist() == [1, 1, 2, 3]
+    assert group["b"][:].tolist() == [1, 1, 4]
+    assert np.array_equal(group["a"].shape, (4,))
