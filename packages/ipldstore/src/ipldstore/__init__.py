@@ -20,6 +20,7 @@ from ipld_castore import (
     TieredCAStore,
 )
 
+from ._canonical.canonicalize import Canonicalized
 from ._garbage.collect import Compacted
 from ._io.compact import compact
 from ._io.ipfs import get_ipfs_mapper
@@ -46,6 +47,7 @@ from .errors import (
 __all__ = [
     "BlockCorruptError",
     "BlockMissingError",
+    "Canonicalized",
     "CarCAStore",
     "Changes",
     "Compacted",

@@ -22,7 +22,7 @@ from .directory import (
     kind_of,
     read_symlink,
 )
-from .file import CHUNK_SIZE, MAX_DEPTH, MAX_LINKS, build, build_stream, read, size_of
+from .file import CHUNK_SIZE, MAX_DEPTH, MAX_LINKS, build, build_stream, join, raw_leaves, read, size_of
 from .hamt import Place
 from .node import Tree
 
@@ -44,7 +44,9 @@ __all__ = [
     "check_name",
     "decode_block",
     "find_entry",
+    "join",
     "kind_of",
+    "raw_leaves",
     "read",
     "read_directory",
     "read_symlink",

@@ -55,7 +55,7 @@ def build(
         return _leaf(data if isinstance(data, bytes) else bytes(view), put, hash_code).cid
     view = view.cast("B")
     pieces = (bytes(view[at : at + chunk_size]) for at in range(0, len(view), chunk_size))
-    return _build_tree(pieces, put, hash_code, max_links).cid
+    return join((_leaf(piece, put, hash_code) for piece in pieces), put, hash_code=hash_code, max_links=max_links).cid
 
 
 def build_stream(
@@ -81,7 +81,8 @@ def build_stream(
     ('bafybeihd4yzq7n5umhjngdum4r6k2to7egxfkf2jz6thvwzf6djus22cmq', 1048577, 1048681)
     """
     _check_shape(chunk_size, max_links)
-    return _build_tree(_pieces(stream, chunk_size), put, hash_code, max_links)
+    leaves = (_leaf(piece, put, hash_code) for piece in _pieces(stream, chunk_size))
+    return join(leaves, put, hash_code=hash_code, max_links=max_links)
 
 
 def _check_shape(chunk_size: int, max_links: int) -> None:
@@ -107,8 +108,18 @@ def _pieces(stream: Readable, chunk_size: int) -> Iterator[bytes]:
         first = False
 
 
-def _build_tree(pieces: Iterable[bytes], put: Put, hash_code: int, max_links: int) -> Tree:
-    """Build the tree over these leaves. A full node is stored when the next leaf comes, since it may be the root."""
+def join(leaves: Iterable[Tree], put: Put, *, hash_code: int = cids.SHA2_256, max_links: int = MAX_LINKS) -> Tree:
+    """Store the nodes of a file over leaves that are stored, as :func:`build` does.
+
+    :param leaves: the leaves, at least one, from left to right
+    :param put: as of :func:`build`; it is called for nodes only
+
+    >>> blocks = {}
+    >>> root = build(bytes(CHUNK_SIZE + 1), blocks.__setitem__)
+    >>> join(raw_leaves(blocks.__getitem__, root), blocks.__setitem__).cid == root
+    True
+    """
+    # A full node is stored when the next leaf comes, since it may be the root.
     levels: list[list[Tree]] = [[]]
 
     def add(tree: Tree, level: int) -> None:
@@ -120,8 +131,8 @@ def _build_tree(pieces: Iterable[bytes], put: Put, hash_code: int, max_links: in
                 levels.append([])
         levels[level].append(tree)
 
-    for piece in pieces:
-        add(_leaf(piece, put, hash_code), 0)
+    for leaf in leaves:
+        add(leaf, 0)
     level = 0
     while level + 1 < len(levels) or len(levels[level]) > 1:
         if level + 1 == len(levels):
@@ -242,3 +253,26 @@ def read(
                 children.append((child, position, size, depth + 1))
             position += size
         stack.extend(reversed(children))
+
+
+def raw_leaves(get: Get, root: bytes, *, max_depth: int = MAX_DEPTH, max_links: int = MAX_LINKS) -> Iterator[Tree]:
+    """Iterate over the leaves of the file at a binary CID that are raw blocks. No leaf is read.
+
+    The sizes of the leaves are those that their parents say: :func:`read` checks them. Data in the nodes themselves,
+    as files without raw leaves have, is left out: then the sizes add up to less than :func:`size_of`.
+
+    :param get: as of :func:`read`
+    :raises CarError: as :func:`read`, of the nodes
+    """
+    stack: list[tuple[bytes, int | None, int]] = [(root, None, 0)]
+    while stack:
+        cid, size, depth = stack.pop()
+        if cids.codec_of(cid) == cids.RAW and size is not None:
+            yield Tree(cid, size, size)
+            continue
+        file = _load(get, cid, max_links, size)
+        if file.children and depth >= max_depth:
+            raise LimitError(
+                f"block {cids.to_text(cid)}: expected at most {max_depth} levels of UnixFS nodes, found more"
+            )
+        stack.extend((child, length, depth + 1) for child, length in reversed(file.children))

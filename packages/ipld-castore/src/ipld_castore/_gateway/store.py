@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 from urllib.parse import quote
 
@@ -33,6 +34,7 @@ _NO_CARS: Final = frozenset({400, 406, 415, 501})
 
 _IN_FLIGHT: Final = 32
 _MAX_PATH_CHARS: Final = 4096
+_MAX_SIZE_DIGITS: Final = 9
 
 
 class GatewayCAStore(ContentAddressableStore):
@@ -148,6 +150,28 @@ class GatewayCAStore(ContentAddressableStore):
     def has_blocks(self, wanted: Iterable[CID]) -> Iterator[bool]:
         """See :meth:`ContentAddressableStore.has_blocks`. Up to 32 requests are in flight."""
         return (there for _, there in in_order(self.has_block, wanted, threads=_IN_FLIGHT))
+
+    def block_size(self, cid: CID) -> int:
+        """Return the size in bytes that a gateway says a block has.
+
+        The block is read only where the headers of a response do not tell.
+        """
+        binary = cids.to_bytes(cid)
+        inline = identity_bytes(binary)
+        if inline is not None:
+            return len(inline)
+
+        def ask(gateway: Gateway) -> int:
+            size = None
+            with suppress(UnverifiedError):
+                response = self._open(gateway, _block_path(binary), _RAW, _RAW, method="HEAD")
+                size = response.headers.get("Content-Length", "")
+                response.drain()
+            known = size is not None and size.isascii() and size.isdigit() and len(size) <= _MAX_SIZE_DIGITS
+            return int(size) if size is not None and known else len(self._fetch_block(gateway, binary))
+
+        check_hash(binary)
+        return self._attempts.ask(binary, ask)
 
     def get_blocks(self, wanted: Iterable[CID]) -> Iterator[tuple[CID, bytes]]:
         """See :meth:`ContentAddressableStore.get_blocks`. Up to 32 requests are in flight."""

@@ -52,19 +52,3 @@ def set_root(
     data.whole = is_taken_as_whole(data.castore, root) if is_complete is None else is_complete
     data.merged = {}
     data.own_changes += 1
-
-
-def canonicalize(data: Dataset) -> bytes:
-    """Write all keys as a conforming writer would; return the binary CID of the root.
-
-    :raises IPLDStoreError: if a block cannot be read or written; the contents are then what they were
-    """
-    data.check_home()
-    fresh = Dataset(data.castore, limits=data.limits)
-    for key in data.keys():
-        value = data.read(key)
-        if value is not None:
-            fresh.write(key, value)
-    root = fresh.freeze()
-    set_root(data, root, "canonicalizing", discard_changes=True, is_complete=True)  # the new root has the changes too
-    return root

@@ -9,11 +9,12 @@ from ipld_car import cids
 from ipld_castore import AnyCID, MappingCAStore
 from multiformats import CID
 
+from ipldstore._canonical.canonicalize import Canonicalized, canonicalize
 from ipldstore._dataset import processes
 from ipldstore._dataset.castores import AnyCAStore, castore_of, moving_head
 from ipldstore._dataset.dataset import Dataset
 from ipldstore._dataset.lifecycle import Opened, close
-from ipldstore._dataset.roots import canonicalize, set_root
+from ipldstore._dataset.roots import set_root
 from ipldstore._display.html import store_html
 from ipldstore._display.outline import outline
 from ipldstore._display.text import outline_text
@@ -50,6 +51,7 @@ class DatasetStore(ZarrStore):
         self._pickled: CarriedDataset | None = None
         """What this store came out of."""
         self._changes_when_pickled = 0
+        self._canonicalized: Canonicalized | None = None
 
     def __repr__(self) -> str:
         text = super().__repr__()
@@ -229,13 +231,40 @@ class DatasetStore(ZarrStore):
             self._check_writable()
         set_root(self._data, root, what, discard_changes=discard_changes)
 
-    def canonicalize(self) -> CID:
-        """Write all keys again, and return the root that a conforming writer gives these contents.
+    def canonicalize(self, into: AnyCAStore | None = None, copy: bool = True, *, progress: bool | None = None) -> CID:
+        """Write the root that a conforming writer gives these contents, and return its CID. For roots of other writers.
 
-        For roots of other writers; reads all there is.
+        Chunks are not copied where their links are canonical: raw blocks up to 1 MiB, and UnixFS files of raw leaves of
+        1 MiB, by sha2-256. On this machine their blocks are read and verified; of blocks far away only the sizes are
+        asked for. The bytes of others (of another chunker, in dag-pb, by blake3) are read once and put anew. What was
+        done is counted in :attr:`canonicalized`.
+
+        :param into: where to write nodes and copies, a block store or a store over one; chunks that are not copied stay
+            where they are, so the new root is read over both (``TieredCAStore(into, store.castore)``). By default this
+            store's own, and this store goes on from the new root
+        :param copy: False keeps links that are not canonical as they are
+        :param progress: whether to show a bar on standard error; by default where that is a terminal
+        :raises IPLDStoreError: if a block cannot be read or written, or ``into`` is needed as the blocks of this store
+            cannot be written; the contents are then what they were
+
+        >>> from ipldstore import IPLDStore, MappingCAStore
+        >>> store, other = IPLDStore(), MappingCAStore()
+        >>> store["a/0"] = b"chunk"
+        >>> store.canonicalize(into=other) == store.freeze()
+        True
+        >>> store.canonicalized.linked, store.canonicalized.copied
+        (1, 0)
         """
-        self._check_writable()
-        return cids.from_validated(canonicalize(self._data))
+        if into is None and self._data.tree.foreign is None:
+            self._check_writable()
+        target = None if into is None else castore_of(into)
+        self._canonicalized = canonicalize(self._data, target, copy=copy, progress=progress)
+        return self._canonicalized.root
+
+    @property
+    def canonicalized(self) -> Canonicalized | None:
+        """What the last :meth:`canonicalize` of this store has done, in numbers of keys; None before it."""
+        return self._canonicalized
 
     def stats(self) -> Stats:
         """Return the numbers of keys, and of blocks of the indexes as freezing would make them.

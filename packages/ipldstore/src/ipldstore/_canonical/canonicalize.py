@@ -1,0 +1,122 @@
+"""Writing the canonical root of any contents."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ipld_car import cids
+from ipld_castore import ContentAddressableStore
+from ipld_castore.concurrency import in_order
+from multiformats import CID
+
+from ipldstore._dataset import processes
+from ipldstore._dataset.dataset import Dataset
+from ipldstore._dataset.roots import set_root
+from ipldstore._format import keys
+from ipldstore._format.nodes import NodeStore
+from ipldstore._read.reader import reader_of
+from ipldstore._tree.lookup import AnyTarget, KeyTarget
+from ipldstore.errors import IPLDStoreError
+
+from .values import CanonicalValues, Outcome
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+_THREADS: Final = 32
+"""Values that are converted at a time where the blocks are far away."""
+
+
+class Canonicalized(NamedTuple):
+    """What canonicalizing has done; the numbers are of keys."""
+
+    root: CID
+    """The canonical root; with kept links, the root that a conforming writer gives them."""
+    linked: int = 0
+    """Keys whose links were taken over, without copying a chunk."""
+    copied: int = 0
+    """Keys whose bytes were read and put anew."""
+    kept: int = 0
+    """Keys whose links are not canonical, and were kept as they are."""
+    documents: int = 0
+    """Keys of metadata, which stands in the nodes."""
+
+
+def canonicalize(
+    data: Dataset, into: ContentAddressableStore | None, *, copy: bool, progress: bool | None
+) -> Canonicalized:
+    """Write the root that a conforming writer gives the contents.
+
+    :param into: where nodes and copies are written; None for the block store of the contents, which then go on from
+        the new root
+    :param copy: whether values with links that are not canonical are copied; else their links are kept
+    :param progress: whether to show a bar on standard error; by default where that is a terminal
+    :raises IPLDStoreError: if a block cannot be read or written; the contents are then what they were
+    """
+    target = _target(data, into)
+    # The head that moves, if there is one, goes on from where it is; the contents do not.
+    fresh = Dataset(target, limits=data.limits)
+    convert = CanonicalValues(data, NodeStore(target, reader_of(target)), target, copy=copy).convert
+    counts = dict.fromkeys(Outcome, 0)
+    with _bar(progress) as bar:
+        for key, content, outcome in _converted(data, convert):
+            try:
+                place = fresh.tree.next_chunk(key)
+                if place is None:
+                    keys.split_key(key)
+            except ValueError as error:
+                raise IPLDStoreError(
+                    f"canonicalizing {key[:200]!r}: the block format has no such key: {error}"
+                ) from error
+            fresh.tree.put(key, content, place)
+            counts[outcome] += 1
+            if bar is not None:
+                bar.set_postfix({each.value: count for each, count in counts.items() if count}, refresh=False)
+                bar.update()
+        root = fresh.freeze()
+    if into is None:
+        set_root(
+            data, root, "canonicalizing", discard_changes=True, is_complete=True
+        )  # the new root has the changes too
+    return Canonicalized(cids.from_validated(root), *(counts[each] for each in Outcome))
+
+
+def _target(data: Dataset, into: ContentAddressableStore | None) -> ContentAddressableStore:
+    """Return where to write.
+
+    :raises IPLDStoreError: if that cannot be written, or the contents are not to be changed and would be
+    """
+    if into is None and data.tree.foreign is None:
+        data.check_home()
+    elif into is None and data.closed:
+        raise IPLDStoreError(processes.CLOSED)
+    target = data.castore if into is None else into
+    if not target.writable:
+        advice = "pass one that is" if into is not None else "canonicalize(into=castore) writes into another"
+        raise IPLDStoreError(f"canonicalizing: expected a block store that can be written, found {target!r}; {advice}")
+    return target
+
+
+def _converted(data: Dataset, convert: Any) -> Iterator[tuple[str, KeyTarget, Outcome]]:
+    """Yield all keys with what a canonical root has for them."""
+
+    def action(item: tuple[str, AnyTarget]) -> tuple[KeyTarget, Outcome]:
+        result: tuple[KeyTarget, Outcome] = convert(*item)
+        return result
+
+    items = data.items()
+    results = ((item, action(item)) for item in items)
+    for (key, _), (content, outcome) in results if data.castore.local else in_order(action, items, threads=_THREADS):
+        yield key, content, outcome
+
+
+def _bar(progress: bool | None) -> AbstractContextManager[Any]:
+    """Return a bar of keys; a context with None where none is shown."""
+    if not (sys.stderr.isatty() if progress is None else progress):
+        return nullcontext()
+    from tqdm.auto import tqdm
+
+    return tqdm(desc="canonicalizing", unit=" keys", mininterval=0.2)
