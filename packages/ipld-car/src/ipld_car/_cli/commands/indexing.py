@@ -38,7 +38,7 @@ _files_argument = click.argument("files", nargs=-1, required=True, metavar="FILE
 
 def _convert(file: str, output: str, version: int, codec: str, zero_is_end: bool) -> None:
     from ipld_car import ops
-    from ipld_car._cli.progress import show_progress
+    from ipld_car.terminal import show_progress
 
     with show_progress() as progress:
         ops.convert(
@@ -73,7 +73,7 @@ def index(files: tuple[str, ...], codec: str, version: int, zero_is_end: bool) -
       ipld-car index create era5.car era5.idx
     """
     from ipld_car import ops
-    from ipld_car._cli.progress import show_progress
+    from ipld_car.terminal import show_progress
 
     if files[0] == "create" and len(files) > 1:
         number = CODECS[codec]
@@ -106,7 +106,7 @@ def detach_index(files: tuple[str, ...], as_json: bool) -> None:
     of the section from the start of the CARv1.
     """
     from ipld_car import ops
-    from ipld_car._cli.render.printer import open_printer
+    from ipld_car.terminal import open_printer
 
     if files[0] == "list" and len(files) <= 2:
         with open_printer() as print_line:

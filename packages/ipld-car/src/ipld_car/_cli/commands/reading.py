@@ -46,10 +46,8 @@ def verify(file: str, as_json: bool, partial: bool, verbose: bool, jobs: int, ze
     and a summary.
     """
     from ipld_car import ops
-    from ipld_car._cli.exit_codes import BAD, GOOD
-    from ipld_car._cli.progress import show_progress
-    from ipld_car._cli.render.printer import open_printer
     from ipld_car._cli.render.verify import render_report, render_verdict
+    from ipld_car.terminal import BAD, GOOD, open_printer, show_progress
 
     with open_printer() as print_line, show_progress() as progress:
         report = ops.verify(
@@ -87,10 +85,9 @@ def list_command(
     blocks of sharded directories, whose entries are not known. With --json "kind" says "missing", and a line of
     "missing shard" has the path of the directory.
     """
-    from ipld_car._cli.progress import show_progress
     from ipld_car._cli.render.listing import render_blocks, render_paths
-    from ipld_car._cli.render.printer import open_printer
     from ipld_car.ops.output import check_not_input
+    from ipld_car.terminal import open_printer, show_progress
 
     source = source_of(file)
     check_not_input(target_of(output), source)
@@ -124,9 +121,8 @@ def inspect(file: str, as_json: bool, full: bool, zero_is_end: bool) -> None:
     of what sizes, as go-car's "car inspect" prints them. The first thing that cannot be read is an error.
     """
     from ipld_car import ops
-    from ipld_car._cli.progress import show_progress
     from ipld_car._cli.render.inspect import render_json, render_text
-    from ipld_car._cli.render.printer import open_printer
+    from ipld_car.terminal import open_printer, show_progress
 
     with open_printer() as print_line, show_progress() as progress:
         found = ops.inspect(source_of(file), full=full, zero_length_section_as_eof=zero_is_end, progress=progress)
@@ -144,8 +140,7 @@ def root(file: str, as_json: bool, implicit: bool, zero_is_end: bool) -> None:
     These are what the header names; an archive may have none, and need not have the blocks of those it names.
     """
     from ipld_car import ops
-    from ipld_car._cli.progress import show_progress
-    from ipld_car._cli.render.printer import open_printer
+    from ipld_car.terminal import open_printer, show_progress
 
     if implicit:
         with show_progress() as progress:
@@ -169,8 +164,8 @@ def get_block(file: str, cid: bytes, output: str, zero_is_end: bool) -> None:
     same bytes finds them too.
     """
     from ipld_car import ops
-    from ipld_car._cli.progress import show_progress
     from ipld_car.ops.output import check_not_input, open_output
+    from ipld_car.terminal import show_progress
 
     source, target = source_of(file), target_of(output)
     check_not_input(target, source)
@@ -195,8 +190,8 @@ def cat(file: str, path: str, offset: int, length: int | None, output: str, zero
     bytes that are asked for are read.
     """
     from ipld_car import ops
-    from ipld_car._cli.progress import show_progress
     from ipld_car.ops.output import check_not_input, open_output
+    from ipld_car.terminal import show_progress
 
     source, target = source_of(file), target_of(output)
     check_not_input(target, source)
@@ -227,10 +222,8 @@ def diff(a: str, b: str, as_json: bool, unixfs: bool, max_entries: int, exit_cod
     directories are missing, so that what is in them is not known, standard error says so.
     """
     from ipld_car import ops
-    from ipld_car._cli.exit_codes import BAD, GOOD
-    from ipld_car._cli.progress import show_progress
     from ipld_car._cli.render.diff import render_change, render_unknown
-    from ipld_car._cli.render.printer import open_printer
+    from ipld_car.terminal import BAD, GOOD, open_printer, show_progress
 
     read_once(a, b)
     names = {"a": a, "b": b}

@@ -63,8 +63,7 @@ def create(  # noqa: PLR0913, PLR0917 - one for each option
     import sys
 
     from ipld_car import ops
-    from ipld_car._cli.progress import show_progress
-    from ipld_car._cli.render.printer import open_printer, printable
+    from ipld_car.terminal import open_printer, printable, show_progress
 
     if no_wrap and len(sources) > 1:
         raise click.UsageError("--no-wrap takes one SOURCE: several need a directory that names them")
@@ -128,11 +127,9 @@ def extract(  # noqa: PLR0913, PLR0917 - one for each option
     there is --partial.
     """
     from ipld_car import ops
-    from ipld_car._cli.exit_codes import BAD, GOOD
-    from ipld_car._cli.progress import show_progress
     from ipld_car._cli.render.extract import render_entry, render_result
-    from ipld_car._cli.render.printer import open_printer
     from ipld_car.ops.output import open_output
+    from ipld_car.terminal import BAD, GOOD, open_printer, show_progress
 
     source = source_of(file)
     with show_progress() as progress, open_printer(to_stderr=True) as warn:

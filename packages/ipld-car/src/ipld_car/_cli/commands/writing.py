@@ -44,9 +44,8 @@ def get_dag(
       ipld-car get-dag -s '{"f":{"f>":{"a":{"a":{">":{".":{}}}}}}}' big.car CID part.car
     """
     from ipld_car import ops
-    from ipld_car._cli.progress import show_progress
     from ipld_car._cli.render.codec_names import by_name, not_followed
-    from ipld_car._cli.render.printer import open_printer
+    from ipld_car.terminal import open_printer, show_progress
 
     file, root, output = _dag_arguments(list(arguments))
     with open_printer(to_stderr=output == STANDARD or not as_json) as print_line, show_progress() as progress:
@@ -108,10 +107,9 @@ def filter_command(
     in its header either.
     """
     from ipld_car import ops
-    from ipld_car._cli.progress import show_progress
-    from ipld_car._cli.render.printer import open_printer
     from ipld_car.ops.archive import open_stream
     from ipld_car.ops.output import check_not_input
+    from ipld_car.terminal import open_printer, show_progress
 
     if [cid_file, file, output if append else ""].count(STANDARD) > 1:
         raise click.UsageError("standard input has either an archive or the CIDs: --cid-file names a file of them")
@@ -194,7 +192,7 @@ def _join(
     join: Callable[..., object], sources: tuple[str, ...], output: str, *, version: int, zero_is_end: bool
 ) -> None:
     """Call a function that writes several archives into one."""
-    from ipld_car._cli.progress import show_progress
+    from ipld_car.terminal import show_progress
 
     read_once(*sources)
     with show_progress() as progress:
@@ -221,8 +219,7 @@ def split(file: str, prefix: str | None, size: int, as_json: bool, zero_is_end: 
     written over a file that is there.
     """
     from ipld_car import ops
-    from ipld_car._cli.progress import show_progress
-    from ipld_car._cli.render.printer import open_printer
+    from ipld_car.terminal import open_printer, show_progress
 
     if prefix is None:
         if file == STANDARD:
@@ -257,8 +254,8 @@ def put_block(
 
     from ipld_car import ops
     from ipld_car._car.limits import MAX_SECTION_BYTES
-    from ipld_car._cli.render.printer import open_printer
     from ipld_car.hashes import sha2_256
+    from ipld_car.terminal import open_printer
 
     if codec and expected:
         raise click.UsageError("expected --codec or --cid, found both: a CID has a codec")

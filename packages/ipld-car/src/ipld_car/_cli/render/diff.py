@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ipld_car.ops import Change, Unknown
+from ipld_car.terminal import Line, printable
 
 from .listing import missing_shards
-from .printer import Line, printable
 
 
 def render_change(change: Change, *, as_json: bool) -> Line:

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ipld_car.ops import Extracted, ExtractedEntry
-
-from .printer import Line, printable
+from ipld_car.terminal import Line, printable
 
 
 def render_entry(entry: ExtractedEntry, *, as_json: bool) -> Line:

@@ -11,9 +11,9 @@ from ipld_car.errors import CarError
 from ipld_car.ops import Progress, Source, list_paths
 from ipld_car.ops.archive import open_archive
 from ipld_car.ops.paths import MISSING, MISSING_SHARD
+from ipld_car.terminal import Line, Printer, printable
 
 from .codec_names import code_name
-from .printer import Line, Printer, printable
 
 
 def render_blocks(

@@ -8,9 +8,9 @@ from typing import Final
 from ipld_car import cids
 from ipld_car.errors import CarError, TruncatedError
 from ipld_car.ops import Report, Verdict
+from ipld_car.terminal import Line
 
 from .codec_names import by_name, not_followed
-from .printer import Line
 
 _MAX_LINES: Final = 20
 """Missing blocks that have a line each, for people."""

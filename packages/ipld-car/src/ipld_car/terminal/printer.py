@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, Final
 
-from ipld_car._cli.options import target_of
-from ipld_car._cli.progress import clear_bars
-from ipld_car.ops.output import open_output
+from .progress import clear_bars
 
 Line = str | Mapping[str, Any]
 Printer = Callable[[Line], None]
@@ -27,7 +25,10 @@ def open_printer(path: str = "-", *, to_stderr: bool = False) -> Iterator[Printe
     :param path: a file, or ``-`` for standard output
     :param to_stderr: print to standard error, as standard output has an archive or other lines
     """
-    with nullcontext(sys.stderr.buffer) if to_stderr else open_output(target_of(path)) as stream:
+    from ipld_car.ops.output import open_output
+
+    target = sys.stdout.buffer if path == "-" else path
+    with nullcontext(sys.stderr.buffer) if to_stderr else open_output(target) as stream:
         waiting: list[str] = []
         is_terminal = stream.isatty()
         size = 0

@@ -1,0 +1,42 @@
+"""The command `ipldstore`: its group of commands, and what its errors are."""
+
+from __future__ import annotations
+
+import click
+from ipld_car import CarError
+from ipld_car.terminal import BAD, USAGE, CommandGroup, run
+from ipld_castore import CAStoreError
+
+from ipldstore.errors import IPLDStoreError
+
+from .commands.serving import SERVING
+
+
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(None, "-v", "--version", package_name="ipldstore")
+def cli() -> None:
+    """Work with zarr datasets on IPLD: look at them, check, copy, share and serve them.
+
+    WHAT is a CAR file, a folder, or a URL (s3://, https://.../x.car, ipfs://CID, ipns://name), with @ and a branch,
+    tag or commit, and # and a group behind it.
+
+    Exit codes: 0 all is good; 1 the dataset is damaged, or does not have what was asked for; 2 wrong usage, or a
+    file that cannot be read or written.
+    """
+
+
+for command in (*SERVING,):
+    cli.add_command(command)
+
+
+def main() -> int:
+    """Run the command line; return the exit code."""
+    return run(cli, "ipldstore", _code_of, warns=UserWarning)
+
+
+def _code_of(error: Exception) -> int | None:
+    if isinstance(error, (IPLDStoreError, CAStoreError, CarError)):
+        return BAD
+    if isinstance(error, (ValueError, ModuleNotFoundError)):
+        return USAGE
+    return None

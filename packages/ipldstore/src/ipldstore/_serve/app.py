@@ -1,0 +1,97 @@
+"""The server as an ASGI application: which answer a request gets, and what its errors are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from urllib.parse import unquote
+
+from ipld_car import CarError, cids
+from ipld_castore import BlockNotFoundError, CAStoreError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from ipldstore.errors import BlockMissingError, IPLDStoreError
+
+from . import pages
+from .content import Content
+from .guard import Guard
+from .headers import CORS, PAGE, SAFE
+from .limits import Limits
+from .negotiation import BadRequestError, Form, UnsatisfiableRangeError, form_of
+from .served_blocks import ServedBlocks
+from .sources import Source
+from .traversal import NoSuchPathError
+from .trustless import car_response, raw_response
+
+_ERRORS = (BadRequestError, UnsatisfiableRangeError, NoSuchPathError, CarError, CAStoreError, IPLDStoreError, KeyError)
+
+
+def make_app(sources: Sequence[Source], *, limits: Limits | None = None, hosts: Iterable[str] = ()) -> Guard:
+    """Return the server of some sources, for any ASGI server.
+
+    :param hosts: names under which the server may be reached, beside ``localhost`` and IP addresses
+    """
+    limits = limits or Limits()
+    served = ServedBlocks(sources)
+    content = Content(served, limits)
+
+    def answer(request: Request) -> Response:
+        # The path as it was sent: a decoded one would take %2F in a name for a slash.
+        path = request.scope["raw_path"].decode("latin-1").partition("?")[0]
+        first, *names = (unquote(part, errors="strict") for part in path.split("/")[2:] if part)
+        root = cids.to_bytes(first)
+        shown = f"/ipfs/{'/'.join([first, *path.split('/')[3:]])}"
+        form = form_of(request.query_params, request.headers.get("accept", ""))
+        if form is Form.RAW:
+            return raw_response(request, served, root, names, shown)
+        if form is Form.CAR:
+            return car_response(request, served, root, names, shown, limits)
+        if form is Form.IPNS_RECORD:
+            raise BadRequestError("expected the format ipns-record below /ipns/, found it below /ipfs/")
+        return content.response(request, root, names, shown)
+
+    async def ipfs(request: Request) -> Response:
+        return await run_in_threadpool(_with_errors, answer, request)
+
+    async def ipns(_: Request) -> Response:
+        return _failed(404, "no names are served here: ask a node")
+
+    async def index(_: Request) -> Response:
+        return HTMLResponse(pages.index_page(sources), headers={**PAGE, "Cache-Control": "no-cache"})
+
+    routes = [Route("/", index), Route("/ipfs/{path:path}", ipfs), Route("/ipns/{path:path}", ipns)]
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False
+    return Guard(app, hosts)
+
+
+def _with_errors(answer: Callable[[Request], Response], request: Request) -> Response:
+    """Return the answer, or what its error is in HTTP."""
+    try:
+        return answer(request)
+    except _ERRORS as error:
+        return _response_of(error, request)
+    except (ValueError, UnicodeDecodeError) as error:  # no CID, or a name that is no UTF-8
+        return _failed(400, str(error))
+
+
+def _response_of(error: Exception, request: Request) -> Response:
+    if isinstance(error, UnsatisfiableRangeError):
+        return _failed(416, str(error), {"Content-Range": f"bytes */{error.size}"})
+    if isinstance(error, BadRequestError):
+        return _failed(400, str(error))
+    if isinstance(error, (NoSuchPathError, BlockNotFoundError, BlockMissingError)):
+        only_cached = "only-if-cached" in request.headers.get("cache-control", "")
+        return _failed(412 if only_cached else 404, str(error))
+    if isinstance(error, CarError):
+        return _failed(400, str(error))
+    return _failed(502, str(error))  # a source is damaged or out of reach
+
+
+def _failed(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    return PlainTextResponse(
+        f"{message}\n", status, headers={**SAFE, **CORS, "Cache-Control": "no-store", **(headers or {})}
+    )

@@ -1,0 +1,110 @@
+"""Answers that visitors verify: blocks and CARs.
+
+The rules are those of https://specs.ipfs.tech/http-gateways/trustless-gateway/.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Final
+
+from ipld_car import CarWriter, cids
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from .bodies import ranged
+from .headers import CORS, IMMUTABLE, SAFE, disposition, is_fresh
+from .limits import Limits
+from .negotiation import RAW, CarParameters, car_parameters
+from .served_blocks import ServedBlocks
+from .traversal import Target, blocks, resolve
+
+_PIECE: Final = 1 << 18
+"""Bytes of a CAR that are collected before they are sent: each piece is one change of threads."""
+
+
+def raw_response(request: Request, served: ServedBlocks, root: bytes, names: list[str], path: str) -> Response:
+    """Return the block at the end of a path, whole or a range of it.
+
+    :param path: the path of the request, as the visitor wrote it
+    """
+    target = resolve(served.get_raw, root, names)
+    text = cids.to_text(target.cid)
+    etag = f'"{text}.raw"'
+    headers = _common(target, root, path) | {
+        "Accept-Ranges": "bytes",
+        "ETag": etag,
+        "Content-Disposition": disposition(request.query_params.get("filename") or f"{text}.bin"),
+    }
+    if is_fresh(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    return ranged(request, served.get_raw(target.cid), RAW, headers)
+
+
+def car_response(
+    request: Request, served: ServedBlocks, root: bytes, names: list[str], path: str, limits: Limits
+) -> Response:
+    """Return the blocks of a path, and of what is at its end, as a CAR that is streamed.
+
+    What goes wrong once the CAR is on its way breaks the connection off, so that no visitor takes a part for the whole.
+
+    :param path: the path of the request, as the visitor wrote it
+    """
+    parameters = car_parameters(request.query_params, request.headers.get("accept", ""))
+    target = resolve(served.get_raw, root, names)
+    if parameters.scope != "all" or not names:
+        served.get_raw(target.cid)  # what is not there is 404 before anything is sent
+    text = cids.to_text(target.cid)
+    key = hashlib.sha256(f"{path}\0{parameters}".encode()).hexdigest()[:16]
+    etag = f'W/"{text}.car.{key}"'
+    headers = _common(target, root, path) | {
+        "Accept-Ranges": "none",
+        "ETag": etag,
+        "Content-Disposition": disposition(request.query_params.get("filename") or f"{text}.car"),
+    }
+    if is_fresh(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    if request.method == "HEAD":
+        return Response(media_type=parameters.media_type, headers=headers)
+    body = _car(served, root, target, parameters, limits)
+    return StreamingResponse(body, media_type=parameters.media_type, headers=headers)
+
+
+def _car(
+    served: ServedBlocks, root: bytes, target: Target, parameters: CarParameters, limits: Limits
+) -> Iterator[bytes]:
+    seen: set[bytes] = set()
+    sent, deadline = 0, time.monotonic() + limits.seconds
+    piece = BytesIO()
+    writer = CarWriter(piece, [root], verify=False)  # each block was verified when it was read
+    for cid, data in blocks(served.get_raw, target, parameters.scope, parameters.entity_bytes):
+        if _is_identity(cid) or (not parameters.dups and cid in seen):
+            continue
+        seen.add(cid)
+        writer.write(cid, data)
+        if piece.tell() >= _PIECE:
+            sent += piece.tell()
+            yield piece.getvalue()
+            piece.seek(0)
+            piece.truncate()
+            if sent > limits.response_bytes or time.monotonic() > deadline:
+                raise TimeoutError(f"expected a CAR of at most {limits}, found one that goes on: it is broken off")
+    yield piece.getvalue()
+
+
+def _is_identity(cid: bytes) -> bool:
+    """Return whether a CID holds its bytes itself, so that there is no block of it."""
+    return cids.prefix_of(cid).hash_code == cids.IDENTITY
+
+
+def _common(target: Target, root: bytes, path: str) -> dict[str, str]:
+    return {
+        **SAFE,
+        **CORS,
+        "Cache-Control": IMMUTABLE,
+        "X-Ipfs-Path": path,
+        "X-Ipfs-Roots": ",".join(dict.fromkeys((cids.to_text(root), cids.to_text(target.cid)))),
+    }
