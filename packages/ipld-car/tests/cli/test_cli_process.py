@@ -97,7 +97,10 @@ def on_terminal(*arguments: str, both: bool = False) -> tuple[int, str, str]:
     terminal, end = pty.openpty()
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))  # else it has no columns to draw in
     # The work here is done in no time; a patience of none shows the bar at once.
-    patient = "from ipld_car._cli import main; from ipld_car.terminal import progress; progress._PATIENCE = -1; raise SystemExit(main.main())"
+    patient = (
+        "from ipld_car._cli import main; from ipld_car.terminal import progress; progress._PATIENCE = -1; "
+        "raise SystemExit(main.main())"
+    )
     command = [sys.executable, "-c", patient, *arguments]
     with subprocess.Popen(command, stdout=end if both else subprocess.PIPE, stderr=end) as process:
         os.close(end)

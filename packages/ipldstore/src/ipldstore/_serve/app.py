@@ -15,12 +15,12 @@ from starlette.routing import Route
 
 from ipldstore.errors import BlockMissingError, IPLDStoreError
 
-from . import pages
 from .content import Content
 from .guard import Guard
 from .headers import CORS, PAGE, SAFE
 from .limits import Limits
 from .negotiation import BadRequestError, Form, UnsatisfiableRangeError, form_of
+from .pages.html import index_page
 from .served_blocks import ServedBlocks
 from .sources import Source
 from .traversal import NoSuchPathError
@@ -60,7 +60,7 @@ def make_app(sources: Sequence[Source], *, limits: Limits | None = None, hosts: 
         return _failed(404, "no names are served here: ask a node")
 
     async def index(_: Request) -> Response:
-        return HTMLResponse(pages.index_page(sources), headers={**PAGE, "Cache-Control": "no-cache"})
+        return HTMLResponse(index_page(sources), headers={**PAGE, "Cache-Control": "no-cache"})
 
     routes = [Route("/", index), Route("/ipfs/{path:path}", ipfs), Route("/ipns/{path:path}", ipns)]
     app = Starlette(routes=routes)

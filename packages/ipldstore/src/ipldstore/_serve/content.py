@@ -18,12 +18,12 @@ from ipldstore._display.outline import ArrayOutline, outline
 from ipldstore._store.ipld_store import IPLDStore
 from ipldstore.errors import IPLDStoreError
 
-from . import pages
 from .bodies import ranged
 from .headers import CORS, IMMUTABLE, PAGE, SAFE, disposition, is_fresh
 from .limits import Limits
 from .negotiation import byte_range
-from .picture import picture_of
+from .pages.html import dataset_page, directory_page
+from .pages.picture import picture_of
 from .served_blocks import ServedBlocks
 from .traversal import NoSuchPathError, resolve
 
@@ -67,7 +67,7 @@ class Content:
         if codec == cids.DAG_PB and unixfs.kind_of(self.served.get_raw, target.cid) == unixfs.Kind.DIRECTORY:
             entries = islice(unixfs.read_directory(self.served.get_raw, target.cid), _MAX_ENTRIES + 1)
             listed = [(link.name or "", link.size) for link in entries]
-            page = pages.directory_page(path, listed[:_MAX_ENTRIES], more=len(listed) > _MAX_ENTRIES)
+            page = directory_page(path, listed[:_MAX_ENTRIES], more=len(listed) > _MAX_ENTRIES)
             return HTMLResponse(page, headers=PAGE)
         if codec in (cids.RAW, cids.DAG_PB):
             media_type = mimetypes.guess_type(name)[0] or _OCTETS
@@ -109,7 +109,7 @@ class Content:
             media_type, picture = picture_of(store, found, self.limits.picture_bytes)
             headers = {**SAFE, "Cache-Control": IMMUTABLE, "Cross-Origin-Resource-Policy": "same-origin"}
             return Response(picture, media_type=media_type, headers=headers)
-        page = pages.dataset_page(cids.to_text(root), key, found, can_show=self.limits.picture_bytes)
+        page = dataset_page(cids.to_text(root), key, found, can_show=self.limits.picture_bytes)
         return HTMLResponse(page, headers=PAGE)
 
     def _file(self, request: Request, cid: bytes, media_type: str, headers: dict[str, str]) -> Response:

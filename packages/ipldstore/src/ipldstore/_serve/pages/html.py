@@ -11,9 +11,9 @@ from ipldstore._display.html import outline_html, page
 from ipldstore._display.outline import ArrayOutline, GroupOutline
 from ipldstore._display.size import nbytes_text
 from ipldstore._display.text import clip
+from ipldstore._serve.sources import Source, text_of
 
 from .picture import is_shown
-from .sources import Source, text_of
 
 _PICTURES: Final = 12
 """Pictures on one page: each reads chunks."""

@@ -11,8 +11,7 @@ import zarr
 from zarr.abc.store import Store
 
 from ipldstore._display.outline import ArrayOutline
-
-from .traversal import NoSuchPathError
+from ipldstore._serve.traversal import NoSuchPathError
 
 _PIXELS: Final = 480
 """The longest side of a picture."""
