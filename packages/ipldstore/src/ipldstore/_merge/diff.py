@@ -14,16 +14,19 @@ from ipldstore._format import index_tree, keys
 from ipldstore._tree import lookup
 from ipldstore._tree.difference import Change, DirectoryChange, ValueChange, changes, cid_of
 from ipldstore._tree.directory import Frozen
+from ipldstore.errors import IPLDStoreError
 
 from .merge import root_of
 from .node_diff import Changed, ChunkDiff, ChunkRange, NodeDiff, chunk_diff, node_diff
-from .nodes.documents import NO_DOCUMENTS, DocumentReader
+from .nodes.documents import NO_DOCUMENTS, DocumentReader, NodeDocuments
 from .nodes.grid import Coordinates, coordinates_of
 from .rules.side_changes import NOTHING, LinkChange, SideChanges
 from .rules.sides import document_reader, nodes_of
 
 __all__ = ["ChunkDiff", "ChunkRange", "Diff", "KeyDiff", "NodeDiff", "diff"]
 
+_MAX_DIRECTORIES: Final = 1_000_000
+"""Directories below one that only one root has; a root of a few blocks can name far more than it has."""
 _MOST_LINES: Final = 50
 """Nodes, and other keys, that are shown in words."""
 
@@ -165,37 +168,49 @@ def _add_whole(
     """Add the nodes and keys of a directory that only one root has."""
     what: Changed = "added" if change.before is None else "deleted"
     counts: dict[str, int] = {}
-    nodes = {}
-    stack: list[tuple[str, lookup.AnyDirectory, str | None]] = [
-        (change.path, change.before or change.after or NOTHING, None)
-    ]
-    while stack:
-        path, directory, array = stack.pop()
-        documents = reader.of(directory)
-        if documents.kind is not None:
-            nodes[path] = documents
-        else:
-            names = [name for name, _ in lookup.documents_of(directory)]
-            other_keys += [KeyDiff(f"{path}/{name}", what) for name in names]
-        if documents.kind == "array":
-            array = path
-        if isinstance(directory, Frozen) and array is not None:
-            chunks = index_tree.total(index_tree.CHUNKS, directory.map.get(keys.CHUNKS), reader.load)
-            counts[array] = counts.get(array, 0) + chunks
-        depth = path.count("/") + 2
+    nodes: dict[str, NodeDocuments] = {}
+    for path, directory, array in _directories(change, reader):
+        documents = nodes[path] = reader.of(directory)
+        if documents.kind is None:
+            other_keys += [KeyDiff(f"{path}/{name}", what) for name, _ in lookup.documents_of(directory)]
+        if array is not None:
+            indexed = directory.map.get(keys.CHUNKS)
+            counts[array] = counts.get(array, 0) + index_tree.total(index_tree.CHUNKS, indexed, reader.load)
         for name, entry in lookup.entries_of(directory, reader.load):
             key = f"{path}/{name}"
-            if lookup.value_of(entry, depth, reader.load) is not None:
-                if array is not None and coordinates_of(key[len(array) + 1 :]) is not None:
-                    counts[array] = counts.get(array, 0) + 1
-                else:
-                    other_keys.append(KeyDiff(key, what))
-            below = lookup.enter(entry, depth, reader.load)
-            if below is not None:
-                stack.append((key, below, array))
+            if lookup.value_of(entry, key.count("/") + 1, reader.load) is None:
+                continue
+            if array is not None and coordinates_of(key[len(array) + 1 :]) is not None:
+                counts[array] = counts.get(array, 0) + 1
+            else:
+                other_keys.append(KeyDiff(key, what))
     for path, documents in nodes.items():
         sides = (NO_DOCUMENTS, documents) if what == "added" else (documents, NO_DOCUMENTS)
-        chunks_of_node = ChunkDiff(count=counts.get(path, 0))
-        node = node_diff(path, *sides, consolidated_differ=False, chunks=chunks_of_node)
+        chunks = ChunkDiff(count=counts.get(path, 0))
+        node = node_diff(path, *sides, consolidated_differ=False, chunks=chunks)
         if node is not None:
             found.append(node)
+
+
+def _directories(change: DirectoryChange, reader: DocumentReader) -> Iterator[tuple[str, Frozen, str | None]]:
+    """Yield a directory and all below it, each with its path and that of the nearest array at or above it.
+
+    :raises IPLDStoreError: if there are more than is believed
+    """
+    stack: list[tuple[str, Frozen, str | None]] = [(change.path, change.before or change.after or NOTHING, None)]
+    count = 0
+    while stack:
+        path, directory, array = stack.pop()
+        count += 1
+        if count > _MAX_DIRECTORIES:
+            raise IPLDStoreError(
+                f"expected at most {_MAX_DIRECTORIES} directories below {change.path!r}, which only one root has; "
+                f"found more"
+            )
+        if reader.of(directory).kind == "array":
+            array = path
+        yield path, directory, array
+        for name, entry in lookup.entries_of(directory, reader.load):
+            below = lookup.enter(entry, path.count("/") + 2, reader.load)
+            if isinstance(below, Frozen):
+                stack.append((f"{path}/{name}", below, array))

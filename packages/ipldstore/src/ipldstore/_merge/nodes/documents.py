@@ -20,6 +20,9 @@ CONSOLIDATED: Final = "consolidated_metadata"
 _MAX_EXACT_BYTES: Final = 16 << 20
 """Bytes of metadata that is kept as exact bytes, up to which they are looked into for consolidated metadata."""
 
+_MAX_DIRECTORIES: Final = 100_000
+"""Directories that are looked into for a node."""
+
 ReadValue = Callable[[bytes, int], bytes | None]
 """Gives the bytes of a value by its link; None if the value has more bytes than the second argument says."""
 
@@ -115,11 +118,13 @@ class DocumentReader:
         return None if data is None else documents.parse_leniently(data)
 
     def holds_node(self, directory: Frozen, path: str) -> bool:
-        """Return whether a directory, or one below it, is a node."""
+        """Return whether a directory, or one below it, is a node; also if there are too many to look into."""
         stack = [(path, directory)]
+        count = 0
         while stack:
             path, directory = stack.pop()
-            if self.of(directory).kind is not None:
+            count += 1
+            if self.of(directory).kind is not None or count > _MAX_DIRECTORIES:
                 return True
             depth = path.count("/") + 2
             for name, entry in lookup.entries_of(directory, self.load):

@@ -19,6 +19,7 @@ from ipldstore._tree.tree import Tree
 
 from .node_merge import NodeResult
 from .plan import Plan
+from .side_changes import is_below
 
 
 class Result:
@@ -42,16 +43,19 @@ class Result:
         for own in ("ours", "theirs"):
             for path in plan.sides.changed[own].directories:
                 self._take(plan, path, plan.forced.get(path, own))
+        by_parts = {}
         for path, node in plan.results.items():
             if path in plan.forced:
                 self._take(plan, path, plan.forced[path])
+            elif _is_array_of_theirs_alone(plan, path):
+                self._take(plan, path, "theirs")  # all at once, as theirs may have changed millions of chunks
             else:
+                by_parts[path] = node
                 self._put_documents(path, node)
-        for path, node in plan.results.items():
-            if path not in plan.forced:
-                for key, side in node.chunks.items():
-                    if side == "theirs":
-                        self._put_value(key, plan.merges[path].link(side, key))
+        for path, node in by_parts.items():
+            for key, side in node.chunks.items():
+                if side == "theirs":
+                    self._put_value(key, plan.merges[path].link(side, key))
         for key, side in plan.keys.items():
             if side == "theirs":
                 self._put_value(key, plan.sides.value_of(plan.sides.tops[side], key))
@@ -100,3 +104,12 @@ class Result:
             self.tree.put(parts, link)
         elif lookup.find(self.tree.top, parts, self._nodes.load) is not None:
             self.tree.drop(parts)
+
+
+def _is_array_of_theirs_alone(plan: Plan, path: str) -> bool:
+    """Return whether only theirs has changed an array, and what is below it."""
+    return (
+        plan.sides.at(path).theirs.kind == "array"
+        and not plan.sides.changed["ours"].touches(path)
+        and not any(is_below(each, path) for each in (*plan.subtrees, *plan.forced))
+    )

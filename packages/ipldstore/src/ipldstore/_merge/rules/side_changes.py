@@ -10,6 +10,7 @@ from ipldstore._merge.nodes.documents import DocumentReader
 from ipldstore._merge.nodes.grid import coordinates_of
 from ipldstore._tree.difference import Change, DirectoryChange, DocumentsChange, ValueChange, changes, is_same_target
 from ipldstore._tree.directory import Frozen
+from ipldstore.errors import IPLDStoreError
 
 NOTHING: Final = Frozen({})
 
@@ -21,6 +22,10 @@ class _Unlike:
 
 UNLIKE: Final = _Unlike()
 """The base of a part on which several bases do not agree: it is unlike either side."""
+
+
+MAX_CHANGES: Final = 5_000_000
+"""Keys, documents and directories that change on one side. A root of a few blocks can name far more than it has."""
 
 
 class LinkChange(NamedTuple):
@@ -49,12 +54,22 @@ class SideChanges:
         self.directories: dict[str, DirectoryChange] = {}
         """Directories that only the base or only this side has, by path."""
         self._sorted: list[str] | None = None
+        self._count = 0
 
     def add(self, found: Iterable[Change]) -> list[DirectoryChange]:
-        """Add changes; return those of whole directories."""
+        """Add changes; return those of whole directories.
+
+        :raises IPLDStoreError: if there are more than can be held
+        """
         self._sorted = None
         whole = []
         for change in found:
+            self._count += 1
+            if self._count > MAX_CHANGES:
+                raise IPLDStoreError(
+                    f"expected two roots that differ in at most {MAX_CHANGES} keys, found more: compare or merge "
+                    f"groups of them, which subtree(path) names"
+                )
             if isinstance(change, ValueChange):
                 self.set_value(change.key, change.array, LinkChange(change.before, change.after))
             elif isinstance(change, DocumentsChange):
