@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,3 +77,64 @@ def test_a_writer_of_a_session_that_was_removed(castore: FileSystemCAStore, jour
         other.append(B, 1, [b"too late"])
     assert list(castore) == []
     assert not list((castore.path / ".sessions").glob("*"))
+
+
+def test_a_journal_that_cannot_be_used(castore: FileSystemCAStore, journal: Journal) -> None:
+    """Trouble with the disk is an error of each verb, neither an empty journal nor an absent session."""
+    journal.append(A, 1, [b"one"])
+    folder = castore.path / ".sessions" / SESSION
+    (record,) = folder.glob(f"{A}.*")
+    record.unlink()
+    record.mkdir()
+    with pytest.raises(BackendUnavailableError, match="cannot read the journal"):
+        list(castore.journal(SESSION).entries({}))
+    state = next(each for each in folder.iterdir() if each.name == "state")
+    state.unlink()
+    state.mkdir()
+    for verb in (lambda: journal.state, lambda: journal.exchange(b"begun", b"on"), journal.remove):
+        with pytest.raises(BackendUnavailableError, match=str(folder)):
+            verb()
+
+
+def test_a_file_in_the_place_of_a_journal(castore: FileSystemCAStore, journal: Journal) -> None:
+    folder = castore.path / ".sessions" / SESSION
+    shutil.rmtree(folder)
+    folder.write_bytes(b"")
+    verbs: list[Callable[[], object]] = [
+        lambda: list(journal.entries({})),
+        journal.mark,
+        lambda: journal.delete({A: 1}),
+        lambda: journal.append(A, 1, [b"one"]),
+        lambda: journal.exchange(None, b"begun"),
+        lambda: journal.state,
+        journal.remove,
+        journal.age,
+    ]
+    for verb in verbs:
+        with pytest.raises(BackendUnavailableError, match=str(folder)):
+            verb()
+    shutil.rmtree(folder.parent, ignore_errors=True)
+    folder.parent.unlink(missing_ok=True)
+    folder.parent.write_bytes(b"")
+    with pytest.raises(BackendUnavailableError, match="cannot list the sessions"):
+        list(castore.sessions())
+
+
+def test_a_full_disk(castore: FileSystemCAStore, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record of which only a part was written is not read; another writer goes on."""
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda handle, data: write(handle, data[: len(data) // 2]))
+    with pytest.raises(BackendUnavailableError, match="the disk took fewer"):
+        journal.append(A, 1, [b"one" * 100])
+    monkeypatch.undo()
+    journal.append(B, 1, [b"b"])
+    assert list(castore.journal(SESSION).entries({})) == [Entry(B, 1, b"b")]
+
+
+def test_records_that_are_written_through(tmp_path: Path) -> None:
+    """With ``fsync`` too."""
+    journal = FileSystemCAStore(tmp_path).journal(SESSION)
+    assert journal.exchange(None, b"begun")
+    journal.append(A, 1, [b"one"])
+    journal.append(A, 2, [b"two"])
+    assert [entry.record for entry in FileSystemCAStore(tmp_path).journal(SESSION).entries({})] == [b"one", b"two"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from ipld_castore import IPFSStore
+from ipld_castore.testing import BlockServer
 
 
 @pytest.mark.parametrize(
@@ -88,3 +89,33 @@ def test_a_timeout_is_some_time(timeout: float) -> None:
     """Kubo would take 0 for no timeout, and a get for ever."""
     with pytest.raises(ValueError, match="more than 0 seconds"):
         IPFSStore(timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    ("auth", "header"),
+    [("bearer:to:ken", "Bearer to:ken"), ("basic:user:pass:word", "Basic dXNlcjpwYXNzOndvcmQ=")],
+)
+def test_credentials(auth: str, header: str) -> None:
+    """As ``ipfs --api-auth`` takes them. They are sent, and neither shown nor in the address."""
+    with BlockServer() as server, IPFSStore(server.url, auth=auth) as store:
+        assert store.get(server.blocks.put(b"here")) == b"here"
+        assert server.requests[-1].headers["authorization"] == header
+        assert header not in repr(store) + store.address
+
+
+@pytest.mark.parametrize("auth", ["", "secret", "basic:secret", "digest:secret:x", "bearer:", "bearer:sec\nret"])
+def test_what_are_no_credentials(auth: str) -> None:
+    """The text is not repeated."""
+    with pytest.raises(ValueError, match="expected credentials as bearer:token or basic:user:password") as caught:
+        IPFSStore("http://127.0.0.1:5001", auth=auth)
+    assert "sec" not in str(caught.value)
+
+
+def test_the_address_of_a_running_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``$IPFS_PATH/api`` comes first; a file with something else in it is named."""
+    monkeypatch.setenv("IPFS_PATH", str(tmp_path))
+    (tmp_path / "api").write_text("/ip4/127.0.0.1/tcp/5999\n")
+    assert IPFSStore().host == "http://127.0.0.1:5999"
+    (tmp_path / "api").write_text("/ip4/nonsense/tcp/5001")
+    with pytest.raises(ValueError, match=str(tmp_path / "api")):
+        IPFSStore()

@@ -171,10 +171,10 @@ class Client:
         try:
             return self.ask(verb, action)
         except NoObjectError:
-            raise self._no_bucket(verb) from None
+            raise BackendUnavailableError(self._no_bucket(verb)) from None
 
-    def _no_bucket(self, verb: str) -> BackendUnavailableError:
-        return BackendUnavailableError(f"cannot {verb} {self.where}: there is no such bucket or container")
+    def _no_bucket(self, verb: str) -> str:
+        return f"cannot {verb} {self.where}: there is no such bucket or container"
 
     def attempt(self, verb: str, action: Callable[[], T]) -> T | Failure:
         """Return what an action on the store returns, or why it failed.
