@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 import sys
 from collections.abc import Iterator
@@ -48,7 +47,7 @@ def atomic_write(
     b'all of it'
     """
     if temporary is None:
-        temporary = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.unfinished")
+        temporary = path.with_name(f".{os.getpid()}-{os.urandom(4).hex()}.unfinished")
     try:
         with temporary.open("xb") as stream:
             yield stream

@@ -191,7 +191,8 @@ class Dataset:
             raise IPLDStoreError(processes.CLOSED)
         if self.home != process_id():  # asked here, as each chunk that is written asks
             processes.require_owner(self.home, self.castore)
-        self.tree.require_own_format()
+        if self.tree.foreign is not None:
+            self.tree.require_own_format()
 
     def write(self, key: str, data: bytes, *, only_new: bool = False) -> None:
         """Give a key its bytes.

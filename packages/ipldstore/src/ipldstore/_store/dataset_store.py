@@ -213,8 +213,8 @@ class DatasetStore(ZarrStore):
 
         :param cid: the root, as CID object, text or bytes
         :param discard_changes: lose changes that are not frozen, instead of refusing where there are any
-        :raises IPLDStoreError: if the root cannot be read, or changes would be lost, or the store is closed; then nothing
-            changes
+        :raises IPLDStoreError: if the root cannot be read, or changes would be lost, or the store is closed; nothing
+            changes then
         :raises ValueError: if this is no CID, or the store is read-only and there are changes of its writer
 
         >>> from ipldstore import IPLDStore

@@ -206,7 +206,7 @@ class ZarrStore(Store):
         self._is_open = True
         data = self._data_of(value)
         if len(data) <= _INLINE_BYTES:
-            if not self.castore.blocking:
+            if not self._data.castore.blocking:
                 self._data.write(key, data, only_new=only_new)
                 return
             if not only_new and self._data.try_write_nowait(key, data):
