@@ -6,11 +6,10 @@ import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ipld_car import cids, unixfs
 from ipld_castore import ContentAddressableStore, find_ipfs, resolve_at
 from multiformats import CID
 
-from ipldstore.errors import IPLDStoreError, store_errors
+from ipldstore.errors import store_errors
 
 from .places import ContentPath, NamePath
 
@@ -71,21 +70,3 @@ def _resolved(castore: ContentAddressableStore, place: NamePath, doh: str | None
         raise
     _logger.info("%r points to %s now; a name is not verified as a CID is", place, content.resolved)
     return content
-
-
-def resolve_directory(castore: ContentAddressableStore, root: CID, path: tuple[str, ...]) -> CID:
-    """Return the CID at the end of a path through UnixFS directories.
-
-    :raises IPLDStoreError: if the path leads nowhere, or a block is missing, damaged or out of reach
-    """
-    found = cids.to_bytes(root)
-    what = f"resolving the path {'/'.join(path)!r} below {root}"
-    with store_errors(what):
-        for name in path:
-            link = unixfs.find_entry(castore.get_raw, found, name)
-            if link is None:
-                raise IPLDStoreError(
-                    f"{what}: expected {name!r} in directory {cids.to_text(found)}, found no such name"
-                )
-            found = link.cid
-    return cids.from_validated(found)

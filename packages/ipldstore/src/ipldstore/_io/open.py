@@ -15,11 +15,11 @@ from multiformats import CID
 
 from ipldstore._address.cache import Cache
 from ipldstore._address.castores import Mode, OpenedCAStore, PlaceOptions, open_castore, open_in
-from ipldstore._address.content import resolve_directory
 from ipldstore._address.grammar import parse, parse_cid
 from ipldstore._address.places import Address, AnyAddress, ContentPath, NamePath
 from ipldstore._dataset.castores import AnyCAStore, castore_of
 from ipldstore._dataset.lifecycle import Opened
+from ipldstore._foreign.paths import resolve_path
 from ipldstore._store.group_store import GroupStore
 from ipldstore._store.ipld_store import IPLDStore
 
@@ -155,7 +155,7 @@ def _directory_of(opened: OpenedCAStore) -> tuple[CID | None, tuple[str, ...]]:
     root = opened.root
     if root is None or not opened.path or cids.codec_of(bytes(root)) != cids.DAG_PB:
         return root, opened.path
-    return resolve_directory(opened.castore, root, opened.path), ()
+    return resolve_path(opened.castore, root, opened.path), ()
 
 
 def _store_over(opened: OpenedCAStore, mode: Mode, version: Version, *, owned: bool) -> IPLDStore:
