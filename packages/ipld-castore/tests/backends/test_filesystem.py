@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -222,3 +223,48 @@ def test_blocks_may_come_and_go_during_a_listing(tmp_path: Path) -> None:
             shard.rmdir()
     assert stay <= listed
     assert {cids.multihash_of(bytes(cid)) for cid in store} >= {cids.multihash_of(bytes(cid)) for cid in stay}
+
+
+def test_trouble_with_the_disk_in_every_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the system is told by each verb that lists, deletes, or looks at a clock."""
+    store = FileSystemCAStore(tmp_path, fsync=False)
+    cid = store.put(DATA)
+    (file,) = files(tmp_path)
+    (file.parent / "put-0123456789abcdef").write_bytes(b"left by a writer that was killed")
+
+    def fail(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", fail)
+    with pytest.raises(BackendUnavailableError, match=r"cannot list blocks.*denied"):
+        list(store)
+    monkeypatch.undo()
+    for name in ("unlink", "rename"):
+        monkeypatch.setattr(Path, name, fail)
+    verbs: list[Callable[[], object]] = [
+        lambda: store.delete_block(cid),
+        lambda: list(store.delete_old([cid], before=1e12)),
+        lambda: store.delete_leftovers(before=1e12),
+    ]
+    for verb in verbs:
+        with pytest.raises(BackendUnavailableError, match=r"cannot delete.*denied"):
+            verb()
+    monkeypatch.undo()
+    monkeypatch.setattr(Path, "open", fail)
+    with pytest.raises(BackendUnavailableError, match=r"cannot write to.*denied"):
+        store.now()
+
+
+def test_a_block_whose_time_cannot_be_renewed_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where it is another user's: a collection would take the old file for garbage."""
+    store = FileSystemCAStore(tmp_path, fsync=False)
+    cid = store.put(DATA)
+    (file,) = files(tmp_path)
+    before = file.stat().st_ino
+
+    def fail(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "utime", fail)
+    assert store.put(DATA) == cid
+    assert file.stat().st_ino != before

@@ -59,16 +59,16 @@ def _changed(change: Callable[[bytes], bytes], *, says: int | None = None) -> Ca
 
 
 wrong_bytes = Fault("wrong bytes", _changed(lambda data: data[:-1] + bytes([data[-1] ^ 1]) if data else b"\0"))
-"""The right response with its last byte changed: that of a block, or of the last block of a CAR."""
+"""Send the right response with its last byte changed: that of a block, or of the last block of a CAR."""
 
 
 def wrong_length(extra: int) -> Fault:
-    """A ``Content-Length`` that is larger than the body, or, where negative, smaller."""
+    """Send a ``Content-Length`` that is larger than the body, or, where negative, smaller."""
     return Fault(f"length {extra:+}", _changed(bytes, says=extra))
 
 
 truncated_car = Fault("truncated CAR", _changed(lambda data: data[: len(data) * 2 // 3 or 1]))
-"""Two thirds of the right response, ended properly."""
+"""Send two thirds of the right response, and end it properly."""
 
 
 def _without_last_block(data: bytes) -> bytes:
@@ -82,11 +82,11 @@ def _without_last_block(data: bytes) -> bytes:
 
 
 missing_child = Fault("missing child", _changed(_without_last_block))
-"""A CAR without its last block, otherwise complete: gateways send that when they cannot find a block."""
+"""Send a CAR without its last block, otherwise complete, as gateways do when they cannot find a block."""
 
 
 def unknown_block(data: bytes = b"nobody asked for this") -> Fault:
-    """A CAR with a block, before the last one, that is not in the graph."""
+    """Send a CAR with a block, before the last one, that is not in the graph."""
 
     def insert(archive: bytes) -> bytes:
         reader = CarReader(archive, verify=False)
@@ -103,7 +103,7 @@ def unknown_block(data: bytes = b"nobody asked for this") -> Fault:
 
 
 def error_page(media_type: str | None = "text/html") -> Fault:
-    """An error page with status 200. Without a media type it has the one that was requested."""
+    """Send an error page with status 200; without a media type, with the one that was requested."""
 
     def act(exchange: Exchange) -> None:
         right = exchange.reply()
@@ -136,11 +136,11 @@ def _for_ever(exchange: Exchange, right: Reply) -> Iterator[bytes]:
 
 
 endless_body = Fault("endless body", _endless)
-"""The right response, and more bytes without end; in a CAR, valid blocks that are not in the graph."""
+"""Send the right response, and more bytes without end; in a CAR, valid blocks that are not in the graph."""
 
 
 def slow_drip(seconds: float = 0.05) -> Fault:
-    """The right response, byte by byte, with a pause after each."""
+    """Send the right response byte by byte, with a pause after each."""
 
     def act(exchange: Exchange) -> None:
         right = exchange.reply()
@@ -157,7 +157,7 @@ def slow_drip(seconds: float = 0.05) -> Fault:
 
 
 def stall(after: int | None = None) -> Fault:
-    """The right response, which stops after so many bytes of its body; with None not even a status is sent.
+    """Send the right response up to so many bytes of its body, then nothing; with None not even a status.
 
     The connection stays open until the server stops.
     """
@@ -179,7 +179,7 @@ def stall(after: int | None = None) -> Fault:
 
 
 def held(requests: int, *, seconds: float = 20.0) -> Fault:
-    """The right response, sent once so many requests wait for theirs: a test that a client has so many in flight.
+    """Send the right response once so many requests wait for theirs: a test that a client has so many in flight.
 
     Unlike a latency, this does not depend on the speed of the machine. After so many seconds the requests that wait are
     answered anyway, and :attr:`BlockServer.most_in_flight <ipld_castore.testing.BlockServer.most_in_flight>` is
@@ -196,18 +196,18 @@ def held(requests: int, *, seconds: float = 20.0) -> Fault:
 
 
 def redirect(location: str, code: int = 302) -> Fault:
-    """A redirect."""
+    """Send a redirect."""
     return Fault(f"redirect {code}", lambda exchange: exchange.send(text_reply(code, "Found", Location=location)))
 
 
 def status(code: int, text: str = "", **headers: str) -> Fault:
-    """A status with a text. Underscores in the names of headers are hyphens."""
+    """Send a status with a text. Underscores in the names of headers are hyphens."""
     told = "".join(f", {name} {value}" for name, value in headers.items())
     return Fault(f"status {code}{told}", lambda exchange: exchange.send(text_reply(code, text, **headers)))
 
 
 def too_many_requests(seconds: float, *, as_date: bool = False, code: int = 429) -> Fault:
-    """Status 429, or another status of a busy server, with ``Retry-After`` in seconds or as a date."""
+    """Send status 429, or another of a busy server, with ``Retry-After`` in seconds or as a date."""
 
     def act(exchange: Exchange) -> None:
         told = str(round(seconds))
@@ -219,12 +219,12 @@ def too_many_requests(seconds: float, *, as_date: bool = False, code: int = 429)
 
 
 def error_with_message(message: str, code: int = 500) -> Fault:
-    """An error as Kubo's RPC reports it, for example ``"context deadline exceeded"``."""
+    """Send an error as Kubo's RPC reports it, for example ``"context deadline exceeded"``."""
     return Fault(f"{code} {message}", lambda exchange: exchange.send(kubo_error(message, code)))
 
 
 def reset(after: int | None = None) -> Fault:
-    """The connection is reset after so many bytes of the body; with None before the response."""
+    """Reset the connection after so many bytes of the body; with None before the response."""
 
     def act(exchange: Exchange) -> None:
         right = exchange.reply()
@@ -241,7 +241,7 @@ def _with_length(right: Reply) -> dict[str, str]:
 
 
 def reset_upload(after: int = 1000) -> Fault:
-    """The connection is reset after so many bytes of the request's body; no block of it is put."""
+    """Reset the connection after so many bytes of the request's body; no block of it is put."""
 
     def act(exchange: Exchange) -> None:
         exchange.read_body(after)
@@ -255,4 +255,4 @@ def _close(exchange: Exchange) -> None:
 
 
 close_at_once = Fault("closed", _close)
-"""The connection is closed without a response, as an idle one may be when a request arrives."""
+"""Close the connection without a response, as an idle one may be when a request arrives."""
