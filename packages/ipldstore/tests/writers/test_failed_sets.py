@@ -12,7 +12,7 @@ import pytest
 from ipldstore import FileSystemCAStore, IPLDStore, IPLDStoreError, ObjectCAStore
 
 from ..support.store_samples import contents, written
-from .workers.copies import Process
+from .workers.copies import Process, failing_appends
 
 KEY = "a/c/0"
 BASE = {"zarr.json": b"{}", KEY: b"base"}
@@ -21,17 +21,6 @@ AGAIN: dict[str, bytes | None] = {"other bytes": b"other", "the same": b"lost", 
 
 Failing = Callable[[], Any]
 """A context in which each note fails."""
-
-
-@contextmanager
-def written_and_not_marked(folder: Path) -> Iterator[None]:
-    """Let each append fail when the record is in its file already."""
-    (mark,) = folder.glob(".sessions/*/mark")
-    aside = mark.rename(folder / "mark")
-    mark.mkdir()
-    yield
-    mark.rmdir()
-    aside.rename(mark)
 
 
 def change(store: IPLDStore, data: bytes | None) -> None:
@@ -63,14 +52,15 @@ def check(store: IPLDStore, copy: IPLDStore, failing: Failing, again: str, *, lo
     assert store.freeze() == written({**model, KEY: b"once more"}).freeze()
 
 
+@pytest.mark.parametrize("arrives", [False, True], ids=["lost", "noted"])
 @pytest.mark.parametrize("failures", [1, 3])
 @pytest.mark.parametrize("looks", [False, True], ids=["unseen", "taken in"])
 @pytest.mark.parametrize("again", AGAIN)
-def test_in_a_folder(tmp_path: Path, again: str, looks: bool, failures: int) -> None:
+def test_in_a_folder(tmp_path: Path, again: str, looks: bool, failures: int, arrives: bool) -> None:
     folder = tmp_path / "blocks"
     store = written(BASE, FileSystemCAStore(folder, fsync=False))
     copy = Process("worker").open(pickle.dumps(store))
-    check(store, copy, lambda: written_and_not_marked(folder), again, looks=looks, failures=failures)
+    check(store, copy, lambda: failing_appends(arriving=arrives), again, looks=looks, failures=failures)
 
 
 async def lost_answer(exchange: Any) -> None:

@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from ipld_castore import BackendUnavailableError, FileSystemCAStore
-from ipld_castore._backends.folder_journal import FolderJournal
+from ipld_castore import FileSystemCAStore
 from ipldstore import ConflictError, IPLDStore, IPLDStoreError
 
 from ..support.store_samples import contents, written
-from .workers.copies import Process
+from .workers.copies import Process, failing_appends
 
 BASE = {"zarr.json": b"{}", "a/c/0": b"zero"}
 KEYS = ["a/c/0", "a/c/1", "b/c/0", "b/zarr.json"]
@@ -119,20 +115,6 @@ class Program:
     def came_back(self, key: str) -> bool:
         """Return whether a key had some contents twice, so that the order of its changes cannot be told."""
         return len(set(self.history[key])) < len(self.history[key])
-
-
-@contextmanager
-def failing_appends(*, arriving: bool) -> Iterator[None]:
-    """Let appending to a journal fail, before or after it was done."""
-    append = FolderJournal.append
-
-    def fail(journal: FolderJournal, writer: str, first: int, records: Sequence[bytes]) -> None:
-        if arriving:
-            append(journal, writer, first, records)
-        raise BackendUnavailableError("the disk does not answer")
-
-    with patch.object(FolderJournal, "append", fail):
-        yield
 
 
 def contents_without_reading(store: IPLDStore) -> set[str]:

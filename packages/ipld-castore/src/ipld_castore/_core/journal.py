@@ -37,8 +37,11 @@ class Journal(Protocol):
     the first gap, and the rest when the gap is filled.
     """
 
-    def append(self, writer: str, first: int, records: Sequence[bytes]) -> None:
+    def append(self, writer: str, first: int, records: Sequence[bytes]) -> tuple[object, object] | None:
         """Append records of a writer. When it returns, the records are stored and readable.
+
+        Return the marks before and after, if the backend knows them, and nothing else was appended between them: a
+        reader that knew the first one need not look. Else return None.
 
         One caller at a time appends for one writer, unless the journal :attr:`is_remote`.
 

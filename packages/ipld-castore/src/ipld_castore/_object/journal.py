@@ -56,7 +56,7 @@ class BucketJournal:
 
     # -- records --
 
-    def append(self, writer: str, first: int, records: Sequence[bytes]) -> None:
+    def append(self, writer: str, first: int, records: Sequence[bytes]) -> None:  # a mark is a request
         """See :meth:`Journal.append`."""
         self._client.put(self._name(writer, first), frame(records), f"a note in {self._what}")
 

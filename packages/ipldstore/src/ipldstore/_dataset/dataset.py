@@ -202,7 +202,7 @@ class Dataset:
         :raises IPLDStoreError: if the block cannot be written, or this is another process
         """
         self.check_home()
-        if self.sharing is not None:
+        if self.sharing is not None and not self.sharing.notes_changes:  # else it does when it notes
             self.catch_up()
         place = None if only_new else self.tree.next_chunk(key)
         parts = _keys.split_key(key) if place is None else None

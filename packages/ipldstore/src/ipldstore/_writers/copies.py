@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from ipld_castore.concurrency import SharedCall
 
@@ -13,7 +13,7 @@ from .notes import Content, NoteName
 from .session_state import SessionState, decode_state
 from .shared import SharedDataset
 from .take_in import ConfirmedNotes, resolve_notes
-from .writer import SessionWriter
+from .writer import Noted, SessionWriter
 
 
 class CopySharing:
@@ -32,7 +32,8 @@ class CopySharing:
         self._base = root, dict(positions)
         """The root that the changes here go on from, and the positions in it."""
         self._positions = dict(positions)
-        self._mark: object = None
+        self._mark: tuple[bytes | None, object] | None = None
+        """What :meth:`_look` returned when all was read that was there."""
         self._looks: SharedCall[None] = SharedCall()
         self._pickles = 0
         """How many pickles this copy has come out of: what was written before one of them is seen after it."""
@@ -141,11 +142,21 @@ class CopySharing:
     def record(self, dataset: SharedDataset, key: str, content: Content) -> None:
         """See :meth:`Sharing.record`."""
         self.catch_up(dataset, reading=False)
-        self.writer.record(dataset, key, content, self._count)
+        self.writer.record(dataset, key, content, self._see)
 
-    def _count(self, notes: Iterable[NoteName]) -> None:
+    def _see(self, noted: Noted) -> bool:
+        """Take note that notes of this copy are there; return whether they were not read yet."""
         self._noted += 1
-        self._made.update(notes)
+        known = self._positions.get(noted.writer, 0)
+        if known >= noted.last:
+            return False
+        if known == noted.first - 1:
+            self._positions[noted.writer] = noted.last
+        else:
+            self._made.update((noted.writer, number) for number in range(noted.first, noted.last + 1))
+        if self._mark is not None and noted.marks is not None and self._mark[1] == noted.marks[0]:
+            self._mark = self._mark[0], noted.marks[1]
+        return True
 
     def renew_locks(self) -> None:
         """See :meth:`Sharing.renew_locks`: the child of a process is another writer."""

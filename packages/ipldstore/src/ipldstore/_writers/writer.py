@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from ipld_car import cids
 from ipld_car.lru import LRU
@@ -15,7 +15,7 @@ from ipld_castore.concurrency import ForkLocal
 from ipldstore.errors import IPLDStoreError, store_errors
 
 from .chain import is_same_content
-from .notes import MAX_REPEATS, Content, Note, NoteName, Reads, encode_note
+from .notes import MAX_REPEATS, Content, Note, Reads, encode_note
 from .sequence import NoteSequence
 from .session_state import decode_state
 from .shared import SharedDataset
@@ -24,6 +24,16 @@ D = TypeVar("D", bound=SharedDataset)
 
 _MAX_COPIES: Final = 8
 """Copies that are kept by the root that they began with: a worker's tasks come with few different ones."""
+
+
+class Noted(NamedTuple):
+    """Notes that were put together."""
+
+    writer: str
+    first: int
+    last: int
+    marks: tuple[object, object] | None
+    """Those of the journal before and after them, if nothing else was noted between."""
 
 
 class SessionWriter:
@@ -39,6 +49,8 @@ class SessionWriter:
         self.journal = journal
         self.name = name
         self._lock = threading.RLock()
+        self._open_state: bytes | None = None
+        """The state when it was last found to be open."""
         self._begin()
         self._copies: LRU[bytes, SharedDataset] = LRU(_MAX_COPIES)
         """By the binary CID of the root that each began with; strong, as what a task wrote must outlive it."""
@@ -96,14 +108,15 @@ class SessionWriter:
         with self._lock:
             self._reads.remember(key, content)
 
-    def record(self, copy: SharedDataset, key: str, after: Content, made: Callable[[Iterable[NoteName]], None]) -> None:
+    def record(self, copy: SharedDataset, key: str, after: Content, noted: Callable[[Noted], bool]) -> None:
         """Note a change, and make it in a copy; other copies here find the note.
 
         The blocks of ``after`` have been put. Where the journal is remote they may be under way: note and block travel
         side by side, and so do the notes of several threads, except those of one key. It returns when the block, the
         note and all notes before it are there.
 
-        :param made: called when the change is made, with its notes, and :attr:`lock` held
+        :param noted: called with the notes when they are there, and :attr:`lock` held; returns whether the copy has not
+            read them yet, nor what others have noted after them
         :raises IPLDStoreError: if the note or the block cannot be written, or the session has ended: the change is then
             not made, and may have been noted or not, which the next change of the key allows for. Also if it is unknown
             whether the session has ended; the change is then made
@@ -114,15 +127,16 @@ class SessionWriter:
             notes = self._notes_of(copy, key, after)
             self._busy.add(key)
         try:
-            names = put(copy, notes)
+            put_notes = put(copy, notes)
             is_open = True
             try:
                 is_open = self._is_open()
             finally:
                 if is_open:
                     with self._lock:
-                        self._make(copy, key, after)
-                        made(names)
+                        self._forget(key)
+                        if noted(put_notes):
+                            copy.apply({key: after})
             if not is_open:
                 raise IPLDStoreError(
                     f"writing {key!r}: expected the session {self.name} to be open, found that its coordinator has "
@@ -144,27 +158,25 @@ class SessionWriter:
         was_read = key in self._reads
         return [Note(0, key, self._reads[key] if was_read else content, after, was_read, confirmed=0)]
 
-    def _make(self, copy: SharedDataset, key: str, after: Content) -> None:
-        """Make a change in a copy."""
+    def _forget(self, key: str) -> None:
+        """Forget what a key had before it was changed, and tell those that watch."""
         self._reads.forget(key)
         self._failed.pop(key, None)
         self.noted += 1
         for keys in self._watching:
             keys.add(key)
-        copy.apply({key: after})
 
-    def _put_alone(self, copy: SharedDataset, notes: list[Note]) -> list[NoteName]:
-        """Put notes whose blocks are there, one group at a time; return their names."""
+    def _put_alone(self, copy: SharedDataset, notes: list[Note]) -> Noted:
+        """Put notes whose blocks are there, one group at a time."""
         with self._lock, store_errors(f"noting a change of {notes[0].key!r}"):
             sequence = self._sequence
             first, _ = sequence.begin(len(notes))
-            numbered = _numbered(notes, first)
-            self._append(sequence, numbered)
+            marks = self._append(sequence, _numbered(notes, first))
             sequence.arrived(first, len(notes))
-            return _names(sequence, numbered)
+            return Noted(sequence.writer, first, first + len(notes) - 1, marks)
 
-    def _put_beside_others(self, copy: SharedDataset, notes: list[Note]) -> list[NoteName]:
-        """Put notes; return their names when the last one's blocks and all notes before them are there."""
+    def _put_beside_others(self, copy: SharedDataset, notes: list[Note]) -> Noted:
+        """Put notes; return when the last one's blocks and all notes before them are there."""
         after = notes[-1].after
         with store_errors(f"noting a change of {notes[0].key!r}"):
             if isinstance(after, bytes) and cids.codec_of(after) != cids.RAW:
@@ -176,13 +188,15 @@ class SessionWriter:
                 numbered = _numbered(notes, first, confirmed)
                 self._append(sequence, numbered, copy.flush)
                 if sequence.arrived(first, len(notes)):
-                    return _names(sequence, numbered)
+                    return Noted(sequence.writer, first, first + len(notes) - 1, None)
                 notes = _to_repeat(sequence, numbered)
 
-    def _append(self, sequence: NoteSequence, notes: list[Note], flush: Callable[[], None] = lambda: None) -> None:
+    def _append(
+        self, sequence: NoteSequence, notes: list[Note], flush: Callable[[], None] = lambda: None
+    ) -> tuple[object, object] | None:
         """Append notes. After an error the writer goes on under another name, as they may be there or not."""
         try:
-            self.journal.append(sequence.writer, notes[0].number, [encode_note(note) for note in notes])
+            marks = self.journal.append(sequence.writer, notes[0].number, [encode_note(note) for note in notes])
             flush()
         except BaseException:
             sequence.fail(notes[0].number)
@@ -191,12 +205,17 @@ class SessionWriter:
                 if self._sequence is sequence:
                     self._sequence = NoteSequence()
             raise
+        return marks
 
     def _is_open(self) -> bool:
         """Return whether the coordinator has not ended the session, so that it will see what was noted before."""
         with store_errors("looking at the session"):
             state = self.journal.state
-        return state is not None and not decode_state(state).ended
+        if state is None or state == self._open_state:
+            return state is not None
+        is_open = not decode_state(state).ended
+        self._open_state = state if is_open else None
+        return is_open
 
 
 def _numbered(notes: list[Note], first: int, confirmed: int | None = None) -> list[Note]:
@@ -205,10 +224,6 @@ def _numbered(notes: list[Note], first: int, confirmed: int | None = None) -> li
         note._replace(number=number, confirmed=number if confirmed is None else confirmed)
         for number, note in enumerate(notes, first)
     ]
-
-
-def _names(sequence: NoteSequence, notes: list[Note]) -> list[NoteName]:
-    return [(sequence.writer, note.number) for note in notes]
 
 
 def _to_repeat(sequence: NoteSequence, notes: list[Note]) -> list[Note]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from unittest.mock import patch
 from weakref import WeakValueDictionary
 
+from ipld_castore import BackendUnavailableError
+from ipld_castore._backends.folder_journal import FolderJournal
 from ipld_castore.concurrency import ForkLocal
 from ipldstore import IPLDStore
 from ipldstore._dataset import pickling, processes
@@ -37,3 +39,17 @@ class Process:
             store: IPLDStore = pickle.loads(pickled)  # noqa: S301  # made by the test
             assert store._data.origin is not None, "a copy that writes notes"
             return store
+
+
+@contextmanager
+def failing_appends(*, arriving: bool) -> Iterator[None]:
+    """Let appending to a journal fail, before or after it was done."""
+    append = FolderJournal.append
+
+    def fail(journal: FolderJournal, writer: str, first: int, records: Sequence[bytes]) -> object:
+        if arriving:
+            append(journal, writer, first, records)
+        raise BackendUnavailableError("the disk does not answer")
+
+    with patch.object(FolderJournal, "append", fail):
+        yield
