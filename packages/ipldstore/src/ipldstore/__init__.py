@@ -29,6 +29,8 @@ from ._io.open import open  # noqa: A004  # as tarfile, gzip and many others hav
 from ._io.sessions import Session, recover, sessions
 from ._io.sync import pull, push
 from ._links.arrays import Links
+from ._merge.conflicts import MergeConflict
+from ._merge.diff import ChunkDiff, ChunkRange, Diff, KeyDiff, NodeDiff
 from ._store.ipld_store import IPLDStore
 from ._store.mapping import StoreMapping
 from ._tree.stats import Stats
@@ -50,17 +52,23 @@ __all__ = [
     "Canonicalized",
     "CarCAStore",
     "Changes",
+    "ChunkDiff",
+    "ChunkRange",
     "Compacted",
     "Conflict",
     "ConflictError",
     "ContentAddressableStore",
+    "Diff",
     "FileSystemCAStore",
     "GatewayCAStore",
     "IPFSStore",
     "IPLDStore",
     "IPLDStoreError",
+    "KeyDiff",
     "Links",
     "MappingCAStore",
+    "MergeConflict",
+    "NodeDiff",
     "NodeError",
     "ObjectCAStore",
     "ReferenceCAStore",
