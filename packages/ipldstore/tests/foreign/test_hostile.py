@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -59,13 +60,13 @@ def check(blocks: Blocks, root: bytes) -> None:
         return
     listed, complete = attempt(lambda: list(islice(store, 300)))
     for key in [*KEYS, *(listed or [])]:
-        is_there, known_to_be = attempt(lambda key=key: key in store)
-        value, _ = attempt(lambda key=key: store.mapping.get(key))
+        is_there, known_to_be = attempt(partial(store.mapping.__contains__, key))
+        value, _ = attempt(partial(store.mapping.get, key))
         if known_to_be:
             assert value is None or is_there
         if complete and len(listed) < 300 and known_to_be:
             assert is_there == (key in listed), key
-        part, has_part = attempt(lambda key=key: store.get_sync(key))
+        part, has_part = attempt(partial(store.get_sync, key))
         assert not has_part or (part is None) == (not is_there)
     if complete and len(listed) < 300:
         assert len(listed) == len(set(listed))
@@ -89,7 +90,7 @@ MESSAGES = {
 
 def shard_message(bits: int, fanout: int = 256, hash_type: int = 0x22) -> bytes:
     data = bits.to_bytes((bits.bit_length() + 7) // 8)
-    fields = [(1, 5), (2, data), (5, hash_type), (6, fanout)]
+    fields: list[tuple[int, bytes | int]] = [(1, 5), (2, data), (5, hash_type), (6, fanout)]
     return b"".join(dagpb.encode_field(number, value) for number, value in fields)
 
 
@@ -119,7 +120,11 @@ def directories(draw: st.DrawFn) -> tuple[Blocks, bytes]:
         ]
         message = MESSAGES.get(kind, b"")
         if kind == "sizes":
-            fields = [(1, 2), (3, 10), *((4, draw(st.integers(0, 10))) for _ in links_below)]
+            fields: list[tuple[int, bytes | int]] = [
+                (1, 2),
+                (3, 10),
+                *((4, draw(st.integers(0, 10))) for _ in links_below),
+            ]
             message = b"".join(dagpb.encode_field(number, value) for number, value in fields)
         made.append(blocks.pb(links_below, message))
     return blocks, made[-1]
@@ -231,7 +236,9 @@ def test_hamts_too_deep() -> None:
 # -- sharded stores of py-hamt --
 
 ARRAY: dict[str, Any] = {"zarr_format": 3, "node_type": "array", "shape": [3, 2], "chunk_grid": {}}
-ODD = st.sampled_from([None, -1, 0, 1, 2**63, 10**6, "x", [], {}, [1], [1, 1], [0, 0], [2**62, 2**62], True, 1.5])
+ODD: st.SearchStrategy[Any] = st.sampled_from(
+    [None, -1, 0, 1, 2**63, 10**6, "x", [], {}, [1], [1, 1], [0, 0], [2**62, 2**62], True, 1.5]
+)
 
 
 def honest(blocks: Blocks, version: int) -> dict[str, Any]:

@@ -200,8 +200,8 @@ class ShardedContents(ForeignContents):
                     continue
                 if position >= total:
                     raise NodeError(
-                        f"node {cids.to_text(cid)}: expected no links behind the last chunk of {grid.path!r}, found one "
-                        f"at position {slot}"
+                        f"node {cids.to_text(cid)}: expected no links behind the last chunk of {grid.path!r}, found "
+                        f"one at position {slot}"
                     )
                 yield position, link
 
