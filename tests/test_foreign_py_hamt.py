@@ -36,7 +36,7 @@ def python() -> str:
 
 
 def written(python: str, kind: str, place: str, times: int = 12, large: int = 0) -> str:
-    """Have py-hamt write; return the root."""
+    """Run py-hamt to write the dataset; return the root."""
     command = [python, "-W", "ignore", str(PEERS / "write_with_py_hamt_3.py"), kind, place, str(times), str(large)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return done.stdout.split()[-1]
