@@ -16,6 +16,7 @@ from ipld_castore import (
     MappingCAStore,
     ObjectCAStore,
     ReferenceCAStore,
+    ReferencingCAStore,
     RemoteCarCAStore,
     TieredCAStore,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "NodeError",
     "ObjectCAStore",
     "ReferenceCAStore",
+    "ReferencingCAStore",
     "RemoteCarCAStore",
     "Session",
     "Stats",
