@@ -34,6 +34,7 @@ from ._merge.conflicts import MergeConflict
 from ._merge.diff import ChunkDiff, ChunkRange, Diff, KeyDiff, NodeDiff
 from ._store.ipld_store import IPLDStore
 from ._store.mapping import StoreMapping
+from ._there.reference import reference
 from ._tree.stats import Stats
 from ._writers.chain import Conflict
 from ._writers.changes import Changes
@@ -87,6 +88,7 @@ __all__ = [
     "pull",
     "push",
     "recover",
+    "reference",
     "sessions",
 ]
 
