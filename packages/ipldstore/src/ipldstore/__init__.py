@@ -16,12 +16,12 @@ from ipld_castore import (
     MappingCAStore,
     ObjectCAStore,
     ReferenceCAStore,
-    ReferencingCAStore,
     RemoteCarCAStore,
     TieredCAStore,
 )
 
 from ._canonical.canonicalize import Canonicalized
+from ._exchange.operations import Names, Operation
 from ._garbage.collect import Compacted
 from ._io.compact import compact
 from ._io.ipfs import get_ipfs_mapper
@@ -30,11 +30,12 @@ from ._io.open import open  # noqa: A004  # as tarfile, gzip and many others hav
 from ._io.sessions import Session, recover, sessions
 from ._io.sync import pull, push
 from ._links.arrays import Links
-from ._merge.conflicts import MergeConflict
-from ._merge.diff import ChunkDiff, ChunkRange, Diff, KeyDiff, NodeDiff
+from ._repository.repository import Repository
+from ._repository.session import RepositorySession
+from ._repository.sync import Synced
+from ._revisions.record import Commit
 from ._store.ipld_store import IPLDStore
 from ._store.mapping import StoreMapping
-from ._there.reference import reference
 from ._tree.stats import Stats
 from ._writers.chain import Conflict
 from ._writers.changes import Changes
@@ -44,7 +45,13 @@ from .errors import (
     BlockMissingError,
     ConflictError,
     IPLDStoreError,
+    MergeConflictError,
+    NoChangesError,
     NodeError,
+    RefExistsError,
+    RefNotFoundError,
+    RepositoryExistsError,
+    RepositoryNotFoundError,
     StoreUnavailableError,
 )
 
@@ -54,32 +61,37 @@ __all__ = [
     "Canonicalized",
     "CarCAStore",
     "Changes",
-    "ChunkDiff",
-    "ChunkRange",
+    "Commit",
     "Compacted",
     "Conflict",
     "ConflictError",
     "ContentAddressableStore",
-    "Diff",
     "FileSystemCAStore",
     "GatewayCAStore",
     "IPFSStore",
     "IPLDStore",
     "IPLDStoreError",
-    "KeyDiff",
     "Links",
     "MappingCAStore",
-    "MergeConflict",
-    "NodeDiff",
+    "MergeConflictError",
+    "Names",
+    "NoChangesError",
     "NodeError",
     "ObjectCAStore",
+    "Operation",
+    "RefExistsError",
+    "RefNotFoundError",
     "ReferenceCAStore",
-    "ReferencingCAStore",
     "RemoteCarCAStore",
+    "Repository",
+    "RepositoryExistsError",
+    "RepositoryNotFoundError",
+    "RepositorySession",
     "Session",
     "Stats",
     "StoreMapping",
     "StoreUnavailableError",
+    "Synced",
     "TieredCAStore",
     "car_references",
     "compact",
@@ -88,7 +100,6 @@ __all__ = [
     "pull",
     "push",
     "recover",
-    "reference",
     "sessions",
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Final
 
@@ -23,7 +24,13 @@ __all__ = [
     "BlockMissingError",
     "ConflictError",
     "IPLDStoreError",
+    "MergeConflictError",
+    "NoChangesError",
     "NodeError",
+    "RefExistsError",
+    "RefNotFoundError",
+    "RepositoryExistsError",
+    "RepositoryNotFoundError",
     "StoreUnavailableError",
     "store_errors",
     "translated",
@@ -56,6 +63,41 @@ class StoreUnavailableError(IPLDStoreError):
 
 class ConflictError(IPLDStoreError):
     """Somebody else has changed what this store was about to change; nothing was published."""
+
+
+class MergeConflictError(ConflictError):
+    """Two sides have changed the same part of the contents, each in its own way; nothing was changed.
+
+    :param conflicts: the parts that conflict, by path
+    """
+
+    def __init__(self, message: str, conflicts: Sequence[object] = ()) -> None:
+        super().__init__(message, conflicts)
+        self.conflicts = tuple(conflicts)
+        """The parts that conflict, each a :class:`ipldstore.MergeConflict`."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class RepositoryNotFoundError(IPLDStoreError):
+    """There is no repository where one was to be opened."""
+
+
+class RepositoryExistsError(IPLDStoreError):
+    """There is a repository, or a dataset without history, where a new repository was to be made."""
+
+
+class RefNotFoundError(IPLDStoreError):
+    """A repository has no branch, tag or commit of that name."""
+
+
+class RefExistsError(IPLDStoreError):
+    """A branch or tag of that name exists already."""
+
+
+class NoChangesError(IPLDStoreError):
+    """There is nothing to commit: the contents are those of the commit before."""
 
 
 LOWER_ERRORS: Final = (CAStoreError, CarError, KeyError, OSError, ValueError)

@@ -11,6 +11,7 @@ import ipldstore
 import pytest
 from ipld_castore import FileSystemCAStore, MappingCAStore
 from ipldstore import ConflictError, IPLDStore, IPLDStoreError, compact, recover, sessions
+from ipldstore._dataset.lifecycle import Opened
 from ipldstore._writers.coordinator import Coordinator
 
 from ..support.store_samples import block_file, contents, written
@@ -44,7 +45,7 @@ def begun(folder: Path) -> tuple[IPLDStore, IPLDStore]:
 def die(store: IPLDStore) -> None:
     """Leave a store as a killed process leaves it: what the system closes is closed, and nothing else is done."""
     opened = store._opened
-    assert opened is not None
+    assert isinstance(opened, Opened)
     opened._release()
     store._data.closed = True
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import shutil
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -113,6 +115,9 @@ class CarCAStore(ContentAddressableStore):
             raise BackendUnavailableError(f"cannot open {self._path}: {error}") from error
         self._zeros_end = zero_length_section_as_eof
         self._is_copy = False
+        self._fsync = fsync
+        self._replacing = ForkLocal(threading.Lock)
+        """Held while a block is put, and while :meth:`rewrite` replaces the file."""
         self._name = "" if mode == "r" else secrets.token_hex(16)
         """The name by which copies find the file in this process."""
         if self._name:
@@ -160,9 +165,12 @@ class CarCAStore(ContentAddressableStore):
 
     def get_block(self, cid: CID) -> bytes:
         """See :meth:`ContentAddressableStore.get_block`."""
+        file = self._file
         try:
-            return self._file.get(cid, verify=False)
+            return file.get(cid, verify=False)
         except (OSError, ValueError) as error:
+            if file is not self._file:  # another thread has just rewritten it
+                return self.get_block(cid)
             raise self._not_read(error, str(cid)) from error
 
     def get_replica(self, cid: CID) -> bytes | None:
@@ -180,7 +188,8 @@ class CarCAStore(ContentAddressableStore):
         :raises ReadOnlyStoreError: if the file is open for reading
         """
         try:
-            self._file.put(cid, data, verify=False)
+            with self._replacing.value:
+                self._file.put(cid, data, verify=False)
         except (OSError, ValueError) as error:
             raise self._not_written(error, f"block {cid}") from error
 
@@ -246,8 +255,8 @@ class CarCAStore(ContentAddressableStore):
             raise self._not_written(error, f"root {cid}") from error
 
     def persist(self, root: CID, previous: CID | None = None) -> None:
-        """See :meth:`ContentAddressableStore.persist`; ``root`` becomes the root of the file."""
-        if is_head(root, self.head):  # as it is when an earlier call failed late
+        """See :meth:`ContentAddressableStore.persist`; moves the head only with :attr:`persist_moves_head`."""
+        if not self.persist_moves_head or is_head(root, self.head):  # as it is when an earlier call failed late
             self.flush()
         else:
             self.swap_head(previous, root)
@@ -273,6 +282,57 @@ class CarCAStore(ContentAddressableStore):
             kind = StoreReplacedError if isinstance(error, fs.FileReplacedError) else BackendUnavailableError
             raise kind(f"cannot finish {self._path}: {error}") from error
 
+    def rewrite(self, blocks: Iterable[tuple[CID, bytes]]) -> tuple[int, int]:
+        """Write the file anew, with the same head and these blocks alone, and go on with it.
+
+        The new file takes the place of the old one when all of it is on the disk; stopped before, the old one is there
+        as it was. Blocks that other threads put meanwhile are in the new file too. Stores out of pickles that have read
+        the old file are to be made anew.
+
+        :param blocks: verified blocks, in the order in which they should be in the file
+        :returns: how many blocks the new file has, and by how many bytes it is shorter
+        :raises StoreReplacedError: if somebody has removed or replaced the file since it was opened
+        :raises ReadOnlyStoreError: if the file is open for reading
+        :raises BackendUnavailableError: if the new file cannot be written
+        """
+        if not self.writable:
+            raise self._not_written(ValueError("read only"), "a new file")
+        self.flush()
+        fresh = self._path.with_name(f".{self._path.name}.rewriting")
+        old, size = self._file, self._path.stat().st_size
+        try:
+            fresh.unlink(missing_ok=True)  # of one that was stopped
+            with _swapping.value, CarFile.open(fresh, "x", roots=old.roots, fsync=self._fsync) as new:
+                for cid, data in blocks:
+                    new.put(cid, data, verify=False)
+                with self._replacing.value:
+                    self.flush()
+                    for cid, location in old:
+                        if location.offset >= size:  # put since
+                            new.put(cid, old.get(cid), verify=False)
+                    kept = len(new)
+                    new.close()
+                    self._replace(old, fresh)
+        except (OSError, ValueError) as error:
+            raise self._not_written(error, "a new file") from error
+        finally:
+            fresh.unlink(missing_ok=True)
+        return kept, size - self._path.stat().st_size
+
+    def _replace(self, old: CarFile, fresh: Path) -> None:
+        """Put a new file in the place of the one that is open, and open it."""
+        if not old.is_current:
+            raise fs.FileReplacedError(errno.ESTALE, "expected the file that was opened", str(self._path))
+        shutil.copymode(self._path, fresh)
+        if os.name == "nt":
+            old.abandon()  # what is open is not replaced there
+        fresh.replace(self._path)
+        fs.sync_folder(self._path.parent)
+        self._file = CarFile.open(self._path, "a", fsync=self._fsync, zero_length_section_as_eof=self._zeros_end)
+        if self._name:
+            _written[self._name] = self._file
+        old.abandon()
+
     def abandon(self) -> None:
         """Close the file as it is, and drop what was not flushed; a store out of a pickle does nothing."""
         if not self._is_copy:
@@ -286,6 +346,7 @@ class CarCAStore(ContentAddressableStore):
         path, hash_name, self._name, self._zeros_end = state
         super().__init__(hash=hash_name)
         self._path, self._hash, self._is_copy = Path(path), hash_name, True
+        self._fsync, self._replacing = True, ForkLocal(threading.Lock)
         file = _written.get(self._name)
         self._file = file if file is not None and file.writable else _reading(self._path, self._zeros_end)
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, MutableMapping
+from typing import Final
 
 from ipld_car import CarError, cids
 from multiformats import CID
 
+from ipld_castore._core.heads import check_head
 from ipld_castore._core.store import ContentAddressableStore
+from ipld_castore.concurrency import ForkLocal
 from ipld_castore.errors import BackendUnavailableError, BlockCorruptError, BlockNotFoundError
+
+from .head_file import HEAD_FILE, format_head, parse_head
+
+_swapping: Final = ForkLocal(threading.Lock)
+"""Held while the head of a mapping is compared and replaced."""
 
 
 def _key(cid: CID) -> str:
@@ -33,7 +42,8 @@ class MappingCAStore(ContentAddressableStore):
     """Blocks in a ``MutableMapping[str, bytes]``: a dict, an object store, anything with that interface.
 
     Keys are CIDs of version 1 in base32, as people see them. As safe with threads as the mapping is; a dict is.
-    Two stores are equal if their mappings are.
+    Two stores are equal if their mappings are. The head is at the key ``HEAD``, once it was set; it moves atomically
+    among the threads of a process, and not among processes that share a mapping.
 
     :param mapping: where the blocks are kept, by default a new dict
     :param hash: see :class:`ContentAddressableStore`
@@ -92,6 +102,28 @@ class MappingCAStore(ContentAddressableStore):
             return key in self._mapping
         except OSError as error:
             raise BackendUnavailableError(f"cannot look for block {key}: {error}") from error
+
+    @property
+    def head(self) -> CID | None:
+        """See :attr:`SupportsHead.head`; it is at the key ``HEAD`` of the mapping, as the text of the CID.
+
+        :raises BackendUnavailableError: if the mapping cannot be read, or what is there is no CID
+        """
+        try:
+            return parse_head(bytes(memoryview(self._mapping[HEAD_FILE])))
+        except KeyError:
+            return None
+        except (OSError, CarError, TypeError) as error:
+            raise BackendUnavailableError(f"cannot read the head of {self!r}: {error}") from error
+
+    def swap_head(self, expected: CID | None, new: CID) -> None:
+        """See :meth:`SupportsHead.swap_head`; safe with the threads of this process."""
+        with _swapping.value:
+            check_head(self, expected, self.head)
+            try:
+                self._mapping[HEAD_FILE] = format_head(new)
+            except OSError as error:
+                raise BackendUnavailableError(f"cannot write the head of {self!r}: {error}") from error
 
     def delete_block(self, cid: CID) -> None:
         """See :meth:`SupportsDelete.delete_block`."""

@@ -326,23 +326,23 @@ class Dataset:
         if self.sharing is not None and self.sharing.notes_changes:
             return self._root_of_copy()
         with self.persistence.lock:
-            shared = isinstance(self.sharing, CoordinatorSharing)
-            root = self.write_for_copies(on_conflict) if shared else self._write_tree()
-            # A copy has written nothing, and what is kept is not its affair; what is closed was kept before.
+            root = self.write_root(on_conflict)
+            # A copy has written nothing; what is closed was kept before.
             if self.is_home and not self.closed:
                 self.persistence.persist(root)
                 if isinstance(self.sharing, CoordinatorSharing):
                     self.sharing.watch(False)
             return root
 
+    def write_root(self, on_conflict: OnConflict = "raise") -> bytes:
+        """Write what has changed, and leave it to the caller to have the root kept; see :meth:`freeze`."""
+        shared = isinstance(self.sharing, CoordinatorSharing)
+        return self.write_for_copies(on_conflict) if shared else self._write_tree()
+
     def _root_of_copy(self) -> bytes:
         """Return the root of a copy or fork, which another process freezes."""
-        root = self.root
-        if root is None:
-            raise IPLDStoreError(
-                "expected the process that the store was copied from to freeze it: this is a copy, whose changes that "
-                "process takes in, or a fork, whose changes() it merges"
-            )
+        if (root := self.root) is None:
+            raise IPLDStoreError(processes.NOT_FROZEN_HERE)
         return root
 
     def frozen(self) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Protocol
 
 from ipld_castore import CarCAStore
 
@@ -54,6 +55,42 @@ def _of_session(data: Dataset, action: Callable[[CoordinatorSharing], None]) -> 
     return True
 
 
+def abandon(data: Dataset, release: Callable[[], None]) -> None:
+    """Close the block store of a dataset, and lose what is not frozen. A file that was new is not left.
+
+    :param release: what else there is to do in the end
+    :raises IPLDStoreError: if the block store cannot be closed
+    """
+    if data.closed:
+        return
+    if not data.is_home:
+        release()
+        return
+    data.closed = True
+    close_castore = data.castore.abandon if isinstance(data.castore, CarCAStore) else data.castore.close
+    try:
+        with store_errors("closing"):
+            close_castore()
+    finally:
+        release()
+
+
+class Closer(Protocol):
+    """What closing a store does that was opened at an address."""
+
+    def close(self) -> None:
+        """Keep what has changed, and release what the store holds open.
+
+        :raises IPLDStoreError: if blocks cannot be written; the store then stays open, with its changes
+        """
+
+    def abandon(self) -> None:
+        """Release what the store holds open, and lose what is not frozen.
+
+        :raises IPLDStoreError: if what the store has open cannot be closed
+        """
+
+
 class Opened:
     """A dataset that :func:`ipldstore.open` has opened, and the file or folder that closing it releases.
 
@@ -94,19 +131,7 @@ class Opened:
 
     def abandon(self) -> None:
         """Close the block store, and lose what is not frozen. A file that was new is not left."""
-        data = self._data
-        if data.closed:
-            return
-        if not data.is_home:
-            self._release()
-            return
-        data.closed = True
-        abandon = data.castore.abandon if isinstance(data.castore, CarCAStore) else data.castore.close
-        try:
-            with store_errors("closing"):
-                abandon()
-        finally:
-            self._release()
+        abandon(self._data, self._release)
 
     def __del__(self) -> None:
         data = self._data

@@ -7,7 +7,8 @@ import threading
 from ipld_car import cids
 from ipld_castore import ContentAddressableStore
 
-from ipldstore.errors import store_errors
+from ipldstore._revisions.history import History
+from ipldstore.errors import IPLDStoreError, store_errors
 
 from .castores import moving_head
 
@@ -24,6 +25,8 @@ class Persistence:
         self._castore = castore
         self.root = self.head() if castore.persist_moves_head else root
         """Binary CID of the root that is persisted; None if there is none."""
+        self._plain = root
+        """Binary CID of a head that is known to be a root: the dataset has read it, or has moved the head to it."""
         self.unpersisted: bytes | None = None
         """Binary CID of a root that was written and is not persisted yet."""
         self.lock = threading.RLock()
@@ -43,10 +46,21 @@ class Persistence:
 
         :raises IPLDStoreError: if that fails, for a head that another writer has moved a :class:`ConflictError`
         """
+        if self._castore.persist_moves_head and self.root is not None:
+            self._require_plain(self.root)
         before = None if self.root is None else cids.from_validated(self.root)
         with store_errors("keeping the blocks"):
             self._castore.persist(cids.from_validated(root), before)
-        self.root, self.unpersisted = root, None
+        self.root, self._plain, self.unpersisted = root, root, None
+
+    def _require_plain(self, head: bytes) -> None:
+        """Refuse to replace the state of a repository by a root, and lose its names and history."""
+        if head != self._plain and History(self._castore).is_state(head):
+            raise IPLDStoreError(
+                f"keeping the blocks: expected a root as the head of {self._castore!r}, found the repository "
+                f"{cids.to_text(head)}: Repository.open(...).writable_session() commits to it"
+            )
+        self._plain = head
 
     def go_to(self, root: bytes, head: bytes | None) -> None:
         """Take note that the dataset goes on from a root.

@@ -25,6 +25,13 @@ _JOURNALS: Final = "over a folder or a bucket (FileSystemCAStore, ObjectCAStore)
 _FORKS: Final = "to a fork() of the store in each process, whose changes() the first process takes in by merge()"
 
 
+NOT_FROZEN_HERE: Final = (
+    "expected the process that the store was copied from to freeze it: this is a copy, whose changes that process "
+    "takes in, or a fork, whose changes() it merges"
+)
+"""The error of freezing a copy or fork that has changes."""
+
+
 def require_owner(owner: str, castore: ContentAddressableStore) -> None:
     """Refuse to change what the owner of a dataset would never see.
 

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from ipld_castore import ContentAddressableStore
+
+from ipldstore._format.nodes import HistoryNodeError
+from ipldstore._revisions.roots import root_of
+from ipldstore._writers.coordinating import CoordinatorSharing
 from ipldstore.errors import IPLDStoreError
 
 from . import processes
 from .dataset import Dataset
 from .reach import is_taken_as_whole
+
+
+def open_dataset(castore: ContentAddressableStore, root: bytes | None) -> tuple[Dataset, HistoryNodeError | None]:
+    """Return the dataset of a root, or of the root that a commit or a state stands for, and what was found there.
+
+    :param root: binary CID; None for an empty dataset
+    :raises IPLDStoreError: if it cannot be read
+    """
+    try:
+        return Dataset(castore, root), None
+    except HistoryNodeError as error:
+        found = HistoryNodeError(error.cid, error.block, is_state=error.is_state)  # without the frames of the first
+    return Dataset(castore, root_of(castore, found)), found
 
 
 def require_no_changes(data: Dataset, what: str) -> None:
@@ -29,7 +47,7 @@ def _changes_would_be_lost(what: str) -> IPLDStoreError:
 def set_root(
     data: Dataset, root: bytes, what: str, *, discard_changes: bool = False, is_complete: bool | None = None
 ) -> None:
-    """Go on from a root.
+    """Go on from a root, or from the root that a commit or a state stands for.
 
     :param what: what is being done, for errors
     :param discard_changes: whether changes that are not frozen may be lost
@@ -46,9 +64,21 @@ def set_root(
     if not discard_changes:
         require_no_changes(data, what)
     head = data.persistence.head()  # first, as it may fail
-    if not data.tree.go_to(root, discard_changes=discard_changes):
+    try:
+        is_there = data.tree.go_to(root, discard_changes=discard_changes)
+    except HistoryNodeError as found:
+        root = root_of(data.castore, found)
+        is_there = data.tree.go_to(root, discard_changes=discard_changes)
+    if not is_there:
         raise _changes_would_be_lost(what)  # another thread has made them since
     data.persistence.go_to(root, head)
     data.whole = is_taken_as_whole(data.castore, root) if is_complete is None else is_complete
     data.merged = {}
     data.own_changes += 1
+
+
+def note_kept(data: Dataset, root: bytes) -> None:
+    """Take note that the caller has had a root kept that :meth:`Dataset.write_root` returned."""
+    data.persistence.go_to(root, root)
+    if isinstance(data.sharing, CoordinatorSharing):
+        data.sharing.watch(False)

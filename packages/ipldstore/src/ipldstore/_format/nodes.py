@@ -68,6 +68,49 @@ def decode_root(value: Any, size: int) -> DirectoryNode:
     return DirectoryNode(value, check_directory(value, root=True), size)
 
 
+COMMIT_FIELD: Final = "__ipld_commit__"
+"""The field that tells a commit (history.md) from the root of a dataset."""
+STATE_FIELD: Final = "__ipld_repo__"
+"""The field that tells the state of a repository from the root of a dataset."""
+
+
+_COMMIT_KEY: Final = dagcbor.encode(COMMIT_FIELD)
+_STATE_END: Final = dagcbor.encode(STATE_FIELD)
+
+
+class HistoryNodeError(NodeError):
+    """What was read as the root of a dataset is a commit, or the state of a repository.
+
+    :param cid: binary CID of the block
+    :param block: its verified bytes
+    :param is_state: whether it is a state
+    """
+
+    def __init__(self, cid: bytes, block: bytes, *, is_state: bool) -> None:
+        kind = "the state of a repository" if is_state else "a commit"
+        super().__init__(f"node {cids.to_text(cid)}: expected the root of a dataset, found {kind}")
+        self.cid = cid
+        self.block = block
+        self.is_state = is_state
+
+
+def history_field(block: bytes) -> str | None:
+    """Return the field by which a block is a commit or a state, valid or not; None if it is neither.
+
+    The field of a state is the longest, so it is the last. A state is told by that, as the decoder of nodes refuses the
+    byte string in it.
+    """
+    if block[-len(_STATE_END) - 1 : -1] == _STATE_END:
+        return STATE_FIELD
+    if len(block) > MAX_NODE_BYTES or _COMMIT_KEY not in block:
+        return None
+    try:
+        node = dagcbor.decode_node(block)
+    except CarError:
+        return None
+    return COMMIT_FIELD if isinstance(node, dict) and COMMIT_FIELD in node else None
+
+
 class NodeNotCached(Exception):  # noqa: N818  # a signal between two functions, no error
     """A node that is needed has to be read. See :meth:`NodeStore.cached_load`."""
 
@@ -117,6 +160,9 @@ class NodeStore:
         :raises NodeError: if it is not what it is read as
         """
         limit = MAX_ROOT_BYTES if decoder is decode_root else MAX_NODE_BYTES
+        field = history_field(data) if decoder is decode_root and is_directory_link(cid) else None
+        if field is not None:
+            raise HistoryNodeError(cid, data, is_state=field == STATE_FIELD)
         try:
             if not is_directory_link(cid):
                 raise NodeError(f"expected a node of a dataset, which is dag-cbor; found {describe_foreign(cid)}")

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import time
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final, NamedTuple
 
-from ipld_car import cids
+from ipld_car import cids, walk_binary
 from ipld_castore import (
     BlockNotFoundError,
     BlockStatus,
+    CarCAStore,
     ContentAddressableStore,
     Journal,
     SupportsAge,
+    SupportsDelete,
     SupportsHead,
     SupportsJournal,
+    SupportsList,
 )
 from multiformats import CID
 
 from ipldstore._dataset.reach import reach
+from ipldstore._format.nodes import MAX_NODE_BYTES
 from ipldstore._writers.notes import decode_note
 from ipldstore._writers.session_state import decode_state, encode_state
 from ipldstore.errors import IPLDStoreError, store_errors
+
+from .needed import IsYoung, needed_roots, reach_from_young, reach_in_use, states_of
+
+OlderThan = timedelta | datetime | None
+
+GRACE: Final = timedelta(hours=1)
+"""How long blocks are young where the caller does not say."""
 
 _BATCH: Final = 1000
 """Blocks that are deleted at once."""
@@ -39,40 +52,142 @@ class Compacted(NamedTuple):
     """Bytes that the file is shorter, or that the blocks in the folder had, and what killed writers left there."""
 
 
-def collect(castore: ContentAddressableStore, older_than: timedelta | datetime) -> Compacted:
-    """Delete old blocks that nobody needs, beside running writers; see :func:`ipldstore.compact`."""
+def collect(castore: ContentAddressableStore, older_than: OlderThan, *, dry_run: bool = False) -> Compacted:
+    """Delete old blocks that nobody needs, beside running writers; see :func:`ipldstore.compact`.
+
+    :param older_than: how long blocks are young, or since when; None keeps the whole operation log of a repository, and
+        what was put within the last hour
+    :param dry_run: delete nothing, and say what would be deleted
+    """
     if not isinstance(castore, SupportsAge) or not isinstance(castore, SupportsHead):
         raise IPLDStoreError(f"expected a block store with a head that tells the age of blocks, found {castore!r}")
     head = require_head(castore)
-    limit = _limit(castore, older_than)
+    limit = _limit(castore, GRACE if older_than is None else older_than)
     with store_errors(f"compacting {castore!r}"):
-        if isinstance(castore, SupportsJournal):
+        if isinstance(castore, SupportsJournal) and not dry_run:
             _delete_old_sessions(castore, castore.now() - limit)
-        kept = blocks_below(castore, head)
+        seen: set[bytes] = set()
+        is_young = _young_states(castore, bytes(head), -math.inf if older_than is None else limit)
+        for root in needed_roots(castore, bytes(head), is_young):
+            reach(castore, root, seen)
+        reach_in_use(castore, seen)
+        kept = {cids.multihash_of(cid) for cid in seen}
         if isinstance(castore, SupportsJournal):
             kept |= _blocks_of_sessions(castore, castore)
+        _reach_from_young(castore, limit, kept)
         done = [0, 0, 0]
         old = _old_garbage(castore, limit, kept, done)
         while batch := {each.cid: each.size for each in islice(old, _BATCH)}:
             if (moved := require_head(castore)) != head:
                 head = moved
                 kept |= blocks_below(castore, head)
-            for cid in castore.delete_old([cid for cid in batch if cids.multihash_of(bytes(cid)) not in kept], limit):
+            garbage = [cid for cid in batch if cids.multihash_of(bytes(cid)) not in kept]
+            for cid in garbage if dry_run else castore.delete_old(garbage, limit):
                 done[1] += 1
                 done[2] += batch[cid]
-        done[2] += castore.delete_leftovers(limit)
+        if not dry_run:
+            done[2] += castore.delete_leftovers(limit)
     return Compacted(*done)
 
 
+def collect_here(castore: ContentAddressableStore, older_than: OlderThan, *, dry_run: bool = False) -> Compacted:
+    """Free what nobody needs in a block store of this process, whose blocks have no ages: a CAR file or a mapping.
+
+    :param older_than: of a repository, how long states stay in the operation log, by the times that are written in
+        them; None keeps all of it
+    :param dry_run: see :func:`collect`
+    :raises IPLDStoreError: if a block that is needed is missing or wrong, or the block store cannot free blocks
+    """
+    is_car = isinstance(castore, CarCAStore) and castore.writable
+    if not is_car and not (isinstance(castore, SupportsDelete) and isinstance(castore, SupportsList)):
+        raise IPLDStoreError(f"expected a block store that frees blocks, found {castore!r}")
+    if not isinstance(castore, SupportsHead):
+        raise IPLDStoreError(f"expected a block store with a head, found {castore!r}")
+    limit = -math.inf if older_than is None else _instant(older_than, time.time())
+    with store_errors(f"compacting {castore!r}"):
+        head = bytes(require_head(castore))
+        seen: set[bytes] = set()
+        roots = needed_roots(castore, head, lambda _, state: state.time >= limit * 1e6)
+        if isinstance(castore, CarCAStore) and not dry_run:
+            there = sum(1 for _ in castore)
+            kept, shorter = castore.rewrite(_blocks_in_order(castore, roots))
+            return Compacted(kept, there - kept, shorter)
+        for root in roots:
+            reach(castore, root, seen)
+        reach_in_use(castore, seen)
+        needed = {cids.multihash_of(cid) for cid in seen}
+        there = list(castore) if isinstance(castore, SupportsList) else []
+        garbage = [cid for cid in there if cids.multihash_of(bytes(cid)) not in needed]
+        freed = 0
+        for cid in garbage:
+            freed += castore.block_size(cid)
+            if isinstance(castore, SupportsDelete) and not dry_run:
+                castore.delete_block(cid)
+    return Compacted(len(there) - len(garbage), len(garbage), freed)
+
+
+def _blocks_in_order(castore: ContentAddressableStore, roots: Iterable[bytes]) -> Iterator[tuple[CID, bytes]]:
+    """Yield the blocks that roots reach, those of the first root first, and those that stores of this process need."""
+    seen: set[bytes] = set()
+    for root in roots:
+        yield from _walk(castore, root, seen)
+    in_use: set[bytes] = set()
+    reach_in_use(castore, in_use)
+    for cid in in_use - seen:
+        yield cids.from_validated(cid), castore.get_raw(cid)
+
+
+def _walk(castore: ContentAddressableStore, root: bytes, seen: set[bytes]) -> Iterator[tuple[CID, bytes]]:
+    if root not in seen:
+        for cid, data in walk_binary(castore.get_raw, root, seen):
+            yield cids.from_validated(cid), data
+
+
+def _young_states(castore: SupportsAge, head: bytes, limit: float) -> IsYoung:
+    """Return what tells which states of a repository were put since a time, by the clock of the block store."""
+    if limit == -math.inf:
+        return lambda _cid, _state: True
+    assert isinstance(castore, ContentAddressableStore)  # noqa: S101  # as all that tell ages
+    log = {cids.multihash_of(cid) for cid, _ in states_of(castore, head)}
+    young: set[bytes] = set()
+    if log:
+        for each in castore.block_statuses():
+            if each.time >= limit and (digest := cids.multihash_of(bytes(each.cid))) in log:
+                young.add(digest)
+    return lambda cid, _: cids.multihash_of(cid) in young
+
+
+def _reach_from_young(castore: ContentAddressableStore, limit: float, kept: set[bytes]) -> None:
+    """Keep what young blocks link that no head and no session reaches yet."""
+    assert isinstance(castore, SupportsAge)  # noqa: S101  # see collect()
+    statuses = ((bytes(each.cid), each) for each in castore.block_statuses())
+    young = (
+        cid
+        for cid, each in statuses
+        if each.time >= limit and each.size <= MAX_NODE_BYTES and cids.multihash_of(cid) not in kept
+    )
+    seen: set[bytes] = set()
+    reach_from_young(castore, young, seen)
+    kept |= {cids.multihash_of(cid) for cid in seen}
+
+
 def _limit(castore: SupportsAge, older_than: timedelta | datetime) -> float:
-    """Return the time, by the clock of the store, before which blocks are old.
+    """Return the time, by the clock of the store, before which blocks are old; see :func:`_instant`."""
+    now = 0.0
+    if isinstance(older_than, timedelta):
+        with store_errors("asking for the time"):
+            now = castore.now()
+    return _instant(older_than, now)
+
+
+def _instant(older_than: timedelta | datetime, now: float) -> float:
+    """Return an instant in seconds since 1970 in UTC.
 
     :raises ValueError: if an instant has no time zone
     :raises TypeError: if it is neither an age nor an instant
     """
     if isinstance(older_than, timedelta):
-        with store_errors("asking for the time"):
-            return castore.now() - older_than.total_seconds()
+        return now - older_than.total_seconds()
     if not isinstance(older_than, datetime):
         raise TypeError(f"expected an age (timedelta) or an instant with a time zone (datetime), found {older_than!r}")
     if older_than.utcoffset() is None:

@@ -7,7 +7,7 @@ and a walk that takes the newest first has met all descendants of a commit befor
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from ipld_car import cids
@@ -129,6 +129,42 @@ def walk_newest_first(load: LoadCommit, *tips: bytes) -> Iterator[Entry]:
         yield entry
         for parent in load_parents(load, entry):
             add(parent)
+
+
+def walk_beyond(load: LoadCommit, tips: Iterable[bytes], known: Iterable[bytes]) -> Iterator[Entry]:
+    """Yield commits and their ancestors that are not among others and the ancestors of these, the newest first.
+
+    Reads the commits that are newer than the oldest of these.
+
+    :param known: the others
+    :raises NodeError: if a commit breaks a bound of the format
+    """
+    is_known: dict[bytes, bool] = {}
+    heap: list[tuple[int, bytes, CommitNode]] = []
+    wanted = 0
+    """Commits in the heap that are not known."""
+
+    def mark(entry: Entry, flag: bool) -> None:
+        nonlocal wanted
+        before = is_known.get(entry.cid)
+        is_known[entry.cid] = flag or bool(before)
+        if before is None:
+            heapq.heappush(heap, (-entry.commit.time, entry.cid, entry.commit))
+            wanted += not flag
+        else:
+            wanted -= flag and not before
+
+    for flag, cids_of in ((False, tips), (True, known)):
+        for cid in cids_of:
+            mark(Entry(cid, load(cid)), flag)
+    while wanted:
+        _, cid, commit = heapq.heappop(heap)
+        entry, flag = Entry(cid, commit), is_known[cid]
+        wanted -= not flag
+        if not flag:
+            yield entry
+        for parent in load_parents(load, entry):
+            mark(parent, flag)
 
 
 def merge_bases(load: LoadCommit, ours: bytes, theirs: bytes) -> list[bytes]:

@@ -7,12 +7,13 @@ from typing import Any, Final, NamedTuple
 from ipld_car import dagcbor
 
 from ipldstore._format import documents
+from ipldstore._format.nodes import COMMIT_FIELD
 from ipldstore.errors import NodeError
 
 from . import jumps
 from .fields import FieldReader, decode_block, is_node_link
 
-VERSION_FIELD: Final = "__ipld_commit__"
+VERSION_FIELD: Final = COMMIT_FIELD
 VERSION: Final = 1
 REWRITTEN_FROM: Final = "__ipld_was__"
 """Name in ``meta``: text of the CID of the commit that this one was rewritten from."""

@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from ipld_car import CarError, cids, dagcbor
-from multiformats import CID
 
+from ipldstore._format.nodes import STATE_FIELD
 from ipldstore.errors import NodeError
 
 from .commit import MAX_AUTHOR_BYTES, MAX_TIME
 from .fields import CID_BYTES, FieldReader, decode_block, is_node_link
 from .names import name_problem
 
-VERSION_FIELD: Final = "__ipld_repo__"
+VERSION_FIELD: Final = STATE_FIELD
 VERSION: Final = 1
 
 MAX_BLOCK_BYTES: Final = 16 << 10
@@ -57,9 +57,7 @@ def encode_state(state: StateNode, put: Callable[[bytes], bytes]) -> bytes:
             "time": state.time,
             "author": state.author,
         }
-        if state.previous is not None:
-            node["previous"] = state.previous
-        block = dagcbor.encode(node)
+        block = _encode_fields(node, state.previous)
         _decode_fields(block)
     except NodeError as error:
         raise ValueError(f"cannot write the state: {error}") from None
@@ -69,13 +67,13 @@ def encode_state(state: StateNode, put: Callable[[bytes], bytes]) -> bytes:
 def _place_names(field: str, names: Names, put: Callable[[bytes], bytes]) -> Any:
     block = dagcbor.encode_node(names)
     if len(block) <= MAX_EMBEDDED_NAMES:
-        return {name: cids.from_bytes(link) for name, link in names.items()}
+        return names
     if len(block) > MAX_NAMES_BLOCK:
         raise NodeError(
             f"expected {field!r} of at most {MAX_NAMES_BLOCK} bytes, found {len(block)} with {len(names)} names: "
             f"delete some"
         )
-    return cids.from_bytes(put(block))
+    return put(block)
 
 
 def decode_state(block: bytes, get: Callable[[bytes], bytes]) -> StateNode:
@@ -108,13 +106,13 @@ class _Fields(NamedTuple):
 
 
 def _decode_fields(block: bytes) -> _Fields:
-    node = decode_block("state", block, dagcbor.decode, MAX_BLOCK_BYTES)
+    node, previous = decode_block("state", block, _split_previous, MAX_BLOCK_BYTES)
     fields = FieldReader("state", node, VERSION_FIELD, VERSION)
     state = _Fields(
         branches=_names_field(fields, "branches"),
         tags=_names_field(fields, "tags"),
         default=fields.value("default", str),
-        previous=_previous(fields),
+        previous=previous,
         operation=fields.text("operation", MAX_OPERATION_BYTES),
         time=fields.integer("time", MAX_TIME),
         author=fields.text("author", MAX_AUTHOR_BYTES),
@@ -127,28 +125,61 @@ def _decode_fields(block: bytes) -> _Fields:
 
 def _names_field(fields: FieldReader, field: str) -> Names | bytes:
     found: object = fields.any_value(field)
-    if isinstance(found, CID):
-        link = bytes(found)
-        if not is_node_link(link):
+    if isinstance(found, bytes):
+        if not is_node_link(found):
             raise NodeError(f"expected {field!r} to link a block with codec dag-cbor and hash sha2-256")
-        return link
+        return found
     if not isinstance(found, dict):
         raise NodeError(f"expected {field!r} to be a map or a link, found {type(found).__name__}")
-    names = {name: bytes(link) if isinstance(link, CID) else link for name, link in found.items()}
-    _check_links(field, names)
-    size = len(dagcbor.encode_node(names))
+    _check_links(field, found)
+    size = len(dagcbor.encode_node(found))
     if size > MAX_EMBEDDED_NAMES:
         raise NodeError(f"expected {field!r} of {size} bytes to be a block of its own, found it embedded")
-    return names
-
-
-def _previous(fields: FieldReader) -> bytes | None:
-    if not fields.has("previous"):
-        return None
-    found = fields.value("previous", bytes)
-    if len(found) != CID_BYTES or not is_node_link(found):
-        raise NodeError(f"expected 'previous' to be the {CID_BYTES} bytes of the CID of a state")
     return found
+
+
+_PREVIOUS: Final = "previous"
+_PREVIOUS_HEAD: Final = dagcbor.encode(_PREVIOUS) + bytes((0x58, CID_BYTES))
+"""What comes before the bytes of the CID of the state before: the name of the field, and the head of a byte string."""
+_MAX_FIELDS: Final = 23
+"""Entries of a map whose head is one byte."""
+
+
+def _encode_fields(node: Mapping[str, Any], previous: bytes | None) -> bytes:
+    """Return the block of a map without byte strings, and beside them one, ``previous``.
+
+    The codec for nodes, whose links are bytes, has no byte strings.
+    """
+    entries = {name: dagcbor.encode_node(name) + dagcbor.encode_node(value) for name, value in node.items()}
+    if previous is not None:
+        entries[_PREVIOUS] = _PREVIOUS_HEAD + previous
+    in_order = (entries[name] for name in sorted(entries, key=lambda name: (len(name.encode()), name.encode())))
+    return bytes((0xA0 + len(entries),)) + b"".join(in_order)
+
+
+def _split_previous(block: bytes) -> tuple[Any, bytes | None]:
+    """Return the other fields of a state, and the CID of the state before; None if there is none.
+
+    :raises CarError: if the block is not strict DAG-CBOR
+    """
+    at = block.find(_PREVIOUS_HEAD)
+    while at >= 0:
+        end = at + len(_PREVIOUS_HEAD) + CID_BYTES
+        previous = block[at + len(_PREVIOUS_HEAD) : end]
+        rest = bytes((block[0] - 1,)) + block[1:at] + block[end:] if 0xA0 < block[0] <= 0xA0 + _MAX_FIELDS else block
+        try:
+            node = dagcbor.decode_node(rest)
+        except CarError:
+            node = None
+        if isinstance(node, dict) and is_node_link(previous) and _encode_fields(node, previous) == block:
+            return node, previous
+        at = block.find(_PREVIOUS_HEAD, at + 1)  # this one was in a text
+    node = dagcbor.decode_node(block)
+    if isinstance(node, dict) and _PREVIOUS in node:
+        raise NodeError(
+            f"expected {_PREVIOUS!r} to be the {CID_BYTES} bytes of the CID of a state, found something else"
+        )
+    return node, None
 
 
 def _resolve_names(field: str, names: Names | bytes, get: Callable[[bytes], bytes]) -> Names:

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from ipld_car import CarFile, cids, fs, walk_binary
-from ipld_castore import FileSystemCAStore
+from ipld_castore import CarCAStore, FileSystemCAStore, SupportsHead
+from multiformats import CID
 
 from ipldstore._address.castores import shared_castore
 from ipldstore._address.grammar import local_path, parse
 from ipldstore._dataset.castores import AnyCAStore
-from ipldstore._garbage.collect import Compacted, blocks_below, collect, end_sessions, require_head
+from ipldstore._exchange.head import leave_head
+from ipldstore._format.nodes import STATE_FIELD, history_field
+from ipldstore._garbage.collect import Compacted, blocks_below, collect, collect_here, end_sessions, require_head
+from ipldstore._repository.opening import has_repository
 from ipldstore._tree.tree import EMPTY_ROOT
 from ipldstore.errors import ConflictError, store_errors
 
@@ -36,6 +40,9 @@ def compact(
     instant, it leaves the old file or a folder that still has the dataset, and can be called again. Who has the file or
     folder open for writing keeps it from being compacted; who reads a file goes on with the old one, and who reads an
     older root in a folder loses it.
+
+    Of a repository it keeps what :meth:`Repository.garbage_collect` keeps; without ``older_than`` the whole operation
+    log, and in a folder or bucket, which many write, blocks that were put within the last hour.
 
     With ``older_than`` it works beside writers, in folders, buckets and other block stores that tell the age of their
     blocks: it keeps all blocks that were put since, and what any session of writers needs, and deletes sessions in
@@ -67,14 +74,13 @@ def compact(
     """
     if isinstance(where, (str, os.PathLike)) and isinstance(place := parse(where).place, Path) and not place.is_dir():
         path = Path(os.path.realpath(local_path(where)))
-        if older_than is not None or storage_options:
-            raise ValueError(
-                f"expected older_than and storage_options with a folder or bucket, which several may write, found the "
-                f"file {path}"
-            )
-        return _compact_file(path)
+        if storage_options:
+            raise ValueError(f"expected storage_options with the URL of a bucket, found the file {path}")
+        if older_than is None or (path.exists() and _is_repository(path)):
+            return _compact_file(path, older_than)
+        raise ValueError(f"expected older_than with a folder or bucket, which several may write, found the file {path}")
     castore = shared_castore(where, storage_options)
-    if older_than is not None:
+    if older_than is not None or (isinstance(castore, SupportsHead) and has_repository(castore)):
         return collect(castore, older_than)
     if not isinstance(castore, FileSystemCAStore):
         raise ValueError(  # noqa: TRY004  # an argument is missing
@@ -84,13 +90,32 @@ def compact(
     return _compact_folder(castore)
 
 
-def _compact_file(path: Path) -> Compacted:
+def _is_repository(path: Path) -> bool:
+    """Return whether a CAR file has a repository."""
+    with CarFile.open(path) as file:
+        return len(file.roots) == 1 and _is_state(file, file.roots[0])
+
+
+def _is_state(file: CarFile, root: CID) -> bool:
+    return root in file and history_field(file.get(root)) == STATE_FIELD
+
+
+def _compact_repository(path: Path, older_than: timedelta | datetime | None) -> Compacted:
+    with CarCAStore(path, "a") as castore:
+        leave_head(castore)
+        return collect_here(castore, older_than)
+
+
+def _compact_file(path: Path, older_than: timedelta | datetime | None) -> Compacted:
     size = path.stat().st_size
     old = CarFile.open(path, "a")  # no other process writes as long as it is open
     try:
         if len(old.roots) != 1:
             raise ValueError(f"expected an archive with one root, found {len(old.roots)} roots in {path}")
         root = old.roots[0]
+        if _is_state(old, root):
+            old.abandon()
+            return _compact_repository(path, older_than)
         fresh = path.with_name(f".{path.name}.compacting")
         fresh.unlink(missing_ok=True)  # of one that was stopped
         try:

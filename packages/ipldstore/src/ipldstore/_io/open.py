@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
 from ipld_car import cids
-from ipld_castore import TieredCAStore
+from ipld_castore import SupportsHead, TieredCAStore
 from multiformats import CID
 
 from ipldstore._address.cache import Cache
@@ -20,10 +20,10 @@ from ipldstore._address.places import Address, AnyAddress, ContentPath, NamePath
 from ipldstore._dataset.castores import AnyCAStore, castore_of
 from ipldstore._dataset.lifecycle import Opened
 from ipldstore._foreign.paths import resolve_path
+from ipldstore._repository.opening import found_history, open_repository_folder, open_version
+from ipldstore._revisions.version import Version, refuse_version
 from ipldstore._store.group_store import GroupStore
 from ipldstore._store.ipld_store import IPLDStore
-
-from .version import Version, refuse_version
 
 
 def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; keywords
@@ -36,10 +36,10 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
     commit: CID | str | None = None,
     as_of: datetime | str | None = None,
     path: str | None = None,
+    message: str | None = None,
     cache: str | os.PathLike[str] | None = None,
     cache_bytes: int | None = None,
     fsync: bool = True,
-    allow: Iterable[str | os.PathLike[str]] = (),
     zero_length_section_as_eof: bool = False,
     storage_options: Mapping[str, Any] | None = None,
 ) -> IPLDStore:
@@ -63,6 +63,10 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
     Behind the place may be ``@`` and a branch, tag or commit of a repository, and ``#`` and the path of a group, as in
     ``air.car@v1#ocean``. A file whose name has these characters is opened by its plain path.
 
+    A repository opens at its default branch, or the version that is named. A branch that is opened to write is a
+    session: closing it commits what was changed, and no other process is kept out. A tag, a commit or a time opens to
+    read.
+
     What is opened for writing is frozen when it is closed, and closed when its ``with`` ends, be it by an error: what
     was written is there, and what was there before has a root of its own still, which ``compact`` would forget.
 
@@ -74,6 +78,7 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
     :param tag: the tag of a repository
     :param commit: the commit of a repository
     :param as_of: a time: the newest commit of the branch then
+    :param message: of the commit that closing a session makes; by default "close"
     :param path: the path of a group or an array, which the store is to have at its top; the address may have it too
     :param cache: a folder that keeps the blocks that are read from far away, by default that of ``$IPLDSTORE_CACHE``,
         else none; "" is none. It has no effect on files and folders of this machine
@@ -81,8 +86,6 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
         read for the longest time is deleted
     :param fsync: wait for the disk where blocks are to be safe; see :class:`ipld_castore.CarCAStore` and
         :class:`ipld_castore.FileSystemCAStore`
-    :param allow: the folders, files and URLs that may be read of a dataset made by :func:`ipldstore.reference`, which
-        has its chunks in other files; by default only what this process has referenced itself
     :param zero_length_section_as_eof: take a section of length zero for the end of a CAR file, as archives that are
         padded with zeros have it (pieces of Filecoin)
     :param storage_options: of a bucket: the options of :meth:`ipld_castore.ObjectCAStore.from_url`; of a CAR file at a
@@ -118,13 +121,14 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
     if castore is not None:
         opened = open_in(castore_of(castore), address.place)
     else:
-        options = PlaceOptions(
-            fsync, zero_length_section_as_eof, storage_options, tuple(allow), Cache(cache, cache_bytes)
+        options = PlaceOptions(fsync, zero_length_section_as_eof, storage_options, Cache(cache, cache_bytes))
+        folder = open_repository_folder(address.place, fsync=fsync) if mode == "a" else None
+        opened = (
+            open_castore(address.place, mode, options) if folder is None else OpenedCAStore(folder, _nothing, _nothing)
         )
-        opened = open_castore(address.place, mode, options)
     try:
         root, names = _directory_of(opened)
-        store = _store_over(opened._replace(root=root), mode, version, owned=castore is None)
+        store = _store_over(opened._replace(root=root), mode, version, message, owned=castore is None)
         return _at(store, (*names, *group), what)
     except BaseException:
         opened.abandon()
@@ -163,14 +167,25 @@ def _directory_of(opened: OpenedCAStore) -> tuple[CID | None, tuple[str, ...]]:
     return resolve_path(opened.castore, root, opened.path), ()
 
 
-def _store_over(opened: OpenedCAStore, mode: Mode, version: Version, *, owned: bool) -> IPLDStore:
+def _nothing() -> None:
+    pass
+
+
+def _store_over(opened: OpenedCAStore, mode: Mode, version: Version, message: str | None, *, owned: bool) -> IPLDStore:
     """Return the store of what was opened, in a version.
 
     :param owned: whether the block store was opened for it, and is closed with it
     """
-    refuse_version(version)
-    castore = opened.castore
-    store = IPLDStore(castore, root=opened.root, read_only=mode == "r")
+    castore, read_only = opened.castore, mode == "r"
+    root = castore.head if opened.root is None and isinstance(castore, SupportsHead) else opened.root
+    store = IPLDStore(castore, root=root, read_only=read_only)
+    found = found_history(store)
+    if found is None:
+        refuse_version(version)
+    elif version.is_given or not read_only:
+        release = opened.release if owned else None
+        store = open_version(castore, found, version, read_only=read_only, message=message, release=release)
+        owned = False  # it is the session's
     store._resolved = opened.resolved  # noqa: SLF001  # set nowhere else
     if owned:
         # Not before: the head of a bucket would be asked for again, and may be another.

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 from ipld_car import cids
-from ipld_castore import AnyCID, ContentAddressableStore, Transferred, transfer
+from ipld_castore import AnyCID, SupportsHead, Transferred
 
 from ipldstore._dataset.castores import AnyCAStore, castore_of, moving_head
+from ipldstore._exchange.exchange import Known
+from ipldstore._exchange.head import head_of
+from ipldstore._repository.creation import check_state
+from ipldstore._repository.sync import Synced, push_state
+from ipldstore._repository.transfers import transfer_all
+from ipldstore._revisions.history import History
 from ipldstore._store.ipld_store import IPLDStore
-from ipldstore.errors import IPLDStoreError, store_errors
+from ipldstore.errors import ConflictError, IPLDStoreError, store_errors
 
 
-def push(root: AnyCID, src: AnyCAStore, dst: AnyCAStore, *, progress: bool | None = None) -> Transferred:
+def push(
+    root: AnyCID, src: AnyCAStore, dst: AnyCAStore, *, force: bool = False, progress: bool | None = None
+) -> Transferred | Synced:
     """Bring a dataset to another block store, and have it kept there: an IPFS node pins the root.
 
     Only the blocks are sent that ``dst`` lacks, so what was broken off is resumed by calling this again, and a new
     version costs what changed. At the end ``dst`` is found to have every block below the root.
 
-    :param root: the root, as :meth:`IPLDStore.freeze` gives it
-    :param src: where its blocks are: a block store, or a dataset over one
+    The state of a repository goes with its whole history, and the head of ``dst``, if it has one, names it then. Names
+    move forward only: those at ``dst`` must be in the past of the state. See :meth:`Repository.push`.
+
+    :param root: the root, as :meth:`IPLDStore.freeze` gives it, or the state of a repository
+    :param src: where its blocks are: a block store, or a dataset or repository over one
     :param dst: where they should be, likewise
+    :param force: overwrite names that are not in the past of the state; the result says which. Also replace a
+        repository by a root
     :param progress: whether to show a bar on standard error; by default where that is a terminal
     :returns: how many blocks and bytes were sent
+    :raises ConflictError: if a name, or the head, is not in the past of what is pushed
     :raises IPLDStoreError: if a block is lost, or one of the two stores cannot be reached; what was sent stays. Also if
         the head of ``dst`` would move away from under changes that are not frozen
 
@@ -43,8 +52,17 @@ def push(root: AnyCID, src: AnyCAStore, dst: AnyCAStore, *, progress: bool | Non
             f"pushing to {target!r}, whose head moves to the root: expected a store without changes that are not "
             f"frozen, found some, which could not be frozen after it: freeze() first"
         )
-    sent = _transfer("pushing", root, castore_of(src), target, progress)
+    binary, history = cids.to_bytes(root), History(castore_of(src))
+    if isinstance(target, SupportsHead) and history.is_state(binary):
+        state = Known(binary, history.load_state(binary))
+        return push_state(history, state, target, head_of(target), force=force, progress=progress)
     head = moving_head(target)
+    if head is not None and not force and History(target).is_state(cids.to_bytes(head)):
+        raise ConflictError(
+            f"pushing to {target!r}: expected a dataset without history, found the repository {head}, which the root "
+            f"{cids.to_text(binary)} would replace: force=True does that"
+        )
+    sent = transfer_all("pushing", root, castore_of(src), target, progress)
     with store_errors("pushing"):
         target.persist(cids.from_bytes(cids.to_bytes(root)), head)
     return sent
@@ -53,7 +71,10 @@ def push(root: AnyCID, src: AnyCAStore, dst: AnyCAStore, *, progress: bool | Non
 def pull(root: AnyCID, src: AnyCAStore, dst: AnyCAStore, *, progress: bool | None = None) -> Transferred:
     """Get a dataset from another block store: as :func:`push`, but ``dst`` is only given the blocks.
 
-    The arguments are those of :func:`push`: ``src`` is the far one here.
+    The arguments are those of :func:`push`: ``src`` is the far one here. Each commit of the state of a repository is
+    held against the format. :meth:`Repository.pull` also moves names.
+
+    :raises NodeError: if a commit breaks a bound of the format; the blocks stay
 
     >>> from ipldstore import IPLDStore, MappingCAStore
     >>> far, here = IPLDStore(), MappingCAStore()
@@ -63,30 +84,8 @@ def pull(root: AnyCID, src: AnyCAStore, dst: AnyCAStore, *, progress: bool | Non
     >>> IPLDStore(here, root=far.root_cid)["a/0"]
     b'chunk'
     """
-    return _transfer("pulling", root, castore_of(src), castore_of(dst), progress)
-
-
-def _transfer(
-    what: str, root: AnyCID, src: ContentAddressableStore, dst: ContentAddressableStore, progress: bool | None
-) -> Transferred:
-    visible = sys.stderr.isatty() if progress is None else progress
-    with store_errors(what), _bar(what, visible=visible) as bar:
-        return transfer(root, src, dst, bar)
-
-
-@contextmanager
-def _bar(what: str, *, visible: bool) -> Iterator[Any]:
-    """Yield what shows the progress of :func:`ipld_castore.transfer`; None where no bar is shown."""
-    if not visible:
-        yield None
-        return
-    from tqdm import tqdm
-
-    with tqdm(desc=what, unit=" blocks", file=sys.stderr, mininterval=0.2) as bar:
-
-        def show(blocks: int, known: int, size: int) -> None:
-            bar.total = known
-            bar.set_postfix_str(f"{size / 1e6:.1f} MB", refresh=False)
-            bar.update(blocks - bar.n)
-
-        yield show
+    target, binary = castore_of(dst), cids.to_bytes(root)
+    sent = transfer_all("pulling", root, castore_of(src), target, progress)
+    if History(target).is_state(binary):
+        check_state(History(target), binary)
+    return sent

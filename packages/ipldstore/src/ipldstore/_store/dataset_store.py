@@ -12,9 +12,8 @@ from multiformats import CID
 from ipldstore._canonical.canonicalize import Canonicalized, canonicalize
 from ipldstore._dataset import processes
 from ipldstore._dataset.castores import AnyCAStore, castore_of, moving_head
-from ipldstore._dataset.dataset import Dataset
-from ipldstore._dataset.lifecycle import Opened, close
-from ipldstore._dataset.roots import set_root
+from ipldstore._dataset.lifecycle import Closer, close
+from ipldstore._dataset.roots import open_dataset, set_root
 from ipldstore._display.html import store_html
 from ipldstore._display.outline import outline
 from ipldstore._display.text import outline_text
@@ -43,8 +42,9 @@ class DatasetStore(ZarrStore):
         store = MappingCAStore() if castore is None else castore_of(castore)
         if root is None:
             root = moving_head(store)
-        super().__init__(Dataset(store, None if root is None else cids.to_bytes(root)), read_only=read_only)
-        self._opened: Opened | None = None
+        data, self._history_node = open_dataset(store, None if root is None else cids.to_bytes(root))
+        super().__init__(data, read_only=read_only)
+        self._opened: Closer | None = None
         self._is_view = False
         self._is_closed = False
         self._resolved: str | None = None
@@ -211,7 +211,7 @@ class DatasetStore(ZarrStore):
     def set_root(self, cid: AnyCID, *, discard_changes: bool = False) -> None:
         """Go on from a root.
 
-        :param cid: the root, as CID object, text or bytes
+        :param cid: the root, as CID object, text or bytes; or a commit or a state, which stand for one
         :param discard_changes: lose changes that are not frozen, instead of refusing where there are any
         :raises IPLDStoreError: if the root cannot be read, or changes would be lost, or the store is closed; nothing
             changes then

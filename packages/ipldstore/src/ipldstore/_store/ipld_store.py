@@ -41,8 +41,9 @@ class IPLDStore(DatasetStore):
     process a pickle is the same store again.
 
     :param castore: where the blocks are, by default in memory; another IPLDStore stands for its ``castore``
-    :param root: a root to begin with, as CID object, text or bytes; by default the one that ``castore`` names as its
-        head, as a CAR file does, or else the dataset is empty
+    :param root: a root to begin with, as CID object, text or bytes; or a commit, or the state of a repository, which
+        stands for its default branch; by default the one that ``castore`` names as its head, as a CAR file does, or
+        else the dataset is empty
     :param read_only: refuse all changes
     :raises IPLDStoreError: if the root cannot be read
 

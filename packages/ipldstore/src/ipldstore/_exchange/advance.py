@@ -1,0 +1,69 @@
+"""A branch goes on from the commit that it is known to be at."""
+
+from __future__ import annotations
+
+from ipld_car import cids
+
+from ipldstore._history.ancestry import Entry, is_ancestor
+from ipldstore._history.state import StateNode
+from ipldstore._revisions.history import History
+from ipldstore._revisions.record import commit_of
+from ipldstore.errors import ConflictError
+
+
+class BranchMovedError(ConflictError):
+    """A branch is at another commit than expected.
+
+    :param tip: binary CID of the commit where the branch is; None if there is no such branch
+    """
+
+    def __init__(self, message: str, tip: bytes | None) -> None:
+        super().__init__(message, tip)
+        self.tip = tip
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Advance:
+    """Moves a branch from one commit to another, unless somebody else has moved it; a change of an exchange.
+
+    :param branch: the name of the branch
+    :param base: binary CID of the commit where it must be
+    """
+
+    def __init__(self, history: History, branch: str, base: bytes) -> None:
+        self._history = history
+        self._branch = branch
+        self._base = base
+        self._tried = False
+        self.commit = base
+        """Binary CID of the commit to move to."""
+
+    def check(self, state: StateNode) -> None:
+        """Return if the branch is where it must be.
+
+        :raises BranchMovedError: if it is not; the message says who moved it
+        """
+        tip = state.branches.get(self._branch)
+        if tip == self._base:
+            return
+        expected = f"expected the branch {self._branch!r} at the commit {cids.to_text(self._base)}, found "
+        if tip is None:
+            raise BranchMovedError(f"{expected}that it was deleted; the changes are still there", None)
+        found = commit_of(Entry(tip, self._history.load(tip)))
+        by = f" by {found.author!r}" if found.author else ""
+        raise BranchMovedError(
+            f"{expected}it at {found.cid}, {found.message.partition(chr(10))[0][:100]!r}{by} at "
+            f"{found.time.isoformat(timespec='seconds')}; the changes are still there: rebase() brings them onto it",
+            tip,
+        )
+
+    def __call__(self, state: StateNode) -> StateNode:
+        """Return the names with the branch at the new commit."""
+        tip = state.branches.get(self._branch)
+        if tip != self._base and tip is not None and self._tried and is_ancestor(self._history.load, self.commit, tip):
+            return state  # an answer was lost: the head had moved to the commit, and others have gone on from it
+        self.check(state)
+        self._tried = True
+        return state._replace(branches=state.branches | {self._branch: self.commit})

@@ -1,0 +1,125 @@
+"""Branches and tags: what each verb makes of the names of a state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ipld_car import cids
+from multiformats import CID
+
+from ipldstore._history.names import normalize_name
+from ipldstore._history.state import Names, StateNode
+from ipldstore._revisions.refspec import listed
+from ipldstore.errors import ConflictError, IPLDStoreError, RefExistsError, RefNotFoundError
+
+
+class RefMapping(Mapping[str, CID]):
+    """Names and the CIDs of their commits, as they were when they were asked for; sorted by name.
+
+    :param names: by name the binary CID of the commit
+    """
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+
+    def __getitem__(self, name: str) -> CID:
+        return cids.from_validated(self._names[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._names))
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __repr__(self) -> str:
+        return f"{{{', '.join(f'{name!r}: {self[name]}' for name in self)}}}"
+
+
+def require_branch(state: StateNode, name: str) -> bytes:
+    """Return the binary CID of the commit of a branch.
+
+    :raises RefNotFoundError: if there is no such branch
+    """
+    found = state.branches.get(name)
+    if found is None:
+        raise RefNotFoundError(
+            f"expected a branch, found none named {name[:200]!r}: there are {listed(state.branches)}"
+        )
+    return found
+
+
+def existing_name(names: Names, name: str) -> str:
+    """Return a name as it is in a map of names: as it is given, else in NFC, as writers have it."""
+    return name if name in names else normalize_name(name)
+
+
+def create_branch(state: StateNode, name: str, at: bytes) -> StateNode:
+    """Return the names with one more branch."""
+    return state._replace(branches=state.branches | {_new_name(state, name): at})
+
+
+def create_tag(state: StateNode, name: str, at: bytes) -> StateNode:
+    """Return the names with one more tag."""
+    return state._replace(tags=state.tags | {_new_name(state, name): at})
+
+
+def _new_name(state: StateNode, name: str) -> str:
+    normal = normalize_name(name)
+    for kind, names in (("branch", state.branches), ("tag", state.tags)):
+        if normal in names:
+            raise RefExistsError(
+                f"expected a new name, found the {kind} {normal!r} at {cids.to_text(names[normal])}: delete it first"
+                + (", or reset_branch moves it" if kind == "branch" else "")
+            )
+    return normal
+
+
+def move_branch(state: StateNode, name: str, to: bytes, expected: bytes | None = None) -> StateNode:
+    """Return the names with a branch at another commit.
+
+    :param expected: the commit where the branch must be; None for any
+    :raises ConflictError: if the branch is at another
+    """
+    found = require_branch(state, name)
+    if expected is not None and found != expected:
+        raise ConflictError(
+            f"moving the branch {name!r}: expected it at {cids.to_text(expected)}, found it at {cids.to_text(found)}"
+        )
+    return state._replace(branches=state.branches | {name: to})
+
+
+def delete_branch(state: StateNode, name: str) -> StateNode:
+    """Return the names without a branch, which must not be the default."""
+    require_branch(state, name)
+    if name == state.default:
+        raise IPLDStoreError(
+            f"expected a branch that is not the default, found {name!r}: set_default(other) first makes another one so"
+        )
+    return state._replace(branches=_without(state.branches, name))
+
+
+def delete_tag(state: StateNode, name: str) -> StateNode:
+    """Return the names without a tag."""
+    if name not in state.tags:
+        raise RefNotFoundError(
+            f"expected a tag, found none named {name[:200]!r}: there are {listed(state.tags) or 'no tags'}"
+        )
+    return state._replace(tags=_without(state.tags, name))
+
+
+def rename_branch(state: StateNode, old: str, new: str) -> StateNode:
+    """Return the names with a branch under another name; the default stays the same branch."""
+    at = require_branch(state, old)
+    renamed = create_branch(state, new, at)
+    default = normalize_name(new) if state.default == old else state.default
+    return renamed._replace(branches=_without(renamed.branches, old), default=default)
+
+
+def set_default(state: StateNode, name: str) -> StateNode:
+    """Return the names with another default branch."""
+    require_branch(state, name)
+    return state._replace(default=name)
+
+
+def _without(names: Names, name: str) -> Names:
+    return {each: at for each, at in names.items() if each != name}

@@ -1,0 +1,96 @@
+"""What a head needs: its root, or the states of a repository that are kept, and what stores of this process hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ipld_car import CarError, binary_links, cids
+from ipld_castore import BlockNotFoundError, CAStoreError, ContentAddressableStore
+
+from ipldstore._dataset import processes
+from ipldstore._dataset.dataset import Dataset
+from ipldstore._dataset.reach import reach
+from ipldstore._history.state import StateNode
+from ipldstore._revisions.history import History
+from ipldstore._writers.forks import ForkSharing
+from ipldstore.errors import BlockMissingError, NodeError
+
+IsYoung = Callable[[bytes, StateNode], bool]
+"""Tells of a state, by its binary CID and its fields, whether it was written within the time that is kept."""
+
+
+def states_of(castore: ContentAddressableStore, head: bytes) -> Iterator[tuple[bytes, StateNode]]:
+    """Yield the states in the operation log of a repository, the present one first; nothing for another head.
+
+    :raises IPLDStoreError: if a state cannot be read for another reason than that it is not there
+    """
+    history = History(castore)
+    at: bytes | None = head
+    while at is not None:
+        try:
+            state = history.load_state(at)
+        except BlockMissingError:
+            if at == head:
+                raise
+            return
+        except NodeError:
+            if at == head and not history.is_state(head):
+                return
+            raise
+        yield at, state
+        at = state.previous
+
+
+def needed_roots(castore: ContentAddressableStore, head: bytes, is_young: IsYoung) -> list[bytes]:
+    """Return the binary CIDs of the roots that a head needs: itself, and each state that was current until lately.
+
+    :param is_young: a state is kept if the state after it is young
+    """
+    roots = [head]
+    states = states_of(castore, head)
+    after = next(states, None)
+    while after is not None and is_young(*after):
+        after = next(states, None)
+        if after is not None:
+            roots.append(after[0])
+    return roots
+
+
+def reach_in_use(castore: ContentAddressableStore, seen: set[bytes]) -> None:
+    """Find all blocks that stores of this process need whose changes no head has.
+
+    :param seen: see :func:`reach`
+    """
+    for data in list(processes.REGISTRY.values()):
+        if not isinstance(data, Dataset) or data.castore.address != castore.address or not data.is_home:
+            continue
+        sharing = data.sharing
+        if isinstance(sharing, ForkSharing):
+            reach(castore, sharing.root, seen)
+            for notes in sharing.changes().notes.values():
+                for note in notes:
+                    if isinstance(note.after, bytes):
+                        reach(castore, note.after, seen)
+        elif (sharing is None or not sharing.notes_changes) and not data.closed and data.has_changes:
+            reach(castore, data.write_root(), seen)
+
+
+def reach_from_young(castore: ContentAddressableStore, young: Iterator[bytes], seen: set[bytes]) -> None:
+    """Find all blocks that some blocks link whose codec is not known: those that are dag-cbor.
+
+    What they link and is not there is passed over: a block may be anything.
+
+    :param seen: see :func:`reach`
+    """
+    for cid, data in castore.get_many_raw(map(cids.from_validated, young)):
+        if data[:1] < b"\x80" or data[:1] >= b"\xc0":  # neither a list nor a map
+            continue
+        try:
+            links = binary_links(cids.make(cids.DAG_CBOR, bytes(cid)[-32:]), data)
+        except CarError:
+            continue
+        for link in links:
+            try:
+                reach(castore, link, seen)
+            except (BlockNotFoundError, CAStoreError, CarError):
+                continue

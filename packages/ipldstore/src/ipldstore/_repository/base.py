@@ -1,0 +1,293 @@
+"""Repositories that are made, opened and read: names, logs, drawings, differences, archives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, overload
+
+from ipld_car import Source, Writable, cids
+from ipld_castore import ContentAddressableStore
+from multiformats import CID
+
+from ipldstore._exchange.committing import sign
+from ipldstore._exchange.exchange import Exchange
+from ipldstore._exchange.operations import Operation, operations
+from ipldstore._exchange.refs import RefMapping
+from ipldstore._history.ancestry import Entry
+from ipldstore._history.state import StateNode
+from ipldstore._merge.diff import Diff, diff
+from ipldstore._revisions import log as logs
+from ipldstore._revisions.history import History
+from ipldstore._revisions.record import Commit, commit_of
+from ipldstore._revisions.refspec import Ref, find_commit
+from ipldstore._revisions.version import Version
+from ipldstore.errors import NodeError, RepositoryExistsError, RepositoryNotFoundError, store_errors
+
+from .creation import check_state, create, import_state
+from .places import Options, Place, Where, open_place
+from .session import RepositorySession
+from .versions import select
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+class RepositoryBase:
+    """What is behind :class:`Repository`: making, opening and reading it. Users see its child only."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._history = History(place.castore)
+        self._exchange = Exchange(self._history, place.head)
+        self._require_state()
+
+    def _require_state(self) -> None:
+        head = self._place.head.read()
+        if head is None:
+            raise RepositoryNotFoundError(
+                f"expected a repository in {self._place.castore!r}, found none: Repository.create(...) makes one"
+            )
+        try:
+            self._history.load_state(head)
+        except NodeError:
+            if self._history.is_state(head):
+                raise
+            raise RepositoryNotFoundError(
+                f"expected a repository in {self._place.castore!r}, found the root {cids.to_text(head)}: "
+                f"Repository.create(..., adopt=True) makes a repository of it"
+            ) from None
+
+    # -- making and opening --
+
+    @classmethod
+    def create(cls, what: Where, *, adopt: bool = False, author: str | None = None, **options: Any) -> Self:
+        """Make a repository, and return it.
+
+        :param what: what :func:`ipldstore.open` takes, or a block store, a store over one, or a mapping
+        :param adopt: take a root that is there already as the data of the commit after the first
+        :param author: of that commit; see :meth:`RepositorySession.commit`
+        :param options: see :meth:`open`
+        :raises RepositoryExistsError: if there is a repository already, or a root without ``adopt``
+        :raises IPLDStoreError: if the block store has no head, or cannot be written
+        :raises OSError: if the file or folder cannot be made, or another writer has it
+        """
+        place = open_place(what, Options(**options), create=True)
+        try:
+            create(place, sign(author, None), adopt=adopt)
+            return cls(place)
+        except BaseException:
+            place.close()
+            raise
+
+    @classmethod
+    def open(cls, what: Where, **options: Any) -> Self:
+        """Open a repository.
+
+        :param what: what :func:`ipldstore.open` takes; or a block store, a store over one, or a mapping; or the CID of
+            a state, with ``castore``, or as an address that says where its blocks are
+        :param options: ``name``, of a block store on an IPFS node: the key whose IPNS name is the head; ``castore``,
+            the block store of a CID; ``read_only``; ``fsync`` and ``storage_options`` as for :func:`ipldstore.open`
+        :raises RepositoryNotFoundError: if there is none
+        :raises IPLDStoreError: if it cannot be read
+        :raises OSError: if the file or folder cannot be opened, or another writer has the file
+        """
+        place = open_place(what, Options(**options))
+        try:
+            return cls(place)
+        except BaseException:
+            place.close()
+            raise
+
+    @classmethod
+    def open_or_create(cls, what: Where, *, adopt: bool = False, author: str | None = None, **options: Any) -> Self:
+        """Open a repository, and make it first if it is absent; the arguments are those of :meth:`create`."""
+        try:
+            return cls.open(what, **options)
+        except RepositoryNotFoundError:
+            pass
+        try:
+            return cls.create(what, adopt=adopt, author=author, **options)
+        except RepositoryExistsError:
+            return cls.open(what, **options)
+
+    @classmethod
+    def from_car(cls, source: Source, what: Where | None = None, **options: Any) -> Self:
+        """Return the repository that an archive has, as :meth:`to_car` writes it. Its history is checked.
+
+        :param source: the archive, CARv1 or CARv2, as bytes or binary stream
+        :param what: where it is to be, which must have no repository; by default in memory
+        :param options: see :meth:`open`
+        :raises ValueError: if the archive is damaged (:class:`ipld_car.CarError`) or has not exactly one root
+        :raises IPLDStoreError: if the root is no repository, a block is missing, or the history breaks the format
+        """
+        place = open_place({} if what is None else what, Options(**options), create=True)
+        try:
+            import_state(place, source)
+            return cls(place)
+        except BaseException:
+            place.close()
+            raise
+
+    @property
+    def castore(self) -> ContentAddressableStore:
+        """The block store."""
+        return self._place.castore
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the repository can only be read."""
+        return self._place.read_only
+
+    def close(self) -> None:
+        """Close what :meth:`open` or :meth:`create` has opened; a block store that was given stays open."""
+        self._place.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} over {self.castore!r}>"
+
+    # -- names --
+
+    @property
+    def cid(self) -> CID:
+        """The CID of the state, which reaches all names and their history. Each operation gives another."""
+        return cids.from_validated(self._exchange.current().cid)
+
+    @property
+    def _state(self) -> StateNode:
+        return self._exchange.current().state
+
+    @property
+    def branches(self) -> RefMapping:
+        """The branches as they are now: by name the CID of the latest commit."""
+        return RefMapping(self._state.branches)
+
+    @property
+    def tags(self) -> RefMapping:
+        """The tags as they are now: by name the CID of the commit."""
+        return RefMapping(self._state.tags)
+
+    @property
+    def default_branch(self) -> str:
+        """The branch that is meant where none is named."""
+        return self._state.default
+
+    def _find(self, ref: Ref | None, state: StateNode | None = None) -> bytes:
+        """Return the binary CID of a commit; None is the default branch."""
+        state = self._state if state is None else state
+        return state.branches[state.default] if ref is None else find_commit(self._history, state, ref)
+
+    def lookup(self, ref: Ref | None = None) -> Commit:
+        """Return a commit.
+
+        :param ref: a CID, a branch or a tag, each also with steps behind it; by default the default branch
+        :raises RefNotFoundError: if there is no such commit
+        """
+        found = self._find(ref)
+        return commit_of(Entry(found, self._history.load(found)))
+
+    # -- sessions that read --
+
+    def readonly_session(
+        self,
+        branch: str | None = None,
+        *,
+        tag: str | None = None,
+        commit: Ref | None = None,
+        as_of: datetime | str | None = None,
+    ) -> RepositorySession:
+        """Return a session that reads one version; by default the latest of the default branch.
+
+        :param branch: the latest commit of a branch
+        :param tag: the commit of a tag
+        :param commit: a commit, as everywhere
+        :param as_of: the newest commit then, along first parents: a datetime with a time zone, or its text
+        :raises RefNotFoundError: if there is no such version
+        :raises ValueError: if more than one of branch, tag and commit is given
+        """
+        version = Version(None, branch, tag, commit, as_of)
+        return RepositorySession(self._exchange, None, select(self._history, self._state, version).commit)
+
+    # -- history --
+
+    def log(self, at: Ref | None = None) -> Iterator[Commit]:
+        """Yield a commit and all its ancestors, the newest first. It streams, and reads as it goes.
+
+        :param at: by default the default branch
+        :raises IPLDStoreError: if a commit cannot be read, or breaks a bound of the format
+
+        >>> from ipldstore import Repository
+        >>> [str(commit.cid)[-6:] for commit in Repository.create({}).log()]
+        ['xw5poy']
+        """
+        return logs.log(self._history, self._find(at))
+
+    def graph(self, at: Ref | None = None, *, limit: int | None = None) -> str:
+        """Return a drawing of the history as text, as ``git log --graph --oneline`` draws it.
+
+        :param at: by default all branches and tags
+        :param limit: the most commits
+        """
+        state = self._state
+        tips = {*state.branches.values(), *state.tags.values()} if at is None else {self._find(at, state)}
+        labels: dict[bytes, list[str]] = {}
+        for names, form in ((state.branches, "{}"), (state.tags, "tag: {}")):
+            for name, commit in sorted(names.items()):
+                labels.setdefault(commit, []).append(form.format(name))
+        return "\n".join(logs.graph(self._history, sorted(tips), labels, limit))
+
+    def diff(self, a: Ref, b: Ref | None = None) -> Diff:
+        """Return what differs between the contents of two commits. It reads nodes that differ, and no chunk.
+
+        :param a: the older one
+        :param b: the newer one; by default the default branch
+        """
+        state = self._state
+        old, new = (self._history.load(self._find(each, state)).data for each in (a, b))
+        return diff(self.castore, old, new)
+
+    def operations(self) -> Iterator[Operation]:
+        """Yield what was done to the names, the latest operation first, as far as the log is there. It streams."""
+        return operations(self._history, self._exchange.current())
+
+    # -- as a whole --
+
+    @overload
+    def to_car(self, stream: None = None, *, since: CID | str | None = None) -> bytes: ...
+    @overload
+    def to_car(self, stream: Writable, *, since: CID | str | None = None) -> None: ...
+    def to_car(self, stream: Writable | None = None, *, since: CID | str | None = None) -> bytes | None:
+        """Write the repository with its whole history as a CARv1: to ``stream``, or returned as bytes.
+
+        The names are in it as they are now. The operation log is not.
+
+        :param since: an older state or commit: only the blocks are written that it lacks
+        :raises IPLDStoreError: if a block is missing or wrong; the stream then has a part of an archive
+        """
+        with store_errors("writing an archive"):
+            if stream is None:
+                return self.castore.to_car(self.cid, since=since)
+            self.castore.to_car(self.cid, stream, since=since)
+            return None
+
+    def verify(self) -> int:
+        """Check that every block is there and is what its CID names, and every commit what the format says.
+
+        :returns: how many commits there are
+        :raises NodeError: if a commit breaks a bound of the format; the message names it
+        :raises IPLDStoreError: if a block is missing or wrong
+        """
+        state = self._exchange.current().cid
+        with store_errors("verifying"):
+            for _ in self.castore.get_dag(state):  # each is verified as it comes
+                pass
+        return check_state(self._history, state)

@@ -1,0 +1,99 @@
+"""Three-way merges of commits: which bases they have, and what of their roots goes into a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from ipld_car import cids
+
+from ipldstore._history.ancestry import is_ancestor, merge_bases
+from ipldstore._merge.conflicts import Merged, Resolve, Resolved
+from ipldstore._merge.merge import merge_roots
+from ipldstore._merge.shift import shift_append
+from ipldstore._revisions.history import History
+from ipldstore.errors import IPLDStoreError, MergeConflictError
+
+_MOST_SHOWN = 20
+
+
+class MergedData(NamedTuple):
+    """The root of a merge, and what was decided for it."""
+
+    root: bytes
+    resolved: tuple[Resolved, ...] = ()
+
+
+def merge_data(
+    history: History, bases: Sequence[bytes], ours: bytes, theirs: bytes, resolve: Resolve | None, what: str
+) -> MergedData:
+    """Merge two roots that go back to others.
+
+    :param bases: binary CIDs of the roots that both go back to
+    :param what: what is being done, for errors
+    :raises MergeConflictError: if both have changed the same, and ``resolve`` does not decide
+    :raises IPLDStoreError: if a block cannot be read or written
+    """
+    merged = merge_roots(history.castore, bases, ours, theirs, resolve)
+    if merged.root is None:
+        raise _conflict(merged, what)
+    return MergedData(merged.root, merged.resolved)
+
+
+def _conflict(merged: Merged, what: str) -> MergeConflictError:
+    lines = [f"- {each}" for each in merged.conflicts[:_MOST_SHOWN]]
+    if len(merged.conflicts) > _MOST_SHOWN:
+        lines.append(f"- and {len(merged.conflicts) - _MOST_SHOWN} more")
+    return MergeConflictError(
+        "\n".join(
+            [f"{what}: {len(merged.conflicts)} conflicts, and nothing was changed (resolve=... decides):", *lines]
+        ),
+        merged.conflicts,
+    )
+
+
+def bases_of(history: History, ours: bytes, theirs: bytes, *, unrelated: bool) -> list[bytes]:
+    """Return the binary CIDs of the roots of the bases of two commits.
+
+    :param unrelated: whether the first commit, which all histories have, may be the only base
+    :raises IPLDStoreError: if it is, and neither commit is it; or if there is no base
+    """
+    bases = merge_bases(history.load, ours, theirs)
+    found = [history.load(base) for base in bases]
+    related = any(each.height > 0 for each in found) or ours in bases or theirs in bases
+    if not found or (not related and not unrelated):
+        raise IPLDStoreError(
+            f"merging {cids.to_text(theirs)} into {cids.to_text(ours)}: expected commits that have more in common than "
+            f"the first commit, found two histories, such as one and its copy from before expire(): a merge could "
+            f"bring back what was deleted. unrelated=True merges them as they are"
+        )
+    return list(dict.fromkeys(each.data for each in found))
+
+
+def rebased_data(
+    history: History, base: bytes, tip: bytes, root: bytes, *, resolve: Resolve | None, append: bool, what: str
+) -> MergedData:
+    """Bring changes that were made to one commit onto a later one.
+
+    :param base: binary CID of the commit that the changes were made to
+    :param tip: binary CID of the later commit
+    :param root: binary CID of the root with the changes
+    :param append: whether an append is shifted behind that of the later commit
+    :raises MergeConflictError: see :func:`merge_data`
+    :raises IPLDStoreError: if the base is no ancestor of the tip
+    """
+    if not is_ancestor(history.load, base, tip):
+        raise IPLDStoreError(
+            f"{what}: expected a branch that goes on from the commit {cids.to_text(base)}, found {cids.to_text(tip)}, "
+            f"of which it is no ancestor: the branch was reset, amended or expired"
+        )
+    before, theirs = history.load(base).data, history.load(tip).data
+    if append and before not in (root, theirs) and root != theirs:
+        return MergedData(shift_append(history.castore, before, theirs, root))
+    return merge_data(history, [before], root, theirs, resolve, what)
+
+
+def with_resolved(message: str, resolved: Iterable[Resolved]) -> str:
+    """Return a message that says what was decided."""
+    lines = [f"- {each}" for each in resolved]
+    return "\n".join([message, "", "Resolved:", *lines]) if lines else message

@@ -1,0 +1,149 @@
+"""A repository as :func:`ipldstore.open` opens it: a store of one version, which commits when it is closed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from ipld_castore import ContentAddressableStore, FileSystemCAStore
+
+from ipldstore._dataset.lifecycle import abandon, end_session, finish_session
+from ipldstore._exchange.exchange import Exchange
+from ipldstore._exchange.head import FixedHead, head_of, leave_head
+from ipldstore._format.nodes import HistoryNodeError
+from ipldstore._revisions.history import History
+from ipldstore._revisions.version import Version, refuse_version
+from ipldstore._store.ipld_store import IPLDStore
+from ipldstore.errors import store_errors
+
+from .session import RepositorySession
+from .versions import select
+
+CLOSE_MESSAGE = "close"
+"""The message of the commit that closing a store makes, where the caller gives none."""
+
+
+class OpenedSession:
+    """A session that was opened as a store, and the block store that closing it releases.
+
+    A store that is dropped with changes that are not committed warns of that, as :class:`Opened` does.
+
+    :param session: the session
+    :param message: of the commit that closing makes, if anything has changed
+    :param release: what else there is to do in the end; may be called more than once
+    """
+
+    def __init__(self, session: RepositorySession, message: str, release: Callable[[], None]) -> None:
+        self.session = session
+        self._data = session.store._data  # noqa: SLF001  # the store's own floor below
+        self._message = message
+        self._release = release
+
+    def close(self) -> None:
+        """Commit what has changed, and close the block store.
+
+        :raises ConflictError: if the branch has moved; the store then stays open, with its changes
+        :raises IPLDStoreError: if blocks cannot be written; likewise
+        """
+        data = self._data
+        if data.closed:
+            return
+        if not data.is_home:
+            self._release()
+            return
+        if not self.session.read_only:
+            had_copies = end_session(data)
+            if self.session.has_changes:
+                self.session.commit(self._message)
+            if had_copies:
+                finish_session(data)
+        data.closed = True
+        try:
+            with store_errors("closing"):
+                data.castore.close()
+        finally:
+            self._release()
+
+    def abandon(self) -> None:
+        """Close the block store, and lose what is not committed."""
+        abandon(self._data, self._release)
+
+    def __del__(self) -> None:
+        data = self._data
+        if data.closed:
+            return
+        try:
+            if not self.session.read_only and data.is_home and data.tree.changed:
+                message = f"a store over {data.castore!r} was dropped with changes that are not committed: close it"
+                warnings.warn(message, RuntimeWarning, stacklevel=2, source=self)
+        finally:
+            self._release()
+
+
+def found_history(store: IPLDStore) -> HistoryNodeError | None:
+    """Return the commit or the state that was read where the root of a store was expected; None for a root."""
+    return store._history_node  # noqa: SLF001  # the store's own floor below
+
+
+def require_repository(found: HistoryNodeError | None, version: Version) -> bytes:
+    """Return the binary CID of the state in which a version is looked up.
+
+    :raises ValueError: if what was found is a root or a commit, which has no versions
+    """
+    if found is None or not found.is_state:
+        refuse_version(version)
+        raise ValueError("expected a repository, found one commit of one, which can only be read")
+    return found.cid
+
+
+def open_version(
+    castore: ContentAddressableStore,
+    found: HistoryNodeError,
+    version: Version,
+    *,
+    read_only: bool,
+    message: str | None = None,
+    release: Callable[[], None] | None = None,
+) -> IPLDStore:
+    """Open one version of a repository as a store.
+
+    A branch is opened as a session, whose changes become a commit when the store is closed. A tag, a commit or a time
+    is opened to read.
+
+    :param found: the state, as it was read
+    :param read_only: look the version up in that state, and refuse all changes
+    :param message: of the commit that closing makes; by default "close"
+    :param release: see :class:`OpenedSession`; None if closing the store leaves the block store open
+    :raises RefNotFoundError: if there is no such version
+    """
+    history = History(castore)
+    head = FixedHead(castore, require_repository(found, version)) if read_only else head_of(castore)
+    history.decode_state(found.cid, found.block)  # which keeps it, so that it is not read again
+    exchange = Exchange(history, head)
+    branch, commit = select(history, exchange.current().state, version)
+    session = RepositorySession(exchange, None if read_only else branch, commit)
+    if release is not None:
+        leave_head(castore)
+        text = CLOSE_MESSAGE if message is None else message
+        session.store._opened = OpenedSession(session, text, release)  # noqa: SLF001  # as open() does
+    return session.store
+
+
+def has_repository(castore: ContentAddressableStore) -> bool:
+    """Return whether the head of a block store names a repository."""
+    head = head_of(castore).read()
+    return head is not None and History(castore).is_state(head)
+
+
+def open_repository_folder(place: object, *, fsync: bool) -> FileSystemCAStore | None:
+    """Return the block store of a folder that has a repository; None if there is none.
+
+    A folder without history has one writer, whose lock is not for the many writers of a repository.
+
+    :param place: what an address names
+    """
+    if not isinstance(place, Path) or not (place / "SHARDING").exists():
+        return None
+    castore = FileSystemCAStore(place, fsync=fsync)
+    return castore if has_repository(castore) else None

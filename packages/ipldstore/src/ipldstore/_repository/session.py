@@ -1,0 +1,258 @@
+"""Sessions: one branch of a repository as a store, whose changes become a commit."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ipld_car import cids
+from ipld_castore.concurrency import renew_after_fork
+from multiformats import CID
+
+from ipldstore._dataset.roots import note_kept, set_root
+from ipldstore._exchange import refs
+from ipldstore._exchange.advance import Advance, BranchMovedError
+from ipldstore._exchange.committing import put_commit, sign
+from ipldstore._exchange.exchange import TRIES, Exchange, pause
+from ipldstore._history.ancestry import Entry
+from ipldstore._merge.conflicts import Resolve, Resolved
+from ipldstore._merge.diff import Diff, diff
+from ipldstore._revisions.record import Commit, commit_of
+from ipldstore._store.ipld_store import IPLDStore
+from ipldstore._writers.changes import Changes
+from ipldstore._writers.take_in import OnConflict
+from ipldstore.errors import IPLDStoreError, NoChangesError
+
+from .merging import rebased_data, with_resolved
+
+
+class RepositorySession:
+    """The contents of one commit as a store, and the way to commit what is changed in it.
+
+    Safe with threads. The session belongs to the process that made it. Workers in other processes write copies of its
+    :attr:`store`, or forks, and the session commits what they wrote.
+
+    :param exchange: of the repository
+    :param branch: the branch that commits move; None for a session that only reads
+    :param commit: binary CID of the commit to begin with
+    """
+
+    def __init__(self, exchange: Exchange, branch: str | None, commit: bytes) -> None:
+        self._exchange = exchange
+        self._history = exchange.history
+        self._branch = branch
+        self._base = commit
+        self._resolved: tuple[Resolved, ...] = ()
+        root = cids.from_validated(self._history.load(commit).data)
+        self._store = IPLDStore(self._history.castore, root=root, read_only=branch is None)
+        self._data = self._store._data  # noqa: SLF001  # the store's own floor below
+        self._renew()
+        renew_after_fork(self._renew)
+
+    def _renew(self) -> None:
+        self._lock = threading.RLock()
+
+    @property
+    def store(self) -> IPLDStore:
+        """The contents. ``freeze`` puts blocks and returns the root, and moves no head."""
+        return self._store
+
+    @property
+    def branch(self) -> str | None:
+        """The branch that commits move; None for a session that only reads."""
+        return self._branch
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the session only reads."""
+        return self._branch is None
+
+    @property
+    def base(self) -> Commit:
+        """The commit that the session goes on from."""
+        return commit_of(Entry(self._base, self._history.load(self._base)))
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether the contents are others than those of the commit. It writes the nodes of what has changed."""
+        return self._data.write_root() != self._history.load(self._base).data
+
+    def status(self) -> Diff:
+        """Return what has changed since the commit. It writes the nodes of what has changed, and reads no chunk.
+
+        :raises IPLDStoreError: if a node cannot be read or written
+        """
+        with self._lock:
+            return diff(self._history.castore, self._history.load(self._base).data, self._data.write_root())
+
+    def discard_changes(self) -> None:
+        """Go back to the contents of the commit, and lose what has changed since."""
+        self._require_writable("discarding changes")
+        with self._lock:
+            self._data.catch_up()  # what copies have written is lost with the rest
+            self._go_to(self._history.load(self._base).data)
+            self._resolved = ()
+
+    def commit(  # noqa: PLR0913  # keywords
+        self,
+        message: str,
+        author: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+        time: datetime | None = None,
+        *,
+        allow_empty: bool = False,
+        rebase: bool = False,
+        tries: int = TRIES,
+        resolve: Resolve | None = None,
+        append: bool = False,
+    ) -> CID:
+        """Commit what has changed, and move the branch to the commit; return its CID. The session goes on from it.
+
+        Blocks are written first, and then the head of the repository moves. If only other names have moved meanwhile,
+        that is no conflict. If the commit fails, all changes are still in the session.
+
+        :param message: what was done; at most 65,536 bytes. Decisions of a rebase are added to it
+        :param author: who did it; by default what the environment has as ``IPLDSTORE_AUTHOR``, else nobody
+        :param meta: what else to keep, of the kinds that JSON has; at most 32,768 bytes encoded
+        :param time: when it was done, with a time zone; by default the clock says
+        :param allow_empty: commit also if nothing has changed
+        :param rebase: if the branch has moved, bring the changes onto its new tip, as :meth:`rebase` does. If they are
+            all there already, nothing is committed, and the CID is that of the tip
+        :param tries: how often to try where others commit at the same time
+        :param resolve: how a rebase decides conflicts
+        :param append: see :meth:`rebase`
+        :raises NoChangesError: if nothing has changed
+        :raises ConflictError: if the branch has moved; it says what moved it. With ``rebase`` a
+            :class:`MergeConflictError` if both have changed the same
+        :raises ValueError: if an argument breaks a bound of the format
+        :raises IPLDStoreError: if blocks cannot be written
+        """
+        branch = self._require_writable("committing")
+        by = sign(author, time)
+        with self._lock:
+            for attempt in range(tries):
+                if attempt:
+                    pause(attempt)
+                root = self._data.write_root()
+                if root == self._history.load(self._base).data and not allow_empty:
+                    if attempt:  # the branch has got the same changes meanwhile
+                        return self._finish(self._base, root)
+                    raise self._nothing_to_commit()
+                known = self._exchange.current()
+                advance = Advance(self._history, branch, self._base)
+                try:
+                    advance.check(known.state)  # before anything is written
+                    text = with_resolved(message, self._resolved)
+                    advance.commit = put_commit(self._history, root, [self._base], text, meta, by)
+                    self._exchange.update(f"commit {branch}", advance, by, tries=tries, known=known)
+                    return self._finish(advance.commit, root)
+                except BranchMovedError as error:
+                    if not rebase or attempt == tries - 1:
+                        raise
+                    if error.tip is None:
+                        raise
+                    tip = error.tip
+                self._rebase_onto(tip, resolve, append=append)
+        raise ValueError(f"expected at least one try, found {tries}")
+
+    def _nothing_to_commit(self) -> NoChangesError:
+        return NoChangesError(
+            f"committing to {self._branch!r}: expected changes, found the contents of the commit "
+            f"{cids.to_text(self._base)}: allow_empty=True commits them again"
+        )
+
+    def _finish(self, commit: bytes, root: bytes) -> CID:
+        self._base, self._resolved = commit, ()
+        note_kept(self._data, root)
+        return cids.from_validated(commit)
+
+    def amend(
+        self,
+        message: str | None = None,
+        author: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+        time: datetime | None = None,
+    ) -> CID:
+        """Write the latest commit anew, with what has changed since; return its CID. The branch moves to it.
+
+        The commit that was there is in the operation log, and in no copy that is made from now on.
+
+        :param message: by default that of the commit
+        :param author: see :meth:`commit`
+        :param meta: by default that of the commit
+        :param time: see :meth:`commit`; later than the parents
+        :raises ConflictError: if the branch has moved
+        :raises IPLDStoreError: if the commit is the first, which all repositories share, or blocks cannot be written
+        :raises ValueError: if an argument breaks a bound of the format
+        """
+        branch = self._require_writable("amending")
+        by = sign(author, time)
+        with self._lock:
+            old = self._history.load(self._base)
+            if not old.parents:
+                raise IPLDStoreError(
+                    f"amending {branch!r}: expected a commit of this repository, found the first one, which all "
+                    f"repositories share: commit(...) makes the next"
+                )
+            root = self._data.write_root()
+            text = with_resolved(old.message if message is None else message, self._resolved)
+            kept = old.meta if meta is None else meta
+            advance = Advance(self._history, branch, self._base)
+            known = self._exchange.current()
+            advance.check(known.state)
+            advance.commit = put_commit(self._history, root, old.parents, text, kept, by)
+            self._exchange.update(f"amend {branch}", advance, by, known=known)
+            return self._finish(advance.commit, root)
+
+    def rebase(self, resolve: Resolve | None = None, *, append: bool = False) -> Commit:
+        """Bring what has changed onto the present commit of the branch, and go on from that; return that commit.
+
+        It is the three-way merge of :meth:`Repository.merge`, with the changes of this session as "ours".
+
+        :param resolve: how conflicts are decided; see :meth:`Repository.merge`
+        :param append: where both have appended to the same arrays, shift what this session appended behind the rest:
+            all arrays of the dimension together, where the new chunks are whole
+        :raises MergeConflictError: if both have changed the same; the session is as it was
+        :raises IPLDStoreError: if the branch does not go on from the commit of this session, as it was reset or expired
+        """
+        branch = self._require_writable("rebasing")
+        with self._lock:
+            tip = refs.require_branch(self._exchange.current().state, branch)
+            self._rebase_onto(tip, resolve, append=append)
+            return self.base
+
+    def _rebase_onto(self, tip: bytes, resolve: Resolve | None, *, append: bool) -> None:
+        if tip == self._base:
+            return
+        root = self._data.write_root()
+        what = f"rebasing onto {self._branch!r}"
+        merged = rebased_data(self._history, self._base, tip, root, resolve=resolve, append=append, what=what)
+        self._go_to(merged.root)
+        self._base = tip
+        self._resolved += merged.resolved
+
+    def _go_to(self, root: bytes) -> None:
+        set_root(self._data, root, "going to another commit", discard_changes=True)
+
+    def fork(self) -> IPLDStore:
+        """Return a fork of the store, for a worker in any process; see :meth:`IPLDStore.fork`."""
+        self._require_writable("forking")
+        return self._store.fork()
+
+    def merge(self, *forks: Changes | IPLDStore, on_conflict: OnConflict = "raise") -> None:
+        """Take in what forks have changed; see :meth:`IPLDStore.merge`."""
+        self._require_writable("merging forks")
+        self._store.merge(*forks, on_conflict=on_conflict)
+
+    def _require_writable(self, what: str) -> str:
+        if self._branch is None:
+            raise IPLDStoreError(
+                f"{what}: expected a writable session, found one that only reads: writable_session(...)"
+            )
+        return self._branch
+
+    def __repr__(self) -> str:
+        where = "read-only" if self._branch is None else f"on {self._branch!r}"
+        return f"<{type(self).__name__} {where} at {cids.to_text(self._base)}>"
