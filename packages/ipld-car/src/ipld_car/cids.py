@@ -289,7 +289,7 @@ def _parts(prefix: Prefix) -> tuple[multibase.Multibase, Multicodec, Multihash, 
 
 
 def _codec_object(code: int, tag: str) -> Multicodec:
-    """The registered multicodec; for a code that is in no table, one that only has its number."""
+    """Return the registered multicodec; for a code that is in no table, one that only has its number."""
     if multicodec.exists(code=code):
         return multicodec.get(code=code)
     return Multicodec(name=f"unknown-0x{code:x}", tag=tag, code=code, status="draft", description="")

@@ -131,7 +131,7 @@ class BlockTable:
 
 
 def _length(head: bytes) -> tuple[int, int]:
-    """The length that a section begins with, and the position behind it."""
+    """Return the length that a section begins with, and the position behind it."""
     if len(head) > 2 and (first := head[0]) > 0x7F > (second := head[1]) > 0:  # two bytes, as most are
         return first & 0x7F | second << 7, 2
     return varint.decode(head)

@@ -249,7 +249,7 @@ class CarFile:
         return is_identity(binary) or self._find(binary) is not None
 
     def __len__(self) -> int:
-        """How many blocks there are; identity CIDs, which hold their bytes themselves, do not count."""
+        """Return how many blocks there are; identity CIDs, which hold their bytes themselves, do not count."""
         blocks = self._open_blocks()
         blocks.audit()
         index = blocks.table.index

@@ -135,7 +135,7 @@ class FileBlocks:
             elif index.buffer is self.table.buffer:
                 index = CarIndex(index.buffer[index.start : index.end])
                 self._replace(replace(self.table, index=index))
-            # Who looks into the old index now must look again.
+            # A thread that looks into the old index now must look again.
             mapped = map_of(self._file, self.table.end)
             self._replace(replace(self.table, buffer=mapped, generation=self.table.generation + 1))
 
@@ -169,7 +169,7 @@ class FileBlocks:
             pass
 
     def _has_changed(self, table: BlockTable) -> bool:
-        """Whether another process has written to the file, as far as its header tells."""
+        """Return whether another process has written to the file, as far as its header tells."""
         fixed = table.layout.fixed
         return not self._access.for_writing and table.buffer[: len(fixed)] != fixed
 

@@ -145,7 +145,7 @@ class CarRangeReader:
         return self.is_cached(binary) or bool(self._blocks.index().find(key_of(binary)))
 
     def __len__(self) -> int:
-        """How many blocks the index has; identity CIDs, which hold their bytes themselves, do not count."""
+        """Return how many blocks the index has; identity CIDs, which hold their bytes themselves, do not count."""
         index = self._blocks.index()
         return len(index) - index.inline
 

@@ -84,7 +84,7 @@ def open_locked(path: Path, *, exclusive: bool) -> tuple[FileIO, bool]:
 
 
 def wait_locked(path: Path, *, seconds: float = 60.0) -> FileIO:
-    """Open a file that is a lock, and wait while others hold it, who do so for milliseconds.
+    """Open and lock a file that others lock for milliseconds only; wait while one of them does.
 
     :param path: the file; it is made if it is absent
     :param seconds: how long to wait

@@ -156,25 +156,25 @@ class Dataset:
         return self.tree.may_be_consolidated()
 
     def size(self, key: str) -> int | None:
-        """How many bytes a key has; None if it is absent. Of a value no chunk is read."""
+        """Return how many bytes a key has; None if it is absent. Of a value no chunk is read."""
         found = self.find(key)
         return None if found is None else self.values.size(key, found)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """All keys that begin with a prefix, as they were when it was called; they stream."""
+        """Yield all keys that begin with a prefix, as they were when it was called; they stream."""
         return (key for key, _ in self.items(prefix))
 
     def items(self, prefix: str = "") -> Iterator[tuple[str, lookup.AnyTarget]]:
-        """The same keys, each with what :meth:`find` finds for it."""
+        """Yield the same keys, each with what :meth:`find` finds for it."""
         self.catch_up()
         return self.tree.items(prefix)
 
     def sizes(self, prefix: str) -> Iterator[int]:
-        """The size in bytes of each key that begins with a prefix."""
+        """Yield the size in bytes of each key that begins with a prefix."""
         return (self.values.size(key, found) for key, found in self.items(prefix))
 
     def names(self, directory: str) -> Iterator[str]:
-        """The names directly below a directory, each once; "" is the root."""
+        """Yield the names directly below a directory, each once; "" is the root."""
         self.catch_up()
         return self.tree.names(directory, self._reader.prefetch)
 
@@ -225,10 +225,10 @@ class Dataset:
     def try_write_nowait(self, key: str, data: bytes) -> bool:
         """Give a key its bytes, if nothing has to be waited for; returns whether it has them. See :meth:`write`.
 
-        So it is for one chunk after the other of an array, in a store that collects what it sends far away.
+        It serves one chunk after the other of an array, in a store that collects what it sends far away.
         """
         self.check_home()
-        # Who waits for a disk collects nothing: to ask would be to hash a chunk twice.
+        # A local store collects nothing: asking it would hash a chunk twice.
         if self.castore.local or self.sharing is not None:
             return False
         try:
@@ -346,7 +346,7 @@ class Dataset:
         return root
 
     def frozen(self) -> bytes:
-        """The binary CID of the root, freezing only if there are changes that no root has."""
+        """Return the binary CID of the root, freezing only if there are changes that no root has."""
         root = self.root
         return self.freeze() if root is None else root
 

@@ -14,7 +14,7 @@ _BATCH: Final = 1024
 
 
 def is_node(cid: bytes) -> bool:
-    """Whether a block can link others."""
+    """Return whether a block can link others."""
     return cids.codec_of(cid) in _NODE_CODECS
 
 

@@ -34,7 +34,7 @@ def put_bytes(castore: ContentAddressableStore, data: bytes) -> bytes:
 
 
 def try_put_nowait(castore: ContentAddressableStore, data: bytes) -> bytes | None:
-    """The link of a value that is kept now, in one block; None if something has to be waited for."""
+    """Return the link of a value that is kept now, in one block; None if something has to be waited for."""
     if len(data) > unixfs.CHUNK_SIZE:
         return None
     link = _link_of(data)
@@ -42,5 +42,5 @@ def try_put_nowait(castore: ContentAddressableStore, data: bytes) -> bytes | Non
 
 
 def _link_of(data: bytes) -> bytes:
-    """The binary CID of a block of bytes."""
+    """Return the binary CID of a block of bytes."""
     return RAW_SHA256_PREFIX + hashes.sha2_256(data)

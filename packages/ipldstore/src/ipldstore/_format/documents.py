@@ -62,7 +62,7 @@ _DECODER: Final = json.JSONDecoder(
 
 
 def _too_deep(text: str) -> bool:
-    """Whether brackets are nested deeper than :data:`MAX_DEPTH`; decided before the parser, which recurses."""
+    """Return whether brackets are nested deeper than :data:`MAX_DEPTH`; decided before the parser, which recurses."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return False
     depth = deepest = 0

@@ -83,7 +83,7 @@ def differences(kind: IndexKind, before: Base, after: Base, load: Load, depth: i
 
 
 def _is_first(left: _Cursor, right: _Cursor) -> bool:
-    """Whether the left child begins first; of two that begin together the larger comes first, as it is opened."""
+    """Return whether the left child begins first; of two that begin together the larger one does, as it is opened."""
     if left.child is None or right.child is None:
         return right.child is None
     if left.code != right.code:

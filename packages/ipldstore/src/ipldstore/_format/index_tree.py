@@ -332,7 +332,7 @@ def _touched(
 
 
 def reaches(kind: IndexKind, child: BoundedChild, code: bytes, load: Load) -> bool:
-    """Whether a child has keys at or behind a code. An index node among leaves, which is foreign, is taken to."""
+    """Return whether a child has keys at or behind a code. A foreign index node among leaves is taken to."""
     node = load_child(kind, child, load, 1)
     return isinstance(node, IndexNode) or node.codes[-1] >= code
 

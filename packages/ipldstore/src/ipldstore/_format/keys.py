@@ -98,12 +98,12 @@ def parts_of(key: str) -> list[str] | None:
 
 
 def is_key(key: str) -> bool:
-    """Whether the format allows a key; no dataset holds one that it does not allow."""
+    """Return whether the format allows a key; no dataset holds one that it does not allow."""
     return parts_of(key) is not None
 
 
 def is_chunk_key(rest: str) -> bool:
-    """Whether a key, relative to an array, has the form of a chunk key.
+    """Return whether a key, relative to an array, has the form of a chunk key.
 
     >>> [is_chunk_key(rest) for rest in ("c/0/1", "0.1", "c", "01", "0/1.2")]
     [True, True, False, False, False]
@@ -112,7 +112,7 @@ def is_chunk_key(rest: str) -> bool:
 
 
 def are_chunk_keys(keys: Collection[str], slashes: int) -> bool:
-    """Whether all keys, each relative to an array, have the form of chunk keys and so many slashes in all.
+    """Return whether all keys, each relative to an array, have the form of chunk keys and so many slashes in all.
 
     It matches all keys at once, which is much faster than one after the other.
     """
@@ -127,10 +127,10 @@ def are_chunk_keys(keys: Collection[str], slashes: int) -> bool:
 
 
 def is_index_name(name: str) -> bool:
-    """Whether a name may be in a name index: it is one part of a key, and no document's name."""
+    """Return whether a name may be in a name index: it is one part of a key, and no document's name."""
     return "/" not in name and part_problem(name) is None and name not in DOCUMENTS
 
 
 def may_begin_chunk_key(part: str, *, first: bool) -> bool:
-    """Whether a part of a key may be the first part of a chunk key, or a later one."""
+    """Return whether a part of a key may be the first part of a chunk key, or a later one."""
     return (_FIRST_PART if first else _NUMBER).fullmatch(part) is not None

@@ -26,10 +26,10 @@ def describe_foreign(cid: bytes) -> str:
 
 
 def is_directory_link(link: bytes) -> bool:
-    """Whether a link names a node, not a value."""
+    """Return whether a link names a node, not a value."""
     return cids.codec_of(link) == cids.DAG_CBOR
 
 
 def is_raw_sha256(link: bytes) -> bool:
-    """Whether a link names one raw block by sha2-256, as the links of nearly all values do."""
+    """Return whether a link names one raw block by sha2-256, as the links of nearly all values do."""
     return link[:4] == RAW_SHA256_PREFIX and len(link) == cids.CIDV1_SHA256_SIZE

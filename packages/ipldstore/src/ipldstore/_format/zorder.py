@@ -62,7 +62,7 @@ def highest_difference(low: bytes, high: bytes) -> int:
 
 
 def has_bit(code: bytes, position: int) -> bool:
-    """Whether the bit at a position of a code is set; behind its end all bits are zero."""
+    """Return whether the bit at a position of a code is set; behind its end all bits are zero."""
     index = position >> 3
     return index < len(code) and bool(code[index] >> (7 - (position & 7)) & 1)
 

@@ -37,9 +37,9 @@ def compact(
     A new file is written beside the old one, as a CARv2 with an index, depth first from the root, and takes its place
     when it is on the disk; it can grow by an index that the old one had not. In a folder blocks are deleted, when all
     that the root reaches was found to be there, and so is what killed writers have left unfinished. Stopped at any
-    instant, it leaves the old file or a folder that still has the dataset, and can be called again. Who has the file or
-    folder open for writing keeps it from being compacted; who reads a file goes on with the old one, and who reads an
-    older root in a folder loses it.
+    instant, it leaves the old file or a folder that still has the dataset, and can be called again. A file
+    or folder that is open for writing is not compacted. Readers of a file go on with the old one. Readers of an older
+    root in a folder lose it.
 
     Of a repository it keeps what :meth:`Repository.garbage_collect` keeps; without ``older_than`` the whole operation
     log, and in a folder or bucket, which many write, blocks that were put within the last hour.
@@ -143,7 +143,7 @@ def _compact_file(path: Path, older_than: timedelta | datetime | None) -> Compac
 
 
 def _compact_folder(castore: FileSystemCAStore) -> Compacted:
-    """Compact a folder that nobody else writes."""
+    """Compact a folder that no other process writes."""
     lock = castore.lock()
     try:
         root = require_head(castore)

@@ -38,7 +38,7 @@ def car_references(
     """Return references into an archive, as kerchunk has them, so that plain zarr reads its chunks through fsspec.
 
     The archive is read once from start to end, and every block verified. It must hold one dataset: one root, and all
-    that it reaches. Who reads by the references does not verify any more.
+    that it reaches. Reading by the references verifies nothing.
 
     A chunk is ``[url, offset, length]``. Documents are their text, as kerchunk's parquet writer expects, also where
     they are kept as exact bytes, for NaN or Infinity. That writer knows zarr format 2 alone; in JSON the references are
@@ -121,7 +121,10 @@ class _ScannedCar(ContentAddressableStore):
                 self._places[_key(block.cid_bytes)] = place.payload_offset, place.payload_size
 
     def place(self, found: lookup.AnyTarget) -> tuple[int, int] | None:
-        """Offset and length in bytes of a value that is one block in the file, and not empty: no range of HTTP is."""
+        """Return offset and length in bytes of a value that is one block; None if it is none, or empty.
+
+        A range of HTTP is not empty.
+        """
         if not isinstance(found, bytes) or cids.codec_of(found) != cids.RAW:
             return None
         place = self._places.get(_key(found))

@@ -136,13 +136,13 @@ class PrefetchingReader(ContentAddressableStore):
         return None if data is None else len(data)
 
     def is_missing(self, cid: bytes) -> bool:
-        """Whether a block is neither cached nor being fetched."""
+        """Return whether a block is neither cached nor being fetched."""
         return cid not in self._cache and cid not in self._in_flight
 
     # -- what a fetch brings --
 
     def _fetch_path(self, node: bytes, start: PathStep) -> Blocks:
-        """The blocks on a path. Each is registered before the block that links it is delivered.
+        """Fetch the blocks on a path. Each is registered before the block that links it is delivered.
 
         So no other thread, which sees the link, fetches the next block too.
 
@@ -158,7 +158,7 @@ class PrefetchingReader(ContentAddressableStore):
             yield cid, data
 
     def _fetch_expected_leaf(self, leaf: bytes) -> Blocks:
-        """The blocks of a leaf and its chunks, none of which was read yet."""
+        """Fetch the blocks of a leaf and its chunks, none of which was read yet."""
         size = 0
         for cid, data in self._castore.get_dag(leaf):
             if not size:
@@ -172,7 +172,7 @@ class PrefetchingReader(ContentAddressableStore):
                 return
 
     def _fetch_file(self, cid: bytes) -> Blocks:
-        """The blocks of a UnixFS file; only the first where the file is large."""
+        """Fetch the blocks of a UnixFS file; only the first where the file is large."""
         for found, data in self._castore.get_dag(cid):
             yield found, data
             if cids.to_bytes(found) == cid and unixfs.size_of(lambda _: data, cid) > MAX_VALUE_BYTES:  # noqa: B023  # called at once

@@ -51,7 +51,7 @@ class KnownBlocks(Protocol):
         """Return the size in bytes of a block that is cached; None if it is not."""
 
     def is_missing(self, cid: bytes) -> bool:
-        """Whether a block is neither cached nor being fetched."""
+        """Return whether a block is neither cached nor being fetched."""
 
 
 @dataclass(slots=True)
@@ -109,7 +109,7 @@ class PrefetchPolicy:
         self._use_of(leaf).next_decision = sys.maxsize
 
     def expects_whole_leaf(self, keys: int) -> bool:
-        """Whether a leaf with so many keys is to be fetched whole though none of its chunks was read yet."""
+        """Return whether a leaf with so many keys is to be fetched whole though none of its chunks was read yet."""
         useless = all(use.reads < MIN_READS_TO_EXPECT_MORE for use in self._guesses)
         if useless and len(self._guesses) == MAX_USELESS_GUESSES:
             self._chunk_bytes = None
@@ -138,7 +138,7 @@ class PrefetchPolicy:
 
 
 def _is_small(leaf: LeafLinks, known: KnownBlocks) -> bool:
-    """Whether a leaf with its chunks is small enough to be fetched whole, by the sizes of chunks that are cached."""
+    """Return whether a leaf with its chunks is small enough to be fetched whole, by the chunks that are cached."""
     sizes: list[int] = []
     for link in leaf.links:
         size = known.cached_size(link)

@@ -47,7 +47,7 @@ class GroupStore(IPLDStore):
         return self._prefix[:-1]
 
     def __eq__(self, other: object) -> bool:
-        """Whether this is the same group of the same store."""
+        """Return whether this is the same group of the same store."""
         return isinstance(other, GroupStore) and other._prefix == self._prefix and super().__eq__(other)
 
     __hash__ = None  # type: ignore[assignment]  # as the base class

@@ -127,7 +127,7 @@ class IPLDStore(DatasetStore):
     def publish(self, name: str) -> str:
         """Freeze, and point an IPNS name to the root; returns the name as others know it (``k51...``).
 
-        :param name: of a key on the node; it is made if there is none. Only who has the key can move the name.
+        :param name: of a key on the node; it is made if there is none. Only the holder of the key can move the name.
         :raises IPLDStoreError: if freezing or publishing fails, or the blocks are not on an IPFS node
         """
         castore = require_names(self.castore, f"publishing {name!r}")

@@ -15,7 +15,7 @@ from ipldstore._format.documents import Document
 
 
 def _loses_scattered_siblings() -> bool:
-    """Whether the zarr that is installed does: tried on two groups with two groups each."""
+    """Return whether the installed zarr loses siblings that are not listed together; tried on two groups."""
     paths = ["a", "b", "a/x", "b/x", "a/yy", "b/yy"]
     metadata: dict[str, Any] = {path: {"zarr_format": 3, "node_type": "group", "attributes": {}} for path in paths}
     try:
@@ -30,12 +30,12 @@ _SCATTERED_IS_LOST = _loses_scattered_siblings()
 
 
 def for_zarr(document: Document) -> Document:
-    """A document as zarr is to read it."""
+    """Return a document as zarr is to read it."""
     return arranged(document) if _SCATTERED_IS_LOST else document
 
 
 def arranged(document: Document) -> Document:
-    """A document as every version of zarr can read it."""
+    """Return a document as every version of zarr can read it."""
     if isinstance(document.get("consolidated_metadata"), dict):
         return {**document, "consolidated_metadata": _by_path(document["consolidated_metadata"])}
     return _by_path(document) if "zarr_consolidated_format" in document else document

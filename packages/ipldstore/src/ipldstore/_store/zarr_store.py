@@ -56,7 +56,7 @@ class ZarrStore(Store):
         return self._data.castore
 
     def __eq__(self, other: object) -> bool:
-        """Whether this is the same store: the same blocks, and the same root or the same changes."""
+        """Return whether this is the same store: the same blocks, and the same root or the same changes."""
         if not isinstance(other, ZarrStore):
             return NotImplemented
         return self._data.castore == other._data.castore and self._data.state == other._data.state
@@ -253,12 +253,12 @@ class ZarrStore(Store):
 
 
 def _below(prefix: str) -> str:
-    """The prefix of all keys below a directory."""
+    """Return the prefix of all keys below a directory."""
     return prefix if not prefix or prefix.endswith("/") else prefix + "/"
 
 
 def _byte_range(byte_range: ByteRequest | None) -> ByteRange:
-    """The bytes that zarr asks for."""
+    """Return the bytes that zarr asks for."""
     if byte_range is None:
         return WHOLE
     if isinstance(byte_range, RangeByteRequest):

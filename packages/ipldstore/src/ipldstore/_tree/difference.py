@@ -135,7 +135,7 @@ def _find_value(directory: Frozen, rest: str, load: Load) -> bytes | None:
 
 
 def _is_indexed(key: str, pair: _Pair, load: Load) -> bool:
-    """Whether an index above the pair has a key in one of the trees, which that index was compared for."""
+    """Return whether an index above the pair has a key in one of the trees, which that index was compared for."""
     return any(
         keys.is_chunk_key(key[start:])
         and (before.chunk(key[start:], load) is not None or after.chunk(key[start:], load) is not None)

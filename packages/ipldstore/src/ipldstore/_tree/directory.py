@@ -29,12 +29,12 @@ class ChunkOwnership(Enum):
 
 
 def is_name(name: str) -> bool:
-    """Whether a name of a map is neither a document's nor reserved by the format."""
+    """Return whether a name of a map is neither a document's nor reserved by the format."""
     return name not in keys.DOCUMENTS and not name.startswith(keys.RESERVED)
 
 
 def holds_nothing(directory: Map) -> bool:
-    """Whether an embedded directory of a foreign root holds no key: it is empty, or all its entries are such maps."""
+    """Return whether an embedded directory of a foreign root holds no key: all its entries, if any, are such maps."""
     todo = [directory]
     for above in todo:
         for name, item in above.items():
@@ -155,7 +155,7 @@ class Directory:
         return self.chunk_base is not None or bool(self.chunk_new)
 
     def is_empty(self) -> bool:
-        """Whether the directory holds no key."""
+        """Return whether the directory holds no key."""
         if self.documents or self.entries or self.value or self.chunk_new:
             return False
         no_chunks = self.chunk_base is None or 0 < self.chunk_total == len(self.chunk_gone)
@@ -222,7 +222,7 @@ class Directory:
         self.chunk_new.pop(rest, None)
 
     def has_in_base(self, rest: str, load: Load) -> bool:
-        """Whether the index of the node holds a chunk key."""
+        """Return whether the index of the node holds a chunk key."""
         return index_tree.find(index_tree.CHUNKS, self.chunk_base, rest, load) is not None
 
     def drop_chunks(self, rests: Iterable[str], load: Load) -> None:

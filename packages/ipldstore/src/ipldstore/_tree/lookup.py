@@ -209,7 +209,7 @@ def _named(directory: AnyDirectory, fragment: str, load: Load) -> Iterator[tuple
 
 
 def _indexed(key: str, owners: Owners, load: Load) -> bool:
-    """Whether a directory above has a key in its chunk index."""
+    """Return whether a directory above has a key in its chunk index."""
     return any(
         keys.is_chunk_key(key[start:]) and directory.chunk(key[start:], load) is not None for start, directory in owners
     )

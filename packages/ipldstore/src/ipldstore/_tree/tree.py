@@ -346,7 +346,7 @@ class Tree:
 
 
 def _has_entry(visited: list[Directory], parts: list[str], load: Load) -> bool:
-    """Whether there is an entry for a key; the directory at the entry is opened to be changed."""
+    """Return whether there is an entry for a key; the directory at the entry is opened to be changed."""
     if len(visited) < len(parts):
         return False
     visited[-1].open(parts[-1], load)
