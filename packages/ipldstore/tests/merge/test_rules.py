@@ -15,7 +15,7 @@ from ipldstore._merge.conflicts import MergeConflict
 from ipldstore._merge.merge import merge_roots
 
 from .datasets import Maker, zarr
-from .roots import contents_of
+from .roots import contents_of, group_document, root_of
 
 FORMATS = [(2, False), (2, True), (3, False), (3, True)]
 
@@ -54,6 +54,29 @@ def test_chunks_of_one_array_merge_one_by_one(make: Maker, base: bytes) -> None:
     assert make.open(merged).air.values[:2].tolist() == [[7] * 3, [8] * 3]
     assert make.conflicts(base, first, make.set_values("air", 0, 8)) == [("air", "chunks")]
     assert make.conflicts(base, first, make.set_values("air", slice(0, 2), 7)) == []
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_the_chunk_of_an_array_without_axes_is_a_chunk(zarr_format: int) -> None:
+    make = Maker(MappingCAStore(), zarr_format, False)
+    base = make.edited(None, make.in_group(lambda group: group.create_array("s", shape=(), dtype="i4")))
+    one, two = make.set_values("s", ..., 1), make.set_values("s", ..., 2)
+    assert make.conflicts(base, one, two) == [("s", "chunks")]
+    assert make.conflicts(base, one, make.set_attribute("s", "units", "K")) == [("s", "array")]
+    make.merges(base, one, make.set_attribute("s", "title", "t"))
+
+
+def test_groups_with_many_names_merge_across_the_lines_of_the_format() -> None:
+    """16, 256 and 2,048 names are where directories take another form: both sides together cross each of them."""
+    for names in (10, 250, 2040):
+        castore = MappingCAStore()
+        contents = {f"g{number}/zarr.json": group_document(number=number) for number in range(names)}
+        sides = [{f"{side}{number}/zarr.json": group_document(side=side) for number in range(5)} for side in "ab"]
+        base = root_of(castore, contents)
+        ours, theirs = (root_of(castore, contents | side) for side in sides)
+        both = root_of(castore, contents | sides[0] | sides[1])
+        assert merge_roots(castore, [base], ours, theirs).root == both
+        assert merge_roots(castore, [both], ours, theirs).root == base
 
 
 def test_keys_of_no_node_are_parts(make: Maker, base: bytes) -> None:
@@ -183,6 +206,7 @@ def test_a_deleted_group_conflicts_with_an_array_added_in_it(make: Maker) -> Non
     ours, theirs = make.edited(base, make.delete("g")), make.edited(base, make.in_group(add))
     assert make.merge(base, ours, theirs, "theirs").root == theirs
     assert make.merge(base, ours, theirs, {"g": "ours"}).root == ours
+    assert make.merge(base, ours, theirs, {"/g": "ours"}).root == ours
     assert make.merge(base, ours, theirs, {"h": "ours"}).root is None
 
 

@@ -83,7 +83,7 @@ def test_what_else_conflicts_is_told(make: Maker) -> None:
     base = make.base()
     ours = make.edited(base, make.append(4, 2, 1.0), make.set_attribute("", "title", "ours"))
     theirs = make.edited(base, make.append(6, 2, 2.0), make.set_attribute("", "title", "theirs"))
-    refused(make, base, ours, theirs, "found 1 conflicts: /: the attribute 'title'")
+    refused(make, base, ours, theirs, "found 1 conflict: /: the attribute 'title'")
     units = make.edited(base, make.set_attribute("air", "units", "K"))
     refused(make, base, units, theirs, "theirs changed the shape")
 

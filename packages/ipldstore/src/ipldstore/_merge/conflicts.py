@@ -102,8 +102,16 @@ def decide(resolve: Resolve | None, conflict: MergeConflict) -> Side | None:
     elif callable(resolve):
         side = resolve(conflict)
     else:
-        by_attribute = None if conflict.attribute is None else resolve.get((conflict.path, conflict.attribute))
-        side = resolve.get(conflict.path) if by_attribute is None else by_attribute
+        side = _chosen(resolve, conflict)
     if side is None or side in SIDES:
         return side
     raise ValueError(f"expected 'ours' or 'theirs' to resolve the conflict at {conflict.path!r}, found {side!r:.200}")
+
+
+def _chosen(choices: Choices, conflict: MergeConflict) -> Side | None:
+    """Return what a mapping chooses, by path and attribute before by path alone; a path may begin with a slash."""
+    for path in (conflict.path, f"/{conflict.path}"):
+        side = None if conflict.attribute is None else choices.get((path, conflict.attribute))
+        if side is not None:
+            return side
+    return choices.get(conflict.path, choices.get(f"/{conflict.path}"))

@@ -76,7 +76,6 @@ class _Append(NamedTuple):
 
     path: str
     axis: int
-    dimension: str | None
     grid: ChunkGrid
     """The grid in the base."""
     before: int
@@ -171,9 +170,7 @@ def _append(merge: NodeMerge, path: str) -> _Append:
         at = fits(base, coordinates_of(key[start:]))
         if at is not None and (at[axis] + 1) * base.chunks[axis] > base.shape[axis] and change.after is not None:
             chunks[key] = change.after
-    names = dimensions_of(merge.nodes.bases[0])
-    dimension = names[axis] if names is not None and axis < len(names) else None
-    return _Append(path, axis, dimension, base, base.shape[axis], first.shape[axis], later.shape[axis], chunks)
+    return _Append(path, axis, base, base.shape[axis], first.shape[axis], later.shape[axis], chunks)
 
 
 class _Edit:
@@ -229,4 +226,5 @@ def _keep(overlay: OverlayCAStore, castore: ContentAddressableStore, root: bytes
 def _conflict_error(conflicts: tuple[MergeConflict, ...]) -> ConflictError:
     told = "; ".join(map(str, conflicts[:_MOST_SHOWN]))
     more = f"; and {len(conflicts) - _MOST_SHOWN} more" if len(conflicts) > _MOST_SHOWN else ""
-    return ConflictError(f"expected changes that can be merged, found {len(conflicts)} conflicts: {told}{more}")
+    count = f"{len(conflicts)} conflict{'' if len(conflicts) == 1 else 's'}"
+    return ConflictError(f"expected changes that can be merged, found {count}: {told}{more}")

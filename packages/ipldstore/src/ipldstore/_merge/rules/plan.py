@@ -11,7 +11,7 @@ from ipldstore._tree.difference import is_same_target
 
 from .choice import agreed, choose
 from .node_merge import NodeMerge, NodeResult
-from .side_changes import is_below
+from .side_changes import has_parent_in
 from .sides import Nodes, Sides, other_side
 
 
@@ -51,12 +51,11 @@ class Plan:
     def _take_subtrees(self) -> None:
         found = {path: reason for side in SIDES for path, reason in self._node_conflicts(side)}
         for path in sorted(found, key=len):
-            if not any(is_below(path, above) for above in self.subtrees):
+            if not has_parent_in(path, self.subtrees.keys()):
                 side = self.decisions.side_of(MergeConflict(path, "node", found[path]))
                 self.subtrees[path] = side or "ours"
-        for path in self.subtrees:
-            for side in SIDES:
-                self.sides.changed[side].discard(path)
+        for side in SIDES:
+            self.sides.changed[side].discard(self.subtrees.keys())
 
     def _node_conflicts(self, side: Side) -> Iterator[tuple[str, str]]:
         """Yield the nodes that a side deleted, replaced or made and the other side does not let it, with the reason."""
@@ -82,9 +81,8 @@ class Plan:
 
     def _has_new_nodes(self, side: Side, path: str) -> bool:
         """Whether a side has made nodes below a path."""
-        changed = self.sides.changed[side]
-        paths = (each for each in (*changed.documents, *changed.directories) if each != path and is_below(each, path))
-        return any(self._is_or_holds_node(side, each) for each in paths)
+        touched = (each[:-1] for each in self.sides.changed[side].touched(path) if each.endswith("/"))
+        return any(self._is_or_holds_node(side, each) for each in touched if each != path)
 
     def _is_or_holds_node(self, side: Side, path: str) -> bool:
         change = self.sides.changed[side].directories.get(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
 from ipldstore._merge.nodes.documents import DocumentReader
@@ -117,20 +118,20 @@ class SideChanges:
             for key, change in own.items():
                 yield array, key, change
 
-    def discard(self, path: str) -> None:
-        """Forget all changes at or below a path."""
+    def discard(self, paths: AbstractSet[str]) -> None:
+        """Forget all changes at or below paths."""
         self._sorted = None
-        for table in (self.keys, self.directories):
-            for key in [key for key in table if is_below(key, path, strictly=table is self.keys)]:
-                del table[key]
+        self.keys = {key: change for key, change in self.keys.items() if not has_parent_in(key, paths)}
         for array, own in list(self.chunks.items()):
-            if is_below(array, path):
+            kept = {key: change for key, change in own.items() if not has_parent_in(key, paths)}
+            if kept:
+                self.chunks[array] = kept
+            else:
                 del self.chunks[array]
-            elif is_below(path, array):
-                for key in [key for key in own if is_below(key, path, strictly=True)]:
-                    del own[key]
-        for paths in (self.documents, self.consolidated):
-            paths.difference_update([each for each in paths if is_below(each, path)])
+        for path in [path for path in self.directories if path in paths or has_parent_in(path, paths)]:
+            del self.directories[path]
+        for changed in (self.documents, self.consolidated):
+            changed.difference_update({path for path in changed if path in paths or has_parent_in(path, paths)})
 
     def touched(self, path: str) -> Iterator[str]:
         """Yield what has changed at or below a path, sorted: keys, and the paths of directories with a slash."""
@@ -149,6 +150,18 @@ class SideChanges:
         return next(self.touched(path), None) is not None
 
 
-def is_below(key: str, path: str, *, strictly: bool = False) -> bool:
-    """Return whether a key or path is below another path, or at it."""
-    return not path or key.startswith(f"{path}/") or (not strictly and key == path)
+def has_parent_in(key: str, paths: AbstractSet[str]) -> bool:
+    """Return whether a key or path is strictly below one of some paths."""
+    if not paths or not key:
+        return False
+    at = len(key)
+    while at >= 0:
+        at = key.rfind("/", 0, at)
+        if key[: max(at, 0)] in paths:
+            return True
+    return False
+
+
+def is_below(path: str, above: str) -> bool:
+    """Return whether a path is below another one, or is it."""
+    return not above or path == above or path.startswith(f"{above}/")
