@@ -4,8 +4,8 @@ The archive is a graph of 64 KiB leaves, made while it is sent, so that only the
 lower bound in the same run hashes every block and writes it to a file. The figures are the peak of memory beyond that
 of the interpreter with its modules, and whether the exported archive is the imported one, to the byte.
 
-    python benchmarks/bench_import_stream.py                   # 2 GB; exits with 1 if a target is missed
-    python benchmarks/bench_import_stream.py --gigabytes 0.2 --fsync
+    python benchmarks/streams/bench_import_stream.py                   # 2 GB; exits with 1 if a target is missed
+    python benchmarks/streams/bench_import_stream.py --gigabytes 0.2 --fsync
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ CarReader or read_car; nothing is on the disk. The figure is the peak of memory 
 interpreter with its modules. Then a walk goes over a graph of a million links, which is made meanwhile; the figure is
 the memory for each block.
 
-    python benchmarks/bench_car_stream.py             # 2 GB; exits with 1 if a target is missed
-    python benchmarks/bench_car_stream.py --gigabytes 0.2 --links 300000
+    python benchmarks/streams/bench_car_stream.py             # 2 GB; exits with 1 if a target is missed
+    python benchmarks/streams/bench_car_stream.py --gigabytes 0.2 --links 300000
 """
 
 from __future__ import annotations
