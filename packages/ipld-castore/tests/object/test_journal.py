@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import re
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -102,7 +103,7 @@ def test_an_object_that_is_damaged_ends_its_writer(atomic_s3: S3Server, bucket: 
     journal = journals(castore).journal(SESSION)
     for number in (1, 2, 3):
         journal.append(A, number, [b"record"])
-    name = f".sessions/{SESSION}/{A}.{2:016d}"
+    name = f".sessions/{SESSION}/{A}/{2:016d}.1"
     whole = bytes(castore.store.get(name).bytes())
     for damaged in (whole[:-1], whole[:-1] + b"?", b""):
         castore.store.put(name, damaged)
@@ -120,7 +121,7 @@ def test_what_is_known_is_deleted_and_nothing_else(in_bucket: Journal, s3_proxy:
     assert [entry.number for entry in in_bucket.entries({})] == [*range(1, 1302), 1], "two pages are listed"
     s3_proxy.requests.clear()
     in_bucket.delete({A: 1300})
-    assert Counter(request.method for request in s3_proxy.requests) == {"GET": 2, "POST": 2}, "a thousand at once"
+    assert Counter(request.method for request in s3_proxy.requests) == {"GET": 3, "POST": 2}, "a thousand at once"
     assert list(in_bucket.entries({A: 1300})) == [Entry(A, 1301, b"1301"), Entry(B, 1, b"b")]
     in_bucket.delete({A: 1301, B: 1})
     in_bucket.append(A, 1302, [b"next"])
@@ -136,7 +137,7 @@ def test_what_is_asked(in_bucket: Journal, s3_proxy: FaultProxy) -> None:
     in_bucket.append(A, 1, [b"one"])
     assert asked() == {"PUT": 1}
     mark = in_bucket.mark()
-    assert asked() == {"LIST": 1}
+    assert asked() == {"LIST": 2}, "of writers, and of the one that is new"
     assert len(list(in_bucket.entries({}, mark))) == 1
     assert asked() == {"GET": 1}
     assert list(in_bucket.entries({A: 1}, mark)) == []
@@ -145,6 +146,36 @@ def test_what_is_asked(in_bucket: Journal, s3_proxy: FaultProxy) -> None:
     assert asked() == {"GET": 1}
     assert in_bucket.exchange(b"begun", b"on")
     assert asked() == {"PUT": 1}
+
+
+def test_a_look_lists_what_is_new(in_bucket: Journal, s3_proxy: FaultProxy) -> None:
+    """However many objects there are; those behind a gap are listed until it is filled."""
+    for number in (1, 2, 3, 5):
+        in_bucket.append(A, number, [b"%d" % number])
+    listed: list[list[str]] = []
+
+    async def keep(exchange: Exchange) -> None:
+        answer = await exchange.forward()
+        listed.append(re.findall(rf"<Key>\.sessions/{SESSION}/{A}/0*(\d+)\.1</Key>", answer.body.decode()))
+        await exchange.send(answer.head + answer.body)
+
+    def look() -> list[str]:
+        listed.clear()
+        s3_proxy.inject_always(keep)
+        in_bucket.mark()
+        s3_proxy.clear()
+        return [number for names in listed for number in names]
+
+    assert look() == ["1", "2", "3", "5"]
+    assert look() == ["5"]
+    in_bucket.append(A, 4, [b"4"])
+    assert look() == ["4", "5"]
+    assert look() == []
+    assert [entry.number for entry in in_bucket.entries({A: 1})] == [2, 3, 4, 5]
+    assert look() == []
+    in_bucket.append(A, 6, [b"6", b"7"])
+    assert [entry.number for entry in in_bucket.entries({A: 5})] == [6, 7]
+    assert [entry.number for entry in in_bucket.entries({A: 6})] == [7]
 
 
 def test_a_listing_that_had_begun_does_not_serve_later_callers(in_bucket: Journal, s3_proxy: FaultProxy) -> None:
@@ -165,4 +196,4 @@ def test_a_listing_that_had_begun_does_not_serve_later_callers(in_bucket: Journa
         others = [pool.submit(in_bucket.mark) for _ in range(20)]
         go_on.set()
         assert first.result() == frozenset()
-        assert {other.result() for other in others} == {frozenset({f"{A}.{1:016d}"})}
+        assert {other.result() for other in others} == {frozenset({(A, 1)})}

@@ -122,14 +122,15 @@ class Client:
             return Failure(FailureKind.REFUSED, self._no_bucket(verb))
         return result
 
-    def list(self, prefix: str | None, what: str) -> Iterator[dict[str, Any]]:
+    def list(self, prefix: str | None, what: str, behind: str | None = None) -> Iterator[dict[str, Any]]:
         """Yield ``path``, ``size`` and ``last_modified`` of the objects whose names begin with a prefix and "/".
 
         :param what: what they are, for messages
+        :param behind: leave out names up to this one
         :raises BackendUnavailableError: if they cannot be listed
         """
         verb = f"list {what} in"
-        pages = self.ask_bucket(verb, lambda: iter(self.store.list(prefix, chunk_size=_LISTED_AT_ONCE)))
+        pages = self.ask_bucket(verb, lambda: iter(self.store.list(prefix, offset=behind, chunk_size=_LISTED_AT_ONCE)))
         while (page := self.ask_bucket(verb, lambda: next(pages, None))) is not None:
             yield from page
 

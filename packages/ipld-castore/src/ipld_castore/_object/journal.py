@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections import defaultdict
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ipld_castore._backends.folder_journal import FOLDER, SEGMENT, STATE, FolderJournal, session_folders
+from ipld_castore._backends.folder_journal import FOLDER, STATE, FolderJournal, session_folders
 from ipld_castore._core.journal import MAX_RECORD_BYTES, Entry, Journal, frame, unframe
-from ipld_castore.concurrency import SharedCall, in_order
+from ipld_castore.concurrency import SharedCall, in_order, renew_after_fork
 from ipld_castore.errors import BackendUnavailableError
 
 from .client import Client, Failure, FailureKind, NoObjectError
@@ -22,16 +23,59 @@ _NONCE_BYTES: Final = 16
 """Random bytes before the state: where an answer was lost, they tell a caller's own state from an equal one."""
 _MAX_STATE_BYTES: Final = 16 << 20
 _MAX_OBJECT_BYTES: Final = 64 * MAX_RECORD_BYTES
+_MAX_TOGETHER: Final = 1024
+"""The most records that are looked back for the begin of their object."""
+_OBJECT: Final = re.compile(r"([0-9a-f]{1,64})/([0-9]{16})\.([0-9]{1,9})")
+"""The name of an object of records: the writer, the number of the first one, and how many there are."""
 
-_Segments = dict[str, list[int]]
-"""By writer the number of the first record of each of its objects, in order."""
+
+class _Objects:
+    """The objects of records of one writer, as far as they were listed."""
+
+    def __init__(self) -> None:
+        self.ends: dict[int, int] = {}
+        """By the number of the first record of each object, that of the last."""
+        self.last = 0
+        """Up to which number nothing is missing: what is new has a higher number, and a name behind."""
+        self.beyond: set[int] = set()
+        """The first numbers of the objects behind a gap."""
+
+    def add(self, first: int, last: int) -> None:
+        """See an object."""
+        self.ends[first] = last
+        if first > self.last:
+            self.beyond.add(first)
+        self.go_on()
+
+    def go_on(self, known: int = 0) -> None:
+        """Go on as far as nothing is missing.
+
+        :param known: up to which number a reader knows all records, which may be deleted
+        """
+        self.last = max(self.last, known)
+        while (last := self.ends.get(self.last + 1)) is not None:
+            self.beyond.discard(self.last + 1)
+            self.last = last
+        if known:
+            self.beyond = {first for first in self.beyond if first > self.last}
+
+    def behind(self, known: int) -> Iterator[tuple[int, int]]:
+        """Yield first and last number of the objects that have more than what is known, up to the first gap."""
+        first = known + 1
+        if first not in self.ends:  # in the middle of an object
+            begun = (each for each in range(known, max(known - _MAX_TOGETHER, 0), -1) if each in self.ends)
+            first = next((each for each in begun if self.ends[each] > known), first)
+        while (last := self.ends.get(first)) is not None:
+            yield first, last
+            first = last + 1
 
 
 class BucketJournal:
     """The journal of one session; see :class:`ipld_castore.Journal`.
 
-    The records of one append are the object ``<writer>.<first number>``. The state is the object ``state``, which
-    moves by conditional puts. Threads may append for one writer at once. A mark is the names of all objects.
+    The records of one append are the object ``<writer>/<first number>.<count>``. The state is the object ``state``,
+    which moves by conditional puts. Threads may append for one writer at once. A mark is what is known of the objects.
+    To look for more, the writers are listed, and of each writer what is behind the last one known.
 
     An append to a session that was removed succeeds, as a bucket has no folders: a writer looks at :attr:`state` after
     it. What it left is deleted by :meth:`remove`.
@@ -50,58 +94,50 @@ class BucketJournal:
         self._what = f"the session {folder.rpartition('/')[2]}"
         self._object = ConditionalObject(client, f"{folder}/{STATE}", self._what, _MAX_STATE_BYTES)
         self._states: SharedCall[bytes | None] = SharedCall()
-        self._marks: SharedCall[frozenset[str]] = SharedCall()
-        self._lasts: dict[str, tuple[int, int]] = {}
-        """By writer the first and the last number in the last object of it that was read."""
+        self._marks: SharedCall[object] = SharedCall()
+        self._renew_lock()
+        renew_after_fork(self._renew_lock)
+        self._writers: dict[str, _Objects] = {}
+
+    def _renew_lock(self) -> None:
+        """Replace the lock in the child of a fork, where a thread of the parent may hold it."""
+        self._lock = threading.Lock()
 
     # -- records --
 
     def append(self, writer: str, first: int, records: Sequence[bytes]) -> None:  # a mark is a request
         """See :meth:`Journal.append`."""
-        self._client.put(self._name(writer, first), frame(records), f"a note in {self._what}")
+        self._client.put(self._name(writer, first, first + len(records) - 1), frame(records), f"a note in {self._what}")
 
-    def _name(self, writer: str, first: int) -> str:
-        return f"{self._folder}/{writer}.{first:016d}"
+    def _name(self, writer: str, first: int, last: int) -> str:
+        return f"{self._folder}/{writer}/{first:016d}.{last - first + 1}"
 
     def entries(self, after: Mapping[str, int], mark: object = None) -> Iterator[Entry]:
         """See :meth:`Journal.entries`; many objects are read at a time."""
-        names = mark if isinstance(mark, frozenset) else self._names()
-        wanted = self._wanted(_segments(names), after)
-        expected = {writer: after.get(writer, 0) + 1 for writer, _ in wanted}
-        for (writer, first), data in in_order(self._read, wanted, threads=self._in_flight):
+        if mark is None:
+            self.mark()
+        wanted = self._wanted(after)
+        expected = {writer: after.get(writer, 0) + 1 for writer, _, _ in wanted}
+        for (writer, first, _), data in in_order(self._read, wanted, threads=self._in_flight):
             if first > expected[writer]:
                 continue  # records are missing before it
-            number = first - 1
-            for record, _ in unframe(data):
-                number += 1
+            for number, (record, _) in enumerate(unframe(data), first):
                 if number >= expected[writer]:
                     expected[writer] = number + 1
                     yield Entry(writer, number, record)
-            if number >= first:
-                self._lasts[writer] = first, number
 
-    def _wanted(self, segments: _Segments, after: Mapping[str, int]) -> list[tuple[str, int]]:
-        """Return the objects to read: those of which not all is known, up to the first gap that can be seen."""
-        wanted: list[tuple[str, int]] = []
-        for writer, firsts in sorted(segments.items()):
-            expected = after.get(writer, 0) + 1
-            begun = False
-            for first, end in self._ends(writer, firsts):
-                if end is not None and end <= expected:
-                    continue
-                if first > expected and not begun:
-                    break  # a gap
-                wanted.append((writer, first))
-                begun = True
+    def _wanted(self, after: Mapping[str, int]) -> list[tuple[str, int, int]]:
+        """Return writer, first and last number of the objects to read: what is not known, up to the first gap."""
+        wanted: list[tuple[str, int, int]] = []
+        with self._lock:
+            for writer, known in after.items():
+                if writer in self._writers:
+                    self._writers[writer].go_on(known)
+            for writer, objects in sorted(self._writers.items()):
+                wanted += [(writer, *numbers) for numbers in objects.behind(after.get(writer, 0))]
         return wanted
 
-    def _ends(self, writer: str, firsts: list[int]) -> Iterator[tuple[int, int | None]]:
-        """Yield the first number of each object, and before which number it ends; None where that is not known."""
-        known_first, known_last = self._lasts.get(writer, (0, 0))
-        for first, following in zip(firsts, [*firsts[1:], None], strict=True):
-            yield first, known_last + 1 if first == known_first else following
-
-    def _read(self, segment: tuple[str, int]) -> bytes:
+    def _read(self, segment: tuple[str, int, int]) -> bytes:
         try:
             data, _ = self._client.get(self._name(*segment), f"a note of {self._what}", _MAX_OBJECT_BYTES)
         except NoObjectError:  # deleted since it was listed
@@ -109,23 +145,61 @@ class BucketJournal:
         return data
 
     def mark(self) -> object:
-        """See :meth:`Journal.mark`: one listing for all threads that asked before it began."""
-        return self._marks.call(self._names)
+        """See :meth:`Journal.mark`: one look for all threads that asked before it began."""
+        return self._marks.call(self._look)
 
-    def _names(self) -> frozenset[str]:
-        """Return the names of the objects of records."""
-        names = (meta["path"].rpartition("/")[2] for meta in self._client.list(self._folder, self._what))
-        return frozenset(name for name in names if SEGMENT.fullmatch(name))
+    def _look(self) -> object:
+        with self._lock:
+            known = {writer: objects.last for writer, objects in self._writers.items()}
+        there: Any = None
+        if len(known) > self._in_flight // 2:
+            self._list_below(self._folder)
+        else:
+            for each, found in in_order(self._look_at, [None, *known.items()], threads=self._in_flight):
+                there = found if each is None else there
+            new = [(writer, 0) for writer in there if writer not in known]
+            for _ in in_order(self._look_at, new, threads=self._in_flight):
+                pass
+        with self._lock:
+            return frozenset(
+                (writer, first)
+                for writer, objects in self._writers.items()
+                for first in (objects.last, *objects.beyond)
+            )
+
+    def _look_at(self, at: tuple[str, int] | None) -> list[str]:
+        """List the objects of a writer behind a number; or, without one, return the names of the writers."""
+        if at is not None:
+            writer, last = at
+            self._list_below(f"{self._folder}/{writer}", f"{self._folder}/{writer}/{last:016d}.z")
+            return []
+        found: Any = self._client.ask_bucket(
+            f"list {self._what} in", lambda: self._client.store.list_with_delimiter(self._folder)
+        )
+        return [below.rstrip("/").rpartition("/")[2] for below in found["common_prefixes"]]
+
+    def _list_below(self, folder: str, behind: str | None = None) -> None:
+        for meta in self._client.list(folder, self._what, behind):
+            match = _OBJECT.fullmatch(meta["path"].removeprefix(f"{self._folder}/"))
+            if match:
+                first = int(match[2])
+                with self._lock:
+                    self._writers.setdefault(match[1], _Objects()).add(first, first + int(match[3]) - 1)
 
     def delete(self, upto: Mapping[str, int]) -> None:
-        """See :meth:`Journal.delete`; an object of which not all is known to be covered stays."""
-        gone = [
-            self._name(writer, first)
-            for writer, firsts in _segments(self._names()).items()
-            for first, end in self._ends(writer, firsts)
-            if end is not None and end <= upto.get(writer, 0) + 1
-        ]
-        self._client.delete(gone, f"notes of {self._what}")
+        """See :meth:`Journal.delete`; an object of which not all is known stays."""
+        self.mark()
+        with self._lock:
+            gone = [
+                (writer, first, last)
+                for writer, objects in self._writers.items()
+                for first, last in objects.ends.items()
+                if last <= upto.get(writer, 0)
+            ]
+        self._client.delete((self._name(*each) for each in gone), f"notes of {self._what}")
+        with self._lock:
+            for writer, first, _ in gone:
+                self._writers[writer].ends.pop(first, None)
 
     # -- state --
 
@@ -155,15 +229,6 @@ class BucketJournal:
 
 def _without_nonce(data: bytes | None) -> bytes | None:
     return None if data is None else data[_NONCE_BYTES:]
-
-
-def _segments(names: frozenset[str]) -> _Segments:
-    found: defaultdict[str, list[int]] = defaultdict(list)
-    for name in sorted(names):
-        match = SEGMENT.fullmatch(name)
-        if match:
-            found[match[1]].append(int(match[2]))
-    return found
 
 
 class HasJournals:

@@ -316,11 +316,12 @@ class ObjectCAStore(ContentAddressableStore):
         """See :meth:`SupportsAge.delete_leftovers`: notes of writers whose session was deleted."""
         folder = self._layout.name(FOLDER)
         objects = [(meta["path"], meta) for meta in self._client.list(folder, "sessions")]
-        live = {name.removesuffix(f"/{STATE}") for name, _ in objects if name.endswith(f"/{STATE}")}
+        below = len(folder) + 1
+        live = {name[below:].partition("/")[0] for name, _ in objects if name.endswith(f"/{STATE}")}
         gone = {
             name: meta["size"]
             for name, meta in objects
-            if name.rpartition("/")[0] not in live and meta["last_modified"].timestamp() < before
+            if name[below:].partition("/")[0] not in live and meta["last_modified"].timestamp() < before
         }
         self._client.delete(gone, "notes of sessions that were deleted")
         return sum(gone.values())
