@@ -9,23 +9,18 @@ as one latency. It exits with 1 if a target is missed.
 from __future__ import annotations
 
 import sys
-import threading
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NamedTuple
 
 import numpy as np
 import urllib3
 import zarr
+from _far import LATENCY, FarServer, Handler, Request, running
 from _kubo import SHAPE, gateway_of, million, running_node, seconds, value_of
 from ipld_castore import GatewayCAStore
 from ipldstore import IPLDStore
 from multiformats import CID
 
-LATENCY = 0.05
 PIECE = 1 << 16
 ONE = (500, 12, 20)
 REGIONS = {
@@ -35,44 +30,18 @@ REGIONS = {
 }
 
 
-class Request(NamedTuple):
-    """The times at which a request came and its answer began."""
-
-    arrived: float
-    answered: float
-
-
-class Proxy(ThreadingHTTPServer):
+class Proxy(FarServer):
     """A proxy that forwards requests to a gateway, and delays the answers."""
 
-    daemon_threads = True
-    request_queue_size = 128
-
     def __init__(self, gateway: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.gateway = urllib3.connection_from_url(gateway, maxsize=64)
-        self.requests: list[Request] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    @property
-    def rounds(self) -> int:
-        """Return the length of the longest chain of requests, each of which came after the answer to the one before."""
-        count, end = 0, 0.0
-        for request in sorted(self.requests, key=lambda each: each.answered):
-            if request.arrived >= end:
-                count, end = count + 1, request.answered
-        return count
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(Handler):
     server: Proxy
 
-    def do_GET(self) -> None:  # http.server looks for it by this name
+    def do_GET(self) -> None:  # noqa: N802  # http.server looks for it by this name
         arrived = time.monotonic()
         headers = {name: value for name, value in self.headers.items() if name.lower() not in {"host", "connection"}}
         answer = self.server.gateway.urlopen("GET", self.path, headers=headers, redirect=False, preload_content=False)
@@ -86,21 +55,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
         self.wfile.write(b"0\r\n\r\n")
         answer.release_conn()
-
-    def log_message(self, *_: object) -> None:
-        pass  # a benchmark prints its table
-
-
-@contextmanager
-def proxy_before(gateway: str) -> Iterator[Proxy]:
-    with Proxy(gateway) as proxy:
-        thread = threading.Thread(target=proxy.serve_forever)
-        thread.start()
-        try:
-            yield proxy
-        finally:
-            proxy.shutdown()
-            thread.join()
 
 
 def read(proxy: Proxy, root: CID, region: tuple[slice, ...]) -> float:
@@ -123,7 +77,7 @@ def main() -> int:
     warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
     print(f"Python {sys.version.split()[0]}, zarr {zarr.__version__}\n")
     verdicts: list[tuple[bool, str]] = []
-    with running_node() as node, proxy_before(gateway_of(node)) as proxy:
+    with running_node() as node, running(Proxy(gateway_of(node))) as proxy:
         root = million(node)
         one = tuple(slice(at, at + 1) for at in ONE)
         print(f"{np.prod(SHAPE):,} chunks | chunks read | latencies | requests | seconds")

@@ -15,22 +15,18 @@ import os
 import re
 import sys
 import tempfile
-import threading
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import ipldstore
 import numpy as np
 import zarr
+from _far import LATENCY, FarServer, Handler, Request, running
 from ipld_car import ops
 from ipldstore import CarCAStore
 
-LATENCY = 0.05
 SPACE = (25, 40)
 CHUNK = 32
 """Values of 8 bytes in a chunk."""
@@ -38,46 +34,27 @@ MOST_LATENCIES = 6
 MOST_BYTES = 1 << 20
 
 
-class Request(NamedTuple):
-    """When a request came and its answer began, and the bytes of the answer."""
-
-    arrived: float
-    answered: float
-    size: int
-
-
-class Server(ThreadingHTTPServer):
+class Server(FarServer):
     """A server of one file."""
 
-    daemon_threads = True
-    request_queue_size = 128
-
     def __init__(self, path: Path) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.file: BinaryIO = path.open("rb")
         self.size = path.stat().st_size
-        self.requests: list[Request] = []
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/air.car"
+        return f"{super().url}/air.car"
 
-    @property
-    def rounds(self) -> int:
-        """Return the length of the longest chain of requests, each of which came after the answer to the one before."""
-        count, end = 0, 0.0
-        for request in sorted(self.requests, key=lambda each: each.answered):
-            if request.arrived >= end:
-                count, end = count + 1, request.answered
-        return count
+    def server_close(self) -> None:
+        super().server_close()
+        self.file.close()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(Handler):
     server: Server
 
-    def do_GET(self) -> None:  # http.server looks for it by this name
+    def do_GET(self) -> None:  # noqa: N802  # http.server looks for it by this name
         arrived = time.monotonic()
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"] or "")
         if asked is None:
@@ -92,22 +69,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        pass  # a benchmark prints its table
-
-
-@contextmanager
-def served(path: Path) -> Iterator[Server]:
-    with Server(path) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
-            server.file.close()
 
 
 def value_of(t: int, y: int, x: int) -> int:
@@ -185,7 +146,7 @@ def main() -> int:
         depth_first(appended, ordered)
         print(f"{steps * 1000:,} chunks | read | chunks | latencies | requests | KiB | seconds")
         for path in (appended, ordered):
-            with served(path) as server:
+            with running(Server(path)) as server:
                 for name, region in regions.items():
                     taken = read(server, region)
                     size = sum(request.size for request in server.requests)

@@ -2,8 +2,29 @@
 
 import gc
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+
+
+@pytest.fixture
+def node(kubo: Any) -> Iterator[Any]:
+    """A real IPFS node without blocks."""
+    yield kubo
+    kubo.empty()
+
+
+@pytest.fixture
+def other(kubo_binary: str, tmp_path: Path, kubo: Any) -> Iterator[Any]:
+    """A second node, which knows the first."""
+    second = type(kubo)(kubo_binary, tmp_path / "other")
+    second.start()
+    try:
+        second.connect(kubo)
+        yield second
+    finally:
+        second.stop()
 
 
 @pytest.fixture

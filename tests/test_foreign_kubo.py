@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,24 +54,6 @@ def write(path: Path) -> Path:
     encoding = {"radar": {"chunks": (1, 30)}, "image": {"chunks": (3 << 20,), "compressors": None}}
     campaign().to_zarr(path, zarr_format=2, encoding=encoding)
     return path
-
-
-@pytest.fixture
-def node(kubo: Any) -> Iterator[Any]:
-    yield kubo
-    kubo.empty()
-
-
-@pytest.fixture
-def other(kubo_binary: str, tmp_path: Path, kubo: Any) -> Iterator[Any]:
-    """A second node, which knows the first."""
-    second = type(kubo)(kubo_binary, tmp_path / "other")
-    second.start()
-    try:
-        second.connect(kubo)
-        yield second
-    finally:
-        second.stop()
 
 
 def added(node: Any, path: Path, flags: list[str]) -> CID:

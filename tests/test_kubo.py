@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,24 +43,6 @@ def write(dataset: xr.Dataset, store: IPLDStore, zarr_format: int = 3) -> CID:
         encoding["large"]["chunks"] = (FIVE_MIB,)
     dataset.to_zarr(store, zarr_format=zarr_format, encoding=encoding)
     return store.freeze()
-
-
-@pytest.fixture
-def node(kubo: Any) -> Iterator[Any]:
-    yield kubo
-    kubo.empty()
-
-
-@pytest.fixture
-def other(kubo_binary: str, tmp_path: Path, kubo: Any) -> Iterator[Any]:
-    """A second node, which knows the first."""
-    second = type(kubo)(kubo_binary, tmp_path / "other")
-    second.start()
-    try:
-        second.connect(kubo)
-        yield second
-    finally:
-        second.stop()
 
 
 def test_the_first_example(node: Any, monkeypatch: pytest.MonkeyPatch) -> None:

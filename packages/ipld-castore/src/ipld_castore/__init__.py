@@ -34,7 +34,9 @@ from ._kubo.store import IPFSStore
 from ._network.find import DEFAULT_GATEWAYS, find_ipfs
 from ._network.resolve import ResolvedName, resolve_at, resolve_name
 from ._object.store import ObjectCAStore
+from ._reference.beside import ReferencingCAStore
 from ._reference.blocks import get_index, put_index
+from ._reference.hasher import RangeHasher
 from ._reference.index import ReferenceIndex
 from ._reference.index_writer import ReferenceIndexWriter
 from ._reference.store import ReferenceCAStore
@@ -82,10 +84,12 @@ __all__ = [
     "NameRefusedError",
     "ObjectCAStore",
     "PathStep",
+    "RangeHasher",
     "ReadOnlyStoreError",
     "ReferenceCAStore",
     "ReferenceIndex",
     "ReferenceIndexWriter",
+    "ReferencingCAStore",
     "RemoteCarCAStore",
     "ResolvedName",
     "StoreReplacedError",

@@ -9,12 +9,11 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
-from ..support.peer_binary import NoBinaryError
+from ..support.peer_binary import NoBinaryError, listens
 
 PINNED = Path(__file__).parents[1] / "peers" / "azurite"
 ACCOUNT = "devstoreaccount1"
@@ -66,16 +65,8 @@ class Azurite:
         command += ["--inMemoryPersistence", "--skipApiVersionCheck"]
         with log.open("wb") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=folder)
-        for _ in range(600):
-            if self._process.poll() is not None:
-                break
-            try:
-                socket.create_connection(("127.0.0.1", self._port), 1).close()
-            except OSError:
-                time.sleep(0.05)
-            else:
-                return
-        raise RuntimeError(f"Azurite did not start: {log.read_text()}")
+        if not listens(self._process, self._port):
+            raise RuntimeError(f"Azurite did not start: {log.read_text()}")
 
     def options(self) -> dict[str, Any]:
         """Return the options of :meth:`ObjectCAStore.from_url`."""

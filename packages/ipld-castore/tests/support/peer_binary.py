@@ -1,10 +1,12 @@
-"""The binaries of servers that the tests talk to: named, built before, or built now."""
+"""Servers that the tests talk to: their binaries, which are named, built before, or built now; and their start."""
 
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 _BUILD = Path(__file__).parents[1] / "peers" / "build.py"
@@ -34,3 +36,17 @@ def find_binary(name: str, *, given_by: str, built_by: str) -> str:
     if building:
         raise RuntimeError(f"{built_by}=1, but {done.stderr}")
     raise NoBinaryError(f"no {name}: {given_by} names its binary, {built_by}=1 builds one (Go, some minutes)")
+
+
+def listens(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Wait until a server takes connections, at most 30 seconds; return False if it ended or does not."""
+    for _ in range(600):
+        if process.poll() is not None:
+            return False
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import time
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,16 +114,8 @@ class Versitygw(S3Server):
         command += ["--port", f"127.0.0.1:{self._port}", "posix", *self._metadata, str(self.folder)]
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        for _ in range(600):
-            if self._process.poll() is not None:
-                break
-            try:
-                socket.create_connection(("127.0.0.1", self._port), 1).close()
-            except OSError:
-                time.sleep(0.05)
-            else:
-                return
-        raise RuntimeError(f"versitygw did not start: {self._log.read_text()}")
+        if not peer_binary.listens(self._process, self._port):
+            raise RuntimeError(f"versitygw did not start: {self._log.read_text()}")
 
     def stop(self) -> None:
         if self._process is not None:

@@ -16,6 +16,7 @@ from ipld_castore import (
     MappingCAStore,
     ObjectCAStore,
     ReferenceCAStore,
+    ReferencingCAStore,
     RemoteCarCAStore,
     TieredCAStore,
 )
@@ -30,12 +31,15 @@ from ._io.open import open  # noqa: A004  # as tarfile, gzip and many others hav
 from ._io.sessions import Session, recover, sessions
 from ._io.sync import pull, push
 from ._links.arrays import Links
+from ._merge.conflicts import MergeConflict
+from ._merge.diff import ChunkDiff, ChunkRange, Diff, KeyDiff, NodeDiff
 from ._repository.repository import Repository
 from ._repository.session import RepositorySession
 from ._repository.sync import Synced
 from ._revisions.record import Commit
 from ._store.ipld_store import IPLDStore
 from ._store.mapping import StoreMapping
+from ._there.reference import reference
 from ._tree.stats import Stats
 from ._writers.chain import Conflict
 from ._writers.changes import Changes
@@ -61,27 +65,34 @@ __all__ = [
     "Canonicalized",
     "CarCAStore",
     "Changes",
+    "ChunkDiff",
+    "ChunkRange",
     "Commit",
     "Compacted",
     "Conflict",
     "ConflictError",
     "ContentAddressableStore",
+    "Diff",
     "FileSystemCAStore",
     "GatewayCAStore",
     "IPFSStore",
     "IPLDStore",
     "IPLDStoreError",
+    "KeyDiff",
     "Links",
     "MappingCAStore",
+    "MergeConflict",
     "MergeConflictError",
     "Names",
     "NoChangesError",
+    "NodeDiff",
     "NodeError",
     "ObjectCAStore",
     "Operation",
     "RefExistsError",
     "RefNotFoundError",
     "ReferenceCAStore",
+    "ReferencingCAStore",
     "RemoteCarCAStore",
     "Repository",
     "RepositoryExistsError",
@@ -100,6 +111,7 @@ __all__ = [
     "pull",
     "push",
     "recover",
+    "reference",
     "sessions",
 ]
 

@@ -36,10 +36,10 @@ class ReferenceIndexWriter:
     :param made_here: whether the ranges are this process's own finding, so that a :class:`ReferenceCAStore` of this
         process reads them without being allowed to. False where they come from others.
 
-    >>> import hashlib, tempfile
+    >>> import hashlib, pathlib, tempfile
     >>> from ipld_car import cids
     >>> from ipld_castore import ReferenceCAStore
-    >>> folder = Path(tempfile.mkdtemp())
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> _ = (folder / "air.nc").write_bytes(b"header, then a chunk")
     >>> cid = cids.from_bytes(cids.make(cids.RAW, hashlib.sha256(b"a chunk").digest()))
     >>> with ReferenceIndexWriter(folder / "air.index") as writer:

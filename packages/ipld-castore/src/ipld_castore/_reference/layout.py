@@ -72,6 +72,8 @@ def encode_names(files: Sequence[ReferencedFile]) -> tuple[bytes, bytes]:
     before = b""
     for number, file in enumerate(files):
         name = file.name.encode("utf-8", "surrogateescape")
+        if b"\0" in name:
+            raise ValueError(f"expected a file name without NUL, found {file.name!r:.200}")
         if not 0 < len(name) <= MAX_NAME_BYTES:
             raise ValueError(
                 f"expected a file name of 1 to {MAX_NAME_BYTES} bytes, found {len(name)}: {file.name:.200}"
@@ -117,6 +119,8 @@ def decode_names(data: bytes, count: int) -> Iterator[ReferencedFile]:
             name = name[:shared] + rest
             if not 0 < len(name) <= MAX_NAME_BYTES:
                 raise BlockMalformedError(f"expected a file name of 1 to {MAX_NAME_BYTES} bytes, found {len(name)}")
+            if b"\0" in name:
+                raise BlockMalformedError("expected a file name without NUL, found one with it")
             yield ReferencedFile(name.decode("utf-8", "surrogateescape"), stamp)
     except CarError as error:
         raise BlockMalformedError(f"expected the names of files in an index: {error}") from error

@@ -67,7 +67,7 @@ class FileRanges:
         self._client = HTTPClient(timeout)
         self._sources = ForkLocal(_Sources)
 
-    def resolve(self, name: str, folder: Path, *, exempt: bool) -> str:
+    def resolve(self, name: str, folder: str | Path, *, exempt: bool) -> str:
         """Return the URL or resolved path of a file.
 
         :param folder: where relative paths begin

@@ -19,6 +19,7 @@ from .cache import Cache
 from .content import open_content, resolve_below
 from .grammar import local_path, parse
 from .places import ArchiveURL, BucketURL, ContentPath, NamePath, Place
+from .references import with_references
 
 Mode = Literal["r", "a", "x"]
 
@@ -29,6 +30,8 @@ class PlaceOptions(NamedTuple):
     fsync: bool = True
     zero_length_section_as_eof: bool = False
     storage_options: Mapping[str, Any] | None = None
+    allow: tuple[str | os.PathLike[str], ...] = ()
+    """What an index of references may open."""
     cache: Cache | None = None
     """The folder before what is far away; None for that of the environment."""
 
@@ -75,7 +78,7 @@ def open_castore(place: Place, mode: Mode, options: PlaceOptions) -> OpenedCASto
     if mode == "x" and place.exists():
         raise FileExistsError(errno.EEXIST, "expected nothing where a new store is to be, found something", str(place))
     if place.is_dir() or (not place.exists() and place.suffix.lower() != ".car"):
-        return _open_folder(place, mode, fsync=options.fsync)
+        return _open_folder(place, mode, options)
     return _open_file(place, mode, options)
 
 
@@ -112,7 +115,7 @@ def _open_file(path: Path, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
         castore.abandon()  # what is no dataset is not ours to finish
         raise
     castore.persist_moves_head = True
-    return OpenedCAStore(castore, _nothing, castore.abandon)
+    return OpenedCAStore(with_references(castore, path, options.allow), _nothing, castore.abandon)
 
 
 def _open_archive(url: str, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
@@ -153,7 +156,7 @@ def _check_room(castore: CarCAStore) -> None:
         ) from error
 
 
-def _open_folder(path: Path, mode: Mode, *, fsync: bool) -> OpenedCAStore:
+def _open_folder(path: Path, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
     if mode == "r":
         if not (path / "SHARDING").exists():
             raise ValueError(f"expected a folder of blocks, with a file SHARDING; found none in {path}")
@@ -164,11 +167,11 @@ def _open_folder(path: Path, mode: Mode, *, fsync: bool) -> OpenedCAStore:
                 f"IPLDStore(FileSystemCAStore(path), root=cid) reads the dataset of a CID"
             )
         castore.persist_moves_head = True
-        return OpenedCAStore(castore, _nothing, _nothing)
-    castore = FileSystemCAStore(path, fsync=fsync)
+        return OpenedCAStore(with_references(castore, path, options.allow), _nothing, _nothing)
+    castore = FileSystemCAStore(path, fsync=options.fsync)
     release = castore.lock().release
     castore.persist_moves_head = True
-    return OpenedCAStore(castore, release, release)
+    return OpenedCAStore(with_references(castore, path, options.allow), release, release)
 
 
 def _open_bucket(url: str, mode: Mode, options: PlaceOptions) -> OpenedCAStore:

@@ -58,6 +58,18 @@ class _DecodeBlock:
         return _Block(unixfs.decode_block(cid, data, self.place))
 
 
+@dataclass(slots=True)
+class _Level:
+    """A directory that is being listed."""
+
+    above: str
+    """The beginning of the keys of its files."""
+    cid: bytes
+    children: Iterator[tuple[str, bytes]]
+    has_keys: bool = False
+    """Whether a key was found in or below it."""
+
+
 class DirectoryContents(ForeignContents):
     """The files below a UnixFS directory. Symbolic links are no keys.
 
@@ -110,29 +122,35 @@ class DirectoryContents(ForeignContents):
         top = self._directory(path)
         if top is None:
             return
-        above = path + slash
-        levels = [(above, self._children(top, fragment))]
+        levels = [_Level(path + slash, top.cid, self._children(top, fragment))]
+        empty: set[bytes] = set()  # directories without keys: a few blocks can stand for any number of them
         while levels:
-            above, children = levels[-1]
-            for name, cid in children:
-                key = above + name
+            level = levels[-1]
+            for name, cid in level.children:
+                key = level.above + name
                 if cids.codec_of(cid) == cids.RAW:
+                    level.has_keys = True
                     yield key, cid
                     continue
                 step = PathStep(cid, [])
                 kind = _load(self._nodes.load, step).node.kind
                 if kind is unixfs.Kind.FILE:
+                    level.has_keys = True
                     yield key, cid
-                elif kind is unixfs.Kind.DIRECTORY:
+                elif kind is unixfs.Kind.DIRECTORY and cid not in empty:
                     if key.count("/") + 1 >= MAX_PARTS:
                         raise NodeError(
                             f"node {cids.to_text(cid)}: expected directories at most {MAX_PARTS - 1} below the root, "
                             f"found one deeper at {key[:200]!r}"
                         )
-                    levels.append((f"{key}/", self._children(step)))
+                    levels.append(_Level(f"{key}/", cid, self._children(step)))
                     break
             else:
                 levels.pop()
+                if level.has_keys and levels:
+                    levels[-1].has_keys = True
+                elif not level.has_keys:
+                    empty.add(level.cid)
 
     def names(self, directory: str) -> Iterator[str]:
         """See :meth:`ForeignContents.names`. Only the blocks of the directory are read."""

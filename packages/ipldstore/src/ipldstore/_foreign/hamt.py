@@ -181,8 +181,13 @@ class HamtContents(ForeignContents):
     def items(self, prefix: str = "") -> Iterator[tuple[str, Found]]:
         """See :meth:`ForeignContents.items`. All nodes are read, whatever the prefix, as keys stand by their hashes."""
         waiting = [(self._root, b"")]
+        seen: set[bytes] = set()
         while waiting:
             cid, place = waiting.pop()
+            # A node with keys has one place, by their hashes; without keys, a few nodes could stand for any number.
+            if cid in seen:
+                raise NodeError(f"node {cids.to_text(cid)}: expected each node once in a HAMT, found its link twice")
+            seen.add(cid)
             node = self._load(self._nodes.load, cid, place)
             for bucket in node.buckets.values():
                 for key, link in bucket.items():

@@ -18,8 +18,11 @@ from ipldstore.errors import NodeError, store_errors
 
 MAX_NODE_BYTES: Final = 2 << 20
 """Largest size in bytes of a block; IPFS nodes exchange none that are larger."""
-MAX_JOINED_BYTES: Final = 64 << 20
-"""Largest size in bytes of a node that is kept as a UnixFS file, as py-hamt keeps those over 1 MiB."""
+MAX_JOINED_BYTES: Final = 16 << 20
+"""Largest size in bytes of a node that is kept as a UnixFS file, as py-hamt keeps those over 1 MiB: 390,000 links.
+
+Decoded, a hostile node takes many times as much memory.
+"""
 
 CACHE_BYTES: Final = 64 << 20
 """Bytes of blocks whose decoded nodes are cached."""
@@ -124,7 +127,7 @@ class ForeignNodes:
     def joined(self, cid: bytes) -> bytes:
         """Return the bytes of the UnixFS file that stands for a node.
 
-        :raises IPLDStoreError: if a block is missing, damaged, out of reach, or the file is over 64 MiB
+        :raises IPLDStoreError: if a block is missing, damaged, out of reach, or the file is over 16 MiB
         """
         with store_errors(f"reading the node {cids.to_text(cid)}"):
             size = self.castore.size(cid)

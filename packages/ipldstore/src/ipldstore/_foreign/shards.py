@@ -172,26 +172,38 @@ class ShardedContents(ForeignContents):
                 yield key, link
         for grid in self._grids.values():
             above = f"{grid.path}/" if grid.path else ""
-            if not (above.startswith(prefix) or prefix.startswith(above)) or not grid.counts:
-                continue
-            name = self._naming(grid, self._nodes.load)
-            self._nodes.prefetch([cid for cid in grid.shards if cid is not None][:_MAX_PREFETCHED])
-            for number, cid in enumerate(grid.shards):
-                if cid is None:
-                    continue
-                links = self._nodes.load(cid, _DecodeShard(grid.shard_size)).links
-                for slot, chunk in enumerate(links):
-                    position = number * grid.shard_size + slot
-                    if chunk is None:
-                        continue
-                    if position >= math.prod(grid.counts):
-                        raise NodeError(
-                            f"node {cids.to_text(cid)}: expected no links behind the last chunk of {grid.path!r}, "
-                            f"found one at position {slot}"
-                        )
+            if grid.counts and (above.startswith(prefix) or prefix.startswith(above)):
+                name = self._naming(grid, self._nodes.load)
+                for position, link in self._chunks(grid):
                     key = above + name(grid.coordinates(position))
                     if key.startswith(prefix):
-                        yield key, chunk
+                        yield key, link
+
+    def _chunks(self, grid: Grid) -> Iterator[tuple[int, bytes]]:
+        """Iterate over numbers and links of the chunks in the lists of an array.
+
+        :raises NodeError: if a list has a link behind the last chunk
+        """
+        self._nodes.prefetch([cid for cid in grid.shards if cid is not None][:_MAX_PREFETCHED])
+        total = math.prod(grid.counts)
+        empty: set[bytes] = set()  # lists without links: a few blocks can stand for any number of them
+        for number, cid in enumerate(grid.shards):
+            if cid is None or cid in empty:
+                continue
+            links = self._nodes.load(cid, _DecodeShard(grid.shard_size)).links
+            if not any(links):
+                empty.add(cid)
+                continue
+            for slot, link in enumerate(links):
+                position = number * grid.shard_size + slot
+                if link is None:
+                    continue
+                if position >= total:
+                    raise NodeError(
+                        f"node {cids.to_text(cid)}: expected no links behind the last chunk of {grid.path!r}, found "
+                        f"one at position {slot}"
+                    )
+                yield position, link
 
     def names(self, directory: str) -> Iterator[str]:
         """See :meth:`ForeignContents.names`. Lists of links are read only below an array."""

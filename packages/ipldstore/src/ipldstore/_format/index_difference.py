@@ -67,6 +67,8 @@ def differences(kind: IndexKind, before: Base, after: Base, load: Load, depth: i
         return
     left, right = _Cursor(kind, before, load, depth), _Cursor(kind, after, load, depth)
     pending: dict[bytes, LinkChange] = {}
+    held: tuple[Leaf, bool] | None = None
+    """A leaf of one side, where nothing is pending: mostly the other side's next leaf has the same keys."""
     while left.child is not None or right.child is not None:
         if left.child is not None and right.child is not None and left.child.ref.link == right.child.ref.link:
             left.advance()
@@ -77,9 +79,28 @@ def differences(kind: IndexKind, before: Base, after: Base, load: Load, depth: i
         if pending:
             yield from _take_below(pending, cursor.code)
         leaf = cursor.take()
-        if leaf is not None:
-            _add(pending, leaf, is_left)
+        if leaf is None:
+            continue
+        if held is not None and held[1] is not is_left and held[0].keys == leaf.keys:
+            yield from _changes_of_same_keys(leaf, held[0]) if is_left else _changes_of_same_keys(held[0], leaf)
+            held = None
+            continue
+        if held is None and not pending:
+            held = leaf, is_left
+            continue
+        if held is not None:
+            _add(pending, *held)
+            held = None
+        _add(pending, leaf, is_left)
+    if held is not None:
+        _add(pending, *held)
     yield from _take_below(pending, None)
+
+
+def _changes_of_same_keys(before: Leaf, after: Leaf) -> Iterator[LinkChange]:
+    """Yield the keys with different links of two leaves with the same keys."""
+    old, new = before.links, after.links
+    return (LinkChange(key, old[key], new[key]) for key in before.keys if old[key] != new[key])
 
 
 def _is_first(left: _Cursor, right: _Cursor) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -40,6 +40,7 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
     cache: str | os.PathLike[str] | None = None,
     cache_bytes: int | None = None,
     fsync: bool = True,
+    allow: Iterable[str | os.PathLike[str]] = (),
     zero_length_section_as_eof: bool = False,
     storage_options: Mapping[str, Any] | None = None,
 ) -> IPLDStore:
@@ -86,6 +87,8 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
         read for the longest time is deleted
     :param fsync: wait for the disk where blocks are to be safe; see :class:`ipld_castore.CarCAStore` and
         :class:`ipld_castore.FileSystemCAStore`
+    :param allow: the folders, files and URLs that may be read of a dataset made by :func:`ipldstore.reference`, which
+        has its chunks in other files; by default only what this process has referenced itself
     :param zero_length_section_as_eof: take a section of length zero for the end of a CAR file, as archives that are
         padded with zeros have it (pieces of Filecoin)
     :param storage_options: of a bucket: the options of :meth:`ipld_castore.ObjectCAStore.from_url`; of a CAR file at a
@@ -121,7 +124,9 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
     if castore is not None:
         opened = open_in(castore_of(castore), address.place)
     else:
-        options = PlaceOptions(fsync, zero_length_section_as_eof, storage_options, Cache(cache, cache_bytes))
+        options = PlaceOptions(
+            fsync, zero_length_section_as_eof, storage_options, tuple(allow), Cache(cache, cache_bytes)
+        )
         folder = open_repository_folder(address.place, fsync=fsync) if mode == "a" else None
         opened = (
             open_castore(address.place, mode, options) if folder is None else OpenedCAStore(folder, _nothing, _nothing)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, MutableMapping
 
 from ipldstore._dataset.dataset import Dataset
+from ipldstore._read.byte_range import ByteRange
 
 
 def as_bytes(value: bytes) -> bytes:
@@ -55,6 +56,31 @@ class StoreMapping(MutableMapping[str, bytes]):
     def names(self, directory: str = "") -> Iterator[str]:
         """Return the names directly below a directory, each once; by default those at the top. Reads no chunk index."""
         return self._data.names((self._prefix + directory).rstrip("/"))
+
+    def keys_below(self, directory: str) -> Iterator[str]:
+        """Yield the keys below a directory; "" is the top."""
+        prefix = self._prefix + (f"{directory}/" if directory else "")
+        return (key.removeprefix(self._prefix) for key in self._data.keys(prefix))
+
+    def read(self, key: str, wanted: ByteRange) -> bytes:
+        """Return a range of the bytes of a key.
+
+        :raises KeyError: if the key is absent
+        """
+        data = self._data.read(self._prefix + key, wanted)
+        if data is None:
+            raise KeyError(key)
+        return data
+
+    def size(self, key: str) -> int:
+        """Return how many bytes a key has; of a chunk none is read.
+
+        :raises KeyError: if the key is absent
+        """
+        size = self._data.size(self._prefix + key)
+        if size is None:
+            raise KeyError(key)
+        return size
 
     def clear(self) -> None:
         """Delete all keys."""

@@ -1,7 +1,7 @@
 """Write a dataset with py-hamt 3, in the environment of ``requirements.txt``; print the CID of the root.
 
-``python write_with_py_hamt_3.py KIND FOLDER TIMES`` writes the blocks into a folder, one file a block, named by its
-CID. With the URLs of the RPC and the gateway of an IPFS node instead of a folder (``RPC,GATEWAY``), the node gets them.
+``python write_with_py_hamt_3.py KIND FOLDER TIMES LARGE`` writes the blocks into a folder, one file a block, named by
+its CID. With ``RPC,GATEWAY`` instead of a folder, the URLs of an IPFS node, the node gets them.
 """
 # mypy: ignore-errors
 
@@ -40,7 +40,7 @@ class FolderCAS(ContentAddressedStore):
 
 async def write(kind: str, cas: ContentAddressedStore, ds: xr.Dataset) -> object:
     def to(store: object, **options: object) -> None:
-        ds.to_zarr(store, mode="w", zarr_format=3, encoding=encoding(), **options)
+        ds.to_zarr(store, mode="w", zarr_format=3, encoding=encoding(ds.sizes.get("n", 0)), **options)
 
     if kind == "hamt":
         hamt = await HAMT.build(cas=cas, values_are_bytes=True)
@@ -67,15 +67,16 @@ async def write(kind: str, cas: ContentAddressedStore, ds: xr.Dataset) -> object
     return await store.flush()
 
 
-async def main(kind: str, place: str, times: int) -> None:
+async def main(kind: str, place: str, times: int, large: int) -> None:
+    ds = dataset(times, large)
     if place.startswith("http"):
         rpc, gateway = place.split(",")
         async with KuboCAS(rpc_base_url=rpc, gateway_base_url=gateway) as cas:
-            root = await write(kind, cas, dataset(times))
+            root = await write(kind, cas, ds)
     else:
-        root = await write(kind, FolderCAS(Path(place)), dataset(times))
+        root = await write(kind, FolderCAS(Path(place)), ds)
     print(root)  # noqa: T201  # for the caller
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))

@@ -1,0 +1,33 @@
+"""Where the indexes of references of a dataset lie: beside its CAR file, or in its folder of blocks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from ipld_castore import ContentAddressableStore, ReferenceCAStore, ReferencingCAStore
+
+
+def references_of(path: Path) -> Path:
+    """Return the folder of the indexes of a CAR file or a folder of blocks, whether it is there or not.
+
+    >>> references_of(Path("air.car")).name
+    'air.car.references'
+    """
+    return path / "references" if path.is_dir() or path.suffix.lower() != ".car" else Path(f"{path}.references")
+
+
+def with_references(
+    castore: ContentAddressableStore, path: Path, allow: Iterable[str | os.PathLike[str]]
+) -> ContentAddressableStore:
+    """Return a block store with the blocks that lie in other files, if it has indexes of such blocks.
+
+    :param path: the CAR file or folder
+    :param allow: what an index may open that another process has written
+    :raises CAStoreError: if an index cannot be read
+    """
+    folder = references_of(path)
+    if not folder.is_dir() or not any(folder.glob("*.index")):
+        return castore
+    return ReferencingCAStore(castore, ReferenceCAStore(folder, allow=allow))

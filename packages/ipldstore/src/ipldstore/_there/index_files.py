@@ -1,0 +1,85 @@
+"""The indexes of a dataset that was made by reference: one for each commit, with the sources it took in."""
+
+from __future__ import annotations
+
+import stat
+import struct
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from ipld_castore import ReferenceIndex, ReferenceIndexWriter
+
+_STAMP: Final = struct.Struct(">QQ")
+_SOURCE: Final = struct.Struct(">QQQ")
+
+
+class Done(NamedTuple):
+    """A source that was taken in."""
+
+    name: str
+    stamp: bytes
+    length: int
+    """How long it made the dataset along the dimension of concatenation; 0 without one."""
+
+
+def stamp_of(name: str) -> bytes:
+    """Return what tells one state of a file from the next: size and time; empty for a folder or a URL."""
+    try:
+        status = Path(name).stat()
+    except OSError:
+        return b""
+    return b"" if stat.S_ISDIR(status.st_mode) else _STAMP.pack(status.st_size, status.st_mtime_ns)
+
+
+class IndexFiles:
+    """The indexes of one dataset, in a folder.
+
+    A commit writes an index and then freezes. Where a process was killed in between, the last index names sources that
+    the dataset lacks: it is removed, as the dataset's length tells.
+
+    :param folder: the folder
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def done(self, length: int) -> list[Done]:
+        """Return the sources that a dataset has taken in, and remove indexes of sources that it lacks.
+
+        :param length: how long the dataset is along the dimension of concatenation; without one, 1 if it holds
+            anything, else 0
+        """
+        found: list[Done] = []
+        total = 0
+        for path in self._paths():
+            own = [done for file in ReferenceIndex(path).files() if (done := _done(file.name, file.stamp)) is not None]
+            added = sum(done.length for done in own)
+            if total + added > length:
+                path.unlink()
+                continue
+            total += added
+            found += own
+        return found
+
+    def _paths(self) -> list[Path]:
+        return sorted(self._folder.glob("*.index")) if self._folder.is_dir() else []
+
+    def writer(self) -> ReferenceIndexWriter:
+        """Return a writer of the next index."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        paths = self._paths()
+        number = int(paths[-1].stem) + 1 if paths else 1
+        return ReferenceIndexWriter(self._folder / f"{number:06}.index")
+
+
+def source_stamp(done: Done) -> bytes:
+    """Return the stamp of a source in an index, which says that it was taken in."""
+    size, time = _STAMP.unpack(done.stamp) if done.stamp else (0, 0)
+    return _SOURCE.pack(size, time, done.length)
+
+
+def _done(name: str, stamp: bytes) -> Done | None:
+    if len(stamp) != _SOURCE.size:
+        return None
+    size, time, length = _SOURCE.unpack(stamp)
+    return Done(name, _STAMP.pack(size, time) if size or time else b"", length)

@@ -1,0 +1,100 @@
+"""Sources in other formats, through the manifests of VirtualiZarr."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import url2pathname
+
+import numpy as np
+
+from .model import Ranges, Source, SourceArray, parse_json
+
+MISSING = 'expected VirtualiZarr for sources that are no zarr: pip install "ipldstore[virtual]"'
+
+
+def parse(url: str, parser: Any, registry: Any) -> Source:
+    """Return what a parser of VirtualiZarr finds in a file.
+
+    :param url: the file, with a scheme
+    :param parser: called with the URL and the registry, returns a ``ManifestStore``
+    :param registry: the object stores that the parser reads by
+    :raises ValueError: if the manifest is none of a regular grid
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of data types without a specification, which zarr repeats when it reads
+        group = parser(url, registry)._group  # noqa: SLF001  # its one way to the manifests of all groups
+        source = Source(local_name(url), [], {}, {})
+        numbers: dict[str, int] = {}
+        for path, node in _nodes(group):
+            document = f"{path}/zarr.json" if path else "zarr.json"
+            source.documents[document] = _document(node.metadata)
+            if hasattr(node, "manifest"):
+                source.arrays[path] = _array(path, parse_json(source.documents[document]), node.manifest, numbers)
+    source.files = list(numbers)
+    return source
+
+
+def local_name(url: str) -> str:
+    """Return the path of a ``file:`` URL; another URL as it is."""
+    return url2pathname(url.removeprefix("file://")) if url.startswith("file://") else url
+
+
+def _nodes(group: Any) -> Iterator[tuple[str, Any]]:
+    """Yield path and node of a group, all groups below it and their arrays."""
+    todo = [("", group)]
+    while todo:
+        path, node = todo.pop()
+        yield path, node
+        if hasattr(node, "arrays"):
+            below = {**node.arrays, **node.groups}
+            todo.extend((f"{path}/{name}" if path else name, member) for name, member in below.items())
+
+
+def _document(metadata: Any) -> bytes:
+    from zarr.core.buffer import default_buffer_prototype
+
+    found: bytes = metadata.to_buffer_dict(default_buffer_prototype())["zarr.json"].to_bytes()
+    return found
+
+
+def _array(path: str, metadata: dict[str, Any], manifest: Any, numbers: dict[str, int]) -> SourceArray:
+    """Return an array; ``numbers`` gets the position of each new file."""
+    names = manifest._paths  # noqa: SLF001  # the arrays behind the dict, which would be an object for each chunk
+    grid = names.shape
+    if len(grid) != len(metadata["shape"]):
+        raise ValueError(f"expected the chunks of {path!r} in {len(metadata['shape'])} axes, found {len(grid)}")
+    flat = [str(name) for name in names.ravel().tolist()] if names.ndim else [str(names.item())]
+    for name in dict.fromkeys(flat):
+        if name:
+            numbers.setdefault(local_name(name), len(numbers))
+    of_name = {name: numbers[local_name(name)] if name else -1 for name in dict.fromkeys(flat)}
+    file = np.array([of_name[name] for name in flat], np.int64)
+    offset, length = (np.asarray(each).ravel() for each in (manifest._offsets, manifest._lengths))  # noqa: SLF001
+    there = np.flatnonzero(file >= 0)
+    if grid:
+        coordinates = np.stack(np.unravel_index(there, grid), -1).astype(np.int64)
+    else:
+        coordinates = np.zeros((len(there), 0), np.int64)
+    ranges = Ranges(coordinates, file[there], offset[there].astype(np.int64), length[there].astype(np.int64))
+    return SourceArray(path, metadata, metadata.get("attributes", {}), ranges)
+
+
+def registry() -> Any:
+    """Return a registry of object stores that knows this machine; buckets are found by the environment.
+
+    :raises ImportError: if VirtualiZarr is not installed
+    """
+    try:
+        from obspec_utils.registry import ObjectStoreRegistry
+        from obstore.store import LocalStore
+    except ImportError as error:
+        raise ImportError(MISSING) from error
+    return ObjectStoreRegistry({"file://": LocalStore()})
+
+
+def as_url(name: str) -> str:
+    """Return the URL of a path; a URL as it is."""
+    return name if "://" in name else Path(name).absolute().as_uri()

@@ -1,0 +1,250 @@
+"""Make a dataset over files that stay where they are."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from ipld_castore import CAStoreError, ContentAddressableStore, FileRefusedError, RangeHasher, ReferenceIndexWriter
+from multiformats import CID
+
+from ipldstore._address.grammar import local_path
+from ipldstore._address.references import references_of
+from ipldstore._io.open import open as open_store
+from ipldstore._store.ipld_store import IPLDStore
+from ipldstore.errors import store_errors, translated
+
+from .appending import Appender
+from .index_files import Done, IndexFiles, source_stamp, stamp_of
+from .linking import Job, SourceLinks
+from .sources import AnySource, SourceReader, names_of, warn_of_codecs
+
+_COMMIT_SECONDS: Final = 60.0
+"""Seconds of work that are lost at most when a process is killed."""
+
+
+def reference(  # noqa: PLR0913  # keywords
+    what: AnySource | Iterable[AnySource],
+    into: str | os.PathLike[str] | IPLDStore,
+    *,
+    parser: Any = None,
+    concat_dim: str | None = None,
+    registry: Any = None,
+    allow: Iterable[str | os.PathLike[str]] | None = None,
+    index: str | os.PathLike[str] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    progress: bool | None = None,
+) -> CID:
+    """Make a dataset of files that stay where they are; return its root.
+
+    Sources are netCDF-4, HDF5, netCDF-3, zarr folders, and references of kerchunk (JSON or parquet). Each source is
+    read once, and hashed in threads; nothing is copied. Chunks are blocks that lie in the original files. **The root is
+    that of the same chunks stored as copies.** Chunks over 1 MiB are UnixFS files, whose nodes are written into
+    ``into``. So are chunks that no file holds as they are: those that stand in kerchunk's references, HDF5's compact
+    datasets, and the coordinate of ``concat_dim``, whose units may differ from file to file.
+
+    **Several sources** are taken in one behind the other along ``concat_dim``. Arrays without that dimension must be
+    the same in all. A later call with further sources appends them, and reads only them; a call that was stopped goes
+    on where it was, at most a minute of work before.
+
+    The index of where blocks lie is in the folder ``references`` of a folder of blocks, and in ``x.car.references`` for
+    ``x.car``; :func:`ipldstore.open` reads it. Other processes must pass it ``allow=[prefix, ...]`` with the folders of
+    the original files, as an index could name any file. :func:`ipldstore.push` copies all to another store.
+
+    :param what: a path or URL, or several
+    :param into: where :func:`ipldstore.open` writes a dataset, a file or a folder; or with ``index`` also a bucket, or
+        a store that is open
+    :param parser: a parser of VirtualiZarr for all sources, of GRIB, TIFF, FITS and others. A warning names the codecs
+        that readers need
+    :param concat_dim: the dimension along which several sources are one dataset
+    :param registry: the object stores that parsers read by (``obspec_utils.registry.ObjectStoreRegistry``)
+    :param allow: what kerchunk's references may name beside the folder that they are in; paths and URLs
+    :param index: the folder of the index, by default beside ``into``
+    :param storage_options: of sources at URLs: see :class:`ipld_castore.ReferenceCAStore`
+    :param progress: whether to show a bar on standard error; by default where that is a terminal
+    :raises ValueError: if a source has no known format, sources do not fit together, or one has changed since it was
+        taken in
+    :raises ImportError: if a package that reads a source is not installed
+    :raises FileRefusedError: if references name a file that may not be read
+    :raises IPLDStoreError: if a source or ``into`` cannot be read or written
+
+    >>> import tempfile, pathlib, zarr, ipldstore
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> array = zarr.create_array(folder / "a.zarr", shape=(4,), chunks=(2,), dtype="i4")
+    >>> array[:] = [1, 2, 3, 4]
+    >>> root = reference(folder / "a.zarr", folder / "a.car")
+    >>> with ipldstore.open(folder / "a.car") as store:
+    ...     zarr.open_array(store)[:].tolist(), store.root_cid == root
+    ([1, 2, 3, 4], True)
+    """
+    names = names_of(what)
+    if len(names) > 1 and concat_dim is None:
+        raise ValueError(
+            f"expected concat_dim with {len(names)} sources, the dimension along which they are one dataset"
+        )
+    files = IndexFiles(_index_folder(into, index))
+    hasher = RangeHasher(storage_options=storage_options)
+    reader = SourceReader(hasher, parser, registry)
+    with _writable(into) as store:
+        appender = Appender(store, concat_dim, hasher.read)
+        left = _left(names, files.done(appender.length), appender.length)
+        if left:
+            run = _Run(store, files, appender, hasher, _Allowed(allow, left))
+            with _bar(len(left), visible=sys.stderr.isatty() if progress is None else progress) as bar:
+                run.take_in(left, reader, bar, warn=parser is not None)
+        return store.freeze()
+
+
+def _index_folder(into: str | os.PathLike[str] | IPLDStore, index: str | os.PathLike[str] | None) -> Path:
+    if index is not None:
+        return Path(index)
+    if isinstance(into, IPLDStore):
+        raise ValueError("expected index=folder with a store that is open, where the index of its blocks is to be")  # noqa: TRY004  # a missing value
+    return references_of(local_path(into))
+
+
+@contextmanager
+def _writable(into: str | os.PathLike[str] | IPLDStore) -> Iterator[IPLDStore]:
+    if isinstance(into, IPLDStore):
+        yield into
+        return
+    store = open_store(into, "a")
+    try:
+        yield store
+    except BaseException:
+        _discard_changes(store)
+        raise
+    finally:
+        store.close()
+
+
+def _discard_changes(store: IPLDStore) -> None:
+    """Go back to what was committed, as closing a store freezes it."""
+    if store.has_changes and store.base_root is not None:
+        store.set_root(store.base_root, discard_changes=True)
+    elif store.has_changes:
+        store.mapping.clear()
+
+
+def _left(names: list[str], done: list[Done], length: int) -> list[str]:
+    """Return the sources that are still to be taken in.
+
+    :raises ValueError: if one has changed since, or a dataset without a dimension is there already
+    """
+    known = {each.name: each for each in done}
+    for name in names:
+        if name in known and known[name].stamp != stamp_of(name):
+            raise ValueError(f"expected {name} as it was taken in before, found it changed: make a new dataset")
+    left = [name for name in names if name not in known]
+    if left and done and not any(each.length for each in done) and length:
+        raise ValueError(f"expected concat_dim to take {left[0]} in behind {done[-1].name}")
+    return left
+
+
+class _Allowed:
+    """The files that sources may name: themselves, what is beside or below them, and what the user allows."""
+
+    def __init__(self, allow: Iterable[str | os.PathLike[str]] | None, names: list[str]) -> None:
+        beside = [name.rpartition("/")[0] if "://" in name else str(Path(name).parent) for name in names]
+        self._hasher = RangeHasher(allow=[*names, *dict.fromkeys(beside), *(allow or ())])
+
+    def check(self, files: Iterable[str]) -> None:
+        """Return if all files may be read.
+
+        :raises FileRefusedError: if one may not
+        """
+        for name in files:
+            self._hasher.check(name)
+
+
+class _Run:
+    """Take sources in: parsed in this thread while others hash, committed now and then."""
+
+    def __init__(
+        self, store: IPLDStore, files: IndexFiles, appender: Appender, hasher: RangeHasher, allowed: _Allowed
+    ) -> None:
+        self._store = store
+        self._files = files
+        self._appender = appender
+        self._hasher = hasher
+        self._allowed = allowed
+        self._coming: deque[tuple[SourceLinks, bytes]] = deque()
+        self._writer: ReferenceIndexWriter | None = None
+
+    def take_in(self, names: list[str], reader: SourceReader, bar: Any, *, warn: bool) -> None:
+        """Take in sources, in order."""
+        committed = time.monotonic()
+        with _hashing_errors():
+            for digests in self._hasher.digests(self._jobs(names, reader, warn=warn)):
+                links, stamp = self._coming[0]
+                links.give(digests)
+                if not links.is_complete:
+                    continue
+                self._coming.popleft()
+                self._add(links, stamp)
+                bar.update()
+                if time.monotonic() - committed > _COMMIT_SECONDS:
+                    self._commit()
+                    committed = time.monotonic()
+        self._commit()
+
+    def _jobs(self, names: list[str], reader: SourceReader, *, warn: bool) -> Iterator[Job]:
+        for name in names:
+            stamp = stamp_of(name)
+            source = reader.read(name)
+            if warn:
+                warn_of_codecs(source)
+            self._allowed.check(source.files)
+            if not source.files:  # all of it is inlined
+                source.files.append(name)
+            links = SourceLinks(source)
+            self._coming.append((links, stamp))
+            yield from links.jobs()
+
+    def _add(self, links: SourceLinks, stamp: bytes) -> None:
+        source = links.source
+        if stamp_of(source.name) != stamp:
+            raise ValueError(f"expected {source.name} to stay as it is while it is hashed, found it changed")
+        castore: ContentAddressableStore = self._store.castore
+        length = self._appender.add(source, *links.finish(castore))
+        if self._writer is None:
+            self._writer = self._files.writer()
+        writer = self._writer
+        writer.file(source.name, source_stamp(Done(source.name, stamp, length)))
+        numbers = [writer.file(name, stamp_of(name)) for name in source.files]
+        writer.add_records(links.records(numbers))
+
+    def _commit(self) -> None:
+        """Write the index, and then freeze: what the dataset names can be found."""
+        if self._writer is None:
+            return
+        self._appender.write()
+        writer, self._writer = self._writer, None
+        with store_errors("writing the index"):
+            writer.close()
+        self._store.freeze()
+
+
+@contextmanager
+def _hashing_errors() -> Iterator[None]:
+    """Raise errors of files as those of a store; a refused file, and what is wrong with a source, as they are."""
+    try:
+        yield
+    except FileRefusedError:
+        raise
+    except CAStoreError as error:
+        raise translated("hashing the sources", error) from error
+
+
+@contextmanager
+def _bar(total: int, *, visible: bool) -> Iterator[Any]:
+    from tqdm import tqdm
+
+    with tqdm(desc="hashing", unit=" sources", total=total, file=sys.stderr, disable=not visible) as bar:
+        yield bar

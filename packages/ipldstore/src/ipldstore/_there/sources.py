@@ -1,0 +1,127 @@
+"""Which format a source has, and what it holds."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from ipld_castore import RangeHasher
+
+from . import hdf5, keyed, manifests
+from .model import Source
+
+AnySource = str | os.PathLike[str]
+
+_HDF5: Final = b"\x89HDF\r\n\x1a\n"
+_NETCDF3: Final = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
+_PARQUET_METADATA: Final = (".zmetadata", ".row_offset.parq")
+_HEAD_BYTES: Final = 1 << 20
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+def names_of(what: AnySource | Iterable[AnySource]) -> list[str]:
+    """Return the absolute paths and URLs of sources, in the order in which they were given."""
+    given = [what] if isinstance(what, (str, os.PathLike)) else list(what)
+    return [_name(each) for each in given]
+
+
+def _name(given: AnySource) -> str:
+    text = os.fspath(given)
+    if text.startswith("file://"):
+        return manifests.local_name(text)
+    return text if _URL.match(text) else os.path.abspath(text)  # noqa: PTH100  # links stay what the user calls them
+
+
+class SourceReader:
+    """Parse sources, one after the other.
+
+    :param parser: a parser of VirtualiZarr for all of them; None chooses by the first bytes
+    :param registry: the object stores that parsers read by; None for this machine and the environment
+    """
+
+    def __init__(self, hasher: RangeHasher, parser: Any = None, registry: Any = None) -> None:
+        self._hasher = hasher
+        self._parser = parser
+        self._given_registry = registry
+
+    def read(self, name: str) -> Source:
+        """Return what a source holds.
+
+        :raises ValueError: if it has no format that is known
+        :raises ImportError: if what reads its format is not installed
+        """
+        path = Path(name)
+        if self._parser is not None:
+            return self._parsed(name, lambda: self._parser)
+        if not _URL.match(name):
+            if keyed.is_zarr_folder(path) and not _is_parquet(path):
+                return keyed.zarr_folder(name)
+            if _is_parquet(path):
+                return keyed.kerchunk_references(name, str(path.parent), name)
+        head = self._head(name)
+        if head.startswith(_HDF5):
+            source = self._parsed(name, hdf5.parser)
+            hdf5.complete(source, manifests.as_url(name), self._registry)
+            return source
+        if head.startswith(_NETCDF3):
+            return self._parsed(name, _netcdf3_parser)
+        if head.lstrip()[:1] == b"{":
+            content = keyed.load_json(path.read_bytes()) if not _URL.match(name) else None
+            if content is not None:
+                return keyed.kerchunk_references(name, str(path.parent), content)
+        raise ValueError(
+            f"expected netCDF-4, HDF5, netCDF-3, a zarr folder or kerchunk references, found something else: {name} "
+            f"(parser=... takes a parser of VirtualiZarr for other formats)"
+        )
+
+    @property
+    def _registry(self) -> Any:
+        if self._given_registry is None:
+            self._given_registry = manifests.registry()
+        return self._given_registry
+
+    def _parsed(self, name: str, parser: Callable[[], Any]) -> Source:
+        registry = self._registry
+        return manifests.parse(manifests.as_url(name), parser(), registry)
+
+    def _head(self, name: str) -> bytes:
+        if _URL.match(name):
+            return self._hasher.read(name, 0, 8)
+        with Path(name).open("rb") as file:
+            return file.read(_HEAD_BYTES)
+
+
+def _is_parquet(path: Path) -> bool:
+    """Return whether a folder has kerchunk references as parquet: its metadata names a record size."""
+    try:
+        return b'"record_size"' in (path / ".zmetadata").read_bytes()
+    except OSError:
+        return False
+
+
+def _netcdf3_parser() -> Any:
+    try:
+        from virtualizarr.parsers import NetCDF3Parser
+    except ImportError as error:
+        raise ImportError(manifests.MISSING) from error
+    return NetCDF3Parser()
+
+
+def warn_of_codecs(source: Source) -> None:
+    """Warn which codecs readers of a dataset need, where a parser of the user's choice chose them."""
+    codecs = {
+        codec["name"]
+        for array in source.arrays.values()
+        for codec in array.metadata.get("codecs", ())
+        if codec["name"] not in ("bytes", "transpose", "zstd", "gzip", "blosc", "crc32c", "sharding_indexed")
+    }
+    if codecs:
+        warnings.warn(
+            f"readers of {source.name} need the zarr codecs {', '.join(sorted(codecs))}: name the packages that have "
+            f"them where you publish the dataset",
+            stacklevel=3,
+        )
