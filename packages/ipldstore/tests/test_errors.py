@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ipldstore
 import pytest
@@ -17,6 +17,7 @@ from ipld_castore import (
     BackendUnavailableError,
     BlockMalformedError,
     BlockNotFoundError,
+    CarCAStore,
     CAStoreError,
     ContentAddressableStore,
     FileSystemCAStore,
@@ -237,6 +238,53 @@ async def test_after_an_error_of_zarrs_verbs_no_frame_is_left() -> None:
                     break
                 await asyncio.sleep(0.01)
             assert seen[0]() is None
+
+
+@pytest.mark.parametrize("name", ["folder", "data.car"])
+@pytest.mark.parametrize("mode", ["r", "a"])
+def test_after_a_failed_open_nothing_is_locked(tmp_path: Path, name: str, mode: Literal["r", "a"]) -> None:
+    """A file of something else, and a head whose block is not there: files and locks are free for the next open."""
+    path = tmp_path / name
+    path.write_bytes(b"nonsense")
+    assert_nothing_hangs(lambda: ipldstore.open(path, mode))
+    assert open_files(path) == []
+    path.unlink()
+    other = written({"a/0": b"zero"})
+    with CarCAStore(path) if path.suffix else FileSystemCAStore(path) as castore:
+        castore.swap_head(None, other.freeze())
+    assert_nothing_hangs(lambda: ipldstore.open(path, mode)["a/0"])
+    assert open_files(path) == []
+    with CarCAStore(path) if path.suffix else FileSystemCAStore(path) as castore:
+        castore.import_car(other.to_car())
+    with ipldstore.open(path, "a", fsync=False) as store:
+        assert store["a/0"] == b"zero"
+
+
+@pytest.mark.parametrize("verb", ["stats", "list", "mapping"])
+def test_after_an_error_of_a_walk_no_frame_is_left(verb: str) -> None:
+    """Directories that are blocks of their own are read by the walk itself."""
+    uses: dict[str, Callable[[IPLDStore], Any]] = {
+        "stats": lambda store: store.stats(),
+        "list": list,
+        "mapping": lambda store: list(store.mapping),
+    }
+    contents = {f"g/{number}/.zattrs": b'{"a":"%s"}' % (b"x" * 1500) for number in range(20)}
+
+    def fail() -> None:
+        castore = RaisingCAStore()
+        root = written(contents, castore).freeze()
+        store = IPLDStore(castore, root=root)
+        castore.error = BackendUnavailableError("down")
+        uses[verb](store)
+
+    assert_nothing_hangs(fail)
+
+
+def open_files(path: Path) -> list[str]:
+    """Return the files at a path that this process has open, where the system tells."""
+    handles = Path("/proc/self/fd")
+    found = [str(each.readlink()) for each in handles.iterdir() if each.is_symlink()] if handles.is_dir() else []
+    return [each for each in found if each.startswith(str(path))]
 
 
 def test_after_a_failed_compaction_the_folder_is_free(tmp_path: Path) -> None:
