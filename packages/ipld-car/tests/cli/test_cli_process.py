@@ -146,7 +146,7 @@ def on_screen(written: str) -> list[str]:
 
 @pytest.mark.parametrize("verb", ["verify", "create", "list"])
 def test_lines_have_the_terminal_for_themselves(ipld_car: Run, tmp_path: Path, verb: str) -> None:
-    """What is told while a bar stands there is what is told in a pipe."""
+    """Lines printed beside a progress bar are the lines printed into a pipe."""
     path, source = tmp_path / "a.car", tmp_path / "source"
     wrong = [section(bytes([number]) * 50_000, cid(b"%d" % number)) for number in range(100)]
     path.write_bytes(car_v1(*wrong))
@@ -172,7 +172,7 @@ def test_all_that_may_take_long_shows_how_far_it_is(tmp_path: Path, verb: str) -
 
 
 def test_what_comes_through_a_pipe_is_counted(tmp_path: Path) -> None:
-    """It is kept in a file first."""
+    """The command first copies the pipe into a file."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     archive = car_v1(*(section(bytes([number]) * 100_000) for number in range(100)))

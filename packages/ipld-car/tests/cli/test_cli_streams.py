@@ -84,7 +84,7 @@ def test_what_go_car_has_around_its_verbs(ipld_car: Run) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_stopped_by_a_signal_nothing_half_written_is_left(number: signal.Signals, tmp_path: Path) -> None:
-    """Neither beside the output, which keeps what it was, nor where temporary files go."""
+    """The output keeps its contents; no unfinished file is beside it or among temporary files."""
     (tmp_path / "out.car").write_bytes(b"what was there")
     (tmp_path / "tmp").mkdir()
     environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
@@ -110,7 +110,7 @@ def test_stopped_by_a_signal_nothing_half_written_is_left(number: signal.Signals
 
 
 def test_who_is_told_to_go_on_without_a_terminal_goes_on(tmp_path: Path) -> None:
-    """As nohup does it: a signal that is ignored stays so."""
+    """A signal that was ignored when the command started stays ignored, as nohup wants it."""
     ignoring = ["/bin/sh", "-c", f"trap '' HUP; exec {shlex.join(COMMAND)} concat - -o out.car"]
     with subprocess.Popen(ignoring, stdin=subprocess.PIPE, cwd=tmp_path) as process:
         assert process.stdin

@@ -226,13 +226,13 @@ def everything(folder: Path) -> set[str]:
 
 
 def extract_here(archive: bytes, folder: Path) -> None:
-    """What the command does, without a process for each case."""
+    """Do what the command does, without a process for each case."""
     extract(archive, folder, max_entries=1000)
 
 
 @pytest.mark.parametrize("name", ["..", "../out", "/abs", "a/../../out", ".", "", "a\0b"])
 def test_names_that_lead_out_are_refused(name: str, tmp_path: Path) -> None:
-    """Also in a folder below, and with good files before them, of which then nothing is written."""
+    """Such a name in a folder below is refused too, and then no file is written."""
     tree = Tree()
     good, bad = tree.file(b"good", "first"), tree.file(b"evil", name)
     archive = tree.car(tree.folder(good, tree.folder(good, bad, name="sub")))

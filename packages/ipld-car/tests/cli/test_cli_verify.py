@@ -222,7 +222,7 @@ def test_damage_anywhere_is_told_as_the_reader_tells_it(data: st.DataObject) -> 
 
 
 def test_an_archive_that_ends_in_a_length() -> None:
-    """It is told in the words of the reader."""
+    """The message is that of the reader."""
     archive = SMALL_V1 + b"\x80"
     found, verdicts = report(archive)
     read = outcome(archive)

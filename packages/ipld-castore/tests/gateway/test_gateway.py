@@ -99,14 +99,14 @@ def test_connections_are_kept(server: BlockServer, store: GatewayCAStore) -> Non
 
 
 def test_a_graph_is_one_request(server: BlockServer, store: GatewayCAStore) -> None:
-    """And the same bytes as from any other store."""
+    """One request gives the same bytes as any other store."""
     root = tree(server.blocks)
     assert store.to_car(root) == server.blocks.to_car(root)
     assert len(server.requests) == 1
 
 
 def test_a_graph_that_is_not_read_to_its_end(server: BlockServer, store: GatewayCAStore) -> None:
-    """What was asked for is given up; the store works on."""
+    """A caller may stop reading a graph; the store works on."""
     root = tree(server.blocks, width=10)
     dag = store.get_dag(root)
     assert next(dag)[0] == root
@@ -162,7 +162,7 @@ def test_a_way_that_the_gateway_does_not_know(server: BlockServer, store: Gatewa
 
 @pytest.mark.parametrize("code", [400, 406, 501])
 def test_a_gateway_that_only_sends_blocks(server: BlockServer, store: GatewayCAStore, code: int) -> None:
-    """It is found out once."""
+    """The store asks once for a CAR, and for blocks from then on."""
     root = tree(server.blocks)
     server.inject(faults.status(code), times=None, where="format=car")
     assert store.to_car(root) == server.blocks.to_car(root)
@@ -171,7 +171,7 @@ def test_a_gateway_that_only_sends_blocks(server: BlockServer, store: GatewayCAS
 
 
 def test_identity_and_weak_cids_are_never_asked_for(server: BlockServer, store: GatewayCAStore) -> None:
-    """Neither alone nor in a graph or a way."""
+    """No request names such a CID: alone, in a graph or in a path."""
     inline = cids.from_bytes(cids.make(cids.RAW, b"inline", cids.IDENTITY))
     weak = cids.from_bytes(cids.make(cids.RAW, hashes.digest_of(hashes.MD5, b""), hashes.MD5))
     root = server.blocks.put({"a": inline, "b": weak})
@@ -236,7 +236,7 @@ def test_one_at_a_time_is_not_many(server: BlockServer, store: GatewayCAStore) -
 
 
 def test_get_blocks_stops_when_its_reader_does(server: BlockServer, store: GatewayCAStore) -> None:
-    """Of a long list little is asked for, and errors come through."""
+    """Few blocks of a long list are requested when the caller stops, and errors come through."""
     blocks = [server.blocks.put(b"%d" % number) for number in range(1000)]
     found = store.get_blocks(iter(blocks))
     next(found)
@@ -302,7 +302,7 @@ def test_absent_is_what_no_gateway_has(server: BlockServer) -> None:
 
 
 def test_a_graph_from_two_gateways(server: BlockServer) -> None:
-    """What one lacks the other has: neither has all of it."""
+    """Each of two gateways lacks blocks that the other has."""
     whole = MappingCAStore()
     root = tree(whole, width=3, depth=3)
     with BlockServer() as other:

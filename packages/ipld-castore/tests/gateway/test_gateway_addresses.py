@@ -33,7 +33,7 @@ def test_no_gateway_is_asked_unless_it_is_named() -> None:
 
 
 def test_the_places_in_their_order(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As https://specs.ipfs.tech/ipips/ipip-0280/ lists them."""
+    """The store looks for gateways where https://specs.ipfs.tech/ipips/ipip-0280/ says."""
 
     def write(folder: Path, text: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)

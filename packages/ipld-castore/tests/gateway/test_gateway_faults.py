@@ -147,7 +147,7 @@ CARS = [
 def test_a_car_that_fails_in_the_middle(
     server: BlockServer, store: GatewayCAStore, read: Callable[[ContentAddressableStore, CID], Any], fault: Fault
 ) -> None:
-    """What it did not bring is asked for in another way, and is all there; or, after wrong bytes, it is an error."""
+    """The missing blocks are requested in another way; wrong bytes are an error."""
     root = tree(server.blocks)
     server.inject(fault, where="format=car")
     if fault is faults.wrong_bytes:
@@ -174,7 +174,7 @@ def test_a_child_that_nobody_has(server: BlockServer, store: GatewayCAStore) -> 
 
 
 def test_a_car_with_duplicates(server: BlockServer, store: GatewayCAStore) -> None:
-    """They are passed over: some gateways do not know dups=n."""
+    """Duplicates are passed over: some gateways do not know dups=n."""
     root = tree(server.blocks)
 
     def repeat(exchange: Any) -> None:

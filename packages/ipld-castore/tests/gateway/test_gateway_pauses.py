@@ -82,7 +82,7 @@ def test_dates_of_other_forms(server: BlockServer, store: GatewayCAStore, pauses
 
 @pytest.mark.usefixtures("pauses")
 def test_a_gateway_that_stays_busy(server: BlockServer, store: GatewayCAStore) -> None:
-    """It is asked as often as the caller said, and then it is an error."""
+    """A busy gateway is asked as often as the caller said; then the store raises an error."""
     cid = server.blocks.put(DATA)
     server.inject(faults.too_many_requests(5), times=None)
     with pytest.raises(BackendUnavailableError, match="429"):

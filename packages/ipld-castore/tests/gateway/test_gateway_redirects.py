@@ -46,7 +46,7 @@ def test_localhost_is_asked_for_its_ip_address(server: BlockServer) -> None:
 
 @pytest.mark.kubo
 def test_a_real_kubo_on_localhost(kubo: Any) -> None:
-    """As found by a user: Kubo answers 301 there."""
+    """Kubo answers 301 on localhost, as a user found."""
     with IPFSStore(kubo.url, offline=True) as node:
         leaves = [node.put(b"%d" % number * 1000) for number in range(3)]
         root = node.put({"list": [node.put({"list": leaves})] * 2})
@@ -60,7 +60,7 @@ def test_a_real_kubo_on_localhost(kubo: Any) -> None:
 
 
 def test_a_block_in_the_body_of_a_redirect(server: BlockServer) -> None:
-    """Its hash is right, so where it comes from does not matter; wrong bytes there are still a redirect."""
+    """A block with the right hash is taken from the body of a redirect; other bytes are still a redirect."""
     cid = server.blocks.put(DATA)
 
     def with_body(exchange: Exchange) -> None:

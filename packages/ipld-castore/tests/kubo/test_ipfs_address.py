@@ -96,7 +96,7 @@ def test_a_timeout_is_some_time(timeout: float) -> None:
     [("bearer:to:ken", "Bearer to:ken"), ("basic:user:pass:word", "Basic dXNlcjpwYXNzOndvcmQ=")],
 )
 def test_credentials(auth: str, header: str) -> None:
-    """As ``ipfs --api-auth`` takes them. They are sent, and neither shown nor in the address."""
+    """Credentials are sent as ``ipfs --api-auth`` takes them, and are in neither the repr nor the address."""
     with BlockServer() as server, IPFSStore(server.url, auth=auth) as store:
         assert store.get(server.blocks.put(b"here")) == b"here"
         assert server.requests[-1].headers["authorization"] == header

@@ -254,7 +254,7 @@ def test_nonsense(server: Server, store: IPFSStore, verbs: str, body: bytes, mes
     ids=["length", "chunked"],
 )
 def test_answers_that_are_cut_off(server: Server, answer: Answer) -> None:
-    """Neither a shorter block nor a shorter list."""
+    """A response that is cut off gives neither a shorter block nor a shorter list."""
     server.answer = answer
     with store_at(server.url) as store:
         for verb in VERBS.values():
@@ -270,7 +270,7 @@ def test_other_bytes(server: Server, store: IPFSStore) -> None:
 
 
 def test_an_endless_block_is_not_read_to_its_end(server: Server, store: IPFSStore) -> None:
-    """It is refused once it is larger than any block."""
+    """The store refuses a block once it is larger than any block may be."""
 
     read_all: list[Server] = []
     server.answer = stream(*[bytes(1 << 20)] * 64, after=read_all.append)

@@ -84,7 +84,7 @@ EXPORT = [
 
 @pytest.mark.parametrize("fault", EXPORT, ids=str)
 def test_a_graph_is_whole_whatever_the_answer_was(server: BlockServer, store: IPFSStore, fault: Fault) -> None:
-    """What the one answer does not give, or gives wrong, is asked for by itself."""
+    """Blocks that the CAR lacks, or has with wrong bytes, are requested one by one."""
     root, blocks = graph(server.blocks)
     server.inject(fault, times=None, where="dag/export")
     assert dict(store.get_dag(root)) == blocks
@@ -165,7 +165,7 @@ def test_large_blocks_come_one_by_one(server: BlockServer, monkeypatch: pytest.M
 
 
 def test_inline_blocks_of_a_graph(server: BlockServer, store: IPFSStore) -> None:
-    """They are in no answer, and in every walk."""
+    """Inline blocks are in no response and in every walk."""
     inline = cids.make(cids.DAG_CBOR, dagcbor.encode_node([bytes(server.blocks.put(b"below"))]), cids.IDENTITY)
     root = server.blocks.put_raw(dagcbor.encode_node([inline, bytes(server.blocks.put(b"beside"))]), "dag-cbor")
     assert list(store.get_dag(root)) == list(server.blocks.get_dag(root))
@@ -220,7 +220,7 @@ def test_a_block_that_never_ends(server: BlockServer, store: IPFSStore, size: in
 
 
 def test_a_graph_that_drips(server: BlockServer, store: IPFSStore) -> None:
-    """What does not come in the one answer is asked for by itself."""
+    """Blocks that do not come with the CAR are requested one by one."""
     root, blocks = graph(server.blocks)
     server.inject(faults.slow_drip(0.02), where="dag/export")
     assert dict(store.get_dag(root)) == blocks
@@ -228,7 +228,7 @@ def test_a_graph_that_drips(server: BlockServer, store: IPFSStore) -> None:
 
 
 def test_a_line_that_drips(server: BlockServer, store: IPFSStore) -> None:
-    """So with the answer to what was sent: it is tried again later."""
+    """A response to an upload that comes too slowly is an error; the next flush sends the blocks again."""
     cid = store.put(b"sent")
     server.inject(faults.slow_drip(0.2), where="dag/import", times=None)
     with pytest.raises(BackendUnavailableError, match="broke off its answer to dag/import: it sent only"):

@@ -89,7 +89,7 @@ def test_large_bytes_have_the_cid_of_ipfs_add(store: IPFSStore, kubo: Any) -> No
 
 
 def test_large_blocks(store: IPFSStore) -> None:
-    """Of several sizes, from several threads; and one that is absent is an error as always."""
+    """Threads send blocks of several sizes; an absent block is still an error."""
     sizes = [1 << 20, 1 << 20, 600_000, (1 << 20) - 1, 600_000, 1 << 20] * 5
     blocks = {store.put_raw(random.Random(at).randbytes(size), "raw"): size for at, size in enumerate(sizes)}
     store.flush()
@@ -177,7 +177,7 @@ def test_a_block_that_nobody_has_ends_with_the_timeout(kubo: Any) -> None:
 
 
 def test_another_process_reads_through_a_pickle(store: IPFSStore) -> None:
-    """As dask sends it; the copy has connections of its own."""
+    """A copy in another process, as dask makes it, has connections of its own."""
     cid = store.put(b"for the other")
     code = "import pickle, sys; store, cid = pickle.load(sys.stdin.buffer); sys.stdout.buffer.write(store.get(cid))"
     done = subprocess.run(
@@ -255,7 +255,7 @@ def other(kubo_binary: str, tmp_path: Path, kubo: Any) -> Iterator[Any]:
 
 
 def test_a_node_that_asks_for_credentials(other: Any) -> None:
-    """They come with the URL, and go into no text; without them the error says what is asked for."""
+    """Credentials in the URL are in no text; without them the error says what the node asks for."""
     door = {"me": {"AuthSecret": "basic:me:s3cr/t", "AllowedPaths": ["/api/v0"]}}
     other.run("config", "--json", "API.Authorizations", json.dumps(door))
     other.start()

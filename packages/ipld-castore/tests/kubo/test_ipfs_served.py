@@ -164,7 +164,7 @@ def test_an_upload_that_breaks_is_sent_again(server: BlockServer, store: IPFSSto
 
 @pytest.mark.parametrize("fault", [*UPLOADS, faults.stall(), faults.error_with_message("disk full")], ids=str)
 def test_an_upload_that_always_breaks(server: BlockServer, store: IPFSStore, fault: Fault) -> None:
-    """It is an error, in time; nothing is lost, and once the node is well again the next flush finishes the work."""
+    """The error comes, no block is lost, and the next flush sends them once the node works again."""
     data = [os.urandom(100_000) for _ in range(8)]
     server.inject(fault, times=None, where="dag/import")
     links = [store.put(each) for each in data]

@@ -110,7 +110,7 @@ def test_what_is_not_flushed_is_not_there(kubo: Any) -> None:
 
 
 def test_a_deleted_block_does_not_come_back(kubo: Any) -> None:
-    """Also if it was on its way."""
+    """A block that was on its way to the node stays deleted too."""
     with IPFSStore(kubo.url, offline=True) as store:
         cid = store.put(b"gone")
         store.delete_block(cid)

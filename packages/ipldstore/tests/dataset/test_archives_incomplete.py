@@ -242,7 +242,7 @@ def test_a_gap_below_what_is_there() -> None:
 
 
 def test_a_gap_is_remembered_when_it_was_closed(tmp_path: Path) -> None:
-    """Or found out again: a root that is opened, or set, may be one that was taken incomplete."""
+    """A root that is opened, or set, may be one that was imported incomplete."""
     source = grid()
     old = source.freeze()
     lost = next(cid for cid, data in source.castore.get_dag(old) if data == b"3/3")

@@ -112,7 +112,7 @@ def test_a_freeze_that_fails_at_its_end_is_made_up_for() -> None:
 
 
 def test_a_pickle_does_not_freeze() -> None:
-    """It writes a root for copies; close() took that for frozen, and nothing was pinned."""
+    """A pickle writes a root for copies; close() took that root for frozen, and pinned nothing."""
     castore = PersistingCAStore()
     store = written(SOME, castore)
     pickle.dumps(store)

@@ -211,7 +211,7 @@ class TestElsewhere:
         assert elsewhere(describe, store.with_read_only(True))[1] is True
 
     def test_a_newer_pickle_is_newer(self, elsewhere: Any, castore: ContentAddressableStore) -> None:
-        """... even where the older copy is still in use."""
+        """A newer pickle has the newer root, even where the older copy is still in use."""
         store = written(SOME, castore)
         assert elsewhere(hold_and_read, store) == SOME
         store["a/c/0"] = b"newer"

@@ -36,7 +36,7 @@ def test_to_car_gives_bytes_or_writes_a_stream(castore: ContentAddressableStore)
 
 
 def test_to_car_into_a_pipe_and_import_from_it(castore: ContentAddressableStore) -> None:
-    """Neither seeks."""
+    """Neither verb seeks."""
     store = written({**SOME, "big": os.urandom(3 << 20)}, castore)
     reading, writing = os.pipe()
 

@@ -57,7 +57,7 @@ def test_a_root_that_was_not_kept_is_not_the_one_before() -> None:
 
 
 def test_who_only_reads_keeps_nothing() -> None:
-    """Neither counting, archives, pickles nor a read-only store decide that a root is worth keeping."""
+    """Counting, archives, pickles and read-only stores persist no root."""
     castore = KeepingCAStore()
     store = IPLDStore(castore)
     store["a"] = b"1"

@@ -76,7 +76,7 @@ def test_queries_neither_freeze_nor_write() -> None:
 
 
 def test_stats_of_changes_are_those_of_the_root_to_be() -> None:
-    """Of an index too, which counting must leave as it is."""
+    """Counting the index of a changed store changes nothing in it."""
     array = b'{"node_type":"array","zarr_format":3}'
     keys = {f"a/c/{y}/{x}": b"%d" % x for y in range(60) for x in range(60)} | {"a/zarr.json": array}
     store = written(keys)
@@ -219,7 +219,7 @@ def test_what_is_no_castore_is_refused(wrong: Any) -> None:
 
 
 def test_a_store_is_true_even_when_empty() -> None:
-    """So `store or default` is no trap."""
+    """``store or default`` gives the store."""
     store = IPLDStore()
     assert len(store) == 0
     assert bool(store)
@@ -258,7 +258,7 @@ def test_equal_roots_over_other_blocks_are_other_stores(castore: ContentAddressa
 
 
 def test_a_store_has_no_hash() -> None:
-    """It is as mutable as its contents."""
+    """A store is mutable, so it has no hash."""
     with pytest.raises(TypeError):
         hash(IPLDStore())
 

@@ -106,7 +106,7 @@ def check_read(store: IPLDStore, key: str, least: int) -> None:
 
 
 def final_contents(versions: dict[str, int], last: int = 399) -> dict[str, bytes]:
-    """What the writer of the test above leaves."""
+    """Return what the writer of the test above leaves."""
     expected = {f"{name}/zarr.json": METADATA for name in ("a", "b")}
     expected |= {key: value(key, version) for key, version in versions.items()}
     return expected | {
@@ -115,7 +115,7 @@ def final_contents(versions: dict[str, int], last: int = 399) -> dict[str, bytes
 
 
 def check_one_moment(moment: dict[str, bytes], keys: list[str]) -> None:
-    """What came first is there if what came after is."""
+    """Check that each earlier write is there if a later one is."""
     assert set(keys) <= moment.keys()
     grown = {int(key.rpartition("/")[2]) for key in moment if key.startswith("b/c/")}
     most = max(grown, default=0)

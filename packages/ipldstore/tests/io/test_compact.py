@@ -145,7 +145,7 @@ def test_nothing_written(path: Path) -> None:
 
 
 def test_readers_go_on(tmp_path: Path) -> None:
-    """Of a file, with the old one."""
+    """Readers of a file go on with the old file."""
     file = tmp_path / "data.car"
     first, _ = with_history(file)
     with CarCAStore(file, "r") as castore:
@@ -155,7 +155,7 @@ def test_readers_go_on(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_compacted(path: Path) -> None:
-    """And is as it was."""
+    """A file that cannot be compacted is unchanged."""
     with pytest.raises(FileNotFoundError):
         compact(path)
     assert not path.exists()
@@ -248,7 +248,7 @@ def compact_until(path: Path, step: int) -> int | None:
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal there")
 @pytest.mark.parametrize("kills", [pytest.param(6, marks=pytest.mark.slow), pytest.param(60, marks=pytest.mark.soak)])
 def test_compacting_that_is_killed(path: Path, kills: int) -> None:
-    """Before whatever change of a file, the contents are there, and what was begun can be ended."""
+    """A kill before any change of a file loses no contents, and the next compaction completes."""
     noise = {f"a/c/{number}": random.Random(number).randbytes(5_000) for number in range(100)}
 
     def write(number: int) -> None:

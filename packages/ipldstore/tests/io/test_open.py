@@ -76,7 +76,7 @@ def test_freezing_puts_the_root_there_at_once(path: Path) -> None:
 
 
 def test_a_store_over_a_file_needs_no_open(tmp_path: Path) -> None:
-    """It begins with the root of the file, and freezing puts it there."""
+    """The store begins with the root of the file, and freezing writes the new root there."""
     castore = CarCAStore(tmp_path / "a.car")
     store = IPLDStore(castore)
     assert contents(store) == {}
@@ -196,7 +196,7 @@ def test_closing(path: Path) -> None:
 
 
 def test_closing_after_an_error(path: Path) -> None:
-    """What was written until then is there."""
+    """Everything written before the error is there."""
 
     def write() -> None:
         with ipldstore.open(path, "a") as store:
@@ -291,7 +291,7 @@ def test_dropping_without_changes_is_silent(path: Path) -> None:
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_copies_in_other_processes(path: Path, method: str) -> None:
-    """They neither warn, nor freeze, nor let go of what the store has open."""
+    """Copies neither warn nor freeze, and leave open what the store has open."""
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"no {method} there")
     with ipldstore.open(path, "a") as store:

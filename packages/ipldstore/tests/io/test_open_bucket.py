@@ -15,7 +15,7 @@ pytest.importorskip("obstore", reason="the extra object is not installed")
 
 @pytest.fixture
 def address(s3: Any, bucket: str) -> dict[str, Any]:
-    """What open() is given."""
+    """Return the address for open()."""
     return {"what": f"s3://{bucket}/air", "storage_options": s3.options()}
 
 

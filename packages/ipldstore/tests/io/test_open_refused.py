@@ -63,7 +63,7 @@ def test_a_failed_open_changes_nothing(tmp_path: Path, *, v2: bool) -> None:
 
 
 def test_archives_without_room_for_another_root(tmp_path: Path) -> None:
-    """They are read, and what cannot be frozen is not begun; what to do is said, and helps."""
+    """Such archives are read; a write is refused before it begins, and the error names a remedy that works."""
     path = tmp_path / "other.car"
     store = written(SOME)
     node = store.castore.get_raw(store.freeze())

@@ -48,7 +48,7 @@ def test_what_is_no_pipeline(segment: str, before: str | None) -> None:
 
 
 def test_the_entry_points_are_there() -> None:
-    """They are harmless for a zarr without pipelines, which does not load them."""
+    """A zarr without pipelines does not load the entry points."""
     found = {point.name: point.value for point in entry_points(group="zarr.url_adapters")}
     ours = {name for name, value in found.items() if value == "ipldstore._io.zarr_url:IPLDAdapter"}
     assert ours == {"ipfs", "ipns", "ipld", "ipldstore"}

@@ -127,7 +127,7 @@ def test_after_a_full_disk_the_store_can_be_opened_again(path: Path) -> None:
 
 @pytest.mark.parametrize("v2", [False, True], ids=["CARv1", "CARv2"])
 def test_archives_that_are_padded_with_zeros(tmp_path: Path, *, v2: bool) -> None:
-    """As pieces of Filecoin are: one option, by one name, wherever an archive is read."""
+    """One option of one name reads archives padded as Filecoin pieces are, in every verb."""
     archive = written(SOME).to_car()
     if v2:  # the padding is within what the header says is the archive
         archive = as_carv2(archive + bytes(64))

@@ -98,7 +98,7 @@ def test_pushing_has_the_root_kept(source: IPLDStore) -> None:
 
 
 def test_a_new_version_costs_what_changed(source: IPLDStore) -> None:
-    """Neither blocks that are there are sent, nor is what is below them looked at."""
+    """Blocks that are there are not sent, and the blocks below them are not looked at."""
     far, observed = Far(), ObservedCAStore(source.castore)
     push(source.freeze(), source.castore, far)
     store = IPLDStore(observed, root=source.root_cid)
@@ -141,7 +141,7 @@ def test_what_somebody_took_away_is_sent_again(source: IPLDStore) -> None:
 
 
 def test_a_block_that_the_source_lacks(source: IPLDStore) -> None:
-    """It is named, and the root does not arrive."""
+    """The error names the block, and the root does not arrive."""
     near = MappingCAStore(dict(source.castore.mapping)) if isinstance(source.castore, MappingCAStore) else None
     assert near is not None
     lost = next(key for key, data in near.mapping.items() if data == b"7" * 9)
@@ -155,7 +155,7 @@ def test_a_block_that_the_source_lacks(source: IPLDStore) -> None:
 
 @pytest.mark.parametrize("codec", ["bafkrei", "bafyrei", "bafybei"])
 def test_wrong_bytes_are_not_passed_on(source: IPLDStore, codec: str) -> None:
-    """Neither of chunks, nor nodes, nor files."""
+    """No wrong chunk, node or file arrives."""
     assert isinstance(source.castore, MappingCAStore)
     near = MappingCAStore(dict(source.castore.mapping))
     bad = next(key for key in near.mapping if key.startswith(codec) and key != str(source.root_cid))

@@ -53,7 +53,7 @@ def write(castore: ContentAddressableStore, zarr_format: int, *, history: int, c
 
 
 def refused(castore: ContentAddressableStore, root: CID, use: Callable[[IPLDStore], Any]) -> IPLDStoreError:
-    """What a use is an IPLDStoreError, whether the store may be written to or not."""
+    """Check that a use raises an IPLDStoreError, whether or not the store is writable."""
     for read_only in (False, True):
         store = IPLDStore(castore, root=root, read_only=read_only)
         with pytest.raises(IPLDStoreError) as caught:

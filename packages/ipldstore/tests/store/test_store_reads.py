@@ -48,7 +48,7 @@ STORE = written(VALUES)
     ),
 )
 def test_a_part_is_that_of_the_whole(key: str, wanted: ByteRequest | None) -> None:
-    """... as slicing gives it, clamped; through both surfaces."""
+    """A range of a value is what slicing gives, clamped, by the async and the sync verbs."""
     data = VALUES[key]
     match wanted:
         case RangeByteRequest(start, end):
@@ -126,7 +126,7 @@ async def test_a_buffer_of_the_prototype_asked_for() -> None:
 
 
 async def test_the_caller_keeps_its_buffer(castore: ContentAddressableStore) -> None:
-    """What is stored is what was given, whatever happens to the array after."""
+    """The store keeps the bytes that it was given, whatever the caller writes into the array later."""
     store = IPLDStore(castore)
     for size in (10, 3 * MIB):
         array = np.zeros(size, "u1")
@@ -340,7 +340,7 @@ async def test_list(tree: IPLDStore) -> None:
 
 
 async def test_a_listing_that_is_not_finished(tree: IPLDStore) -> None:
-    """It streams, and can be left."""
+    """A listing streams, and a caller may stop reading it."""
     async for name in tree.list():
         assert name in TREE
         break

@@ -88,7 +88,7 @@ def test_packed_and_filled(store: IPLDStore, zarr_format: int, tmp_path: Path) -
 
 @pytest.mark.parametrize("times", [1, 3])
 def test_append_along_a_dimension(store: IPLDStore, zarr_format: int, times: int, tmp_path: Path) -> None:
-    """... and the root is that of the whole written at once: it depends on the contents, not on the way to them."""
+    """The root equals that of the whole written at once: it depends on the contents alone."""
     steps = [numbers().drop_vars("count").assign_coords(time=np.arange(4) + 4 * step) for step in range(times + 1)]
     encoding = {"t2m": {"chunks": (2, 3, 5)}, "time": {"chunks": (4,)}}
     steps[0].to_zarr(store, zarr_format=zarr_format, encoding=encoding)

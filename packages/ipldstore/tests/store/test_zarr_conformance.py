@@ -93,7 +93,7 @@ def test_nothing_is_overridden(suite: type[Suite]) -> None:
 
 
 def test_zarr_has_no_reason_to_skip() -> None:
-    """Its tests of the synchronous verbs and of deleting look at these."""
+    """zarr's tests of the synchronous verbs and of deleting look at these properties."""
     store = IPLDStore()
     assert isinstance(store, SupportsGetSync)
     assert isinstance(store, SupportsSetSync)
