@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from ipld_car import cids
@@ -22,7 +21,7 @@ _MAX_RULE_BYTES: Final = 1024
 
 
 class Layout:
-    """The object of each block, by the rule in the object ``SHARDING``, which is read when it is first needed.
+    """The object of each block, by the rule in the object ``SHARDING``, which is read when the default rule fails.
 
     :param client: the store
     :param prefix: names begin with it; empty, or without "/" at its ends
@@ -54,28 +53,25 @@ class Layout:
         return None if binary is None else cids.from_validated(binary)
 
     def with_rule(self, action: Callable[[flatfs.Sharding], T]) -> T:
-        """Return the result of an action that needs the rule.
+        """Return the result of an action that finds a block by the rule.
 
-        While the rule is unknown, the action starts with the default rule while the rule is read, to save a round trip.
+        While the rule is unknown, the default rule is tried first. A block that it finds tells that it is the rule.
 
+        :raises NoObjectError: if the action has raised it
         :raises BackendUnavailableError: if the rule cannot be read
         """
         if self._rule is not None:
             return action(self._rule)
-        pool = ThreadPoolExecutor(1)
-        asked = pool.submit(self.rule)
         try:
-            try:
-                result = action(flatfs.DEFAULT)
-            except Exception:
-                if asked.result() != flatfs.DEFAULT:
-                    return action(asked.result())
+            result = action(flatfs.DEFAULT)
+        except NoObjectError:
+            rule = self.rule()
+            if rule == flatfs.DEFAULT:
                 raise
-            rule = asked.result()
-            return result if rule == flatfs.DEFAULT else action(rule)
-        finally:
-            del asked  # it may hold the error, whose traceback holds this frame
-            pool.shutdown()
+        else:
+            self._rule = flatfs.DEFAULT
+            return result
+        return action(rule)
 
     def rule(self) -> flatfs.Sharding:
         """Return the rule; the default one if the bucket has none.

@@ -164,8 +164,9 @@ class ObjectCAStore(ContentAddressableStore):
     def persist(self, root: CID, previous: CID | None = None) -> None:
         """See :meth:`ContentAddressableStore.persist`."""
         self.flush()
-        if self.persist_moves_head and not is_head(root, self.head):  # as it is when an earlier call failed late
-            self.swap_head(previous, root)
+        if not self.persist_moves_head or (is_head(previous, root) and is_head(self.head, root)):
+            return
+        self.swap_head(previous, root)  # which succeeds if an earlier call has moved it and failed late
 
     # -- the head --
 
@@ -175,7 +176,7 @@ class ObjectCAStore(ContentAddressableStore):
 
         :raises BackendUnavailableError: if it cannot be read, or is no CID
         """
-        return self._layout.with_rule(lambda _: self._head.read())
+        return self._head.read()
 
     def swap_head(self, expected: CID | None, new: CID) -> None:
         """See :meth:`SupportsHead.swap_head`.
