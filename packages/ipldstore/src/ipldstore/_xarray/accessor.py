@@ -42,6 +42,7 @@ class _Accessor(Generic[T]):
         what: AnyAddress | AnyCAStore,
         mode: str | None = None,
         *,
+        message: str | None = None,
         open_options: dict[str, Any] | None = None,
         **to_zarr_options: Any,
     ) -> CID:
@@ -53,6 +54,7 @@ class _Accessor(Generic[T]):
         :param what: what :func:`ipldstore.open` writes to, such as ``"air.car"``, ``"air.car#group"`` or
             ``"s3://bucket/air@main"``; or a block store, or an open :class:`ipldstore.IPLDStore`, which is frozen
         :param mode: as of ``to_zarr``: "w-" (the default), "w", "a", "a-" or "r+"
+        :param message: of the commit, where a repository is written
         :param open_options: options of :func:`ipldstore.open`, such as ``storage_options`` or ``branch``
         :param to_zarr_options: options of ``to_zarr``, such as ``encoding``, ``append_dim``, ``region`` or ``group``
         :raises IPLDStoreError: if blocks cannot be written
@@ -69,7 +71,8 @@ class _Accessor(Generic[T]):
             store = IPLDStore(what)
             self._data.to_zarr(store, **to_zarr_options)
             return store.freeze()
-        store = open_store(what, "a", **(open_options or {}))  # type: ignore[arg-type]  # all else is an address
+        given = {**(open_options or {}), **({} if message is None else {"message": message})}
+        store = open_store(what, "a", **given)  # type: ignore[arg-type]  # all else is an address
         try:
             whole, group = whole_of(store)  # its consolidated metadata are those of all groups
             names = (group, str(to_zarr_options.pop("group", None) or "").strip("/"))

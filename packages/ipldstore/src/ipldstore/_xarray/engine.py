@@ -17,6 +17,8 @@ from xarray.backends import ZarrBackendEntrypoint
 
 from ipldstore._dataset.castores import AnyCAStore
 from ipldstore._io.open import open as open_store
+from ipldstore._repository.repository import Repository
+from ipldstore._repository.session import RepositorySession
 from ipldstore._store.ipld_store import IPLDStore
 
 from .source import ROOT, SOURCE, is_dataset, shown, whole_of
@@ -32,6 +34,7 @@ _DECODERS: Final = (
     "consolidated",
     "zarr_format",
 )
+_VERSIONS: Final = {"branch", "tag", "commit", "as_of"}
 _OPENERS: Final = ("castore", "cache", "branch", "tag", "commit", "as_of", "path", "storage_options")
 
 
@@ -44,7 +47,7 @@ class IPLDBackendEntrypoint(ZarrBackendEntrypoint):
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Return whether an address is one of ours: ``.car``, ``ipfs://``, ``ipns://``, a CID, a folder of blocks."""
-        if isinstance(filename_or_obj, (IPLDStore, CID)):
+        if isinstance(filename_or_obj, (IPLDStore, Repository, RepositorySession, CID)):
             return True
         return isinstance(filename_or_obj, (str, os.PathLike)) and is_dataset(filename_or_obj)
 
@@ -73,7 +76,8 @@ class IPLDBackendEntrypoint(ZarrBackendEntrypoint):
     ) -> Dataset:
         """Open one group as a dataset.
 
-        :param filename_or_obj: what :func:`ipldstore.open` takes, or an open :class:`ipldstore.IPLDStore`
+        :param filename_or_obj: what :func:`ipldstore.open` takes, or an open :class:`ipldstore.IPLDStore`, a session
+            or a :class:`ipldstore.Repository`
         :param group: the path of the group, below the one in the address if there is one
         :param cache: the folder of :func:`ipldstore.open`; ``xarray.open_dataset(cache=PATH)`` is that too
         """
@@ -181,12 +185,16 @@ class _Opened:
 
     @classmethod
     def of(cls, what: Any, options: dict[str, Any]) -> _Opened:
-        """Open an address; a store is taken as it is."""
-        if isinstance(what, IPLDStore):
-            given = [name for name, value in options.items() if value is not None]
+        """Open an address; a store, a session or a repository is taken as it is."""
+        given = {name: value for name, value in options.items() if value is not None}
+        if isinstance(what, Repository) and given.keys() <= _VERSIONS:
+            return cls(what.readonly_session(**given).store, "", what.castore.address, owned=False)
+        if isinstance(what, (IPLDStore, Repository, RepositorySession)):
             if given:
-                raise ValueError(f"expected no options with a store that is open, found {', '.join(given)}")
-            return cls(*whole_of(what), shown(what), owned=False)
+                raise ValueError(f"expected no such options with what is open, found {', '.join(given)}")
+            store = what.store if isinstance(what, RepositorySession) else what
+            assert isinstance(store, IPLDStore)  # noqa: S101  # a repository is above
+            return cls(*whole_of(store), shown(store), owned=False)
         storage_options = dict(options.pop("storage_options") or {})
         for name in ("cache", "cache_bytes"):
             if name in storage_options:
