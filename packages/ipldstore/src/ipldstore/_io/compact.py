@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from ipld_car import CarFile, cids, fs, walk_binary
-from ipld_castore import CarCAStore, FileSystemCAStore
+from ipld_castore import CarCAStore, FileSystemCAStore, SupportsHead
 from multiformats import CID
 
 from ipldstore._address.castores import shared_castore
 from ipldstore._address.grammar import local_path, parse
-from ipldstore._address.places import BucketURL
 from ipldstore._dataset.castores import AnyCAStore
 from ipldstore._exchange.head import leave_head
 from ipldstore._format.nodes import STATE_FIELD, history_field
 from ipldstore._garbage.collect import Compacted, blocks_below, collect, collect_here, end_sessions, require_head
+from ipldstore._repository.opening import has_repository
 from ipldstore._tree.tree import EMPTY_ROOT
 from ipldstore.errors import ConflictError, store_errors
 
@@ -72,32 +72,22 @@ def compact(
     >>> compact(path)
     Compacted(kept_blocks=2, freed_blocks=2, freed_bytes=204)
     """
-    place = None
-    if isinstance(where, (str, os.PathLike)):
-        place = parse(where).place
-        if isinstance(place, Path) and not place.is_dir():
-            path = Path(os.path.realpath(local_path(where)))
-            if older_than is not None or storage_options:
-                raise ValueError(
-                    f"expected older_than and storage_options with a folder or bucket, which several may write, found "
-                    f"the file {path}"
-                )
-            return _compact_file(path)
-    if older_than is None and isinstance(place, BucketURL):
-        raise _missing_age(where)
+    if isinstance(where, (str, os.PathLike)) and isinstance(place := parse(where).place, Path) and not place.is_dir():
+        path = Path(os.path.realpath(local_path(where)))
+        if storage_options:
+            raise ValueError(f"expected storage_options with the URL of a bucket, found the file {path}")
+        if older_than is None or (path.exists() and _is_repository(path)):
+            return _compact_file(path, older_than)
+        raise ValueError(f"expected older_than with a folder or bucket, which several may write, found the file {path}")
     castore = shared_castore(where, storage_options)
-    if older_than is not None:
+    if older_than is not None or (isinstance(castore, SupportsHead) and has_repository(castore)):
         return collect(castore, older_than)
     if not isinstance(castore, FileSystemCAStore):
-        raise _missing_age(castore)
+        raise ValueError(  # noqa: TRY004  # an argument is missing
+            f"expected older_than with {castore!r}, as nothing keeps others from writing it meanwhile, found none: "
+            f"timedelta(days=1) keeps all that was put in the last day"
+        )
     return _compact_folder(castore)
-
-
-def _missing_age(where: object) -> ValueError:
-    return ValueError(
-        f"expected older_than with {where}, as nothing keeps others from writing it meanwhile, found none: "
-        f"timedelta(days=1) keeps all that was put in the last day"
-    )
 
 
 def _is_repository(path: Path) -> bool:
