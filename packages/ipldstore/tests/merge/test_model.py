@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from ipld_castore import MappingCAStore
 from ipldstore._format.limits import LIMITS, Limits
 from ipldstore._merge.merge import merge_roots
-from ipldstore._merge.nodes.parts import VALUE_ATTRIBUTES
 
+from .plain_rules import has_conflict, parts_of, plain_merge
 from .roots import SMALL, array_document, contents_of, group_document, root_of
 
 Contents = dict[str, bytes]
@@ -107,37 +107,6 @@ def with_edits(contents: Contents, made: list[Edit]) -> Contents:
     return changed
 
 
-def parts_of(contents: Mapping[str, bytes]) -> dict[tuple[str, ...], Any]:
-    """The parts into which a merge divides contents, in the plainest way."""
-    found: dict[tuple[str, ...], Any] = {}
-    for key, value in contents.items():
-        if not key.endswith("zarr.json"):
-            found[(key,)] = value
-            continue
-        document = json.loads(value)
-        attributes = document.pop("attributes")
-        found[(key, "shape")] = document.pop("shape", None)
-        own = {name: attributes[name] for name in sorted(attributes) if name in VALUE_ATTRIBUTES}
-        found[(key, "metadata")] = (sorted(document.items()), own)
-        found |= {(key, "attribute", name): attributes[name] for name in attributes if name not in VALUE_ATTRIBUTES}
-    return found
-
-
-def plain_merge(*each: Mapping[str, bytes]) -> dict[tuple[str, ...], Any] | None:
-    """The three-way merge of parts; None where two sides differ from the base and from each other."""
-    base, ours, theirs = map(parts_of, each)
-    merged = {}
-    for part in {*base, *ours, *theirs}:
-        was, own, other = base.get(part), ours.get(part), theirs.get(part)
-        if own != other and was not in (own, other):
-            return None
-        value = own if was == other else other
-        if value is not None or part[-1] == "shape":
-            merged[part] = value
-    present = {part[0] for part in merged if part[-1] == "metadata"}
-    return {part: value for part, value in merged.items() if part[-1] != "shape" or part[0] in present}
-
-
 @pytest.mark.parametrize("limits", [LIMITS, SMALL], ids=["limits", "small"])
 @given(ours=st.lists(edits, max_size=6), theirs=st.lists(edits, max_size=6))
 @settings(max_examples=60, deadline=None)
@@ -159,8 +128,7 @@ def test_a_merge_agrees_with_a_plain_merge_of_parts(limits: Limits, ours: list[E
         contents = contents_of(castore, merged.root)
         assert parts_of(contents) == plain
         assert root_of(MappingCAStore(), contents, limits) == merged.root
-    if plain is None:
-        assert merged.conflicts
+    assert bool(merged.conflicts) == has_conflict(base, *sides)
     for side in ("ours", "theirs"):
         decided = merge_roots(castore, [root], own, other, resolve=side, limits=limits)
         assert decided.root is not None

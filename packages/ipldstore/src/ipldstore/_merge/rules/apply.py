@@ -44,13 +44,11 @@ class Result:
             for path in plan.sides.changed[own].directories:
                 self._take(plan, path, plan.forced.get(path, own))
         by_parts = {}
-        for path, node in plan.results.items():
-            if path in plan.forced:
-                self._take(plan, path, plan.forced[path])
-            elif _is_array_of_theirs_alone(plan, path):
+        for path in plan.results:
+            if _is_array_of_theirs_alone(plan, path):
                 self._take(plan, path, "theirs")  # all at once, as theirs may have changed millions of chunks
             else:
-                by_parts[path] = node
+                node = by_parts[path] = plan.result_of(path)
                 self._put_documents(path, node)
         for path, node in by_parts.items():
             for key, side in node.chunks.items():

@@ -128,6 +128,10 @@ def _array_changes(plan: Plan) -> Iterator[_ArrayChange]:
             plan.sides.at(path).of(side).kind == "array" for side in plan.sides.tops
         ):
             yield _merged_by_parts(plan, path)
+    for path in plan.sides.made_on_both - plan.results.keys():
+        nodes = plan.sides.at(path)
+        if nodes.ours.kind == "array" == nodes.theirs.kind:
+            yield _change(plan, path, nodes.ours, set(SIDES), set(), set(), set())
     for side in plan.sides.tops:
         for path, change in plan.sides.changed[side].directories.items():
             nodes = plan.sides.at(path)
@@ -153,7 +157,7 @@ def _merged_by_parts(plan: Plan, path: str) -> _ArrayChange:
         if merge is not None and merge.chunks[side]:
             with_chunks.add(side)
     forced = plan.forced.get(path)
-    documents = NodeDocuments(plan.results[path].documents) if forced is None else nodes.of(forced)
+    documents = nodes.of(forced) if forced is not None else NodeDocuments(plan.results[path].documents)
     return _change(plan, path, documents, added, deleted, grown, with_chunks)
 
 

@@ -46,6 +46,15 @@ class Plan:
         self._merge_nodes()
         self._merge_keys()
 
+    def result_of(self, path: str) -> NodeResult:
+        """Return what a node has after the merge: its parts, or its documents and chunks of one side."""
+        side = self.forced.get(path)
+        if side is None:
+            return self.results[path]
+        own = self.sides.at(path).of(side)
+        changed = (self.sides.changed[each].chunks.get(path, {}) for each in SIDES)
+        return NodeResult(own.contents, own.consolidated, {key: side for chunks in changed for key in chunks})
+
     # -- rule 3 --
 
     def _take_subtrees(self) -> None:
@@ -59,13 +68,13 @@ class Plan:
 
     def _node_conflicts(self, side: Side) -> Iterator[tuple[str, str]]:
         """Yield the nodes that a side deleted, replaced or made and the other side does not let it, with the reason."""
-        own, other = self.sides.changed[side], self.sides.changed[other_side(side)]
+        own = self.sides.changed[side]
         for path in sorted(own.documents | own.directories.keys()):
             nodes = self.sides.at(path)
             kind, other_kind, base_kind = nodes.of(side).kind, nodes.of(other_side(side)).kind, nodes.base_kind
             if kind in (other_kind, base_kind):
                 continue
-            touched = base_kind is not None and other.touches(path)
+            touched = base_kind is not None and self.sides.touches(other_side(side), path)
             if touched and kind is None:
                 yield path, f"{side} deleted the {_name(base_kind)}, {other_side(side)} changed it or what is below it"
             elif touched and kind is not None:

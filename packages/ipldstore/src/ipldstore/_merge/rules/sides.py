@@ -16,7 +16,7 @@ from ipldstore._tree.difference import DirectoryChange, changes
 from ipldstore._tree.directory import Frozen
 from ipldstore.errors import store_errors
 
-from .side_changes import UNLIKE, LinkChange, SideChanges
+from .side_changes import UNLIKE, LinkChange, SideChanges, is_below
 
 NodeKind = Literal["array", "group"] | None
 
@@ -70,6 +70,10 @@ class Sides:
         self.bases = tuple(bases)
         self.tops: dict[Side, Frozen] = {"ours": ours, "theirs": theirs}
         self.changed: dict[Side, SideChanges] = {}
+        self.made_on_both: set[str] = set()
+        """Paths of directories that both sides have made, alike or not."""
+        self.deleted_on_both: set[str] = set()
+        """Paths of directories that both sides have deleted."""
         self._nodes: dict[str, Nodes] = {}
         for side, top in self.tops.items():
             self.changed[side] = SideChanges(reader)
@@ -131,7 +135,9 @@ class Sides:
         for path in [path for path in ours.directories if path in theirs.directories]:
             own, other = ours.directories.pop(path), theirs.directories.pop(path)
             if own.after is None or other.after is None:
+                self.deleted_on_both.add(path)
                 continue
+            self.made_on_both.add(path)
             between = SideChanges(self.reader)
             between.add(changes(own.after, other.after, self.load, path))
             for array, values in [(None, between.keys), *between.chunks.items()]:
@@ -165,9 +171,14 @@ class Sides:
             while todo:
                 change = todo.pop()
                 if change.after is None and change.path in other.directories:
-                    del own.directories[change.path], other.directories[change.path]  # both have deleted it
+                    del own.directories[change.path], other.directories[change.path]
+                    self.deleted_on_both.add(change.path)
                 elif other.touches(change.path) and not self._is_deleted_node(change, other_side(side)):
                     todo += own.open(change.path)
+
+    def touches(self, side: Side, path: str) -> bool:
+        """Return whether a side has changed anything at or below a path, also what both have deleted."""
+        return self.changed[side].touches(path) or any(is_below(each, path) for each in self.deleted_on_both)
 
     def _is_deleted_node(self, change: DirectoryChange, other: Side) -> bool:
         nodes = self.at(change.path)
