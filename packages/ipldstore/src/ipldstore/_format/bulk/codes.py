@@ -55,10 +55,12 @@ def codes_of(coordinates: Numbers) -> list[Words]:
     return words
 
 
-def code_of(coordinates: list[int]) -> int:
-    """Return the interleaved bits of the coordinates of one chunk, as :func:`codes_of` does."""
-    words = codes_of(np.array([coordinates], np.int64))
-    return sum(int(word[0]) << _WORD_BITS * at for at, word in enumerate(words))
+def integers_of(words: list[Words]) -> list[int]:
+    """Return codes as integers, for few of them."""
+    found: list[int] = words[0].tolist()
+    for number, word in enumerate(words[1:], 1):
+        found = [low | high << _WORD_BITS * number for low, high in zip(found, word.tolist(), strict=True)]
+    return found
 
 
 def order_of(words: list[Words]) -> npt.NDArray[np.intp]:
@@ -93,6 +95,13 @@ class Codes:
             if left == right:
                 break
         return low
+
+    def all_first_from(self, codes: list[int]) -> list[int]:
+        """Return for each of many codes what :meth:`first_from` does."""
+        if len(self._words) > 1 or any(code >> _WORD_BITS for code in codes):
+            return [self.first_from(code) for code in codes]
+        found: list[int] = np.searchsorted(self._words[0], np.array(codes, np.uint64)).tolist()
+        return found
 
 
 def boundary(low: int, high: int) -> int:

@@ -15,7 +15,7 @@ from ipldstore._format.index_tree import CHUNKS, Base, BoundedChild
 from ipldstore._format.limits import Limits
 from ipldstore._format.nodes import NodeStore
 
-from .codes import Bytes, Codes, Numbers, Words, boundary, code_of, codes_of, order_of, split_codes
+from .codes import Bytes, Codes, Numbers, Words, boundary, codes_of, integers_of, order_of, split_codes
 from .leaves import CID_BYTES, encode_leaves
 
 
@@ -44,7 +44,8 @@ def add_links(
     leaves = list(index_tree.leaf_refs(CHUNKS, base, nodes.load, limits))
     firsts = [_numbers(form, child.ref.first) for child in leaves]
     chunks, ordered = new, _Ordered.of(new)
-    opened = _touched(leaves, [code_of(first) for first in firsts], Codes(ordered.words), nodes)
+    codes = integers_of(codes_of(np.array(firsts, np.int64))) if firsts else []
+    opened = _touched(leaves, codes, Codes(ordered.words), nodes)
     while True:
         if opened:
             chunks = _with_leaves(form, new, [leaves[at] for at in sorted(opened)], nodes)
@@ -99,11 +100,10 @@ def _touched(leaves: list[BoundedChild], firsts: list[int], codes: Codes, nodes:
     if not leaves:
         return set()
     edges = [boundary(low, high) for low, high in pairwise(firsts)]
-    at = [0, *(codes.first_from(edge) for edge in edges), len(codes)]
+    at = [0, *codes.all_first_from(edges), len(codes)]
     touched = {leaf for leaf in range(len(leaves)) if at[leaf] < at[leaf + 1]}
-    for leaf, edge in enumerate(edges):
+    for leaf, found in enumerate(at[1:-1]):
         # A code between the edge and the next leaf; only in a foreign index the leaf before may reach there.
-        found = codes.first_from(edge)
         if leaf in touched or found == len(codes) or codes[found] >= firsts[leaf + 1]:
             continue
         if index_tree.reaches(CHUNKS, leaves[leaf], _bytes_code(leaves[leaf], codes[found]), nodes.load):
