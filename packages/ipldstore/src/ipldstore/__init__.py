@@ -39,6 +39,7 @@ from ._repository.sync import Synced
 from ._revisions.record import Commit
 from ._store.ipld_store import IPLDStore
 from ._store.mapping import StoreMapping
+from ._there.copies.copy import copy
 from ._there.reference import reference
 from ._tree.stats import Stats
 from ._writers.chain import Conflict
@@ -106,6 +107,7 @@ __all__ = [
     "TieredCAStore",
     "car_references",
     "compact",
+    "copy",
     "get_ipfs_mapper",
     "open",
     "pull",

@@ -21,6 +21,7 @@ from ipldstore._store.ipld_store import IPLDStore
 from ipldstore.errors import store_errors, translated
 
 from .appending import Appender
+from .ends import discard_changes
 from .index_files import Done, IndexFiles, source_stamp, stamp_of
 from .linking import Job, SourceLinks
 from .sources import AnySource, SourceReader, names_of, warn_of_codecs
@@ -118,18 +119,11 @@ def _writable(into: str | os.PathLike[str] | IPLDStore) -> Iterator[IPLDStore]:
     try:
         yield store
     except BaseException:
-        _discard_changes(store)
+        if store.has_changes:
+            discard_changes(store)
         raise
     finally:
         store.close()
-
-
-def _discard_changes(store: IPLDStore) -> None:
-    """Go back to what was committed, as closing a store freezes it."""
-    if store.has_changes and store.base_root is not None:
-        store.set_root(store.base_root, discard_changes=True)
-    elif store.has_changes:
-        store.mapping.clear()
 
 
 def _left(names: list[str], done: list[Done], length: int) -> list[str]:

@@ -1,0 +1,225 @@
+"""Copy a hierarchy from one store to another, chunk by chunk as bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+from multiformats import CID
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+
+from ipldstore._format import keys
+from ipldstore._store.ipld_store import IPLDStore
+from ipldstore._there.ends import AnyEnd, End, opened
+
+from . import rechunking
+from .marks import Marks, stamps_of
+
+_WORKERS: Final = 32
+"""Keys that are copied at a time."""
+_BYTES: Final = 256 << 20
+"""Bytes of chunks in memory at a time, as far as the largest one so far tells."""
+_COMMIT_SECONDS: Final = 60.0
+_QUEUED: Final = 1024
+_TASK_KEYS: Final = 256
+
+
+def copy(
+    source: AnyEnd,
+    target: AnyEnd,
+    *,
+    rechunk: Mapping[str, int | tuple[int, ...]] | None = None,
+    dask: Any = None,
+    progress: bool | None = None,
+) -> CID | None:
+    """Copy a zarr hierarchy; return the root if the target is a dataset of ours.
+
+    Chunks are copied as the bytes that they are, with documents and formats as they are, many at a time. The target
+    keeps what it has beside. A dataset is frozen now and then, and at the end; a copy that was stopped goes on where
+    it was. What is there already is not read again if the source is a dataset of ours (CIDs tell), or has ETags or
+    files (ETag, size and time tell, which are noted beside the target).
+
+    :param source: a path or URL, a store, or a group or array of zarr. A path or URL is zarr's if a zarr folder is
+        there or it ends in ``.zarr`` or ``.zip``; else it is an address of :func:`ipldstore.open`
+    :param target: likewise
+    :param rechunk: new lengths of chunks: by the name of a dimension a number, or by the path of an array a tuple. Such
+        arrays are decoded and encoded anew; all others are copied as bytes
+    :param dask: a ``distributed.Client``, or another executor with ``submit``, whose workers copy the chunks. Source
+        and target must be reachable from them, the target a folder, a bucket, or zarr's
+    :param progress: whether to show a bar on standard error; by default where that is a terminal
+    :raises ValueError: if there is no hierarchy, or ``rechunk`` names what is not there
+    :raises IPLDStoreError: if a block of a dataset cannot be read or written
+
+    >>> import pathlib, tempfile, zarr, ipldstore
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> array = zarr.create_array(folder / "a.zarr", shape=(4,), chunks=(2,), dtype="i4")
+    >>> array[:] = [1, 2, 3, 4]
+    >>> root = copy(folder / "a.zarr", folder / "a.car")
+    >>> copy(folder / "a.car", folder / "b.zarr")
+    >>> zarr.open_array(folder / "b.zarr")[:].tolist()
+    [1, 2, 3, 4]
+    """
+    from tqdm import tqdm
+
+    visible = sys.stderr.isatty() if progress is None else progress
+    with opened(source, writing=False) as begin, opened(target, writing=True) as end:
+        if end.store.read_only:
+            raise ValueError(f"expected a target that can be written, found one that is read-only: {end.store}")
+        with tqdm(desc="copying", unit="B", unit_scale=True, file=sys.stderr, disable=not visible) as bar:
+            _Copy(begin, end, rechunk or {}, dask, bar).run()
+        return None if end.dataset is None else end.dataset.freeze()
+
+
+class _Copy:
+    """One copy."""
+
+    def __init__(
+        self, source: End, target: End, rechunk: Mapping[str, int | tuple[int, ...]], dask: Any, bar: Any
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._rechunk = rechunk
+        self._dask = dask
+        self._bar = bar
+        self._largest = 1
+        self._marks = Marks(target.marks, source)
+        self._stamps = stamps_of(source)
+
+    def run(self) -> None:
+        """Copy documents first, then chunks as bytes, then what is rechunked."""
+        documents = sync(self._documents())
+        if not documents:
+            raise ValueError(f"expected a zarr hierarchy, found none in {self._source.store} at {self._source.path!r}")
+        plans = rechunking.plans(documents, self._rechunk)
+        with self._marks as marks:
+            for key, text in documents.items():
+                sync(self._target.store.set(self._target.prefix + key, _buffer(plans.documents.get(key, text))))
+            if self._dask is None:
+                sync(self._all_chunks(plans.paths, marks))
+            else:
+                self._submit_all(plans.paths)
+            for plan in plans.arrays:
+                plan.copy(self._source, self._target, self._bar)
+            if self._target.dataset is not None:
+                self._target.dataset.freeze()
+            marks.commit()
+
+    async def _documents(self) -> dict[str, bytes]:
+        """Return the documents below the source by key, groups before what is in them."""
+        found: dict[str, bytes] = {}
+        async for key in self._source.store.list_prefix(self._source.prefix):
+            rest = key.removeprefix(self._source.prefix)
+            if rest.rpartition("/")[2] in keys.DOCUMENTS:
+                data = await self._source.store.get(key, default_buffer_prototype())
+                if data is not None:
+                    found[rest] = data.to_bytes()
+        return dict(sorted(found.items(), key=lambda item: (item[0].count("/"), item[0])))
+
+    async def _chunk_keys(self, rechunked: tuple[str, ...]) -> AsyncIterator[str]:
+        """Yield the keys that are copied as bytes, relative to the source."""
+        prefix = self._source.prefix
+        async for key in self._source.store.list_prefix(prefix):
+            rest = key.removeprefix(prefix)
+            if rest.rpartition("/")[2] not in keys.DOCUMENTS and not rest.startswith(rechunked):
+                yield rest
+
+    async def _all_chunks(self, rechunked: tuple[str, ...], marks: Marks) -> None:
+        queue: asyncio.Queue[str | None] = asyncio.Queue(_QUEUED)
+        room = asyncio.Condition()
+        busy = 0
+        committed = time.monotonic()
+
+        def has_room() -> bool:
+            return busy < max(1, min(_WORKERS, _BYTES // self._largest))
+
+        async def work() -> None:
+            nonlocal busy, committed
+            while (key := await queue.get()) is not None:
+                async with room:
+                    await room.wait_for(has_room)
+                    busy += 1
+                try:
+                    await self._copy_key(key, marks)
+                finally:
+                    async with room:
+                        busy -= 1
+                        room.notify()
+                if self._target.dataset is not None and time.monotonic() - committed > _COMMIT_SECONDS:
+                    committed = time.monotonic()
+                    await asyncio.to_thread(self._commit, self._target.dataset, marks)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_WORKERS):
+                group.create_task(work())
+            async for key in self._chunk_keys(rechunked):
+                await queue.put(key)
+            for _ in range(_WORKERS):
+                await queue.put(None)
+
+    @staticmethod
+    def _commit(dataset: IPLDStore, marks: Marks) -> None:
+        noted = marks.mark()
+        dataset.freeze()
+        marks.commit(noted)
+
+    async def _copy_key(self, key: str, marks: Marks) -> None:
+        stamp = self._stamps.get(key)
+        if self._is_there(key, stamp, marks):
+            return
+        data = await self._source.store.get(self._source.prefix + key, default_buffer_prototype())
+        if data is None:  # deleted since it was listed
+            return
+        self._largest = max(self._largest, len(data))
+        await self._target.store.set(self._target.prefix + key, data)
+        if stamp is not None:
+            marks.note(key, stamp)
+        self._bar.update(len(data))
+
+    def _is_there(self, key: str, stamp: str | None, marks: Marks) -> bool:
+        """Whether the target has a chunk already, as CIDs or what was noted tell."""
+        target, source = self._target.dataset, self._source.dataset
+        if target is None:
+            return False
+        if source is not None:
+            own = source._data.find(self._source.prefix + key)  # noqa: SLF001  # links of chunks that are not read
+            return isinstance(own, bytes) and own == target._data.find(self._target.prefix + key)  # noqa: SLF001
+        return stamp is not None and marks.has(key, stamp) and self._target.prefix + key in target
+
+    def _submit_all(self, rechunked: tuple[str, ...]) -> None:
+        """Submit the chunks to the workers of a cluster or executor, some hundred keys a task."""
+
+        async def batches() -> list[list[str]]:
+            found: list[list[str]] = []
+            async for key in self._chunk_keys(rechunked):
+                if not found or len(found[-1]) >= _TASK_KEYS:
+                    found.append([])
+                found[-1].append(key)
+            return found
+
+        ends = self._source._replace(marks=None), self._target._replace(marks=None)
+        tasks = [self._dask.submit(copy_keys, *ends, batch) for batch in sync(batches())]
+        for task in tasks:
+            self._bar.update(task.result())
+
+
+def copy_keys(source: End, target: End, names: list[str]) -> int:
+    """Copy some keys in a worker; return the number of bytes."""
+
+    async def copy_all() -> int:
+        size = 0
+        for key in names:
+            data = await source.store.get(source.prefix + key, default_buffer_prototype())
+            if data is not None:
+                await target.store.set(target.prefix + key, data)
+                size += len(data)
+        return size
+
+    return sync(copy_all())
+
+
+def _buffer(text: bytes) -> Any:
+    return default_buffer_prototype().buffer.from_bytes(text)

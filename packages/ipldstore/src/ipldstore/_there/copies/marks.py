@@ -1,0 +1,106 @@
+"""What a copy has taken over: noted beside the target, so that a copy that was stopped does not read it again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from zarr.storage import LocalStore, ObjectStore
+
+from ipldstore._there.ends import End
+
+
+class Marks:
+    """Keys of a source with their stamps, in a file of lines of JSON.
+
+    Keys are noted when they are written into the target, and count once the target was frozen.
+
+    :param path: the file; None notes nothing
+    :param source: the source: notes of another one do not count
+    """
+
+    def __init__(self, path: Path | None, source: End) -> None:
+        self._path = path
+        self._source = f"{source.store}/{source.path}"
+        self._known: dict[str, str] = {}
+        self._new: list[tuple[str, str]] = []
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        if self._path is not None and self._path.exists():
+            for line in self._path.read_text("utf-8").splitlines():
+                try:
+                    source, key, stamp = json.loads(line)
+                except ValueError:  # the end of a note whose writer was killed
+                    continue
+                if source == self._source:
+                    self._known[key] = stamp
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def has(self, key: str, stamp: str) -> bool:
+        """Return whether a key was taken over in this state."""
+        return self._known.get(key) == stamp
+
+    def note(self, key: str, stamp: str) -> None:
+        """Note a key that was written into the target."""
+        if self._path is not None:
+            self._new.append((key, stamp))
+
+    def mark(self) -> int:
+        """Return how many keys were noted, for :meth:`commit` after a freeze."""
+        return len(self._new)
+
+    def commit(self, count: int | None = None) -> None:
+        """Write down the first keys that were noted, which a freeze has made safe."""
+        count = len(self._new) if count is None else count
+        if self._path is None or not count:
+            return
+        if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("a", encoding="utf-8")
+        own, self._new = self._new[:count], self._new[count:]
+        self._file.writelines(f"{json.dumps([self._source, *each])}\n" for each in own)
+        self._file.flush()
+
+
+def stamps_of(source: End) -> Mapping[str, str]:
+    """Return by key what tells one state of a chunk from the next, where the source says so without reading chunks."""
+    if isinstance(source.store, ObjectStore):
+        return _stamps_of_objects(source.store, source.prefix)
+    if isinstance(source.store, LocalStore):
+        return _StampsOfFiles(Path(source.store.root) / source.path)
+    return {}
+
+
+def _stamps_of_objects(store: ObjectStore[Any], prefix: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for page in store.store.list(prefix=prefix or None):
+        for meta in page:
+            if meta.get("e_tag"):
+                found[meta["path"].removeprefix(prefix)] = str(meta["e_tag"])
+    return found
+
+
+class _StampsOfFiles(dict[str, str]):
+    """Size and time of files, asked for when they are needed."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self._root = root
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the stamp of the file of a key."""
+        try:
+            status = (self._root / key).stat()
+        except OSError:
+            return default
+        return f"{status.st_size}-{status.st_mtime_ns}"

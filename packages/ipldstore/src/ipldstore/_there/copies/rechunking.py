@@ -1,0 +1,113 @@
+"""Copies with other chunks: metadata of the new arrays, and their values region by region."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+import zarr
+
+from ipldstore._there.ends import End
+from ipldstore._there.keyed import source_of
+from ipldstore._there.model import SourceArray, encode_json
+
+_REGION_BYTES: Final = 64 << 20
+"""Bytes of values that are in memory at a time, unless one new chunk has more."""
+
+
+class ArrayPlan(NamedTuple):
+    """An array that gets other chunks."""
+
+    path: str
+    chunks: tuple[int, ...]
+
+    def copy(self, source: End, target: End, bar: Any) -> None:
+        """Copy the values, in regions of whole new chunks."""
+        begin = zarr.open_array(source.store, path=source.prefix + self.path, mode="r")
+        end = zarr.open_array(target.store, path=target.prefix + self.path, mode="r+")
+        for region in regions(begin.shape, self.chunks, begin.dtype.itemsize):
+            values = begin[region]
+            end[region] = values
+            bar.update(getattr(values, "nbytes", 0))
+
+
+class Plans(NamedTuple):
+    """What is rechunked."""
+
+    arrays: list[ArrayPlan]
+    documents: dict[str, bytes]
+    """The metadata of these arrays with other chunks, by key."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """What the keys of these arrays begin with."""
+        return tuple(f"{plan.path}/" if plan.path else "" for plan in self.arrays)
+
+
+def plans(documents: Mapping[str, bytes], rechunk: Mapping[str, int | tuple[int, ...]]) -> Plans:
+    """Return which arrays are rechunked, and how.
+
+    :param documents: the documents of the source by key
+    :param rechunk: see :func:`ipldstore.copy`
+    :raises ValueError: if a name is neither a dimension nor an array, or a length is not positive
+    """
+    found = Plans([], {})
+    if not rechunk:
+        return found
+    unused = set(rechunk)
+    for array in source_of("the source", documents.items()).arrays.values():
+        chunks = _chunks_of(array, rechunk, unused)
+        if chunks != array.chunk_shape:
+            found.arrays.append(ArrayPlan(array.path, chunks))
+            found.documents[array.document] = encode_json(_with_chunks(array, chunks))
+    if unused:
+        raise ValueError(f"expected names of dimensions or paths of arrays to rechunk, found {sorted(unused)}")
+    return found
+
+
+def _chunks_of(array: SourceArray, rechunk: Mapping[str, int | tuple[int, ...]], unused: set[str]) -> tuple[int, ...]:
+    given = rechunk.get(array.path)
+    if isinstance(given, tuple):
+        unused.discard(array.path)
+        if len(given) != len(array.shape) or any(length < 1 for length in given):
+            raise ValueError(f"expected {len(array.shape)} positive lengths for {array.path!r}, found {given}")
+        return given
+    lengths = []
+    for name, old in zip(array.dimensions, array.chunk_shape, strict=True):
+        new = rechunk.get(name) if name is not None else None
+        if isinstance(new, int):
+            unused.discard(str(name))
+            if new < 1:
+                raise ValueError(f"expected a positive length of chunks along {name!r}, found {new}")
+        lengths.append(new if isinstance(new, int) else old)
+    return tuple(lengths)
+
+
+def _with_chunks(array: SourceArray, chunks: tuple[int, ...]) -> dict[str, Any]:
+    """Return the metadata with other chunks. A sharded array is no longer sharded, as its shards are its chunks."""
+    if array.metadata["zarr_format"] == 2:
+        return array.metadata | {"chunks": list(chunks)}
+    codecs = array.metadata["codecs"]
+    if codecs and codecs[0]["name"] == "sharding_indexed":
+        codecs = codecs[0]["configuration"]["codecs"]
+    grid = {"name": "regular", "configuration": {"chunk_shape": list(chunks)}}
+    return array.metadata | {"chunk_grid": grid, "codecs": codecs}
+
+
+def regions(shape: tuple[int, ...], chunks: tuple[int, ...], item: int) -> Iterator[tuple[slice, ...]]:
+    """Yield regions that cover an array, each of whole chunks, widened from the last axis on up to 64 MiB.
+
+    >>> list(regions((4, 3), (2, 3), 8 << 20))
+    [(slice(0, 2, None), slice(0, 3, None)), (slice(2, 4, None), slice(0, 3, None))]
+    """
+    steps = list(chunks)
+    for axis in range(len(shape) - 1, -1, -1):
+        size = math.prod(steps) * max(item, 1)
+        steps[axis] *= max(1, min(-(-shape[axis] // steps[axis]), _REGION_BYTES // max(size, 1)))
+    starts = [range(0, length, step) for length, step in zip(shape, steps, strict=True)]
+    for corner in itertools.product(*starts):
+        yield tuple(
+            slice(start, min(start + step, length)) for start, step, length in zip(corner, steps, shape, strict=True)
+        )

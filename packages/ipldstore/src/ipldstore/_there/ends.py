@@ -1,0 +1,112 @@
+"""The two ends of a copy: datasets of ours, and stores that zarr opens."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import zarr
+from zarr.abc.store import Store
+from zarr.core.sync import sync
+
+from ipldstore._address.grammar import local_path
+from ipldstore._address.references import references_of
+from ipldstore._io.open import open as open_store
+from ipldstore._store.ipld_store import IPLDStore
+
+from .keyed import is_zarr_folder
+
+AnyEnd = str | os.PathLike[str] | Store | zarr.Group | zarr.Array[Any]
+"""A path or URL, a store, or a group or array of zarr."""
+
+_ZARR_URL: Final = re.compile(r"(?:\w+::)*[A-Za-z][A-Za-z0-9+.-]+://.*\.zarr/?", re.IGNORECASE)
+
+
+class End(NamedTuple):
+    """A store, and the path of a group or an array in it."""
+
+    store: Store
+    path: str
+    marks: Path | None
+    """The file in which a copy notes what it has taken over; None where it keeps no notes."""
+
+    @property
+    def prefix(self) -> str:
+        """What the keys of the group begin with."""
+        return f"{self.path}/" if self.path else ""
+
+    @property
+    def dataset(self) -> IPLDStore | None:
+        """The store, if it is one of ours."""
+        return self.store if isinstance(self.store, IPLDStore) else None
+
+
+@contextmanager
+def opened(what: AnyEnd, *, writing: bool) -> Iterator[End]:
+    """Give an end of a copy. What is opened here is closed, a dataset frozen; after an error it is as it was.
+
+    A path or URL is zarr's if a zarr folder is there, or it ends in ``.zarr`` or ``.zip``; else it is an address of
+    :func:`ipldstore.open`.
+
+    :raises OSError: if it cannot be opened
+    :raises ValueError: if it is no address
+    """
+    if isinstance(what, (zarr.Group, zarr.Array)):
+        yield End(what.store_path.store, what.store_path.path, None)
+        return
+    if isinstance(what, Store):
+        yield End(what, "", None)
+        return
+    with ExitStack() as stack:
+        if _is_zarr(what):
+            yield End(_zarr_store(what, writing=writing, stack=stack), "", None)
+            return
+        store = open_store(what, "a" if writing else "r")
+        stack.callback(store.close)
+        try:
+            yield End(store, "", _marks_of(what))
+        except BaseException:
+            if writing and store.has_changes:
+                discard_changes(store)
+            raise
+
+
+def discard_changes(store: IPLDStore) -> None:
+    """Go back to what was frozen last, as closing a store freezes it."""
+    if store.base_root is not None:
+        store.set_root(store.base_root, discard_changes=True)
+    else:
+        store.mapping.clear()
+
+
+def _is_zarr(what: str | os.PathLike[str]) -> bool:
+    text = os.fspath(what)
+    if _ZARR_URL.fullmatch(text):
+        return True
+    if "://" in text:
+        return False
+    return Path(text).suffix.lower() in (".zarr", ".zip") or is_zarr_folder(Path(text))
+
+
+def _zarr_store(what: str | os.PathLike[str], *, writing: bool, stack: ExitStack) -> Store:
+    from zarr.storage import ZipStore
+    from zarr.storage._common import make_store
+
+    text = os.fspath(what)
+    if Path(text).suffix.lower() == ".zip" and "://" not in text:
+        store: Store = sync(ZipStore.open(text, mode="w" if writing else "r", read_only=not writing))
+    else:
+        store = sync(make_store(text, mode="a" if writing else "r"))
+    stack.callback(store.close)
+    return store
+
+
+def _marks_of(what: str | os.PathLike[str]) -> Path | None:
+    if "://" in os.fspath(what):
+        return None
+    folder = references_of(local_path(what))
+    return folder.with_suffix(".copied") if folder.suffix == ".references" else folder.with_name("copied")

@@ -1,0 +1,169 @@
+"""Copies have the bytes of their source, in both directions; what is there is not read again."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import ipldstore
+import numpy as np
+import pytest
+import zarr
+from ipldstore import IPLDStore
+from zarr.storage import LocalStore, MemoryStore, ZipStore
+
+DATA = np.arange(60 * 40, dtype="i4").reshape(60, 40)
+
+
+def fill(store: Any, zarr_format: Any = 3) -> zarr.Group:
+    group = zarr.create_group(store, zarr_format=zarr_format, attributes={"title": "a copy"})
+    names: Any = {"dimension_names": ("time", "x")} if zarr_format == 3 else {}
+    array = group.create_array("deep/t2m", shape=DATA.shape, chunks=(10, 8), dtype="i4", **names)
+    array[:] = DATA
+    if zarr_format == 2:
+        array.attrs["_ARRAY_DIMENSIONS"] = ["time", "x"]
+    group.create_array("mask", shape=(60,), chunks=(60,), dtype="i4")
+    return group
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def values(store: Any, path: str = "deep/t2m") -> Any:
+    return np.asarray(zarr.open_array(store, path=path, mode="r")[...])
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("name", ["x.car", "x"])
+def test_there_and_back(tmp_path: Path, zarr_format: int, name: str) -> None:
+    fill(tmp_path / "a.zarr", zarr_format)
+    root = ipldstore.copy(tmp_path / "a.zarr", tmp_path / name)
+    there = contents(tmp_path / "a.zarr")
+    with ipldstore.open(tmp_path / name) as store:
+        assert store.root_cid == root
+        assert set(store) == set(there)
+        alone = IPLDStore()
+        alone.mapping.update(there)
+        assert alone.freeze() == root
+    assert ipldstore.copy(tmp_path / name, tmp_path / "b.zarr") is None
+    back = contents(tmp_path / "b.zarr")
+    assert back.keys() == there.keys()
+    assert all(back[key] == there[key] for key in there if "t2m/c/" in key or "t2m/1." in key)
+    assert ipldstore.copy(tmp_path / "b.zarr", IPLDStore()) == root
+
+
+def test_zip_memory_and_groups(tmp_path: Path) -> None:
+    group = fill(MemoryStore())
+    ipldstore.copy(group, tmp_path / "a.zip")
+    with ZipStore(tmp_path / "a.zip", mode="r") as store:
+        assert np.array_equal(values(store), DATA)
+    root = ipldstore.copy(tmp_path / "a.zip", tmp_path / "a.car")
+    assert ipldstore.copy(group, IPLDStore()) == root
+    deep: Any = group["deep"]
+    target = IPLDStore()
+    ipldstore.copy(deep, zarr.create_group(target).require_group("below/here"))
+    assert np.array_equal(values(target, "below/here/t2m"), DATA)
+
+
+def test_rechunked_arrays_have_the_same_values() -> None:
+    for zarr_format in (2, 3):
+        group = fill(MemoryStore(), zarr_format)
+        target, expected, again = IPLDStore(), IPLDStore(), IPLDStore()
+        ipldstore.copy(group, target, rechunk={"time": 30})
+        assert zarr.open_array(target, path="deep/t2m", mode="r").chunks == (30, 8)
+        assert np.array_equal(values(target), DATA)
+        ipldstore.copy(group, expected)
+        ipldstore.copy(target, again, rechunk={"deep/t2m": (10, 8)})
+        chunks = {key: expected[key] for key in expected if "t2m/" in key and not key.endswith(("json", "array"))}
+        assert len(chunks) >= 30
+        assert {key: again[key] for key in chunks} == chunks
+
+
+def test_shards_become_chunks(tmp_path: Path) -> None:
+    array = zarr.create_array(tmp_path / "a.zarr", shape=DATA.shape, shards=(20, 20), chunks=(10, 10), dtype="i4")
+    array[:] = DATA
+    target = IPLDStore()
+    ipldstore.copy(tmp_path / "a.zarr", target, rechunk={"": (30, 40)})
+    found = zarr.open_array(target, mode="r")
+    assert (found.chunks, found.shards) == ((30, 40), None)
+    assert np.array_equal(values(target, ""), DATA)
+
+
+@pytest.mark.parametrize("rechunk", [{"depth": 3}, {"time": 0}, {"deep/t2m": (1,)}])
+def test_what_cannot_be_rechunked(tmp_path: Path, rechunk: Any) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        ipldstore.copy(fill(MemoryStore()), tmp_path / "x.car", rechunk=rechunk)
+    with ipldstore.open(tmp_path / "x.car") as store:
+        assert list(store) == []
+
+
+class Counting(LocalStore):
+    """Notes which chunks are read, and stops after some."""
+
+    chunks: list[str]
+    most = 10**9
+
+    async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
+        if not key.endswith(".json"):
+            self.chunks.append(key)
+            if len(self.chunks) > self.most:
+                raise ConnectionError("stopped")
+        return await super().get(key, *args, **kwargs)
+
+
+def counting(path: Path) -> Counting:
+    store = Counting(path, read_only=True)
+    store.chunks = []
+    return store
+
+
+def test_a_copy_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ipldstore._there.copies.copy._COMMIT_SECONDS", -1)
+    monkeypatch.setattr("ipldstore._there.copies.copy._WORKERS", 1)
+    fill(tmp_path / "a.zarr")
+    first = counting(tmp_path / "a.zarr")
+    first.most = 12
+    with pytest.raises(ExceptionGroup) as stopped:
+        ipldstore.copy(first, tmp_path / "x.car")
+    assert stopped.group_contains(ConnectionError)
+    rest = counting(tmp_path / "a.zarr")
+    root = ipldstore.copy(rest, tmp_path / "x.car")
+    assert len(rest.chunks) == 30 - 12
+    assert ipldstore.copy(tmp_path / "a.zarr", IPLDStore()) == root
+    again = counting(tmp_path / "a.zarr")
+    assert ipldstore.copy(again, tmp_path / "x.car") == root
+    assert again.chunks == []
+    zarr.open_array(tmp_path / "a.zarr", path="deep/t2m", mode="r+")[0, 0] = 7
+    changed = counting(tmp_path / "a.zarr")
+    ipldstore.copy(changed, tmp_path / "x.car")
+    assert changed.chunks == ["deep/t2m/c/0/0"]
+
+
+def test_cids_tell_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = IPLDStore(), IPLDStore()
+    fill(source)
+    assert ipldstore.copy(source, target) == source.freeze()
+    read: list[str] = []
+    get = IPLDStore.get
+
+    async def note(self: IPLDStore, key: str, *args: Any, **kwargs: Any) -> Any:
+        read.append(key)
+        return await get(self, key, *args, **kwargs)
+
+    monkeypatch.setattr(IPLDStore, "get", note)
+    ipldstore.copy(source, target)
+    assert [key for key in read if not key.endswith("json")] == []
+
+
+def test_workers_copy_chunks(tmp_path: Path) -> None:
+    fill(tmp_path / "a.zarr")
+    with ThreadPoolExecutor(2) as pool:
+        root = ipldstore.copy(tmp_path / "a.zarr", tmp_path / "x", dask=pool)
+    assert ipldstore.copy(tmp_path / "a.zarr", IPLDStore()) == root
+
+
+def test_nothing_to_copy() -> None:
+    with pytest.raises(ValueError, match="found none"):
+        ipldstore.copy(MemoryStore(), IPLDStore())
