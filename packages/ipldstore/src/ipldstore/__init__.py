@@ -25,6 +25,7 @@ from ._canonical.canonicalize import Canonicalized
 from ._exchange.operations import Names, Operation
 from ._garbage.collect import Compacted
 from ._io.compact import compact
+from ._io.file_references import file_references
 from ._io.ipfs import get_ipfs_mapper
 from ._io.kerchunk import car_references
 from ._io.open import open  # noqa: A004  # as tarfile, gzip and many others have it
@@ -39,6 +40,7 @@ from ._repository.sync import Synced
 from ._revisions.record import Commit
 from ._store.ipld_store import IPLDStore
 from ._store.mapping import StoreMapping
+from ._there.bundle import Bundle, publish_bundle
 from ._there.copies.copy import copy
 from ._there.reference import reference
 from ._tree.stats import Stats
@@ -63,6 +65,7 @@ from .errors import (
 __all__ = [
     "BlockCorruptError",
     "BlockMissingError",
+    "Bundle",
     "Canonicalized",
     "CarCAStore",
     "Changes",
@@ -108,8 +111,10 @@ __all__ = [
     "car_references",
     "compact",
     "copy",
+    "file_references",
     "get_ipfs_mapper",
     "open",
+    "publish_bundle",
     "pull",
     "push",
     "recover",

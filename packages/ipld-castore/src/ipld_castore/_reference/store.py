@@ -21,7 +21,7 @@ from ipld_castore.errors import (
     ReadOnlyStoreError,
 )
 
-from .allow import AllowList
+from .allow import AllowList, is_url
 from .index import ReferenceIndex
 from .layout import Place
 from .ranges import FileRanges
@@ -129,6 +129,12 @@ class ReferenceCAStore(ContentAddressableStore):
                 f"file has been truncated or replaced"
             )
         return data
+
+    def places_of(self, cid: CID | str | bytes) -> Iterator[tuple[str, int, int]]:
+        """Yield file, offset and length of each place of a block. Names are absolute paths and URLs; none is opened."""
+        for index, place in self._places(cids.from_validated(cids.to_bytes(cid))):
+            name = self._name(index, place.file)
+            yield name if is_url(name) else os.path.join(index.path.parent, name), place.offset, place.length  # noqa: PTH118  # as it may be absolute
 
     def file_of(self, cid: CID | str | bytes) -> tuple[str, int, int]:
         """Return file name, offset and length of a block, as the index has them. No file is opened.

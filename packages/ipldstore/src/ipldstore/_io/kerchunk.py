@@ -89,11 +89,11 @@ def car_references(
                     f"references themselves; found more at {key!r} (make chunks smaller, or max_inline_bytes larger)"
                 )
         value = data.values.read(key, found, WHOLE, arranged)
-        references[key] = _inline(value)
+        references[key] = inline(value)
     return references
 
 
-def _inline(value: bytes) -> str:
+def inline(value: bytes) -> str:
     """Return a value as it stands in references: its text where it is UTF-8, else base64."""
     try:
         text = value.decode()

@@ -1,0 +1,78 @@
+"""References for kerchunk into the files that the chunks of a dataset lie in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ipld_car import cids, unixfs
+from ipld_castore import ReferenceCAStore, ReferencingCAStore
+
+from ipldstore._format import keys
+from ipldstore._read.byte_range import WHOLE
+from ipldstore._store.ipld_store import IPLDStore
+from ipldstore._store.zarr_compat import arranged
+from ipldstore.errors import store_errors
+
+from .kerchunk import MAX_INLINE_BYTES, Reference, inline
+
+_Place = tuple[str, int, int]
+
+
+def file_references(store: IPLDStore, *, max_inline_bytes: int = MAX_INLINE_BYTES) -> dict[str, Reference]:
+    """Return references into the original files of a dataset, as kerchunk has them, for readers that know no IPLD.
+
+    The dataset is one that :func:`ipldstore.reference` has made. A chunk is ``[file, offset, length]``, one over 1 MiB
+    too, as its blocks follow each other in the file. Documents are their text. What lies in no file stands in the
+    references itself. No chunk is read but these. Who reads by the references does not verify any more.
+
+    :param store: the dataset, as :func:`ipldstore.open` opens it
+    :param max_inline_bytes: the most bytes of chunks, all together, to have in the references
+    :raises ValueError: if the dataset has no chunks in other files, or too many bytes lie in none
+    :raises IPLDStoreError: if a node or a chunk that lies in no file cannot be read
+    """
+    castore = store.castore
+    if not isinstance(castore, ReferencingCAStore):
+        raise ValueError(  # noqa: TRY004  # a wrong value
+            f"expected a dataset whose chunks lie in other files, as reference() makes it; found {castore!r} "
+            f"(car_references() gives references into an archive)"
+        )
+    data = store._data  # noqa: SLF001  # links of chunks that are not read
+    found: dict[str, Reference] = {}
+    inlined = 0
+    for key, target in data.items():
+        is_document = key.rpartition("/")[2] in keys.DOCUMENTS
+        if not is_document and isinstance(target, bytes):
+            with store_errors(f"looking for the chunk {key!r}"):
+                place = _place_of(castore.references, castore.get_raw, target)
+            if place is not None:
+                found[key] = list(place)
+                continue
+            inlined += data.values.size(key, target)
+            if inlined > max_inline_bytes:
+                raise ValueError(
+                    f"expected at most {max_inline_bytes} bytes in chunks that lie in no file, found more at {key!r} "
+                    f"(make max_inline_bytes larger)"
+                )
+        found[key] = inline(data.values.read(key, target, WHOLE, arranged))
+    return found
+
+
+def _place_of(references: ReferenceCAStore, get: Callable[[bytes], bytes], link: bytes) -> _Place | None:
+    """Return the range of a file that has the bytes of a chunk; None if there is none, or it is empty."""
+    if cids.codec_of(link) == cids.RAW:
+        return next((place for place in references.places_of(link) if place[2]), None)
+    leaves = list(unixfs.raw_leaves(get, link))
+    for name, start, _ in references.places_of(leaves[0].cid) if leaves else ():
+        if _follow(references, leaves, name, start):
+            return name, start, sum(leaf.file_size for leaf in leaves)
+    return None
+
+
+def _follow(references: ReferenceCAStore, leaves: list[unixfs.Tree], name: str, position: int) -> bool:
+    """Return whether leaves follow each other in a file, from a position on."""
+    for leaf in leaves:
+        places: Iterator[_Place] = references.places_of(leaf.cid)
+        if (name, position, leaf.file_size) not in places:
+            return False
+        position += leaf.file_size
+    return True

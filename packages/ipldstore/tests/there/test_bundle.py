@@ -1,0 +1,91 @@
+"""A bundle is complete, verifies without us, and opens by URL; references name the original files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import ipldstore
+import numpy as np
+import pytest
+import zarr
+from ipld_car import ops
+from ipldstore import IPLDStore
+
+xr: Any = pytest.importorskip("xarray")
+
+
+def dataset() -> Any:
+    times = np.array(["2026-01-01", "2026-01-03"], "M8[ns]")
+    return xr.Dataset(
+        {"t2m": (("time", "lat", "lon"), np.arange(24.0).reshape(2, 3, 4))},
+        coords={"time": times, "lat": [-10.0, 0, 10], "lon": [0.0, 90, 180, 270]},
+        attrs={"title": "Small", "license": "CC-BY-4.0", "creator_name": "A, B"},
+    )
+
+
+def test_a_bundle(tmp_path: Path) -> None:
+    store = IPLDStore()
+    dataset().to_zarr(store, consolidated=False)
+    bundle = ipldstore.publish_bundle(store, tmp_path / "bundle")
+    archive = tmp_path / "bundle" / "data.car"
+    assert {path.name for path in (tmp_path / "bundle").iterdir()} == {
+        "data.car",
+        "README.md",
+        "stac-item.json",
+        "datacite.json",
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    assert bundle.sha256 == hashlib.sha256(archive.read_bytes()).hexdigest()
+    assert ops.inspect(archive).index is not None
+    assert ops.verify(archive).is_good()
+    with ipldstore.open(archive) as opened:
+        assert opened.root_cid == bundle.root == store.freeze()
+        xr.testing.assert_identical(xr.open_zarr(opened, consolidated=False).load(), dataset())
+    readme = (tmp_path / "bundle" / "README.md").read_text()
+    for expected in (str(bundle.root), bundle.sha256, "ipfs dag import", "sha256sum", "<xarray.Dataset>", "# Small"):
+        assert expected in readme
+    item = json.loads((tmp_path / "bundle" / "stac-item.json").read_text())
+    assert item["bbox"] == [-180, -10, 180, 10]
+    assert item["properties"]["start_datetime"] == "2026-01-01T00:00:00Z"
+    assert item["assets"]["data"]["file:checksum"] == f"1220{bundle.sha256}"
+    draft = json.loads((tmp_path / "bundle" / "datacite.json").read_text())
+    assert [creator["name"] for creator in draft["creators"]] == ["A", "B"]
+    assert draft["alternateIdentifiers"][0]["alternateIdentifier"] == str(bundle.root)
+    with pytest.raises(FileExistsError):
+        ipldstore.publish_bundle(store, tmp_path / "bundle")
+
+
+def test_an_array_without_names(tmp_path: Path) -> None:
+    store = IPLDStore()
+    zarr.create_array(store, shape=(4,), chunks=(2,), dtype="i4")
+    ipldstore.publish_bundle(store, tmp_path / "bundle")
+    assert "Int32" in (tmp_path / "bundle" / "README.md").read_text()
+
+
+def test_an_error_leaves_nothing(tmp_path: Path) -> None:
+    store = IPLDStore()
+    store["a/0"] = b"chunk"
+    store.freeze()
+    castore: Any = store.castore
+    castore.mapping.clear()
+    with pytest.raises(ipldstore.IPLDStoreError):
+        ipldstore.publish_bundle(store, tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_references_name_the_original_files(tmp_path: Path) -> None:
+    """Chunks of one block, chunks over 1 MiB, and what stands in no file."""
+    data = np.random.default_rng(1).integers(0, 255, (3, 3 << 20), np.uint8)
+    array = zarr.create_array(tmp_path / "a.zarr", shape=data.shape, chunks=(1, 3 << 20), dtype="u1", compressors=None)
+    array[:] = data
+    ipldstore.reference(tmp_path / "a.zarr", tmp_path / "x.car")
+    with ipldstore.open(tmp_path / "x.car") as store:
+        found = ipldstore.file_references(store)
+        assert json.loads(str(found["zarr.json"]))["node_type"] == "array"
+    for row in range(3):
+        assert found[f"c/{row}/0"] == [str(tmp_path / "a.zarr" / "c" / str(row) / "0"), 0, 3 << 20]
+    with pytest.raises(ValueError, match="car_references"):
+        ipldstore.file_references(IPLDStore())
