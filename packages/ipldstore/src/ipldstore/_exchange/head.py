@@ -17,6 +17,7 @@ from ipld_castore import (
 )
 from ipld_castore.concurrency import ForkLocal
 
+from ipldstore._tree.tree import EMPTY_ROOT
 from ipldstore.errors import IPLDStoreError, store_errors
 
 _naming: Final = ForkLocal(threading.Lock)
@@ -64,7 +65,13 @@ class CAStoreHead:
         """See :meth:`Head.swap`."""
         before = None if expected is None else cids.from_validated(expected)
         with store_errors("moving the head", passing=(HeadMovedError,)):
-            self._castore.swap_head(before, cids.from_validated(new))
+            try:
+                self._castore.swap_head(before, cids.from_validated(new))
+            except HeadMovedError as error:
+                # A new CAR file names the empty dataset, and that counts as a head once a block of it was put.
+                if before is not None or error.found is None or bytes(error.found) != EMPTY_ROOT:
+                    raise
+                self._castore.swap_head(error.found, cids.from_validated(new))
 
 
 class NamedHead:

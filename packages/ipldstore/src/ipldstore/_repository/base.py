@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from io import BytesIO
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
 
@@ -15,6 +16,8 @@ from ipldstore._exchange.committing import sign
 from ipldstore._exchange.exchange import Exchange
 from ipldstore._exchange.operations import Operation, operations
 from ipldstore._exchange.refs import RefMapping
+from ipldstore._format.links import is_directory_link
+from ipldstore._format.nodes import COMMIT_FIELD, history_field
 from ipldstore._history.ancestry import Entry
 from ipldstore._history.state import StateNode
 from ipldstore._merge.diff import Diff, diff
@@ -25,9 +28,10 @@ from ipldstore._revisions.refspec import Ref, find_commit
 from ipldstore._revisions.version import Version
 from ipldstore.errors import NodeError, RepositoryExistsError, RepositoryNotFoundError, store_errors
 
+from .archives import write_since
 from .creation import check_state, create, import_state
 from .places import Options, Place, Where, open_place
-from .session import RepositorySession
+from .session import RepositorySession, not_a_root
 from .versions import select
 
 if TYPE_CHECKING:
@@ -273,11 +277,14 @@ class RepositoryBase:
         :param since: an older state or commit: only the blocks are written that it lacks
         :raises IPLDStoreError: if a block is missing or wrong; the stream then has a part of an archive
         """
+        sink = BytesIO() if stream is None else stream
+        known = self._exchange.current()
         with store_errors("writing an archive"):
-            if stream is None:
-                return self.castore.to_car(self.cid, since=since)
-            self.castore.to_car(self.cid, stream, since=since)
-            return None
+            if since is None:
+                self.castore.to_car(known.cid, sink)
+            else:
+                write_since(self._history, known, cids.to_bytes(since), sink)
+        return sink.getvalue() if stream is None and isinstance(sink, BytesIO) else None
 
     def verify(self) -> int:
         """Check that every block is there and is what its CID names, and every commit what the format says.
@@ -287,7 +294,16 @@ class RepositoryBase:
         :raises IPLDStoreError: if a block is missing or wrong
         """
         state = self._exchange.current().cid
+        count = check_state(self._history, state)
+        data: dict[bytes, bytes] = {}
+        others: set[bytes] = set()
         with store_errors("verifying"):
-            for _ in self.castore.get_dag(state):  # each is verified as it comes
-                pass
-        return check_state(self._history, state)
+            for cid, block in self.castore.get_dag(state):  # each is verified as it comes
+                field = history_field(block) if is_directory_link(bytes(cid)) else None
+                if field is not None:
+                    others.add(bytes(cid))
+                if field == COMMIT_FIELD:
+                    data.setdefault(self._history.decode(bytes(cid), block).data, bytes(cid))
+        for root in others & data.keys():
+            raise not_a_root(data[root])
+        return count

@@ -23,7 +23,7 @@ from ipldstore._revisions.record import Commit, commit_of
 from ipldstore._store.ipld_store import IPLDStore
 from ipldstore._writers.changes import Changes
 from ipldstore._writers.take_in import OnConflict
-from ipldstore.errors import IPLDStoreError, NoChangesError
+from ipldstore.errors import IPLDStoreError, NoChangesError, NodeError
 
 from .merging import rebased_data, with_resolved
 
@@ -47,7 +47,9 @@ class RepositorySession:
         self._resolved: tuple[Resolved, ...] = ()
         root = cids.from_validated(self._history.load(commit).data)
         self._store = IPLDStore(self._history.castore, root=root, read_only=branch is None)
-        self._data = self._store._data  # noqa: SLF001  # the store's own floor below
+        if self._store._history_node is not None:  # noqa: SLF001  # the store's own floor below
+            raise not_a_root(commit)
+        self._data = self._store._data  # noqa: SLF001  # likewise
         self._renew()
         renew_after_fork(self._renew)
 
@@ -256,3 +258,10 @@ class RepositorySession:
     def __repr__(self) -> str:
         where = "read-only" if self._branch is None else f"on {self._branch!r}"
         return f"<{type(self).__name__} {where} at {cids.to_text(self._base)}>"
+
+
+def not_a_root(commit: bytes) -> NodeError:
+    """Return the error for a commit whose ``data`` is a commit or a state."""
+    return NodeError(
+        f"commit {cids.to_text(commit)}: expected 'data' to be the root of a dataset, found a commit or a state"
+    )

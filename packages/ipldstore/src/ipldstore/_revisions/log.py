@@ -69,10 +69,19 @@ def _draw(lanes: list[bytes], entry: Entry, describe: Callable[[Entry], str]) ->
 
 
 def _join(lanes: int, at: int, other: int) -> str:
-    """Return the line in which the lane of one column ends in that of another to its left."""
-    line = ["|"]
-    for column in range(1, lanes):
-        between = "_" if at + 1 < column < other else " "
-        line.append("/" if column == other or (column == at + 1 and column < other) else between)
-        line.append("" if column == other else "|")
-    return "".join(line)
+    """Return the line in which the lane of one column ends in that of another to its left.
+
+    Lanes further to the right move one column to the left.
+
+    >>> _join(3, 0, 1), _join(4, 0, 2)
+    ('|/ /', '|_|/ /')
+    """
+    line = [" "] * (2 * lanes)
+    for column in range(lanes):
+        if column < other:
+            line[2 * column] = "|"
+        else:
+            line[2 * column - 1] = "/"
+    for column in range(at, other - 1):
+        line[2 * column + 1] = "_"
+    return "".join(line).rstrip()

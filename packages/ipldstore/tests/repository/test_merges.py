@@ -1,0 +1,143 @@
+"""Merges of branches: what is there already is nothing to do, bases count, conflicts change nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from ipldstore import IPLDStore, IPLDStoreError, MergeConflictError, Repository
+
+from ..support.repositories import commit, contents_of, text
+
+
+@pytest.fixture
+def repo() -> Repository:
+    """Two branches that have changed different keys since their base."""
+    made = Repository.create({})
+    commit(made, {"a": b"0", "b": b"0"}, message="base")
+    made.create_branch("exp")
+    commit(made, {"a": b"1"}, message="on main")
+    commit(made, {"b": b"1", "c": b"1"}, "exp", message="on exp")
+    return made
+
+
+def test_a_merge_has_both_changes_and_both_parents(repo: Repository) -> None:
+    theirs = repo.branches["exp"]
+    ours = repo.branches["main"]
+    cid = repo.merge("exp")
+    assert contents_of(repo) == {"a": b"1", "b": b"1", "c": b"1"}
+    found = repo.lookup()
+    assert (found.cid, found.message, found.parents) == (cid, "merge exp into main", (ours, theirs))
+    assert repo.merge("exp") == cid, "what is there already is nothing to do"
+    assert repo.merge("main", "exp", fast_forward=True) == cid
+    assert repo.branches["exp"] == cid
+    other = Repository.create({})
+    other.pull(repo)
+    assert text(other.cid) == text(repo.cid)
+
+
+def test_a_merge_either_way_round_has_the_same_contents(repo: Repository) -> None:
+    repo.create_branch("other", "exp")
+    repo.merge("exp")
+    repo.merge("main~1", "other")
+    assert repo.lookup("main").data == repo.lookup("other").data
+
+
+def test_without_fast_forward_a_merge_is_a_commit() -> None:
+    repo = Repository.create({})
+    repo.create_branch("exp")
+    commit(repo, {"a": b"1"}, "exp")
+    repo.merge("exp", message="kept apart")
+    assert repo.lookup().message == "kept apart"
+    assert len(repo.lookup().parents) == 2
+
+
+def test_a_conflict_names_the_parts_and_changes_nothing(repo: Repository) -> None:
+    commit(repo, {"a": b"2"}, "exp")
+    state = repo.cid
+    with pytest.raises(MergeConflictError, match="1 conflicts") as caught:
+        repo.merge("exp")
+    conflicts: Any = caught.value.conflicts
+    assert [(each.path, each.kind) for each in conflicts] == [("a", "key")]
+    assert repo.cid == state
+    repo.merge("exp", resolve={"a": "theirs"})
+    assert contents_of(repo)["a"] == b"2"
+    assert "theirs" in repo.lookup().message
+    asked: list[str] = []
+    repo.reset_branch("main", "main~1")
+
+    def decide(conflict: Any) -> Any:
+        asked.append(conflict.path)
+        return "ours"
+
+    repo.merge("exp", resolve=decide, message="decided")
+    assert (asked, contents_of(repo)["a"], repo.lookup().message) == (["a"], b"1", "decided")
+
+
+def test_two_histories_are_merged_on_demand_only() -> None:
+    """An old clone after ``expire`` would bring back what was deleted."""
+    repo = Repository.create({})
+    repo.create_branch("exp")
+    commit(repo, {"a": b"1"})
+    commit(repo, {"b": b"1"}, "exp")
+    with pytest.raises(IPLDStoreError, match="unrelated=True"):
+        repo.merge("exp")
+    repo.merge("exp", unrelated=True)
+    assert contents_of(repo) == {"a": b"1", "b": b"1"}
+
+
+def test_picking_and_reverting_are_the_same_merge(repo: Repository) -> None:
+    commit(repo, {"d": b"1"}, "exp", message="one more")
+    picked = repo.cherry_pick("exp")
+    assert contents_of(repo) == {"a": b"1", "b": b"0", "d": b"1"}
+    assert repo.lookup().message.startswith("one more\n\n(cherry-picked from the commit bafy")
+    assert repo.cherry_pick("exp") == picked, "it is there already"
+    repo.revert("main~1")
+    assert contents_of(repo) == {"a": b"0", "b": b"0", "d": b"1"}
+    assert repo.revert(picked) != picked
+    assert contents_of(repo) == {"a": b"0", "b": b"0"}
+    with pytest.raises(IPLDStoreError, match="first commit"):
+        repo.revert(f"main~{repo.lookup().height}")
+    commit(repo, {"c": b"9"}, "exp")
+    with pytest.raises(MergeConflictError, match="revert on exp"):
+        repo.revert("exp~2", "exp")
+
+
+def test_criss_cross_merges_have_two_bases() -> None:
+    """Where the bases do not agree, and the sides differ, nobody is right."""
+    repo = Repository.create({})
+    commit(repo, {"a": b"0", "x": b"0"})
+    repo.create_branch("exp")
+    commit(repo, {"a": b"1"})
+    commit(repo, {"x": b"1"}, "exp")
+    left, right = repo.branches["main"], repo.branches["exp"]
+    repo.merge(right, "main")
+    repo.merge(left, "exp")
+    commit(repo, {"m": b"1"})
+    commit(repo, {"e": b"1"}, "exp")
+    repo.merge("exp")
+    assert contents_of(repo) == {"a": b"1", "x": b"1", "m": b"1", "e": b"1"}
+
+
+def series(start: int, count: int) -> xr.Dataset:
+    hours = np.arange(start, start + count)
+    return xr.Dataset({"t": ("time", hours * 1.5)}, coords={"time": hours})
+
+
+def test_two_appends_conflict_or_are_shifted() -> None:
+    repo = Repository.create({})
+    encoding = {name: {"chunks": (4,)} for name in ("t", "time")}
+    with repo.transaction(message="base") as store:
+        series(0, 8).to_zarr(store, zarr_format=2, consolidated=False, encoding=encoding)
+    one, two = repo.writable_session(), repo.writable_session()
+    for session, start in ((one, 8), (two, 100)):
+        series(start, 4).to_zarr(session.store, append_dim="time", zarr_format=2, consolidated=False)
+    one.commit("one")
+    with pytest.raises(MergeConflictError):
+        two.commit("two", rebase=True)
+    two.commit("two", rebase=True, append=True)
+    found = xr.open_zarr(repo.readonly_session().store, consolidated=False)
+    assert list(found["time"].values) == [*range(12), *range(100, 104)]
+    assert isinstance(two.store, IPLDStore)
