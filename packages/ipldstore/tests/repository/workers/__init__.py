@@ -1,0 +1,1 @@
+"""Programs that tests of repositories start as processes."""
