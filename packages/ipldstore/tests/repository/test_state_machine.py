@@ -196,11 +196,9 @@ class RepositoryMachine(RuleBasedStateMachine):
         if fast_forward and ours in self.ancestors(theirs):
             assert cid == theirs
         else:
-            (base,) = bases if len(bases) == 1 else (None,)
-            merged = base and three_way(self.contents[base], self.contents[ours], self.contents[theirs])
-            if merged is None:
-                store = self.repo.readonly_session(commit=cid).store
-                merged = dict(store.mapping)
+            merges = [three_way(self.contents[base], self.contents[ours], self.contents[theirs]) for base in bases]
+            merged = dict(self.repo.readonly_session(commit=cid).store.mapping)
+            assert len(bases) > 1 or merges == [merged]
             self.made(cid, merged, ours, theirs)
         self.branches[into] = cid
 
