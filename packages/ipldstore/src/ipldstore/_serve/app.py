@@ -41,7 +41,10 @@ def make_app(sources: Sequence[Source], *, limits: Limits | None = None, hosts: 
     def answer(request: Request) -> Response:
         # The path as it was sent: a decoded one would take %2F in a name for a slash.
         path = request.scope["raw_path"].decode("latin-1").partition("?")[0]
-        first, *names = (unquote(part, errors="strict") for part in path.split("/")[2:] if part)
+        parts = [unquote(part, errors="strict") for part in path.split("/")[2:] if part]
+        if not parts:
+            raise BadRequestError("expected a CID behind /ipfs/, found nothing")
+        first, *names = parts
         root = cids.to_bytes(first)
         shown = f"/ipfs/{'/'.join([first, *path.split('/')[3:]])}"
         form = form_of(request.query_params, request.headers.get("accept", ""))
@@ -63,9 +66,14 @@ def make_app(sources: Sequence[Source], *, limits: Limits | None = None, hosts: 
         return HTMLResponse(index_page(sources), headers={**PAGE, "Cache-Control": "no-cache"})
 
     routes = [Route("/", index), Route("/ipfs/{path:path}", ipfs), Route("/ipns/{path:path}", ipns)]
-    app = Starlette(routes=routes)
+    app = Starlette(routes=routes, exception_handlers={404: _not_found})
     app.router.redirect_slashes = False
     return Guard(app, hosts)
+
+
+def _not_found(request: Request, _: Exception) -> Response:
+    message = f"expected /, /ipfs/CID or /ipns/NAME, found {request.url.path[:100]!r}"
+    return PlainTextResponse(f"{message}\n", 404, headers={**SAFE, "Cache-Control": "no-store"})
 
 
 def _with_errors(answer: Callable[[Request], Response], request: Request) -> Response:

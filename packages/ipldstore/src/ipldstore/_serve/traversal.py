@@ -117,31 +117,48 @@ def _in_node(node: Any, names: Sequence[str]) -> tuple[Any, list[str]] | None:
 
 
 def blocks(
-    get: Get, target: Target, scope: Scope, entity_bytes: EntityBytes | None = None
+    get: Get, target: Target, scope: Scope, entity_bytes: EntityBytes | None = None, *, dups: bool = False
 ) -> Iterator[tuple[bytes, bytes]]:
     """Yield the blocks of a request, depth first: those of the path, then those of what is at its end.
 
-    A block that is met again comes again. Identity CIDs have no block.
+    Identity CIDs have no block.
 
     :param scope: "block": the one at the end; "entity": the file, or what lists the directory; "all": all blocks that
         the one at the end reaches
     :param entity_bytes: of a file, only the blocks that hold these bytes, where the scope is "entity"
+    :param dups: whether a block that is met again comes again, with all that it reaches
     :raises CarError: if a block is not what its codec says
     """
+    seen: set[bytes] = set()
+    for cid, data in _blocks(get, target, scope, entity_bytes, None if dups else seen):
+        if not dups:
+            if cid in seen:
+                continue
+            seen.add(cid)
+        if cids.prefix_of(cid).hash_code != cids.IDENTITY:
+            yield cid, data
+
+
+def _blocks(
+    get: Get, target: Target, scope: Scope, entity_bytes: EntityBytes | None, seen: set[bytes] | None
+) -> Iterator[tuple[bytes, bytes]]:
+    """Yield blocks; what is below those in ``seen`` may be left out."""
     yield from target.path
     cid = target.cid
     if scope == "all":
-        yield from _all(get, cid)
+        yield from _all(get, cid, seen)
     elif scope == "entity" and cids.codec_of(cid) == cids.DAG_PB:
         yield from _entity(get, cid, entity_bytes)
     else:
         yield cid, get(cid)
 
 
-def _all(get: Get, cid: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _all(get: Get, cid: bytes, seen: set[bytes] | None) -> Iterator[tuple[bytes, bytes]]:
     waiting = [cid]
     while waiting:
         cid = waiting.pop()
+        if seen is not None and cid in seen:
+            continue
         data = get(cid)
         yield cid, data
         waiting += [bytes(link) for link in reversed(links(cid, data))]

@@ -76,14 +76,10 @@ def car_response(
 def _car(
     served: ServedBlocks, root: bytes, target: Target, parameters: CarParameters, limits: Limits
 ) -> Iterator[bytes]:
-    seen: set[bytes] = set()
     sent, deadline = 0, time.monotonic() + limits.seconds
     piece = BytesIO()
     writer = CarWriter(piece, [root], verify=False)  # each block was verified when it was read
-    for cid, data in blocks(served.get_raw, target, parameters.scope, parameters.entity_bytes):
-        if _is_identity(cid) or (not parameters.dups and cid in seen):
-            continue
-        seen.add(cid)
+    for cid, data in blocks(served.get_raw, target, parameters.scope, parameters.entity_bytes, dups=parameters.dups):
         writer.write(cid, data)
         if piece.tell() >= _PIECE:
             sent += piece.tell()
@@ -93,11 +89,6 @@ def _car(
             if sent > limits.response_bytes or time.monotonic() > deadline:
                 raise TimeoutError(f"expected a CAR of at most {limits}, found one that goes on: it is broken off")
     yield piece.getvalue()
-
-
-def _is_identity(cid: bytes) -> bool:
-    """Return whether a CID holds its bytes itself, so that there is no block of it."""
-    return cids.prefix_of(cid).hash_code == cids.IDENTITY
 
 
 def _common(target: Target, root: bytes, path: str) -> dict[str, str]:
