@@ -32,6 +32,7 @@ from ._core.transfer import Transferred, transfer
 from ._gateway.store import GatewayCAStore
 from ._kubo.store import IPFSStore
 from ._network.find import DEFAULT_GATEWAYS, find_ipfs
+from ._network.ipns_record import IPNSRecord, parse_record
 from ._network.resolve import ResolvedName, resolve_at, resolve_name
 from ._object.store import ObjectCAStore
 from ._reference.beside import ReferencingCAStore
@@ -79,6 +80,7 @@ __all__ = [
     "HeadMovedError",
     "HeadRefusedError",
     "IPFSStore",
+    "IPNSRecord",
     "Journal",
     "MappingCAStore",
     "NameRefusedError",
@@ -105,6 +107,7 @@ __all__ = [
     "castore_of",
     "find_ipfs",
     "get_index",
+    "parse_record",
     "put_index",
     "resolve_at",
     "resolve_name",

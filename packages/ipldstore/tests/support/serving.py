@@ -27,17 +27,29 @@ class Served:
 
 
 @contextmanager
-def serving(what: Iterable[object], *, limits: Limits | None = None, hosts: Iterable[str] = ()) -> Iterator[Served]:
+def serving(
+    what: Iterable[object],
+    *,
+    limits: Limits | None = None,
+    hosts: Iterable[str] = (),
+    records: Iterable[object] = (),
+) -> Iterator[Served]:
     """Serve files or sources until the block ends.
 
     :param what: paths, or sources that are open
+    :param records: paths of IPNS records
     """
     uvicorn = pytest.importorskip("uvicorn", reason="the extra serve is not installed")
     pytest.importorskip("starlette", reason="the extra serve is not installed")
     from ipldstore._serve.app import make_app
+    from ipldstore._serve.names import read_records
 
     sources = [each if isinstance(each, Source) else open_source(str(each)) for each in what]
-    config = uvicorn.Config(make_app(sources, limits=limits, hosts=hosts), log_level="critical", lifespan="off")
+    config = uvicorn.Config(
+        make_app(sources, limits=limits, hosts=hosts, records=read_records(map(str, records))),
+        log_level="critical",
+        lifespan="off",
+    )
     server = uvicorn.Server(config)
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

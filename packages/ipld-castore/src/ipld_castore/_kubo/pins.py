@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from base64 import b64decode
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -167,6 +168,22 @@ def resolve_path(rpc: RPC, name: str) -> str:
             return _resolve(rpc, known, offline=not own)
         except RefusedError as error:
             raise BlockNotFoundError(f"no root at the name {name!r}: {error}") from error
+
+
+def record(rpc: RPC, name: str) -> bytes:
+    """Return the signed record of an IPNS name, as the node has it or finds it. It is not checked.
+
+    :raises BlockNotFoundError: if the node finds none
+    """
+    try:
+        with rpc.call("routing/get", {"arg": f"/ipns/{name}"}) as answer:
+            text = answer.field(answer.json(), "Extra", str)
+    except RefusedError as error:
+        raise BlockNotFoundError(f"no record of the name {name!r}: {error}") from error
+    try:
+        return b64decode(text, validate=True)
+    except ValueError as error:
+        raise BackendUnavailableError(f"expected a record of the name {name!r} in base64: {error}") from error
 
 
 def _resolve(rpc: RPC, name: str, *, offline: bool) -> str:

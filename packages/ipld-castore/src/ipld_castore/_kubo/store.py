@@ -278,6 +278,14 @@ class IPFSStore(ContentAddressableStore):
         """
         return _pins.resolve_path(self._rpc, name)
 
+    def get_record(self, name: str) -> bytes:
+        """Return the signed record of an IPNS name, unchecked; :func:`parse_record` checks it.
+
+        :param name: ``k51...``
+        :raises BlockNotFoundError: if the node finds no record within the timeout
+        """
+        return _pins.record(self._rpc, name)
+
     def close(self) -> None:
         """See :meth:`ContentAddressableStore.close`. A closed store opens new connections when it is used."""
         try:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from urllib.parse import unquote
 
 from ipld_car import CarError, cids
-from ipld_castore import BlockNotFoundError, CAStoreError
+from ipld_castore import BlockNotFoundError, CAStoreError, NameRefusedError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -19,6 +19,7 @@ from .content import Content
 from .guard import Guard
 from .headers import CORS, PAGE, SAFE
 from .limits import Limits
+from .names import record_response
 from .negotiation import BadRequestError, Form, UnsatisfiableRangeError, form_of
 from .pages.html import index_page
 from .served_blocks import ServedBlocks
@@ -29,9 +30,16 @@ from .trustless import car_response, raw_response
 _ERRORS = (BadRequestError, UnsatisfiableRangeError, NoSuchPathError, CarError, CAStoreError, IPLDStoreError, KeyError)
 
 
-def make_app(sources: Sequence[Source], *, limits: Limits | None = None, hosts: Iterable[str] = ()) -> Guard:
+def make_app(
+    sources: Sequence[Source],
+    *,
+    limits: Limits | None = None,
+    hosts: Iterable[str] = (),
+    records: Mapping[str, bytes] | None = None,
+) -> Guard:
     """Return the server of some sources, for any ASGI server.
 
+    :param records: IPNS records by name
     :param hosts: names under which the server may be reached, beside ``localhost`` and IP addresses
     """
     limits = limits or Limits()
@@ -59,8 +67,14 @@ def make_app(sources: Sequence[Source], *, limits: Limits | None = None, hosts: 
     async def ipfs(request: Request) -> Response:
         return await run_in_threadpool(_with_errors, answer, request)
 
-    async def ipns(_: Request) -> Response:
-        return _failed(404, "no names are served here: ask a node")
+    def answer_name(request: Request) -> Response:
+        name = request.path_params["path"]
+        if form_of(request.query_params, request.headers.get("accept", "")) is not Form.IPNS_RECORD:
+            raise BadRequestError("expected format=ipns-record with a name: what it points to is below /ipfs/")
+        return record_response(request, name, sources, records or {})
+
+    async def ipns(request: Request) -> Response:
+        return await run_in_threadpool(_with_errors, answer_name, request)
 
     async def index(_: Request) -> Response:
         return HTMLResponse(index_page(sources), headers={**PAGE, "Cache-Control": "no-cache"})
@@ -91,7 +105,7 @@ def _response_of(error: Exception, request: Request) -> Response:
         return _failed(416, str(error), {"Content-Range": f"bytes */{error.size}"})
     if isinstance(error, BadRequestError):
         return _failed(400, str(error))
-    if isinstance(error, (NoSuchPathError, BlockNotFoundError, BlockMissingError)):
+    if isinstance(error, (NoSuchPathError, BlockNotFoundError, BlockMissingError, NameRefusedError)):
         only_cached = "only-if-cached" in request.headers.get("cache-control", "")
         return _failed(412 if only_cached else 404, str(error))
     if isinstance(error, CarError):

@@ -16,6 +16,7 @@ def run(
     port: int = 8080,
     hosts: Iterable[str] = (),
     limits: Limits | None = None,
+    record_files: Iterable[str] = (),
     ready: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve until a signal stops it, which lets the answers on their way end.
@@ -23,6 +24,7 @@ def run(
     :param host: the address to listen at; anything but the loopback lets other machines read what is served
     :param port: 0 takes a free one
     :param hosts: as of :func:`ipldstore._serve.app.make_app`
+    :param record_files: files of IPNS records, called after their names
     :param ready: called with the URL once the server listens
     :raises OSError: if the address is taken
     :raises ModuleNotFoundError: if the extra ``serve`` is not installed; the message says how
@@ -31,11 +33,12 @@ def run(
         import uvicorn
 
         from .app import make_app
+        from .names import read_records
     except ModuleNotFoundError as error:
         message = f'serving needs {error.name}: pip install "ipldstore[serve]"'
         raise ModuleNotFoundError(message, name=error.name) from error
     limits = limits or Limits()
-    app = make_app(sources, limits=limits, hosts=[*hosts, host])
+    app = make_app(sources, limits=limits, hosts=[*hosts, host], records=read_records(record_files))
     config = uvicorn.Config(
         app,
         log_level="warning",

@@ -18,7 +18,8 @@ import click
 def serve(sources: tuple[str, ...], host: str, port: int, hosts: tuple[str, ...], **bounds: Any) -> None:
     """Serve datasets and archives as a trustless gateway, with pages for browsers.
 
-    WHAT is a CAR file, with any number of roots, or anything else that `ipldstore.open` takes. Only blocks that its
+    WHAT is a CAR file, with any number of roots, or anything else that `ipldstore.open` takes; or a file of an IPNS
+    record, called NAME.ipns-record, which is served where it is signed by the key of its name. Only blocks that its
     roots reach are served. Nothing is written. Without --host only this machine can read.
     """
     from contextlib import ExitStack
@@ -30,11 +31,15 @@ def serve(sources: tuple[str, ...], host: str, port: int, hosts: tuple[str, ...]
     limits = Limits(bounds["max_requests"], bounds["max_seconds"], bounds["max_bytes"])
     with ExitStack() as stack:
         opened = []
+        records = [each for each in sources if each.endswith(".ipns-record")]
         for each in sources:
+            if each in records:
+                continue
             source = open_source(each)
             stack.callback(source.close)
             opened.append(source)
-        run(opened, host=host, port=port, hosts=hosts, limits=limits, ready=lambda url: click.echo(f"serving at {url}"))
+        options = {"host": host, "port": port, "hosts": hosts, "limits": limits, "record_files": records}
+        run(opened, **options, ready=lambda url: click.echo(f"serving at {url}"))
 
 
 SERVING: Final = (serve,)
