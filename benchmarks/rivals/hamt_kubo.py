@@ -47,7 +47,7 @@ def main(rpc, gateway, chunks, chunk_bytes):
     taken, found = seconds(read)
     if not np.array_equal(found, data):
         sys.exit("what was read is not what was written")
-    print(json.dumps({"write": written, "read": taken}))
+    print(json.dumps({"write": written, "read": taken, "root": str(root)}))
 
 
 if __name__ == "__main__":

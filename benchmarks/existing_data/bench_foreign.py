@@ -1,0 +1,155 @@
+"""Measure reading what others publish, beside their own readers, over a real Kubo.
+
+- ORCESTRA's way: a zarr of format 2 that ``ipfs add`` put into a UnixFS directory, opened, and 500 chunks read, through a
+  gateway that is 50 ms away; beside ipfsspec, which verifies nothing. Five times as fast is wanted.
+- A HAMT that py-hamt wrote into the node, read through the node; beside py-hamt. Five times as fast is wanted.
+
+Rivals run in environments of their own (``../rivals/README.md``); one that is not named is left out. Exits with 1 if a
+target is missed.
+
+    PYTHONPATH=benchmarks python benchmarks/existing_data/bench_foreign.py --ipfsspec-python P --hamt-python P [--full]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import urllib3
+import xarray as xr
+import zarr
+from _far import LATENCY, FarServer, Handler, Request, running
+from _kubo import gateway_of, running_node, seconds
+from ipld_castore import GatewayCAStore
+from ipldstore import IPFSStore, IPLDStore
+
+RIVALS = Path(__file__).parents[1] / "rivals"
+FLAGS = ["--recursive", "--hidden", "--raw-leaves", "--chunker=size-1048576"]
+WANTED = 5.0
+TIMES = 3
+
+
+class Proxy(FarServer):
+    """Forwards requests to a gateway, with all headers, and delays the answers."""
+
+    def __init__(self, gateway: str) -> None:
+        super().__init__(_Handler)
+        self.gateway = urllib3.connection_from_url(gateway, maxsize=64)
+
+
+class _Handler(Handler):
+    server: Proxy
+
+    def do_GET(self) -> None:  # noqa: N802  # http.server looks for it by this name
+        arrived = time.monotonic()
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in {"host", "connection"}}
+        answer = self.server.gateway.urlopen(self.command, self.path, headers=headers, redirect=False)
+        time.sleep(LATENCY)
+        self.server.requests.append(Request(arrived, time.monotonic(), len(answer.data)))
+        self.send_response_only(answer.status)
+        for name, value in answer.headers.items():
+            if name.lower() not in {"transfer-encoding", "connection", "content-length", "content-encoding"}:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer.data)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.data)
+
+    do_HEAD = do_GET
+
+
+def campaign(chunks: int) -> xr.Dataset:
+    values = np.random.default_rng(7).normal(size=(chunks, 2_000)).astype("f4")
+    return xr.Dataset({"radar": (("time", "height"), values)}, coords={"time": np.arange(chunks)})
+
+
+def rival(python: str, script: str, *arguments: str, **environment: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [python, "-W", "ignore", str(RIVALS / script), *arguments],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        sys.exit(f"{script}: {done.stderr}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def directory(node: Any, python: str | None) -> bool:
+    ds = campaign(500)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "radar.zarr")
+        ds.to_zarr(path, zarr_format=2, encoding={"radar": {"chunks": (1, 2_000), "compressors": None}})
+        root = node.run("add", "-Q", *FLAGS, str(path)).decode().strip()
+    with running(Proxy(gateway_of(node))) as proxy:
+
+        def read() -> None:
+            dataset = xr.open_zarr(IPLDStore(GatewayCAStore(proxy.url), root=root), chunks=None)
+            opened.append(time.perf_counter() - start)
+            assert np.array_equal(dataset["radar"].values, ds["radar"].values)
+
+        ours, theirs, opened = [], [], []
+        for _ in range(TIMES):
+            proxy.requests.clear()
+            start = time.perf_counter()
+            ours.append(seconds(read))
+            requests = len(proxy.requests), proxy.rounds
+            if python is not None:
+                found = rival(python, "ipfsspec_read.py", root, IPFS_GATEWAY=proxy.url)
+                assert np.isclose(found["sum"], ds["radar"].values.sum(dtype="f8"))
+                theirs.append(found["read"])
+    print(f"directory, 500 chunks, 50 ms: {min(ours):.2f} s (opened after {min(opened):.2f} s; {requests[0]} requests, {requests[1]} rounds)")
+    return beside("ipfsspec", ours, theirs)
+
+
+def hamt(node: Any, python: str | None, chunks: int) -> bool:
+    if python is None:
+        print("HAMT: left out, no --hamt-python")
+        return True
+    ours, theirs = [], []
+    for _ in range(TIMES):
+        found = rival(python, "hamt_kubo.py", node.url, gateway_of(node), str(chunks), "1000")
+        theirs.append(found["read"])
+
+        def read(root: str = found["root"]) -> None:
+            store = IPLDStore(IPFSStore(node.url), root=root)
+            zarr.open_array(store, mode="r")[:]
+
+        ours.append(seconds(read))
+    print(f"HAMT, {chunks} chunks of 1000 bytes: {min(ours):.2f} s, {chunks / min(ours):.0f} chunks/s")
+    return beside("py-hamt", ours, theirs)
+
+
+def beside(name: str, ours: list[float], theirs: list[float]) -> bool:
+    if not theirs:
+        print(f"  {name}: left out")
+        return True
+    factor = min(theirs) / min(ours)
+    print(f"  {name}: {min(theirs):.2f} s, {factor:.1f} times as long; wanted {WANTED:.0f}")
+    return factor >= WANTED
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--ipfsspec-python")
+    parser.add_argument("--hamt-python")
+    parser.add_argument("--full", action="store_true", help="10^5 chunks of the HAMT instead of 10^4")
+    given = parser.parse_args()
+    with running_node() as node:
+        good = directory(node, given.ipfsspec_python)
+        good &= hamt(node, given.hamt_python, 100_000 if given.full else 10_000)
+    sys.exit(not good)
+
+
+if __name__ == "__main__":
+    main()
