@@ -1,4 +1,4 @@
-"""ipfsspec's part of bench_foreign.py; prints JSON. Runs under a Python that has ipfsspec, and nothing of this repository.
+"""ipfsspec's part of bench_foreign.py; prints JSON. Runs under a Python that has ipfsspec, nothing of ours.
 
 IPFS_GATEWAY=URL python ipfsspec_read.py CID
 """

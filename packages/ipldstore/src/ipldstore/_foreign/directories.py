@@ -28,21 +28,19 @@ _LEAF_SHARE: Final = 0.75
 class _Block:
     """A decoded block of UnixFS."""
 
-    __slots__ = ("_leaf", "node")
+    __slots__ = ("_links", "node")
 
     def __init__(self, node: unixfs.UnixFSBlock) -> None:
         self.node = node
-        self._leaf: LeafLinks | None = None
+        self._links: list[bytes] | None = None
 
-    def leaf(self) -> LeafLinks:
-        """Return the block with the links of its files; with none if much else is below it."""
-        if self._leaf is None:
+    def leaf(self, directory: bytes) -> LeafLinks:
+        """Return a directory with the links of files in this block of it; with none if much else is below it."""
+        if self._links is None:
             children = _children_of(self)
             links = [child.cid for child in children if cids.codec_of(child.cid) == cids.RAW]
-            if len(links) < _LEAF_SHARE * len(children):
-                links = []
-            self._leaf = LeafLinks(self.node.cid, links, len(links) * self.node.siblings)
-        return self._leaf
+            self._links = links if len(links) >= _LEAF_SHARE * len(children) else []
+        return LeafLinks(directory, self._links, len(self._links) * self.node.siblings if self.node.is_sharded else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,27 +92,27 @@ class DirectoryContents(ForeignContents):
             found = self._resolve(key, self._nodes.cached)
         except NodeNotCachedError:
             return None
-        return None if found is None or found[1] is None else (found[0], found[1].leaf())
+        return None if found is None or found[1] is None else (found[0], found[1].leaf(found[2]))
 
-    def _resolve(self, key: str, load: Load) -> tuple[bytes, _Block | None] | None:
-        """Return the link of a file, and the block that has the link."""
+    def _resolve(self, key: str, load: Load) -> tuple[bytes, _Block | None, bytes] | None:
+        """Return the link of a file, the block that has the link, and the directory that the block is of."""
         names = _names_of(key)
         if names is None:
             return None
-        step, last = PathStep(self._root, names), None
+        step, last, directory = PathStep(self._root, names), None, self._root
         while step.names or cids.codec_of(step.cid) != cids.RAW:
             block = _load(load, step)
             if not step.names:
-                return (step.cid, last) if block.node.kind is unixfs.Kind.FILE else None
+                return (step.cid, last, directory) if block.node.kind is unixfs.Kind.FILE else None
             if block.node.kind is not unixfs.Kind.DIRECTORY:
                 return None
             below = _into(step, block)
             if below is None:
                 return None
-            step, last = below, block
+            step, last, directory = below, block, step.start.cid
             if step.names and cids.codec_of(step.cid) == cids.RAW:
                 return None  # a file is no directory
-        return step.cid, last
+        return step.cid, last, directory
 
     def items(self, prefix: str = "") -> Iterator[tuple[str, Found]]:
         """See :meth:`ForeignContents.items`. The blocks of directories are read, and the first of each file."""

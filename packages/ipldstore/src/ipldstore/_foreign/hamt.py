@@ -7,7 +7,7 @@ links ("L"), and its values in DAG-CBOR. Source: the code of py-hamt, ``hamt.py`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, NamedTuple
 
@@ -34,9 +34,6 @@ _HINTED_LEVELS: Final = 3
 _MAX_HEADER_BYTES: Final = 9
 """Most bytes of the header of a byte string in DAG-CBOR."""
 
-_MOST_CHILDREN_IN_LEAF: Final = 16
-"""Most nodes below a node that is fetched whole, with the values that it links."""
-
 
 class Node(NamedTuple):
     """A decoded and checked node."""
@@ -45,8 +42,10 @@ class Node(NamedTuple):
     """By slot the links of values by key."""
     children: Mapping[int, bytes]
     """By slot the links of nodes below."""
-    leaf: LeafLinks
-    """The node with the links of its values; with none if many nodes are below it."""
+    links: Collection[bytes]
+    """The links of all values."""
+    keys: int
+    """Number of keys in the whole trie, as this node makes it likely."""
 
 
 Form = Callable[[Any], tuple[dict[int, dict[str, bytes]], dict[int, bytes]]]
@@ -138,8 +137,7 @@ class _DecodeNode:
                 raise NodeError(f"expected the link of a node, dag-cbor, in slot {slot}; found another")
         links = [link for bucket in buckets.values() for link in bucket.values()]
         # The trie is even: about as many nodes as there may be stand at the depth of this one.
-        mixed = len(links) * SLOTS ** len(self.place)
-        return Node(buckets, children, LeafLinks(cid, links if len(children) <= _MOST_CHILDREN_IN_LEAF else [], mixed))
+        return Node(buckets, children, links, len(links) * SLOTS ** len(self.place))
 
 
 class HamtContents(ForeignContents):
@@ -176,7 +174,7 @@ class HamtContents(ForeignContents):
             found = self._resolve(key, self._nodes.cached)
         except NodeNotCachedError:
             return None
-        return None if found is None else (self._value(found[0]), found[1].leaf)
+        return None if found is None else (self._value(found[0]), LeafLinks(self._root, found[1].links, found[1].keys))
 
     def items(self, prefix: str = "") -> Iterator[tuple[str, Found]]:
         """See :meth:`ForeignContents.items`. All nodes are read, whatever the prefix, as keys stand by their hashes."""

@@ -120,10 +120,13 @@ class PrefetchingReader(ContentAddressableStore):
     def _prefetch_leaf(self, chunk: bytes, found: LeafLinks) -> None:
         leaf = found.cid
         with self._lock:
-            missing = self._policy.chunks_to_fetch(chunk, found, self)
-            if not missing:
-                return
-            flight = self._register(missing)
+            others = self._in_flight.get(leaf) if found.mixed and self.is_missing(chunk) else None
+            missing = set() if others is not None else self._policy.chunks_to_fetch(chunk, found, self)
+            flight = self._register([leaf, *missing] if found.mixed and missing else missing)
+        if others is not None:
+            others.wait_for(chunk)  # another thread fetches all that is below, the chunk too
+        if not missing:
+            return
         if not self._fetch_unasked(flight, self._castore.get_dag(leaf), 2 * MAX_LEAF_BYTES):
             with self._lock:
                 self._policy.note_failure(leaf)

@@ -20,6 +20,9 @@ MIN_READS: Final = 3
 MIN_READS_TO_EXPECT_MORE: Final = 16
 """Reads of chunks of one whole leaf from which on the next leaf is fetched whole before any chunk of it is read."""
 
+_MIXED_PER_READ: Final = 64
+"""Chunks that stand by a hash for each read of one, before all of them are fetched: neighbours are anywhere."""
+
 MAX_VALUE_BYTES: Final = 32 << 20
 """Largest size in bytes of a value of several blocks whose blocks are all fetched together."""
 
@@ -40,8 +43,7 @@ class LeafLinks(NamedTuple):
     links: Collection[bytes]
     """Binary CIDs of the chunks."""
     mixed: int = 0
-    """Number of chunks among which neighbours of these are, where they stand by a hash; else 0. Of a leaf that is
-    fetched whole, a part would be dropped from the cache before it is read if all of them were too many."""
+    """Number of chunks below the node in all, where these are only some of them, as chunks stand by a hash; else 0."""
 
 
 class KnownBlocks(Protocol):
@@ -94,7 +96,7 @@ class PrefetchPolicy:
         """
         use = self._use_of(leaf.cid)
         self._note_read(use, known)
-        if use.reads < use.next_decision or not known.is_missing(chunk):
+        if use.reads < max(use.next_decision, leaf.mixed // _MIXED_PER_READ) or not known.is_missing(chunk):
             return set()
         use.next_decision = 2 * use.reads
         if not _is_small(leaf, known):
