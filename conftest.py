@@ -24,6 +24,10 @@ pytest.register_assert_rewrite("ipld_castore.testing")
 if importlib.util.find_spec("ipld_castore"):
     importlib.import_module("ipld_castore.testing")
 
+# Doctests of what ipldstore exports are collected from the package, which loads its names when one is asked for.
+if importlib.util.find_spec("ipldstore"):
+    dir(importlib.import_module("ipldstore"))
+
 # Doctests import modules. Some are over an extra, which may not be there, and one is over a zarr that is to come.
 _OVER_EXTRAS = {"_fsspec": "fsspec", "_serve": "starlette", "_xarray": "xarray"}
 _source = "packages/ipldstore/src/ipldstore"

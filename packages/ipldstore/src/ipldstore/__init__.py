@@ -7,125 +7,27 @@ zarr and xarray too.
 
 from __future__ import annotations
 
-from ipld_castore import (
-    CarCAStore,
-    ContentAddressableStore,
-    FileSystemCAStore,
-    GatewayCAStore,
-    IPFSStore,
-    MappingCAStore,
-    ObjectCAStore,
-    ReferenceCAStore,
-    ReferencingCAStore,
-    RemoteCarCAStore,
-    TieredCAStore,
-)
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from ._canonical.canonicalize import Canonicalized
-from ._exchange.operations import Names, Operation
-from ._garbage.collect import Compacted
-from ._io.compact import compact
-from ._io.file_references import file_references
-from ._io.ipfs import get_ipfs_mapper
-from ._io.kerchunk import car_references
-from ._io.open import open  # noqa: A004  # as tarfile, gzip and many others have it
-from ._io.sessions import Session, recover, sessions
-from ._io.sync import pull, push
-from ._links.arrays import Links
-from ._merge.conflicts import MergeConflict
-from ._merge.diff import ChunkDiff, ChunkRange, Diff, KeyDiff, NodeDiff
-from ._repository.repository import Repository
-from ._repository.session import RepositorySession
-from ._repository.sync import Synced
-from ._revisions.record import Commit
-from ._store.ipld_store import IPLDStore
-from ._store.mapping import StoreMapping
-from ._there.bundle import Bundle, publish_bundle
-from ._there.copies.copy import copy
-from ._there.reference import reference
-from ._tree.stats import Stats
-from ._writers.chain import Conflict
-from ._writers.changes import Changes
 from ._xarray.on_import import register_with_xarray as _register_with_xarray
-from .errors import (
-    BlockCorruptError,
-    BlockMissingError,
-    ConflictError,
-    IPLDStoreError,
-    MergeConflictError,
-    NoChangesError,
-    NodeError,
-    RefExistsError,
-    RefNotFoundError,
-    RepositoryExistsError,
-    RepositoryNotFoundError,
-    StoreUnavailableError,
-)
 
-__all__ = [
-    "BlockCorruptError",
-    "BlockMissingError",
-    "Bundle",
-    "Canonicalized",
-    "CarCAStore",
-    "Changes",
-    "ChunkDiff",
-    "ChunkRange",
-    "Commit",
-    "Compacted",
-    "Conflict",
-    "ConflictError",
-    "ContentAddressableStore",
-    "Diff",
-    "FileSystemCAStore",
-    "GatewayCAStore",
-    "IPFSStore",
-    "IPLDStore",
-    "IPLDStoreError",
-    "KeyDiff",
-    "Links",
-    "MappingCAStore",
-    "MergeConflict",
-    "MergeConflictError",
-    "Names",
-    "NoChangesError",
-    "NodeDiff",
-    "NodeError",
-    "ObjectCAStore",
-    "Operation",
-    "RefExistsError",
-    "RefNotFoundError",
-    "ReferenceCAStore",
-    "ReferencingCAStore",
-    "RemoteCarCAStore",
-    "Repository",
-    "RepositoryExistsError",
-    "RepositoryNotFoundError",
-    "RepositorySession",
-    "Session",
-    "Stats",
-    "StoreMapping",
-    "StoreUnavailableError",
-    "Synced",
-    "TieredCAStore",
-    "car_references",
-    "compact",
-    "copy",
-    "file_references",
-    "get_ipfs_mapper",
-    "open",
-    "publish_bundle",
-    "pull",
-    "push",
-    "recover",
-    "reference",
-    "sessions",
-]
+if TYPE_CHECKING:
+    from ._public import *  # noqa: F403  # all of its __all__
+    from ._public import __all__ as __all__
+else:
+    # Importing the package costs nothing: what is below is imported when the first name is asked for.
+    def __getattr__(name: str) -> Any:
+        if name.startswith("_") and name != "__all__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        public = importlib.import_module("._public", __name__)
+        globals().update({each: getattr(public, each) for each in ("__all__", *public.__all__)})
+        if name not in globals():
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return globals()[name]
 
-# Tracebacks, representations and pickles name a class or function where users import it from.
-for _name in __all__:
-    _exported = globals()[_name]
-    if callable(_exported) and _exported.__module__.startswith(f"{__name__}."):
-        _exported.__module__ = __name__
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__getattr__("__all__")})
+
 
 _register_with_xarray()

@@ -124,6 +124,7 @@ def test_to_stores(tmp_path: Path) -> None:
 IMPORTS = {
     "ipldstore first": "import ipldstore, sys; assert 'xarray' not in sys.modules; import xarray as xr",
     "xarray first": "import xarray as xr; import ipldstore",
+    "looked for": "import ipldstore, importlib.util as util; util.find_spec('xarray'); import xarray as xr",
     "a part of xarray": "import ipldstore; from xarray.core import dataset; import xarray as xr",
     "the engine alone": "import xarray as xr; xr.open_dataset('a.car', engine='ipldstore').close()",
 }

@@ -13,6 +13,7 @@ from fsspec.spec import AbstractBufferedFile
 from ipld_castore import ContentAddressableStore, find_ipfs
 from ipld_castore.concurrency import in_order
 
+import ipldstore._public  # noqa: F401  # by which classes say where users import them from
 from ipldstore._address.cache import Cache
 from ipldstore._dataset.castores import AnyCAStore, castore_of
 from ipldstore._store.executor import in_far_thread

@@ -9,6 +9,7 @@ from ipld_car import cids
 from ipld_castore import ContentAddressableStore
 from multiformats import CID
 
+import ipldstore._public  # noqa: F401  # by which classes say where users import them from
 from ipldstore._address.places import AnyAddress
 from ipldstore._dataset.castores import AnyCAStore
 from ipldstore._io.open import open as open_store

@@ -15,6 +15,7 @@ from multiformats import CID
 from xarray import Dataset, DataTree
 from xarray.backends import ZarrBackendEntrypoint
 
+import ipldstore._public  # noqa: F401  # by which classes say where users import them from
 from ipldstore._dataset.castores import AnyCAStore
 from ipldstore._io.open import open as open_store
 from ipldstore._repository.repository import Repository
