@@ -15,6 +15,7 @@ import pytest
 import zarr
 from ipld_castore import FileRefusedError
 from ipldstore import IPLDStore, IPLDStoreError, MappingCAStore, ReferenceCAStore, ReferencingCAStore
+from ipldstore._there.hdf5_series import Series
 from ipldstore._there.sources import SourceReader
 
 xr: Any = pytest.importorskip("xarray")
@@ -344,3 +345,28 @@ def test_push_moves_to_stored_blocks(tmp_path: Path) -> None:
         ipldstore.push(root, store, there)
     (tmp_path / "1.nc").unlink()
     assert copied_root(IPLDStore(there, root=root)) == root
+
+
+@pytest.mark.parametrize("layout", ["deflate", "contiguous"])
+def test_a_series_is_read_as_each_file_alone(tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files like the first one are read without VirtualiZarr; one that is not is parsed."""
+    files = [write(tmp_path, number, layout, "h5netcdf") for number in range(3)]
+    with h5py.File(files[2], "r+") as file:
+        file["lat"].attrs["units"] = "degrees_north"
+    with pytest.raises(ValueError, match="expected units None of array 'lat'"):
+        ipldstore.reference(files, tmp_path / "a.car", concat_dim="time")
+    with h5py.File(files[2], "r+") as file:
+        del file["lat"].attrs["units"]
+    parsed: list[str] = []
+    parse = SourceReader._parsed
+
+    def note(self: SourceReader, name: str, parser: Any) -> Any:
+        parsed.append(name)
+        return parse(self, name, parser)
+
+    monkeypatch.setattr(SourceReader, "_parsed", note)
+    root = ipldstore.reference(files, tmp_path / "b.car", concat_dim="time")
+    assert parsed == [str(files[0])]
+    monkeypatch.setattr(Series, "read", lambda *_: None)
+    assert ipldstore.reference(files, tmp_path / "c.car", concat_dim="time") == root
+    assert len(parsed) == 4

@@ -182,6 +182,9 @@ class Appender:
                 f"expected at most {MAX_COPIED_BYTES} bytes in array {array.path!r} of {source.name}, whose values are "
                 f"copied; found {size}"
             )
+        plain = _plain_values(array, source, self._read)
+        if plain is not None:
+            return plain
         store = IPLDStore()
         store[array.document] = source.documents[array.document]
         if array.metadata["zarr_format"] == 2:
@@ -221,6 +224,19 @@ class Appender:
         array.resize(there.shape)
         place = tuple(slice(start, None) if at == axis else slice(None) for at in range(len(there.shape)))
         array[place] = np.concatenate(values, axis)
+
+
+def _plain_values(array: SourceArray, source: Source, read: Read) -> npt.NDArray[Any] | None:
+    """Return the values of an array that is one chunk of plain numbers; None where zarr has to decode it."""
+    ranges = array.ranges
+    if array.metadata["zarr_format"] != 3 or array.chunk_shape != array.shape or len(ranges.file) != 1 or array.inlined:
+        return None
+    codecs, kind = array.metadata["codecs"], array.metadata["data_type"]
+    is_plain = len(codecs) == 1 and codecs[0].get("configuration") == {"endian": "little"}
+    if not is_plain or kind not in ("int32", "int64", "float32", "float64"):
+        return None
+    data = read(source.files[int(ranges.file[0])], int(ranges.offset[0]), int(ranges.length[0]))
+    return np.frombuffer(data, np.dtype(kind).newbyteorder("<")).reshape(array.shape)
 
 
 _CHUNKING: Final = ("chunk_grid", "chunks", "codecs", "compressor", "filters", "data_type")

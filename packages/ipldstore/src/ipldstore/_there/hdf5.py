@@ -57,11 +57,16 @@ def complete(source: Source, url: str, registry: Any) -> None:
 
 
 def _check_filters(source: str, name: str, dataset: Any) -> None:
-    def check(chunk: Any) -> None:
-        if chunk.filter_mask:
-            raise ValueError(
-                f"expected all filters in the chunk at {chunk.chunk_offset} of dataset {name!r} in {source}, found "
-                f"some left out (filter mask {chunk.filter_mask}), which zarr cannot say: copy the dataset"
-            )
+    dataset.id.chunk_iter(lambda chunk: check_filter_mask(source, name, chunk))
 
-    dataset.id.chunk_iter(check)
+
+def check_filter_mask(source: str, name: str, chunk: Any) -> None:
+    """Return if a chunk has gone through all filters.
+
+    :raises ValueError: if it has not
+    """
+    if chunk.filter_mask:
+        raise ValueError(
+            f"expected all filters in the chunk at {chunk.chunk_offset} of dataset {name!r} in {source}, found "
+            f"some left out (filter mask {chunk.filter_mask}), which zarr cannot say: copy the dataset"
+        )

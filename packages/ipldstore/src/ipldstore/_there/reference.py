@@ -146,7 +146,7 @@ class _Allowed:
 
     def __init__(self, allow: Iterable[str | os.PathLike[str]] | None, names: list[str]) -> None:
         beside = [name.rpartition("/")[0] if "://" in name else str(Path(name).parent) for name in names]
-        self._hasher = RangeHasher(allow=[*names, *dict.fromkeys(beside), *(allow or ())])
+        self._hasher = RangeHasher(allow=[*dict.fromkeys(beside), *(allow or ())])
 
     def check(self, files: Iterable[str]) -> None:
         """Return if all files may be read.

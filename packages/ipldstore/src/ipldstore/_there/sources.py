@@ -12,6 +12,7 @@ from typing import Any, Final
 from ipld_castore import RangeHasher
 
 from . import hdf5, keyed, manifests
+from .hdf5_series import Series
 from .model import Source
 
 AnySource = str | os.PathLike[str]
@@ -47,6 +48,7 @@ class SourceReader:
         self._hasher = hasher
         self._parser = parser
         self._given_registry = registry
+        self._series: Series | None = None
 
     def read(self, name: str) -> Source:
         """Return what a source holds.
@@ -64,9 +66,7 @@ class SourceReader:
                 return keyed.kerchunk_references(name, str(path.parent), name)
         head = self._head(name)
         if head.startswith(_HDF5):
-            source = self._parsed(name, hdf5.parser)
-            hdf5.complete(source, manifests.as_url(name), self._registry)
-            return source
+            return self._hdf5(name)
         if head.startswith(_NETCDF3):
             return self._parsed(name, _netcdf3_parser)
         if head.lstrip()[:1] == b"{":
@@ -77,6 +77,18 @@ class SourceReader:
             f"expected netCDF-4, HDF5, netCDF-3, a zarr folder or kerchunk references, found something else: {name} "
             f"(parser=... takes a parser of VirtualiZarr for other formats)"
         )
+
+    def _hdf5(self, name: str) -> Source:
+        is_local = not _URL.match(name)
+        if is_local and self._series is not None:
+            like = self._series.read(name)
+            if like is not None:
+                return like
+        source = self._parsed(name, hdf5.parser)
+        hdf5.complete(source, manifests.as_url(name), self._registry)
+        if is_local:
+            self._series = Series(source, name)
+        return source
 
     @property
     def _registry(self) -> Any:
