@@ -59,7 +59,7 @@ def main() -> None:
             whole, whole_used = time.perf_counter() - start, time.process_time() - used
             size = sum(path.stat().st_size for path in files)
             print(
-                f"{len(files)} files, {size / 1e6:.0f} MB: sha256 alone {alone:.2f} s ({alone_used:.2f} s of processor), "
+                f"{len(files)} files, {size / 1e6:.0f} MB: sha256 alone {alone:.2f} s ({alone_used:.2f} s processor), "
                 f"reference {whole:.2f} s ({whole_used:.2f} s): {whole / alone:.2f} times"
             )
     finally:
