@@ -97,10 +97,6 @@ class ConcurrentTree:
             except NodeNotCached as missing:
                 loaded[missing.cid, missing.decoder] = self._nodes.load(missing.cid, missing.decoder, missing.hint)
 
-    def find_any(self, key: str) -> lookup.AnyTarget | None:
-        """Return what a key leads to, also below a root of another maker; None if it is absent."""
-        return self.find(key) if self.foreign is None else self.foreign.find(key)
-
     def find(self, key: str) -> lookup.KeyTarget | None:
         """Return the document or link of a key; None if it is absent, or the format does not allow it."""
         found = self._find_by_cursor(key)
@@ -143,7 +139,7 @@ class ConcurrentTree:
         return None if found is None or found[0] != link else LeafLinks(found[2], found[1].links.values())
 
     def items(self, prefix: str) -> Iterator[tuple[str, lookup.AnyTarget]]:
-        """Return all keys that begin with a prefix, as they are now, each with what :meth:`find_any` finds for it."""
+        """Return all keys that begin with a prefix, as they are now, each with what is found for it."""
         if self.foreign is not None:
             return self.foreign.items(prefix)
         return lookup.items(self.snapshot(), self._nodes.load, prefix)

@@ -116,7 +116,8 @@ class Dataset:
         """Return the document or link of a key; None if it is absent, or the format does not allow it."""
         sharing = self.sharing
         if sharing is None:
-            return self.tree.find_any(key)
+            foreign = self.tree.foreign
+            return self.tree.find(key) if foreign is None else foreign.find(key)
         sharing.catch_up(self, reading=True)
         found = self.tree.find(key)
         sharing.remember_read(key, found)

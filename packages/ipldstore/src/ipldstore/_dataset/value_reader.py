@@ -45,7 +45,7 @@ class ValueReader:
         :raises IPLDStoreError: if they are missing, damaged or out of reach
         """
         try:
-            if isinstance(found, ForeignValue):
+            if not isinstance(found, bytes) and isinstance(found, ForeignValue):  # nearly all are links
                 return found.read(self._reader, byte_range)
             document = self._document(found, view)
             if document is not None:
@@ -64,10 +64,8 @@ class ValueReader:
 
         :param max_bytes: the largest block that is hashed here
         """
-        if isinstance(found, ForeignValue):
-            return None
         if not isinstance(found, bytes):
-            return byte_range.slice(documents.to_json(view(found)))
+            return None if isinstance(found, ForeignValue) else byte_range.slice(documents.to_json(view(found)))
         try:
             return self._reader.try_read_nowait(found, byte_range, max_bytes)
         except LOWER_ERRORS:
