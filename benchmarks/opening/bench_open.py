@@ -13,11 +13,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import ipldstore
 import numpy as np
 import xarray as xr
+from ipld_car import cids
 from ipldstore import IPLDStore
 
 ROUNDS = 15
@@ -25,16 +27,18 @@ SIDE = 100
 
 
 def write(path: Path, chunks: int) -> None:
-    """Write an array with a chunk for each element, by links: all chunks have the same bytes."""
+    """Write an array with a chunk, and so a block, for each element."""
     shape = (max(chunks // SIDE**2, 1), SIDE, SIDE)
     with ipldstore.open(path, "x", fsync=False) as store:
         encoding = {"t": {"chunks": (1, 1, 1), "compressors": None}}
         xr.Dataset({"t": (("time", "y", "x"), np.zeros(shape, "f8"))}).chunk(time=1).to_zarr(
             store, mode="w", encoding=encoding, compute=False
         )
-        cid = store.castore.put(np.zeros(1).tobytes())
+        data = [number.to_bytes(8, "little") for number in range(int(np.prod(shape)))]
+        names = [cids.make(cids.RAW, sha256(each).digest()) for each in data]
+        store.castore.put_blocks((cids.from_validated(name), each) for name, each in zip(names, data, strict=True))
         places = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1).reshape(-1, 3)
-        links = np.tile(np.frombuffer(bytes(cid), "u1"), (len(places), 1))
+        links = np.frombuffer(b"".join(names), "u1").reshape(-1, cids.CIDV1_SHA256_SIZE)
         store.set_links("t", places, links)
 
 
