@@ -268,7 +268,8 @@ Item = tuple[bytes, str | BoundedChild]
 def _write_leaves(kind: IndexKind, base: Base, changes: Changes, nodes: NodeStore, limits: Limits) -> list[ChildRef]:
     """Write the leaves that change; return references to all leaves."""
     links: dict[str, bytes] = {}
-    found = _items_to_split(kind, base, changes, links, nodes, limits)
+    read: set[bytes] = set()
+    found = _items_to_split(kind, base, changes, links, read, nodes, limits)
     codes = [code for code, _ in found]
     counts = [0, *accumulate(item.ref.size if isinstance(item, BoundedChild) else 1 for _, item in found)]
     leaves = []
@@ -284,16 +285,24 @@ def _write_leaves(kind: IndexKind, base: Base, changes: Changes, nodes: NodeStor
             else:
                 link = changes.get(item)
                 content[item] = links[item] if link is None else link
-        leaves.append(ChildRef(next(iter(content)), nodes.put(kind.leaf_map(content)), len(content)))
+        link = nodes.put(kind.leaf_map(content), there=read)
+        leaves.append(ChildRef(next(iter(content)), link, len(content)))
     return leaves
 
 
 def _items_to_split(
-    kind: IndexKind, base: Base, changes: Changes, links: dict[str, bytes], nodes: NodeStore, limits: Limits
+    kind: IndexKind,
+    base: Base,
+    changes: Changes,
+    links: dict[str, bytes],
+    read: set[bytes],
+    nodes: NodeStore,
+    limits: Limits,
 ) -> list[Item]:
     """Return what the new leaves are split from, by code: keys where something changes, else whole leaves.
 
     :param links: gets the links of the keys of all leaves that are taken apart
+    :param read: gets the links of those leaves
     """
     found: list[Item] = [(kind.code(key), key) for key, link in changes.items() if link is not None]
     leaves = list(leaf_refs(kind, base, nodes.load, limits))
@@ -304,6 +313,7 @@ def _items_to_split(
             if at not in touched:
                 found.append((firsts[at], child))
                 continue
+            read.add(child.ref.link)
             for key, link in links_below(kind, child, nodes):
                 if key not in changes:
                     links[key] = link

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from ipld_car import CarError, cids, dagcbor, hashes
@@ -216,13 +216,18 @@ class NodeStore:
 
         return load
 
-    def put(self, node: Any) -> bytes:
-        """Write a node; return its binary CID."""
-        return self.put_encoded(dagcbor.encode_node(node))
+    def put(self, node: Any, there: Collection[bytes] = ()) -> bytes:
+        """Write a node; return its binary CID. See :meth:`put_encoded`."""
+        return self.put_encoded(dagcbor.encode_node(node), there)
 
-    def put_encoded(self, block: bytes) -> bytes:
-        """Write the block of a node; return its binary CID."""
+    def put_encoded(self, block: bytes, there: Collection[bytes] = ()) -> bytes:
+        """Write the block of a node; return its binary CID.
+
+        :param there: binary CIDs of nodes of the same dataset, which need not be written again
+        """
         cid = cids.make(cids.DAG_CBOR, hashes.digest_of(cids.SHA2_256, block))
+        if cid in there:
+            return cid
         with store_errors("writing a node"):
             self._castore.put_block(cids.from_validated(cid), block)
         return cid
