@@ -113,12 +113,12 @@ def test_a_disk_that_is_full(tmp_path: Path, *, fsync: bool) -> None:
 
 
 class Disk:
-    """A file system that records each sync, folder and rename."""
+    """A file system that records each sync, each folder, and each name that a file gets by a rename or a link."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
         self.root = root
         self.log: list[str] = []
-        fsync, mkdir, replace = os.fsync, Path.mkdir, Path.replace
+        fsync, mkdir, replace, link = os.fsync, Path.mkdir, Path.replace, Path.hardlink_to
 
         def logged_fsync(handle: int) -> None:
             fsync(handle)
@@ -133,9 +133,14 @@ class Disk:
             self.note("name", target)
             return replace(path, target)
 
+        def logged_link(path: Path, target: Path) -> None:
+            self.note("name", path)
+            link(path, target)
+
         monkeypatch.setattr(os, "fsync", logged_fsync)
         monkeypatch.setattr(Path, "mkdir", logged_mkdir)
         monkeypatch.setattr(Path, "replace", logged_replace)
+        monkeypatch.setattr(Path, "hardlink_to", logged_link)
 
     def note(self, what: str, path: Path) -> None:
         parts = path.relative_to(self.root).parts
