@@ -157,7 +157,7 @@ def test_a_file_that_is_html_is_shown_in_a_sandbox() -> None:
         ("/ipfs/", 400),
         ("/ipfs/notacid", 400),
         ("/ipfs/%ff%fe", 400),
-        ("/ipns/k51qzi5uqu5dm4tm0wt8srkg9h9suud4wuiwjimndrkydqm81cqtlb5ak6p7ku", 404),
+        ("/ipns/k51qzi5uqu5dm4tm0wt8srkg9h9suud4wuiwjimndrkydqm81cqtlb5ak6p7ku", 400),
         ("/elsewhere", 404),
         ("/ipfs/ROOT?format=tar", 400),
         ("/ipfs/ROOT?format=car&dag-scope=some", 400),

@@ -58,14 +58,14 @@ class Content:
             found = self._of_dataset(request, store, root, names, path)
             if found is not None:
                 return found
-        target = resolve(self.served.get_raw, root, names)
+        target = resolve(self.served.read, root, names)
         headers = _headers(path, target.cid)
         if is_fresh(request.headers.get("if-none-match"), headers["ETag"]):
             return Response(status_code=304, headers=headers)
         codec = cids.codec_of(target.cid)
         name = names[-1] if names else cids.to_text(target.cid)
-        if codec == cids.DAG_PB and unixfs.kind_of(self.served.get_raw, target.cid) == unixfs.Kind.DIRECTORY:
-            entries = islice(unixfs.read_directory(self.served.get_raw, target.cid), _MAX_ENTRIES + 1)
+        if codec == cids.DAG_PB and unixfs.kind_of(self.served.read, target.cid) == unixfs.Kind.DIRECTORY:
+            entries = islice(unixfs.read_directory(self.served.read, target.cid), _MAX_ENTRIES + 1)
             listed = [(link.name or "", link.size) for link in entries]
             page = directory_page(path, listed[:_MAX_ENTRIES], more=len(listed) > _MAX_ENTRIES)
             return HTMLResponse(page, headers=PAGE)
@@ -73,14 +73,14 @@ class Content:
             media_type = mimetypes.guess_type(name)[0] or _OCTETS
             return self._file(request, target.cid, media_type, headers)
         headers["Content-Disposition"] = disposition(f"{cids.to_text(target.cid)}.bin")
-        return Response(self.served.get_raw(target.cid), media_type=_OCTETS, headers=headers)
+        return Response(self.served.read(target.cid), media_type=_OCTETS, headers=headers)
 
     def _dataset(self, root: bytes) -> IPLDStore | None:
         """Return the dataset at a root; None if the block is none."""
         with self._lock:
             store = self._datasets.get(root)
         if store is None and cids.codec_of(root) == cids.DAG_CBOR:
-            self.served.get_raw(root)  # what is not there is not found, and no dataset that fails
+            self.served.read(root)  # what is not there is not found, and no dataset that fails
             try:
                 store = IPLDStore(self.served, root=root, read_only=True)
             except IPLDStoreError:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from threading import Lock, Thread
 from typing import Final
 
-from ipld_car import CarError, cids, links
+from ipld_car import CarError, binary_links, cids
 from ipld_castore import BlockNotFoundError, CAStoreError, ContentAddressableStore
 from multiformats import CID
 
@@ -51,6 +51,15 @@ class ServedBlocks(ContentAddressableStore):
         """The binary CIDs of all roots, in the order of the sources."""
         return tuple(dict.fromkeys(root for source in self.sources for root in source.roots))
 
+    def read(self, cid: bytes) -> bytes:
+        """Return the verified bytes of a block that the roots reach, or of an identity CID.
+
+        As :meth:`get_raw`, which would hash a second time what a source has verified.
+
+        :param cid: the binary CID
+        """
+        return self.get_raw(cid, verify=False)
+
     def put_block(self, cid: CID, data: bytes) -> None:
         """Refuse: what is served is not written."""
         raise BlockNotFoundError(f"expected a request to read, found one to write the block {cid}")
@@ -91,7 +100,7 @@ class ServedBlocks(ContentAddressableStore):
     def _expand(self, binary: bytes, data: bytes) -> list[bytes]:
         """Remember the links of a node that the roots reach; returns those that were not known."""
         try:
-            below = {bytes(link) for link in links(binary, data)}
+            below = set(binary_links(binary, data))
         except CarError:
             below = set()  # a node that cannot be read links nothing that can be asked for
         with self._lock:
@@ -127,7 +136,7 @@ class ServedBlocks(ContentAddressableStore):
             seen.add(binary)
             try:
                 data = self._read(binary)
-                below = [bytes(link) for link in links(binary, data)]
+                below = list(binary_links(binary, data))
             except (BlockNotFoundError, CarError):
                 continue  # what is lost or malformed has nothing below it that can be served
             except CAStoreError:  # a source that is far away may answer the next time

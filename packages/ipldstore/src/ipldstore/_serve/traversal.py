@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from ipld_car import CarError, cids, dagcbor, links, unixfs
+from ipld_car import CarError, binary_links, cids, dagcbor, unixfs
 from multiformats import CID
 
 Get = Callable[[bytes], bytes]
@@ -161,7 +161,7 @@ def _all(get: Get, cid: bytes, seen: set[bytes] | None) -> Iterator[tuple[bytes,
             continue
         data = get(cid)
         yield cid, data
-        waiting += [bytes(link) for link in reversed(links(cid, data))]
+        waiting += reversed(list(binary_links(cid, data)))
 
 
 def _entity(get: Get, cid: bytes, entity_bytes: EntityBytes | None) -> Iterator[tuple[bytes, bytes]]:

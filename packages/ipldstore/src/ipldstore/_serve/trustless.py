@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import Final
 
-from ipld_car import CarWriter, cids
+from ipld_car import CarWriter, cids, varint
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -31,7 +31,7 @@ def raw_response(request: Request, served: ServedBlocks, root: bytes, names: lis
 
     :param path: the path of the request, as the visitor wrote it
     """
-    target = resolve(served.get_raw, root, names)
+    target = resolve(served.read, root, names)
     text = cids.to_text(target.cid)
     etag = f'"{text}.raw"'
     headers = _common(target, root, path) | {
@@ -41,7 +41,7 @@ def raw_response(request: Request, served: ServedBlocks, root: bytes, names: lis
     }
     if is_fresh(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
-    return ranged(request, served.get_raw(target.cid), RAW, headers)
+    return ranged(request, served.read(target.cid), RAW, headers)
 
 
 def car_response(
@@ -54,9 +54,9 @@ def car_response(
     :param path: the path of the request, as the visitor wrote it
     """
     parameters = car_parameters(request.query_params, request.headers.get("accept", ""))
-    target = resolve(served.get_raw, root, names)
+    target = resolve(served.read, root, names)
     if parameters.scope != "all" or not names:
-        served.get_raw(target.cid)  # what is not there is 404 before anything is sent
+        served.read(target.cid)  # what is not there is 404 before anything is sent
     text = cids.to_text(target.cid)
     key = hashlib.sha256(f"{path}\0{parameters}".encode()).hexdigest()[:16]
     etag = f'W/"{text}.car.{key}"'
@@ -77,18 +77,19 @@ def _car(
     served: ServedBlocks, root: bytes, target: Target, parameters: CarParameters, limits: Limits
 ) -> Iterator[bytes]:
     sent, deadline = 0, time.monotonic() + limits.seconds
-    piece = BytesIO()
-    writer = CarWriter(piece, [root], verify=False)  # each block was verified when it was read
-    for cid, data in blocks(served.get_raw, target, parameters.scope, parameters.entity_bytes, dups=parameters.dups):
-        writer.write(cid, data)
-        if piece.tell() >= _PIECE:
-            sent += piece.tell()
-            yield piece.getvalue()
-            piece.seek(0)
-            piece.truncate()
+    header = BytesIO()
+    CarWriter(header, [root])
+    pieces, waiting = [header.getvalue()], 0
+    for cid, data in blocks(served.read, target, parameters.scope, parameters.entity_bytes, dups=parameters.dups):
+        pieces += (varint.encode(len(cid) + len(data)), cid, data)  # a section, of a block that was verified
+        waiting += len(data)
+        if waiting >= _PIECE:
+            sent += waiting
+            yield b"".join(pieces)
+            pieces, waiting = [], 0
             if sent > limits.response_bytes or time.monotonic() > deadline:
                 raise TimeoutError(f"expected a CAR of at most {limits}, found one that goes on: it is broken off")
-    yield piece.getvalue()
+    yield b"".join(pieces)
 
 
 def _common(target: Target, root: bytes, path: str) -> dict[str, str]:
