@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,12 @@ def test_it_opens_with_two_commands() -> None:
     fences = README.read_text(encoding="utf-8").split("```sh\n")[1:]
     commands = [fence.split("```")[0].strip().splitlines() for fence in fences]
     assert commands[:2] == [["python3 dev.py run demo"], ["python3 dev.py run test"]]
+
+
+@pytest.mark.parametrize("page", ["history.md"])
+def test_the_examples_of_a_guide(page: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what zarr says of its own formats
+        done = doctest.testfile(str(README.parent / "docs" / page), module_relative=False, optionflags=doctest.ELLIPSIS)
+    assert done.attempted > 0
+    assert done.failed == 0

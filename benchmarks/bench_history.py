@@ -1,0 +1,143 @@
+"""Measure histories: a commit of one changed chunk after 10, 1,000 and 10,000 commits, opening, and ``as_of``.
+
+An ipldstore repository and, where it is installed (Python 3.12 and later), an icechunk repository, each in a folder,
+with no wait for the disk. The array has 100 chunks of 4 KiB. Of each number of commits: the time and the written bytes of
+a commit, over the last 20; the time to open the latest version and read one chunk; the time to open the version in the
+middle, by its time, and read one chunk.
+
+    python benchmarks/bench_history.py                # up to 1,000 commits
+    python benchmarks/bench_history.py --commits 10000
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+CHUNKS = 100
+CHUNK = 4096
+LAST = 20
+
+
+class Ours:
+    name = "ipldstore"
+
+    def __init__(self, folder: Path) -> None:
+        from ipldstore import Repository
+
+        self.folder = folder
+        self.repo = Repository.create(str(folder), fsync=False)
+
+    def commit(self, write: Callable[[Any], None], message: str) -> None:
+        session = self.repo.writable_session("main")
+        write(session.store)
+        session.commit(message)
+
+    def open(self, as_of: datetime | None = None) -> Any:
+        from ipldstore import Repository
+
+        return Repository.open(str(self.folder), fsync=False).readonly_session("main", as_of=as_of).store
+
+
+class Icechunk:
+    name = "icechunk"
+
+    def __init__(self, folder: Path) -> None:
+        import icechunk
+
+        self.icechunk = icechunk
+        self.storage = icechunk.local_filesystem_storage(str(folder))
+        self.folder = folder
+        self.repo = icechunk.Repository.create(self.storage)
+
+    def commit(self, write: Callable[[Any], None], message: str) -> None:
+        session = self.repo.writable_session("main")
+        write(session.store)
+        session.commit(message)
+
+    def open(self, as_of: datetime | None = None) -> Any:
+        repo = self.icechunk.Repository.open(self.storage)
+        if as_of is None:
+            return repo.readonly_session("main").store
+        return repo.readonly_session("main", as_of=as_of).store
+
+
+def make_array(store: Any) -> None:
+    zarr.create_array(
+        store, name="a", shape=(CHUNKS, CHUNK), chunks=(1, CHUNK), dtype="u1", compressors=None, filters=None
+    )[:] = np.random.default_rng(0).integers(0, 255, (CHUNKS, CHUNK), "u1")
+
+
+def change(number: int) -> Callable[[Any], None]:
+    row = np.random.default_rng(number).integers(0, 255, CHUNK, "u1")
+
+    def write(store: Any) -> None:
+        zarr.open_array(store, path="a", mode="r+")[number % CHUNKS] = row
+
+    return write
+
+
+def size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def timed(action: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def read_chunk(store: Any) -> None:
+    zarr.open_array(store, path="a", mode="r")[0]
+
+
+def measure(kind: type[Ours | Icechunk], counts: list[int]) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        subject = kind(Path(temporary) / "repository")
+        subject.commit(make_array, "made")
+        done, instants = 1, []
+        for count in counts:
+            while done < count - LAST:
+                subject.commit(change(done), f"commit {done}")
+                done += 1
+                instants.append(datetime.now(UTC))
+            before, seconds = size(subject.folder), []
+            for _ in range(LAST if count > LAST else 1):
+                seconds.append(timed(lambda: subject.commit(change(done), f"commit {done}")))  # noqa: B023  # called now
+                done += 1
+                instants.append(datetime.now(UTC))
+            written = (size(subject.folder) - before) / len(seconds)
+            opening = min(timed(lambda: read_chunk(subject.open())) for _ in range(5))
+            middle = instants[len(instants) // 2]
+            as_of = min(timed(lambda: read_chunk(subject.open(middle))) for _ in range(5))  # noqa: B023  # called now
+            print(
+                f"{subject.name:>10} {count:>7,} commits: {statistics.median(seconds) * 1e3:8.2f} ms and "
+                f"{written:>9,.0f} bytes a commit, opening {opening * 1e3:7.2f} ms, as_of {as_of * 1e3:7.2f} ms"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--commits", type=int, default=1000, help="the most commits (default 1000)")
+    asked = parser.parse_args().commits
+    counts = [count for count in (10, 1000, 10_000) if count <= asked] or [asked]
+    measure(Ours, counts)
+    try:
+        import icechunk  # noqa: F401  # only whether it is there
+    except ImportError:
+        print("  icechunk is not installed: python3 dev.py run bench:history, with Python 3.12 or later")
+    else:
+        measure(Icechunk, counts)
+
+
+if __name__ == "__main__":
+    main()
