@@ -1,7 +1,7 @@
 """Measure histories: a commit of one changed chunk after 10, 1,000 and 10,000 commits, opening, and ``as_of``.
 
 An ipldstore repository and, where it is installed (Python 3.12 and later), an icechunk repository, each in a folder,
-with no wait for the disk. The array has 100 chunks of 4 KiB. Of each number of commits: the time and the written bytes of
+with no wait for the disk. The array has 100 chunks of 4 KiB. Of each number of commits: time and written bytes of
 a commit, over the last 20; the time to open the latest version and read one chunk; the time to open the version in the
 middle, by its time, and read one chunk.
 
