@@ -186,8 +186,8 @@ class RepositoryMachine(RuleBasedStateMachine):
         try:
             cid = text(self.repo.merge(ref, into, fast_forward=fast_forward, unrelated=True))
         except MergeConflictError:
-            merges = {str(three_way(self.contents[base], self.contents[ours], self.contents[theirs])) for base in bases}
-            assert "None" in merges or len(merges) > 1
+            tried = {str(three_way(self.contents[base], self.contents[ours], self.contents[theirs])) for base in bases}
+            assert "None" in tried or len(tried) > 1
             return
         if theirs in self.ancestors(ours):
             assert cid == ours

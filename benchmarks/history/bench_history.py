@@ -5,8 +5,8 @@ with no wait for the disk. The array has 100 chunks of 4 KiB. Of each number of 
 a commit, over the last 20; the time to open the latest version and read one chunk; the time to open the version in the
 middle, by its time, and read one chunk.
 
-    python benchmarks/bench_history.py                # up to 1,000 commits
-    python benchmarks/bench_history.py --commits 10000
+    python benchmarks/history/bench_history.py                # up to 1,000 commits
+    python benchmarks/history/bench_history.py --commits 10000
 """
 
 from __future__ import annotations
