@@ -116,7 +116,7 @@ def endless(castore: MappingCAStore, count: int) -> bytes:
     return line[-1]
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_million_commits_stream() -> None:
     """A log is a stream that can be stopped; a walk needs neither a stack of calls nor all of it at once."""
     castore = MappingCAStore()

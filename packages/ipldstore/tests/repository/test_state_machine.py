@@ -264,7 +264,7 @@ def _machine(kind: str) -> Any:
 
 @pytest.mark.parametrize(
     ("kind", "examples"),
-    [("dict", 25), ("file", 5), ("folder", 5), *(pytest.param(kind, 200, marks=pytest.mark.slow) for kind in KINDS)],
+    [("dict", 25), ("file", 5), ("folder", 5), *(pytest.param(kind, 60, marks=pytest.mark.slow) for kind in KINDS)],
 )
 def test_any_sequence_of_verbs(kind: str, examples: int) -> None:
     machine: Any = _machine(kind)
