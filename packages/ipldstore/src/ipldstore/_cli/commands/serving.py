@@ -38,8 +38,15 @@ def serve(sources: tuple[str, ...], host: str, port: int, hosts: tuple[str, ...]
             source = open_source(each)
             stack.callback(source.close)
             opened.append(source)
-        options = {"host": host, "port": port, "hosts": hosts, "limits": limits, "record_files": records}
-        run(opened, **options, ready=lambda url: click.echo(f"serving at {url}"))
+        run(
+            opened,
+            host=host,
+            port=port,
+            hosts=hosts,
+            limits=limits,
+            record_files=records,
+            ready=lambda url: click.echo(f"serving at {url}"),
+        )
 
 
 SERVING: Final = (serve,)
