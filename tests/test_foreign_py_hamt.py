@@ -43,7 +43,8 @@ def written(python: str, kind: str, place: str, times: int = 12, large: int = 0)
 
 
 def opened(store: IPLDStore, kind: str) -> xr.Dataset:
-    return xr.open_zarr(store, group=GROUPS[kind], consolidated=False if GROUPS[kind] else None)
+    found: xr.Dataset = xr.open_zarr(store, group=GROUPS[kind], consolidated=False if GROUPS[kind] else None)
+    return found
 
 
 @pytest.mark.parametrize("kind", GROUPS)

@@ -66,6 +66,21 @@ def test_opening_a_version(path: str) -> None:
         assert contents_of(repo, "main") == {"a": b"2"}
 
 
+def test_after_a_conflict_at_closing_the_session_of_the_store_rebases(tmp_path: Path) -> None:
+    Repository.create(tmp_path / "blocks").close()
+    store = ipldstore.open(tmp_path / "blocks", "a")
+    store["a/0"] = b"mine"
+    with Repository.open(tmp_path / "blocks") as other, other.transaction(message="theirs") as theirs:
+        theirs["b/0"] = b"theirs"
+    with pytest.raises(ConflictError):
+        store.close()
+    store.session.rebase()
+    store.close()
+    with ipldstore.open(tmp_path / "blocks") as both:
+        assert sorted(both) == ["a/0", "b/0"]
+    assert ipldstore.IPLDStore().session is None
+
+
 def test_a_store_keeps_its_changes_where_closing_conflicts(tmp_path: Path) -> None:
     path = str(tmp_path / "folder")
     repo = make(path)

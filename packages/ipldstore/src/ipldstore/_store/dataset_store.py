@@ -88,6 +88,14 @@ class DatasetStore(ZarrStore):
         self._is_closed = True
         super().close()
 
+    @property
+    def session(self) -> Any:
+        """The :class:`~ipldstore.RepositorySession` of a store that :func:`ipldstore.open` opened; else None.
+
+        There is one where a repository was opened. After a conflict at closing, its ``rebase`` helps.
+        """
+        return getattr(self._opened, "session", None)
+
     def _check_writable(self) -> None:
         if self._read_only:  # asked here, as each chunk that is written asks
             self._data.tree.require_own_format()  # its error says what to do
