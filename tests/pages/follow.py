@@ -17,9 +17,13 @@ from typing import Any, Final
 
 import pytest
 
-from .fences import Fence, fences_of
+from .fences import fences_of
 
 _OPTIONS: Final = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+_OF_SHELLS: Final = ("PATH", "_", "SHLVL", "PWD", "OLDPWD")
+"""Variables that each shell sets for itself."""
+_OF_SHELLS: Final = ("PATH", "_", "SHLVL", "PWD", "OLDPWD")
+"""Variables that each shell sets for itself."""
 _SECONDS: Final = 500
 """Only ends what would hang."""
 
@@ -45,7 +49,7 @@ class Shell:
         with output.open("wb") as written:
             # A process group of its own, which ends with the page.
             process = subprocess.Popen(
-                ["bash", "-c", script],
+                ["/usr/bin/env", "bash", "-c", script],
                 cwd=self._folder,
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
@@ -85,9 +89,9 @@ def _wait_for(port: int) -> None:
             return
 
 
-def commands_of(fence: Fence) -> Iterator[tuple[str, str]]:
+def commands_of(text: str) -> Iterator[tuple[str, str]]:
     """Yield each command of a console fence, and what it should print; empty for anything."""
-    for part in re.split(r"^\$ ", fence.text, flags=re.MULTILINE)[1:]:
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         lines = part.splitlines(keepends=True)
         count = 1
         while count < len(lines) and (lines[count - 1].endswith("\\\n") or lines[count].startswith("> ")):
@@ -109,14 +113,11 @@ def follow(path: Path, replaced: Mapping[str, str], environ: Mapping[str, str], 
     checker, parser, steps = doctest.OutputChecker(), doctest.DocTestParser(), 0
     try:
         for fence in fences_of(path):
-            text = fence.text
-            for word, here in replaced.items():
-                text = text.replace(word, here)
-            fence = Fence(fence.path, fence.line, fence.language, text, fence.not_run)
+            text = _replace_all(fence.text, replaced)
             if fence.not_run:
                 continue
             if fence.language == "console":
-                for command, expected in commands_of(fence):
+                for command, expected in commands_of(text):
                     printed = shell.run(command)
                     matches = checker.check_output(expected, printed, _OPTIONS)
                     assert not expected or matches, f"{fence}\n$ {command}\nexpected\n{expected}found\n{printed}"
@@ -137,8 +138,20 @@ def follow(path: Path, replaced: Mapping[str, str], environ: Mapping[str, str], 
     return steps
 
 
+def _replace_all(text: str, replaced: Mapping[str, str]) -> str:
+    for word, here in replaced.items():
+        text = text.replace(word, here)
+    return text
+
+
+def _replace_all(text: str, replaced: Mapping[str, str]) -> str:
+    for word, here in replaced.items():
+        text = text.replace(word, here)
+    return text
+
+
 def _export(shell: Shell, environ: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Set in this process what the reader exported, who starts Python in that shell."""
     for name, value in shell.environ.items():
-        if name in environ or os.environ.get(name) != value and name not in ("PATH", "_", "SHLVL", "PWD", "OLDPWD"):
+        if name in environ or (os.environ.get(name) != value and name not in _OF_SHELLS):
             monkeypatch.setenv(name, value)

@@ -36,6 +36,7 @@ def test_there_are_pages_to_look_at() -> None:
 
 def test_every_page_is_reached_from_the_front_page() -> None:
     """Sphinx warns of a page in no list of contents; this says so without Sphinx."""
-    index = (ROOT / "docs" / "index.md").read_text("utf-8")
-    names = [path.relative_to(ROOT / "docs").with_suffix("").as_posix() for path in sorted((ROOT / "docs").rglob("*.md"))]
+    docs = ROOT / "docs"
+    index = (docs / "index.md").read_text("utf-8")
+    names = [path.relative_to(docs).with_suffix("").as_posix() for path in sorted(docs.rglob("*.md"))]
     assert [name for name in names if name != "index" and f"\n{name}\n" not in index] == []
