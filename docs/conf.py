@@ -1,4 +1,8 @@
-"""Build the documentation: ``python3 dev.py run docs``. The docstrings are reST, which Sphinx reads as they are."""
+"""Build the documentation: ``python3 dev.py run docs``.
+
+Why Sphinx: the docstrings are reST, which it reads as they are, and it warns of each name and link that leads nowhere.
+The theme is that of numpy, xarray and pandas, so people of the field find their way. Pages are Markdown (MyST).
+"""
 
 from __future__ import annotations
 

@@ -22,8 +22,6 @@ from .fences import fences_of
 _OPTIONS: Final = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 _OF_SHELLS: Final = ("PATH", "_", "SHLVL", "PWD", "OLDPWD")
 """Variables that each shell sets for itself."""
-_OF_SHELLS: Final = ("PATH", "_", "SHLVL", "PWD", "OLDPWD")
-"""Variables that each shell sets for itself."""
 _SECONDS: Final = 500
 """Only ends what would hang."""
 
@@ -136,12 +134,6 @@ def follow(path: Path, replaced: Mapping[str, str], environ: Mapping[str, str], 
     finally:
         shell.stop()
     return steps
-
-
-def _replace_all(text: str, replaced: Mapping[str, str]) -> str:
-    for word, here in replaced.items():
-        text = text.replace(word, here)
-    return text
 
 
 def _replace_all(text: str, replaced: Mapping[str, str]) -> str:
