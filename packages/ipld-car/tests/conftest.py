@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from ipld_car.terminal.testing import CLIServer
 
 from .support import go_peer
 from .support.cli_samples import Ran, Run
-from .support.cli_server import CLIServer
 
 HERE = Path(__file__).parent
 
@@ -38,7 +38,7 @@ def ipld_car() -> Iterator[Run]:
     On Linux the processes are forked from one that has imported the command: starting Python for each took most of
     the time of the tests.
     """
-    server = CLIServer() if sys.platform == "linux" else None
+    server = CLIServer("ipld_car._cli.main", "ipld-car") if sys.platform == "linux" else None
 
     def run(*arguments: object, stdin: bytes = b"", code: int = 0, cwd: Path | None = None) -> Ran:
         given = [*map(str, arguments)]

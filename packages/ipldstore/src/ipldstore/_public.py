@@ -23,10 +23,12 @@ from ._canonical.canonicalize import Canonicalized
 from ._exchange.operations import Names, Operation
 from ._garbage.collect import Compacted
 from ._io.compact import compact
+from ._io.diff import diff
 from ._io.file_references import file_references
 from ._io.ipfs import get_ipfs_mapper
 from ._io.kerchunk import car_references
 from ._io.open import open  # noqa: A004  # as tarfile, gzip and many others have it
+from ._io.repair import repair
 from ._io.sessions import Session, recover, sessions
 from ._io.sync import pull, push
 from ._links.arrays import Links
@@ -42,6 +44,8 @@ from ._there.bundle import Bundle, publish_bundle
 from ._there.copies.copy import copy
 from ._there.reference import reference
 from ._tree.stats import Stats
+from ._verify.repair import Repaired
+from ._verify.report import ArrayDamage, Failure, Region, VerifyReport
 from ._writers.chain import Conflict
 from ._writers.changes import Changes
 from .errors import (
@@ -60,6 +64,7 @@ from .errors import (
 )
 
 __all__ = [
+    "ArrayDamage",
     "BlockCorruptError",
     "BlockMissingError",
     "Bundle",
@@ -74,6 +79,7 @@ __all__ = [
     "ConflictError",
     "ContentAddressableStore",
     "Diff",
+    "Failure",
     "FileSystemCAStore",
     "GatewayCAStore",
     "IPFSStore",
@@ -94,7 +100,9 @@ __all__ = [
     "RefNotFoundError",
     "ReferenceCAStore",
     "ReferencingCAStore",
+    "Region",
     "RemoteCarCAStore",
+    "Repaired",
     "Repository",
     "RepositoryExistsError",
     "RepositoryNotFoundError",
@@ -105,9 +113,11 @@ __all__ = [
     "StoreUnavailableError",
     "Synced",
     "TieredCAStore",
+    "VerifyReport",
     "car_references",
     "compact",
     "copy",
+    "diff",
     "file_references",
     "get_ipfs_mapper",
     "open",
@@ -116,6 +126,7 @@ __all__ = [
     "push",
     "recover",
     "reference",
+    "repair",
     "sessions",
 ]
 

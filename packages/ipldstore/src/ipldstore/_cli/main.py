@@ -9,7 +9,14 @@ from ipld_castore import CAStoreError
 
 from ipldstore.errors import IPLDStoreError
 
+from .commands.checking import CHECKING
+from .commands.history import HISTORY
+from .commands.looking import LOOKING
+from .commands.moving import MOVING
+from .commands.names import NAMES
+from .commands.network import NETWORK
 from .commands.serving import SERVING
+from .commands.upkeep import UPKEEP
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -25,7 +32,7 @@ def cli() -> None:
     """
 
 
-for command in (*SERVING,):
+for command in (*LOOKING, *CHECKING, *HISTORY, *NAMES, *MOVING, *UPKEEP, *NETWORK, *SERVING):
     cli.add_command(command)
 
 

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from html import escape
 from typing import Any, Final
 
 from zarr.abc.store import Store
 
+from .clip import clip
 from .outline import ArrayOutline, GroupOutline, outline
+from .page import page, section, table
 from .size import nbytes_text
-from .style import STYLE
-from .text import clip
 
 _MAX_VALUE: Final = 300
 """Characters of an attribute's value that are shown."""
-
-
-def page(title: str, facts: Mapping[str, str], body: Iterable[str]) -> str:
-    """Return one box: a title, lines of facts, and parts that are HTML already.
-
-    :param title: what it is, as text
-    :param facts: name to value, as text
-    :param body: HTML whose texts are escaped
-    """
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(clip(value))}</dd>" for name, value in facts.items())
-    listed = f"<dl class='ipld-facts'>{rows}</dl>" if rows else ""
-    top = f"<style>{STYLE}</style><div class='ipld-title'>{escape(title)}</div>{listed}"
-    return f"<div class='ipld'>{top}{''.join(body)}</div>"
 
 
 def store_html(store: Store, facts: Mapping[str, str]) -> str:
@@ -37,24 +24,6 @@ def store_html(store: Store, facts: Mapping[str, str]) -> str:
     except Exception as error:  # noqa: BLE001  # what a notebook shows must not raise; the error is shown
         parts = [f"<pre>{escape(clip(f'{type(error).__name__}: {error}', 2000))}</pre>"]
     return page(type(store).__name__, facts, parts)
-
-
-def section(title: str, body: str, *, count: int | None = None, is_open: bool = True) -> str:
-    """Return a part that opens and closes without a script.
-
-    :param title: as text
-    :param body: HTML whose texts are escaped
-    """
-    number = "" if count is None else f" <span class='ipld-dim'>({count:,})</span>"
-    opened = " open" if is_open else ""
-    return f"<details{opened}><summary>{escape(title)}{number}</summary>{body}</details>"
-
-
-def table(rows: Iterable[Iterable[str]], head: Iterable[str] = ()) -> str:
-    """Return rows of text as a table."""
-    top = "".join(f"<th>{escape(each)}</th>" for each in head)
-    lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table>{f'<tr>{top}</tr>' if top else ''}{lines}</table>"
 
 
 def outline_html(found: GroupOutline | ArrayOutline | None) -> list[str]:

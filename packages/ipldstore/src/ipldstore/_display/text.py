@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
+from .clip import clip
 from .outline import ArrayOutline, GroupOutline
 from .size import nbytes_text
-
-_WIDTH: Final = 100
 
 
 def outline_text(found: GroupOutline | ArrayOutline | None) -> str:
@@ -21,12 +20,6 @@ def outline_text(found: GroupOutline | ArrayOutline | None) -> str:
     if found.truncated:
         lines.append("... and more groups and arrays")
     return "\n".join(lines)
-
-
-def clip(text: str, width: int = _WIDTH) -> str:
-    """Return one line of at most ``width`` characters, control characters shown as escapes."""
-    line = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
-    return line if len(line) <= width else f"{line[: width - 3]}..."
 
 
 def _group_lines(group: GroupOutline, *, top: bool) -> Iterator[str]:

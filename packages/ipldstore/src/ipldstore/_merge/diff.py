@@ -10,6 +10,8 @@ from ipld_car import cids
 from ipld_castore import ContentAddressableStore
 from multiformats import CID
 
+from ipldstore._display.clip import clip
+from ipldstore._display.page import page, section, table
 from ipldstore._format import index_tree, keys
 from ipldstore._tree import lookup
 from ipldstore._tree.difference import Change, DirectoryChange, ValueChange, changes, cid_of
@@ -65,6 +67,14 @@ class Diff:
             if len(items) > _MOST_LINES:
                 lines.append(f"and {len(items) - _MOST_LINES} more")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        parts = [
+            section(title, table([clip(str(item), 500)] for item in items[:_MOST_LINES]), count=len(items))
+            for title, items in (("Arrays and groups", self.nodes), ("Other keys", self.keys))
+            if items
+        ]
+        return page("Diff", {"old": str(self.old), "new": str(self.new)}, parts)
 
     def chunk_keys(self, path: str | None = None) -> Iterator[str]:
         """Yield the keys of all chunks that differ, from the root. It reads the nodes again, and streams.

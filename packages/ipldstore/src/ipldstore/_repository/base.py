@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from datetime import datetime
 from io import BytesIO
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from ipld_car import Source, Writable, cids
 from ipld_castore import ContentAddressableStore
 from multiformats import CID
 
+from ipldstore._display.clip import clip
+from ipldstore._display.page import page, section, table
 from ipldstore._exchange.committing import sign
 from ipldstore._exchange.exchange import Exchange
 from ipldstore._exchange.operations import Operation, operations
@@ -26,7 +28,7 @@ from ipldstore._revisions.history import History
 from ipldstore._revisions.record import Commit, commit_of
 from ipldstore._revisions.refspec import Ref, find_commit
 from ipldstore._revisions.version import Version
-from ipldstore.errors import NodeError, RepositoryExistsError, RepositoryNotFoundError, store_errors
+from ipldstore.errors import IPLDStoreError, NodeError, RepositoryExistsError, RepositoryNotFoundError, store_errors
 
 from .archives import write_since
 from .creation import check_state, create, import_state
@@ -36,6 +38,9 @@ from .versions import select
 
 if TYPE_CHECKING:
     from typing import Self
+
+_MOST_NAMES: Final = 100
+"""Branches, and tags, that a notebook shows."""
 
 
 class RepositoryBase:
@@ -158,6 +163,20 @@ class RepositoryBase:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self.castore!r}>"
+
+    def _repr_html_(self) -> str:
+        facts = {"blocks in": repr(self.castore)}
+        try:
+            known = self._exchange.current()
+        except IPLDStoreError as error:  # what a notebook shows must not raise
+            return page(type(self).__name__, facts | {"error": str(error)}, ())
+        state = known.state
+        facts |= {"state": cids.to_text(known.cid), "default branch": state.default}
+        parts = []
+        for title, names in (("Branches", state.branches), ("Tags", state.tags)):
+            rows = [(clip(name, 60), cids.to_text(commit)) for name, commit in sorted(names.items())]
+            parts.append(section(title, table(rows[:_MOST_NAMES]), count=len(rows)))
+        return page(type(self).__name__, facts, parts)
 
     # -- names --
 

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from ipld_car import cids
 from multiformats import CID
 
+from ipldstore._display.clip import clip
+from ipldstore._display.page import page, section, table
 from ipldstore._history.ancestry import Entry
 
 from .times import to_datetime
@@ -40,6 +42,19 @@ class Commit(NamedTuple):
     def __repr__(self) -> str:
         title = self.message.partition("\n")[0]
         return f"<Commit {self.cid}: height {self.height}, {self.time.isoformat()}, {title[:80]!r}>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "commit": str(self.cid),
+            "data": str(self.data),
+            "time": self.time.isoformat(),
+            "author": self.author,
+            "message": self.message.partition("\n")[0],
+        }
+        parents = [section("Parents", table([str(each)] for each in self.parents), count=len(self.parents))]
+        rows = [(clip(name, 60), clip(str(value), 300)) for name, value in self.meta.items()]
+        meta = [section("Meta", table(rows), count=len(rows), is_open=False)] if rows else []
+        return page("Commit", facts, parents + meta)
 
 
 def commit_of(entry: Entry) -> Commit:

@@ -13,6 +13,8 @@ from ipldstore._dataset.archives import import_car, write_car
 from ipldstore._dataset.castores import require_names
 from ipldstore._links.arrays import Links, links, set_links
 from ipldstore._merge import moving
+from ipldstore._verify.report import VerifyReport
+from ipldstore._verify.verify import Progress, verify
 from ipldstore._writers.changes import Changes
 from ipldstore._writers.take_in import OnConflict
 from ipldstore.errors import store_errors
@@ -144,6 +146,24 @@ class IPLDStore(DatasetStore):
         castore = require_names(self.castore, f"resolving {name!r}")
         with store_errors(f"resolving {name!r}"):
             return castore.resolve(name)
+
+    def verify(self, *, progress: Progress | None = None) -> VerifyReport:
+        """Freeze, read every block below the root, and say what is missing or damaged. Nothing is repaired.
+
+        It goes on behind each block that is lost. Of each array the result has the regions that cannot be read, in
+        elements and in chunks; see :func:`ipldstore.repair`. A store of a group is verified whole.
+
+        :param progress: called as the work goes on, with "verifying", the bytes so far, and None
+        :raises IPLDStoreError: if the root itself cannot be read
+
+        >>> from ipldstore import IPLDStore
+        >>> store = IPLDStore()
+        >>> store["a/0"] = b"chunk"
+        >>> report = store.verify()
+        >>> bool(report), report.keys, report.blocks
+        (True, 1, 2)
+        """
+        return verify(self.castore, self._data.frozen(), progress)
 
     # -- links in bulk --
 

@@ -16,7 +16,7 @@ import click
 @click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), default=600.0, show_default=True)
 @click.option("--max-bytes", type=click.IntRange(1), default=64 << 30, help="Bytes of one CAR, at most.")
 def serve(sources: tuple[str, ...], host: str, port: int, hosts: tuple[str, ...], **bounds: Any) -> None:
-    """Serve datasets and archives as a trustless gateway, with pages for browsers.
+    """Serve datasets as a trustless gateway, with pages for browsers.
 
     WHAT is a CAR file, with any number of roots, or anything else that `ipldstore.open` takes; or a file of an IPNS
     record, called NAME.ipns-record, which is served where it is signed by the key of its name. Only blocks that its

@@ -7,10 +7,11 @@ from html import escape
 from typing import Final
 from urllib.parse import quote
 
-from ipldstore._display.html import outline_html, page
+from ipldstore._display.clip import clip
+from ipldstore._display.html import outline_html
 from ipldstore._display.outline import ArrayOutline, GroupOutline
+from ipldstore._display.page import page
 from ipldstore._display.size import nbytes_text
-from ipldstore._display.text import clip
 from ipldstore._serve.sources import Source, text_of
 
 from .picture import is_shown

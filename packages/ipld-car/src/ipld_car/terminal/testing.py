@@ -1,7 +1,7 @@
-"""Run the command ``ipld-car`` in processes that are forked from one which has imported it.
+"""Run a command in processes that are forked from one which has imported it. For tests of the commands, on Linux.
 
-Most tests of the command need a process of its own, with pipes for its streams, but not the quarter of a second in
-which Python starts and imports. As a program this module is that one process, and forks for each line of arguments.
+Most tests of a command need a process of its own, with pipes for its streams, but not the time in which Python starts
+and imports. As a program this module is that one process, and forks for each line of arguments.
 """
 
 from __future__ import annotations
@@ -12,23 +12,31 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
+from typing import Any, Final
 
-_REQUEST_BYTES = 1 << 20
+_REQUEST_BYTES: Final = 1 << 20
 
 
 class CLIServer:
-    """The process that forks, and what asks it to."""
+    """The process that forks, and what asks it to.
 
-    def __init__(self) -> None:
+    :param module: the module whose ``main`` runs the command and returns its exit code
+    :param name: the name of the program
+    :param preload: modules that the command imports when it runs, imported once here
+    """
+
+    def __init__(self, module: str, name: str, preload: Sequence[str] = ()) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            command = [sys.executable, str(Path(__file__)), str(theirs.fileno())]
-            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
+            command = [sys.executable, "-m", __name__, str(theirs.fileno()), module, name, *preload]
+            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()])  # noqa: S603  # this module
 
     def close(self) -> None:
+        """End the process."""
         self._socket.close()
         self._process.wait()
 
@@ -45,24 +53,25 @@ class CLIServer:
             pool.submit(_write, our_in, stdin)
             printed = [pool.submit(_read, each) for each in (our_out, our_err)]
         answer = self._socket.recv(100)
-        assert answer, "the process that forks has ended"
+        if not answer:
+            raise RuntimeError("expected an exit code, found that the process that forks has ended")
         return int(answer), printed[0].result(), printed[1].result()
 
 
 def _write(pipe: int, data: bytes) -> None:
     try:
-        with open(pipe, "wb") as stream:
+        with os.fdopen(pipe, "wb") as stream:
             stream.write(data)
     except BrokenPipeError:  # it need not read all
         pass
 
 
 def _read(pipe: int) -> bytes:
-    with open(pipe, "rb") as stream:
+    with os.fdopen(pipe, "rb") as stream:
         return stream.read()
 
 
-def _serve(connection: socket.socket, main: Callable[[], int]) -> None:
+def _serve(connection: socket.socket, main: Callable[[], int], name: str) -> None:
     while True:
         request, ancillary, _, _ = connection.recvmsg(_REQUEST_BYTES, socket.CMSG_SPACE(3 * array.array("i").itemsize))
         if not request:
@@ -71,7 +80,7 @@ def _serve(connection: socket.socket, main: Callable[[], int]) -> None:
         child = os.fork()
         if not child:
             connection.close()
-            _become(json.loads(request), list(streams))
+            _become(json.loads(request), list(streams), name)
             sys.exit(main())
         for stream in streams:
             os.close(stream)
@@ -79,19 +88,19 @@ def _serve(connection: socket.socket, main: Callable[[], int]) -> None:
         connection.send(str(os.waitstatus_to_exitcode(status)).encode())
 
 
-def _become(request: dict[str, object], streams: list[int]) -> None:
+def _become(request: dict[str, Any], streams: list[int], name: str) -> None:
     """Take over the streams, arguments, folder and environment of a command."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    sys.argv = ["ipld-car", *request["arguments"]]  # type: ignore[misc]  # as it was sent
+    sys.argv = [name, *request["arguments"]]
     os.chdir(str(request["cwd"]))
     os.environ.clear()
-    os.environ.update(request["environ"])  # type: ignore[call-overload]  # as it was sent
+    os.environ.update(request["environ"])
 
 
 if __name__ == "__main__":
-    from ipld_car._cli.main import main
-
-    with socket.socket(fileno=int(sys.argv[1])) as ours:
-        _serve(ours, main)
+    for _each in sys.argv[4:]:
+        import_module(_each)
+    with socket.socket(fileno=int(sys.argv[1])) as _ours:
+        _serve(_ours, import_module(sys.argv[2]).main, sys.argv[3])

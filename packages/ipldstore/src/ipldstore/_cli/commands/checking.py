@@ -1,0 +1,71 @@
+"""The commands that check a dataset, and mend it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import click
+
+from ipldstore._cli.options import Opening, json_option, open_options, what_argument
+
+
+@click.command()
+@what_argument
+@json_option
+@click.option("--history", is_flag=True, help="Check all commits of a repository and their datasets, up to an error.")
+@open_options
+def verify(what: str, as_json: bool, history: bool, opening: Opening) -> int:
+    """Read every byte below a root, and say what is lost.
+
+    Each block is hashed. What is missing or damaged is named: by array, with the regions in elements and in chunks, and
+    by block. It goes on behind each block that is lost. Of a repository the version that is opened is verified.
+
+    With --json one object has it all. "repair" fetches what is lost from elsewhere.
+    """
+    from ipld_car.terminal import BAD, GOOD, open_printer, printable, show_progress
+
+    with open_printer() as print_line:
+        if history:
+            with opening.repository(what) as repository:
+                count = repository.verify()
+            print_line({"good": True, "commits": count} if as_json else f"good: {count:,} commits")
+            return GOOD
+        with opening.store(what) as store, show_progress() as progress:
+            report = store.verify(progress=progress)
+        if as_json:
+            print_line(report.data)
+        else:
+            for line in str(report).splitlines():
+                print_line(printable(line))
+    return GOOD if report else BAD
+
+
+@click.command()
+@what_argument
+@click.option("--from", "source", required=True, metavar="OTHER", help="Where good blocks are: anything that opens.")
+@json_option
+@open_options
+def repair(what: str, source: str, as_json: bool, opening: Opening) -> int:
+    """Fetch the blocks that are missing or damaged from OTHER.
+
+    WHAT is a CAR file, a folder or a bucket. All blocks that its root reaches are read; each that is lost here is read
+    from OTHER, verified, and put here. Of a repository that is all of its history.
+    """
+    from ipld_car.terminal import BAD, GOOD, open_printer, show_progress
+
+    from ipldstore._io.repair import repair as repair_at
+
+    options = opening.given.get("storage_options")
+    with show_progress() as progress:
+        done = repair_at(what, source, storage_options=options, progress=progress)
+    with open_printer() as print_line:
+        if as_json:
+            print_line({**done._asdict(), "lost": list(map(str, done.lost))})
+        else:
+            print_line(f"{done.checked:,} blocks checked, {done.blocks:,} fetched ({done.bytes:,} bytes)")
+            for cid in done.lost:
+                print_line(f"lost: {cid}")
+    return BAD if done.lost else GOOD
+
+
+CHECKING: Final[tuple[Any, ...]] = (verify, repair)

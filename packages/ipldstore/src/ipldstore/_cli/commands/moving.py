@@ -1,0 +1,116 @@
+"""The commands that bring datasets from one form or place to another."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import click
+
+from ipldstore._cli.options import Opening, json_option, open_options, what_argument
+
+FORMS: Final = ("car", "zarr", "kerchunk")
+
+
+@click.command("import")
+@click.argument("source")
+@click.argument("target")
+@click.option("-m", "--message", help="Of the commit, where TARGET is a repository.")
+@json_option
+@open_options
+def import_command(source: str, target: str, message: str | None, as_json: bool, opening: Opening) -> None:
+    """Write netCDF, HDF5 or zarr as a dataset.
+
+    SOURCE is a file or URL that xarray opens (netCDF), or a zarr hierarchy: a folder, a zip, a URL that ends in .zarr.
+    Zarr is copied chunk by chunk as it is, and goes on where it was stopped; other files are written by to_zarr. TARGET
+    is anything that opens for writing, also with "#" and a group. Prints the root.
+    """
+    from ipld_car.terminal import open_printer, show_progress
+
+    from ipldstore._cli.work.importing import import_source
+
+    with show_progress() as progress:
+        root = import_source(source, target, opening, message, progress)
+    with open_printer() as print_line:
+        print_line({"root": str(root)} if as_json else str(root))
+
+
+@click.command()
+@click.argument("source")
+@click.argument("target")
+@click.option("--as", "form", type=click.Choice(FORMS), help="The form; by default what the suffix of TARGET says.")
+@click.option("--url", help="Of kerchunk: where readers will find SOURCE; by default its path.")
+@json_option
+@open_options
+def export(source: str, target: str, form: str | None, url: str | None, as_json: bool, opening: Opening) -> None:
+    """Write a dataset as a CAR file, zarr, or for kerchunk.
+
+    The suffix of TARGET says which: .car, .zarr (also a zip: .zip), .json. A CAR has the root and all blocks below it,
+    each verified; "push" takes a repository with its history. For kerchunk SOURCE is a CAR file on this machine;
+    readers of the references need neither IPLD nor this package, and verify nothing.
+    """
+    from ipld_car.terminal import open_printer, show_progress
+
+    from ipldstore._cli.work.exporting import export_dataset
+
+    if form is None:
+        suffix = target.rstrip("/").rpartition(".")[2].lower()
+        form = {"car": "car", "zarr": "zarr", "zip": "zarr", "json": "kerchunk"}.get(suffix)
+        if form is None:
+            raise click.UsageError(f"expected a target that ends in .car, .zarr, .zip or .json, found {target!r}: --as")
+    if url is not None and form != "kerchunk":
+        raise click.UsageError("expected --url with references for kerchunk only")
+    with show_progress() as progress:
+        done = export_dataset(source, target, form, url, opening, progress)
+    with open_printer(to_stderr=target == "-") as print_line:
+        if as_json:
+            print_line(done)
+
+
+@click.command()
+@what_argument
+@click.argument("target")
+@click.option("--force", is_flag=True, help="Overwrite what is not in the past of what is pushed.")
+@json_option
+@open_options
+def push(what: str, target: str, force: bool, as_json: bool, opening: Opening) -> None:
+    """Send a dataset or a repository to TARGET.
+
+    TARGET is a CAR file, a folder or a bucket, which is made where it is absent. Only the blocks that it lacks are
+    sent. A repository goes with its history and all names; the version of one that is named goes alone, as a dataset.
+    """
+    from ipldstore._cli.work.syncing import push_dataset
+
+    _print_sent(push_dataset(what, target, opening, force=force), as_json=as_json)
+
+
+@click.command()
+@what_argument
+@click.argument("source")
+@click.option("--force", is_flag=True, help="Overwrite what is not in the past of SOURCE.")
+@json_option
+@open_options
+def pull(what: str, source: str, force: bool, as_json: bool, opening: Opening) -> None:
+    """Get what SOURCE has into WHAT.
+
+    Of a repository all commits come, each checked, and its names move forward; WHAT is made where it is absent. Of
+    anything else WHAT gets the root and the blocks that it lacks.
+    """
+    from ipldstore._cli.work.syncing import pull_dataset
+
+    _print_sent(pull_dataset(what, source, opening, force=force), as_json=as_json)
+
+
+def _print_sent(done: Any, *, as_json: bool) -> None:
+    from ipld_car.terminal import open_printer, printable
+
+    overwritten = {name: str(cid) for name, cid in getattr(done, "overwritten", {}).items()}
+    with open_printer() as print_line:
+        if as_json:
+            print_line({"blocks": done.blocks, "bytes": done.bytes, "overwritten": overwritten})
+            return
+        print_line(f"{done.blocks:,} blocks ({done.bytes:,} bytes)")
+        for name, cid in overwritten.items():
+            print_line(f"overwritten: {printable(name)} {cid}")
+
+
+MOVING: Final[tuple[Any, ...]] = (import_command, export, push, pull)

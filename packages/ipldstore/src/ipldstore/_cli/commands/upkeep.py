@@ -1,0 +1,81 @@
+"""The commands that free what nobody needs, and take in what killed writers have left."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import click
+
+from ipldstore._cli.options import age_value, json_option, storage_option, what_argument
+
+
+@click.command()
+@what_argument
+@click.option("--older-than", metavar="AGE", callback=age_value, help="30m, 12h, 7d, 4w, or a time.")
+@click.option("--dry-run", is_flag=True, help="Free nothing, and say what would be freed; of a repository.")
+@json_option
+@storage_option
+def gc(what: str, older_than: timedelta | datetime | None, dry_run: bool, as_json: bool, storage_options: Any) -> None:
+    """Free the blocks that no root and no name needs.
+
+    With --older-than it works beside writers, in a folder or a bucket: what was put since is kept, and of a repository
+    what the operation log has reached since. AGE should be longer than any writer takes. Without it, a file or folder
+    must not be open for writing; a bucket needs it.
+    """
+    from ipld_car.terminal import open_printer
+
+    from ipldstore._io.compact import compact
+
+    if dry_run:
+        from ipldstore._repository.repository import Repository
+
+        if older_than is None:
+            raise click.UsageError("expected with --dry-run --older-than, as for a repository")
+        with Repository.open(what, storage_options=storage_options) as repository:
+            done = repository.garbage_collect(older_than, dry_run=True)
+    else:
+        done = compact(what, older_than, storage_options=storage_options)
+    with open_printer() as print_line:
+        words = "would free" if dry_run else "freed"
+        text = f"{words} {done.freed_blocks:,} blocks ({done.freed_bytes:,} bytes), kept {done.kept_blocks:,}"
+        print_line(done._asdict() if as_json else text)
+
+
+@click.command()
+@what_argument
+@click.option("--recover", metavar="NAME", help="Take in what the writers of this session have left, and end it.")
+@json_option
+@storage_option
+def sessions(what: str, recover: str | None, as_json: bool, storage_options: Any) -> None:
+    """List the sessions of writers in a folder or a bucket.
+
+    A session is one dataset that several processes write. One that has not ended and in which nothing happens any more
+    was left by a coordinator that was killed; --recover takes in its changes, and prints the root.
+    """
+    from ipld_car.terminal import open_printer
+
+    from ipldstore._io.sessions import recover as recover_session
+    from ipldstore._io.sessions import sessions as sessions_of
+
+    with open_printer() as print_line:
+        if recover is not None:
+            root = recover_session(what, recover, storage_options=storage_options)
+            print_line({"root": str(root)} if as_json else str(root))
+            return
+        for found in sessions_of(what, storage_options=storage_options):
+            state = "ended" if found.ended else "open"
+            seconds = round(found.age.total_seconds())
+            text = f"{found.name} {state}, {seconds} s old, {len(found.keys)} keys to take in, root {found.root}"
+            line = {
+                "session": found.name,
+                "ended": found.ended,
+                "age_seconds": found.age.total_seconds(),
+                "keys": list(found.keys),
+                "writers": list(found.writers),
+                "root": str(found.root),
+            }
+            print_line(line if as_json else text)
+
+
+UPKEEP: Final[tuple[Any, ...]] = (gc, sessions)

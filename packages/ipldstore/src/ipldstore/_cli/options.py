@@ -1,0 +1,141 @@
+"""Arguments and options that several commands have: what is opened, and how."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import click
+
+if TYPE_CHECKING:
+    from ipldstore._repository.repository import Repository
+    from ipldstore._store.ipld_store import IPLDStore
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+class Opening(NamedTuple):
+    """How a command opens what it is given: the arguments of :func:`ipldstore.open`."""
+
+    given: dict[str, Any]
+
+    def store(self, what: str, mode: Any = "r") -> IPLDStore:
+        """Open a dataset."""
+        from ipldstore._io.open import open as open_store
+
+        return open_store(what, mode, **self.given)
+
+    def repository(self, what: str, *, read_only: bool = True) -> Repository:
+        """Open a repository.
+
+        :raises click.UsageError: if a version or a group is named, which a whole repository does not have
+        """
+        from ipldstore._repository.repository import Repository
+
+        known = {"storage_options": self.given.get("storage_options"), "fsync": self.given.get("fsync", True)}
+        for name in self.given:
+            if name not in known:
+                option = name.replace("_", "-")
+                raise click.UsageError(f"expected a whole repository, found --{option}, which has no meaning for it")
+        return Repository.open(what, read_only=read_only, **known)
+
+    def without_version(self) -> Opening:
+        """Return the same for another place, without the version and the group."""
+        left = {name: value for name, value in self.given.items() if name not in _OF_ONE_PLACE}
+        return Opening(left)
+
+
+_OF_ONE_PLACE: Final = frozenset({"branch", "tag", "commit", "as_of", "path", "message"})
+
+
+def storage_options_value(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, Any] | None:
+    """Read ``k=v``: a value is JSON where it can be, else text."""
+    import json
+
+    found: dict[str, Any] = {}
+    for item in value:
+        name, equals, text = item.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"expected NAME=VALUE, found {item!r}", ctx, param)
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            found[name] = text
+    return found or None
+
+
+def age_value(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | datetime | None:
+    """Read an age such as ``12h`` or ``7d``, or an instant such as ``2026-05-01T00:00Z``."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", value.strip().lower())
+    try:
+        if found:
+            return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
+        instant = datetime.fromisoformat(value)
+    except (ValueError, OverflowError):
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise click.BadParameter(
+            f"expected an age such as 30m, 12h, 7d or 4w, or a time with a zone such as 2026-05-01T00:00Z; "
+            f"found {value!r}",
+            ctx,
+            param,
+        )
+    return instant
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line, for programs.")
+what_argument = click.argument("what")
+storage_option = click.option(
+    "--storage-option",
+    "storage_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=storage_options_value,
+    help="An option of the bucket, URL or node, such as region=eu-west-1 or node=false. Repeatable.",
+)
+
+_OPTIONS: Final = (
+    click.option("--branch", help="The branch of a repository."),
+    click.option("--tag", help="The tag of a repository."),
+    click.option("--commit", help="The commit of a repository."),
+    click.option("--as-of", metavar="TIME", help="The newest commit at that time, such as 2026-05-01T00:00Z."),
+    click.option("--path", "group", help="The path of a group, which is taken for the whole."),
+    click.option("--cache", metavar="FOLDER", help="Keep blocks that are far away here; by default $IPLDSTORE_CACHE."),
+    click.option("--cache-bytes", type=click.IntRange(min=0), help="The most bytes in that folder."),
+    click.option("--allow", multiple=True, metavar="PLACE", help="A place whose files a dataset may refer to."),
+    click.option("--no-fsync", is_flag=True, help="Do not wait for the disk where something is written."),
+    click.option(
+        "--zero-length-section-as-eof", is_flag=True, help="The CAR file is padded with zeros; they are its end."
+    ),
+    storage_option,
+)
+_NAMES: Final = (
+    *("branch", "tag", "commit", "as_of", "group", "cache", "cache_bytes"),
+    *("allow", "no_fsync", "zero_length_section_as_eof", "storage_options"),
+)
+
+
+def open_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of :func:`ipldstore.open`, as one argument ``opening``."""
+
+    @wraps(command)
+    def with_opening(**arguments: Any) -> Any:
+        values = {name: arguments.pop(name) for name in _NAMES}
+        given = {name: value for name, value in values.items() if value}
+        if given.pop("no_fsync", False):
+            given["fsync"] = False
+        if "group" in given:
+            given["path"] = given.pop("group")
+        return command(opening=Opening(given), **arguments)
+
+    wrapped: Callable[..., Any] = with_opening
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped

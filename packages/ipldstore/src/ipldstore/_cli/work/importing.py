@@ -1,0 +1,67 @@
+"""Import: zarr by copying, all else by xarray."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+from ipld_car.ops import Progress
+from multiformats import CID
+
+from ipldstore._cli.options import Opening
+from ipldstore._io.open import open as open_store
+from ipldstore._store.group_store import GroupStore
+from ipldstore._there.copies.copy import copy
+
+
+def import_source(source: str, target: str, opening: Opening, message: str | None, progress: Progress) -> CID:
+    """Write a source into a target; return the root."""
+    given = opening.given | ({} if message is None else {"message": message})
+    if is_zarr(source):
+        return _copy(source, target, given)
+    from ipldstore._xarray.importing import import_files
+
+    return import_files(source, target, given, progress)
+
+
+def is_zarr(source: str) -> bool:
+    """Return whether a path or URL is a zarr hierarchy."""
+    text = source.rstrip("/")
+    if text.lower().endswith((".zarr", ".zarr.zip", ".zip")):
+        return True
+    folder = Path(source)
+    return any((folder / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
+
+
+def _copy(source: str, target: str, given: dict[str, Any]) -> CID:
+    if not given and "#" not in target:  # the copy notes beside the target how far it is
+        root = copy(_existing(source), target)
+        if root is None:
+            raise ValueError(f"expected a target that is a dataset, found zarr's {target!r}: export writes zarr")
+        return root
+    store = open_store(target, "a", **given)
+    try:
+        copy(_existing(source), _whole_group(store))
+        root = store.freeze()
+    except BaseException:
+        store.abandon()
+        raise
+    store.close()
+    return root
+
+
+def _whole_group(store: Any) -> Any:
+    if isinstance(store, GroupStore):
+        import zarr
+
+        return zarr.open_group(store.whole(), path=store.path, mode="a")
+    return store
+
+
+def _existing(source: str) -> str:
+    """Return a source, if it is not a path at which nothing is."""
+    if "://" not in source and not Path(source).exists():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source)
+    return source

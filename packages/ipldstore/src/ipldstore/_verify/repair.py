@@ -1,0 +1,96 @@
+"""Fetch the blocks that are missing or damaged from another block store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ipld_car import CarError, binary_links, cids
+from ipld_castore import (
+    BackendUnavailableError,
+    BlockCorruptError,
+    BlockMalformedError,
+    BlockNotFoundError,
+    ContentAddressableStore,
+)
+from multiformats import CID
+
+from ipldstore._dataset.reach import is_node
+from ipldstore.errors import store_errors
+
+Progress = Callable[[str, int, int | None], object]
+
+
+class Repaired(NamedTuple):
+    """What a repair has done."""
+
+    checked: int
+    """Blocks that were read here."""
+    blocks: int
+    """Blocks that were fetched, as they were missing or damaged."""
+    bytes: int
+    """Bytes of these blocks."""
+    lost: tuple[CID, ...]
+    """Blocks that the other block store could not give either."""
+
+
+def repair(
+    castore: ContentAddressableStore, root: bytes, source: ContentAddressableStore, progress: Progress | None = None
+) -> Repaired:
+    """Read every block that a root reaches, and fetch those that are missing or damaged from elsewhere.
+
+    What is fetched is verified, and put where the damaged block was. Memory: some 100 bytes for each node and chunk.
+
+    :param root: binary CID of any root: of a dataset, a commit or the state of a repository
+    :param source: where good blocks are
+    :param progress: called as the work goes on
+    :raises IPLDStoreError: if a block cannot be written, or the block store that is repaired does not answer
+    """
+    checked = fetched = size = read = 0
+    lost: list[CID] = []
+    seen = {root}
+    waiting = [root]
+    with store_errors("repairing"):
+        while waiting:
+            cid = waiting.pop()
+            checked += 1
+            data = _good(castore, cid)
+            if data is None:
+                data = _from_elsewhere(source, cid)
+                if data is None:
+                    lost.append(cids.from_validated(cid))
+                    continue
+                castore.put_block(cids.from_validated(cid), data)
+                fetched += 1
+                size += len(data)
+            read += len(data)
+            if progress is not None:
+                progress("repairing", read, None)
+            if is_node(cid):
+                fresh = [link for link in dict.fromkeys(_links(cid, data)) if link not in seen]
+                seen.update(fresh)
+                waiting += reversed(fresh)
+        castore.flush()
+    return Repaired(checked, fetched, size, tuple(lost))
+
+
+def _good(castore: ContentAddressableStore, cid: bytes) -> bytes | None:
+    """Return a block if it is there and right."""
+    try:
+        return castore.get_raw(cid)
+    except (BlockNotFoundError, BlockCorruptError):
+        return None
+
+
+def _from_elsewhere(source: ContentAddressableStore, cid: bytes) -> bytes | None:
+    try:
+        return source.get_raw(cid)
+    except (BlockNotFoundError, BlockCorruptError, BackendUnavailableError):
+        return None
+
+
+def _links(cid: bytes, data: bytes) -> list[bytes]:
+    try:
+        return list(binary_links(cid, data))
+    except CarError as error:
+        raise BlockMalformedError(f"block {cids.to_text(cid)}: {error}") from error

@@ -1,0 +1,105 @@
+"""The commands that look at a dataset and check it, as processes."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import ipldstore
+import pytest
+from click.testing import CliRunner
+from ipldstore._cli.main import cli
+
+from ..support.command import Run, air_car, damage
+
+
+@pytest.fixture
+def car(tmp_path: Path) -> Path:
+    return air_car(tmp_path / "air.car")
+
+
+def test_every_verb_tells_how_it_is_used() -> None:
+    """Each verb has a help of its own, and a short one that is not cut off."""
+    top = CliRunner().invoke(cli, ["--help"])
+    for verb in cli.commands:
+        assert f"\n  {verb} " in top.output
+        told = CliRunner().invoke(cli, [verb, "--help"])
+        assert told.exit_code == 0
+        assert len(told.output) > 200, verb
+    assert [line for line in top.output.splitlines() if line.startswith("  ") and line.endswith("...")] == []
+
+
+def test_it_is_installed() -> None:
+    (script,) = entry_points(group="console_scripts", name="ipldstore")
+    assert script.value == "ipldstore._cli.main:main"
+
+
+def test_info(command: Run, car: Path) -> None:
+    """Text and JSON have root, sizes, chunks and attributes; attributes cannot command a terminal."""
+    text = command("info", car).text
+    with ipldstore.open(car) as store:
+        root = str(store.root_cid)
+    assert root in text
+    assert "Dimensions: (time: 48, lat: 10)" in text
+    assert "\x1b" not in text
+    (found,) = command("info", "--json", car).json
+    assert found["root"] == root
+    by_path = {node["path"]: node for node in found["nodes"]}
+    assert by_path["air"]["shape"] == [48, 10]
+    assert by_path["air"]["chunk_count"] == 8
+    assert by_path[""]["attributes"] == {"title": "air\x1b[2J<b>"}
+    assert "Shape: (time: 48, lat: 10)" in command("info", car, "air").text
+    assert "Shape" in command("info", "--path", "air", car).text
+
+
+def test_ls_and_tree(command: Run, car: Path) -> None:
+    assert command("ls", car).lines == ["air/", "time/", "zarr.json"]
+    assert command("ls", "--json", car).json[0] == {"name": "air", "kind": "array"}
+    assert len(command("ls", "-r", car, "air").lines) == 9
+    assert command("ls", car, "zarr.json").lines == ["zarr.json"]
+    assert command("tree", car).lines == [
+        "/",
+        "├── air (time: 48, lat: 10) float32",
+        "└── time (time: 48) int64",
+    ]
+    assert [line["kind"] for line in command("tree", "--json", car).json] == ["group", "array", "array"]
+
+
+def test_cat_and_stat(command: Run, car: Path) -> None:
+    with ipldstore.open(car) as store:
+        chunk, cid = store["air/c/0/0"], str(ipldstore.MappingCAStore().put(store["air/c/0/0"]))
+    assert command("cat", car, "air/c/0/0").out == chunk
+    assert command("cat", car, "air/c/0/0", "--offset", 3, "--length", 4).out == chunk[3:7]
+    (found,) = command("stat", "--json", car, "air/c/0/0").json
+    assert found == {"path": "air/c/0/0", "kind": "key", "bytes": len(chunk), "cid": cid, "codec": "raw"}
+    (found,) = command("stat", "--json", car, "air").json
+    assert (found["kind"], found["keys"], found["chunks in the grid"]) == ("array", 9, 8)
+    assert json.loads(command("cat", car, "zarr.json").out)["node_type"] == "group"
+
+
+def test_exit_codes(command: Run, car: Path, tmp_path: Path) -> None:
+    """1 for what a dataset lacks, 2 for what cannot be opened and for wrong usage."""
+    for verb in ("cat", "stat", "ls", "tree", "info"):
+        assert "found nothing" in command(verb, car, "nope", code=1).err
+        assert "none.car" in command(verb, tmp_path / "none.car", *["x"] * (verb == "cat"), code=2).err
+    assert "No such option" in command("info", "--frobnicate", code=2).err
+    assert "expected NAME=VALUE" in command("info", car, "--storage-option", "x", code=2).err
+    assert "no repository" in command("info", car, "--branch", "main", code=2).err
+
+
+def test_verify_and_repair(command: Run, car: Path, tmp_path: Path) -> None:
+    """A damaged chunk is named with its region, and mended from a good copy; nothing else is fetched."""
+    assert "good" in command("verify", car).text
+    copy = tmp_path / "copy.car"
+    copy.write_bytes(car.read_bytes())
+    with ipldstore.open(car) as store:
+        chunk = store["air/c/3/1"]
+    damage(copy, chunk)
+    assert "air: 1 chunk damaged: time 36:48, lat 5:10" in command("verify", copy, code=1).lines
+    (found,) = command("verify", "--json", copy, code=1).json
+    assert found["arrays"][0]["lost"] == {"damaged": 1}
+    assert found["failures"][0]["path"] == "air/c/3/1"
+    (done,) = command("repair", "--json", copy, "--from", car).json
+    assert (done["blocks"], done["bytes"], done["lost"]) == (1, len(chunk), [])
+    assert "good" in command("verify", copy).text

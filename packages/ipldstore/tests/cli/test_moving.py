@@ -1,0 +1,131 @@
+"""The commands that bring datasets to other forms and places, as processes."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import ipldstore
+import numpy as np
+import pytest
+import zarr
+
+from ..support.command import Run, air_car, write_air
+from ..support.repositories import commit, make
+
+
+@pytest.fixture
+def car(tmp_path: Path) -> Path:
+    return air_car(tmp_path / "air.car")
+
+
+def root_of(path: Path) -> str:
+    with ipldstore.open(path) as store:
+        return str(store.root_cid)
+
+
+def test_export_and_import_zarr(command: Run, car: Path, tmp_path: Path) -> None:
+    """A zarr folder that was exported is the same dataset when it is imported."""
+    folder, again = tmp_path / "air.zarr", tmp_path / "again.car"
+    command("export", car, folder)
+    assert zarr.open_array(folder, path="air", mode="r").shape == (48, 10)
+    assert command("import", folder, again).lines == [root_of(car)]
+    command("import", folder, f"{again}#below")
+    assert zarr.open_array(ipldstore.open(again), path="below/air", mode="r").shape == (48, 10)
+    assert "No such file" in command("import", tmp_path / "none.zarr", again, code=2).err
+
+
+def test_export_car(command: Run, car: Path, tmp_path: Path) -> None:
+    """A CAR has the dataset; a target of another suffix needs --as; an error leaves no file."""
+    command("export", car, tmp_path / "copy.car")
+    assert root_of(tmp_path / "copy.car") == root_of(car)
+    assert ipldstore.IPLDStore.from_car(command("export", car, "-", "--as", "car").out).root_cid is not None
+    assert "--as" in command("export", car, tmp_path / "x", code=2).err
+    command("export", tmp_path / "none.car", tmp_path / "x.car", code=2)
+    assert not (tmp_path / "x.car").exists()
+
+
+def test_export_kerchunk(command: Run, car: Path, tmp_path: Path) -> None:
+    """The references are those of the archive, in the form that fsspec reads."""
+    command("export", car, tmp_path / "air.json", "--url", "https://example.org/air.car")
+    found = json.loads((tmp_path / "air.json").read_bytes())
+    assert found["version"] == 1
+    assert found["refs"]["air/c/0/0"][0] == "https://example.org/air.car"
+
+
+def test_import_netcdf(command: Run, tmp_path: Path) -> None:
+    """A netCDF file with a group is a dataset with that group; the values are the same."""
+    xr = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+    source, target = tmp_path / "air.nc", tmp_path / "air.car"
+    data = xr.DataTree.from_dict(
+        {
+            "/": xr.Dataset({"air": (("t", "x"), np.arange(12.0).reshape(4, 3))}),
+            "/sub": xr.Dataset({"b": ("y", np.arange(5))}),
+        }
+    )
+    data.to_netcdf(source, engine="h5netcdf")
+    (line,) = command("import", "--json", source, target).json
+    assert line["root"] == root_of(target)
+    air, below = (np.asarray(zarr.open_array(ipldstore.open(target), path=path)) for path in ("air", "sub/b"))
+    assert air.tolist() == data["air"].values.tolist()
+    assert below.tolist() == [0, 1, 2, 3, 4]
+    command("import", tmp_path / "none.nc", target, code=2)
+
+
+def test_push_and_pull_datasets(command: Run, car: Path, tmp_path: Path) -> None:
+    """Only blocks that are missing are sent; the target has the root."""
+    folder = tmp_path / "blocks"
+    (first,) = command("push", "--json", car, folder).json
+    assert first["blocks"] > 1
+    (second,) = command("push", "--json", car, folder).json
+    assert second["blocks"] == 0
+    command("pull", tmp_path / "pulled.car", folder)
+    assert root_of(tmp_path / "pulled.car") == root_of(folder) == root_of(car)
+
+
+def test_push_and_pull_repositories(command: Run, tmp_path: Path) -> None:
+    """Names move forward; what is not in the past is refused, until it is forced."""
+    one, two = tmp_path / "one.car", tmp_path / "two"
+    repo = make(str(one))
+    commit(repo, {"a": b"1"})
+    repo.close()
+    command("push", one, two)
+    assert command("log", "--json", two).json == command("log", "--json", one).json
+    command("pull", tmp_path / "three.car", one)
+    assert command("cat", tmp_path / "three.car", "a").out == b"1"
+    for path, value in ((str(one), b"2"), (str(two), b"3")):
+        with ipldstore.Repository.open(path, fsync=False) as repo:
+            commit(repo, {"a": value})
+    assert "are in our past" in command("push", one, two, code=1).err
+    (done,) = command("push", "--json", "--force", one, two).json
+    assert list(done["overwritten"]) == ["main"]
+
+
+def test_gc_and_sessions(command: Run, tmp_path: Path) -> None:
+    """A file loses what its root does not reach; a session that was left is listed and taken in."""
+    car, folder = air_car(tmp_path / "air.car"), tmp_path / "blocks"
+    with ipldstore.open(car, "a") as store:
+        store["air/c/0/0"] = b"other"
+    (done,) = command("gc", "--json", car).json
+    assert done["freed_blocks"] > 0
+    command("gc", car, "--dry-run", code=2)
+    store = ipldstore.open(folder, "a")
+    write_air(store)
+    pickle.loads(pickle.dumps(store))["x"] = b"new"  # noqa: S301  # our own pickle
+    (found,) = command("sessions", "--json", folder).json
+    assert not found["ended"]
+    store.close()
+    assert command("sessions", "--json", folder).json[0]["ended"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(command: Run, shell: str) -> None:
+    assert "_IPLDSTORE_COMPLETE" in command("completion", shell).text
+
+
+def test_what_needs_a_node_says_so(command: Run, car: Path) -> None:
+    """Without a node the commands about IPFS end with an error, not with success."""
+    for verb in (("pin", car), ("publish", car, "name")):
+        assert command(*verb, "--node", "http://127.0.0.1:9", code=1).err.startswith("ipldstore: ")

@@ -1,0 +1,121 @@
+"""Verification goes on behind lost blocks and says which regions are lost; repair fetches just these blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import zarr
+from ipld_car import cids
+from ipld_castore import MappingCAStore
+from ipldstore import BlockMissingError, IPLDStore
+from ipldstore._verify.repair import repair
+
+from ..support.command import write_air
+
+
+def remove(blocks: MappingCAStore, cid: object) -> None:
+    blocks.delete_block(cid)  # type: ignore[arg-type]  # a CID
+
+
+def big_array(store: IPLDStore) -> None:
+    """An array whose index has leaves of their own: 100 x 100 chunks."""
+    array = zarr.create_array(
+        store, name="big", shape=(100, 100), chunks=(1, 1), dtype="u1", dimension_names=("t", "x")
+    )
+    metadata = array.metadata
+    assert metadata.zarr_format == 3
+    cid = bytes(store.castore.put(b"\1"))
+    coordinates = np.stack(np.meshgrid(np.arange(100), np.arange(100), indexing="ij"), -1).reshape(-1, 2)
+    store.set_links("big", coordinates, np.frombuffer(cid * 10_000, "u1").reshape(-1, 36))
+
+
+def test_good() -> None:
+    store = IPLDStore()
+    write_air(store)
+    report = store.verify()
+    assert report
+    assert report.keys == len(store)
+    assert report.bytes > 0
+    assert report.data["good"] is True
+    assert "good" in str(report)
+
+
+def test_lost_and_damaged_chunks_are_regions() -> None:
+    """Neighbours are one region, a value over several blocks is one chunk, and other arrays are not named."""
+    store = IPLDStore()
+    write_air(store)
+    root = store.freeze()
+    blocks = store.castore
+    assert isinstance(blocks, MappingCAStore)
+    for key in ("air/c/1/0", "air/c/2/0"):
+        remove(blocks, cids.from_validated(store._data.find(key)))  # type: ignore[arg-type]  # a link
+    blocks.put_block(cids.from_validated(store._data.find("air/c/3/1")), b"wrong")  # type: ignore[arg-type]  # as above
+    report = IPLDStore(blocks, root=root).verify()
+    assert not report
+    (array,) = report.arrays
+    assert array.path == "air"
+    assert array.lost == {"missing": 2, "damaged": 1}
+    assert [str(region) for region in array.regions] == ["time 12:36, lat 0:5", "time 36:48, lat 5:10"]
+    assert report.failed == 3
+    assert {each.path for each in report.failures} == {"air/c/1/0", "air/c/2/0", "air/c/3/1"}
+    assert "<b>" not in report._repr_html_().replace("<b>air", "")
+    assert "time 12:36" in report._repr_html_()
+
+
+def test_a_lost_leaf_names_the_chunks_that_it_had() -> None:
+    """The regions of a lost leaf of an index are just its chunks, and their number is that of the node above."""
+    store = IPLDStore()
+    big_array(store)
+    root, count = store.freeze(), len(store)
+    from ipldstore._format import index_tree, keys
+    from ipldstore._format.nodes import decode_root
+    from ipldstore._merge.rules.sides import nodes_of
+
+    nodes = nodes_of(store.castore)
+    array = nodes.load(bytes(root), decode_root).map["big"]
+    if isinstance(array, bytes):
+        from ipldstore._format.nodes import decode_directory
+
+        array = nodes.load(array, decode_directory).map
+    top = index_tree.top_node(index_tree.CHUNKS, array[keys.CHUNKS], nodes.load)
+    leaf = nodes.load(top.children[1].link, index_tree.CHUNKS.decode)
+    assert isinstance(leaf, index_tree.Leaf)
+    expected = {tuple(map(int, key.split("/")[1:])) for key in leaf.keys}
+    remove(store.castore, cids.from_validated(top.children[1].link))  # type: ignore[arg-type]  # in memory
+    report = IPLDStore(store.castore, root=root).verify()
+    (found,) = report.arrays
+    assert found.lost == {"missing": len(expected)}
+    cells = {
+        (t, x)
+        for region in found.regions
+        for t in range(region.chunks.start[0], region.chunks.stop[0])
+        for x in range(region.chunks.start[1], region.chunks.stop[1])
+    }
+    assert cells == expected
+    assert report.keys == count - len(expected)
+
+
+def test_a_lost_root_is_an_error() -> None:
+    store = IPLDStore()
+    write_air(store)
+    root = store.freeze()
+    remove(store.castore, root)  # type: ignore[arg-type]  # in memory
+    with pytest.raises(BlockMissingError, match=str(root)):
+        IPLDStore(store.castore, root=root)
+
+
+def test_repair_fetches_what_is_lost() -> None:
+    """Nodes that are lost are fetched too, and what is below them looked at; what nobody has is named."""
+    blocks: dict[str, bytes] = {}
+    store = IPLDStore(MappingCAStore(blocks))
+    write_air(store)
+    root = store.freeze()
+    here, there = (MappingCAStore(dict(blocks)) for _ in range(2))
+    link, other = (cids.from_validated(store._data.find(key)) for key in ("air/c/1/0", "air/c/2/0"))  # type: ignore[arg-type]
+    for cid in (root, link, other):
+        remove(here, cid)
+    remove(there, other)
+    done = repair(here, bytes(root), there)
+    assert (done.blocks, done.lost) == (2, (other,))
+    assert repair(here, bytes(root), store.castore).blocks == 1
+    assert IPLDStore(here, root=root).verify()
