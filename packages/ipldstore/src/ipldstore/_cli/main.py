@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import click
-from ipld_car import CarError
 from ipld_car.terminal import BAD, USAGE, CommandGroup, run
-from ipld_castore import CAStoreError
-
-from ipldstore.errors import IPLDStoreError
 
 from .commands.checking import CHECKING
 from .commands.history import HISTORY
@@ -42,6 +38,11 @@ def main() -> int:
 
 
 def _code_of(error: Exception) -> int | None:
+    from ipld_car import CarError
+    from ipld_castore import CAStoreError
+
+    from ipldstore.errors import IPLDStoreError
+
     if isinstance(error, (IPLDStoreError, CAStoreError, CarError)):
         return BAD
     if isinstance(error, (ValueError, ModuleNotFoundError)):
