@@ -35,6 +35,9 @@ from ._network.find import DEFAULT_GATEWAYS, find_ipfs
 from ._network.ipns_record import IPNSRecord, parse_record
 from ._network.resolve import ResolvedName, resolve_at, resolve_name
 from ._object.store import ObjectCAStore
+from ._pinning.errors import PinFailedError, PinNotFoundError, PinRefusedError, PinTimeoutError
+from ._pinning.pin_status import PinStatus
+from ._pinning.service import PinningService
 from ._reference.beside import ReferencingCAStore
 from ._reference.blocks import get_index, put_index
 from ._reference.hasher import RangeHasher
@@ -86,6 +89,12 @@ __all__ = [
     "NameRefusedError",
     "ObjectCAStore",
     "PathStep",
+    "PinFailedError",
+    "PinNotFoundError",
+    "PinRefusedError",
+    "PinStatus",
+    "PinTimeoutError",
+    "PinningService",
     "RangeHasher",
     "ReadOnlyStoreError",
     "ReferenceCAStore",

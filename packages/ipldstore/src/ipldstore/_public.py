@@ -13,6 +13,8 @@ from ipld_castore import (
     IPFSStore,
     MappingCAStore,
     ObjectCAStore,
+    PinningService,
+    PinStatus,
     ReferenceCAStore,
     ReferencingCAStore,
     RemoteCarCAStore,
@@ -28,6 +30,7 @@ from ._io.file_references import file_references
 from ._io.ipfs import get_ipfs_mapper
 from ._io.kerchunk import car_references
 from ._io.open import open  # noqa: A004  # as tarfile, gzip and many others have it
+from ._io.pinning import pin
 from ._io.repair import repair
 from ._io.sessions import Session, recover, sessions
 from ._io.sync import pull, push
@@ -96,6 +99,8 @@ __all__ = [
     "NodeError",
     "ObjectCAStore",
     "Operation",
+    "PinStatus",
+    "PinningService",
     "RefExistsError",
     "RefNotFoundError",
     "ReferenceCAStore",
@@ -121,6 +126,7 @@ __all__ = [
     "file_references",
     "get_ipfs_mapper",
     "open",
+    "pin",
     "publish_bundle",
     "pull",
     "push",

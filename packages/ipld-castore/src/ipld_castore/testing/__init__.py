@@ -39,6 +39,7 @@ from __future__ import annotations
 
 from . import faults
 from .server.block_server import BlockServer, Exchange, Fault, Request
+from .server.pinning_server import PinningServer
 from .server.replies import Reply
 from .suite.blocks import BlockTests
 from .suite.graphs import GraphTests
@@ -46,7 +47,17 @@ from .suite.journals import JournalTests
 from .suite.use import UseTests
 from .suite.values import ValueTests
 
-__all__ = ["BlockServer", "CAStoreTests", "Exchange", "Fault", "JournalTests", "Reply", "Request", "faults"]
+__all__ = [
+    "BlockServer",
+    "CAStoreTests",
+    "Exchange",
+    "Fault",
+    "JournalTests",
+    "PinningServer",
+    "Reply",
+    "Request",
+    "faults",
+]
 
 
 class CAStoreTests(BlockTests, ValueTests, GraphTests, UseTests):

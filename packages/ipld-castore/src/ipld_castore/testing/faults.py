@@ -9,8 +9,10 @@ Each is a :class:`~ipld_castore.testing.Fault`, or a function that makes one::
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from io import BytesIO
@@ -20,15 +22,19 @@ from threading import Barrier, BrokenBarrierError
 from ipld_car import CarReader, CarWriter, cids, hashes
 
 from .server.block_server import Exchange, Fault
-from .server.replies import CAR_TYPE, Reply, kubo_error, reply, text_reply
+from .server.replies import CAR_TYPE, Reply, json_reply, kubo_error, pinning_failure, reply, text_reply
 
 __all__ = [
+    "broken_json",
+    "carried_out_but_reset",
     "close_at_once",
     "endless_body",
+    "endless_pages",
     "error_page",
     "error_with_message",
     "held",
     "missing_child",
+    "pinning_error",
     "redirect",
     "reset",
     "reset_upload",
@@ -256,3 +262,49 @@ def _close(exchange: Exchange) -> None:
 
 close_at_once = Fault("closed", _close)
 """Close the connection without a response, as an idle one may be when a request arrives."""
+
+
+# -- of pinning services --
+
+
+def pinning_error(code: int, reason: str, details: str = "", **headers: str) -> Fault:
+    """Send an error as a pinning service does, such as 409 ``"INSUFFICIENT_FUNDS"``."""
+
+    def act(exchange: Exchange) -> None:
+        failure = pinning_failure(code, reason, details)
+        failure.headers |= {name.replace("_", "-"): text for name, text in headers.items()}
+        exchange.send(failure)
+
+    return Fault(f"{code} {reason}", act)
+
+
+broken_json = Fault("broken JSON", _changed(lambda data: data[: len(data) * 2 // 3] or b"{"))
+"""Send two thirds of the right response, and end it properly."""
+
+
+def _carried_out(exchange: Exchange) -> None:
+    exchange.reply()
+    exchange.reset()
+
+
+carried_out_but_reset = Fault("carried out, then reset", _carried_out)
+"""Do what the request asks for, and reset the connection before the response."""
+
+
+def endless_pages(*, new: bool = False) -> Fault:
+    """Send pages of pins without end: the same page again and again, or with ``new`` always others, ever older."""
+    numbers = count(1)
+
+    def act(exchange: Exchange) -> None:
+        page = exchange.server.reply_to(replace(exchange.request, query={"limit": ["1"], "status": _ANY}))
+        value = json.loads(page.data())
+        if new:
+            number = next(numbers)
+            created = datetime.fromisoformat("2020-01-01T00:00:00+00:00") - timedelta(seconds=number)
+            value["results"][0] |= {"requestid": f"new-{number}", "created": created.isoformat()}
+        exchange.send(json_reply(value | {"count": 3}))
+
+    return Fault("endless pages, each new" if new else "the same page again", act)
+
+
+_ANY = ["queued", "pinning", "pinned", "failed"]

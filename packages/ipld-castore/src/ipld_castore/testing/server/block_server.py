@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from ipld_car import CarError
@@ -21,7 +21,7 @@ from ipld_castore._backends.filesystem import FileSystemCAStore
 from ipld_castore._backends.mapping import MappingCAStore
 from ipld_castore.errors import CAStoreError
 
-from .gateway_side import GatewaySide
+from .gateway_side import AnyRequest, GatewaySide
 from .node_blocks import NodeBlocks
 from .replies import Reply, text_reply
 from .rpc_side import RPCSide
@@ -139,6 +139,13 @@ class Fault:
         return self.name
 
 
+class Side(Protocol):
+    """A kind of requests that a server answers."""
+
+    def reply_to(self, request: AnyRequest) -> Reply | None:
+        """Return the response; None for requests of another kind."""
+
+
 @dataclass
 class _Injected:
     fault: Fault
@@ -173,7 +180,7 @@ class BlockServer:
         self._lock = threading.Lock()
         self._faults: list[_Injected] = []
         node_blocks = NodeBlocks(self.blocks)
-        self._sides = (RPCSide(node_blocks), GatewaySide(node_blocks))
+        self._sides: tuple[Side, ...] = (RPCSide(node_blocks), GatewaySide(node_blocks))
         self._connections: set[socket.socket] = set()
         self._count = 0
         self._port = 0
@@ -358,7 +365,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         self.wfile.flush()
 
-    do_GET = do_HEAD = do_POST = _handle  # noqa: N815  # names of http.server
+    do_GET = do_HEAD = do_POST = do_DELETE = _handle  # noqa: N815  # names of http.server
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # name of http.server
         pass

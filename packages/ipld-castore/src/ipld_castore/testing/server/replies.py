@@ -54,3 +54,8 @@ def lines_reply(values: Iterable[Any]) -> Reply:
 def kubo_error(message: str, status: int = 500) -> Reply:
     """Return an error as Kubo's RPC reports it."""
     return json_reply({"Message": message, "Code": 0, "Type": "error"}, status)
+
+
+def pinning_failure(status: int, reason: str, details: str = "") -> Reply:
+    """Return an error as the IPFS pinning service API has it."""
+    return json_reply({"error": {"reason": reason, "details": details}}, status)
