@@ -51,8 +51,8 @@ def test_capabilities_are_those_of_the_parts(tmp_path: Path) -> None:
     car = CarCAStore(tmp_path / "a.car")
     cases: list[tuple[ContentAddressableStore, ContentAddressableStore, set[str]]] = [
         (memory, least, set()),
-        (memory, memory, {"SupportsList", "SupportsDelete"}),
-        (least, memory, {"SupportsList"}),
+        (memory, memory, {"SupportsList", "SupportsDelete", "SupportsHead"}),
+        (least, memory, {"SupportsList", "SupportsHead"}),
         (memory, folder, {"SupportsList", "SupportsDelete", "SupportsHead"}),
         (memory, car, {"SupportsList", "SupportsHead"}),
         (memory, node, {"SupportsList", "SupportsDelete", "SupportsPin", "SupportsNames"}),
