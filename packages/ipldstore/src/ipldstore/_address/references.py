@@ -18,10 +18,8 @@ def references_of(path: Path) -> Path:
     return path / "references" if path.is_dir() or path.suffix.lower() != ".car" else Path(f"{path}.references")
 
 
-def with_references(
-    castore: ContentAddressableStore, path: Path, allow: Iterable[str | os.PathLike[str]]
-) -> ContentAddressableStore:
-    """Return a block store with the blocks that lie in other files, if it has indexes of such blocks.
+def references_beside(path: Path, allow: Iterable[str | os.PathLike[str]] = ()) -> ReferenceCAStore | None:
+    """Return the blocks that lie in other files, if there are indexes of such blocks; None if there are none.
 
     :param path: the CAR file or folder
     :param allow: what an index may open that another process has written
@@ -29,5 +27,16 @@ def with_references(
     """
     folder = references_of(path)
     if not folder.is_dir() or not any(folder.glob("*.index")):
-        return castore
-    return ReferencingCAStore(castore, ReferenceCAStore(folder, allow=allow))
+        return None
+    return ReferenceCAStore(folder, allow=allow)
+
+
+def with_references(
+    castore: ContentAddressableStore, path: Path, allow: Iterable[str | os.PathLike[str]] = ()
+) -> ContentAddressableStore:
+    """Return a block store with the blocks that lie in other files, if it has indexes of such blocks.
+
+    The arguments and errors are those of :func:`references_beside`.
+    """
+    references = references_beside(path, allow)
+    return castore if references is None else ReferencingCAStore(castore, references)

@@ -30,6 +30,7 @@ from ipldstore._writers.notes import decode_note
 from ipldstore._writers.session_state import decode_state, encode_state
 from ipldstore.errors import IPLDStoreError, store_errors
 
+from .in_files import own_part, references_part, require_in_file
 from .needed import IsYoung, needed_roots, reach_from_young, reach_in_use, states_of
 
 OlderThan = timedelta | datetime | None
@@ -59,34 +60,35 @@ def collect(castore: ContentAddressableStore, older_than: OlderThan, *, dry_run:
         what was put within the last hour
     :param dry_run: delete nothing, and say what would be deleted
     """
-    if not isinstance(castore, SupportsAge) or not isinstance(castore, SupportsHead):
+    own = own_part(castore)
+    if not isinstance(own, SupportsAge) or not isinstance(own, SupportsHead):
         raise IPLDStoreError(f"expected a block store with a head that tells the age of blocks, found {castore!r}")
-    head = require_head(castore)
-    limit = _limit(castore, GRACE if older_than is None else older_than)
+    head = require_head(own)
+    limit = _limit(own, GRACE if older_than is None else older_than)
     with store_errors(f"compacting {castore!r}"):
-        if isinstance(castore, SupportsJournal) and not dry_run:
-            _delete_old_sessions(castore, castore.now() - limit)
+        if isinstance(own, SupportsJournal) and not dry_run:
+            _delete_old_sessions(own, own.now() - limit)
         seen: set[bytes] = set()
-        is_young = _young_states(castore, bytes(head), -math.inf if older_than is None else limit)
+        is_young = _young_states(own, bytes(head), -math.inf if older_than is None else limit)
         for root in needed_roots(castore, bytes(head), is_young):
             reach(castore, root, seen)
         reach_in_use(castore, seen)
         kept = {cids.multihash_of(cid) for cid in seen}
-        if isinstance(castore, SupportsJournal):
-            kept |= _blocks_of_sessions(castore, castore)
-        _reach_from_young(castore, limit, kept)
+        if isinstance(own, SupportsJournal):
+            kept |= _blocks_of_sessions(castore, own)
+        _reach_from_young(castore, own, limit, kept)
         done = [0, 0, 0]
-        old = _old_garbage(castore, limit, kept, done)
+        old = _old_garbage(own, limit, kept, done)
         while batch := {each.cid: each.size for each in islice(old, _BATCH)}:
-            if (moved := require_head(castore)) != head:
+            if (moved := require_head(own)) != head:
                 head = moved
                 kept |= blocks_below(castore, head)
             garbage = [cid for cid in batch if cids.multihash_of(bytes(cid)) not in kept]
-            for cid in garbage if dry_run else castore.delete_old(garbage, limit):
+            for cid in garbage if dry_run else own.delete_old(garbage, limit):
                 done[1] += 1
                 done[2] += batch[cid]
         if not dry_run:
-            done[2] += castore.delete_leftovers(limit)
+            done[2] += own.delete_leftovers(limit)
     return Compacted(*done)
 
 
@@ -98,49 +100,56 @@ def collect_here(castore: ContentAddressableStore, older_than: OlderThan, *, dry
     :param dry_run: see :func:`collect`
     :raises IPLDStoreError: if a block that is needed is missing or wrong, or the block store cannot free blocks
     """
-    is_car = isinstance(castore, CarCAStore) and castore.writable
-    if not is_car and not (isinstance(castore, SupportsDelete) and isinstance(castore, SupportsList)):
+    own = own_part(castore)
+    is_car = isinstance(own, CarCAStore) and own.writable
+    if not is_car and not (isinstance(own, SupportsDelete) and isinstance(own, SupportsList)):
         raise IPLDStoreError(f"expected a block store that frees blocks, found {castore!r}")
-    if not isinstance(castore, SupportsHead):
+    if not isinstance(own, SupportsHead):
         raise IPLDStoreError(f"expected a block store with a head, found {castore!r}")
     limit = -math.inf if older_than is None else _instant(older_than, time.time())
     with store_errors(f"compacting {castore!r}"):
-        head = bytes(require_head(castore))
+        head = bytes(require_head(own))
         seen: set[bytes] = set()
         roots = needed_roots(castore, head, lambda _, state: state.time >= limit * 1e6)
-        if isinstance(castore, CarCAStore) and not dry_run:
-            there = sum(1 for _ in castore)
-            kept, shorter = castore.rewrite(_blocks_in_order(castore, roots))
+        if isinstance(own, CarCAStore) and not dry_run:
+            there = sum(1 for _ in own)
+            kept, shorter = own.rewrite(_blocks_in_order(castore, roots))
             return Compacted(kept, there - kept, shorter)
         for root in roots:
             reach(castore, root, seen)
         reach_in_use(castore, seen)
         needed = {cids.multihash_of(cid) for cid in seen}
-        there = list(castore) if isinstance(castore, SupportsList) else []
+        there = list(own) if isinstance(own, SupportsList) else []
         garbage = [cid for cid in there if cids.multihash_of(bytes(cid)) not in needed]
         freed = 0
         for cid in garbage:
-            freed += castore.block_size(cid)
-            if isinstance(castore, SupportsDelete) and not dry_run:
-                castore.delete_block(cid)
+            freed += own.block_size(cid)
+            if isinstance(own, SupportsDelete) and not dry_run:
+                own.delete_block(cid)
     return Compacted(len(there) - len(garbage), len(garbage), freed)
 
 
 def _blocks_in_order(castore: ContentAddressableStore, roots: Iterable[bytes]) -> Iterator[tuple[CID, bytes]]:
-    """Yield the blocks that roots reach, those of the first root first, and those that stores of this process need."""
+    """Yield the blocks that roots reach, those of the first root first, and those that stores of this process need.
+
+    Blocks that lie in other files are left out.
+    """
+    own, references = own_part(castore), references_part(castore)
+
+    def absent(cid: bytes) -> None:
+        require_in_file(cid, references, own)
+
     seen: set[bytes] = set()
     for root in roots:
-        yield from _walk(castore, root, seen)
+        if root not in seen:
+            for binary, data in walk_binary(own.get_raw, root, seen, missing=absent):
+                yield cids.from_validated(binary), data
     in_use: set[bytes] = set()
     reach_in_use(castore, in_use)
-    for cid in in_use - seen:
-        yield cids.from_validated(cid), castore.get_raw(cid)
-
-
-def _walk(castore: ContentAddressableStore, root: bytes, seen: set[bytes]) -> Iterator[tuple[CID, bytes]]:
-    if root not in seen:
-        for cid, data in walk_binary(castore.get_raw, root, seen):
-            yield cids.from_validated(cid), data
+    for binary in in_use - seen:
+        cid = cids.from_validated(binary)
+        if references is None or own.has_block(cid):
+            yield cid, own.get_raw(binary)
 
 
 def _young_states(castore: SupportsAge, head: bytes, limit: float) -> IsYoung:
@@ -157,10 +166,12 @@ def _young_states(castore: SupportsAge, head: bytes, limit: float) -> IsYoung:
     return lambda cid, _: cids.multihash_of(cid) in young
 
 
-def _reach_from_young(castore: ContentAddressableStore, limit: float, kept: set[bytes]) -> None:
-    """Keep what young blocks link that no head and no session reaches yet."""
-    assert isinstance(castore, SupportsAge)  # noqa: S101  # see collect()
-    statuses = ((bytes(each.cid), each) for each in castore.block_statuses())
+def _reach_from_young(castore: ContentAddressableStore, own: SupportsAge, limit: float, kept: set[bytes]) -> None:
+    """Keep what young blocks link that no head and no session reaches yet.
+
+    :param own: the store that has the young blocks
+    """
+    statuses = ((bytes(each.cid), each) for each in own.block_statuses())
     young = (
         cid
         for cid, each in statuses

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from ipld_car import CarFile, cids, fs, walk_binary
-from ipld_castore import CarCAStore, FileSystemCAStore, SupportsHead
+from ipld_castore import CarCAStore, ContentAddressableStore, FileSystemCAStore, SupportsHead
 from multiformats import CID
 
 from ipldstore._address.castores import shared_castore
 from ipldstore._address.grammar import local_path, parse
+from ipldstore._address.references import references_beside, with_references
 from ipldstore._dataset.castores import AnyCAStore
 from ipldstore._exchange.head import leave_head
 from ipldstore._format.nodes import STATE_FIELD, history_field
 from ipldstore._garbage.collect import Compacted, blocks_below, collect, collect_here, end_sessions, require_head
+from ipldstore._garbage.in_files import own_part, require_in_file
 from ipldstore._repository.opening import has_repository
 from ipldstore._tree.tree import EMPTY_ROOT
 from ipldstore.errors import ConflictError, store_errors
@@ -32,7 +34,8 @@ def compact(
 ) -> Compacted:
     """Forget all blocks of a CAR file, a folder or a bucket that its root does not reach.
 
-    These are older roots, and what was overwritten.
+    These are older roots, and what was overwritten. Blocks that lie in other files (:func:`ipldstore.reference`) stay
+    where they are, and in their index; no such file is opened.
 
     A new file is written beside the old one, as a CARv2 with an index, depth first from the root, and takes its place
     when it is on the disk; it can grow by an index that the old one had not. In a folder blocks are deleted, when all
@@ -79,10 +82,10 @@ def compact(
         if older_than is None or (path.exists() and _is_repository(path)):
             return _compact_file(path, older_than)
         raise ValueError(f"expected older_than with a folder or bucket, which several may write, found the file {path}")
-    castore = shared_castore(where, storage_options)
+    castore = _with_files(shared_castore(where, storage_options))
     if older_than is not None or (isinstance(castore, SupportsHead) and has_repository(castore)):
         return collect(castore, older_than)
-    if not isinstance(castore, FileSystemCAStore):
+    if not isinstance(own_part(castore), FileSystemCAStore):
         raise ValueError(  # noqa: TRY004  # an argument is missing
             f"expected older_than with {castore!r}, as nothing keeps others from writing it meanwhile, found none: "
             f"timedelta(days=1) keeps all that was put in the last day"
@@ -103,7 +106,12 @@ def _is_state(file: CarFile, root: CID) -> bool:
 def _compact_repository(path: Path, older_than: timedelta | datetime | None) -> Compacted:
     with CarCAStore(path, "a") as castore:
         leave_head(castore)
-        return collect_here(castore, older_than)
+        return collect_here(with_references(castore, path), older_than)
+
+
+def _with_files(castore: ContentAddressableStore) -> ContentAddressableStore:
+    """Return the block store with the blocks that lie in other files, if it is a folder with indexes of them."""
+    return with_references(castore, castore.path) if isinstance(castore, FileSystemCAStore) else castore
 
 
 def _compact_file(path: Path, older_than: timedelta | datetime | None) -> Compacted:
@@ -118,10 +126,15 @@ def _compact_file(path: Path, older_than: timedelta | datetime | None) -> Compac
             return _compact_repository(path, older_than)
         fresh = path.with_name(f".{path.name}.compacting")
         fresh.unlink(missing_ok=True)  # of one that was stopped
+        references = references_beside(path)
+
+        def absent(cid: bytes) -> None:
+            require_in_file(cid, references, path)
+
         try:
             with store_errors(f"compacting {path}", passing=(OSError,)), CarFile.open(fresh, "x", roots=[root]) as new:
                 if bytes(root) != EMPTY_ROOT or root in old:  # else nothing was ever frozen
-                    for cid, data in walk_binary(old.get, bytes(root)):
+                    for cid, data in walk_binary(old.get, bytes(root), missing=absent):
                         new.put(cid, data, verify=False)
                 kept, there = len(new), len(old)
             if not old.is_current:
@@ -142,14 +155,19 @@ def _compact_file(path: Path, older_than: timedelta | datetime | None) -> Compac
         old.abandon()  # as it was, or gone: there is nothing to finish
 
 
-def _compact_folder(castore: FileSystemCAStore) -> Compacted:
-    """Compact a folder that no other process writes."""
+def _compact_folder(whole: ContentAddressableStore) -> Compacted:
+    """Compact a folder that no other process writes.
+
+    :param whole: the folder, with blocks in other files if it has such
+    """
+    castore = own_part(whole)
+    assert isinstance(castore, FileSystemCAStore)  # noqa: S101  # the caller has looked
     lock = castore.lock()
     try:
         root = require_head(castore)
         with store_errors(f"compacting {castore.path}"):
             end_sessions(castore)
-            kept = blocks_below(castore, root)
+            kept = blocks_below(whole, root)
             freed_blocks = freed_bytes = kept_blocks = 0
             for cid in castore:
                 if cids.multihash_of(bytes(cid)) in kept:

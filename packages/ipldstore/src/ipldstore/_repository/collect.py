@@ -8,6 +8,7 @@ from ipld_castore import SupportsAge, SupportsHead
 
 from ipldstore._exchange.exchange import Exchange
 from ipldstore._garbage.collect import Compacted, collect, collect_here
+from ipldstore._garbage.in_files import own_part
 from ipldstore.errors import IPLDStoreError
 
 
@@ -22,5 +23,5 @@ def garbage_collect(exchange: Exchange, older_than: timedelta | datetime, *, dry
             f"expected a block store that frees blocks, found {castore!r}: an IPFS node collects what no pin reaches, "
             f"and the state of this repository is pinned"
         )
-    run = collect if isinstance(castore, SupportsAge) else collect_here
+    run = collect if isinstance(own_part(castore), SupportsAge) else collect_here
     return run(castore, older_than, dry_run=dry_run)
