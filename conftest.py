@@ -24,9 +24,12 @@ pytest.register_assert_rewrite("ipld_castore.testing")
 if importlib.util.find_spec("ipld_castore"):
     importlib.import_module("ipld_castore.testing")
 
-# Doctests of what ipldstore exports are collected from the package, which loads its names when one is asked for.
-if importlib.util.find_spec("ipldstore"):
-    dir(importlib.import_module("ipldstore"))
+# Doctests of what a package exports are collected from the package, which loads names when they are asked for.
+for _name in ("ipld_castore", "ipldstore"):
+    if importlib.util.find_spec(_name):
+        _package = importlib.import_module(_name)
+        for _exported in _package.__all__:
+            getattr(_package, _exported)
 
 # Doctests import modules. Some are over an extra, which may not be there, and one is over a zarr that is to come.
 _OVER_EXTRAS = {"_fsspec": "fsspec", "_serve": "starlette", "_xarray": "xarray"}

@@ -9,6 +9,9 @@ Every error is a :class:`CAStoreError`, but for damaged archives and texts that 
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ._backends.car import CarCAStore
 from ._backends.filesystem import FileSystemCAStore
 from ._backends.folder_lock import FolderLock
@@ -29,23 +32,6 @@ from ._core.journal import Entry, Journal, SupportsJournal
 from ._core.path import PathStep
 from ._core.store import ContentAddressableStore
 from ._core.transfer import Transferred, transfer
-from ._gateway.store import GatewayCAStore
-from ._kubo.store import IPFSStore
-from ._network.find import DEFAULT_GATEWAYS, find_ipfs
-from ._network.ipns_record import IPNSRecord, parse_record
-from ._network.resolve import ResolvedName, resolve_at, resolve_name
-from ._object.store import ObjectCAStore
-from ._pinning.errors import PinFailedError, PinNotFoundError, PinRefusedError, PinTimeoutError
-from ._pinning.pin_status import PinStatus
-from ._pinning.service import PinningService
-from ._reference.beside import ReferencingCAStore
-from ._reference.blocks import get_index, put_index
-from ._reference.hasher import RangeHasher
-from ._reference.index import ReferenceIndex
-from ._reference.index_writer import ReferenceIndexWriter
-from ._reference.store import ReferenceCAStore
-from ._reference.verify import ChangedFile
-from ._remote.car_store import RemoteCarCAStore
 from .errors import (
     BackendUnavailableError,
     BlockCorruptError,
@@ -60,6 +46,25 @@ from .errors import (
     ReadOnlyStoreError,
     StoreReplacedError,
 )
+
+if TYPE_CHECKING:
+    from ._gateway.store import GatewayCAStore
+    from ._kubo.store import IPFSStore
+    from ._network.find import DEFAULT_GATEWAYS, find_ipfs
+    from ._network.ipns_record import IPNSRecord, parse_record
+    from ._network.resolve import ResolvedName, resolve_at, resolve_name
+    from ._object.store import ObjectCAStore
+    from ._pinning.errors import PinFailedError, PinNotFoundError, PinRefusedError, PinTimeoutError
+    from ._pinning.pin_status import PinStatus
+    from ._pinning.service import PinningService
+    from ._reference.beside import ReferencingCAStore
+    from ._reference.blocks import get_index, put_index
+    from ._reference.hasher import RangeHasher
+    from ._reference.index import ReferenceIndex
+    from ._reference.index_writer import ReferenceIndexWriter
+    from ._reference.store import ReferenceCAStore
+    from ._reference.verify import ChangedFile
+    from ._remote.car_store import RemoteCarCAStore
 
 __all__ = [
     "DEFAULT_GATEWAYS",
@@ -123,8 +128,56 @@ __all__ = [
     "transfer",
 ]
 
-# Tracebacks, representations and pickles name a class or function where users import it from.
+# What reads over a network, or by references, is imported when it is asked for: who opens a file needs no HTTP.
+_LATER = {
+    "ChangedFile": "._reference.verify",
+    "DEFAULT_GATEWAYS": "._network.find",
+    "GatewayCAStore": "._gateway.store",
+    "IPFSStore": "._kubo.store",
+    "IPNSRecord": "._network.ipns_record",
+    "ObjectCAStore": "._object.store",
+    "PinFailedError": "._pinning.errors",
+    "PinNotFoundError": "._pinning.errors",
+    "PinRefusedError": "._pinning.errors",
+    "PinStatus": "._pinning.pin_status",
+    "PinTimeoutError": "._pinning.errors",
+    "PinningService": "._pinning.service",
+    "RangeHasher": "._reference.hasher",
+    "ReferenceCAStore": "._reference.store",
+    "ReferenceIndex": "._reference.index",
+    "ReferenceIndexWriter": "._reference.index_writer",
+    "ReferencingCAStore": "._reference.beside",
+    "RemoteCarCAStore": "._remote.car_store",
+    "ResolvedName": "._network.resolve",
+    "find_ipfs": "._network.find",
+    "get_index": "._reference.blocks",
+    "parse_record": "._network.ipns_record",
+    "put_index": "._reference.blocks",
+    "resolve_at": "._network.resolve",
+    "resolve_name": "._network.resolve",
+}
+
+
+if not TYPE_CHECKING:  # or else type checkers would take any name for one of these
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(_LATER[name], __name__), name)
+        _name_as_public(found)
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _name_as_public(exported: Any) -> None:
+    """Have tracebacks, representations and pickles name a class or function where users import it from."""
+    if callable(exported) and exported.__module__.startswith(f"{__name__}."):
+        exported.__module__ = __name__
+
+
 for _name in __all__:
-    _exported = globals()[_name]
-    if callable(_exported) and _exported.__module__.startswith(f"{__name__}."):
-        _exported.__module__ = __name__
+    if _name not in _LATER:
+        _name_as_public(globals()[_name])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -103,3 +106,29 @@ def test_verify_and_repair(command: Run, car: Path, tmp_path: Path) -> None:
     (done,) = command("repair", "--json", copy, "--from", car).json
     assert (done["blocks"], done["bytes"], done["lost"]) == (1, len(chunk), [])
     assert "good" in command("verify", copy).text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [
+        (["--help"], {"zarr", "numpy", "requests", "ipldstore._public", "tqdm"}),
+        (["verify", "--help"], {"zarr", "numpy", "requests", "ipldstore._public", "tqdm"}),
+        (
+            ["info"],
+            {"requests", "urllib3", "obstore", "xarray", "dask", "ipldstore._public", "ipldstore._verify", "tqdm"},
+        ),
+    ],
+)
+def test_what_is_not_needed_is_not_loaded(arguments: list[str], unwanted: set[str], car: Path) -> None:
+    """Each import costs every run: help needs no zarr, and a file no HTTP."""
+    code = (
+        "import sys; from ipldstore._cli.main import main; code = main(); "
+        "print(*sorted(sys.modules), file=sys.stderr); raise SystemExit(code)"
+    )
+    # Measuring coverage loads much too.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    command = [sys.executable, "-c", code, *arguments, *([str(car)] if arguments == ["info"] else [])]
+    done = subprocess.run(command, capture_output=True, check=True, env=environ)
+    loaded = done.stderr.decode().split()
+    assert "click" in loaded
+    assert not unwanted.intersection(loaded)

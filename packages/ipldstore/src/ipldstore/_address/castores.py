@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ipld_car import cids
-from ipld_castore import CarCAStore, ContentAddressableStore, FileSystemCAStore, HeadRefusedError, ObjectCAStore
+from ipld_castore import CarCAStore, ContentAddressableStore, FileSystemCAStore, HeadRefusedError
 from multiformats import CID
 
 from ipldstore._dataset.castores import AnyCAStore, castore_of
@@ -94,6 +94,8 @@ def shared_castore(
     """
     found = parse(where) if isinstance(where, (str, os.PathLike)) else None
     if found is not None and isinstance(found.place, BucketURL) and found.ref is None and not found.group:
+        from ipld_castore import ObjectCAStore
+
         return ObjectCAStore.from_url(found.place.url, **(storage_options or {}))
     if storage_options:
         raise ValueError(f"expected storage_options with the URL of a bucket, found them with {where!r}")
@@ -175,6 +177,8 @@ def _open_folder(path: Path, mode: Mode, options: PlaceOptions) -> OpenedCAStore
 
 
 def _open_bucket(url: str, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
+    from ipld_castore import ObjectCAStore
+
     castore = ObjectCAStore.from_url(url, **(options.storage_options or {}))
     head = castore.head
     if mode == "r" and head is None:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ipld_castore import ContentAddressableStore, find_ipfs, resolve_at
+from ipld_castore import ContentAddressableStore
 from multiformats import CID
 
 from ipldstore.errors import store_errors
@@ -45,6 +45,8 @@ def open_content(place: ContentPath | NamePath, options: Mapping[str, Any]) -> C
         if given.get("gateways") is not None or given.get("node"):
             raise ValueError("expected a node or gateways in storage_options, or a gateway in the URL, found both")
         given["gateways"] = place.gateway
+    from ipld_castore import find_ipfs
+
     with store_errors(f"opening {place!r}", passing=(ValueError,)):
         castore = find_ipfs(**given)
     if isinstance(place, ContentPath):
@@ -57,6 +59,8 @@ def resolve_below(castore: ContentAddressableStore, place: NamePath, doh: str | 
 
     :raises IPLDStoreError: if the name cannot be resolved
     """
+    from ipld_castore import resolve_at
+
     with store_errors(f"resolving {place!r}"):
         found = resolve_at(castore, place.name, doh=doh)
     return Content(castore, found.cid, (*found.path, *place.path), "/".join((f"/ipfs/{found.cid}", *found.path)))

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ipld_castore import ContentAddressableStore, ReferenceCAStore, ReferencingCAStore
+from ipld_castore import ContentAddressableStore
+
+if TYPE_CHECKING:
+    from ipld_castore import ReferenceCAStore
 
 
 def references_of(path: Path) -> Path:
@@ -28,6 +32,8 @@ def references_beside(path: Path, allow: Iterable[str | os.PathLike[str]] = ()) 
     folder = references_of(path)
     if not folder.is_dir() or not any(folder.glob("*.index")):
         return None
+    from ipld_castore import ReferenceCAStore  # when it is needed: it reads URLs too
+
     return ReferenceCAStore(folder, allow=allow)
 
 
@@ -39,4 +45,8 @@ def with_references(
     The arguments and errors are those of :func:`references_beside`.
     """
     references = references_beside(path, allow)
-    return castore if references is None else ReferencingCAStore(castore, references)
+    if references is None:
+        return castore
+    from ipld_castore import ReferencingCAStore
+
+    return ReferencingCAStore(castore, references)

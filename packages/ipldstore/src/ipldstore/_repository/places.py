@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ipld_car import cids
-from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore, ObjectCAStore
+from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore
 from multiformats import CID
 
 from ipldstore._address.castores import PlaceOptions, open_castore
@@ -86,6 +86,8 @@ def _open_address(where: str | os.PathLike[str] | CID, options: Options, *, crea
     if isinstance(place, Path):
         return _open_path(place, options, create=create)
     if isinstance(place, BucketURL):
+        from ipld_castore import ObjectCAStore
+
         bucket = ObjectCAStore.from_url(place.url, **(options.storage_options or {}))
         return _place(bucket, head_of(bucket), options, bucket.close)
     return _open_elsewhere(address, options)

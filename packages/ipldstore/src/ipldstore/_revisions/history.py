@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from ipld_car import cids
 from ipld_car.lru import LRU
-from ipld_castore import ContentAddressableStore, GatewayCAStore, TieredCAStore
+from ipld_castore import ContentAddressableStore, TieredCAStore
 from ipld_castore.concurrency import renew_after_fork
 
 from ipldstore._format.nodes import STATE_FIELD, history_field
@@ -155,6 +155,8 @@ def _sends_paths(castore: ContentAddressableStore) -> bool:
     """Return whether the blocks of a path come with one request."""
     while isinstance(castore, TieredCAStore):
         castore = castore.far
+    from ipld_castore import GatewayCAStore
+
     return isinstance(castore, GatewayCAStore)
 
 

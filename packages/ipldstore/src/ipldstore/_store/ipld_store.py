@@ -13,8 +13,6 @@ from ipldstore._dataset.archives import import_car, write_car
 from ipldstore._dataset.castores import require_names
 from ipldstore._links.arrays import Links, links, set_links
 from ipldstore._merge import moving
-from ipldstore._verify.report import VerifyReport
-from ipldstore._verify.verify import Progress, verify
 from ipldstore._writers.changes import Changes
 from ipldstore._writers.take_in import OnConflict
 from ipldstore.errors import store_errors
@@ -25,6 +23,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     import numpy.typing as npt
+
+    from ipldstore._verify.report import VerifyReport
+    from ipldstore._verify.verify import Progress
 
 
 class IPLDStore(DatasetStore):
@@ -163,6 +164,8 @@ class IPLDStore(DatasetStore):
         >>> bool(report), report.keys, report.blocks
         (True, 1, 2)
         """
+        from ipldstore._verify.verify import verify
+
         return verify(self.castore, self._data.frozen(), progress)
 
     # -- links in bulk --
