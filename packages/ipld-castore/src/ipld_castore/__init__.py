@@ -173,7 +173,7 @@ def __dir__() -> list[str]:
 
 
 def _name_as_public(exported: Any) -> None:
-    """Have tracebacks, representations and pickles name a class or function where users import it from."""
+    """Name a class or function where users import it from: in tracebacks, representations and pickles."""
     if callable(exported) and exported.__module__.startswith(f"{__name__}."):
         exported.__module__ = __name__
 
