@@ -10,6 +10,7 @@ import ipldstore
 import numpy as np
 import pytest
 import zarr
+from ipld_castore.testing import PinningServer
 
 from ..support.command import Run, air_car, write_air
 from ..support.repositories import commit, make
@@ -129,3 +130,29 @@ def test_what_needs_a_node_says_so(command: Run, car: Path) -> None:
     """Without a node the commands about IPFS end with an error, not with success."""
     for verb in (("pin", car), ("publish", car, "name")):
         assert command(*verb, "--node", "http://127.0.0.1:9", code=1).err.startswith("ipldstore: ")
+
+
+def test_pin_at_a_service(command: Run, car: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pin is made, with its name; the status decides about the exit code; no output has the token."""
+    root = root_of(car)
+    monkeypatch.delenv("IPLDSTORE_PINNING_TOKEN", raising=False)
+    with PinningServer() as server:
+        asked = ("pin", car, "--service", server.url)
+        assert "IPLDSTORE_PINNING_TOKEN" in command(*asked, code=2).err
+        monkeypatch.setenv("IPLDSTORE_PINNING_TOKEN", server.token)
+        (printed,) = command(*asked, "--json", "--name", "air", "--origin", "/ip4/192.0.2.1/tcp/4001").json
+        assert (printed["root"], printed["status"], printed["delegates"]) == (root, "pinned", server.delegates)
+        with ipldstore.PinningService(server.url, server.token) as service:
+            kept = service.status(printed["request_id"])
+        assert (kept.name, kept.origins) == ("air", ("/ip4/192.0.2.1/tcp/4001",))
+        assert command(*asked, "--no-wait").text.split()[:2] == [root, "queued"]
+        server.steps = ("failed",)
+        failed = command(*asked, code=1)
+        assert "no peer has the blocks" in failed.err
+        assert failed.out == b""
+        monkeypatch.setenv("IPLDSTORE_PINNING_TOKEN", "t0k3n-of-nobody")
+        refused = command(*asked, code=1)
+        assert "401" in refused.err
+        assert "t0k3n" not in refused.err
+    assert "both" in command("pin", car, "--service", "http://x", "--node", "http://y", code=2).err
+    assert "--service" in command("pin", car, "--name", "air", code=2).err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import ExitStack
 from typing import Any, Final
 
 import click
@@ -16,20 +18,59 @@ node_option = click.option(
 @click.command()
 @what_argument
 @node_option
+@click.option("--service", metavar="URL", help="Ask a pinning service; its token is in $IPLDSTORE_PINNING_TOKEN.")
+@click.option("--name", default="", help="A name for the pin at the service.")
+@click.option("--origin", "origins", multiple=True, metavar="MULTIADDR", help="A peer that has the blocks. Repeatable.")
+@click.option("--no-wait", is_flag=True, help="End once the service has the request, before it has the blocks.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="The longest wait for the service.")
 @json_option
 @open_options
-def pin(what: str, node: str | None, as_json: bool, opening: Opening) -> None:
-    """Send a dataset to an IPFS node and pin its root there.
+def pin(what: str, node: str | None, service: str | None, as_json: bool, opening: Opening, **request: Any) -> None:
+    """Have a dataset kept: by an IPFS node, or by a pinning service.
 
-    Only the blocks that the node lacks are sent. Prints the root.
+    A node is sent the blocks that it lacks, and pins the root. A service fetches the blocks over the IPFS network, so
+    a node must have them; of a repository without a version it keeps the whole history. Prints the root; of a service
+    also the status and the name of the request.
     """
     from ipld_car.terminal import open_printer
 
+    if service is not None:
+        if node is not None:
+            raise click.UsageError("expected --node or --service, found both")
+        line = _pin_at_service(what, service, opening, **request)
+        with open_printer() as print_line:
+            print_line(line if as_json else " ".join((line["root"], line["status"], line["request_id"])))
+        return
+    if any(request.values()):
+        raise click.UsageError("expected --name, --origin, --no-wait and --timeout with --service, found no --service")
     from ipldstore._cli.work.nodes import push_to_node
 
     with opening.store(what) as store, open_printer() as print_line:
         root = push_to_node(store, node)[0]
         print_line({"root": str(root)} if as_json else str(root))
+
+
+def _pin_at_service(what: str, url: str, opening: Opening, *, no_wait: bool, **request: Any) -> dict[str, Any]:
+    """Have a service pin a dataset, or a whole repository; return what is printed of the request."""
+    from ipld_castore import PinningService
+
+    from ipldstore._io.pinning import pin as pin_at
+
+    token = os.environ.get(_TOKEN, "")
+    if not token:
+        raise click.UsageError(f"expected the token of the pinning service in ${_TOKEN}, found none")
+    with ExitStack() as stack:
+        service = stack.enter_context(PinningService(url, token))
+        if opening.given.keys() <= {"storage_options"}:
+            status = pin_at(what, service, wait=not no_wait, **opening.given, **request)
+        else:
+            status = pin_at(stack.enter_context(opening.store(what)), service, wait=not no_wait, **request)
+    return {
+        "root": str(status.cid),
+        "status": status.status,
+        "request_id": status.request_id,
+        "delegates": list(status.delegates),
+    }
 
 
 @click.command()
@@ -90,6 +131,7 @@ def completion(shell: str) -> int:
     )
 
 
+_TOKEN: Final = "IPLDSTORE_PINNING_TOKEN"  # noqa: S105  # the name of a variable
 _VARIABLE: Final = "_IPLDSTORE_COMPLETE"
 
 NETWORK: Final[tuple[Any, ...]] = (pin, publish, resolve, completion)
