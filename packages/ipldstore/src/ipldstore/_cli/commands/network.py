@@ -26,7 +26,7 @@ node_option = click.option(
 @json_option
 @open_options
 def pin(what: str, node: str | None, service: str | None, as_json: bool, opening: Opening, **request: Any) -> None:
-    """Have a dataset kept: by an IPFS node, or by a pinning service.
+    """Pin a dataset on an IPFS node, or at a pinning service.
 
     A node is sent the blocks that it lacks, and pins the root. A service fetches the blocks over the IPFS network, so
     a node must have them; of a repository without a version it keeps the whole history. Prints the root; of a service
@@ -51,7 +51,7 @@ def pin(what: str, node: str | None, service: str | None, as_json: bool, opening
 
 
 def _pin_at_service(what: str, url: str, opening: Opening, *, no_wait: bool, **request: Any) -> dict[str, Any]:
-    """Have a service pin a dataset, or a whole repository; return what is printed of the request."""
+    """Ask a service to pin a dataset, or a whole repository; return what is printed of the request."""
     from ipld_castore import PinningService
 
     from ipldstore._io.pinning import pin as pin_at
