@@ -185,3 +185,13 @@ def test_what_a_node_can_do() -> None:
     for capability in (SupportsList, SupportsDelete, SupportsPin, SupportsNames):
         assert isinstance(store, capability)
     assert not isinstance(store, SupportsHead)
+
+
+def test_a_node_has_addresses_and_peers(node: Any) -> None:
+    """A service for pins is told the ones and connected to the others; a peer that is not there is an error."""
+    with store_at(node) as store:
+        assert all(each.startswith("/") for each in store.peer_addresses())
+        store.connect([])
+        nobody = "/ip4/127.0.0.1/tcp/9/p2p/12D3KooWJvw3wPcmFcUPQxLQNu1m1xqGmQRLXYGyVHRYhNDYGGJB"
+        with pytest.raises(BackendUnavailableError, match="swarm/connect"):
+            store.connect([nobody])

@@ -99,3 +99,22 @@ def test_the_bar(service: PinningService, capsys: pytest.CaptureFixture[str]) ->
     assert shown.index("0/2") < shown.index("1/2") < shown.index("2/2")
     assert "queued" in shown
     assert "pinned" in shown
+
+
+def test_a_node_is_told_and_connected(server: PinningServer, service: PinningService) -> None:
+    """The service gets the addresses of the node that has the blocks, and the node those of the service."""
+    store = IPLDStore(ipldstore.IPFSStore(server.url))
+    store["a/0"] = b"chunk"
+    store.freeze()
+    server.forget()
+    kept = ipldstore.pin(store, service)
+    assert kept.status == "pinned"
+    assert [each.rpartition("/p2p/")[0] for each in kept.origins] == [
+        "/ip4/192.0.2.1/tcp/4001",
+        "/ip4/192.0.2.2/tcp/4001",
+    ]
+    (connected,) = [each for each in server.requests if each.path.endswith("swarm/connect")]
+    assert connected.query["arg"] == server.delegates
+    assert ipldstore.pin(store, service, origins=[]).origins == ()
+    server.inject(faults.error_with_message("failure: dial backoff"), where="swarm/connect")
+    assert ipldstore.pin(store, service).status == "pinned", "the service may reach the node all the same"

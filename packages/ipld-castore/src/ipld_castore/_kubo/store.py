@@ -17,6 +17,7 @@ from ipld_castore._core.upload_queue import UploadQueue
 from ipld_castore.concurrency import in_order
 from ipld_castore.errors import BackendUnavailableError, BlockNotFoundError, HashRefusedError
 
+from . import peers as _peers
 from . import pins as _pins
 from .address import find_node
 from .car_upload import upload
@@ -285,6 +286,20 @@ class IPFSStore(ContentAddressableStore):
         :raises BlockNotFoundError: if the node finds no record within the timeout
         """
         return _pins.record(self._rpc, name)
+
+    # -- peers --
+
+    def peer_addresses(self) -> list[str]:
+        """Return the multiaddrs under which peers reach the node, such as the ``origins`` of a pinning service."""
+        return _peers.addresses(self._rpc)
+
+    def connect(self, peers: Iterable[str]) -> None:
+        """Connect the node to peers, such as the delegates of a pinning service, so that these get blocks at once.
+
+        :param peers: multiaddrs that end in ``/p2p/ID``
+        :raises BackendUnavailableError: if the node cannot reach one of them
+        """
+        _peers.connect(self._rpc, peers)
 
     def close(self) -> None:
         """See :meth:`ContentAddressableStore.close`. A closed store opens new connections when it is used."""

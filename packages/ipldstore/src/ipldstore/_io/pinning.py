@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from ipld_castore import PinningService, PinStatus, SupportsHead
+from ipld_castore import CAStoreError, IPFSStore, PinningService, PinStatus, SupportsHead
 from multiformats import CID
 
 from ipldstore._address.grammar import parse
 from ipldstore._address.places import AnyAddress, ContentPath
+from ipldstore._dataset.castores import castore_of
 from ipldstore._repository.opening import has_repository
 from ipldstore._repository.repository import Repository
 from ipldstore._store.group_store import GroupStore
@@ -20,6 +21,7 @@ from ipldstore.errors import store_errors
 
 from .open import open as open_store
 
+_MAX_ORIGINS = 20
 _STEPS = {"queued": 0, "pinning": 1, "pinned": 2, "failed": 2}
 
 
@@ -28,7 +30,7 @@ def pin(  # noqa: PLR0913  # keywords
     service: PinningService,
     *,
     name: str = "",
-    origins: Iterable[str] = (),
+    origins: Iterable[str] | None = None,
     meta: Mapping[str, str] | None = None,
     wait: bool = True,
     timeout: float | None = None,
@@ -44,14 +46,15 @@ def pin(  # noqa: PLR0913  # keywords
         there is one. Or a CID, which is not looked at; or a store, which is frozen; or a repository
     :param service: the service, with its token
     :param name: a name for the pin, of at most 255 characters
-    :param origins: multiaddrs of peers that have the blocks, at most 20, such as those of ``ipfs id``
+    :param origins: multiaddrs of peers that have the blocks, at most 20; by default those of the IPFS node that the
+        dataset is on, if ``what`` is a store or a repository over one. That node is also connected to the delegates
     :param meta: texts by name that the service keeps with the pin
     :param wait: wait until the dataset is pinned; else return once the service has the request
     :param timeout: the most seconds to wait; None for no limit
     :param progress: whether to show a bar on standard error; by default where that is a terminal
     :param storage_options: as :func:`ipldstore.open` has them
     :returns: the request, with its status at the end, ``pinned`` or, without ``wait``, often ``queued``; its
-        ``delegates`` are peers of the service, to which ``ipfs swarm connect`` may connect a node
+        ``delegates`` are peers of the service, to which ``ipfs swarm connect`` connects other nodes
     :raises IPLDStoreError: if the service cannot be reached, refuses the request, could not pin the dataset, or needs
         longer than the timeout. The ``__cause__`` is the error of :meth:`ipld_castore.PinningService.pin`, with the
         request
@@ -70,7 +73,20 @@ def pin(  # noqa: PLR0913  # keywords
     root = _root_of(what, storage_options)
     visible = sys.stderr.isatty() if progress is None else progress
     with store_errors(f"pinning {root}", passing=(ValueError,)), _bar(visible=visible) as show:
-        return service.pin(root, name=name, origins=origins, meta=meta, wait=wait, timeout=timeout, progress=show)
+        node = _node_of(what)
+        if origins is None:
+            origins = [] if node is None else node.peer_addresses()[:_MAX_ORIGINS]
+        made = service.pin(root, name=name, origins=origins, meta=meta, wait=False, progress=show)
+        if node is not None and not made.is_final:
+            with suppress(CAStoreError):  # the service may reach the node all the same
+                node.connect(made.delegates)
+        return service.wait(made.request_id, timeout=timeout, progress=show) if wait and not made.is_final else made
+
+
+def _node_of(what: object) -> IPFSStore | None:
+    """Return the IPFS node that a store or a repository is on; None for all else."""
+    castore = castore_of(what) if isinstance(what, (IPLDStore, Repository)) else None
+    return castore if isinstance(castore, IPFSStore) else None
 
 
 def _root_of(what: AnyAddress | IPLDStore | Repository, options: Mapping[str, Any] | None) -> CID:

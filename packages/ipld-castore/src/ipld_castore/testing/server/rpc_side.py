@@ -52,7 +52,12 @@ class RPCSide:
             "key/ls": lambda _: json_reply({"Keys": [{"Name": name, "Id": k} for name, k in self._keys.items()]}),
             "name/publish": self._name_publish,
             "name/resolve": self._name_resolve,
-            "id": lambda _: json_reply({"ID": self._keys["self"], "AgentVersion": "kubo/0.43.0/test", "Addresses": []}),
+            "id": lambda _: json_reply(
+                {"ID": self._keys["self"], "AgentVersion": "kubo/0.43.0/test", "Addresses": self._addresses()}
+            ),
+            "swarm/connect": lambda request: json_reply(
+                {"Strings": [f"connect {x} success" for x in request.query["arg"]]}
+            ),
             "version": lambda _: json_reply({"Version": "0.43.0", "Repo": "18", "System": "test"}),
         }
 
@@ -72,6 +77,10 @@ class RPCSide:
             return kubo_error(f"block was not found locally (offline): ipld: could not find {found}")
         except (CAStoreError, CarError) as error:
             return kubo_error(str(error))
+
+    def _addresses(self) -> list[str]:
+        """Return addresses of documentation (RFC 5737), at which nobody listens."""
+        return [f"/ip4/192.0.2.{number}/tcp/4001/p2p/{self._keys['self']}" for number in (1, 2)]
 
     # -- blocks --
 
