@@ -199,7 +199,7 @@ def test_a_cid_with_a_block_store(blocks: tuple[MappingCAStore, CID]) -> None:
     assert both.sizes["n"] == 2
     found = xr.open_dataset(IPLDStore(castore, root=root, read_only=True), engine="ipldstore")
     assert found.encoding["source"] == f"ipld://{root}"
-    with pytest.raises(ValueError, match="no options with a store that is open, found branch"):
+    with pytest.raises(ValueError, match="no such options with what is open, found branch"):
         xr.open_dataset(IPLDStore(castore, root=root), engine="ipldstore", branch="main")
 
 

@@ -15,7 +15,7 @@ from .hdf5 import check_filter_mask
 from .model import VALUE_ATTRIBUTES, Ranges, Source, SourceArray
 
 _MAY_DIFFER: Final = "units"
-"""The value attribute that a later file may have otherwise: times are converted."""
+"""The value attribute that a later file may have otherwise, if it is text: times are converted."""
 
 
 class _Dataset(NamedTuple):
@@ -87,7 +87,10 @@ class Series:
             and dataset.id.get_create_plist().equal(first.creation)
             and self._dimensions(dataset) == first.dimensions
             and found.keys() == first.attributes.keys()
-            and all(name == _MAY_DIFFER or _is_same(value, first.attributes[name]) for name, value in found.items())
+            and all(
+                _is_same(value, first.attributes[name]) or (name == _MAY_DIFFER and _text_of(value) is not None)
+                for name, value in found.items()
+            )
         )
 
     def _dimensions(self, dataset: Any) -> list[str]:
@@ -97,8 +100,8 @@ class Series:
 
     def _array(self, path: str, name: str, dataset: Any, first: SourceArray) -> SourceArray:
         attributes = first.attributes
-        units = dataset.attrs.get(_MAY_DIFFER)
-        if isinstance(units, str):
+        units = _text_of(dataset.attrs.get(_MAY_DIFFER))
+        if units is not None:
             attributes = attributes | {_MAY_DIFFER: units}
         metadata = first.metadata | {"shape": list(dataset.shape)}
         rows: list[tuple[list[int], int, int, int]] = []
@@ -123,6 +126,16 @@ class Series:
 
 def _value_attributes(dataset: Any) -> dict[str, Any]:
     return {name: dataset.attrs[name] for name in VALUE_ATTRIBUTES if name in dataset.attrs}
+
+
+def _text_of(value: Any) -> str | None:
+    """Return an attribute that is text; netCDF-4 writes it with a fixed length, which h5py gives as bytes."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return None
+    return value if isinstance(value, str) else None
 
 
 def _is_same(one: Any, other: Any) -> bool:

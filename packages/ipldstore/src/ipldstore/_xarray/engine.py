@@ -42,6 +42,7 @@ _OPENERS: Final = ("castore", "cache", "branch", "tag", "commit", "as_of", "path
 class IPLDBackendEntrypoint(ZarrBackendEntrypoint):
     """Open datasets of ipldstore: CAR files, folders and buckets of blocks, CIDs, ``ipfs://`` and ``ipns://``."""
 
+    open_dataset_parameters = None  # else those of zarr's engine are inherited, if xarray has found them before
     description = "Open datasets by CID: CAR files, folders and buckets of blocks, ipfs:// and ipns:// (ipldstore)"
     url = ""
     supports_groups = True
