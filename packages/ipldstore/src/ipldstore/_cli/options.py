@@ -44,14 +44,6 @@ class Opening(NamedTuple):
                 raise click.UsageError(f"expected a whole repository, found --{option}, which has no meaning for it")
         return Repository.open(what, read_only=read_only, **known)
 
-    def without_version(self) -> Opening:
-        """Return the same for another place, without the version and the group."""
-        left = {name: value for name, value in self.given.items() if name not in _OF_ONE_PLACE}
-        return Opening(left)
-
-
-_OF_ONE_PLACE: Final = frozenset({"branch", "tag", "commit", "as_of", "path", "message"})
-
 
 def storage_options_value(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, Any] | None:
     """Read ``k=v``: a value is JSON where it can be, else text."""
@@ -100,6 +92,19 @@ storage_option = click.option(
     callback=storage_options_value,
     help="An option of the bucket, URL or node, such as region=eu-west-1 or node=false. Repeatable.",
 )
+
+
+def far_option(end: str) -> Decorator:
+    """Return the option ``--target-option`` or ``--source-option``, of the other end of a push or pull."""
+    return click.option(
+        f"--{end}-option",
+        "far_options",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=storage_options_value,
+        help=f"As --storage-option, but of {end.upper()}. Repeatable.",
+    )
+
 
 _OPTIONS: Final = (
     click.option("--branch", help="The branch of a repository."),

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from ipldstore._cli.options import Opening, json_option, open_options, what_argument
+from ipldstore._cli.options import Opening, far_option, json_option, open_options, what_argument
 
 FORMS: Final = ("car", "zarr", "kerchunk")
 
@@ -70,9 +70,10 @@ def export(source: str, target: str, form: str | None, url: str | None, as_json:
 @what_argument
 @click.argument("target")
 @click.option("--force", is_flag=True, help="Overwrite what is not in the past of what is pushed.")
+@far_option("target")
 @json_option
 @open_options
-def push(what: str, target: str, force: bool, as_json: bool, opening: Opening) -> None:
+def push(what: str, target: str, force: bool, far_options: Any, as_json: bool, opening: Opening) -> None:
     """Send a dataset or a repository to TARGET.
 
     TARGET is a CAR file, a folder or a bucket, which is made where it is absent. Only the blocks that it lacks are
@@ -80,16 +81,17 @@ def push(what: str, target: str, force: bool, as_json: bool, opening: Opening) -
     """
     from ipldstore._cli.work.syncing import push_dataset
 
-    _print_sent(push_dataset(what, target, opening, force=force), as_json=as_json)
+    _print_sent(push_dataset(what, target, opening, far_options, force=force), as_json=as_json)
 
 
 @click.command()
 @what_argument
 @click.argument("source")
 @click.option("--force", is_flag=True, help="Overwrite what is not in the past of SOURCE.")
+@far_option("source")
 @json_option
 @open_options
-def pull(what: str, source: str, force: bool, as_json: bool, opening: Opening) -> None:
+def pull(what: str, source: str, force: bool, far_options: Any, as_json: bool, opening: Opening) -> None:
     """Get what SOURCE has into WHAT.
 
     Of a repository all commits come, each checked, and its names move forward; WHAT is made where it is absent. Of
@@ -97,7 +99,7 @@ def pull(what: str, source: str, force: bool, as_json: bool, opening: Opening) -
     """
     from ipldstore._cli.work.syncing import pull_dataset
 
-    _print_sent(pull_dataset(what, source, opening, force=force), as_json=as_json)
+    _print_sent(pull_dataset(what, source, opening, far_options, force=force), as_json=as_json)
 
 
 def _print_sent(done: Any, *, as_json: bool) -> None:

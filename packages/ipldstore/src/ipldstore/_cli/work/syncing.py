@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ipld_car import cids
-from ipld_castore import AnyCID, Transferred
+from ipld_castore import AnyCID, TieredCAStore, Transferred
 from multiformats import CID
 
-from ipldstore._address.castores import PlaceOptions, open_castore
+from ipldstore._address.castores import PlaceOptions, open_castore, shared_castore
 from ipldstore._address.grammar import parse
 from ipldstore._cli.options import Opening
 from ipldstore._dataset.castores import AnyCAStore
@@ -16,24 +18,33 @@ from ipldstore._repository.sync import Synced
 from ipldstore.errors import RepositoryNotFoundError
 
 
-def push_dataset(what: str, target: str, opening: Opening, *, force: bool) -> Transferred | Synced:
+def push_dataset(
+    what: str, target: str, opening: Opening, target_options: dict[str, Any] | None, *, force: bool
+) -> Transferred | Synced:
     """Send what an address names to another place."""
     repository = _repository(what, opening)
     if repository is not None:
         with repository:
-            return repository.push(target, force=force)
+            return repository.push(_place(target, target_options), force=force)
     with opening.store(what) as store:
-        return _push_root(_root(store.root_cid), store.castore, target, force=force)
+        return _push_root(_root(store.root_cid), store.castore, target, target_options, force=force)
 
 
-def pull_dataset(what: str, source: str, opening: Opening, *, force: bool) -> Transferred | Synced:
+def pull_dataset(
+    what: str, source: str, opening: Opening, source_options: dict[str, Any] | None, *, force: bool
+) -> Transferred | Synced:
     """Get what another place has."""
-    repository = _repository(source, opening.without_version())
+    own_options = opening.given.get("storage_options")
+    far = Opening({name: value for name, value in opening.given.items() if name != "storage_options"})
+    if source_options:
+        far.given["storage_options"] = source_options
+    repository = _repository(source, far)
     if repository is not None:
-        with repository, Repository.open_or_create(what, fsync=opening.given.get("fsync", True)) as own:
+        own_given = {"fsync": opening.given.get("fsync", True), "storage_options": own_options}
+        with repository, Repository.open_or_create(what, **own_given) as own:
             return own.pull(repository, force=force)
-    with opening.store(source) as store:
-        return _push_root(_root(store.root_cid), store.castore, what, force=force)
+    with far.store(source) as store:
+        return _push_root(_root(store.root_cid), store.castore, what, own_options, force=force)
 
 
 def _repository(what: str, opening: Opening) -> Repository | None:
@@ -54,9 +65,19 @@ def _root(root: CID | None) -> CID:
     return cids.from_validated(bytes(root))
 
 
-def _push_root(root: AnyCID, source: AnyCAStore, target: str, *, force: bool) -> Transferred | Synced:
-    opened = open_castore(parse(target).place, "a", PlaceOptions())
+def _place(target: str, options: dict[str, Any] | None) -> str | AnyCAStore:
+    """Return what a repository is pushed to: with options, the bucket itself."""
+    return shared_castore(target, options) if options else target
+
+
+def _push_root(
+    root: AnyCID, source: AnyCAStore, target: str, options: dict[str, Any] | None, *, force: bool
+) -> Transferred | Synced:
+    opened = open_castore(parse(target).place, "a", PlaceOptions(storage_options=options))
     try:
+        castore = opened.castore.far if isinstance(opened.castore, TieredCAStore) else opened.castore
+        castore.persist_moves_head = True  # of a bucket it is not set yet
+        opened.castore.persist_moves_head = True
         sent = push(root, source, opened.castore, force=force)
     except BaseException:
         opened.abandon()
