@@ -163,10 +163,15 @@ class _PinningSide:
         name, meta = held.pin.get("name", ""), held.pin.get("meta", {})
         matches = _MATCHES[request.option("match", "exact")]
         return (
-            held.steps[0] in query.get("status", ["pinned"])
-            and ("cid" not in query or held.pin["cid"] in query["cid"])
+            held.steps[0] in _values(query, "status", "pinned")
+            and ("cid" not in query or held.pin["cid"] in _values(query, "cid"))
             and ("name" not in query or matches(request.option("name"), name))
             and ("before" not in query or held.created < datetime.fromisoformat(request.option("before")))
             and ("after" not in query or held.created > datetime.fromisoformat(request.option("after")))
             and json.loads(request.option("meta", "{}")).items() <= meta.items()
         )
+
+
+def _values(query: dict[str, list[str]], name: str, default: str = "") -> list[str]:
+    """Return the values of a name: each for itself, as the API has it, or behind commas, as Kubo sends them."""
+    return ",".join(query.get(name, [default])).split(",")
