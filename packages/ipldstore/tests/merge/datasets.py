@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 from ipld_castore import MappingCAStore
 from ipldstore import IPLDStore
 from ipldstore._merge.conflicts import Merged, Resolve
@@ -14,7 +15,7 @@ from ipldstore._merge.merge import merge_roots
 
 from .roots import edited
 
-xarray: Any = importlib.import_module("xarray")
+xarray: Any = pytest.importorskip("xarray")
 zarr: Any = importlib.import_module("zarr")
 
 Edit = Callable[[IPLDStore], Any]

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import xarray as xr
 from ipldstore import IPLDStore, IPLDStoreError, MergeConflictError, Repository
 
 from ..support.repositories import commit, contents_of, text
+
+xr: Any = pytest.importorskip("xarray")
 
 
 @pytest.fixture
