@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from ipldstore._display.outline import ArrayOutline, outline
 from ipldstore._store.ipld_store import IPLDStore
-from ipldstore.errors import IPLDStoreError
+from ipldstore.errors import IPLDStoreError, NodeError
 
 from .bodies import ranged
 from .headers import CORS, IMMUTABLE, PAGE, SAFE, disposition, is_fresh
@@ -55,7 +55,10 @@ class Content:
         """
         store = self._dataset(root)
         if store is not None:
-            found = self._of_dataset(request, store, root, names, path)
+            try:
+                found = self._of_dataset(request, store, root, names, path)
+            except NodeError:  # a block of something else, in the same codec
+                found = None
             if found is not None:
                 return found
         target = resolve(self.served.read, root, names)

@@ -116,10 +116,10 @@ class ServedBlocks(ContentAddressableStore):
         if self._is_complete:
             return binary in self._known
         with self._lock:
-            if self._walk is None:
-                self._walk = Thread(target=self._walk_all, name="ipldstore-serve-reach", daemon=True)
-                self._walk.start()
             walk = self._walk
+            if walk is None:
+                walk = self._walk = Thread(target=self._walk_all, name="ipldstore-serve-reach", daemon=True)
+                walk.start()
         while walk.is_alive() and binary not in self._known:
             walk.join(_LOOK_SECONDS)
         return binary in self._known
