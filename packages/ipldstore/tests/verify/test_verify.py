@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import zarr
-from ipld_car import cids
+from ipld_car import cids, unixfs
 from ipld_castore import MappingCAStore
 from ipldstore import BlockMissingError, IPLDStore
 from ipldstore._verify.repair import repair
@@ -119,3 +121,48 @@ def test_repair_fetches_what_is_lost() -> None:
     assert (done.blocks, done.lost) == (2, (other,))
     assert repair(here, bytes(root), store.castore).blocks == 1
     assert IPLDStore(here, root=root).verify()
+
+
+def test_any_node_that_is_lost_is_told_and_the_rest_is_verified() -> None:
+    """Documents, directories, and nodes of both indexes, one at a time."""
+    store = IPLDStore()
+    big_array(store)
+    zarr.create_group(store, path="model", attributes={"long": "x" * 40_000})
+    for number in range(3000):
+        store[f"names/{number:05}"] = b"value"
+    for number in range(4):
+        zarr.create_group(store, path=f"model/run{number}", attributes={"text": "y" * 20_000})
+    root, count = store.freeze(), len(store)
+    blocks = store.castore
+    assert isinstance(blocks, MappingCAStore)
+    nodes = [cid for cid, _ in blocks.get_dag(root) if cid.codec.name == "dag-cbor" and cid != root]
+    assert len(nodes) > 5
+    for node in nodes:
+        data = blocks.get_raw(node)
+        blocks.delete_block(node)
+        report = IPLDStore(blocks, root=root).verify()
+        assert not report
+        assert report.failed >= 1
+        assert str(node) in str(report) or str(node) in str(report.data)
+        assert report.keys < count or report.failures
+        blocks.put_block(node, data)
+    assert IPLDStore(blocks, root=root).verify()
+
+
+def test_a_root_of_another_maker_is_verified(tmp_path: Path) -> None:
+    """A UnixFS directory with a zarr hierarchy: a chunk that is damaged is told by its key."""
+    blocks = MappingCAStore()
+
+    def directory(entries: dict[str, bytes]) -> bytes:
+        links = [unixfs.PBLink(cid, name, 0) for name, cid in entries.items()]
+        return unixfs.build_directory(links, lambda cid, data: blocks.put_block(cids.from_bytes(cid), data)).cid
+
+    source = tmp_path / "a.zarr"
+    zarr.create_array(source, name="a", shape=(4,), chunks=(2,), dtype="i4", zarr_format=2, compressors=None)[:] = 1
+    chunk = bytes(blocks.put(b"\1\0\0\0" * 2))
+    files = {path.name: bytes(blocks.put(path.read_bytes())) for path in (source / "a").iterdir()}
+    root = directory({"a": directory(files), ".zgroup": bytes(blocks.put(b'{"zarr_format": 2}'))})
+    assert IPLDStore(blocks, root=root).verify()
+    blocks.put_block(cids.from_bytes(chunk), b"wrong")
+    report = IPLDStore(blocks, root=root).verify()
+    assert {each.path for each in report.failures} == {"a/0", "a/1"}
