@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ipld_castore import NameRefusedError, parse_record
+from ipld_castore import BlockNotFoundError, IPFSStore, NameRefusedError, parse_record
+from ipldstore._serve.sources import Source
 
 from ..support.serving import Served, serving
 
@@ -60,3 +61,24 @@ def test_a_record_that_is_not_right_is_not_served(records: dict[str, Path], wron
     (path,) = (path for path in records.values() if wrong in path.name)
     with pytest.raises(NameRefusedError), serving([], records=[path]):
         pytest.fail("expected the record to be refused")
+
+
+def test_the_record_of_a_node_is_served_where_it_is_right(records: dict[str, Path]) -> None:
+    """The node is asked for its bytes alone here; that a real one has records is tested where it publishes."""
+
+    class Node(IPFSStore):
+        def get_record(self, name: str) -> bytes:
+            if name == BOTH:
+                return records[BOTH].read_bytes()
+            if name == SECOND:
+                return records[BOTH].read_bytes()  # of another name
+            raise BlockNotFoundError(f"no record of {name}")
+
+    node = Node("http://127.0.0.1:1")
+    with serving([Source("node", node, (), node.close)]) as running:
+        first = running.get(f"/ipns/{BOTH}?format=ipns-record")
+        assert first.content == records[BOTH].read_bytes()
+        again = running.get(f"/ipns/{BOTH}?format=ipns-record", headers={"If-None-Match": first.headers["ETag"]})
+        assert again.status_code == 304
+        assert running.get(f"/ipns/{SECOND}?format=ipns-record").status_code == 404
+        assert running.get("/ipns/k51nothing?format=ipns-record").status_code == 404
