@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from ipld_car import CarError, binary_links, cids
-from ipld_castore import BlockNotFoundError, CAStoreError, ContentAddressableStore
+from ipld_castore import BlockMalformedError, BlockNotFoundError, ContentAddressableStore, HashRefusedError
 
 from ipldstore._dataset import processes
 from ipldstore._dataset.dataset import Dataset
@@ -14,6 +15,9 @@ from ipldstore._history.state import StateNode
 from ipldstore._revisions.history import History
 from ipldstore._writers.forks import ForkSharing
 from ipldstore.errors import BlockMissingError, NodeError
+
+_NO_LINK: Final = (BlockNotFoundError, BlockMalformedError, HashRefusedError, CarError)
+"""Errors of what is no link, or leads to nothing. A block store that cannot be reached is another matter."""
 
 IsYoung = Callable[[bytes, StateNode], bool]
 """Tells of a state, by its binary CID and its fields, whether it was written within the time that is kept."""
@@ -78,9 +82,11 @@ def reach_in_use(castore: ContentAddressableStore, seen: set[bytes]) -> None:
 def reach_from_young(castore: ContentAddressableStore, young: Iterator[bytes], seen: set[bytes]) -> None:
     """Find all blocks that some blocks link whose codec is not known: those that are dag-cbor.
 
-    What they link and is not there is passed over: a block may be anything.
+    What looks like a link and leads to no block is passed over: a block may be anything.
 
     :param seen: see :func:`reach`
+    :raises CAStoreError: if a block that is linked cannot be read now, or is damaged: what it links is not known, and
+        must not be freed
     """
     for cid, data in castore.get_many_raw(map(cids.from_validated, young)):
         if data[:1] < b"\x80" or data[:1] >= b"\xc0":  # neither a list nor a map
@@ -92,5 +98,5 @@ def reach_from_young(castore: ContentAddressableStore, young: Iterator[bytes], s
         for link in links:
             try:
                 reach(castore, link, seen)
-            except (BlockNotFoundError, CAStoreError, CarError):
+            except _NO_LINK:
                 continue
