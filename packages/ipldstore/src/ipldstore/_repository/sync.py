@@ -75,11 +75,13 @@ def _overwritten(history: History, state: Known, head: bytes, to: ContentAddress
     """Return by name the commits at the destination that are not in the past of a state."""
     if any(known.cid == head for known in states_in_log(history, state)):
         return {}
+    theirs = History(to)
     try:
-        there = History(to).load_state(head)
+        there = theirs.load_state(head)
     except NodeError:  # a commit, or a root without history
         tips = {*state.state.branches.values(), *state.state.tags.values()}
-        return {} if any(_is_past(history, head, tip) for tip in tips) else {"HEAD": cids.from_validated(head)}
+        is_past = theirs.is_commit(head) and any(_is_past(history, head, tip) for tip in tips)
+        return {} if is_past else {"HEAD": cids.from_validated(head)}
     return {name: cids.from_validated(at) for name, at in _behind(history, there, state.state)}
 
 
@@ -97,8 +99,6 @@ def _is_past(history: History, commit: bytes, tip: bytes) -> bool:
     try:
         return is_ancestor(history.load, commit, tip)
     except BlockMissingError:  # the source does not have the commit
-        return False
-    except NodeError:
         return False
 
 

@@ -12,7 +12,7 @@ from ipld_car.lru import LRU
 from ipld_castore import ContentAddressableStore, TieredCAStore
 from ipld_castore.concurrency import renew_after_fork
 
-from ipldstore._format.nodes import STATE_FIELD, history_field
+from ipldstore._format.nodes import COMMIT_FIELD, STATE_FIELD, history_field
 from ipldstore._history.commit import CommitNode, decode_commit
 from ipldstore._history.fields import is_node_link
 from ipldstore._history.state import StateNode, decode_state
@@ -131,10 +131,20 @@ class History:
 
         :raises IPLDStoreError: if the block cannot be read
         """
+        return self._has_field(cid, STATE_FIELD)
+
+    def is_commit(self, cid: bytes) -> bool:
+        """Return whether a block is a commit, valid or not.
+
+        :raises IPLDStoreError: if the block cannot be read
+        """
+        return self._has_field(cid, COMMIT_FIELD)
+
+    def _has_field(self, cid: bytes, field: str) -> bool:
         if not is_node_link(cid):
             return False
         with store_errors(f"reading the head {cids.to_text(cid)}"):
-            return history_field(self.castore.get_raw(cid)) == STATE_FIELD
+            return history_field(self.castore.get_raw(cid)) == field
 
     def decode_state(self, cid: bytes, block: bytes) -> StateNode:
         """Return the fields of a state whose verified block the caller has.
