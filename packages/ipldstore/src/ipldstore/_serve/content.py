@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from ipldstore._display.outline import ArrayOutline, outline
 from ipldstore._store.ipld_store import IPLDStore
-from ipldstore.errors import IPLDStoreError, NodeError
+from ipldstore.errors import NodeError
 
 from .bodies import ranged
 from .headers import CORS, IMMUTABLE, PAGE, SAFE, disposition, is_fresh
@@ -86,7 +86,7 @@ class Content:
             self.served.read(root)  # what is not there is not found, and no dataset that fails
             try:
                 store = IPLDStore(self.served, root=root, read_only=True)
-            except IPLDStoreError:
+            except NodeError:  # a block of something else
                 return None
             with self._lock:
                 self._datasets.put(root, store)

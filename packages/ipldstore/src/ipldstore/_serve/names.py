@@ -61,12 +61,18 @@ def record_response(request: Request, name: str, sources: Sequence[Source], file
 
 
 def _of_nodes(name: str, sources: Sequence[Source]) -> bytes:
+    refused: NameRefusedError | None = None
     for source in sources:
         if isinstance(source.castore, IPFSStore):
             try:
                 data = source.castore.get_record(name)
                 parse_record(name, data)
-            except (BlockNotFoundError, NameRefusedError):
+            except BlockNotFoundError:
+                continue
+            except NameRefusedError as error:  # another node may have a right one
+                refused = error
                 continue
             return data
+    if refused is not None:
+        raise refused
     raise NoSuchPathError(f"expected a record of the name {name[:100]!r}, found none")

@@ -32,14 +32,8 @@ def raw_response(request: Request, served: ServedBlocks, root: bytes, names: lis
     :param path: the path of the request, as the visitor wrote it
     """
     target = resolve(served.read, root, names)
-    text = cids.to_text(target.cid)
-    etag = f'"{text}.raw"'
-    headers = _common(target, root, path) | {
-        "Accept-Ranges": "bytes",
-        "ETag": etag,
-        "Content-Disposition": disposition(request.query_params.get("filename") or f"{text}.bin"),
-    }
-    if is_fresh(request.headers.get("if-none-match"), etag):
+    headers = _headers(request, target, root, path, f'"{cids.to_text(target.cid)}.raw"', "bin")
+    if is_fresh(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return ranged(request, served.read(target.cid), RAW, headers)
 
@@ -57,15 +51,10 @@ def car_response(
     target = resolve(served.read, root, names)
     if parameters.scope != "all" or not names:
         served.read(target.cid)  # what is not there is 404 before anything is sent
-    text = cids.to_text(target.cid)
     key = hashlib.sha256(f"{path}\0{parameters}".encode()).hexdigest()[:16]
-    etag = f'W/"{text}.car.{key}"'
-    headers = _common(target, root, path) | {
-        "Accept-Ranges": "none",
-        "ETag": etag,
-        "Content-Disposition": disposition(request.query_params.get("filename") or f"{text}.car"),
-    }
-    if is_fresh(request.headers.get("if-none-match"), etag):
+    headers = _headers(request, target, root, path, f'W/"{cids.to_text(target.cid)}.car.{key}"', "car")
+    headers["Accept-Ranges"] = "none"
+    if is_fresh(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
     if request.method == "HEAD":
         return Response(media_type=parameters.media_type, headers=headers)
@@ -92,11 +81,15 @@ def _car(
     yield b"".join(pieces)
 
 
-def _common(target: Target, root: bytes, path: str) -> dict[str, str]:
+def _headers(request: Request, target: Target, root: bytes, path: str, etag: str, suffix: str) -> dict[str, str]:
+    text = cids.to_text(target.cid)
     return {
         **SAFE,
         **CORS,
+        "Accept-Ranges": "bytes",
         "Cache-Control": IMMUTABLE,
+        "Content-Disposition": disposition(request.query_params.get("filename") or f"{text}.{suffix}"),
+        "ETag": etag,
         "X-Ipfs-Path": path,
-        "X-Ipfs-Roots": ",".join(dict.fromkeys((cids.to_text(root), cids.to_text(target.cid)))),
+        "X-Ipfs-Roots": ",".join(dict.fromkeys((cids.to_text(root), text))),
     }
