@@ -103,6 +103,9 @@ class Opened:
     :param release: what else there is to do in the end, also in a forked process; may be called more than once
     """
 
+    _kept = "frozen"
+    """What changes are that are kept, for the warning."""
+
     def __init__(self, data: Dataset, *, writable: bool, release: Callable[[], None]) -> None:
         self._data = data
         self._writable = writable
@@ -119,9 +122,8 @@ class Opened:
         if not data.is_home:
             self._release()
             return
-        if self._writable and (end_session(data) or data.needs_persist or data.frozen_root is None):
-            data.freeze()
-            finish_session(data)
+        if self._writable:
+            self._keep()
         data.closed = True
         try:
             with store_errors("closing"):
@@ -129,8 +131,20 @@ class Opened:
         finally:
             self._release()
 
+    def _keep(self) -> None:
+        """Keep what has changed, and end the session of copies in other processes."""
+        data = self._data
+        if end_session(data) or data.needs_persist or data.frozen_root is None:  # what is written has a root
+            data.freeze()
+            finish_session(data)
+
+    @property
+    def _has_unkept(self) -> bool:
+        """Whether dropping the store would lose something."""
+        return self._data.needs_persist
+
     def abandon(self) -> None:
-        """Close the block store, and lose what is not frozen. A file that was new is not left."""
+        """Close the block store, and lose what is not kept. A file that was new is not left."""
         abandon(self._data, self._release)
 
     def __del__(self) -> None:
@@ -138,8 +152,8 @@ class Opened:
         if data.closed:
             return
         try:
-            if self._writable and data.is_home and data.needs_persist:
-                message = f"a store over {data.castore!r} was dropped with changes that are not frozen: close it"
+            if self._writable and data.is_home and self._has_unkept:
+                message = f"a store over {data.castore!r} was dropped with changes that are not {self._kept}: close it"
                 warnings.warn(message, RuntimeWarning, stacklevel=2, source=self)
         finally:
             self._release()

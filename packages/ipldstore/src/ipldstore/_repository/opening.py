@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 from ipld_castore import ContentAddressableStore, FileSystemCAStore
 
-from ipldstore._dataset.lifecycle import abandon, end_session, finish_session
+from ipldstore._dataset.lifecycle import Opened, end_session, finish_session
 from ipldstore._exchange.exchange import Exchange
 from ipldstore._exchange.head import FixedHead, head_of, leave_head
 from ipldstore._format.nodes import HistoryNodeError
 from ipldstore._revisions.history import History
 from ipldstore._revisions.version import Version, refuse_version
 from ipldstore._store.ipld_store import IPLDStore
-from ipldstore.errors import store_errors
 
 from .session import RepositorySession
 from .versions import select
@@ -24,61 +22,36 @@ CLOSE_MESSAGE = "close"
 """The message of the commit that closing a store makes, where the caller gives none."""
 
 
-class OpenedSession:
-    """A session that was opened as a store, and the block store that closing it releases.
-
-    A store that is dropped with changes that are not committed warns of that, as :class:`Opened` does.
+class OpenedSession(Opened):
+    """A session that was opened as a store, and the block store that closing it releases. Closing commits.
 
     :param session: the session
     :param message: of the commit that closing makes, if anything has changed
     :param release: what else there is to do in the end; may be called more than once
     """
 
-    def __init__(self, session: RepositorySession, message: str, release: Callable[[], None]) -> None:
-        self.session = session
-        self._data = session.store._data  # noqa: SLF001  # the store's own floor below
-        self._message = message
-        self._release = release
+    _kept = "committed"
 
-    def close(self) -> None:
-        """Commit what has changed, and close the block store.
+    def __init__(self, session: RepositorySession, message: str, release: Callable[[], None]) -> None:
+        data = session.store._data  # noqa: SLF001  # the store's own floor below
+        super().__init__(data, writable=not session.read_only, release=release)
+        self.session = session
+        self._message = message
+
+    def _keep(self) -> None:
+        """Commit what has changed.
 
         :raises ConflictError: if the branch has moved; the store then stays open, with its changes
-        :raises IPLDStoreError: if blocks cannot be written; likewise
         """
-        data = self._data
-        if data.closed:
-            return
-        if not data.is_home:
-            self._release()
-            return
-        if not self.session.read_only:
-            had_copies = end_session(data)
-            if self.session.has_changes:
-                self.session.commit(self._message)
-            if had_copies:
-                finish_session(data)
-        data.closed = True
-        try:
-            with store_errors("closing"):
-                data.castore.close()
-        finally:
-            self._release()
+        had_copies = end_session(self._data)
+        if self.session.has_changes:
+            self.session.commit(self._message)
+        if had_copies:
+            finish_session(self._data)
 
-    def abandon(self) -> None:
-        """Close the block store, and lose what is not committed."""
-        abandon(self._data, self._release)
-
-    def __del__(self) -> None:
-        data = self._data
-        if data.closed:
-            return
-        try:
-            if not self.session.read_only and data.is_home and data.tree.changed:
-                message = f"a store over {data.castore!r} was dropped with changes that are not committed: close it"
-                warnings.warn(message, RuntimeWarning, stacklevel=2, source=self)
-        finally:
-            self._release()
+    @property
+    def _has_unkept(self) -> bool:
+        return self._data.tree.changed
 
 
 def found_history(store: IPLDStore) -> HistoryNodeError | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import sys
@@ -91,71 +92,37 @@ class IPLDBackendEntrypoint(ZarrBackendEntrypoint):
             opened.mark([dataset])
         return dataset
 
-    def open_groups_as_dict(  # type: ignore[override]  # noqa: PLR0913  # as above
-        self,
-        filename_or_obj: Any,
-        *,
-        mask_and_scale: Any = True,
-        decode_times: Any = True,
-        concat_characters: Any = True,
-        decode_coords: Any = True,
-        drop_variables: str | Iterable[str] | None = None,
-        use_cftime: Any = None,
-        decode_timedelta: Any = None,
-        group: str | None = None,
-        consolidated: bool | None = None,
-        storage_options: Mapping[str, Any] | None = None,
-        zarr_format: int | None = None,
-        castore: AnyCAStore | None = None,
-        cache: str | os.PathLike[str] | None = None,
-        branch: str | None = None,
-        tag: str | None = None,
-        commit: CID | str | None = None,
-        as_of: datetime | str | None = None,
-        path: str | None = None,
-    ) -> dict[str, Dataset]:
-        """Open a group and all groups below it, each as a dataset; see :meth:`open_dataset`."""
-        given = {**locals(), "cache": cache or _cache_of_caller()}
+    def open_groups_as_dict(self, filename_or_obj: Any, **options: Any) -> dict[str, Dataset]:
+        """Open a group and all groups below it, each as a dataset; see :meth:`open_dataset`, also for the options."""
+        given = self._all_options(options, _cache_of_caller())
         opened = _Opened.of(filename_or_obj, {name: given[name] for name in _OPENERS})
         with opened:
             decoders = {name: given[name] for name in _DECODERS}
-            groups = super().open_groups_as_dict(opened.any_store, group=opened.below(group), **decoders)
+            groups = super().open_groups_as_dict(opened.any_store, group=opened.below(given["group"]), **decoders)
             opened.mark(groups.values())
         return groups
 
-    def open_datatree(  # type: ignore[override]  # noqa: PLR0913  # as above
-        self,
-        filename_or_obj: Any,
-        *,
-        mask_and_scale: Any = True,
-        decode_times: Any = True,
-        concat_characters: Any = True,
-        decode_coords: Any = True,
-        drop_variables: str | Iterable[str] | None = None,
-        use_cftime: Any = None,
-        decode_timedelta: Any = None,
-        group: str | None = None,
-        consolidated: bool | None = None,
-        storage_options: Mapping[str, Any] | None = None,
-        zarr_format: int | None = None,
-        castore: AnyCAStore | None = None,
-        cache: str | os.PathLike[str] | None = None,
-        branch: str | None = None,
-        tag: str | None = None,
-        commit: CID | str | None = None,
-        as_of: datetime | str | None = None,
-        path: str | None = None,
-    ) -> DataTree:
-        """Open a group and all groups below it as a tree; see :meth:`open_dataset`."""
-        given = {**locals(), "cache": cache or _cache_of_caller()}
-        options = {name: given[name] for name in (*_DECODERS, *_OPENERS, "group")}
-        groups = self.open_groups_as_dict(filename_or_obj, **options)
+    def open_datatree(self, filename_or_obj: Any, **options: Any) -> DataTree:
+        """Open a group and all groups below it as a tree; see :meth:`open_dataset`, also for the options."""
+        groups = self.open_groups_as_dict(filename_or_obj, **self._all_options(options, _cache_of_caller()))
         try:
             return DataTree.from_dict(groups)
         except BaseException:
             for dataset in groups.values():
                 dataset.close()
             raise
+
+    def _all_options(self, options: dict[str, Any], cache: str | os.PathLike[str] | None) -> dict[str, Any]:
+        """Return the options of :meth:`open_dataset` with the defaults of those that are not given.
+
+        :param cache: the option of that name, where it is not given
+        :raises TypeError: if there is another option
+        """
+        bound = inspect.signature(self.open_dataset).bind(None, **options)
+        bound.apply_defaults()
+        given = dict(bound.arguments)
+        del given["filename_or_obj"]
+        return given | {"cache": given["cache"] or cache}
 
 
 def _cache_of_caller() -> str | os.PathLike[str] | None:
