@@ -12,7 +12,7 @@ from multiformats import CID
 import ipldstore._public  # noqa: F401  # by which classes say where users import them from
 from ipldstore._address.places import AnyAddress
 from ipldstore._dataset.castores import AnyCAStore
-from ipldstore._io.open import open as open_store
+from ipldstore._io.writing import write_to
 from ipldstore._store.ipld_store import IPLDStore
 
 from .source import ROOT, whole_of
@@ -73,17 +73,13 @@ class _Accessor(Generic[T]):
             self._data.to_zarr(store, **to_zarr_options)
             return store.freeze()
         given = {**(open_options or {}), **({} if message is None else {"message": message})}
-        store = open_store(what, "a", **given)  # type: ignore[arg-type]  # all else is an address
-        try:
+
+        def write(store: IPLDStore) -> None:
             whole, group = whole_of(store)  # its consolidated metadata are those of all groups
             names = (group, str(to_zarr_options.pop("group", None) or "").strip("/"))
             self._data.to_zarr(whole, group="/".join(filter(None, names)) or None, **to_zarr_options)
-            root = store.freeze()
-        except BaseException:
-            store.abandon()
-            raise
-        store.close()
-        return root
+
+        return write_to(what, write, given)  # type: ignore[arg-type]  # all else is an address
 
 
 class DatasetAccessor(_Accessor[xr.Dataset]):

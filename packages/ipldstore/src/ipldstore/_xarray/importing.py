@@ -11,7 +11,7 @@ from multiformats import CID
 from zarr.core.buffer import Buffer
 from zarr.storage import WrapperStore
 
-from ipldstore._io.open import open as open_store
+from ipldstore._io.writing import write_to
 from ipldstore._store.ipld_store import IPLDStore
 
 from .source import whole_of
@@ -33,19 +33,15 @@ def import_files(source: str, target: str, options: Mapping[str, Any], progress:
     """
     chunks: Any = {} if find_spec("dask") else None
     with xr.open_datatree(source, chunks=chunks) as tree:
-        store = open_store(target, "a", **options)
-        try:
+
+        def write(store: IPLDStore) -> None:
             whole, group = whole_of(store)
             counted = _Counted(whole, progress)
             for node in tree.subtree:
                 path = "/".join(part for part in (group, node.path.strip("/")) if part)
                 node.to_dataset(inherit=False).to_zarr(counted, group=path or None, mode="w" if not path else "a")
-            root = store.freeze()
-        except BaseException:
-            store.abandon()
-            raise
-        store.close()
-    return root
+
+        return write_to(target, write, options)
 
 
 class _Counted(WrapperStore[IPLDStore]):

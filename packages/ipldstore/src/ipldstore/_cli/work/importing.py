@@ -11,7 +11,7 @@ from ipld_car.ops import Progress
 from multiformats import CID
 
 from ipldstore._cli.options import Opening
-from ipldstore._io.open import open as open_store
+from ipldstore._io.writing import write_to
 from ipldstore._store.group_store import GroupStore
 from ipldstore._there.copies.copy import copy
 
@@ -41,15 +41,7 @@ def _copy(source: str, target: str, given: dict[str, Any]) -> CID:
         if root is None:
             raise ValueError(f"expected a target that is a dataset, found zarr's {target!r}: export writes zarr")
         return root
-    store = open_store(target, "a", **given)
-    try:
-        copy(_existing(source), _whole_group(store))
-        root = store.freeze()
-    except BaseException:
-        store.abandon()
-        raise
-    store.close()
-    return root
+    return write_to(target, lambda store: copy(_existing(source), _whole_group(store)), given)
 
 
 def _whole_group(store: Any) -> Any:
