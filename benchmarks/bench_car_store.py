@@ -25,9 +25,9 @@ from typing import Any, NamedTuple
 import ipldstore
 import numpy as np
 import zarr
-from _heap import keep_heap, touch_free_memory
 from bench_zarr_chunks import hash_all, read, seconds, write
 from ipldstore import IPLDStore
+from shared.heap import keep_heap, touch_free_memory
 from zarr.storage import LocalStore, MemoryStore, ZipStore
 
 CASES = [(20_000, 4 << 10), (2_000, 128 << 10)]

@@ -9,52 +9,22 @@ as one latency. It exits with 1 if a target is missed.
 from __future__ import annotations
 
 import sys
-import time
 import warnings
 
 import numpy as np
-import urllib3
 import zarr
-from _far import LATENCY, FarServer, Handler, Request, running
-from _kubo import SHAPE, gateway_of, million, running_node, seconds, value_of
 from ipld_castore import GatewayCAStore
 from ipldstore import IPLDStore
 from multiformats import CID
+from shared.far import Proxy, running
+from shared.kubo import SHAPE, gateway_of, million, running_node, seconds, value_of
 
-PIECE = 1 << 16
 ONE = (500, 12, 20)
 REGIONS = {
     "box of 5 x 10 x 10": np.s_[500:505, 3:13, 7:17],
     "map of 1 x 20 x 25": np.s_[500:501, 0:20, 0:25],
     "column of 20 x 5 x 5": np.s_[490:510, 20:25, 35:40],
 }
-
-
-class Proxy(FarServer):
-    """A proxy that forwards requests to a gateway, and delays the answers."""
-
-    def __init__(self, gateway: str) -> None:
-        super().__init__(_Handler)
-        self.gateway = urllib3.connection_from_url(gateway, maxsize=64)
-
-
-class _Handler(Handler):
-    server: Proxy
-
-    def do_GET(self) -> None:  # noqa: N802  # http.server looks for it by this name
-        arrived = time.monotonic()
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in {"host", "connection"}}
-        answer = self.server.gateway.urlopen("GET", self.path, headers=headers, redirect=False, preload_content=False)
-        time.sleep(LATENCY)
-        self.server.requests.append(Request(arrived, time.monotonic()))
-        self.send_response_only(answer.status)
-        self.send_header("Content-Type", answer.headers.get("Content-Type", ""))
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        for piece in answer.stream(PIECE, decode_content=False):
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-        self.wfile.write(b"0\r\n\r\n")
-        answer.release_conn()
 
 
 def read(proxy: Proxy, root: CID, region: tuple[slice, ...]) -> float:

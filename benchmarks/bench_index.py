@@ -26,19 +26,9 @@ from typing import Any
 from ipld_car import cids
 from ipldstore import FileSystemCAStore, IPLDStore, MappingCAStore
 from multiformats import CID
+from shared.chunks import SPACE, array_metadata
 
-SPACE = (25, 40)
-METADATA = {
-    "zarr_format": 3,
-    "node_type": "array",
-    "shape": [0, *SPACE],
-    "data_type": "uint8",
-    "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [1, 1, 1]}},
-    "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-    "fill_value": 0,
-    "codecs": [{"name": "bytes"}],
-    "attributes": {},
-}
+METADATA = array_metadata()
 V2_METADATA = {"zarr_format": 2, "shape": [0, *SPACE], "chunks": [1, 1, 1], "dtype": "|u1"}
 
 

@@ -31,11 +31,12 @@ from typing import NamedTuple
 import numpy as np
 import urllib3
 import zarr
-from _kubo import Node, gateway_of, running_node, seconds
 from ipld_car import CarWriter, cids, dagcbor
 from ipld_castore import ContentAddressableStore, GatewayCAStore
 from ipldstore import FileSystemCAStore, IPFSStore, IPLDStore
 from multiformats import CID
+from shared.chunks import array_metadata
+from shared.kubo import Node, gateway_of, running_node, seconds
 from zarr.abc.store import Store
 from zarr.storage import MemoryStore
 
@@ -254,17 +255,7 @@ class NodesOnly(FileSystemCAStore):
             super().put_block(cid, data)
 
 
-METADATA = {
-    "zarr_format": 3,
-    "node_type": "array",
-    "shape": [1000, 25, 40],
-    "data_type": "uint8",
-    "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [1, 1, 1]}},
-    "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-    "fill_value": 0,
-    "codecs": [{"name": "bytes"}],
-    "attributes": {},
-}
+METADATA = array_metadata(1000)
 
 
 def one_of_a_million() -> list[tuple[bool, str]]:

@@ -23,9 +23,9 @@ from typing import BinaryIO
 import ipldstore
 import numpy as np
 import zarr
-from _far import LATENCY, FarServer, Handler, Request, running
 from ipld_car import ops
 from ipldstore import CarCAStore
+from shared.far import LATENCY, FarServer, Handler, Request, running
 
 SPACE = (25, 40)
 CHUNK = 32

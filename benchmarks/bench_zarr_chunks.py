@@ -24,8 +24,8 @@ from typing import NamedTuple
 
 import numpy as np
 import zarr
-from _heap import keep_heap
 from ipldstore import IPLDStore
+from shared.heap import keep_heap
 from zarr.abc.store import Store
 from zarr.core.buffer import cpu
 from zarr.storage import MemoryStore

@@ -23,47 +23,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import urllib3
 import xarray as xr
 import zarr
-from _far import LATENCY, FarServer, Handler, Request, running
-from _kubo import gateway_of, running_node, seconds
 from ipld_castore import GatewayCAStore
 from ipldstore import IPFSStore, IPLDStore
+from shared.far import Proxy, running
+from shared.kubo import gateway_of, running_node, seconds
 
 RIVALS = Path(__file__).parents[1] / "rivals"
 FLAGS = ["--recursive", "--hidden", "--raw-leaves", "--chunker=size-1048576"]
 WANTED = 5.0
 TIMES = 3
-
-
-class Proxy(FarServer):
-    """Forwards requests to a gateway, with all headers, and delays the answers."""
-
-    def __init__(self, gateway: str) -> None:
-        super().__init__(_Handler)
-        self.gateway = urllib3.connection_from_url(gateway, maxsize=64)
-
-
-class _Handler(Handler):
-    server: Proxy
-
-    def do_GET(self) -> None:  # noqa: N802  # http.server looks for it by this name
-        arrived = time.monotonic()
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in {"host", "connection"}}
-        answer = self.server.gateway.urlopen(self.command, self.path, headers=headers, redirect=False)
-        time.sleep(LATENCY)
-        self.server.requests.append(Request(arrived, time.monotonic(), len(answer.data)))
-        self.send_response_only(answer.status)
-        for name, value in answer.headers.items():
-            if name.lower() not in {"transfer-encoding", "connection", "content-length", "content-encoding"}:
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer.data)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(answer.data)
-
-    do_HEAD = do_GET  # noqa: N815  # as above
 
 
 def campaign(chunks: int) -> xr.Dataset:

@@ -21,18 +21,9 @@ import ipldstore
 import numpy as np
 from ipldstore import IPLDStore
 from ipldstore._format.chunk_form import chunk_form
+from shared.chunks import array_metadata
 
-METADATA: dict[str, Any] = {
-    "zarr_format": 3,
-    "node_type": "array",
-    "shape": [0, 25, 40],
-    "data_type": "uint8",
-    "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [1, 1, 1]}},
-    "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-    "fill_value": 0,
-    "codecs": [{"name": "bytes"}],
-    "attributes": {},
-}
+METADATA = array_metadata()
 
 
 def pieces(steps: int, piece: int) -> Iterator[tuple[Any, Any]]:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple, TypeVar
+
+import urllib3
+
+_PIECE = 1 << 16
+_OF_A_CONNECTION = {"transfer-encoding", "connection", "content-length"}
 
 LATENCY = 0.05
 """Seconds by which an answer is late."""
@@ -52,6 +58,49 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass  # a benchmark prints its table
+
+
+class Proxy(FarServer):
+    """A proxy that forwards requests to a gateway, with all headers, and delays the answers.
+
+    :param gateway: the URL of the gateway
+    """
+
+    def __init__(self, gateway: str) -> None:
+        super().__init__(_Forward)
+        self.gateway = urllib3.connection_from_url(gateway, maxsize=64)
+
+
+class _Forward(Handler):
+    server: Proxy
+
+    def do_GET(self) -> None:  # http.server looks for it by this name
+        arrived = time.monotonic()
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in {"host", "connection"}}
+        answer = self.server.gateway.urlopen(
+            self.command, self.path, headers=headers, redirect=False, preload_content=False
+        )
+        time.sleep(LATENCY)
+        self.server.requests.append(Request(arrived, time.monotonic()))
+        self.send_response_only(answer.status)
+        for name, value in answer.headers.items():
+            if name.lower() not in _OF_A_CONNECTION:
+                self.send_header(name, value)
+        if self.command == "HEAD":
+            self.send_header("Content-Length", answer.headers.get("Content-Length", "0"))
+            self.end_headers()
+        else:
+            self._send_chunks(answer.stream(_PIECE, decode_content=False))
+        answer.release_conn()
+
+    do_HEAD = do_GET  # noqa: N815  # http.server looks for it by this name
+
+    def _send_chunks(self, pieces: Iterator[bytes]) -> None:
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for piece in pieces:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        self.wfile.write(b"0\r\n\r\n")
 
 
 S = TypeVar("S", bound=FarServer)

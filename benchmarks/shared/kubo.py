@@ -16,7 +16,7 @@ from ipld_car import cids
 from ipldstore import IPFSStore, IPLDStore, MappingCAStore
 from multiformats import CID
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "packages" / "ipld-castore"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "packages" / "ipld-castore"))
 
 from tests.support.kubo_node import Node, find_binary  # it is a helper of the tests
 
