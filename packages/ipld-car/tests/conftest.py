@@ -1,17 +1,14 @@
 """What the tests share: their helper module, and where the fixtures of other projects are."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
-from ipld_car.terminal.testing import CLIServer
+from ipld_car.terminal.testing import Run, running_command
 
 from .support import go_peer
-from .support.cli_samples import Ran, Run
 
 HERE = Path(__file__).parent
 
@@ -33,28 +30,9 @@ def fixtures() -> Path:
 
 @pytest.fixture(scope="session")
 def ipld_car() -> Iterator[Run]:
-    """Run the command as a process of its own; the expected exit code is 0 unless told.
-
-    On Linux the processes are forked from one that has imported the command: starting Python for each took most of
-    the time of the tests.
-    """
-    server = CLIServer("ipld_car._cli.main", "ipld-car") if sys.platform == "linux" else None
-
-    def run(*arguments: object, stdin: bytes = b"", code: int = 0, cwd: Path | None = None) -> Ran:
-        given = [*map(str, arguments)]
-        if server is None:
-            command = [sys.executable, "-m", "ipld_car", *given]
-            done = subprocess.run(command, input=stdin, capture_output=True, check=False, cwd=cwd)
-            found, out, err = done.returncode, done.stdout, done.stderr
-        else:
-            found, out, err = server.run(given, stdin, cwd)
-        assert found == code, (given, out[-2000:], err.decode(errors="replace")[-2000:])
-        assert b"Traceback" not in err, err.decode()
-        return Ran(out, err.decode())
-
-    yield run
-    if server is not None:
-        server.close()
+    """Run the command as a process of its own; the expected exit code is 0 unless told."""
+    with running_command("ipld_car._cli.main", "ipld-car", "ipld_car") as run:
+        yield run
 
 
 @pytest.fixture(scope="session")

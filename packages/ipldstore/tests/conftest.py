@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ipld_car.terminal.testing import CLIServer
+from ipld_car.terminal.testing import Run, running_command
 from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore
 
-from .support.command import Ran, Run
 from .support.far_datasets import many, server  # noqa: F401  # fixtures, which are found here
 
 HERE = Path(__file__).parent
@@ -52,25 +49,7 @@ def castore(request: pytest.FixtureRequest, tmp_path: Path) -> ContentAddressabl
 
 @pytest.fixture(scope="session")
 def command() -> Iterator[Run]:
-    """Run ``ipldstore`` as a process of its own; the expected exit code is 0 unless told.
-
-    On Linux the processes are forked from one that has imported the command and what it works with.
-    """
+    """Run ``ipldstore`` as a process of its own; the expected exit code is 0 unless told."""
     preload = ("ipldstore._io.open", "ipldstore._repository.repository")
-    forking = CLIServer("ipldstore._cli.main", "ipldstore", preload) if sys.platform == "linux" else None
-
-    def run(*arguments: object, stdin: bytes = b"", code: int = 0, cwd: Path | None = None) -> Ran:
-        given = [*map(str, arguments)]
-        if forking is None:
-            line = [sys.executable, "-m", "ipldstore", *given]
-            done = subprocess.run(line, input=stdin, capture_output=True, check=False, cwd=cwd)
-            found, out, err = done.returncode, done.stdout, done.stderr
-        else:
-            found, out, err = forking.run(given, stdin, cwd)
-        assert found == code, (given, out[-2000:], err.decode(errors="replace")[-2000:])
-        assert b"Traceback" not in err, err.decode()
-        return Ran(out, err.decode())
-
-    yield run
-    if forking is not None:
-        forking.close()
+    with running_command("ipldstore._cli.main", "ipldstore", "ipldstore", preload) as run:
+        yield run

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 from ipld_car import CarReader
+from ipld_car.terminal.testing import Run
 
 from ..support.car_samples import MIXED, SMALL_V1, SMALL_V2, car_v1, car_v2, cid, outcome, section
-from ..support.cli_samples import Run, Tree, text
+from ..support.cli_samples import Tree, text
 
 V1_ROOT = "bafy2bzaced4ueelaegfs5fqu4tzsh6ywbbpfk3cxppupmxfdhbpbhzawfw5oy"
 SOME = [

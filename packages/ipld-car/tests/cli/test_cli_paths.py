@@ -4,9 +4,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from ipld_car.terminal.testing import Run
 
 from ..support.car_samples import MIXED, SMALL_V1, SMALL_V2, cid
-from ..support.cli_samples import Run, Tree, text
+from ..support.cli_samples import Tree, text
 
 # -- outputs that are inputs ---------------------------------------------------------------------------
 

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from ipld_car._cli.main import ALIASES, cli
+from ipld_car.terminal.testing import Run
 
 from ..support.car_samples import SMALL_V1, SMALL_V2, car_v1, cid, section
-from ..support.cli_samples import Run, Tree, text
+from ..support.cli_samples import Tree, text
 
 VERBS = [
     *("create", "extract", "list", "inspect", "verify", "root", "get-block", "get-dag", "index", "detach-index"),

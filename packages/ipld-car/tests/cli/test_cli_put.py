@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 from ipld_car import CarFile, dagcbor
+from ipld_car.terminal.testing import Run
 
 from ..support.car_samples import SMALL_V1, SMALL_V2, car_v1, cid, outcome, section
-from ..support.cli_samples import Run, text
+from ..support.cli_samples import text
 
 pytestmark = pytest.mark.smoke
 

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from ipld_car.terminal.testing import Run
 
 from ..support.car_samples import SMALL_V1, SMALL_V2, cid
-from ..support.cli_samples import Run, text
+from ..support.cli_samples import text
 
 COMMAND = [sys.executable, "-m", "ipld_car"]
 

@@ -10,9 +10,10 @@ import pytest
 from ipld_car import CarReader, MalformedError, cids, unixfs, walk_binary
 from ipld_car.ops import RefusedError, create, extract
 from ipld_car.ops.extraction import is_safe_link
+from ipld_car.terminal.testing import Run
 
 from ..support.car_samples import outcome
-from ..support.cli_samples import Run, Tree, text
+from ..support.cli_samples import Tree, text
 
 
 def grown(folder: Path) -> Path:

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import CarError, IndexWriter, cids, dagcbor
 from ipld_car.ops import Report, check_blocks, verify
+from ipld_car.terminal.testing import Run
 
 from ..support.car_samples import MIXED, SMALL_V1, car_v1, car_v2, cid, outcome, section
-from ..support.cli_samples import Run, Tree, text
+from ..support.cli_samples import Tree, text
 
 
 def report(archive: bytes | Path) -> tuple[Report, list[check_blocks.Verdict]]:

@@ -13,10 +13,11 @@ from ipld_car import dagpb
 from ipld_car._graph.selector import walk_selected
 from ipld_car._graph.selector_json import MAX_DEPTH, parse
 from ipld_car._graph.walk import walk_binary
+from ipld_car.terminal.testing import Run
 from multiformats import CID
 
 from ..support.car_samples import car_v1, cid, section
-from ..support.cli_samples import Run, text
+from ..support.cli_samples import text
 from ..support.go_peer import Peer
 
 ALL = {"R": {"l": {"none": {}}, ":>": {"a": {">": {"@": {}}}}}}

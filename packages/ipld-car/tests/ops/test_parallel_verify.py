@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ipld_car._car.limits import MAX_SECTION_BYTES
 from ipld_car.ops import Report, check_blocks, parallel_verify, verify
+from ipld_car.terminal.testing import Run
 
 from ..support.car_samples import car_v1, car_v2, cid, section, varint
-from ..support.cli_samples import Run
 
 USUAL = cid(b"", "raw")[:4]
 

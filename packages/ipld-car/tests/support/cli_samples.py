@@ -1,35 +1,7 @@
 """What the tests of the command line share."""
 
-import json
-from typing import Any, NamedTuple, Protocol
-
 from ipld_car import cids, unixfs
 from ipld_car.unixfs import PBLink
-
-
-class Ran(NamedTuple):
-    """What a process printed."""
-
-    out: bytes
-    err: str
-
-    @property
-    def text(self) -> str:
-        return self.out.decode()
-
-    @property
-    def lines(self) -> list[str]:
-        return self.text.splitlines()
-
-    @property
-    def json(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.lines]
-
-
-class Run(Protocol):
-    """The command as a function."""
-
-    def __call__(self, *arguments: object, stdin: bytes = b"", code: int = 0, cwd: Any = None) -> Ran: ...
 
 
 class Tree:

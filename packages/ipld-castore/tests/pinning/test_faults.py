@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,18 +20,6 @@ from ipld_castore.testing.server.replies import json_reply
 CID = MappingCAStore().put(b"hello")
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
-
-
-@pytest.fixture
-def service_server() -> Iterator[PinningServer]:
-    with PinningServer() as server:
-        yield server
-
-
-@pytest.fixture
-def service(service_server: PinningServer) -> Iterator[PinningService]:
-    with PinningService(service_server.url, service_server.token, timeout=20) as service:
-        yield service
 
 
 def test_refusals(service_server: PinningServer, service: PinningService) -> None:

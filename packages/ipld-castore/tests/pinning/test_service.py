@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,18 +23,6 @@ from multiformats import CID
 CIDS = [MappingCAStore().put(str(number).encode()) for number in range(3)]
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
-
-
-@pytest.fixture
-def service_server() -> Iterator[PinningServer]:
-    with PinningServer() as server:
-        yield server
-
-
-@pytest.fixture
-def service(service_server: PinningServer) -> Iterator[PinningService]:
-    with PinningService(service_server.url, service_server.token) as service:
-        yield service
 
 
 def test_a_pin_goes_through_its_statuses(service_server: PinningServer, service: PinningService) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import ipldstore
+from ipld_car.terminal.testing import Run
 
-from ..support.command import Run, air_car
+from ..support.command import air_car
 
 
 def test_push_moves_the_head_of_a_bucket(command: Run, atomic_s3: Any, bucket: str, tmp_path: Path) -> None:

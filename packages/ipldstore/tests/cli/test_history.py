@@ -6,8 +6,9 @@ from pathlib import Path
 
 import ipldstore
 import pytest
+from ipld_car.terminal.testing import Run
 
-from ..support.command import Run, air_car
+from ..support.command import air_car
 from ..support.repositories import commit, make
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import ipldstore
 import pytest
 from click.testing import CliRunner
+from ipld_car.terminal.testing import Run
 from ipldstore._cli.main import cli
 
-from ..support.command import Run, air_car, damage
+from ..support.command import air_car, damage
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ import ipldstore
 import numpy as np
 import pytest
 import zarr
+from ipld_car.terminal.testing import Run
 from ipld_castore.testing import PinningServer
 
-from ..support.command import Run, air_car, write_air
+from ..support.command import air_car, write_air
 from ..support.repositories import commit, make
 
 

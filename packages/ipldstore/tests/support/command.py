@@ -2,38 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import ipldstore
 import numpy as np
 import zarr
-
-
-class Ran(NamedTuple):
-    """What a process printed."""
-
-    out: bytes
-    err: str
-
-    @property
-    def text(self) -> str:
-        return self.out.decode()
-
-    @property
-    def lines(self) -> list[str]:
-        return self.text.splitlines()
-
-    @property
-    def json(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.lines]
-
-
-class Run(Protocol):
-    """The command as a function."""
-
-    def __call__(self, *arguments: object, stdin: bytes = b"", code: int = 0, cwd: Any = None) -> Ran: ...
 
 
 def write_air(store: Any, days: int = 48, start: float = 0.0) -> None:

@@ -12,13 +12,75 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Protocol
 
 _REQUEST_BYTES: Final = 1 << 20
+
+
+class Ran(NamedTuple):
+    """What a command printed."""
+
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        """Standard output as text."""
+        return self.out.decode()
+
+    @property
+    def lines(self) -> list[str]:
+        """Standard output by lines."""
+        return self.text.splitlines()
+
+    @property
+    def json(self) -> list[dict[str, Any]]:
+        """Standard output as a JSON object a line."""
+        return [json.loads(line) for line in self.lines]
+
+
+class Run(Protocol):
+    """A command as a function."""
+
+    def __call__(self, *arguments: object, stdin: bytes = b"", code: int = 0, cwd: Path | None = None) -> Ran:
+        """Run the command, and check that its exit code is ``code`` and that it shows no traceback."""
+
+
+@contextmanager
+def running_command(module: str, name: str, package: str, preload: Sequence[str] = ()) -> Iterator[Run]:
+    """Yield a command as a function that runs it in a process of its own.
+
+    On Linux the processes are forked from one that has imported the command: starting Python for each took most of the
+    time of the tests.
+
+    :param module: see :class:`CLIServer`, also for ``name`` and ``preload``
+    :param package: the package that ``python -m`` runs
+    """
+    server = CLIServer(module, name, preload) if sys.platform == "linux" else None
+
+    def run(*arguments: object, stdin: bytes = b"", code: int = 0, cwd: Path | None = None) -> Ran:
+        given = [*map(str, arguments)]
+        if server is None:
+            command = [sys.executable, "-m", package, *given]
+            done = subprocess.run(command, input=stdin, capture_output=True, check=False, cwd=cwd)  # noqa: S603  # ours
+            found, out, err = done.returncode, done.stdout, done.stderr
+        else:
+            found, out, err = server.run(given, stdin, cwd)
+        if found != code or b"Traceback" in err:
+            shown = out[-2000:], err.decode(errors="replace")[-2000:]
+            raise AssertionError(f"expected the exit code {code} of {given}, found {found}: {shown}")
+        return Ran(out, err.decode())
+
+    try:
+        yield run
+    finally:
+        if server is not None:
+            server.close()
 
 
 class CLIServer:
