@@ -67,7 +67,7 @@ def test_processes_that_move_one_head(tmp_path: Path) -> None:
     """The moves of many processes form one chain: no move is lost, and none happens twice."""
     command = [sys.executable, "-c", SWAP, str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    running = [subprocess.Popen([*command, str(number), "100"], **pipes) for number in range(6)]  # type: ignore[call-overload]
+    running = [subprocess.Popen([*command, str(number), "100"], **pipes) for number in range(6)]  # type: ignore[call-overload]  # options by their names in a dict
     for process in running:
         assert process.stdout.readline() == "ready\n"
     for process in running:

@@ -176,7 +176,7 @@ def test_threads_share_one_request(near: MappingCAStore) -> None:
         waiting.release()
         return found
 
-    running.register = count  # type: ignore[method-assign]
+    running.register = count  # type: ignore[method-assign]  # counts what the method would do
     start = threading.Barrier(20)
 
     def read(_: int) -> list[bytes]:

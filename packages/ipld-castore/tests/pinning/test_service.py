@@ -133,9 +133,9 @@ def test_lists_have_filters(service: PinningService) -> None:
     with pytest.raises(ValueError, match="time zone"):
         service.list(before=datetime(2026, 1, 1))  # noqa: DTZ001  # that is the point
     with pytest.raises(ValueError, match="statuses"):
-        service.list(status=["lost"])  # type: ignore[list-item]
+        service.list(status=["lost"])  # type: ignore[list-item]  # a wrong argument, on purpose
     with pytest.raises(ValueError, match="match"):
-        service.list(match="like")  # type: ignore[arg-type]
+        service.list(match="like")  # type: ignore[arg-type]  # a wrong argument, on purpose
 
 
 def test_long_lists_come_in_pages(service_server: PinningServer, service: PinningService) -> None:

@@ -59,7 +59,7 @@ def truncate(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [replace, truncate])
 def test_a_changed_file_is_an_error_that_says_where(store: ReferenceCAStore, tmp_path: Path, damage: object) -> None:
-    damage(tmp_path / "b.nc")  # type: ignore[operator]
+    damage(tmp_path / "b.nc")  # type: ignore[operator]  # a function of the parameters
     with pytest.raises(BlockCorruptError, match=f"{FIVE}, 100 bytes at 104 of .*b.nc"):
         store.get(FIVE)
     with pytest.raises(BlockCorruptError, match=f"{FIVE}, 100 bytes at 104 of .*b.nc"):
@@ -192,7 +192,7 @@ def test_urls_and_redirects_are_held_to_the_prefixes(tmp_path: Path) -> None:
         assert ReferenceCAStore(tmp_path / "x.index", allow=[f"{server.url}/data"]).get(cid) == block(1)
 
         def redirect(handler: object) -> bool:
-            handler.answer(302, b"", {"Location": f"{other.url}/x.nc"})  # type: ignore[attr-defined]
+            handler.answer(302, b"", {"Location": f"{other.url}/x.nc"})  # type: ignore[attr-defined]  # a handler of the test server
             return True
 
         server.misbehaviour = redirect

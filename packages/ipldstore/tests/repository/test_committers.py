@@ -59,7 +59,7 @@ def test_threads_that_commit_at_once() -> None:
     def run(number: int) -> None:
         try:
             start.wait()
-            committers.commit_many(mapping, number, 5, {})  # type: ignore[arg-type]
+            committers.commit_many(mapping, number, 5, {})  # type: ignore[arg-type]  # a mapping stands for an address
         except BaseException as error:  # noqa: BLE001  # told below
             errors.append(error)
 

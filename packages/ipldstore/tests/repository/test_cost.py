@@ -54,7 +54,7 @@ def long_history(mapping: dict[str, bytes], count: int) -> None:
         line.append(put_node(repo.castore, encode_commit(node)))
     state = repo._state._replace(branches={"main": line[-1]}, previous=cids.to_bytes(repo.cid))
     cid = put_node(repo.castore, encode_state(state, lambda names: put_node(repo.castore, names)))
-    repo.castore.swap_head(repo.cid, cids.from_validated(cid))  # type: ignore[attr-defined]
+    repo.castore.swap_head(repo.cid, cids.from_validated(cid))  # type: ignore[attr-defined]  # a store with a head
 
 
 @pytest.fixture(scope="module", params=[2000, pytest.param(100_000, marks=pytest.mark.slow)])

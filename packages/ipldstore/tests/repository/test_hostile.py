@@ -40,7 +40,7 @@ def test_what_the_vectors_refuse_is_refused_by_each_verb(refused: list[bytes]) -
         if b"__ipld_repo__" in block:
             with pytest.raises(NodeError, match=name):
                 Repository.open(cids.from_validated(cid), castore=repo.castore)
-            repo.castore.swap_head(repo.cid, cids.from_validated(cid))  # type: ignore[attr-defined]
+            repo.castore.swap_head(repo.cid, cids.from_validated(cid))  # type: ignore[attr-defined]  # a store with a head
             with pytest.raises(NodeError, match=name):
                 Repository.open(repo.castore)
             continue

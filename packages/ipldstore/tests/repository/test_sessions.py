@@ -138,7 +138,7 @@ def test_a_conflict_of_contents_names_the_key_and_can_be_resolved() -> None:
     one.commit("one")
     with pytest.raises(MergeConflictError) as caught:
         two.commit("two", rebase=True)
-    assert [each.path for each in caught.value.conflicts] == ["a"]  # type: ignore[attr-defined]
+    assert [each.path for each in caught.value.conflicts] == ["a"]  # type: ignore[attr-defined]  # a MergeConflictError
     assert two.store["a"] == b"two"
     two.rebase(resolve="ours")
     two.commit("two")
@@ -216,7 +216,7 @@ def test_a_transaction_commits_all_or_nothing() -> None:
     repo = Repository.create({})
     with repo.transaction("main", message="both") as store:
         store["a"], store["b"] = b"1", b"2"
-    with pytest.raises(KeyError), repo.transaction("main", message="half") as store:  # noqa: PT012
+    with pytest.raises(KeyError), repo.transaction("main", message="half") as store:  # noqa: PT012  # the error ends the block
         store["a"] = b"half"
         raise KeyError("in the middle")
     assert contents_of(repo) == {"a": b"1", "b": b"2"}

@@ -84,7 +84,7 @@ def ask(served: Served, path: str, *, method: str = "GET", **headers: str) -> ht
         connection.putheader(name, value)
     connection.endheaders()
     answer = connection.getresponse()
-    answer.body = answer.read()  # type: ignore[attr-defined]
+    answer.body = answer.read()  # type: ignore[attr-defined]  # read before the connection closes
     connection.close()
     return answer
 

@@ -190,7 +190,7 @@ def test_kerchunk_json(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(json.dumps({"version": 1, "refs": references(tmp_path)}))
     root = ipldstore.reference(tmp_path / "x.json", tmp_path / "x.car")
     with ipldstore.open(tmp_path / "x.car") as store:
-        assert zarr.open_array(store, path="a", mode="r")[:].tolist() == [0, 1, 2, 3, 8, 9]  # type: ignore[union-attr]
+        assert zarr.open_array(store, path="a", mode="r")[:].tolist() == [0, 1, 2, 3, 8, 9]  # type: ignore[union-attr]  # of an array, never a number
         assert copied_root(store) == root
 
 
@@ -202,7 +202,7 @@ def test_kerchunk_parquet(tmp_path: Path) -> None:
     refs_to_dataframe(given, str(tmp_path / "x.parq"))
     ipldstore.reference(tmp_path / "x.parq", tmp_path / "x.car")
     with ipldstore.open(tmp_path / "x.car") as store:
-        assert zarr.open_array(store, path="a", mode="r")[:].tolist() == [0, 1, 2, 3, 8, 9]  # type: ignore[union-attr]
+        assert zarr.open_array(store, path="a", mode="r")[:].tolist() == [0, 1, 2, 3, 8, 9]  # type: ignore[union-attr]  # of an array, never a number
 
 
 def test_references_of_others_name_nothing_else(tmp_path: Path) -> None:

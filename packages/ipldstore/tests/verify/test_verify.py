@@ -113,7 +113,7 @@ def test_repair_fetches_what_is_lost() -> None:
     write_air(store)
     root = store.freeze()
     here, there = (MappingCAStore(dict(blocks)) for _ in range(2))
-    link, other = (cids.from_validated(store._data.find(key)) for key in ("air/c/1/0", "air/c/2/0"))  # type: ignore[arg-type]
+    link, other = (cids.from_validated(store._data.find(key)) for key in ("air/c/1/0", "air/c/2/0"))  # type: ignore[arg-type]  # links, not documents
     for cid in (root, link, other):
         remove(here, cid)
     remove(there, other)

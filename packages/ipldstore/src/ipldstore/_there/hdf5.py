@@ -37,7 +37,7 @@ def complete(source: Source, url: str, registry: Any) -> None:
 
     :raises ValueError: if chunks lie where no manifest can name them, or left out filters
     """
-    import h5py  # type: ignore[import-untyped,unused-ignore]
+    import h5py  # type: ignore[import-untyped,unused-ignore]  # it has no types
 
     store, path = registry.resolve(url)
     with h5py.File(parser().reader_factory(store, path), "r") as file:

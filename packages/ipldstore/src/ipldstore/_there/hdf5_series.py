@@ -39,7 +39,7 @@ class Series:
     """
 
     def __init__(self, source: Source, path: str) -> None:
-        import h5py  # type: ignore[import-untyped,unused-ignore]
+        import h5py  # type: ignore[import-untyped,unused-ignore]  # it has no types
 
         self._h5py = h5py
         self._source = source

@@ -45,7 +45,7 @@ def kerchunk_references(name: str, folder: str, content: Any) -> Source:
     :raises ImportError: if fsspec is not installed
     """
     try:
-        from fsspec.implementations.reference import (  # type: ignore[import-untyped,unused-ignore]
+        from fsspec.implementations.reference import (  # type: ignore[import-untyped,unused-ignore]  # it has no types
             ReferenceFileSystem,
         )
     except ImportError as error:

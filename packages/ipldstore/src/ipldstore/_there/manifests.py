@@ -72,7 +72,7 @@ def _array(path: str, metadata: dict[str, Any], manifest: Any, numbers: dict[str
             numbers.setdefault(local_name(name), len(numbers))
     of_name = {name: numbers[local_name(name)] if name else -1 for name in dict.fromkeys(flat)}
     file = np.array([of_name[name] for name in flat], np.int64)
-    offset, length = (np.asarray(each).ravel() for each in (manifest._offsets, manifest._lengths))  # noqa: SLF001
+    offset, length = (np.asarray(each).ravel() for each in (manifest._offsets, manifest._lengths))  # noqa: SLF001  # as above
     there = np.flatnonzero(file >= 0)
     if grid:
         coordinates = np.stack(np.unravel_index(there, grid), -1).astype(np.int64)

@@ -34,7 +34,7 @@ def converted(
             f"{units[0]!r} (calendar {calendars[0]!r}) in {name}"
         )
     try:
-        import cftime  # type: ignore[import-untyped,unused-ignore]
+        import cftime  # type: ignore[import-untyped,unused-ignore]  # it has no types
     except ImportError as error:
         raise ImportError('cftime is needed for times in other units: pip install "ipldstore[virtual]"') from error
     dates = cftime.num2date(values, units[0], calendar[0])

@@ -186,7 +186,7 @@ class _Copy:
             return False
         if source is not None:
             own = source._data.find(self._source.prefix + key)  # noqa: SLF001  # links of chunks that are not read
-            return isinstance(own, bytes) and own == target._data.find(self._target.prefix + key)  # noqa: SLF001
+            return isinstance(own, bytes) and own == target._data.find(self._target.prefix + key)  # noqa: SLF001  # as above
         return stamp is not None and marks.has(key, stamp) and self._target.prefix + key in target
 
     def _submit_all(self, rechunked: tuple[str, ...]) -> None:
