@@ -23,6 +23,7 @@ MODULES = [
     "ipld_car.lru",
     "ipld_car.ops",
     "ipld_car.streams",
+    "ipld_car.terminal",
     "ipld_car.unixfs",
     "ipld_car.varint",
     "ipld_castore",
