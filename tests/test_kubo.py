@@ -72,11 +72,15 @@ def test_from_one_node_to_another(node: Any, other: Any, zarr_format: int) -> No
 
 def test_a_lost_chunk_is_an_error_on_both(node: Any, other: Any) -> None:
     """Neither a fill value nor a wait without end."""
-    with IPFSStore(node.url, pin=False, timeout=1) as here, IPFSStore(other.url, timeout=1) as there:
+    with IPFSStore(node.url, pin=False) as here, IPFSStore(other.url) as there:
         root = write(field(), IPLDStore(here))
-        lost = next(cid for cid, data in here.get_dag(root) if len(data) == 10)
+        blocks = dict(here.get_dag(root))
+        lost = next(cid for cid, data in blocks.items() if len(data) == 10)
         here.delete_block(lost)
-        for castore in (here, there):
+        del blocks[lost]
+        assert dict(there.get_blocks(blocks)) == blocks
+    for each in (node, other):
+        with IPFSStore(each.url, timeout=1) as castore:  # for the lost block: all others are there
             dataset = xr.open_zarr(IPLDStore(castore, root=root, read_only=True))
             with pytest.raises(IPLDStoreError, match=f"no block {lost}"):
                 dataset.load()

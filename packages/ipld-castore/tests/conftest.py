@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from ipld_castore._core import pauses
-from ipld_castore.testing import BlockServer
+from ipld_castore.testing import BlockServer, expiring_timeouts
 
 from .support.kubo_fixtures import kubo, kubo_binary
 from .support.s3_fixtures import atomic_s3, bucket, s3, s3_proxy
@@ -43,3 +43,10 @@ def server() -> Iterator[BlockServer]:
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those before another attempt, where no gateway asks for one."""
     monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.01)
+
+
+@pytest.fixture
+def expiring() -> Iterator[None]:
+    """A server that stalls ends the timeouts of its clients; nothing else does."""
+    with expiring_timeouts():
+        yield

@@ -15,7 +15,7 @@ from ipld_castore.testing import BlockServer, faults
 
 from ..support.gateway_reads import DATA, TIMEOUT
 
-pytestmark = pytest.mark.usefixtures("short_pauses")
+pytestmark = pytest.mark.usefixtures("short_pauses", "expiring")
 
 
 @pytest.fixture

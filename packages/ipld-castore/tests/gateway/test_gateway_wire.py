@@ -13,7 +13,7 @@ from ipld_castore.testing import BlockServer, Fault, Reply
 from ..support.gateway_reads import DATA, READS, TIMEOUT
 from ..support.remote import tree
 
-pytestmark = pytest.mark.usefixtures("short_pauses")
+pytestmark = pytest.mark.usefixtures("short_pauses", "expiring")
 
 
 @pytest.fixture

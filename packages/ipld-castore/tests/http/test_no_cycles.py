@@ -9,7 +9,6 @@ import pytest
 from ipld_car import cids, hashes
 from ipld_castore import GatewayCAStore, IPFSStore
 from ipld_castore._core import pauses
-from ipld_castore._kubo import rpc
 from ipld_castore.testing import BlockServer, Fault, faults
 from multiformats import CID
 
@@ -18,12 +17,11 @@ from ..support.remote import tree
 
 Store = TypeVar("Store", GatewayCAStore, IPFSStore)
 
-pytestmark = pytest.mark.usefixtures("short_pauses")
+pytestmark = pytest.mark.usefixtures("short_pauses", "expiring")
 
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rpc, "GRACE", 0.1)
     monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.0)
 
 
@@ -84,7 +82,7 @@ def test_a_gateway(server: BlockServer, sockets: Sockets, verb: str, fault: Faul
     root = tree(server.blocks, width=2, depth=2)
     server.inject(fault, times=None)
     with no_cycles():
-        use(GatewayCAStore(server.url, timeout=0.2, retries=1), READS[verb], root)
+        use(GatewayCAStore(server.url, timeout=60, retries=1), READS[verb], root)
         let_go(sockets)
 
 
@@ -96,7 +94,7 @@ def test_a_node(server: BlockServer, sockets: Sockets, verb: str, fault: Fault) 
     root = tree(server.blocks, width=2, depth=2)
     server.inject(fault, times=None)
     with no_cycles():
-        use(IPFSStore(server.url, timeout=0.2), NODE[verb], root)
+        use(IPFSStore(server.url, timeout=60), NODE[verb], root)
         let_go(sockets)
 
 
@@ -107,7 +105,7 @@ def test_blocks_that_cannot_be_sent(server: BlockServer, sockets: Sockets, fault
     """The store holds them for another try; with the store they are gone, and the error holds none of them."""
     server.inject(fault, times=None, where="dag/import")
     with no_cycles():
-        store = IPFSStore(server.url, timeout=0.2)
+        store = IPFSStore(server.url, timeout=60)
         for number in range(3):
             data = Block(b"%d" % number * 100_000)
             store.put_block(cids.from_bytes(cids.make(cids.RAW, hashes.sha2_256(data))), data)

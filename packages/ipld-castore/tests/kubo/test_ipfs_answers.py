@@ -14,7 +14,8 @@ import pytest
 from ipld_car import CarReader, cids
 from ipld_castore import BackendUnavailableError, BlockCorruptError, IPFSStore
 from ipld_castore._core import pauses
-from ipld_castore._kubo import rpc
+from ipld_castore.testing import expiring_timeouts
+from ipld_castore.testing.server.timeouts import Timeouts
 
 EMPTY = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
 
@@ -63,6 +64,12 @@ def server() -> Iterator[Server]:
     server.server_close()
 
 
+@pytest.fixture
+def timeouts() -> Iterator[Timeouts]:
+    with expiring_timeouts() as timeouts:
+        yield timeouts
+
+
 @contextmanager
 def store_at(url: str, timeout: float = 5) -> Iterator[IPFSStore]:
     """A store that may end with blocks that it could not send."""
@@ -95,7 +102,7 @@ def reply(status: int, body: bytes, **headers: str) -> Answer:
     return answer
 
 
-def stream(*pieces: bytes, after: Callable[[Server], object] = id) -> Answer:
+def stream(*pieces: bytes, after: Callable[[Handler], object] = id) -> Answer:
     """A chunked answer that ends, if ``after`` does, without the end that it should have."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
@@ -106,7 +113,7 @@ def stream(*pieces: bytes, after: Callable[[Server], object] = id) -> Answer:
         try:
             for piece in pieces:
                 handler.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-            after(handler.server)
+            after(handler)
         except ConnectionError:
             pass  # the client has seen enough, as it should
         handler.close_connection = True
@@ -272,7 +279,7 @@ def test_other_bytes(server: Server, store: IPFSStore) -> None:
 def test_an_endless_block_is_not_read_to_its_end(server: Server, store: IPFSStore) -> None:
     """The store refuses a block once it is larger than any block may be."""
 
-    read_all: list[Server] = []
+    read_all: list[Handler] = []
     server.answer = stream(*[bytes(1 << 20)] * 64, after=read_all.append)
     with pytest.raises(BackendUnavailableError, match="at most 2097152 bytes"):
         store.get(EMPTY)
@@ -280,22 +287,27 @@ def test_an_endless_block_is_not_read_to_its_end(server: Server, store: IPFSStor
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_silence_has_an_end(server: Server, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+def test_silence_has_an_end(server: Server, timeouts: Timeouts, verb: str) -> None:
     """A node that never answers is an error after the timeout and the time it has to say so itself."""
-    monkeypatch.setattr(rpc, "GRACE", 0.1)
-    server.answer = lambda _: server.done.wait(30)  # type: ignore[assignment]  # a function in place of a method
-    with (
-        store_at(server.url, 0.1) as store,
-        pytest.raises(BackendUnavailableError, match=r"silent for 0\.2 s"),
-    ):
+
+    def stall(handler: BaseHTTPRequestHandler) -> None:
+        timeouts.expire(handler.connection)
+        server.done.wait(60)
+
+    server.answer = stall
+    with store_at(server.url, 60) as store, pytest.raises(BackendUnavailableError, match="silent for 70 s"):
         VERBS[verb](store)
 
 
-def test_silence_within_an_answer_has_an_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silence_within_an_answer_has_an_end(server: Server, timeouts: Timeouts) -> None:
     """The same once it has begun."""
-    monkeypatch.setattr(rpc, "GRACE", 0.1)
-    server.answer = stream(b"123", after=lambda server: server.done.wait(30))
-    with IPFSStore(server.url, timeout=0.1) as store, pytest.raises(BackendUnavailableError, match="broke off"):
+
+    def stall(handler: Handler) -> None:
+        timeouts.expire(handler.connection)
+        server.done.wait(60)
+
+    server.answer = stream(b"123", after=stall)
+    with IPFSStore(server.url, timeout=60) as store, pytest.raises(BackendUnavailableError, match="broke off"):
         store.get(EMPTY)
 
 

@@ -38,7 +38,7 @@ def direct(s3: S3Server, bucket: str) -> ObjectCAStore:
 def store(s3: S3Server, s3_proxy: FaultProxy, bucket: str) -> ObjectCAStore:
     """The store through the proxy; one request is one attempt."""
     options = s3.options(s3_proxy.url)
-    return ObjectCAStore.from_url(f"s3://{bucket}/x", **options, retry_config={"max_retries": 0}, timeout="5s")
+    return ObjectCAStore.from_url(f"s3://{bucket}/x", **options, retry_config={"max_retries": 0}, timeout="60s")
 
 
 @pytest.fixture

@@ -23,11 +23,11 @@ def service_server() -> Iterator[PinningServer]:
         yield server
 
 
-@pytest.mark.usefixtures("short_pauses")
+@pytest.mark.usefixtures("short_pauses", "expiring")
 def test_no_text_has_the_token(service_server: PinningServer, caplog: pytest.LogCaptureFixture) -> None:
     """Also where the service repeats it."""
     said = [repr(PinningService(service_server.url, TOKEN))]
-    with caplog.at_level(logging.DEBUG), PinningService(service_server.url, TOKEN, timeout=0.5, retries=1) as service:
+    with caplog.at_level(logging.DEBUG), PinningService(service_server.url, TOKEN, timeout=60, retries=1) as service:
         said.append(repr(service.pin(CID)))
         for fault in (
             faults.pinning_error(401, f"no {TOKEN}", f"the token {TOKEN} is wrong"),

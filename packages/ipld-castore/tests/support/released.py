@@ -17,10 +17,15 @@ from urllib3.util import connection
 
 Sockets = list[weakref.ref[socket.socket]]
 
+_others: set[threading.Thread] = set()
+"""Threads that were there before the test: other tests of this process leave pools of zarr and dask behind."""
+
 
 @contextmanager
 def no_cycles() -> Iterator[None]:
     """Fail if the body leaves an error, a frame or a traceback to the garbage collector."""
+    _others.clear()
+    _others.update(threading.enumerate())
     gc.collect()
     gc.disable()
     try:
@@ -61,10 +66,10 @@ def watch_sockets(monkeypatch: pytest.MonkeyPatch) -> Sockets:
 
 
 def join_threads() -> None:
-    """Check that all threads of the stores end."""
-    for thread in threading.enumerate():
+    """Check that all threads end that the stores have started since :func:`no_cycles` began."""
+    for thread in {*threading.enumerate()} - _others:
         if thread.name.startswith(("ipld-castore", "ThreadPoolExecutor")):
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive()
 
 

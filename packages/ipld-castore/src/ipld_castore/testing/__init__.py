@@ -41,6 +41,7 @@ from . import faults
 from .server.block_server import BlockServer, Exchange, Fault, Request
 from .server.pinning_server import PinningServer
 from .server.replies import Reply
+from .server.timeouts import expiring_timeouts
 from .suite.blocks import BlockTests
 from .suite.graphs import GraphTests
 from .suite.journals import JournalTests
@@ -56,6 +57,7 @@ __all__ = [
     "PinningServer",
     "Reply",
     "Request",
+    "expiring_timeouts",
     "faults",
 ]
 

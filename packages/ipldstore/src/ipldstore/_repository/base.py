@@ -33,8 +33,8 @@ from ipldstore.errors import IPLDStoreError, NodeError, RepositoryExistsError, R
 from .archives import write_since
 from .creation import check_state, create, import_state
 from .places import Options, Place, Where, open_place
+from .selection import select
 from .session import RepositorySession, not_a_root
-from .versions import select
 
 if TYPE_CHECKING:
     from typing import Self

@@ -15,8 +15,8 @@ from ipldstore._revisions.history import History
 from ipldstore._revisions.version import Version, refuse_version
 from ipldstore._store.ipld_store import IPLDStore
 
+from .selection import select
 from .session import RepositorySession
-from .versions import select
 
 CLOSE_MESSAGE = "close"
 """The message of the commit that closing a store makes, where the caller gives none."""

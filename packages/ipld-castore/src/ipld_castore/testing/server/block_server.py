@@ -68,6 +68,12 @@ class Exchange:
         self.request = request
         self._handler = handler
 
+    @property
+    def connection(self) -> socket.socket:
+        """The server's end of the connection."""
+        connection: socket.socket = self._handler.connection
+        return connection
+
     def reply(self) -> Reply:
         """Read the whole request, and return the right response."""
         self.read_body()
@@ -109,7 +115,7 @@ class Exchange:
 
     def reset(self) -> None:
         """Reset the connection (TCP RST), as a machine does that does not know it."""
-        connection = self._handler.connection
+        connection = self.connection
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.hang_up()
         socket.close(connection.detach())  # the streams over this object would keep it open
