@@ -5,12 +5,13 @@ A real S3 server, versitygw (``IPLD_BUILD_S3=1`` builds it with Go), stands behi
 It is then read whole by a store that is opened anew. Each round measures each store once, in alternating order; figures
 are medians. With ``--workers 2`` each half is written by a process of its own, in which puts double: each chunk has
 a note.
-icechunk is left out where it is not installed (it needs Python 3.12).
+icechunk is left out where it is not installed: `hatch run rivals:buckets` has it, on Python 3.13.
 
 After that, what is asked of a dataset of 10^6 chunks: for one cold chunk, and for appending a step of 1,000 chunks.
 
     python benchmarks/buckets/bench_buckets.py             # exits with 1 if a target is missed
     python benchmarks/buckets/bench_buckets.py --workers 2 --rounds 3
+    python benchmarks/buckets/bench_buckets.py --kib 4 --steps 0
 """
 
 from __future__ import annotations
@@ -25,9 +26,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ import numpy as np
 import zarr
 from ipld_car import cids
 from ipldstore import IPLDStore, ObjectCAStore
+from shared.latency import behind
 from zarr.storage import ObjectStore
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -131,8 +131,8 @@ def hashing(chunks: int, size: int) -> float:
     return time.perf_counter() - start
 
 
-def compare(server: Any, url: str, rounds: int, workers: int) -> bool:
-    """Measure all sizes; return whether each target is met."""
+def compare(server: Any, url: str, sizes: list[tuple[int, int]], rounds: int, workers: int) -> bool:
+    """Measure some sizes; return whether each target is met."""
     kinds = ["ipldstore", "ObjectStore"]
     if importlib.util.find_spec("icechunk") is None:
         print("icechunk is not installed here: it is left out")
@@ -142,7 +142,7 @@ def compare(server: Any, url: str, rounds: int, workers: int) -> bool:
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context) if workers > 1 else None
     target = TARGET if pool is None else TARGET_OF_WORKERS
-    for chunks, size in SIZES:
+    for chunks, size in sizes:
         times: dict[tuple[str, str], list[float]] = {}
         for number in range(rounds + 1):
             for kind in kinds if number % 2 else reversed(kinds):
@@ -193,30 +193,19 @@ def count_requests(server: Any, steps: int) -> bool:
     return cold <= ROUND_TRIPS and others <= OTHERS
 
 
-@contextmanager
-def process_of_proxy(server: Any) -> Iterator[str]:
-    """Run the proxy in a process of its own; give its URL."""
-    import subprocess
-
-    command = [sys.executable, fault_proxy.__file__, server.endpoint, str(LATENCY)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        if process.stdin is None or process.stdout is None:
-            raise RuntimeError("expected pipes to the proxy, found none")
-        yield process.stdout.readline().strip()
-        process.stdin.close()
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--kib", type=int, choices=[size >> 10 for _, size in SIZES], help="one size of chunks alone")
     parser.add_argument("--steps", type=int, default=1_000, help="steps of 1,000 chunks of the large dataset")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         server = s3_server.start(Path(folder))
         try:
-            with process_of_proxy(server) as url:
-                met = compare(server, url, options.rounds, options.workers)
+            with behind(server.endpoint, LATENCY) as url:
+                sizes = [each for each in SIZES if options.kib in (None, each[1] >> 10)]
+                met = compare(server, url, sizes, options.rounds, options.workers)
             if options.steps:
                 met &= count_requests(server, options.steps)
         finally:
