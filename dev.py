@@ -36,10 +36,20 @@ def main() -> "int | str":
     try:
         if not is_ready():
             install_hatch()
-        environ = {**pip_settings(), **os.environ}
+        environ = keep_bytecode({**pip_settings(), **os.environ})
         return subprocess.call([PYTHON, "-m", "hatch", *sys.argv[1:]], cwd=ROOT, env=environ)
     except KeyboardInterrupt:
         return 130
+
+
+def keep_bytecode(environ: "dict[str, str]") -> "dict[str, str]":
+    """Where bytecode is not written, as in many containers, it is written to ``.hatch`` instead.
+
+    Tests start hundreds of processes. Each would compile all that it imports, which takes longer than what it does.
+    """
+    if environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        environ.setdefault("PYTHONPYCACHEPREFIX", os.path.join(VENV, "bytecode"))
+    return environ
 
 
 def is_ready() -> bool:
