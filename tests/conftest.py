@@ -2,7 +2,6 @@
 
 import gc
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,16 +14,23 @@ def node(kubo: Any) -> Iterator[Any]:
     kubo.empty()
 
 
-@pytest.fixture
-def other(kubo_binary: str, tmp_path: Path, kubo: Any) -> Iterator[Any]:
-    """A second node, which knows the first."""
-    second = type(kubo)(kubo_binary, tmp_path / "other")
+@pytest.fixture(scope="session")
+def _second(kubo_binary: str, tmp_path_factory: pytest.TempPathFactory, kubo: Any) -> Iterator[Any]:
+    second = type(kubo)(kubo_binary, tmp_path_factory.mktemp("other"))
     second.start()
     try:
         second.connect(kubo)
+        second.empty()
         yield second
     finally:
-        second.stop()
+        second.kill()
+
+
+@pytest.fixture
+def other(_second: Any) -> Iterator[Any]:
+    """A second node without blocks, which knows the first."""
+    yield _second
+    _second.empty()
 
 
 @pytest.fixture

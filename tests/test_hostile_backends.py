@@ -19,6 +19,7 @@ import pytest
 import xarray as xr
 import zarr
 from ipld_castore import BackendUnavailableError, ContentAddressableStore, IPFSStore, MappingCAStore
+from ipld_castore._core import pauses
 from ipldstore import IPLDStore, IPLDStoreError, get_ipfs_mapper
 from multiformats import CID
 
@@ -30,14 +31,26 @@ def dataset() -> xr.Dataset:
     return xr.Dataset({name: ("x", np.arange(4) + at, {"name": name * 400}) for at, name in enumerate(NAMES)})
 
 
-@pytest.fixture(scope="module", params=[2, 3])
-def blocks(request: pytest.FixtureRequest) -> tuple[CID, dict[str, bytes]]:
-    """The root of the dataset, and all its blocks."""
-    backend: dict[str, bytes] = {}
-    store = IPLDStore(MappingCAStore(backend))
-    encoding: Any = {name: {"chunks": (2,), "compressors": None} for name in NAMES}
-    dataset().to_zarr(store, zarr_format=request.param, consolidated=False, encoding=encoding)
-    return store.freeze(), backend
+Blocks = tuple[CID, dict[str, bytes]]
+
+
+@pytest.fixture(scope="module")
+def formats() -> list[Blocks]:
+    """The root of the dataset, and all its blocks, in zarr formats 2 and 3."""
+    found = []
+    for zarr_format in (2, 3):
+        backend: dict[str, bytes] = {}
+        store = IPLDStore(MappingCAStore(backend))
+        encoding: Any = {name: {"chunks": (2,), "compressors": None} for name in NAMES}
+        dataset().to_zarr(store, zarr_format=zarr_format, consolidated=False, encoding=encoding)
+        found.append((store.freeze(), backend))
+    return found
+
+
+@pytest.fixture
+def blocks(formats: list[Blocks]) -> Blocks:
+    """Those of format 3."""
+    return formats[1]
 
 
 class Scripted(ContentAddressableStore):
@@ -105,11 +118,11 @@ USES: dict[str, Use] = {
 
 @pytest.mark.filterwarnings("ignore:Failed to open Zarr store with consolidated metadata:RuntimeWarning")
 @pytest.mark.parametrize("lie", LIES)
-def test_a_backend_that_lies_or_fails(blocks: tuple[CID, dict[str, bytes]], lie: str) -> None:
-    root, backend = blocks
-    before = dict(backend)
-    for name, use in USES.items():
-        castore = Scripted(root, dict(before), LIES[lie])
+def test_a_backend_that_lies_or_fails(formats: list[Blocks], lie: str) -> None:
+    """In both formats by turns: each lie and each use meets both."""
+    for at, (name, use) in enumerate(USES.items(), [*LIES].index(lie)):
+        root, backend = formats[at % 2]
+        castore = Scripted(root, dict(backend), LIES[lie])
         store = IPLDStore(castore, root=root)
         castore.acts = True
         with pytest.raises(TypeError if lie in NO_BYTES else IPLDStoreError) as caught:
@@ -136,7 +149,7 @@ def test_a_backend_that_cannot_write(lie: str) -> None:
     assert np.array_equal(again[:], np.arange(4))
 
 
-def test_a_backend_that_changes_what_it_gave(blocks: tuple[CID, dict[str, bytes]]) -> None:
+def test_a_backend_that_changes_what_it_gave(blocks: Blocks) -> None:
     """Bytes that were verified are the bytes that are used."""
     root, backend = blocks
     given: list[bytearray] = []
@@ -172,7 +185,7 @@ def closed_port() -> int:
     return port
 
 
-def test_no_node_at_all(closed_port: int, blocks: tuple[CID, dict[str, bytes]]) -> None:
+def test_no_node_at_all(closed_port: int, blocks: Blocks) -> None:
     """What is written is collected for a node that may come; without one no freeze gives a root, the first or later."""
     store = get_ipfs_mapper(f"http://127.0.0.1:{closed_port}")
     dataset().to_zarr(store, zarr_format=2)
@@ -229,8 +242,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def node(blocks: tuple[CID, dict[str, bytes]]) -> Iterator[Node]:
-    with Node(blocks[1]) as server:
+def node(formats: list[Blocks]) -> Iterator[Node]:
+    with Node({**formats[0][1], **formats[1][1]}) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
@@ -238,9 +251,15 @@ def node(blocks: tuple[CID, dict[str, bytes]]) -> Iterator[Node]:
         thread.join()
 
 
-@pytest.mark.parametrize("act", ["lie", "cut", "endless", "hang up", "fail"])
-def test_a_node_that_lies_or_fails(node: Node, blocks: tuple[CID, dict[str, bytes]], act: str) -> None:
-    root = blocks[0]
+@pytest.mark.parametrize(
+    ("act", "zarr_format"), [("lie", 2), ("lie", 3), ("cut", 2), ("endless", 3), ("hang up", 2), ("fail", 3)]
+)
+def test_a_node_that_lies_or_fails(
+    node: Node, formats: list[Blocks], act: str, zarr_format: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes are read alike in both formats; what they are taken for differs."""
+    monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.0)
+    root = formats[zarr_format - 2][0]
     url = f"http://127.0.0.1:{node.server_address[1]}"
     store = IPLDStore(IPFSStore(url, timeout=20), root=root)
     xr.testing.assert_identical(xr.open_zarr(store, consolidated=False, chunks=None).load(), dataset())

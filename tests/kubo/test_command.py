@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ipldstore
 import pytest
+from ipld_car.terminal.testing import Run, running_command
 from ipld_castore import IPFSStore
 
 pytestmark = [pytest.mark.kubo]
 
 
-def run(*arguments: object) -> list[str]:
-    """Return the lines that the command prints."""
-    command = [sys.executable, "-m", "ipldstore", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+@pytest.fixture(scope="module")
+def command() -> Iterator[Run]:
+    with running_command("ipldstore._cli.main", "ipldstore", "ipldstore", ("ipldstore._io.open",)) as run:
+        yield run
 
 
-def test_pin_publish_resolve(kubo: Any, tmp_path: Path) -> None:
+def test_pin_publish_resolve(kubo: Any, command: Run, tmp_path: Path) -> None:
     """A dataset that was pinned is on the node; its name leads to it; an address of the name opens it."""
+
+    def run(*arguments: object) -> list[str]:
+        return command(*arguments).lines
+
     path = tmp_path / "air.car"
     with ipldstore.open(path, "x") as store:
         store["a/0"] = b"a chunk of the command's test"

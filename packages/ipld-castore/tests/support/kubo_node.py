@@ -6,8 +6,9 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from . import peer_binary
 
@@ -20,14 +21,13 @@ def find_binary() -> str:
 class Node:
     """A Kubo node of its own repo, on loopback, without other peers."""
 
-    CONFIG = {  # noqa: RUF012  # it is not changed
-        "Routing.Type": "none",
-        "Provide.Enabled": False,
-        "Swarm.RelayClient.Enabled": False,
-        "Swarm.EnableHolePunching": False,
-        "HTTPRetrieval.Enabled": False,
+    CONFIG: Final[Mapping[str, Mapping[str, object]]] = {
+        "Routing": {"Type": "none"},
+        "Provide": {"Enabled": False},
+        "Swarm": {"RelayClient": {"Enabled": False}, "EnableHolePunching": False},
+        "HTTPRetrieval": {"Enabled": False},
         # Tests damage blocks behind its back: it must not remember which it had.
-        "Datastore.BlockKeyCacheSize": 0,
+        "Datastore": {"BlockKeyCacheSize": 0},
     }
 
     def __init__(self, binary: str, repo: Path) -> None:
@@ -36,8 +36,11 @@ class Node:
         self.environment = os.environ | {"IPFS_PATH": str(repo), "IPFS_TELEMETRY": "off"}
         self.daemon: subprocess.Popen[bytes] | None = None
         self.run("init", "--profile=test", "--empty-repo")
-        for key, value in self.CONFIG.items():
-            self.run("config", "--json", key, json.dumps(value))
+        file = repo / "config"  # written at once: `ipfs config` is a process for each value
+        config = json.loads(file.read_text())
+        for section, values in self.CONFIG.items():
+            config[section] = {**(config.get(section) or {}), **values}
+        file.write_text(json.dumps(config))
 
     def run(self, *arguments: str, data: bytes | None = None) -> bytes:
         """What a command of the binary prints."""
@@ -83,8 +86,9 @@ class Node:
         for cid in self.post("pin/ls", type="recursive").get("Keys", {}):
             self.post("pin/rm", arg=cid)
         self.run("repo", "gc", "--quiet")
-        for cid in self.run("refs", "local").decode().split():  # the empty folder that a node begins with
-            self.run("block", "rm", cid)
+        left = self.run("refs", "local").decode().split()  # the empty folder that a node begins with
+        if left:
+            self.run("block", "rm", *left)
 
     def connect(self, other: Node) -> None:
         """Make it a peer of another one."""
