@@ -262,33 +262,6 @@ def test_processes_write_one_dataset(castore: ObjectCAStore) -> None:
     assert store.freeze() == expected(contents(store))
 
 
-@pytest.mark.slow
-def test_dask_writes_one_dataset(atomic_s3: Any, bucket: str, tmp_path: Any) -> None:
-    """Plain to_zarr on workers that are processes, and open_zarr right after it."""
-    dask: Any = pytest.importorskip("dask", reason="dask is optional")
-    distributed: Any = pytest.importorskip("distributed", reason="distributed is optional")
-    xr: Any = pytest.importorskip("xarray", reason="xarray is optional")
-    import numpy as np
-
-    values = np.random.default_rng(0).normal(size=(24, 30))
-    data = xr.Dataset({"t": (("y", "x"), values), "u": (("y", "x"), values.astype("f4"))})
-    alone = IPLDStore()
-    data.chunk({"y": 2, "x": 10}).to_zarr(alone)
-    with (
-        dask.config.set({"temporary-directory": str(tmp_path)}),
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=2, processes=True, dashboard_address=":0", silence_logs=50
-        ) as cluster,
-        distributed.Client(cluster),
-        ipldstore.open(f"s3://{bucket}/era", "a", storage_options=atomic_s3.options()) as store,
-    ):
-        data.chunk({"y": 2, "x": 10}).to_zarr(store)
-        xr.testing.assert_identical(xr.open_zarr(store).compute(), data)
-        assert store.freeze() == alone.freeze()
-    with ipldstore.open(f"s3://{bucket}/era", storage_options=atomic_s3.options()) as store:
-        assert store.root_cid == alone.root_cid
-
-
 def test_garbage_is_collected_beside_a_session(castore: ObjectCAStore) -> None:
     """The head, the roots and the notes of the session keep their blocks; all else that is old goes."""
     with IPLDStore(castore) as store:

@@ -23,7 +23,7 @@ from ipldstore import IPLDStore
 from ..support.store_samples import contents, written
 from .workers import killed
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("IPLD_TEST_KILLS", "10"))
 BASE = {"zarr.json": b"{}", "a/c/0": b"zero"}
