@@ -37,7 +37,10 @@ def normalize_name(name: str) -> str:
     """Return a name as writers store it, in NFC.
 
     :raises ValueError: if the format does not allow the name
+    :raises TypeError: if it is no str
     """
+    if not isinstance(name, str):
+        raise TypeError(f"expected the name of a branch or tag, found {name!r:.200}")
     normal = unicodedata.normalize("NFC", name)
     problem = name_problem(normal)
     if problem is not None:
