@@ -135,5 +135,5 @@ def test_connections_are_kept(kubo: Any) -> None:
             assert cid in store
             assert len(list(store.get_dag(root))) == 2
         assert _ipfs.CAR_BYTES == 16 << 20
-        assert store._rpc._client._connections.value.routes[kubo.url].pool.num_connections <= 3
+        assert store._rpc._client._connections.value.routes[kubo.url, False].pool.num_connections <= 3
     kubo.empty()
