@@ -51,7 +51,7 @@ class TestOverTheTestServer(CAStoreTests):
     """The server's RPC is enough of a node for the whole suite."""
 
     keeps_codecs = False
-    depth = width = 200
+    depth = width = 100
 
     @pytest.fixture
     def castore(self, server: BlockServer) -> Iterator[ContentAddressableStore]:
