@@ -58,7 +58,7 @@ class TestTieredWithALimit(TieredTests):
 
 
 class TestTieredOverAFolder(TieredTests):
-    depth = width = 100
+    depth = width = 300
 
     @pytest.fixture
     def castore(self, tmp_path: Path) -> ContentAddressableStore:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import os
-import shutil
 import socket
 import subprocess
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
-from ..support.peer_binary import NoBinaryError, listens
+from ..peers.npm_install import npm_install
+from ..support.peer_binary import listens
 
 PINNED = Path(__file__).parents[1] / "peers" / "azurite"
 ACCOUNT = "devstoreaccount1"
@@ -27,24 +26,7 @@ def install() -> Path:
     :raises NoBinaryError: if there is no node or no npm
     :raises RuntimeError: if npm cannot install it
     """
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        raise NoBinaryError("no Azurite: expected node and npm on PATH")
-    files = [PINNED / name for name in ("package.json", "package-lock.json")]
-    pinned = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    folder = cache / "ipldstore-tests" / f"azurite-{pinned[:12]}"
-    program = folder / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
-    if not (folder / "installed").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in files:
-            shutil.copy(file, folder)
-        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"npm cannot install Azurite: {done.stderr.strip()[-500:]}")
-        (folder / "installed").touch()
-    return program
+    return npm_install(PINNED, "azurite") / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
 
 
 class Azurite:
