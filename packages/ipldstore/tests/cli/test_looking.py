@@ -100,7 +100,7 @@ def test_verify_and_repair(command: Run, car: Path, tmp_path: Path) -> None:
     with ipldstore.open(car) as store:
         chunk = store["air/c/3/1"]
     damage(copy, chunk)
-    assert "air: 1 chunk damaged: time 36:48, lat 5:10" in command("verify", copy, code=1).lines
+    assert "air: 1 chunk damaged: time 36..47 [36:48], lat 5:10" in command("verify", copy, code=1).lines
     (found,) = command("verify", "--json", copy, code=1).json
     assert found["arrays"][0]["lost"] == {"damaged": 1}
     assert found["failures"][0]["path"] == "air/c/3/1"

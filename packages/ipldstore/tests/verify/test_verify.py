@@ -57,11 +57,14 @@ def test_lost_and_damaged_chunks_are_regions() -> None:
     (array,) = report.arrays
     assert array.path == "air"
     assert array.lost == {"missing": 2, "damaged": 1}
-    assert [str(region) for region in array.regions] == ["time 12:36, lat 0:5", "time 36:48, lat 5:10"]
+    assert [str(region) for region in array.regions] == [
+        "time 12..35 [12:36], lat 0:5",
+        "time 36..47 [36:48], lat 5:10",
+    ]
     assert report.failed == 3
     assert {each.path for each in report.failures} == {"air/c/1/0", "air/c/2/0", "air/c/3/1"}
     assert "<b>" not in report._repr_html_().replace("<b>air", "")
-    assert "time 12:36" in report._repr_html_()
+    assert "time 12..35 [12:36]" in report._repr_html_()
 
 
 def test_a_lost_leaf_names_the_chunks_that_it_had() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ipld_car import cids
 from ipld_castore import ContentAddressableStore
@@ -15,6 +13,7 @@ from multiformats import CID
 from ipldstore._dataset import processes
 from ipldstore._dataset.dataset import Dataset
 from ipldstore._dataset.roots import set_root
+from ipldstore._display.bars import open_bar
 from ipldstore._format import keys
 from ipldstore._format.nodes import NodeStore
 from ipldstore._read.reader import reader_of
@@ -22,9 +21,6 @@ from ipldstore._tree.lookup import AnyTarget, KeyTarget
 from ipldstore.errors import IPLDStoreError
 
 from .values import CanonicalValues, Outcome
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
 
 _THREADS: Final = 32
 """Values that are converted at a time where the blocks are far away."""
@@ -53,7 +49,7 @@ def canonicalize(
     :param into: where nodes and copies are written; None for the block store of the contents, which then go on from
         the new root
     :param copy: whether values with links that are not canonical are copied; else their links are kept
-    :param progress: whether to show a bar on standard error; by default where that is a terminal
+    :param progress: whether to show a bar; by default in a notebook, and where standard error is a terminal
     :raises IPLDStoreError: if a block cannot be read or written; the contents are then what they were
     """
     target = _target(data, into)
@@ -61,7 +57,7 @@ def canonicalize(
     fresh = Dataset(target, limits=data.limits)
     convert = CanonicalValues(data, NodeStore(target, reader_of(target)), target, copy=copy).convert
     counts = dict.fromkeys(Outcome, 0)
-    with _bar(progress) as bar:
+    with open_bar("canonicalizing", unit=" keys", progress=progress) as bar:
         for key, content, outcome in _converted(data, convert):
             try:
                 place = fresh.tree.next_chunk(key)
@@ -73,9 +69,7 @@ def canonicalize(
                 ) from error
             fresh.tree.put(key, content, place)
             counts[outcome] += 1
-            if bar is not None:
-                bar.set_postfix({each.value: count for each, count in counts.items() if count}, refresh=False)
-                bar.update()
+            bar.update()
         root = fresh.freeze()
     if into is None:
         set_root(
@@ -111,12 +105,3 @@ def _converted(data: Dataset, convert: Any) -> Iterator[tuple[str, KeyTarget, Ou
     results = ((item, action(item)) for item in items)
     for (key, _), (content, outcome) in results if data.castore.local else in_order(action, items, threads=_THREADS):
         yield key, content, outcome
-
-
-def _bar(progress: bool | None) -> AbstractContextManager[Any]:
-    """Return a bar of keys; a context with None where none is shown."""
-    if not (sys.stderr.isatty() if progress is None else progress):
-        return nullcontext()
-    from tqdm.auto import tqdm
-
-    return tqdm(desc="canonicalizing", unit=" keys", mininterval=0.2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 from ipld_car import binary_links, cids
@@ -27,12 +27,19 @@ def is_taken_as_whole(castore: ContentAddressableStore, root: bytes | None) -> b
     return root is None or not castore.local
 
 
-def reach(castore: ContentAddressableStore, root: bytes, seen: set[bytes], met: Collection[bytes] = ()) -> None:
+def reach(
+    castore: ContentAddressableStore,
+    root: bytes,
+    seen: set[bytes],
+    met: Collection[bytes] = (),
+    count: Callable[[int], object] | None = None,
+) -> None:
     """Find all blocks that ``root`` reaches. Nodes are read and verified; of others it is asked whether they are there.
 
     :param seen: blocks that need not be looked at, nor what only they reach; gets all that were, but for those of
         ``met`` that are no nodes
     :param met: blocks of which it is known that they are there
+    :param count: called as the work goes on, with the number of blocks in ``seen``
     :raises BlockNotFoundError: if one is not there
     :raises CAStoreError: if a node cannot be read
     :raises ipld_car.CarError: if a node is not what its codec says
@@ -49,6 +56,8 @@ def reach(castore: ContentAddressableStore, root: bytes, seen: set[bytes], met: 
             continue
         seen.add(cid)
         if is_node(cid):
+            if count is not None:
+                count(len(seen))
             links = binary_links(cid, castore.get_raw(cid))
             waiting += (link for link in links if link not in seen and (is_node(link) or link not in met))
         elif cid not in met:

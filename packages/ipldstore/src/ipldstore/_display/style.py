@@ -24,6 +24,7 @@ html[data-theme=light] .ipld,body[data-jp-theme-light=true] .ipld,body.vscode-li
 .ipld details details,.ipld .ipld-array{margin-left:1.2em}
 .ipld table{border-collapse:collapse;margin:.2em 0 .4em 1.2em;background:none;color:inherit}
 .ipld td,.ipld th{padding:.1em .8em .1em 0;text-align:left;vertical-align:top;border:none;background:none;color:inherit}
+.ipld th{white-space:nowrap}
 .ipld td:first-child{color:var(--ipld-dim)}
 .ipld-facts{display:grid;grid-template-columns:max-content auto;gap:.1em 1em;margin:.2em 0}
 .ipld-facts dt{color:var(--ipld-dim);font-weight:normal}.ipld-facts dd{margin:0;font-family:monospace}

@@ -17,6 +17,7 @@ from ipldstore._address.castores import shared_castore
 from ipldstore._address.grammar import local_path, parse
 from ipldstore._address.references import references_beside, with_references
 from ipldstore._dataset.castores import AnyCAStore
+from ipldstore._display.bars import open_bar
 from ipldstore._exchange.head import leave_head
 from ipldstore._format.nodes import STATE_FIELD, history_field
 from ipldstore._garbage.collect import Compacted, blocks_below, collect, collect_here, end_sessions, require_head
@@ -30,7 +31,9 @@ def compact(
     where: str | os.PathLike[str] | AnyCAStore,
     older_than: timedelta | datetime | None = None,
     *,
+    zero_length_section_as_eof: bool = False,
     storage_options: Mapping[str, Any] | None = None,
+    progress: bool | None = None,
 ) -> Compacted:
     """Forget all blocks of a CAR file, a folder or a bucket that its root does not reach.
 
@@ -59,7 +62,10 @@ def compact(
         store with a head
     :param older_than: an age, or an instant with a time zone; for a bucket it must be given, as nothing keeps writers
         from it
+    :param zero_length_section_as_eof: of a CAR file: see :func:`ipldstore.open`; the new file has no such padding
     :param storage_options: of a bucket: the options of :meth:`ipld_castore.ObjectCAStore.from_url`
+    :param progress: whether to show a bar of the blocks that are kept; by default in a notebook, and where standard
+        error is a terminal
     :raises OSError: if it cannot be read or written, or another writer has it
     :raises ValueError: if it does not name one root, or ``older_than`` has no time zone or is for a file
     :raises IPLDStoreError: if a block that the root reaches is missing or wrong, or without ``older_than`` a session
@@ -79,23 +85,23 @@ def compact(
         path = Path(os.path.realpath(local_path(where)))
         if storage_options:
             raise ValueError(f"expected storage_options with the URL of a bucket, found the file {path}")
-        if older_than is None or (path.exists() and _is_repository(path)):
-            return _compact_file(path, older_than)
+        if older_than is None or (path.exists() and _is_repository(path, zeros_end=zero_length_section_as_eof)):
+            return _compact_file(path, older_than, progress, zeros_end=zero_length_section_as_eof)
         raise ValueError(f"expected older_than with a folder or bucket, which several may write, found the file {path}")
     castore = _with_files(shared_castore(where, storage_options))
     if older_than is not None or (isinstance(castore, SupportsHead) and has_repository(castore)):
-        return collect(castore, older_than)
+        return collect(castore, older_than, progress=progress)
     if not isinstance(own_part(castore), FileSystemCAStore):
         raise ValueError(  # noqa: TRY004  # an argument is missing
             f"expected older_than with {castore!r}, as nothing keeps others from writing it meanwhile, found none: "
             f"timedelta(days=1) keeps all that was put in the last day"
         )
-    return _compact_folder(castore)
+    return _compact_folder(castore, progress)
 
 
-def _is_repository(path: Path) -> bool:
+def _is_repository(path: Path, *, zeros_end: bool) -> bool:
     """Return whether a CAR file has a repository."""
-    with CarFile.open(path) as file:
+    with CarFile.open(path, zero_length_section_as_eof=zeros_end) as file:
         return len(file.roots) == 1 and _is_state(file, file.roots[0])
 
 
@@ -103,10 +109,12 @@ def _is_state(file: CarFile, root: CID) -> bool:
     return root in file and history_field(file.get(root)) == STATE_FIELD
 
 
-def _compact_repository(path: Path, older_than: timedelta | datetime | None) -> Compacted:
-    with CarCAStore(path, "a") as castore:
+def _compact_repository(
+    path: Path, older_than: timedelta | datetime | None, progress: bool | None, *, zeros_end: bool
+) -> Compacted:
+    with CarCAStore(path, "a", zero_length_section_as_eof=zeros_end) as castore:
         leave_head(castore)
-        return collect_here(with_references(castore, path), older_than)
+        return collect_here(with_references(castore, path), older_than, progress=progress)
 
 
 def _with_files(castore: ContentAddressableStore) -> ContentAddressableStore:
@@ -114,16 +122,18 @@ def _with_files(castore: ContentAddressableStore) -> ContentAddressableStore:
     return with_references(castore, castore.path) if isinstance(castore, FileSystemCAStore) else castore
 
 
-def _compact_file(path: Path, older_than: timedelta | datetime | None) -> Compacted:
+def _compact_file(
+    path: Path, older_than: timedelta | datetime | None, progress: bool | None, *, zeros_end: bool
+) -> Compacted:
     size = path.stat().st_size
-    old = CarFile.open(path, "a")  # no other process writes as long as it is open
+    old = CarFile.open(path, "a", zero_length_section_as_eof=zeros_end)  # no other process writes as long as it is open
     try:
         if len(old.roots) != 1:
             raise ValueError(f"expected an archive with one root, found {len(old.roots)} roots in {path}")
         root = old.roots[0]
         if _is_state(old, root):
             old.abandon()
-            return _compact_repository(path, older_than)
+            return _compact_repository(path, older_than, progress, zeros_end=zeros_end)
         fresh = path.with_name(f".{path.name}.compacting")
         fresh.unlink(missing_ok=True)  # of one that was stopped
         references = references_beside(path)
@@ -134,8 +144,10 @@ def _compact_file(path: Path, older_than: timedelta | datetime | None) -> Compac
         try:
             with store_errors(f"compacting {path}", passing=(OSError,)), CarFile.open(fresh, "x", roots=[root]) as new:
                 if bytes(root) != EMPTY_ROOT or root in old:  # else nothing was ever frozen
-                    for cid, data in walk_binary(old.get, bytes(root), missing=absent):
-                        new.put(cid, data, verify=False)
+                    with open_bar("keeping", unit=" blocks", progress=progress) as bar:
+                        for cid, data in walk_binary(old.get, bytes(root), missing=absent):
+                            new.put(cid, data, verify=False)
+                            bar.update()
                 kept, there = len(new), len(old)
             if not old.is_current:
                 raise ConflictError(
@@ -155,7 +167,7 @@ def _compact_file(path: Path, older_than: timedelta | datetime | None) -> Compac
         old.abandon()  # as it was, or gone: there is nothing to finish
 
 
-def _compact_folder(whole: ContentAddressableStore) -> Compacted:
+def _compact_folder(whole: ContentAddressableStore, progress: bool | None) -> Compacted:
     """Compact a folder that no other process writes.
 
     :param whole: the folder, with blocks in other files if it has such
@@ -167,7 +179,7 @@ def _compact_folder(whole: ContentAddressableStore) -> Compacted:
         root = require_head(castore)
         with store_errors(f"compacting {castore.path}"):
             end_sessions(castore)
-            kept = blocks_below(whole, root)
+            kept = blocks_below(whole, root, progress)
             freed_blocks = freed_bytes = kept_blocks = 0
             for cid in castore:
                 if cids.multihash_of(bytes(cid)) in kept:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from ipld_castore import CAStoreError, IPFSStore, PinningService, PinStatus, SupportsHead
@@ -13,6 +12,7 @@ from multiformats import CID
 from ipldstore._address.grammar import parse
 from ipldstore._address.places import AnyAddress, ContentPath
 from ipldstore._dataset.castores import castore_of
+from ipldstore._display.bars import open_bar
 from ipldstore._repository.opening import has_repository
 from ipldstore._repository.repository import Repository
 from ipldstore._store.group_store import GroupStore
@@ -51,7 +51,7 @@ def pin(  # noqa: PLR0913  # keywords
     :param meta: texts by name that the service keeps with the pin
     :param wait: wait until the dataset is pinned; else return once the service has the request
     :param timeout: the most seconds to wait; None for no limit
-    :param progress: whether to show a bar on standard error; by default where that is a terminal
+    :param progress: whether to show a bar; by default in a notebook, and where standard error is a terminal
     :param storage_options: as :func:`ipldstore.open` has them
     :returns: the request, with its status at the end, ``pinned`` or, without ``wait``, often ``queued``; its
         ``delegates`` are peers of the service, to which ``ipfs swarm connect`` connects other nodes
@@ -71,8 +71,13 @@ def pin(  # noqa: PLR0913  # keywords
     ('pinned', True)
     """
     root = _root_of(what, storage_options)
-    visible = sys.stderr.isatty() if progress is None else progress
-    with store_errors(f"pinning {root}", passing=(ValueError,)), _bar(visible=visible) as show:
+    bar = open_bar("pinning", unit=" steps", total=_STEPS["pinned"], progress=progress)
+    with store_errors(f"pinning {root}", passing=(ValueError,)), bar as shown:
+
+        def show(status: PinStatus) -> None:
+            shown.set(_STEPS[status.status], note=f"{status.status} {status.details[:60]}".strip())
+            shown.refresh()
+
         node = _node_of(what)
         if origins is None:
             origins = [] if node is None else node.peer_addresses()[:_MAX_ORIGINS]
@@ -119,21 +124,3 @@ def _frozen(store: IPLDStore) -> CID:
             f" makes it a dataset of its own, whose CID can be pinned"
         )
     return store.freeze()
-
-
-@contextmanager
-def _bar(*, visible: bool) -> Iterator[Callable[[PinStatus], None] | None]:
-    """Yield what shows the status of a request; None where no bar is shown."""
-    if not visible:
-        yield None
-        return
-    from tqdm.auto import tqdm
-
-    with tqdm(desc="pinning", unit=" steps", total=_STEPS["pinned"]) as bar:
-
-        def show(status: PinStatus) -> None:
-            bar.set_postfix_str(f"{status.status} {status.details[:60]}".strip(), refresh=False)
-            bar.update(_STEPS[status.status] - bar.n)
-            bar.refresh()
-
-        yield show

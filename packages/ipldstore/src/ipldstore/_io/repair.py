@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ipld_car import cids
 from ipld_castore import SupportsHead
 
+from ipldstore._address.cache import Cache
 from ipldstore._address.castores import OpenedCAStore, PlaceOptions, open_castore
 from ipldstore._address.grammar import parse
 from ipldstore._address.places import AnyAddress
 from ipldstore._dataset.castores import AnyCAStore, castore_of
+from ipldstore._display.bars import AnyProgress, reporting
 from ipldstore._verify.repair import Repaired
 from ipldstore._verify.repair import repair as repair_blocks
 from ipldstore.errors import IPLDStoreError
 
 
-def repair(
+def repair(  # noqa: PLR0913  # keywords
     what: AnyAddress,
     source: AnyAddress | AnyCAStore,
     *,
+    fsync: bool = True,
+    allow: Iterable[str | os.PathLike[str]] = (),
+    cache: str | os.PathLike[str] | None = "",
+    cache_bytes: int | None = None,
+    zero_length_section_as_eof: bool = False,
     storage_options: Mapping[str, Any] | None = None,
-    progress: Callable[[str, int, int | None], object] | None = None,
+    source_options: Mapping[str, Any] | None = None,
+    progress: AnyProgress = None,
 ) -> Repaired:
     """Fetch the blocks that a dataset lacks, or has damaged, from another place. Its root stays.
 
@@ -31,8 +40,11 @@ def repair(
 
     :param what: a CAR file, a folder or a bucket
     :param source: where good blocks are: an address of :func:`ipldstore.open`, or a block store or a store over one
-    :param storage_options: of ``what``; see :func:`ipldstore.open`
-    :param progress: called as the work goes on, with "repairing", the bytes so far, and None
+    :param fsync: see :func:`ipldstore.open`, as for ``allow``, ``zero_length_section_as_eof`` and ``storage_options``
+    :param cache: a folder before a bucket, by default none: what it has is not looked for in the bucket
+    :param source_options: as ``storage_options``, but of ``source``
+    :param progress: whether to show a bar; by default in a notebook, and where standard error is a terminal. Or a
+        function, which is called as the work goes on with "repairing", the bytes so far, and None
     :raises OSError: if it cannot be opened, or another writer has it
     :raises IPLDStoreError: if there is no root, or a block cannot be written
 
@@ -47,16 +59,18 @@ def repair(
     2
     """
     place = parse(what).place
-    opened = open_castore(place, "a", PlaceOptions(storage_options=storage_options))
+    options = PlaceOptions(fsync, zero_length_section_as_eof, storage_options, tuple(allow), Cache(cache, cache_bytes))
+    opened = open_castore(place, "a", options)
     try:
         root = opened.root
         if root is None and isinstance(opened.castore, SupportsHead):
             root = opened.castore.head
         if root is None:
             raise IPLDStoreError(f"repairing {what!r}: expected a dataset, found no root")
-        opened_source = _source(source)
+        opened_source = _source(source, source_options)
         try:
-            done = repair_blocks(opened.castore, cids.to_bytes(root), opened_source.castore, progress)
+            with reporting(progress) as report:
+                done = repair_blocks(opened.castore, cids.to_bytes(root), opened_source.castore, report)
         finally:
             opened_source.abandon()
     except BaseException:
@@ -67,9 +81,10 @@ def repair(
     return done
 
 
-def _source(source: AnyAddress | AnyCAStore) -> OpenedCAStore:
+def _source(source: AnyAddress | AnyCAStore, options: Mapping[str, Any] | None) -> OpenedCAStore:
     try:
         given = castore_of(source)  # type: ignore[arg-type]  # an address is none, which it says
     except TypeError:
-        return open_castore(parse(source).place, "r", PlaceOptions())  # type: ignore[arg-type]  # what is left
+        place = parse(source).place  # type: ignore[arg-type]  # what is left
+        return open_castore(place, "r", PlaceOptions(storage_options=options))
     return OpenedCAStore(given, lambda: None, lambda: None)

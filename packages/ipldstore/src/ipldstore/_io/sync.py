@@ -32,7 +32,7 @@ def push(
     :param dst: where they should be, likewise
     :param force: overwrite names that are not in the past of the state; the result says which. Also replace a
         repository by a root
-    :param progress: whether to show a bar on standard error; by default where that is a terminal
+    :param progress: whether to show a bar; by default in a notebook, and where standard error is a terminal
     :returns: how many blocks and bytes were sent
     :raises ConflictError: if a name, or the head, is not in the past of what is pushed
     :raises IPLDStoreError: if a block is lost, or one of the two stores cannot be reached; what was sent stays. Also if

@@ -12,7 +12,9 @@ from ipldstore._garbage.in_files import own_part
 from ipldstore.errors import IPLDStoreError
 
 
-def garbage_collect(exchange: Exchange, older_than: timedelta | datetime, *, dry_run: bool) -> Compacted:
+def garbage_collect(
+    exchange: Exchange, older_than: timedelta | datetime, *, dry_run: bool, progress: bool | None
+) -> Compacted:
     """Free the blocks that the state does not reach; see :meth:`Repository.garbage_collect`.
 
     :raises IPLDStoreError: if the block store collects its garbage itself, as an IPFS node does, or cannot free blocks
@@ -24,4 +26,4 @@ def garbage_collect(exchange: Exchange, older_than: timedelta | datetime, *, dry
             f"and the state of this repository is pinned"
         )
     run = collect if isinstance(own_part(castore), SupportsAge) else collect_here
-    return run(castore, older_than, dry_run=dry_run)
+    return run(castore, older_than, dry_run=dry_run, progress=progress)

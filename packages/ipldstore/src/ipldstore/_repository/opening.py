@@ -51,8 +51,7 @@ class OpenedSession(Opened):
 
     @property
     def _has_unkept(self) -> bool:
-        tree = self._data.tree  # a commit that failed has written the tree, and no commit has its root
-        return tree.changed or tree.frozen_root != self.session.base_root
+        return self._data.tree.changed
 
 
 def found_history(store: IPLDStore) -> HistoryNodeError | None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ipld_car import cids
-from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore, SupportsJournal
+from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore
 from multiformats import CID
 
+from ipldstore._address.cache import Cache
 from ipldstore._address.castores import PlaceOptions, open_castore
 from ipldstore._address.grammar import parse
 from ipldstore._address.places import Address, BucketURL, ContentPath
 from ipldstore._dataset.castores import AnyCAStore, castore_of
-from ipldstore._exchange.head import FixedHead, Head, NamedHead, head_of, leave_head
+from ipldstore._exchange.head import FixedHead, Head, head_of, leave_head
 from ipldstore.errors import IPLDStoreError, RepositoryNotFoundError
 
 Where = str | os.PathLike[str] | CID | AnyCAStore | MutableMapping[str, bytes]
@@ -29,18 +30,18 @@ class Options(NamedTuple):
     castore: AnyCAStore | None = None
     read_only: bool = False
     fsync: bool = True
+    allow: Iterable[str | os.PathLike[str]] = ()
+    cache: str | os.PathLike[str] | None = None
+    cache_bytes: int | None = None
+    zero_length_section_as_eof: bool = False
     storage_options: Mapping[str, Any] | None = None
 
-
-def options_of(given: Mapping[str, Any]) -> Options:
-    """Return the options that a caller gave.
-
-    :raises TypeError: if one is unknown
-    """
-    unknown = sorted(given.keys() - set(Options._fields))
-    if unknown:
-        raise TypeError(f"expected of the options {', '.join(Options._fields)}, found {unknown[0]!r}")
-    return Options(**given)
+    @property
+    def place(self) -> PlaceOptions:
+        """How its block store is opened."""
+        cache = Cache(self.cache, self.cache_bytes)
+        is_padded = self.zero_length_section_as_eof
+        return PlaceOptions(self.fsync, is_padded, self.storage_options, tuple(self.allow), cache)
 
 
 class Place(NamedTuple):
@@ -69,17 +70,6 @@ def open_place(where: Where, options: Options, *, create: bool = False) -> Place
         return _open_address(where, options, create=create)
     given = MappingCAStore(where) if isinstance(where, MutableMapping) else castore_of(where)
     return _place(given, head_of(given, options.name), options, _nothing)
-
-
-def reopened_place(castore: ContentAddressableStore, head: Head, *, read_only: bool) -> Place:
-    """Return the place of a repository in another process than the one that opened it.
-
-    A folder, a bucket and a node are the same for both processes. Of a mapping the other process has a copy, and a CAR
-    file has one writer: there the repository only reads.
-    """
-    leave_head(castore)
-    is_shared = castore.writable and (isinstance(castore, SupportsJournal) or isinstance(head, NamedHead))
-    return Place(castore, head, read_only or not is_shared, castore.close)
 
 
 def _nothing() -> None:
@@ -125,13 +115,13 @@ def _open_path(path: Path, options: Options, *, create: bool) -> Place:
             raise RepositoryNotFoundError(f"expected a folder of blocks, with a file SHARDING; found none in {path}")
         folder = FileSystemCAStore(path, fsync=options.fsync)  # its lock is for one writer: a repository has many
         return _place(folder, head_of(folder), options, folder.close)
-    file = open_castore(path, "r" if options.read_only else "a", PlaceOptions(fsync=options.fsync))
+    file = open_castore(path, "r" if options.read_only else "a", options.place)
     return _place(file.castore, head_of(file.castore), options, file.castore.close)
 
 
 def _open_elsewhere(address: Address, options: Options) -> Place:
     """Open an archive at a URL, or content behind a node or gateways: only to read."""
-    opened = open_castore(address.place, "r", PlaceOptions(storage_options=options.storage_options))
+    opened = open_castore(address.place, "r", options.place)
     castore = opened.castore
     root = opened.root
     if root is None:

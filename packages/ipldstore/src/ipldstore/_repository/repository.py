@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ipld_car import cids
@@ -16,9 +16,9 @@ from ipldstore._exchange.exchange import TRIES, Change
 from ipldstore._exchange.expire import expire
 from ipldstore._exchange.operations import restore, undo
 from ipldstore._garbage.collect import Compacted
-from ipldstore._merge.conflicts import Resolve, check_resolve
+from ipldstore._merge.conflicts import Resolve
 from ipldstore._revisions.refspec import Ref
-from ipldstore._revisions.times import limit_of
+from ipldstore._revisions.times import to_micros
 from ipldstore.errors import IPLDStoreError
 
 from . import combining
@@ -66,8 +66,8 @@ class Repository(RepositoryBase):
         """
         self._require_writable("a writable session")
         state = self._state
-        name = state.default if branch is None else refs.branch_name(state, branch)
-        return RepositorySession(self._exchange, name, state.branches[name])
+        name = state.default if branch is None else refs.existing_name(state.branches, branch)
+        return RepositorySession(self._exchange, name, refs.require_branch(state, name))
 
     @contextmanager
     def transaction(  # noqa: PLR0913  # keywords
@@ -82,7 +82,6 @@ class Repository(RepositoryBase):
         rebase: bool = False,
         tries: int = TRIES,
         resolve: Resolve | None = None,
-        append: bool = False,
     ) -> Iterator[IPLDStore]:
         """Yield the store of a session, and commit what was changed in it at the end; after an error, nothing.
 
@@ -100,15 +99,7 @@ class Repository(RepositoryBase):
         session = self.writable_session(branch)
         yield session.store
         session.commit(
-            message,
-            author,
-            meta,
-            time,
-            allow_empty=allow_empty,
-            rebase=rebase,
-            tries=tries,
-            resolve=resolve,
-            append=append,
+            message, author, meta, time, allow_empty=allow_empty, rebase=rebase, tries=tries, resolve=resolve
         )
 
     # -- branches and tags --
@@ -262,9 +253,8 @@ class Repository(RepositoryBase):
         resolve: Resolve | None,
     ) -> combining.Request:
         self._require_writable("a commit")
-        check_resolve(resolve)
         state = self._state
-        name = state.default if branch is None else refs.branch_name(state, branch)
+        name = state.default if branch is None else refs.existing_name(state.branches, branch)
         return combining.Request(name, message, meta, sign(author, time), resolve)
 
     # -- undo, forgetting, freeing --
@@ -299,10 +289,13 @@ class Repository(RepositoryBase):
         :param keep_tags: keep commits that tags name; else tags of older commits are deleted
         """
         self._require_writable("expire")
-        found = expire(self._exchange, limit_of(older_than), sign(None, None), keep_tags=keep_tags)
+        limit = datetime.now(UTC) - older_than if isinstance(older_than, timedelta) else older_than
+        found = expire(self._exchange, to_micros(limit), sign(None, None), keep_tags=keep_tags)
         return {cids.from_validated(old): cids.from_validated(new) for old, new in found.items()}
 
-    def garbage_collect(self, older_than: timedelta | datetime, *, dry_run: bool = False) -> Compacted:
+    def garbage_collect(
+        self, older_than: timedelta | datetime, *, dry_run: bool = False, progress: bool | None = None
+    ) -> Compacted:
         """Free the blocks that no name needs; return how many, and their bytes.
 
         It keeps what the state reaches, what any state reaches that was current since ``older_than``, what sessions of
@@ -311,10 +304,11 @@ class Repository(RepositoryBase):
 
         :param older_than: an age, or an instant with a time zone. It should be longer than any commit takes
         :param dry_run: free nothing, and say what would be freed
+        :param progress: whether to show a bar; see :meth:`push`
         :raises IPLDStoreError: if a block that is needed is missing, or the block store frees none
         """
         self._require_writable("garbage_collect")
-        return garbage_collect(self._exchange, older_than, dry_run=dry_run)
+        return garbage_collect(self._exchange, older_than, dry_run=dry_run, progress=progress)
 
     # -- other places --
 
@@ -323,7 +317,7 @@ class Repository(RepositoryBase):
 
         :param to: another repository, or where one is or is to be
         :param force: overwrite names there that are not in our past; the result says which
-        :param progress: whether to show a bar on standard error; by default where that is a terminal
+        :param progress: whether to show a bar; by default in a notebook, and where standard error is a terminal
         :raises ConflictError: if names there are not in our past
         :raises IPLDStoreError: if a block is lost, or one of the two cannot be reached
         """

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 from ipld_castore import AnyCID, ContentAddressableStore, Transferred, transfer
 
+from ipldstore._display.bars import open_bar
 from ipldstore.errors import store_errors
 
 
@@ -18,27 +14,12 @@ def transfer_all(
     """Copy the blocks below a root that the destination lacks.
 
     :param what: what is being done, for errors and the bar: "pushing"
-    :param progress: whether to show a bar on standard error; None where that is a terminal
+    :param progress: whether to show a bar; see :func:`ipldstore.push`
     :raises IPLDStoreError: if a block is lost, or one of the two cannot be reached
     """
-    visible = sys.stderr.isatty() if progress is None else progress
-    with store_errors(what), _bar(what, visible=visible) as bar:
-        return transfer(root, src, dst, bar)
-
-
-@contextmanager
-def _bar(what: str, *, visible: bool) -> Iterator[Any]:
-    """Yield what shows the progress of :func:`ipld_castore.transfer`; None where no bar is shown."""
-    if not visible:
-        yield None
-        return
-    from tqdm import tqdm
-
-    with tqdm(desc=what, unit=" blocks", file=sys.stderr, mininterval=0.2) as bar:
+    with store_errors(what), open_bar(what, unit=" blocks", progress=progress) as bar:
 
         def show(blocks: int, known: int, size: int) -> None:
-            bar.total = known
-            bar.set_postfix_str(f"{size / 1e6:.1f} MB", refresh=False)
-            bar.update(blocks - bar.n)
+            bar.set(blocks, known, f"{size / 1e6:.1f} MB")
 
-        yield show
+        return transfer(root, src, dst, show if bar.is_shown else None)

@@ -11,6 +11,7 @@ from multiformats import CID
 from ipldstore._dataset import forking
 from ipldstore._dataset.archives import import_car, write_car
 from ipldstore._dataset.castores import require_names
+from ipldstore._display.bars import AnyProgress, reporting
 from ipldstore._links.arrays import Links, links, set_links
 from ipldstore._merge import moving
 from ipldstore._writers.changes import Changes
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ipldstore._verify.report import VerifyReport
-    from ipldstore._verify.verify import Progress
 
 
 class IPLDStore(DatasetStore):
@@ -148,13 +148,15 @@ class IPLDStore(DatasetStore):
         with store_errors(f"resolving {name!r}"):
             return castore.resolve(name)
 
-    def verify(self, *, progress: Progress | None = None) -> VerifyReport:
+    def verify(self, *, progress: AnyProgress = None) -> VerifyReport:
         """Freeze, read every block below the root, and say what is missing or damaged. Nothing is repaired.
 
         It goes on behind each block that is lost. Of each array the result has the regions that cannot be read, in
-        elements and in chunks; see :func:`ipldstore.repair`. A store of a group is verified whole.
+        elements, in chunks, and by coordinates such as dates, where these can be read; see :func:`ipldstore.repair`. A
+        store of a group is verified whole.
 
-        :param progress: called as the work goes on, with "verifying", the bytes so far, and None
+        :param progress: whether to show a bar; by default in a notebook, and where standard error is a terminal. Or a
+            function, which is called as the work goes on with "verifying", the bytes so far, and None
         :raises IPLDStoreError: if the root itself cannot be read
 
         >>> from ipldstore import IPLDStore
@@ -166,7 +168,9 @@ class IPLDStore(DatasetStore):
         """
         from ipldstore._verify.verify import verify
 
-        return verify(self.castore, self._data.frozen(), progress)
+        root = self._data.frozen()
+        with reporting(progress) as report:
+            return verify(self.castore, root, report, IPLDStore(self.castore, root=root, read_only=True))
 
     # -- links in bulk --
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import product
 from math import prod
 from typing import Final
@@ -13,17 +14,48 @@ from ipldstore._merge.node_diff import ChunkRange
 from ipldstore._merge.nodes.documents import NodeDocuments
 from ipldstore._merge.nodes.grid import ChunkGrid, Coordinates, boxes_of, dimensions_of, grid_of
 
+from .labels import Labels
 from .report import Region
 
 _MOST_CELLS: Final = 1_000_000
 """Chunks of a grid that are looked through for those that a lost node may have had."""
 
 
-def regions_of(documents: NodeDocuments | None, points: Iterable[Coordinates]) -> tuple[Region, ...]:
-    """Return the regions of an array that chunks are in."""
+def regions_of(
+    documents: NodeDocuments | None, points: Iterable[Coordinates], path: str = "", labels: Labels | None = None
+) -> tuple[Region, ...]:
+    """Return the regions of an array that chunks are in.
+
+    :param path: the path of the array
+    :param labels: the labels of positions; None for regions without labels
+    """
     grid = None if documents is None else grid_of(documents)
     names = None if documents is None else dimensions_of(documents)
-    return tuple(_region(ChunkRange(*box), grid, names) for box in boxes_of(set(points)))
+    regions = tuple(_region(ChunkRange(*box), grid, names) for box in boxes_of(set(points)))
+    return regions if labels is None or names is None else _labelled(regions, names, path, labels)
+
+
+def _labelled(
+    regions: tuple[Region, ...], names: tuple[str | None, ...], path: str, labels: Labels
+) -> tuple[Region, ...]:
+    """Return regions with the labels of their first and last elements."""
+    placed = [each for each in regions if each.start is not None and each.stop is not None and each.dimensions]
+    on_axis: list[dict[int, str]] = []
+    for axis, name in enumerate(names):
+        ends = {at for each in placed for at in _ends(each, axis)}
+        on_axis.append({} if name is None else labels.of(path, name, ends))
+
+    def label(region: Region, axis: int) -> tuple[str, str] | None:
+        first, last = (on_axis[axis].get(at) for at in _ends(region, axis))
+        return None if first is None or last is None else (first, last)
+
+    found = {id(each): tuple(label(each, axis) for axis in range(len(names))) for each in placed}
+    return tuple(replace(each, labels=found[id(each)]) if any(found.get(id(each), ())) else each for each in regions)
+
+
+def _ends(region: Region, axis: int) -> tuple[int, int]:
+    assert region.start is not None and region.stop is not None  # noqa: S101, PT018  # regions with a place alone
+    return region.start[axis], max(region.start[axis], region.stop[axis] - 1)
 
 
 def _region(chunks: ChunkRange, grid: ChunkGrid | None, names: tuple[str | None, ...] | None) -> Region:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from ipld_car import CarError, binary_links, cids
@@ -16,9 +15,8 @@ from ipld_castore import (
 from multiformats import CID
 
 from ipldstore._dataset.reach import is_node
+from ipldstore._display.bars import Progress
 from ipldstore.errors import store_errors
-
-Progress = Callable[[str, int, int | None], object]
 
 
 class Repaired(NamedTuple):

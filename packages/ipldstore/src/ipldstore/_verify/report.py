@@ -42,13 +42,28 @@ class Region:
     stop: tuple[int, ...] | None
     """The element after the last on each axis."""
     dimensions: tuple[str | None, ...] | None = None
+    labels: tuple[tuple[str, str] | None, ...] | None = None
+    """The coordinates of the first and the last element on each axis, as text; None where they cannot be read."""
 
     def __str__(self) -> str:
         if self.start is None or self.stop is None:
             return f"chunks {self.chunks}"
-        names = self.dimensions or (None,) * len(self.start)
-        spans = zip(names, self.start, self.stop, strict=True)
-        return ", ".join(f"{name or f'axis {at}'} {low}:{high}" for at, (name, low, high) in enumerate(spans))
+        nothing = (None,) * len(self.start)
+        spans = zip(self.dimensions or nothing, self.start, self.stop, self.labels or nothing, strict=True)
+        return ", ".join(
+            _span(name or f"axis {at}", low, high, labels) for at, (name, low, high, labels) in enumerate(spans)
+        )
+
+
+def _span(name: str, low: int, high: int, labels: tuple[str, str] | None) -> str:
+    """Return a part of an axis as text.
+
+    >>> _span("time", 2, 5, ("2020-01-03", "2020-01-05")), _span("x", 0, 4, None)
+    ('time 2020-01-03..2020-01-05 [2:5]', 'x 0:4')
+    """
+    if labels is None:
+        return f"{name} {low}:{high}"
+    return f"{name} {'..'.join(dict.fromkeys(labels))} [{low}:{high}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +167,7 @@ def _array_data(array: ArrayDamage) -> dict[str, Any]:
             "start": None if each.start is None else list(each.start),
             "stop": None if each.stop is None else list(each.stop),
             "dimensions": None if each.dimensions is None else list(each.dimensions),
+            "labels": None if each.labels is None else [label and list(label) for label in each.labels],
         }
         for each in array.regions
     ]

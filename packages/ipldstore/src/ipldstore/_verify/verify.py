@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, NamedTuple
@@ -10,8 +10,10 @@ from typing import Final, NamedTuple
 from ipld_car import cids
 from ipld_castore import ContentAddressableStore
 from ipld_castore.concurrency import in_order
+from zarr.abc.store import Store
 
 from ipldstore._dataset.dataset import Dataset
+from ipldstore._display.bars import Progress
 from ipldstore._merge.merge import root_of
 from ipldstore._merge.nodes.grid import Coordinates, coordinates_of
 from ipldstore._merge.rules.sides import document_reader, nodes_of
@@ -25,12 +27,10 @@ from ipldstore.errors import (
     translated,
 )
 
+from .labels import Labels
 from .regions import chunks_between, regions_of
 from .report import ArrayDamage, Failure, Kind, VerifyReport
 from .walk import ArrayAt, Document, Found, Link, Lost, Walk
-
-Progress = Callable[[str, int, int | None], object]
-"""Called as work goes on: with what is done, the bytes so far, and None, as nobody knows how many there are."""
 
 _MOST_FAILURES: Final = 10_000
 _MOST_POINTS: Final = 200_000
@@ -112,10 +112,15 @@ class _Verification:
         if next(points, None) is not None:
             damage.is_complete = False
 
-    def report(self, root: bytes) -> VerifyReport:
+    def report(self, root: bytes, labels: Labels | None) -> VerifyReport:
         """Return the report."""
         arrays = tuple(
-            ArrayDamage(path, damage.lost, regions_of(damage.array.documents, damage.points), damage.is_complete)
+            ArrayDamage(
+                path,
+                damage.lost,
+                regions_of(damage.array.documents, damage.points, path, labels),
+                damage.is_complete,
+            )
             for path, damage in sorted(self._damage.items())
         )
         return VerifyReport(
@@ -123,20 +128,24 @@ class _Verification:
         )
 
 
-def verify(castore: ContentAddressableStore, root: bytes, progress: Progress | None = None) -> VerifyReport:
+def verify(
+    castore: ContentAddressableStore, root: bytes, progress: Progress | None = None, store: Store | None = None
+) -> VerifyReport:
     """Read every block that a root reaches, and say what is lost. It goes on behind each block that is.
 
     A block that several keys link is read for each. In memory are the nodes on the way down, and what is lost.
 
     :param root: binary CID of the root of a dataset
     :param progress: called as the work goes on
+    :param store: the same dataset, open to read, whose coordinates say where regions are; None for regions by index
     :raises IPLDStoreError: if the root itself cannot be read
     """
+    labels = None if store is None else Labels(store)
     data = Dataset(castore, root)
     found = _Verification(progress)
     if data.tree.foreign is not None:
         _verify_foreign(data, found)
-        return found.report(root)
+        return found.report(root, labels)
     nodes = nodes_of(castore)
     top = root_of(nodes, root)
     found.blocks += 1
@@ -147,7 +156,7 @@ def verify(castore: ContentAddressableStore, root: bytes, progress: Progress | N
             found.count(checked)
             if checked.error is not None:
                 found.lose_chunk(link, checked.error)
-    return found.report(root)
+    return found.report(root, labels)
 
 
 def _nodes_apart(walked: Iterator[Found], found: _Verification) -> Iterator[Link]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
@@ -12,6 +11,7 @@ from multiformats import CID
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
+from ipldstore._display.bars import Bar, open_bar
 from ipldstore._format import keys
 from ipldstore._store.ipld_store import IPLDStore
 from ipldstore._there.ends import AnyEnd, End, opened
@@ -50,7 +50,7 @@ def copy(
         arrays are decoded and encoded anew; all others are copied as bytes
     :param dask: a ``distributed.Client``, or another executor with ``submit``, whose workers copy the chunks. Source
         and target must be reachable from them, the target a folder, a bucket, or zarr's
-    :param progress: whether to show a bar on standard error; by default where that is a terminal
+    :param progress: whether to show a bar; by default in a notebook, and where standard error is a terminal
     :raises ValueError: if there is no hierarchy, or ``rechunk`` names what is not there
     :raises IPLDStoreError: if a block of a dataset cannot be read or written
 
@@ -63,13 +63,10 @@ def copy(
     >>> zarr.open_array(folder / "b.zarr")[:].tolist()
     [1, 2, 3, 4]
     """
-    from tqdm import tqdm
-
-    visible = sys.stderr.isatty() if progress is None else progress
     with opened(source, writing=False) as begin, opened(target, writing=True) as end:
         if end.store.read_only:
             raise ValueError(f"expected a target that can be written, found one that is read-only: {end.store}")
-        with tqdm(desc="copying", unit="B", unit_scale=True, file=sys.stderr, disable=not visible) as bar:
+        with open_bar("copying", unit="B", progress=progress) as bar:
             _Copy(begin, end, rechunk or {}, dask, bar).run()
         return None if end.dataset is None else end.dataset.freeze()
 
@@ -78,7 +75,7 @@ class _Copy:
     """One copy."""
 
     def __init__(
-        self, source: End, target: End, rechunk: Mapping[str, int | tuple[int, ...]], dask: Any, bar: Any
+        self, source: End, target: End, rechunk: Mapping[str, int | tuple[int, ...]], dask: Any, bar: Bar
     ) -> None:
         self._source = source
         self._target = target

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import zarr
 
+from ipldstore._display.bars import Bar
 from ipldstore._there.ends import End
 from ipldstore._there.keyed import source_of
 from ipldstore._there.model import SourceArray, encode_json
@@ -23,7 +24,7 @@ class ArrayPlan(NamedTuple):
     path: str
     chunks: tuple[int, ...]
 
-    def copy(self, source: End, target: End, bar: Any) -> None:
+    def copy(self, source: End, target: End, bar: Bar) -> None:
         """Copy the values, in regions of whole new chunks."""
         begin = zarr.open_array(source.store, path=source.prefix + self.path, mode="r")
         end = zarr.open_array(target.store, path=target.prefix + self.path, mode="r+")
