@@ -19,6 +19,10 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
+PARTS: Final = frozenset({"branch", "tag", "commit", "as_of", "path"})
+"""Options that name a part of what is at an address."""
+
+
 class Opening(NamedTuple):
     """How a command opens what it is given: the arguments of :func:`ipldstore.open`."""
 
@@ -30,6 +34,35 @@ class Opening(NamedTuple):
 
         return open_store(what, mode, **self.given)
 
+    def place(self) -> dict[str, Any]:
+        """Return the options of the place as a whole, in all its versions and groups.
+
+        :raises click.UsageError: if a version or a group is named
+        """
+        for name in self.given:
+            if name in PARTS:
+                option = name.replace("_", "-")
+                raise click.UsageError(f"expected a dataset or repository as a whole, found --{option}, a part of it")
+        return self.given
+
+    def version(self, what: str, ref: str | None) -> NamedVersion:
+        """Return which version of a repository is meant, and the repository that it is in.
+
+        :param what: an address, with or without a version
+        :param ref: a branch, tag or commit that is named otherwise
+        :raises click.UsageError: if it is named in two ways
+        """
+        from ipldstore._address.grammar import parse
+
+        address = parse(what)
+        options = {name: self.given[name] for name in ("branch", "tag", "commit") if name in self.given}
+        named = [each for each in (address.ref, ref, *options.values()) if each is not None]
+        if len(named) > 1:
+            raise click.UsageError(f"expected one version, found {', '.join(named)}")
+        left = {name: value for name, value in self.given.items() if name not in (*options, "as_of")}
+        whole = what if address.ref is None else what.rpartition("@")[0]
+        return NamedVersion(whole, Opening(left), named[0] if named else None, self.given.get("as_of"))
+
     def repository(self, what: str, *, read_only: bool = True) -> Repository:
         """Open a repository.
 
@@ -37,12 +70,23 @@ class Opening(NamedTuple):
         """
         from ipldstore._repository.repository import Repository
 
-        known = {"storage_options": self.given.get("storage_options"), "fsync": self.given.get("fsync", True)}
-        for name in self.given:
-            if name not in known:
-                option = name.replace("_", "-")
-                raise click.UsageError(f"expected a whole repository, found --{option}, which has no meaning for it")
-        return Repository.open(what, read_only=read_only, **known)
+        return Repository.open(what, read_only=read_only, **self.place())
+
+
+class NamedVersion(NamedTuple):
+    """A version of a repository, as a command line names it."""
+
+    what: str
+    """The address of the repository."""
+    opening: Opening
+    ref: str | None
+    as_of: str | None
+
+    def ref_in(self, repository: Repository) -> str | None:
+        """Return the version as one text; None where none is named."""
+        if self.as_of is None:
+            return self.ref
+        return f"{self.ref or repository.default_branch}@{self.as_of}"
 
 
 def storage_options_value(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, Any] | None:

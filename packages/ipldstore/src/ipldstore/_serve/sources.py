@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ipld_car import cids
 from ipld_castore import CarCAStore, ContentAddressableStore, SupportsHead
 
 from ipldstore._io.open import open as open_store
+
+_PARTS: Final = {"branch", "tag", "commit", "as_of", "path"}
+"""Options of opening that name a part of a dataset, so that all roots of a file are not meant."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,9 @@ def open_source(what: str | os.PathLike[str], options: Mapping[str, Any] | None 
     :raises IPLDStoreError: if its root cannot be read
     """
     path = os.fspath(what)
-    if not options and os.path.isfile(path):  # noqa: PTH113  # a URL is no path
-        castore = CarCAStore(path, "r")
+    if not _PARTS.intersection(options or {}) and os.path.isfile(path):  # noqa: PTH113  # a URL is no path
+        is_padded = (options or {}).get("zero_length_section_as_eof", False)
+        castore = CarCAStore(path, "r", zero_length_section_as_eof=is_padded)
         return Source(path, castore, tuple(bytes(root) for root in castore.roots), castore.close)
     store = open_store(path, "r", **(options or {}))
     castore_of = store.castore

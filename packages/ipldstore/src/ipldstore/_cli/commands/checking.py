@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from ipldstore._cli.options import Opening, json_option, open_options, what_argument
+from ipldstore._cli.options import Opening, far_option, json_option, open_options, what_argument
 
 
 @click.command()
@@ -24,6 +24,7 @@ def verify(what: str, as_json: bool, history: bool, opening: Opening) -> int:
     """
     from ipld_car.terminal import BAD, GOOD, open_printer, printable, show_progress
 
+    opening = Opening({"cache": "", **opening.given})  # one that is not asked for by name would hide what is lost
     with open_printer() as print_line:
         if history:
             with opening.repository(what) as repository:
@@ -42,22 +43,22 @@ def verify(what: str, as_json: bool, history: bool, opening: Opening) -> int:
 
 @click.command()
 @what_argument
-@click.option("--from", "source", required=True, metavar="OTHER", help="Where good blocks are: anything that opens.")
+@click.option("--from", "source", required=True, metavar="SOURCE", help="Where good blocks are: anything that opens.")
+@far_option("source")
 @json_option
 @open_options
-def repair(what: str, source: str, as_json: bool, opening: Opening) -> int:
-    """Fetch the blocks that are missing or damaged from OTHER.
+def repair(what: str, source: str, far_options: Any, as_json: bool, opening: Opening) -> int:
+    """Fetch the blocks that are missing or damaged from SOURCE.
 
     WHAT is a CAR file, a folder or a bucket. All blocks that its root reaches are read; each that is lost here is read
-    from OTHER, verified, and put here. Of a repository that is all of its history.
+    from SOURCE, verified, and put here. Of a repository that is all of its history.
     """
     from ipld_car.terminal import BAD, GOOD, open_printer, show_progress
 
     from ipldstore._io.repair import repair as repair_at
 
-    options = opening.given.get("storage_options")
     with show_progress() as progress:
-        done = repair_at(what, source, storage_options=options, progress=progress)
+        done = repair_at(what, source, source_options=far_options, progress=progress, **opening.place())
     with open_printer() as print_line:
         if as_json:
             print_line({**done._asdict(), "lost": list(map(str, done.lost))})

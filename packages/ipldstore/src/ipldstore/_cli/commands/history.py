@@ -52,8 +52,9 @@ def log(
 ) -> None:
     """Print the commits of a repository, the newest first.
 
-    REF is a branch, a tag or a commit, also with steps behind it: main~3, main@2026-05-01T00:00Z. Without it the
-    default branch is meant. It streams.
+    REF is a branch, a tag or a commit, also with steps behind it: main~3, main@2026-05-01T00:00Z. It may stand behind
+    "@" in WHAT, or be named by --branch, --tag, --commit and --as-of. Without it the default branch is meant. It
+    streams.
     """
     from itertools import islice
 
@@ -61,7 +62,9 @@ def log(
 
     from ipldstore._cli.render.history import commit_json, commit_text, operation_json, operation_text
 
-    with opening.repository(what) as repository, open_printer() as print_line:
+    version = opening.version(what, ref)
+    with version.opening.repository(version.what) as repository, open_printer() as print_line:
+        ref = version.ref_in(repository)
         if graph:
             for line in repository.graph(ref, limit=limit).splitlines():
                 print_line({"line": line} if as_json else printable(line))

@@ -95,25 +95,26 @@ def publish(what: str, name: str, node: str | None, as_json: bool, opening: Open
 
 
 @click.command()
-@click.argument("name")
+@what_argument
 @click.option("--node", metavar="URL", help="Ask this node; by default that of this machine if one answers.")
 @click.option("--gateway", "gateways", multiple=True, metavar="URL", help="Ask this gateway, and no node. Repeatable.")
 @json_option
-def resolve(name: str, node: str | None, gateways: tuple[str, ...], as_json: bool) -> None:
+@open_options
+def resolve(what: str, node: str | None, gateways: tuple[str, ...], as_json: bool, opening: Opening) -> None:
     """Print the CID that a name points to now.
 
-    NAME is an IPNS name (k51...), also as ipns://NAME, or a domain with a DNSLink. Records of IPNS keys are checked; a
-    name is still not verified as a block is, since who answers may hold back a newer record.
+    WHAT is an IPNS name (k51...), also as ipns://NAME, or a domain with a DNSLink. Records of IPNS keys are checked; a
+    name is still not verified as a block is, since who answers may hold back a newer record. Of anything else that
+    opens, the CID of its root is printed: of a file, a folder, a bucket, also with a version.
     """
     from ipld_car.terminal import open_printer, printable
-    from ipld_castore import resolve_name
 
-    asked: Any = False if gateways else node
-    bare = name.removeprefix("ipns://").strip("/")
-    found = resolve_name(bare, node=asked, gateways=gateways or None)
-    target = "/".join(("/ipfs", str(found.cid), *found.path))
+    from ipldstore._cli.work.resolving import resolve_address
+
+    asked = {"node": False, "gateways": gateways} if gateways else {"node": node} if node else {}
+    found = resolve_address(what, opening, asked)
     with open_printer() as print_line:
-        print_line({"name": bare, "resolved": target, "steps": list(found.steps)} if as_json else printable(target))
+        print_line(found._asdict() if as_json else printable(found.resolved))
 
 
 @click.command()

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import click
 
+from ipldstore._cli.options import Opening, open_options
+
 
 @click.command()
 @click.argument("sources", metavar="WHAT...", nargs=-1, required=True)
@@ -15,12 +17,16 @@ import click
 @click.option("--max-requests", type=click.IntRange(1), default=256, show_default=True, help="Answered at a time.")
 @click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), default=600.0, show_default=True)
 @click.option("--max-bytes", type=click.IntRange(1), default=64 << 30, help="Bytes of one CAR, at most.")
-def serve(sources: tuple[str, ...], host: str, port: int, hosts: tuple[str, ...], **bounds: Any) -> None:
+@open_options
+def serve(  # click passes by name
+    sources: tuple[str, ...], host: str, port: int, hosts: tuple[str, ...], opening: Opening, **bounds: Any
+) -> None:
     """Serve datasets as a trustless gateway, with pages for browsers.
 
     WHAT is a CAR file, with any number of roots, or anything else that `ipldstore.open` takes; or a file of an IPNS
     record, called NAME.ipns-record, which is served where it is signed by the key of its name. Only blocks that its
-    roots reach are served. Nothing is written. Without --host only this machine can read.
+    roots reach are served. Nothing is written. Without --host only this machine can read. Options of opening are for
+    each WHAT.
     """
     from contextlib import ExitStack
 
@@ -35,7 +41,7 @@ def serve(sources: tuple[str, ...], host: str, port: int, hosts: tuple[str, ...]
         for each in sources:
             if each in records:
                 continue
-            source = open_source(each)
+            source = open_source(each, opening.given)
             stack.callback(source.close)
             opened.append(source)
         run(

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from ipldstore._cli.options import age_value, json_option, storage_option, what_argument
+from ipldstore._cli.options import Opening, age_value, json_option, open_options, what_argument
 
 
 @click.command()
@@ -15,8 +15,8 @@ from ipldstore._cli.options import age_value, json_option, storage_option, what_
 @click.option("--older-than", metavar="AGE", callback=age_value, help="30m, 12h, 7d, 4w, or a time.")
 @click.option("--dry-run", is_flag=True, help="Free nothing, and say what would be freed; of a repository.")
 @json_option
-@storage_option
-def gc(what: str, older_than: timedelta | datetime | None, dry_run: bool, as_json: bool, storage_options: Any) -> None:
+@open_options
+def gc(what: str, older_than: timedelta | datetime | None, dry_run: bool, as_json: bool, opening: Opening) -> None:
     """Free the blocks that no root and no name needs.
 
     With --older-than it works beside writers, in a folder or a bucket: what was put since is kept, and of a repository
@@ -32,10 +32,11 @@ def gc(what: str, older_than: timedelta | datetime | None, dry_run: bool, as_jso
 
         if older_than is None:
             raise click.UsageError("expected with --dry-run --older-than, as for a repository")
-        with Repository.open(what, storage_options=storage_options) as repository:
+        with Repository.open(what, **opening.place()) as repository:
             done = repository.garbage_collect(older_than, dry_run=True)
     else:
-        done = compact(what, older_than, storage_options=storage_options)
+        given = {name: value for name, value in opening.place().items() if name in _OF_COMPACT}
+        done = compact(what, older_than, **given)
     with open_printer() as print_line:
         words = "would free" if dry_run else "freed"
         text = f"{words} {done.freed_blocks:,} blocks ({done.freed_bytes:,} bytes), kept {done.kept_blocks:,}"
@@ -46,8 +47,8 @@ def gc(what: str, older_than: timedelta | datetime | None, dry_run: bool, as_jso
 @what_argument
 @click.option("--recover", metavar="NAME", help="Take in what the writers of this session have left, and end it.")
 @json_option
-@storage_option
-def sessions(what: str, recover: str | None, as_json: bool, storage_options: Any) -> None:
+@open_options
+def sessions(what: str, recover: str | None, as_json: bool, opening: Opening) -> None:
     """List the sessions of writers in a folder or a bucket.
 
     A session is one dataset that several processes write. One that has not ended and in which nothing happens any more
@@ -58,6 +59,7 @@ def sessions(what: str, recover: str | None, as_json: bool, storage_options: Any
     from ipldstore._io.sessions import recover as recover_session
     from ipldstore._io.sessions import sessions as sessions_of
 
+    storage_options = opening.place().get("storage_options")
     with open_printer() as print_line:
         if recover is not None:
             root = recover_session(what, recover, storage_options=storage_options)
@@ -77,5 +79,8 @@ def sessions(what: str, recover: str | None, as_json: bool, storage_options: Any
             }
             print_line(line if as_json else text)
 
+
+_OF_COMPACT: Final = ("storage_options", "zero_length_section_as_eof")
+"""The options of opening that have a meaning where blocks are freed: what is far away is not asked through a cache."""
 
 UPKEEP: Final[tuple[Any, ...]] = (gc, sessions)

@@ -10,7 +10,7 @@ from multiformats import CID
 
 from ipldstore._address.castores import PlaceOptions, open_castore, shared_castore
 from ipldstore._address.grammar import parse
-from ipldstore._cli.options import Opening
+from ipldstore._cli.options import PARTS, Opening
 from ipldstore._dataset.castores import AnyCAStore
 from ipldstore._io.sync import push
 from ipldstore._repository.repository import Repository
@@ -50,11 +50,10 @@ def pull_dataset(
 def _repository(what: str, opening: Opening) -> Repository | None:
     """Return the repository at an address; None if a version or a group is named, or there is none."""
     address = parse(what)
-    named = {"branch", "tag", "commit", "as_of", "path"}.intersection(opening.given)
-    if address.ref is not None or address.group or named:
+    if address.ref is not None or address.group or not PARTS.isdisjoint(opening.given):
         return None
     try:
-        return Repository.open(what, read_only=True, storage_options=opening.given.get("storage_options"))
+        return Repository.open(what, read_only=True, **opening.given)
     except RepositoryNotFoundError:
         return None
 
