@@ -48,10 +48,7 @@ def write(dataset: xr.Dataset, castore: ContentAddressableStore, zarr_format: in
     return store
 
 
-KINDS = ["memory", "folder", "folder with fsync"]
-
-
-@pytest.fixture
+@pytest.fixture(params=["memory", "folder", "folder with fsync"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """Makes stores of one kind."""
 
@@ -63,7 +60,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     return made
 
 
-@pytest.mark.parametrize(("make", "zarr_format"), [*zip(KINDS, (2, 3, 2), strict=True)], indirect=["make"])
+@pytest.mark.parametrize("zarr_format", [2, 3])
 def test_from_backend_to_backend(make: Any, zarr_format: int, tmp_path: Path) -> None:
     dataset = large()
     store = write(dataset, make("first"), zarr_format)
