@@ -48,7 +48,7 @@ collect_ignore_glob += [f"docs/start/{name}.md" for name in ("cid", "car", "buck
 # No deadlines: a slow machine is no failure, and speed is measured in benchmarks/.
 settings.register_profile("desk", deadline=None, max_examples=40)
 settings.register_profile("few", deadline=None, max_examples=20, derandomize=True, database=None)
-settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True, max_examples=40)
 settings.register_profile("soak", deadline=None, print_blob=True, max_examples=2000)  # --hypothesis-profile=soak
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
 

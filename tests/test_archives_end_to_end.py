@@ -48,7 +48,10 @@ def write(dataset: xr.Dataset, castore: ContentAddressableStore, zarr_format: in
     return store
 
 
-@pytest.fixture(params=["memory", "folder", "folder with fsync"])
+KINDS = ["memory", "folder", "folder with fsync"]
+
+
+@pytest.fixture
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """Makes stores of one kind."""
 
@@ -60,7 +63,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     return made
 
 
-@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize(("make", "zarr_format"), [*zip(KINDS, (2, 3, 2), strict=True)], indirect=["make"])
 def test_from_backend_to_backend(make: Any, zarr_format: int, tmp_path: Path) -> None:
     dataset = large()
     store = write(dataset, make("first"), zarr_format)

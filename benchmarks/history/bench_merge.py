@@ -118,7 +118,7 @@ def main() -> int:
     missed |= merged.root is None
     earlier, later = (with_steps(castore, base, seed, 5) for seed in (2, 3))
     with measured(castore, "append of 5 steps shifted behind another"):
-        shift_append(castore, base, earlier, later)
+        shift_append(castore, base, later, earlier)
     return int(missed)
 
 

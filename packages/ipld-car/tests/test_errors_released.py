@@ -35,6 +35,7 @@ def cycles() -> Iterator[Cycles]:
 
     def find(calls: list[Callable[[], object]]) -> tuple[int, list[str]]:
         gc.collect()
+        gc.freeze()  # what is alive before the calls is not looked at after them, which would take most of the time
         gc.set_debug(gc.DEBUG_SAVEALL)
         try:
             raised = sum(map(_raises, calls))

@@ -10,16 +10,15 @@ The modules :mod:`~ipld_car.cids` (binary CIDs), :mod:`~ipld_car.hashes`, :mod:`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from . import cids, hashes, streams, unixfs, varint
 from ._car.block import Block, BlockLocation
 from ._car.header import V2Header, encode_v2_header
 from ._car.index import INDEX_SORTED, MULTIHASH_INDEX_SORTED, CarIndex, IndexEntry
-from ._car.index_writer import IndexWriter
 from ._car.reader import CarReader, read_car
 from ._car.writer import CarWriter
-from ._file.car_file import CarFile
 from ._graph.difference import shared_cids
 from ._graph.walk import binary_links, links, walk, walk_binary
 from ._ranges.source import RangeSource
@@ -38,6 +37,8 @@ from .hashes import verify_block
 from .streams import Readable, Source, Writable
 
 if TYPE_CHECKING:
+    from ._car.index_writer import IndexWriter
+    from ._file.car_file import CarFile
     from ._ranges.range_reader import CarRangeReader
 
 __all__ = [
@@ -82,22 +83,34 @@ __all__ = [
     "walk_binary",
 ]
 
-# Tracebacks, representations and pickles name a class or function where users import it from.
-for _name in __all__:
-    _exported = globals().get(_name)
-    if callable(_exported) and _exported.__module__.startswith(f"{__name__}."):
-        _exported.__module__ = __name__
+# What streams and blocks do not need is imported when it is asked for: it is a fifth of the time of the package.
+_LATER = {
+    "CarFile": "._file.car_file",
+    "CarRangeReader": "._ranges.range_reader",
+    "IndexWriter": "._car.index_writer",
+}
 
 
-def __getattr__(name: str) -> type[CarRangeReader]:
-    """Import what only archives far away need when it is first used, as it is a fifth of the time of the package."""
-    if name != "CarRangeReader":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    global CarRangeReader  # noqa: PLW0603  # from then on it is an attribute as others are
-    from ._ranges.range_reader import CarRangeReader
+if not TYPE_CHECKING:  # or else type checkers would take any name for one of these
 
-    return CarRangeReader
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(_LATER[name], __name__), name)
+        _name_as_public(found)
+        return found
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _name_as_public(exported: Any) -> None:
+    """Name a class or function where users import it from: in tracebacks, representations and pickles."""
+    if callable(exported) and exported.__module__.startswith(f"{__name__}."):
+        exported.__module__ = __name__
+
+
+for _name in __all__:
+    if _name not in _LATER:
+        _name_as_public(globals()[_name])

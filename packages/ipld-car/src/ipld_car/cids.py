@@ -35,6 +35,7 @@ __all__ = [
     "codec_of",
     "from_bytes",
     "from_validated",
+    "is_cid",
     "is_cidv1_sha256",
     "make",
     "multihash_of",
@@ -123,6 +124,19 @@ def is_cidv1_sha256(cid: bytes) -> bool:
     (True, False)
     """
     return len(cid) == CIDV1_SHA256_SIZE and cid[:4] in CIDV1_SHA256_PREFIXES
+
+
+def is_cid(text: str) -> bool:
+    """Return whether a text is that of a CID.
+
+    >>> is_cid("bafkqaaa"), is_cid("main")
+    (True, False)
+    """
+    try:
+        to_bytes(text)
+    except CarError:
+        return False
+    return True
 
 
 def check(cid: bytes) -> Prefix:

@@ -43,7 +43,7 @@ _MAX_HASHED_UNDER_GIL: Final = 2047
 _SMALL_BLOCK: Final = 8 << 10
 
 
-def sha2_256(data: bytes) -> bytes:
+def sha2_256(data: bytes | memoryview) -> bytes:
     """Return the sha2-256 digest of a block.
 
     hashlib releases the GIL to hash more than 2047 bytes. For a small block, to take the GIL again takes longer than

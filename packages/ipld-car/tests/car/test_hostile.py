@@ -68,7 +68,10 @@ SOURCES: list[Callable[[bytes], Outcome]] = [
 
 @SMALL
 def test_every_truncation_from_every_source(archive: bytes) -> None:
-    """A cut between sections, or after the payload of a CARv2, gives a shorter archive; any other is an error."""
+    """A cut between sections, or after the payload of a CARv2, gives a shorter archive; any other is an error.
+
+    Each cut meets three of the sources, which take turns.
+    """
     whole = outcome(archive)
     ends = {at.offset + at.size for _, _, at in whole.blocks}
     for size in range(len(archive)):
@@ -83,7 +86,7 @@ def test_every_truncation_from_every_source(archive: bytes) -> None:
             complete = size >= max(ends)
         assert (found.error is None) is complete, size
         assert found.error is None or found.error[0] is TruncatedError
-        for source in SOURCES:
+        for source in SOURCES[size % 4 :: 4]:
             assert source(cut) == found
 
 
@@ -118,7 +121,7 @@ def test_changes_from_every_source(archive: bytes) -> None:
         data = bytearray(archive)
         data[position] ^= rnd.randrange(1, 256)
         found = outcome(bytes(data))
-        for source in SOURCES:
+        for source in SOURCES[position % 4 :: 4]:
             assert source(bytes(data)) == found
 
 
@@ -138,7 +141,7 @@ def test_every_bit_of_real_archives(fixtures: Path, name: str) -> None:
 def test_bits_and_truncations_of_larger_archives(fixtures: Path, name: str) -> None:
     archive = (fixtures / name).read_bytes()
     whole = outcome(archive)
-    step = 1 + len(archive) // 4000
+    step = 1 + len(archive) // 1500
     for position in range(0, len(archive), step):
         data = bytearray(archive)
         data[position] ^= 1 << position // step % 8
@@ -270,9 +273,9 @@ class Generated:
 
 
 @pytest.mark.parametrize("step", [1 << 30, 1500])
-@pytest.mark.parametrize(("size", "count"), [(1000, 20_000), (1 << 16, 500), (1 << 20, 20)])
+@pytest.mark.parametrize(("size", "count"), [(1000, 6_000), (1 << 16, 100), (1 << 20, 8)])
 def test_holds_one_section_and_a_bounded_buffer(size: int, count: int, step: int) -> None:
-    """Twenty megabytes are read; while the pieces of a section are joined, memory holds it twice."""
+    """Six megabytes and more are read; while the pieces of a section are joined, memory holds it twice."""
     data = os.urandom(size)
     one = section(data)
     seen = 0
@@ -286,12 +289,12 @@ def test_holds_one_section_and_a_bounded_buffer(size: int, count: int, step: int
     assert seen == size * count
 
 
-@pytest.mark.parametrize("step", [1, 2, 7])
+@pytest.mark.parametrize("step", [1, 7])
 def test_a_section_in_single_bytes_takes_little_memory(step: int) -> None:
     """A list of its pieces would take thirty times as much."""
-    size = 1 << 18
+    size = 1 << 16
     stream = Dribble(car_v1(section(bytes(size))), step)
-    assert peak(lambda: list(CarReader(stream))) < 3 * size + (1 << 17)
+    assert peak(lambda: list(CarReader(stream))) < 3 * size + (1 << 16)
 
 
 def test_the_reader_does_not_recurse_on_data() -> None:

@@ -123,7 +123,7 @@ def test_a_machine_that_stops(tmp_path: Path, moves: list[tuple[str, int]], seed
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes to kill at random instants there")
 @pytest.mark.parametrize(
     ("version", "attempts"),
-    [(2, 20), (1, 10), pytest.param(2, 200, marks=pytest.mark.soak), pytest.param(1, 100, marks=pytest.mark.soak)],
+    [(2, 8), (1, 4), pytest.param(2, 200, marks=pytest.mark.soak), pytest.param(1, 100, marks=pytest.mark.soak)],
 )
 def test_killed_at_random_instants(tmp_path: Path, version: int, attempts: int) -> None:
     """A real process, a real SIGKILL, the same file again and again."""

@@ -58,7 +58,7 @@ class TestTieredWithALimit(TieredTests):
 
 
 class TestTieredOverAFolder(TieredTests):
-    depth = width = 300
+    depth = width = 100
 
     @pytest.fixture
     def castore(self, tmp_path: Path) -> ContentAddressableStore:

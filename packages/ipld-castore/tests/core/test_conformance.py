@@ -57,7 +57,7 @@ class TestMappingOverDict(MappingTests):
 
 
 class TestMappingOverAnother(MappingTests):
-    depth = width = 300  # as it looks through a list
+    depth = width = 100  # as it looks through a list
 
     @pytest.fixture
     def castore(self) -> ContentAddressableStore:
@@ -80,7 +80,7 @@ class FileTests(CAStoreTests):
 
 
 class TestFolder(FileTests):
-    depth = width = 300  # as each block waits for the disk
+    depth = width = 100  # as each block waits for the disk
 
     @pytest.fixture
     def castore(self, tmp_path: Path) -> ContentAddressableStore:
@@ -89,7 +89,7 @@ class TestFolder(FileTests):
 
 @pytest.mark.smoke
 class TestFolderWithoutFsync(FileTests):
-    depth = width = 500
+    depth = width = 200
 
     @pytest.fixture
     def castore(self, tmp_path: Path) -> ContentAddressableStore:

@@ -42,7 +42,7 @@ class TestGatewayCAStore(CAStoreTests):
 
     can_list = can_delete = can_pickle = False
     shows_damage = False  # what a gateway sends is never let through
-    depth = width = 200
+    depth = width = 100
 
     @pytest.fixture
     def castore(self, server: BlockServer) -> Iterator[ContentAddressableStore]:

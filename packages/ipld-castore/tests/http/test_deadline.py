@@ -31,7 +31,7 @@ class Serving:
 
     @property
     def connections(self) -> int:
-        return self.client._connections.value.routes[self.address.url].pool.num_connections
+        return self.client._connections.value.routes[self.address.url, False].pool.num_connections
 
 
 @contextmanager

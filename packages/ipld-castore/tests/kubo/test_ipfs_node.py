@@ -50,7 +50,7 @@ def store(kubo: Any) -> Iterator[IPFSStore]:
 
 class TestIPFSStore(CAStoreTests):
     keeps_codecs = False
-    depth = width = 200  # as each block is a call
+    depth = width = 100  # as each block is a call
 
     @pytest.fixture
     def castore(self, store: IPFSStore, kubo: Any) -> ContentAddressableStore:

@@ -125,7 +125,7 @@ def test_the_next_root_is_pinned_by_what_differs(node: Any, monkeypatch: pytest.
 @pytest.mark.parametrize("with_previous", [False, True])
 def test_a_root_above_a_lost_block_is_not_kept(node: Any, *, with_previous: bool) -> None:
     """It is an error within the timeout, not a hang nor a pin, and when the block is there the next call works."""
-    with store_at(node) as store, store_at(node, timeout=1) as hasty:
+    with store_at(node) as store, store_at(node, timeout=0.3) as hasty:
         (first,) = versions(store, 1)
         store.persist(first)
         root = store.put({"lost": absent(b"found again"), "same": first})
@@ -142,11 +142,11 @@ def test_a_root_above_a_lost_block_is_not_kept(node: Any, *, with_previous: bool
 
 
 def test_a_root_that_is_not_there_is_not_kept(node: Any) -> None:
-    with store_at(node, timeout=1) as store:
+    with store_at(node) as store, store_at(node, timeout=0.3) as hasty:
         with pytest.raises(BackendUnavailableError):
-            store.persist(absent(b"nobody has this"))
+            hasty.persist(absent(b"nobody has this"))
         with pytest.raises(BlockNotFoundError):
-            store.check_dag(absent(b"nobody has this"))
+            hasty.check_dag(absent(b"nobody has this"))
         assert dict(store.pins()) == {}
 
 

@@ -17,7 +17,8 @@ from ipld_castore import (
     MappingCAStore,
 )
 from ipld_castore._core import pauses
-from ipld_castore.testing import BlockServer, CAStoreTests, Fault, faults
+from ipld_castore._http.address import Address
+from ipld_castore.testing import BlockServer, CAStoreTests, Exchange, Fault, Reply, faults
 from multiformats import CID
 
 from ..support.remote import damage, tree
@@ -50,7 +51,7 @@ class TestOverTheTestServer(CAStoreTests):
     """The server's RPC is enough of a node for the whole suite."""
 
     keeps_codecs = False
-    depth = width = 200
+    depth = width = 100
 
     @pytest.fixture
     def castore(self, server: BlockServer) -> Iterator[ContentAddressableStore]:
@@ -196,3 +197,47 @@ def test_a_graph_that_lacks_a_block(server: BlockServer, store: IPFSStore) -> No
         graph(store, root)
     with pytest.raises(CAStoreError):
         store.persist(root)
+
+
+# -- large blocks --
+
+
+def versions(server: BlockServer) -> list[str]:
+    return [request.version for request in server.requests]
+
+
+def test_large_blocks_have_connections_of_their_own(server: BlockServer, store: IPFSStore) -> None:
+    """While the block before was large. Kubo sends a body in chunks of 4 KiB otherwise."""
+    sizes = [1 << 20, 1 << 20, 600_000, 1 << 20, 10, 10]
+    blocks = [server.blocks.put(os.urandom(size)) for size in sizes]
+    assert [store.get_raw(cid) for cid in blocks] == [server.blocks.get_raw(cid) for cid in blocks]
+    assert versions(server) == ["HTTP/1.1"] + ["HTTP/1.0"] * 4 + ["HTTP/1.1"]
+    assert len({request.connection for request in server.requests}) == 5  # the first one stays open
+    assert {request.headers["host"] for request in server.requests} == {server.url.removeprefix("http://")}
+
+
+def test_large_blocks_of_a_node_far_away_share_a_connection(
+    server: BlockServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new connection takes a round trip, or several."""
+    monkeypatch.setattr(Address, "is_loopback", False)
+    with IPFSStore(server.url) as far:
+        for _ in range(3):
+            far.get_raw(server.blocks.put(os.urandom(1 << 20)))
+    assert versions(server) == ["HTTP/1.1"] * 3
+    assert len({request.connection for request in server.requests}) == 1
+
+
+@pytest.mark.parametrize("size", [0, 600_000, (1 << 20) - 1])
+def test_a_large_block_that_is_broken_off(server: BlockServer, store: IPFSStore, size: int) -> None:
+    """The end of the connection does not tell that: the block is requested again in chunks, which do."""
+
+    def act(exchange: Exchange) -> None:
+        exchange.send(Reply(200, {"Content-Type": "text/plain"}, [exchange.reply().data()[:size]]))
+        exchange.hang_up()
+
+    first, second = (server.blocks.put(os.urandom(1 << 20)) for _ in range(2))
+    store.get_raw(first)
+    server.inject(Fault("broken off", act), where="block/get")
+    assert store.get_raw(second) == server.blocks.get_raw(second)
+    assert versions(server) == ["HTTP/1.1", "HTTP/1.0", "HTTP/1.1"]

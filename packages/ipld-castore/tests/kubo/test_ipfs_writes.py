@@ -19,7 +19,7 @@ from ipld_castore._kubo import store as _ipfs
 pytestmark = pytest.mark.kubo
 
 RANDOM = random.Random(2)
-LARGE = [RANDOM.randbytes(1 << 20) for _ in range(40)]
+LARGE = [RANDOM.randbytes(1 << 20) for _ in range(24)]
 
 
 @pytest.fixture
@@ -52,10 +52,10 @@ def test_a_node_that_dies_while_it_is_written_to(own: Any, monkeypatch: pytest.M
     """The error comes soon, nothing is lost, and when the node is back a second flush finishes the work."""
     monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.0)
     store = IPFSStore(own.url, offline=True, timeout=5)
-    sent = [store.put_raw(data) for data in LARGE[:20]]
+    sent = [store.put_raw(data) for data in LARGE[:12]]
     own.kill()
     taken: list[Any] = []
-    for data in LARGE[20:]:
+    for data in LARGE[12:]:
         try:
             taken.append(store.put_raw(data))
         except BackendUnavailableError as error:
@@ -69,13 +69,13 @@ def test_a_node_that_dies_while_it_is_written_to(own: Any, monkeypatch: pytest.M
     own.kill()
     own.start()
     with IPFSStore(own.url, offline=True) as other:
-        assert [data for _, data in other.get_blocks(sent)] == LARGE[:20]
+        assert [data for _, data in other.get_blocks(sent)] == LARGE[:12]
         assert all(other.has_blocks(taken))
         assert (root, "") in set(other.pins())
 
 
 def test_memory_is_bounded(kubo: Any) -> None:
-    """400 MiB go through a process that holds a few CARs at most."""
+    """160 MiB go through a process that holds a few CARs at most."""
     code = """
         import os, resource, sys
         from ipld_castore import IPFSStore
@@ -83,7 +83,7 @@ def test_memory_is_bounded(kubo: Any) -> None:
             store.put_raw(b"warm")
             store.flush()
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            for number in range(400):
+            for number in range(160):
                 store.put_raw(os.urandom(1 << 20))
             store.flush()
             print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
@@ -135,5 +135,5 @@ def test_connections_are_kept(kubo: Any) -> None:
             assert cid in store
             assert len(list(store.get_dag(root))) == 2
         assert _ipfs.CAR_BYTES == 16 << 20
-        assert store._rpc._client._connections.value.routes[kubo.url].pool.num_connections <= 3
+        assert store._rpc._client._connections.value.routes[kubo.url, False].pool.num_connections <= 3
     kubo.empty()

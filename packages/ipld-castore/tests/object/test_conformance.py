@@ -34,7 +34,7 @@ class ObjectTests(CAStoreTests):
 
 
 class TestMemory(ObjectTests):
-    depth = width = 300
+    depth = width = 100
 
     @pytest.fixture
     def castore(self) -> Iterator[ContentAddressableStore]:
@@ -45,7 +45,7 @@ class TestMemory(ObjectTests):
 
 
 class TestLocalStore(ObjectTests):
-    depth = width = 300
+    depth = width = 100
 
     @pytest.fixture
     def castore(self, tmp_path: Path) -> Iterator[ContentAddressableStore]:
@@ -56,7 +56,7 @@ class TestLocalStore(ObjectTests):
 
 
 class TestS3(ObjectTests):
-    depth = width = 200  # as each block is a request
+    depth = width = 100  # as each block is a request
 
     @pytest.fixture
     def castore(self, s3: S3Server, bucket: str) -> Iterator[ContentAddressableStore]:

@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 from ipld_castore import MappingCAStore
 from ipldstore import ConflictError, IPLDStore
-from ipldstore._merge.shift import shift_append
+from ipldstore._merge import shift
 
 from .datasets import Maker, zarr
+
+
+def shift_append(castore: MappingCAStore, base: bytes, first: bytes, later: bytes, resolve: Any = None) -> bytes:
+    """Return the root of a merge that leaves no conflict, with the later append behind the first."""
+    merged = shift.shift_append(castore, base, later, first, resolve)
+    assert merged.root is not None, merged.conflicts
+    return merged.root
+
 
 FORMATS = [(2, False), (2, True), (3, False), (3, True)]
 
@@ -79,13 +87,27 @@ def test_all_arrays_of_a_dimension_are_shifted_or_none(make: Maker) -> None:
     )
 
 
-def test_what_else_conflicts_is_told(make: Maker) -> None:
+def test_what_else_conflicts_is_told_and_decided(make: Maker) -> None:
     base = make.base()
-    ours = make.edited(base, make.append(4, 2, 1.0), make.set_attribute("", "title", "ours"))
-    theirs = make.edited(base, make.append(6, 2, 2.0), make.set_attribute("", "title", "theirs"))
-    refused(make, base, ours, theirs, "found 1 conflict: /: the attribute 'title'")
-    units = make.edited(base, make.set_attribute("air", "units", "K"))
-    refused(make, base, units, theirs, "theirs changed the shape")
+    first = make.edited(base, make.append(4, 2, 1.0), make.set_attribute("", "title", "first"))
+    later = make.edited(base, make.append(6, 2, 2.0), make.set_attribute("", "title", "later"))
+    before = len(make.castore.mapping)
+    told = shift.shift_append(make.castore, base, later, first)
+    assert told.root is None
+    assert [(each.path, each.kind, each.attribute) for each in told.conflicts] == [("", "attribute", "title")]
+    assert len(make.castore.mapping) == before
+    decided = shift_append(make.castore, base, first, later, "ours")
+    both = make.edited(base, make.append(4, 2, 1.0), make.append(6, 2, 2.0))
+    assert decided == make.edited(both, make.set_attribute("", "title", "later")), "ours is the later one"
+    assert shift_append(make.castore, base, first, later, {("/", "title"): "theirs"}) != decided
+
+
+def test_where_nothing_can_be_shifted_it_is_a_merge(make: Maker) -> None:
+    base = make.base()
+    units, grown = make.edited(base, make.set_attribute("air", "units", "K")), make.edited(base, make.append(4, 2))
+    told = shift.shift_append(make.castore, base, grown, units)
+    assert [(each.path, each.kind) for each in told.conflicts] == [("air", "array")]
+    assert shift_append(make.castore, base, units, grown, "ours") == grown
 
 
 def test_shards_are_shifted_whole() -> None:

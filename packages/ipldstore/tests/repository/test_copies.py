@@ -60,6 +60,20 @@ def test_an_archive_of_what_is_new(repo: Repository) -> None:
     assert contents_of(mirror) == contents_of(repo)
 
 
+def test_an_archive_of_several_commits_has_what_one_of_them_added_and_the_next_kept(repo: Repository) -> None:
+    old = repo.cid
+    mirror = Repository.from_car(repo.to_car())
+    for number in range(3):
+        commit(repo, {f"new/{number}": b"%d" % number * 100})
+    repo.create_branch("late", "main~1")
+    commit(repo, {"new/late": b"late" * 100}, "late")
+    repo.merge("late")
+    mirror.castore.import_car(repo.to_car(since=old))
+    there = Repository.open(repo.cid, castore=mirror.castore)
+    assert there.verify() == repo.verify()
+    assert contents_of(there, "late") == contents_of(repo, "late")
+
+
 def test_a_push_makes_the_same_state_and_sends_what_is_missing(repo: Repository, tmp_path: Path) -> None:
     where = str(tmp_path / "folder")
     sent = repo.push(where)

@@ -93,6 +93,18 @@ def test_heights_and_times_that_lie() -> None:
                 action()
 
 
+def test_a_negative_zero_in_meta_is_refused() -> None:
+    """JSON texts do not agree on it, so the format has none; libipld alone would lose the sign."""
+    repo = Repository.create({})
+    cid = commit(repo, {"a": b"1"}, meta={"x": 0.0})
+    block = repo.castore.get_raw(cid)
+    lie = put_node(
+        repo.castore, block.replace(bytes.fromhex("fb0000000000000000"), bytes.fromhex("fb8000000000000000"))
+    )
+    with pytest.raises(NodeError, match=r"the number -0.0 at meta\['x'\]"):
+        state_over(repo, lie).lookup()
+
+
 def test_blocks_that_are_too_large() -> None:
     castore = MappingCAStore()
     large = put_node(castore, dagcbor.encode({"__ipld_repo__": 1, "operation": "x" * (2 << 20)}))

@@ -58,7 +58,7 @@ def test_without_fast_forward_a_merge_is_a_commit() -> None:
 def test_a_conflict_names_the_parts_and_changes_nothing(repo: Repository) -> None:
     commit(repo, {"a": b"2"}, "exp")
     state = repo.cid
-    with pytest.raises(MergeConflictError, match="1 conflicts") as caught:
+    with pytest.raises(MergeConflictError, match="1 conflict,") as caught:
         repo.merge("exp")
     conflicts: Any = caught.value.conflicts
     assert [(each.path, each.kind) for each in conflicts] == [("a", "key")]
@@ -142,3 +142,32 @@ def test_two_appends_conflict_or_are_shifted() -> None:
     found = xr.open_zarr(repo.readonly_session().store, consolidated=False)
     assert list(found["time"].values) == [*range(12), *range(100, 104)]
     assert isinstance(two.store, IPLDStore)
+
+
+def test_an_append_is_shifted_and_what_else_conflicts_is_decided() -> None:
+    """ "ours" is what the session has, as in each rebase."""
+    repo = Repository.create({})
+    encoding = {name: {"chunks": (4,)} for name in ("t", "time")}
+    with repo.transaction(message="base") as store:
+        series(0, 8).to_zarr(store, zarr_format=2, consolidated=False, encoding=encoding)
+    late = repo.writable_session()
+    series(100, 4).to_zarr(late.store, append_dim="time", zarr_format=2, consolidated=False)
+    late.store[".zattrs"] = b'{"title": "late"}'
+    with repo.transaction(message="first") as store:
+        series(8, 4).to_zarr(store, append_dim="time", zarr_format=2, consolidated=False)
+        store[".zattrs"] = b'{"title": "first"}'
+    with pytest.raises(MergeConflictError) as caught:
+        late.rebase(append=True)
+    conflicts: Any = caught.value.conflicts
+    assert [(each.path, each.kind) for each in conflicts] == [("", "attribute")]
+    late.commit("late", rebase=True, append=True, resolve="ours")
+    found = repo.readonly_session().store
+    assert found[".zattrs"] == b'{"title":"late"}'
+    assert xr.open_zarr(found, consolidated=False)["time"].values[-4:].tolist() == [100, 101, 102, 103]
+    assert "took ours" in repo.lookup().message
+    with repo.transaction(message="one more", rebase=True, append=True) as store:
+        series(200, 4).to_zarr(store, append_dim="time", zarr_format=2, consolidated=False)
+        with repo.transaction(message="before it") as other:
+            series(150, 4).to_zarr(other, append_dim="time", zarr_format=2, consolidated=False)
+    found = xr.open_zarr(repo.readonly_session().store, consolidated=False)
+    assert found["time"].values[-8:].tolist() == [150, 151, 152, 153, 200, 201, 202, 203]

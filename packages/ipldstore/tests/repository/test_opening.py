@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import gc
+import pickle
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -93,6 +96,55 @@ def test_a_store_keeps_its_changes_where_closing_conflicts(tmp_path: Path) -> No
     repo.reset_branch("main", "main~1")
     store.close()
     assert contents_of(repo) == {"a": b"mine"}
+
+
+def test_a_store_that_is_dropped_with_changes_that_no_commit_has_warns(tmp_path: Path) -> None:
+    """A commit that has failed has written the tree, and the changes would be lost without a word."""
+    path = str(tmp_path / "folder")
+    repo = make(path)
+
+    def drop() -> None:
+        with pytest.raises(ConflictError), ipldstore.open(path, "a", fsync=False) as store:  # noqa: PT012  # closing is the last
+            store["a"] = b"mine"
+            commit(repo, {"b": b"theirs"})
+        del store
+        gc.collect()
+
+    with pytest.warns(RuntimeWarning, match="not committed"):
+        drop()
+
+
+def test_closing_after_an_error_commits_what_was_written_as_every_store_keeps_it(path: str) -> None:
+    """All or nothing is what a transaction does."""
+    make(path).close()
+    with pytest.raises(KeyError), ipldstore.open(path, "a", fsync=False) as store:  # noqa: PT012  # the error ends the block
+        store["a"] = b"written"
+        raise KeyError("in the middle")
+    with ipldstore.open(path) as store:
+        assert store["a"] == b"written"
+
+
+def test_a_repository_in_another_process(path: str) -> None:
+    """A folder is the same for both; a file has one writer, and a mapping is copied, so there it is only read."""
+    with make(path) as repo:
+        commit(repo, {"a": b"1"})
+        found = pickle.loads(pickle.dumps(repo))  # noqa: S301  # its own
+        assert contents_of(found) == {"a": b"1"}
+        if path.endswith(".car"):
+            assert found.read_only
+        else:
+            commit(found, {"b": b"2"})
+            assert contents_of(repo) == {"a": b"1", "b": b"2"}
+        with pytest.raises(TypeError, match=r"session\.fork"):
+            pickle.dumps(repo.writable_session())
+        again = copy.copy(repo)
+        again.close()
+        commit(repo, {"c": b"3"})
+        assert contents_of(again) == contents_of(repo)
+    memory = Repository.create({})
+    assert pickle.loads(pickle.dumps(memory)).read_only  # noqa: S301  # its own
+    with pytest.raises(TypeError, match="'nmae'"):
+        Repository.open(path, nmae="air")
 
 
 def test_commits_and_states_stand_for_roots() -> None:

@@ -73,6 +73,17 @@ def test_what_garbage_collection_has_taken_does_not_come_back() -> None:
     assert [each.before for each in repo.operations()] == [None]
 
 
+def test_an_undo_of_an_undo_whose_state_is_gone_says_so() -> None:
+    repo = Repository.create({})
+    commit(repo, {"a": b"1"})
+    commit(repo, {"a": b"2"})
+    repo.undo()
+    repo.garbage_collect(timedelta(0))
+    with pytest.raises(IPLDStoreError, match="garbage collection has taken"):
+        repo.undo()
+    assert contents_of(repo) == {"a": b"1"}
+
+
 def test_the_log_does_not_leave_with_a_copy() -> None:
     repo = Repository.create({})
     commit(repo, {"secret": b"1"})

@@ -115,8 +115,37 @@ def test_names_are_written_in_nfc_and_found_however_they_are_spelt(repo: Reposit
     for spelling in ("u\u0308ni", "üni"):
         assert repo.lookup(spelling).message == "step 4"
         assert repo.readonly_session(tag=spelling).store["a"] == b"4"
-    repo.create_branch("a\u0308")
-    assert repo.writable_session("a\u0308").branch == "ä"
+    spelt = "a\u0308"
+    repo.create_branch(spelt)
+    assert repo.writable_session(spelt).branch == "ä"
+    repo.reset_branch(spelt, "main~1", expected=spelt)
+    repo.set_default(spelt)
+    repo.rename_branch(spelt, "o\u0308")
+    assert (repo.default_branch, list(repo.branches)) == ("ö", ["main", "ö"])
+    repo.set_default("main")
+    repo.delete_branch("o\u0308")
+    repo.delete_tag("u\u0308ni")
+    assert (list(repo.branches), list(repo.tags)) == (["main"], [])
+
+
+def test_a_tag_where_a_branch_is_asked_for_is_said_to_be_one(repo: Repository) -> None:
+    repo.create_tag("v1")
+    with pytest.raises(RefNotFoundError, match=r"expected a branch, found none named 'v1' \('v1' is a tag\)"):
+        repo.writable_session("v1")
+    with pytest.raises(RefNotFoundError, match=r"'main' is a branch"):
+        repo.readonly_session(tag="main")
+
+
+def test_a_name_is_not_given_to_a_commit_of_another_repository(repo: Repository) -> None:
+    """It would lead nowhere, and the repository could neither be copied nor collected."""
+    other = Repository.create({})
+    stranger = other.lookup(commit(other, {"b": b"1"}))
+    before = repo.cid
+    for ref in (stranger, stranger.cid, str(stranger.cid)):
+        for action in (repo.create_branch, repo.create_tag, repo.reset_branch):
+            with pytest.raises(IPLDStoreError, match=text(stranger.cid)):
+                action("main" if action == repo.reset_branch else "new", ref)
+    assert repo.cid == before
 
 
 def test_the_log_streams_the_newest_first(repo: Repository) -> None:

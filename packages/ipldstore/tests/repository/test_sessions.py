@@ -19,6 +19,7 @@ from ipldstore import (
     Repository,
     push,
 )
+from ipldstore._repository.merging import rebased_data
 
 from ..support.repositories import KINDS, START, commit, contents_of, make, open_again, place_of, text
 
@@ -161,15 +162,17 @@ def test_a_branch_that_was_deleted_or_reset_takes_no_commit() -> None:
     assert session.store["b"] == b"1"
 
 
-def test_amend_writes_the_latest_commit_anew() -> None:
+def test_amend_writes_the_latest_commit_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     repo = Repository.create({})
     first = repo.writable_session()
     with pytest.raises(IPLDStoreError, match="first one"):
         first.amend("no")
     first.store["a"] = b"1"
-    old = first.commit("wrogn", meta={"run": 1})
+    old = first.commit("wrogn", "Ada", meta={"run": 1})
     first.store["b"] = b"2"
+    monkeypatch.delenv("IPLDSTORE_AUTHOR", raising=False)
     first.amend("right")
+    assert repo.lookup().author == "Ada"
     assert [each.message for each in repo.log()] == ["right", ""]
     assert repo.lookup().meta == {"run": 1}
     assert contents_of(repo) == {"a": b"1", "b": b"2"}
@@ -188,6 +191,36 @@ def test_discarding_and_status() -> None:
     session.discard_changes()
     assert dict(session.store.mapping) == {"a": b"1", "b": b"2"}
     assert not session.status()
+
+
+def test_what_a_commit_cannot_hold_is_said_before_anything_is_written() -> None:
+    repo = Repository.create({})
+    session: Any = repo.writable_session()
+    session.store["a"] = b"1"
+    before = repo.cid
+    for meta, problem in (
+        ({"a": [1, {2}]}, r"found set at meta\['a'\]\[1\]"),
+        ({"a": (1,)}, "tuple at"),
+        ({1: 2}, "the name 1, which is no str"),
+        ({"a": float("nan")}, "the number nan"),
+        ({"a": -0.0}, "the number -0.0"),
+        ({"a": 1 << 64}, "more than 64 bits"),
+        ({"a": b"1"}, "bytes at"),
+        ({"a": "x" * 40_000}, "at most 32768 bytes"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            session.commit("x", meta=meta)
+    endless: dict[str, Any] = {}
+    endless["a"] = endless
+    with pytest.raises(ValueError, match="deeper than 64"):
+        session.commit("x", meta=endless)
+    for arguments in ({"message": 5}, {"meta": [1]}, {"author": b"Ada"}, {"time": "2024-01-01"}, {"resolve": 5}):
+        with pytest.raises(TypeError, match="expected"):
+            session.commit(**{"message": "x"} | arguments)
+    for resolve in ("our", {"a": "mine"}):
+        with pytest.raises(ValueError, match="'ours' or 'theirs'"):
+            session.commit("x", rebase=True, resolve=resolve)
+    assert repo.cid == before
 
 
 def test_a_session_that_reads_changes_nothing() -> None:
@@ -223,6 +256,46 @@ def test_a_transaction_commits_all_or_nothing() -> None:
     assert repo.lookup().message == "both"
     with pytest.raises(NoChangesError), repo.transaction(message="nothing"):
         pass
+
+
+def test_what_other_threads_write_while_a_session_rebases_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The merge takes a while, and knows nothing of what is written meanwhile."""
+    repo = Repository.create({})
+    session = repo.writable_session()
+    session.store["mine/0"] = b"0"
+    commit(repo, {"theirs": b"1"})
+    written = iter(range(1, 4))
+
+    def merge(*arguments: Any, **options: Any) -> Any:
+        merged = rebased_data(*arguments, **options)
+        for number in written:  # as another thread does, before the session goes on from what was merged
+            session.store[f"mine/{number}"] = b"%d" % number
+            break
+        return merged
+
+    monkeypatch.setattr("ipldstore._repository.session.rebased_data", merge)
+    session.rebase()
+    assert sorted(session.store) == ["mine/0", "mine/1", "mine/2", "mine/3", "theirs"]
+    session.commit("all")
+    assert sorted(contents_of(repo)) == ["mine/0", "mine/1", "mine/2", "mine/3", "theirs"]
+
+
+def test_a_session_where_others_write_all_the_time_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    repo = Repository.create({})
+    session = repo.writable_session()
+    session.store["mine"] = b"0"
+    commit(repo, {"theirs": b"1"})
+    base = session.base
+
+    def merge(*arguments: Any, **options: Any) -> Any:
+        merged = rebased_data(*arguments, **options)
+        session.store["mine"] += b"0"
+        return merged
+
+    monkeypatch.setattr("ipldstore._repository.session.rebased_data", merge)
+    with pytest.raises(ConflictError, match="other threads"):
+        session.rebase()
+    assert (session.base, len(session.store["mine"])) == (base, 101)
 
 
 def test_forks_and_copies_write_one_commit(tmp_path: Path) -> None:

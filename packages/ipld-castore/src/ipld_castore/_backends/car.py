@@ -350,17 +350,6 @@ class CarCAStore(ContentAddressableStore):
         file = _written.get(self._name)
         self._file = file if file is not None and file.writable else _reading(self._path, self._zeros_end)
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, CarCAStore):
-            return NotImplemented
-        return self._path == other._path
-
-    def __hash__(self) -> int:
-        return hash(self._path)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self._path}>"
-
 
 def _reading(path: Path, zeros_end: bool) -> CarFile:  # private, and as the store has it
     """Return the file at a path as it is now, open for reading; one for all copies."""

@@ -366,14 +366,3 @@ class FileSystemCAStore(ContentAddressableStore):
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_writer": None}  # the lock is this object's
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, FileSystemCAStore):
-            return NotImplemented
-        return self._path == other._path
-
-    def __hash__(self) -> int:
-        return hash(self._path)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self._path}>"

@@ -59,6 +59,18 @@ class Backend(ABC):
         """A text that tells this store from others, without its data: a path, a host, else the object in memory."""
         return f"{type(self).__name__}-{id(self)}"
 
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other is a store of the same kind with the same address."""
+        if not isinstance(other, Backend) or not (isinstance(other, type(self)) or isinstance(self, type(other))):
+            return NotImplemented
+        return self.address == other.address
+
+    def __hash__(self) -> int:
+        return hash(self.address)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.address}>"
+
     def __init__(self, *, hash: str = "sha2-256") -> None:  # noqa: A002  # the name users know
         if hash not in HASH_CODES:
             raise ValueError(f"expected a hash function of {', '.join(HASH_CODES)}; found {hash!r}")

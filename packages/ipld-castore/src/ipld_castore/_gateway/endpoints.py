@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from ipld_car import CarError, cids
+from ipld_car import cids
 from ipld_car.lru import LRU
 
 from ipld_castore._http.address import Address, bearer_secret, parse_url
@@ -117,19 +117,11 @@ def _parse(url: str, source: str | None) -> Address:
             + place
         ) from None
     base, ipfs, rest = address.url.partition("/ipfs/")
-    if ipfs and _is_cid(rest.partition("/")[0]):
+    if ipfs and cids.is_cid(rest.partition("/")[0]):
         raise ValueError(
             f"expected the URL of a gateway, {base}, found that of something behind it: {address.url}{place}"
         )
     return address
-
-
-def _is_cid(text: str) -> bool:
-    try:
-        cids.to_bytes(text)
-    except CarError:
-        return False
-    return True
 
 
 def named_gateways() -> tuple[list[str], str] | None:

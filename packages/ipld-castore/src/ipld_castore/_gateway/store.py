@@ -302,14 +302,6 @@ class GatewayCAStore(ContentAddressableStore):
 
     # -- the store itself --
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, GatewayCAStore):
-            return NotImplemented
-        return self.urls == other.urls
-
-    def __hash__(self) -> int:
-        return hash(tuple(self.urls))
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {', '.join(self.urls)}>"
 

@@ -48,8 +48,10 @@ class _Connections:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.session: requests.Session | None = None
-        self.routes: dict[str, _Route] = {}
+        self.sessions: dict[bool, requests.Session] = {}
+        """By whether connections end with their response."""
+        self.routes: dict[tuple[str, bool], _Route] = {}
+        """By the URL of the server, and the same."""
 
 
 class HTTPClient:
@@ -73,23 +75,27 @@ class HTTPClient:
         *,
         body: Iterable[bytes] | None = None,
         timeout: float | None = None,
+        until_close: bool = False,
     ) -> Response:
         """Send a request and return the response, its body still to be read.
 
         :param path: the rest of the URL after that of the address, from a slash on, with its query
         :param body: the pieces of the request's body; ``headers`` hold its ``Content-Length``
         :param timeout: the seconds that the server may be silent, by default those of the client
+        :param until_close: whether a body of unknown length comes in one piece that ends with the connection, as in
+            HTTP/1.0. Nothing tells whether it was broken off: the caller verifies it
         :raises TransportError: if there is no response
         """
         wait = self.timeout if timeout is None else timeout
         authorization = {} if address.secret is None else {"Authorization": address.secret.reveal()}
-        route = self._route(address)
+        route = self._route(address, until_close=until_close)
+        host = {"Host": address.netloc} if until_close else {}  # which HTTP/1.0 has not of itself
         try:
             response = route.pool.urlopen(
                 method,
                 route.prefix + path,
                 body=body,
-                headers={**_HEADERS, **route.headers, **authorization, **headers},
+                headers={**_HEADERS, **route.headers, **authorization, **host, **headers},
                 redirect=False,
                 retries=False,
                 assert_same_host=False,  # a proxy is asked for the whole URL
@@ -101,26 +107,29 @@ class HTTPClient:
             raise transport_error(error, wait) from error
         return Response(response, wait)
 
-    def _route(self, address: Address) -> _Route:
+    def _route(self, address: Address, *, until_close: bool) -> _Route:
         mine = self._connections.value
-        route = mine.routes.get(address.url)
+        key = address.url, until_close
+        route = mine.routes.get(key)
         if route is None:
             with mine.lock:
-                if mine.session is None:
-                    mine.session = _new_session()
-                route = mine.routes.get(address.url) or _new_route(mine.session, address)
-                mine.routes[address.url] = route
+                if until_close not in mine.sessions:
+                    mine.sessions[until_close] = _new_session()
+                route = mine.routes.get(key)
+                if route is None:
+                    route = mine.routes[key] = _new_route(mine.sessions[until_close], address)
+                    watch_pool(route.pool, until_close=until_close)
         return route
 
     def close(self) -> None:
         """Close the connections. The next request opens new ones."""
         mine = self._connections.value
         with mine.lock:
-            session, mine.session = mine.session, None
+            sessions, mine.sessions = mine.sessions, {}
             routes, mine.routes = mine.routes, {}
         for route in routes.values():  # a session of requests closes a pool only when nothing refers to it
             route.pool.close()
-        if session is not None:
+        for session in sessions.values():
             session.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -147,7 +156,6 @@ def _new_route(session: requests.Session, address: Address) -> _Route:
     except (requests.RequestException, OSError) as error:
         raise TransportError(f"cannot connect as the environment says: {error}") from error
     assert isinstance(pool, HTTPConnectionPool)  # noqa: S101  # as urllib3 makes them for both schemes
-    watch_pool(pool)
     proxy = select_proxy(url, proxies)
     if proxy and url.startswith("http://") and not proxy.startswith("socks"):
         return _Route(pool, url, adapter.proxy_headers(proxy))

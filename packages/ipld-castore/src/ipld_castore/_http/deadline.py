@@ -97,11 +97,18 @@ def _respond(connection: Any, *args: Any, **kwargs: Any) -> _WatchedResponse:
     return _WatchedResponse(connection, *args, **kwargs)
 
 
-def watch_pool(pool: HTTPConnectionPool) -> None:
-    """Watch all responses on the connections of a pool; the timeout is that of their reads."""
+def watch_pool(pool: HTTPConnectionPool, *, until_close: bool = False) -> None:
+    """Watch all responses on the connections of a pool; the timeout is that of their reads.
+
+    :param until_close: whether to speak HTTP/1.0, in which a body of unknown length has no chunks and ends with the
+        connection: https://www.rfc-editor.org/rfc/rfc9112#section-6.3
+    """
     kind = pool.ConnectionCls
     if not hasattr(kind, "watch"):
-        pool.ConnectionCls = type(kind.__name__, (kind,), {"response_class": _respond, "watch": None})
+        more: dict[str, Any] = {"response_class": _respond, "watch": None}
+        if until_close:
+            more |= {"_http_vsn": 10, "_http_vsn_str": "HTTP/1.0"}
+        pool.ConnectionCls = type(kind.__name__, (kind,), more)
 
 
 def watch_of(response: BaseHTTPResponse) -> Watch | None:

@@ -77,6 +77,7 @@ class RPC:
         long: bool = False,
         silence: float | None = None,
         repeat: bool = True,
+        until_close: bool = False,
     ) -> RPCResponse:
         """Call a command and return its response, which the caller closes.
 
@@ -86,6 +87,7 @@ class RPC:
         :param long: whether the command may take more than the timeout, as long as the node is not silent
         :param silence: the seconds that the node may be silent, by default a little more than the timeout
         :param repeat: whether the call may be repeated
+        :param until_close: see :meth:`HTTPClient.request`
         :raises BlockNotFoundError: if the node says that it has no such block
         :raises BackendUnavailableError: if there is no response, or it is broken off, or the node cannot do it
         """
@@ -93,13 +95,16 @@ class RPC:
         path = f"/api/v0/{command}?{urlencode({**(options or {}), 'timeout': limit}, doseq=True)}"
         # The node's own timeout comes first, as the node says what it waited for.
         wait = self.timeout + GRACE if silence is None else silence
-        answer = RPCResponse(self._send(command, path, body, wait, repeat=repeat), self.node.url, command)
+        response = self._send(command, path, body, wait, repeat=repeat, until_close=until_close)
+        answer = RPCResponse(response, self.node.url, command)
         if answer.status != 200:
             with answer:
                 raise self._refusal(command, cid, answer)
         return answer
 
-    def _send(self, command: str, path: str, body: Body | None, wait: float, *, repeat: bool) -> Response:
+    def _send(
+        self, command: str, path: str, body: Body | None, wait: float, *, repeat: bool, until_close: bool
+    ) -> Response:
         """Send a call, up to three times if it is broken off or a proxy is busy."""
         size, content = (0, {}) if body is None else (body.size, {"Content-Type": body.content})
         headers = {"Content-Length": str(size), **content}
@@ -107,7 +112,9 @@ class RPC:
             asked = None
             pieces = None if body is None else iter(body.pieces)
             try:
-                response = self._client.request("POST", self.node, path, headers, body=pieces, timeout=wait)
+                response = self._client.request(
+                    "POST", self.node, path, headers, body=pieces, timeout=wait, until_close=until_close
+                )
             except TransportError as error:
                 if not left or not isinstance(error, ConnectionBrokenError):
                     raise self._no_response(command, error) from error

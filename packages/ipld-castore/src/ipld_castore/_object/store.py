@@ -345,17 +345,6 @@ class ObjectCAStore(ContentAddressableStore):
         self.__dict__.update(state)
         self._connect(store_of(recipe))
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ObjectCAStore):
-            return NotImplemented
-        return self.address == other.address
-
-    def __hash__(self) -> int:
-        return hash(self.address)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.address}>"
-
 
 def _checked_prefix(prefix: str) -> str:
     """Return a prefix without "/" at its ends.

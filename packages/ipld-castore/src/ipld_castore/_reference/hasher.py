@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from ipld_car import hashes
@@ -14,9 +17,13 @@ from ipld_castore.errors import BlockCorruptError
 from .allow import AllowList, is_url
 from .ranges import FileRanges, LocalRanges
 
-_SPAN_BYTES: Final = 4 << 20
-"""Bytes that are read at a time, for many ranges that lie close together."""
+_LOCAL_SPAN_BYTES: Final = 1 << 20
+"""Bytes that are read at a time from a file of this machine: what the cache of a processor holds."""
+_REMOTE_SPAN_BYTES: Final = 4 << 20
 _GAP_BYTES: Final = 64 << 10
+"""Bytes between two ranges that are read together."""
+_TASK_BYTES: Final = 8 << 20
+"""Bytes that one thread hashes at a time of a file of this machine, which it opens once for them."""
 _THREADS: Final = max(2, min(8, os.cpu_count() or 1))
 _REMOTE_THREADS: Final = 16
 
@@ -27,15 +34,27 @@ Range = tuple[int, int]
 class _Span(NamedTuple):
     """Ranges of one file that are read together."""
 
-    name: str
     start: int
     stop: int
     ranges: list[int]
     """Positions of the ranges in what was asked for."""
 
 
+class _Task(NamedTuple):
+    """What one thread does at a time."""
+
+    name: str
+    ranges: Sequence[Range]
+    """All ranges of the file."""
+    spans: list[_Span]
+    tasks: int | None
+    """How many tasks the file has, with the first of them; else None."""
+
+
 class RangeHasher:
     """Hash ranges of files with sha2-256, side by side in threads. Nothing is kept but the digests.
+
+    Threads may share a hasher.
 
     :param allow: folders, files and URLs that may be read; None for any
     :param storage_options: see :class:`ReferenceCAStore`
@@ -55,6 +74,7 @@ class RangeHasher:
     ) -> None:
         self._allow = None if allow is None else AllowList(allow)
         self._ranges = FileRanges(self._allow or AllowList([]), storage_options or {})
+        self._buffers = threading.local()
 
     def check(self, name: str) -> None:
         """Return if a file may be read.
@@ -77,6 +97,20 @@ class RangeHasher:
             raise BlockCorruptError(f"expected {length} bytes at {offset} of {name}, found {len(data)}")
         return data
 
+    def digest(self, name: str, ranges: Sequence[Range]) -> list[bytes]:
+        """Return the digests of ranges of one file, in their order. This thread reads them.
+
+        :raises FileRefusedError: if the file may not be read
+        :raises BackendUnavailableError: if it cannot be read
+        :raises BlockCorruptError: if it ends before one of the ranges
+        """
+        found = [b""] * len(ranges)
+        spans = list(_spans(name, ranges))
+        for span, digests in zip(spans, self._hash(_Task(name, ranges, spans, None)), strict=True):
+            for position, digest in zip(span.ranges, digests, strict=True):
+                found[position] = digest
+        return found
+
     def digests(self, jobs: Iterable[tuple[str, Sequence[Range]]]) -> Iterator[list[bytes]]:
         """Yield for each file the digests of its ranges, in their order. Later files are read meanwhile.
 
@@ -85,59 +119,108 @@ class RangeHasher:
         :raises BackendUnavailableError: if a file cannot be read
         :raises BlockCorruptError: if a file ends before one of its ranges
         """
+        tasks = _tasks(jobs)
+        first = next(tasks, None)
+        if first is None:
+            return
+        threads = _REMOTE_THREADS if is_url(first.name) else _THREADS
         found: list[bytes] = []
         left = 0
-        for (span, ranges, count), digests in in_order(self._hash, _spans(jobs), threads=self._threads):
-            if count is not None:
-                found, left = [b""] * len(ranges), count
-            if span is not None:
-                left -= 1
+        for task, done in in_order(self._hash, chain([first], tasks), threads=threads):
+            if task.tasks is not None:
+                found, left = [b""] * len(task.ranges), task.tasks
+            for span, digests in zip(task.spans, done, strict=True):
                 for position, digest in zip(span.ranges, digests, strict=True):
                     found[position] = digest
+            left -= 1
             if not left:
                 yield found
 
-    @property
-    def _threads(self) -> int:
-        return _THREADS
-
-    def _hash(self, job: _Job) -> list[bytes]:
-        span, ranges, _ = job
-        if span is None:
+    def _hash(self, task: _Task) -> list[list[bytes]]:
+        """Return the digests of each span of a task."""
+        if not task.spans:
             return []
         exempt = self._allow is None
-        if exempt and not is_url(span.name):
-            with LocalRanges(span.name) as file:
-                data = file.read(span.start, span.stop - span.start)
-            if len(data) != span.stop - span.start:
-                raise BlockCorruptError(
-                    f"expected {span.stop} bytes or more in {span.name}, found {span.start + len(data)}"
-                )
-        else:
-            data = self.read(span.name, span.start, span.stop - span.start)
-        if len(span.ranges) == 1:
-            return [hashes.sha2_256(data)]
-        places = ((ranges[at][0] - span.start, ranges[at][1]) for at in span.ranges)
-        return [hashes.sha2_256(data[start : start + length]) for start, length in places]
+        resolved = self._ranges.resolve(task.name, _HERE, exempt=exempt)
+        if not is_url(resolved):
+            with LocalRanges(resolved) as file:
+                return [self._hash_local(file, span, task.ranges) for span in task.spans]
+        return [
+            _digests(memoryview(self.read(task.name, span.start, span.stop - span.start)), span, task.ranges)
+            for span in task.spans
+        ]
+
+    def _hash_local(self, file: LocalRanges, span: _Span, ranges: Sequence[Range]) -> list[bytes]:
+        buffer = self._buffer()
+        size = span.stop - span.start
+        if size <= len(buffer):
+            self._read_into(file, span.start, buffer[:size])
+            return _digests(buffer[:size], span, ranges)
+        hasher = hashlib.sha256()  # of one range: longer spans have no more
+        for start in range(span.start, span.stop, len(buffer)):
+            piece = buffer[: min(len(buffer), span.stop - start)]
+            self._read_into(file, start, piece)
+            hasher.update(piece)
+        return [hasher.digest()]
+
+    @staticmethod
+    def _read_into(file: LocalRanges, offset: int, piece: memoryview) -> None:
+        count = file.read_into(offset, piece)
+        if count != len(piece):
+            raise BlockCorruptError(
+                f"expected {offset + len(piece)} bytes or more in {file.path}, found {offset + count}"
+            )
+
+    def _buffer(self) -> memoryview:
+        """Return memory of this thread, as new memory for each span would take a tenth of the time of hashing."""
+        buffer: memoryview | None = getattr(self._buffers, "buffer", None)
+        if buffer is None:
+            buffer = self._buffers.buffer = memoryview(bytearray(_LOCAL_SPAN_BYTES))
+        return buffer
 
 
 _HERE: Final = os.curdir
-_Job = tuple[_Span | None, Sequence[Range], int | None]
-"""What is read together, all ranges of the file, and with the first of a file how many spans it has."""
 
 
-def _spans(jobs: Iterable[tuple[str, Sequence[Range]]]) -> Iterator[_Job]:
+def _digests(data: memoryview, span: _Span, ranges: Sequence[Range]) -> list[bytes]:
+    """Return the digests of the ranges of a span.
+
+    :param data: the bytes of the span
+    """
+    places = ((ranges[at][0] - span.start, ranges[at][1]) for at in span.ranges)
+    return [hashes.sha2_256(data[start : start + length]) for start, length in places]
+
+
+def _spans(name: str, ranges: Sequence[Range]) -> Iterator[_Span]:
+    """Yield what is read together of a file: ranges that lie close together, in the order of their offsets."""
+    most = _REMOTE_SPAN_BYTES if is_url(name) else _LOCAL_SPAN_BYTES
+    order = sorted(range(len(ranges)), key=ranges.__getitem__)
+    if not order:
+        return
+    (start, length), own = ranges[order[0]], [order[0]]
+    stop = start + length
+    for position in order[1:]:
+        begin, length = ranges[position]
+        end = begin + length
+        if begin - stop > _GAP_BYTES or max(stop, end) - start > most:
+            yield _Span(start, stop, own)
+            start, stop, own = begin, end, [position]
+        else:
+            own.append(position)
+            stop = max(stop, end)
+    yield _Span(start, stop, own)
+
+
+def _tasks(jobs: Iterable[tuple[str, Sequence[Range]]]) -> Iterator[_Task]:
     for name, ranges in jobs:
-        spans: list[_Span] = []
-        for position in sorted(range(len(ranges)), key=ranges.__getitem__):
-            start, length = ranges[position]
-            last = spans[-1] if spans else None
-            if last is None or start - last.stop > _GAP_BYTES or start + length - last.start > _SPAN_BYTES:
-                spans.append(_Span(name, start, start + length, [position]))
-            else:
-                last.ranges.append(position)
-                spans[-1] = last._replace(stop=max(last.stop, start + length))
-        if not spans:
-            yield None, ranges, 0
-        for at, span in enumerate(spans):
-            yield span, ranges, None if at else len(spans)
+        most = _REMOTE_SPAN_BYTES if is_url(name) else _TASK_BYTES
+        groups: list[list[_Span]] = [[]]
+        size = 0
+        for span in _spans(name, ranges):
+            if groups[-1] and size + span.stop - span.start > most:
+                groups.append([])
+                size = 0
+            groups[-1].append(span)
+            size += span.stop - span.start
+        for number, group in enumerate(groups):
+            yield _Task(name, ranges, group, None if number else len(groups))

@@ -193,6 +193,20 @@ class LocalRanges:
             raise BackendUnavailableError(f"cannot read {self.path} at {offset}: {error}") from error
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def read_into(self, offset: int, buffer: memoryview) -> int:
+        """Read a range of the file into memory; return the number of bytes, fewer where the file ends.
+
+        :raises BackendUnavailableError: if it cannot be read
+        """
+        done = 0
+        try:
+            self._file.seek(offset)
+            while done < len(buffer) and (count := self._file.readinto(buffer[done:])):
+                done += count
+        except (OSError, OverflowError) as error:
+            raise BackendUnavailableError(f"cannot read {self.path} at {offset}: {error}") from error
+        return done
+
     def __enter__(self) -> Self:
         return self
 

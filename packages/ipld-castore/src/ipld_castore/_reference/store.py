@@ -253,17 +253,6 @@ class ReferenceCAStore(ContentAddressableStore):
         self.__dict__.update(state)
         self._cache_names()
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ReferenceCAStore):
-            return NotImplemented
-        return self.indexes == other.indexes
-
-    def __hash__(self) -> int:
-        return hash(self.indexes)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.address}>"
-
 
 def _name_of(index: ReferenceIndex, number: int) -> str:
     return index.file(number).name

@@ -249,17 +249,6 @@ class RemoteCarCAStore(CarCAStore, schemes=(*_HTTP, *_BUCKETS)):
         self._source, self._hash_code, self._zeros_end = state
         self._opened, self._is_copy = ForkLocal(_Opened), True
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, RemoteCarCAStore):
-            return NotImplemented
-        return self.address == other.address
-
-    def __hash__(self) -> int:
-        return hash(self.address)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.address}>"
-
 
 def _source_of(url: str, options: dict[str, Any]) -> HTTPRangeSource | ObjectRangeSource:
     if url.partition(":")[0].lower() in _BUCKETS:

@@ -9,7 +9,7 @@ import re
 from typing import Final
 from urllib.parse import SplitResult, unquote
 
-from ipld_car import CarError, cids
+from ipld_car import cids
 
 from .places import Address, ContentPath, NamePath
 
@@ -49,7 +49,7 @@ def parse_gateway_url(parts: SplitResult) -> Address | None:
         if kind == "ipns" and "." not in name:  # a domain has "-" for ".", and "--" for "-", in one label
             name = name.replace("--", "\0").replace("-", ".").replace("\0", "-")
         rest = name + parts.path
-    if kind == "ipfs" and not _is_cid(rest.partition("/")[0].partition("@")[0]):
+    if kind == "ipfs" and not cids.is_cid(rest.partition("/")[0].partition("@")[0]):
         return None
     if parts.query:
         raise ValueError(f"expected a URL behind a gateway without a query, found one with '?' at {parts.path!r}")
@@ -73,11 +73,3 @@ def _parse(scheme: str, rest: str, shown: str, gateway: str | None = None) -> Ad
         return Address(NamePath(unquote(name), path, gateway), unquote(ref) or None)
     cid = cids.from_validated(cids.to_bytes(name))
     return Address(ContentPath(cid, path, gateway=gateway), unquote(ref) or None)
-
-
-def _is_cid(text: str) -> bool:
-    try:
-        cids.to_bytes(text)
-    except CarError:
-        return False
-    return True

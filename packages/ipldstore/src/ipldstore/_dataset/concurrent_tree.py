@@ -300,15 +300,18 @@ class ConcurrentTree:
         with self.lock:
             return self._versions if self._tree.changed else self._tree.root or EMPTY_ROOT
 
-    def go_to(self, root: bytes, *, discard_changes: bool) -> bool:
+    def go_to(self, root: bytes, *, discard_changes: bool, instead_of: bytes | None = None) -> bool:
         """Go on from a root; return whether that was done.
 
         :param discard_changes: lose changes that are not frozen; else nothing is done where there are any
+        :param instead_of: binary CID of a root: nothing is done where the contents are others; None for any contents
         :raises IPLDStoreError: if the root cannot be read; then nothing changes
         """
         tree = open_tree(self._nodes, root, self._limits, self._foreign_nodes)
         with self.lock:
             if self._tree.changed and not discard_changes:
+                return False
+            if instead_of is not None and self._tree.root != instead_of:
                 return False
             self._tree, self.next_chunk = tree, tree.next_chunk
             self.foreign, self._cursor = contents_of(tree), None

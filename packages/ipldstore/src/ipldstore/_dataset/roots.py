@@ -55,12 +55,7 @@ def set_root(
     :raises IPLDStoreError: if the root cannot be read, or changes would be lost, or the dataset is closed; then nothing
         changes
     """
-    if data.closed:
-        raise IPLDStoreError(processes.CLOSED)
-    if data.sharing is not None and data.sharing.notes_changes:
-        raise IPLDStoreError(
-            "expected a store of this process to take another root: this is a copy or a fork, which changes keys"
-        )
+    _require_own(data)
     if not discard_changes:
         require_no_changes(data, what)
     head = data.persistence.head()  # first, as it may fail
@@ -71,6 +66,35 @@ def set_root(
         is_there = data.tree.go_to(root, discard_changes=discard_changes)
     if not is_there:
         raise _changes_would_be_lost(what)  # another thread has made them since
+    _went_to(data, root, head, is_complete)
+
+
+def replace_root(data: Dataset, old: bytes, new: bytes) -> bool:
+    """Go on from a root that has been made of another; return False where the contents have changed since.
+
+    :param old: binary CID of the root that :meth:`Dataset.write_root` returned
+    :param new: binary CID of the root to go on from
+    :raises IPLDStoreError: if the root cannot be read, or the dataset is closed; then nothing changes
+    """
+    _require_own(data)
+    head = data.persistence.head()
+    if not data.tree.go_to(new, discard_changes=False, instead_of=old):
+        return False
+    _went_to(data, new, head, None)
+    return True
+
+
+def _require_own(data: Dataset) -> None:
+    if data.closed:
+        raise IPLDStoreError(processes.CLOSED)
+    if data.sharing is not None and data.sharing.notes_changes:
+        raise IPLDStoreError(
+            "expected a store of this process to take another root: this is a copy or a fork, which changes keys"
+        )
+
+
+def _went_to(data: Dataset, root: bytes, head: bytes | None, is_complete: bool | None) -> None:
+    """Take note that a dataset goes on from a root."""
     data.persistence.go_to(root, head)
     data.whole = is_taken_as_whole(data.castore, root) if is_complete is None else is_complete
     data.merged = {}

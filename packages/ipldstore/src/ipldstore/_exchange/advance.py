@@ -11,20 +11,6 @@ from ipldstore._revisions.record import commit_of
 from ipldstore.errors import ConflictError
 
 
-class BranchMovedError(ConflictError):
-    """A branch is at another commit than expected.
-
-    :param tip: binary CID of the commit where the branch is; None if there is no such branch
-    """
-
-    def __init__(self, message: str, tip: bytes | None) -> None:
-        super().__init__(message, tip)
-        self.tip = tip
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
 class Advance:
     """Moves a branch from one commit to another, unless somebody else has moved it; a change of an exchange.
 
@@ -39,24 +25,26 @@ class Advance:
         self._tried = False
         self.commit = base
         """Binary CID of the commit to move to."""
+        self.moved_to: bytes | None = None
+        """Binary CID of the commit where the branch was found instead; None if it was not, or there is no branch."""
 
     def check(self, state: StateNode) -> None:
         """Return if the branch is where it must be.
 
-        :raises BranchMovedError: if it is not; the message says who moved it
+        :raises ConflictError: if it is not; the message says who moved it
         """
-        tip = state.branches.get(self._branch)
+        tip = self.moved_to = state.branches.get(self._branch)
         if tip == self._base:
+            self.moved_to = None
             return
         expected = f"expected the branch {self._branch!r} at the commit {cids.to_text(self._base)}, found "
         if tip is None:
-            raise BranchMovedError(f"{expected}that it was deleted; the changes are still there", None)
+            raise ConflictError(f"{expected}that it was deleted; the changes are still there")
         found = commit_of(Entry(tip, self._history.load(tip)))
         by = f" by {found.author!r}" if found.author else ""
-        raise BranchMovedError(
+        raise ConflictError(
             f"{expected}it at {found.cid}, {found.message.partition(chr(10))[0][:100]!r}{by} at "
-            f"{found.time.isoformat(timespec='seconds')}; the changes are still there: rebase() brings them onto it",
-            tip,
+            f"{found.time.isoformat(timespec='seconds')}; the changes are still there: rebase() brings them onto it"
         )
 
     def __call__(self, state: StateNode) -> StateNode:

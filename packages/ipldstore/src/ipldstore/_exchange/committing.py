@@ -30,12 +30,13 @@ class Signature(NamedTuple):
     """Microseconds since 1970 in UTC; None for the clock."""
 
 
-def sign(author: str | None, time: datetime | None) -> Signature:
+def sign(author: str | None, time: datetime | None, *, otherwise: str = "") -> Signature:
     """Return who does something: the argument, else what the environment says, else nobody.
 
+    :param otherwise: who it is in place of nobody
     :raises ValueError: if the time has no time zone
     """
-    named = os.environ.get(AUTHOR_VARIABLE, "") if author is None else author
+    named = os.environ.get(AUTHOR_VARIABLE, otherwise) if author is None else author
     return Signature(named, None if time is None else to_micros(time))
 
 
@@ -65,8 +66,11 @@ def put_commit(
     :param data: binary CID of the root
     :param parents: binary CIDs of the commits that it follows, at least one
     :raises ValueError: if a field breaks a bound of the format, or the time is not after that of each parent
+    :raises TypeError: if ``meta`` is no mapping
     :raises IPLDStoreError: if a parent is more than 10 minutes ahead of the clock, or cannot be read
     """
+    if meta is not None and not isinstance(meta, Mapping):
+        raise TypeError(f"expected 'meta' to be a mapping, found {type(meta).__name__}")
     found = [history.load(parent) for parent in parents]
     node = CommitNode(
         data,

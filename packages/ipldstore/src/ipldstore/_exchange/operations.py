@@ -13,13 +13,14 @@ from multiformats import CID
 from ipldstore._history.state import StateNode
 from ipldstore._revisions.history import History
 from ipldstore._revisions.times import to_datetime
-from ipldstore.errors import BlockMissingError, ConflictError, IPLDStoreError
+from ipldstore.errors import BlockMissingError, ConflictError, IPLDStoreError, store_errors
 
 from .committing import Signature
 from .exchange import Exchange, Known
 from .refs import RefMapping
 
-_UNDO: Final = re.compile(r"undo, back to (\S+)")
+_UNDO: Final = re.compile(r"undo, back to (b[a-z2-7]{58})")
+"""The text of an undo, with the CID of a state; any other text is of another operation."""
 
 
 class Names(NamedTuple):
@@ -94,7 +95,9 @@ def undo(exchange: Exchange, by: Signature) -> Known:
     known = exchange.current()
     at = known.state
     while (undone := _UNDO.fullmatch(at.operation)) is not None:
-        at = exchange.history.load_state(cids.to_bytes(undone[1]))
+        with store_errors("undo: reading the operation log"):
+            state = cids.to_bytes(undone[1])
+        at = _load_from_log(exchange.history, state, "undo")
     if at.previous is None:
         raise IPLDStoreError("undoing: expected an operation in the log, found none that was not undone")
     return _restore(exchange, known, at.previous, f"undo, back to {cids.to_text(at.previous)}", by)
@@ -111,7 +114,22 @@ def restore(exchange: Exchange, state: bytes, by: Signature) -> Known:
 
 
 def _restore(exchange: Exchange, known: Known, state: bytes, operation: str, by: Signature) -> Known:
-    history = exchange.history
+    found = _load_from_log(exchange.history, state, operation)
+
+    def change(now: StateNode) -> StateNode:
+        if now != known.state:
+            raise ConflictError(f"{operation}: expected no other operation meanwhile, found {now.operation!r}")
+        return now._replace(branches=found.branches, tags=found.tags, default=found.default)
+
+    return exchange.update(operation, change, by, known=known)
+
+
+def _load_from_log(history: History, state: bytes, operation: str) -> StateNode:
+    """Return a state whose commits are there.
+
+    :param operation: what is being done, for the error
+    :raises BlockMissingError: if the state, or a commit that it names, is no longer there
+    """
     try:
         found = history.load_state(state)
         for commit in {*found.branches.values(), *found.tags.values()}:
@@ -120,10 +138,4 @@ def _restore(exchange: Exchange, known: Known, state: bytes, operation: str, by:
         raise BlockMissingError(
             f"{operation}: expected that state and its commits, found that garbage collection has taken them: {error}"
         ) from error
-
-    def change(now: StateNode) -> StateNode:
-        if now != known.state:
-            raise ConflictError(f"{operation}: expected no other operation meanwhile, found {now.operation!r}")
-        return now._replace(branches=found.branches, tags=found.tags, default=found.default)
-
-    return exchange.update(operation, change, by, known=known)
+    return found

@@ -9,7 +9,7 @@ from multiformats import CID
 
 from ipldstore._history.names import normalize_name
 from ipldstore._history.state import Names, StateNode
-from ipldstore._revisions.refspec import listed
+from ipldstore._revisions.refspec import listed, spelling_in
 from ipldstore.errors import ConflictError, IPLDStoreError, RefExistsError, RefNotFoundError
 
 
@@ -38,19 +38,40 @@ class RefMapping(Mapping[str, CID]):
 def require_branch(state: StateNode, name: str) -> bytes:
     """Return the binary CID of the commit of a branch.
 
+    :param name: its name, in any normal form of Unicode
     :raises RefNotFoundError: if there is no such branch
     """
-    found = state.branches.get(name)
+    return state.branches[branch_name(state, name)]
+
+
+def branch_name(state: StateNode, name: str) -> str:
+    """Return the name of a branch as the state has it.
+
+    :param name: its name, in any normal form of Unicode
+    :raises RefNotFoundError: if there is no such branch
+    """
+    found = spelling_in(state.branches, name)
     if found is None:
+        hint = f" ({name[:200]!r} is a tag)" if spelling_in(state.tags, name) is not None else ""
         raise RefNotFoundError(
-            f"expected a branch, found none named {name[:200]!r}: there are {listed(state.branches)}"
+            f"expected a branch, found none named {name[:200]!r}{hint}: there are {listed(state.branches)}"
         )
     return found
 
 
-def existing_name(names: Names, name: str) -> str:
-    """Return a name as it is in a map of names: as it is given, else in NFC, as writers have it."""
-    return name if name in names else normalize_name(name)
+def tag_name(state: StateNode, name: str) -> str:
+    """Return the name of a tag as the state has it.
+
+    :param name: its name, in any normal form of Unicode
+    :raises RefNotFoundError: if there is no such tag
+    """
+    found = spelling_in(state.tags, name)
+    if found is None:
+        hint = f" ({name[:200]!r} is a branch)" if spelling_in(state.branches, name) is not None else ""
+        raise RefNotFoundError(
+            f"expected a tag, found none named {name[:200]!r}{hint}: there are {listed(state.tags) or 'no tags'}"
+        )
+    return found
 
 
 def create_branch(state: StateNode, name: str, at: bytes) -> StateNode:
@@ -80,7 +101,8 @@ def move_branch(state: StateNode, name: str, to: bytes, expected: bytes | None =
     :param expected: the commit where the branch must be; None for any
     :raises ConflictError: if the branch is at another
     """
-    found = require_branch(state, name)
+    name = branch_name(state, name)
+    found = state.branches[name]
     if expected is not None and found != expected:
         raise ConflictError(
             f"moving the branch {name!r}: expected it at {cids.to_text(expected)}, found it at {cids.to_text(found)}"
@@ -90,7 +112,7 @@ def move_branch(state: StateNode, name: str, to: bytes, expected: bytes | None =
 
 def delete_branch(state: StateNode, name: str) -> StateNode:
     """Return the names without a branch, which must not be the default."""
-    require_branch(state, name)
+    name = branch_name(state, name)
     if name == state.default:
         raise IPLDStoreError(
             f"expected a branch that is not the default, found {name!r}: set_default(other) first makes another one so"
@@ -100,25 +122,20 @@ def delete_branch(state: StateNode, name: str) -> StateNode:
 
 def delete_tag(state: StateNode, name: str) -> StateNode:
     """Return the names without a tag."""
-    if name not in state.tags:
-        raise RefNotFoundError(
-            f"expected a tag, found none named {name[:200]!r}: there are {listed(state.tags) or 'no tags'}"
-        )
-    return state._replace(tags=_without(state.tags, name))
+    return state._replace(tags=_without(state.tags, tag_name(state, name)))
 
 
 def rename_branch(state: StateNode, old: str, new: str) -> StateNode:
     """Return the names with a branch under another name; the default stays the same branch."""
-    at = require_branch(state, old)
-    renamed = create_branch(state, new, at)
+    old = branch_name(state, old)
+    renamed = create_branch(state, new, state.branches[old])
     default = normalize_name(new) if state.default == old else state.default
     return renamed._replace(branches=_without(renamed.branches, old), default=default)
 
 
 def set_default(state: StateNode, name: str) -> StateNode:
     """Return the names with another default branch."""
-    require_branch(state, name)
-    return state._replace(default=name)
+    return state._replace(default=branch_name(state, name))
 
 
 def _without(names: Names, name: str) -> Names:

@@ -27,12 +27,13 @@ from multiformats import CID
 from ipldstore._dataset.reach import reach
 from ipldstore._display.bars import Bar, open_bar
 from ipldstore._format.nodes import MAX_NODE_BYTES
+from ipldstore._revisions.times import check_older_than
 from ipldstore._writers.notes import decode_note
 from ipldstore._writers.session_state import decode_state, encode_state
 from ipldstore.errors import IPLDStoreError, store_errors
 
 from .in_files import own_part, references_part, require_in_file
-from .needed import IsYoung, needed_roots, reach_from_young, reach_in_use, states_of
+from .needed import needed_roots, reach_from_young, reach_in_use, states_of
 
 OlderThan = timedelta | datetime | None
 
@@ -74,26 +75,64 @@ def collect(
         if isinstance(own, SupportsJournal) and not dry_run:
             _delete_old_sessions(own, own.now() - limit)
         seen: set[bytes] = set()
-        is_young = _young_states(own, bytes(head), -math.inf if older_than is None else limit)
+        log = _operation_log(own, bytes(head)) if older_than is not None else {}
+
+        def is_young(cid: bytes, _: object) -> bool:
+            return older_than is None or (cid in log and log[cid].time >= limit)
+
         _reach_all(castore, needed_roots(castore, bytes(head), is_young), seen, progress)
         reach_in_use(castore, seen)
         kept = {cids.multihash_of(cid) for cid in seen}
         if isinstance(own, SupportsJournal):
             kept |= _blocks_of_sessions(castore, own)
         _reach_from_young(castore, own, limit, kept)
-        done = [0, 0, 0]
-        old = _old_garbage(own, limit, kept, done)
-        while batch := {each.cid: each.size for each in islice(old, _BATCH)}:
-            if (moved := require_head(own)) != head:
-                head = moved
-                kept |= blocks_below(castore, head)
-            garbage = [cid for cid in batch if cids.multihash_of(bytes(cid)) not in kept]
-            for cid in garbage if dry_run else own.delete_old(garbage, limit):
-                done[1] += 1
-                done[2] += batch[cid]
+        sweep = _Sweep(castore, own, head, kept, limit, dry_run=dry_run)
+        # States first, the oldest before the others: a collection that is killed leaves no state without its commits.
+        states = {cid: each for cid, each in log.items() if cids.multihash_of(cid) not in kept and each.time < limit}
+        sweep.free(reversed(states.values()))
+        sweep.free(_old_garbage(own, limit, kept, _digests(states), sweep))
         if not dry_run:
-            done[2] += own.delete_leftovers(limit)
-    return Compacted(*done)
+            sweep.freed_bytes += own.delete_leftovers(limit)
+    return Compacted(sweep.kept_blocks, sweep.freed_blocks, sweep.freed_bytes)
+
+
+class _Sweep:
+    """The deletion of old blocks beside running writers, and its counts.
+
+    :param own: the store that has the blocks, and the head
+    :param head: the head that ``kept`` was made for
+    :param kept: multihashes of blocks that are needed
+    """
+
+    def __init__(  # what one collection knows
+        self,
+        castore: ContentAddressableStore,
+        own: SupportsAge,
+        head: CID,
+        kept: set[bytes],
+        limit: float,
+        *,
+        dry_run: bool,
+    ) -> None:
+        self._castore = castore
+        self._own = own
+        self._head = head
+        self._kept = kept
+        self._limit = limit
+        self._dry_run = dry_run
+        self.kept_blocks = self.freed_blocks = self.freed_bytes = 0
+
+    def free(self, old: Iterator[BlockStatus]) -> None:
+        """Delete old blocks in their order, but for those that the head needs by now."""
+        assert isinstance(self._own, SupportsHead)  # noqa: S101  # as collect() has seen
+        while batch := {each.cid: each.size for each in islice(old, _BATCH)}:
+            if (moved := require_head(self._own)) != self._head:
+                self._head = moved
+                self._kept |= blocks_below(self._castore, moved)
+            garbage = [cid for cid in batch if cids.multihash_of(bytes(cid)) not in self._kept]
+            for cid in garbage if self._dry_run else self._own.delete_old(garbage, self._limit):
+                self.freed_blocks += 1
+                self.freed_bytes += batch[cid]
 
 
 def collect_here(
@@ -126,7 +165,9 @@ def collect_here(
         reach_in_use(castore, seen)
         needed = {cids.multihash_of(cid) for cid in seen}
         there = list(own) if isinstance(own, SupportsList) else []
+        log = {cids.multihash_of(cid): number for number, (cid, _) in enumerate(states_of(castore, head))}
         garbage = [cid for cid in there if cids.multihash_of(bytes(cid)) not in needed]
+        garbage.sort(key=lambda cid: -log.get(cids.multihash_of(bytes(cid)), -1))  # the oldest states first, as above
         freed = 0
         for cid in garbage:
             freed += own.block_size(cid)
@@ -173,18 +214,21 @@ def _blocks_in_order(castore: ContentAddressableStore, roots: Iterable[bytes]) -
             yield cid, own.get_raw(binary)
 
 
-def _young_states(castore: SupportsAge, head: bytes, limit: float) -> IsYoung:
-    """Return what tells which states of a repository were put since a time, by the clock of the block store."""
-    if limit == -math.inf:
-        return lambda _cid, _state: True
+def _operation_log(castore: SupportsAge, head: bytes) -> dict[bytes, BlockStatus]:
+    """Return the states in the operation log of a repository by binary CID, the present one first, with their ages."""
     assert isinstance(castore, ContentAddressableStore)  # noqa: S101  # as all that tell ages
-    log = {cids.multihash_of(cid) for cid, _ in states_of(castore, head)}
-    young: set[bytes] = set()
+    log = [cid for cid, _ in states_of(castore, head)]
+    digests = _digests(log)
+    found = {}
     if log:
         for each in castore.block_statuses():
-            if each.time >= limit and (digest := cids.multihash_of(bytes(each.cid))) in log:
-                young.add(digest)
-    return lambda cid, _: cids.multihash_of(cid) in young
+            if (digest := cids.multihash_of(bytes(each.cid))) in digests:
+                found[digest] = each
+    return {cid: found[digest] for cid in log if (digest := cids.multihash_of(cid)) in found}
+
+
+def _digests(log: Iterable[bytes]) -> set[bytes]:
+    return {cids.multihash_of(cid) for cid in log}
 
 
 def _reach_from_young(castore: ContentAddressableStore, own: SupportsAge, limit: float, kept: set[bytes]) -> None:
@@ -218,21 +262,19 @@ def _instant(older_than: timedelta | datetime, now: float) -> float:
     :raises ValueError: if an instant has no time zone
     :raises TypeError: if it is neither an age nor an instant
     """
-    if isinstance(older_than, timedelta):
-        return now - older_than.total_seconds()
-    if not isinstance(older_than, datetime):
-        raise TypeError(f"expected an age (timedelta) or an instant with a time zone (datetime), found {older_than!r}")
-    if older_than.utcoffset() is None:
-        raise ValueError(f"expected an instant with a time zone, found {older_than}: datetime.now(UTC) has one")
-    return older_than.timestamp()
+    check_older_than(older_than)
+    return now - older_than.total_seconds() if isinstance(older_than, timedelta) else older_than.timestamp()
 
 
-def _old_garbage(castore: SupportsAge, limit: float, kept: set[bytes], done: list[int]) -> Iterator[BlockStatus]:
-    """Yield blocks that are old and not kept; count the others in ``done``."""
+def _old_garbage(
+    castore: SupportsAge, limit: float, kept: set[bytes], freed: set[bytes], sweep: _Sweep
+) -> Iterator[BlockStatus]:
+    """Yield blocks that are old, not kept, and not among those that were freed before; count those that are kept."""
     for each in castore.block_statuses():
-        if each.time >= limit or cids.multihash_of(bytes(each.cid)) in kept:
-            done[0] += 1
-        else:
+        digest = cids.multihash_of(bytes(each.cid))
+        if each.time >= limit or digest in kept:
+            sweep.kept_blocks += 1
+        elif digest not in freed:
             yield each
 
 

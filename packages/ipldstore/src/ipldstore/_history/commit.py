@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final, NamedTuple
 
 from ipld_car import dagcbor
@@ -45,7 +46,14 @@ def encode_commit(commit: CommitNode) -> bytes:
     """Return the block of a commit.
 
     :raises ValueError: if a field breaks a bound of the format
+    :raises TypeError: if author or message is no str
     """
+    problem = _unlike_json(commit.meta)
+    if problem is not None:
+        raise ValueError(f"cannot write the commit: expected 'meta' of JSON kinds, found {problem}")
+    for field, value in (("author", commit.author), ("message", commit.message)):
+        if not isinstance(value, str):
+            raise TypeError(f"cannot write the commit: expected {field!r} to be str, found {type(value).__name__}")
     node: dict[str, Any] = {
         VERSION_FIELD: VERSION,
         "data": commit.data,
@@ -65,6 +73,31 @@ def encode_commit(commit: CommitNode) -> bytes:
     except NodeError as error:
         raise ValueError(f"cannot write the commit: {error}") from None
     return block
+
+
+def _unlike_json(meta: dict[str, Any]) -> str | None:
+    """Return what a value has that ``meta`` may not have, and where; None if it is all of the kinds that JSON has."""
+    stack: list[tuple[Any, tuple[object, ...]]] = [(meta, ())]
+    while stack:
+        item, path = stack.pop()
+        if isinstance(item, (dict, list)):
+            if len(path) >= documents.MAX_DEPTH:  # so a value that holds itself ends too
+                return f"maps and lists nested deeper than {documents.MAX_DEPTH}"
+            for name, value in item.items() if isinstance(item, dict) else enumerate(item):
+                if isinstance(item, dict) and not isinstance(name, str):
+                    return f"the name {name!r:.100}, which is no str, at {_place(path)}"
+                stack.append((value, (*path, name)))
+        elif item is not None and type(item) not in (bool, int, float, str):
+            return f"{type(item).__name__} at {_place(path)}"
+        elif isinstance(item, float) and (not math.isfinite(item) or (item == 0 and math.copysign(1, item) < 0)):
+            return f"the number {item} at {_place(path)}"
+        elif isinstance(item, int) and not -(1 << 64) <= item < 1 << 64:
+            return f"an integer of more than 64 bits at {_place(path)}"
+    return None
+
+
+def _place(path: tuple[object, ...]) -> str:
+    return "meta" + "".join(f"[{part!r:.100}]" for part in path)
 
 
 def decode_commit(block: bytes) -> CommitNode:
@@ -107,7 +140,7 @@ def _meta(fields: FieldReader) -> dict[str, Any]:
     meta: dict[str, Any] = fields.value("meta", dict)
     if not meta:
         raise NodeError("expected an empty 'meta' to be absent, found an empty map")
-    found = documents.find_problem(meta)
+    found = _unlike_json(meta)
     if found is not None:
         raise NodeError(f"expected 'meta' of JSON kinds, found {found}")
     size = len(dagcbor.encode_node(meta))

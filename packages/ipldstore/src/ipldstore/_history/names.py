@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import Final
 
-from ipld_car import CarError, cids
+from ipld_car import cids
 
 from ipldstore._format import keys
 
@@ -30,24 +30,19 @@ def name_problem(name: str) -> str | None:
         problem = "a lone surrogate"
     if problem is not None:
         return problem
-    return "the text of a CID" if _is_cid(name) else None
+    return "the text of a CID" if cids.is_cid(name) else None
 
 
 def normalize_name(name: str) -> str:
     """Return a name as writers store it, in NFC.
 
     :raises ValueError: if the format does not allow the name
+    :raises TypeError: if it is no str
     """
+    if not isinstance(name, str):
+        raise TypeError(f"expected the name of a branch or tag, found {name!r:.200}")
     normal = unicodedata.normalize("NFC", name)
     problem = name_problem(normal)
     if problem is not None:
         raise ValueError(f"expected the name of a branch or tag, found {problem}: {name[:200]!r}")
     return normal
-
-
-def _is_cid(text: str) -> bool:
-    try:
-        cids.to_bytes(text)
-    except CarError:
-        return False
-    return True

@@ -91,6 +91,21 @@ class Merged:
     """Conflicts that ``resolve`` decided, by path."""
 
 
+def check_resolve(resolve: object) -> None:
+    """Return if this says how conflicts are decided, before there are any.
+
+    :raises ValueError: if it names another side than "ours" and "theirs"
+    :raises TypeError: if it is neither a side, nor a mapping, nor callable
+    """
+    if resolve is None or callable(resolve):
+        return
+    if not isinstance(resolve, (str, Mapping)):
+        raise TypeError(f"expected resolve to be 'ours', 'theirs', a mapping or a function, found {resolve!r:.200}")
+    for side in (resolve,) if isinstance(resolve, str) else resolve.values():
+        if side not in SIDES:
+            raise ValueError(f"expected resolve to name 'ours' or 'theirs', found {side!r:.200}")
+
+
 def decide(resolve: Resolve | None, conflict: MergeConflict) -> Side | None:
     """Return the side that is to be taken; None where nothing decides.
 

@@ -16,7 +16,7 @@ from ipldstore._tree import lookup
 from ipldstore._tree.tree import Tree
 from ipldstore.errors import ConflictError, store_errors
 
-from .conflicts import MergeConflict, Side
+from .conflicts import Merged, Resolve, Side
 from .merge import merge_roots, root_of
 from .nodes.consolidate import consolidated_anew
 from .nodes.documents import DocumentReader
@@ -27,39 +27,42 @@ from .rules.sides import Sides, document_reader, nodes_of
 _MOST_SHOWN = 5
 
 
-def shift_append(castore: ContentAddressableStore, base: bytes, ours: bytes, theirs: bytes) -> bytes:
-    """Merge two roots that both appended, with the append of ``theirs`` shifted behind that of ``ours``.
+def shift_append(
+    castore: ContentAddressableStore, base: bytes, ours: bytes, theirs: bytes, resolve: Resolve | None = None
+) -> Merged:
+    """Merge two roots that both appended, with the append of ``ours`` shifted behind that of ``theirs``.
 
     All arrays of a dimension in one group are shifted together, each by whole chunks; no chunk is read. An append that
     both sides made alike is there once. All else is merged as :func:`~ipldstore._merge.merge.merge_roots` does.
 
     :param castore: the block store that has the nodes of all roots
     :param base: binary CID of the root that both sides go back to
-    :param ours: binary CID of the root that appended first
-    :param theirs: binary CID of the root that appended later
-    :return: binary CID of the merged root; the caller flushes the block store
+    :param ours: binary CID of the root that appended later
+    :param theirs: binary CID of the root that appended first
+    :param resolve: what to do with conflicts that no shift ends
+    :return: the merge; the caller flushes the block store
     :raises ConflictError: if an append cannot be shifted, as its chunks are not whole or an array of the dimension did
-        not grow with the others; or if something else conflicts. No block was put then
+        not grow with the others. No block was put then
     :raises IPLDStoreError: if a node is missing, damaged or breaks a bound of the format
     """
     merged = merge_roots(castore, [base], ours, theirs)
     if merged.root is not None:
-        return merged.root
+        return merged
     overlay = OverlayCAStore(castore)
     nodes = nodes_of(overlay)
     reader = document_reader(overlay, nodes)
     sides = Sides(reader, [root_of(nodes, base)], root_of(nodes, ours), root_of(nodes, theirs))
     appends = _appends(sides)
     if not appends:
-        raise _conflict_error(merged.conflicts)
-    without = _Edit(overlay, nodes, reader, theirs)
+        return merge_roots(castore, [base], ours, theirs, resolve)
+    without = _Edit(overlay, nodes, reader, ours)
     for append in appends:
         without.set_length(append, append.before)
         for key in append.chunks:
             without.tree.drop(key.split("/"))
-    rest = merge_roots(overlay, [base], ours, without.freeze())
+    rest = merge_roots(overlay, [base], without.freeze(), theirs, resolve)
     if rest.root is None:
-        raise _conflict_error(rest.conflicts)
+        return rest
     shifted = _Edit(overlay, nodes, reader, rest.root)
     for append in appends:
         shifted.set_length(append, append.first + append.later - append.before)
@@ -68,7 +71,7 @@ def shift_append(castore: ContentAddressableStore, base: bytes, ours: bytes, the
     shifted.consolidate([append.path for append in appends])
     root = shifted.freeze()
     _keep(overlay, castore, root)
-    return root
+    return Merged(root, (), rest.resolved)
 
 
 class _Append(NamedTuple):
@@ -81,14 +84,14 @@ class _Append(NamedTuple):
     before: int
     """The length in the base."""
     first: int
-    """The length in ours."""
-    later: int
     """The length in theirs."""
+    later: int
+    """The length in ours."""
     chunks: Mapping[str, bytes]
-    """The chunks that theirs appended."""
+    """The chunks that ours appended."""
 
     def shifted(self, key: str) -> str:
-        """Return the key of an appended chunk behind the append of ours."""
+        """Return the key of an appended chunk behind the append of theirs."""
         rest = key[len(self.path) + 1 :] if self.path else key
         at = list(coordinates_of(rest) or ())
         at[self.axis] += (self.first - self.before) // self.grid.chunks[self.axis]
@@ -127,7 +130,7 @@ def _appends(sides: Sides) -> list[_Append]:
         dimension = _dimension(merge, path, append.axis)
         found.setdefault(dimension, []).append(append)
         if append.first != append.later or any(
-            merge.link("ours", key) != merge.link("theirs", key) for key in {**merge.chunks["ours"], **append.chunks}
+            merge.link("ours", key) != merge.link("theirs", key) for key in {**merge.chunks["theirs"], **append.chunks}
         ):
             different.add(dimension)
     appends = [append for dimension in sorted(different) for append in found[dimension]]
@@ -153,7 +156,7 @@ def _dimension(merge: NodeMerge, path: str, axis: int) -> tuple[str, str]:
 
 def _append(merge: NodeMerge, path: str) -> _Append:
     ours, theirs = merge.grown("ours"), merge.grown("theirs")
-    base, first, later = (grid_of(each) for each in (merge.nodes.bases[0], merge.nodes.ours, merge.nodes.theirs))
+    base, first, later = (grid_of(each) for each in (merge.nodes.bases[0], merge.nodes.theirs, merge.nodes.ours))
     if base is None or first is None or later is None:
         raise ConflictError(f"shifting an append: array {path!r}: expected a regular grid of chunks, found another one")
     if ours is None or ours != theirs or len(ours) != 1:
@@ -166,7 +169,7 @@ def _append(merge: NodeMerge, path: str) -> _Append:
     (axis,) = ours
     chunks = {}
     start = len(path) + 1 if path else 0
-    for key, change in merge.chunks["theirs"].items():
+    for key, change in merge.chunks["ours"].items():
         at = fits(base, coordinates_of(key[start:]))
         if at is not None and (at[axis] + 1) * base.chunks[axis] > base.shape[axis] and change.after is not None:
             chunks[key] = change.after
@@ -221,10 +224,3 @@ def _keep(overlay: OverlayCAStore, castore: ContentAddressableStore, root: bytes
             below = {cids.to_bytes(link) for link in links(cids.from_validated(cid), data)} - seen
             seen |= below
             todo += below
-
-
-def _conflict_error(conflicts: tuple[MergeConflict, ...]) -> ConflictError:
-    told = "; ".join(map(str, conflicts[:_MOST_SHOWN]))
-    more = f"; and {len(conflicts) - _MOST_SHOWN} more" if len(conflicts) > _MOST_SHOWN else ""
-    count = f"{len(conflicts)} conflict{'' if len(conflicts) == 1 else 's'}"
-    return ConflictError(f"expected changes that can be merged, found {count}: {told}{more}")

@@ -30,14 +30,18 @@ def _tips(state: StateNode) -> list[bytes]:
 
 
 def _new_blocks(history: History, state: Known, known: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the state, then the new commits, the newest first, each followed by what its first parent lacks."""
+    """Yield the state, then the new commits, the oldest first, each followed by what its first parent lacks.
+
+    A commit comes after its parents: what it shares with its first parent is then in the archive, or there before.
+    """
     get = history.castore.get_raw
     done: set[bytes] = set(_tips(state.state))  # the walk of the state ends at its commits
     yield from walk_binary(get, state.cid, done)
-    for entry in walk_beyond(history.load, _tips(state.state), known):
-        yield entry.cid, get(entry.cid)
-        data = entry.commit.data
-        for parent in entry.commit.parents[:1]:
-            done |= shared_cids(get, history.load(parent).data, data)
-        if data not in done:
-            yield from walk_binary(get, data, done)
+    new = [entry.cid for entry in walk_beyond(history.load, _tips(state.state), known)]
+    for cid in reversed(new):
+        yield cid, get(cid)
+        commit = history.load(cid)
+        for parent in commit.parents[:1]:
+            done |= shared_cids(get, history.load(parent).data, commit.data)
+        if commit.data not in done:
+            yield from walk_binary(get, commit.data, done)

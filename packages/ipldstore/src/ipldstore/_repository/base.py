@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from io import BytesIO
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from ipld_car import Source, Writable, cids
 from ipld_castore import ContentAddressableStore
@@ -16,6 +16,7 @@ from ipldstore._display.clip import clip
 from ipldstore._display.page import page, section, table
 from ipldstore._exchange.committing import sign
 from ipldstore._exchange.exchange import Exchange
+from ipldstore._exchange.head import Head
 from ipldstore._exchange.operations import Operation, operations
 from ipldstore._exchange.refs import RefMapping
 from ipldstore._format.links import is_directory_link
@@ -32,12 +33,14 @@ from ipldstore.errors import IPLDStoreError, NodeError, RepositoryExistsError, R
 
 from .archives import write_since
 from .creation import check_state, create, import_state
-from .places import Options, Place, Where, open_place
+from .places import Place, Where, open_place, options_of, reopened_place
 from .selection import select
 from .session import RepositorySession, not_a_root
 
 if TYPE_CHECKING:
     from typing import Self
+
+R = TypeVar("R", bound="RepositoryBase")
 
 _MOST_NAMES: Final = 100
 """Branches, and tags, that a notebook shows."""
@@ -63,10 +66,11 @@ class RepositoryBase:
         except NodeError:
             if self._history.is_state(head):
                 raise
-            raise RepositoryNotFoundError(
-                f"expected a repository in {self._place.castore!r}, found the root {cids.to_text(head)}: "
-                f"Repository.create(..., adopt=True) makes a repository of it"
-            ) from None
+            if self._history.is_commit(head):
+                found = f"the commit {cids.to_text(head)}: IPLDStore(castore, root=...) reads it"
+            else:
+                found = f"the root {cids.to_text(head)}: Repository.create(..., adopt=True) makes a repository of it"
+            raise RepositoryNotFoundError(f"expected a repository in {self._place.castore!r}, found {found}") from None
 
     # -- making and opening --
 
@@ -82,7 +86,7 @@ class RepositoryBase:
         :raises IPLDStoreError: if the block store has no head, or cannot be written
         :raises OSError: if the file or folder cannot be made, or another writer has it
         """
-        place = open_place(what, Options(**options), create=True)
+        place = open_place(what, options_of(options), create=True)
         try:
             create(place, sign(author, None), adopt=adopt)
             return cls(place)
@@ -104,7 +108,7 @@ class RepositoryBase:
         :raises IPLDStoreError: if it cannot be read
         :raises OSError: if the file or folder cannot be opened, or another writer has the file
         """
-        place = open_place(what, Options(**options))
+        place = open_place(what, options_of(options))
         try:
             return cls(place)
         except BaseException:
@@ -133,7 +137,7 @@ class RepositoryBase:
         :raises ValueError: if the archive is damaged (:class:`ipld_car.CarError`) or has not exactly one root
         :raises IPLDStoreError: if the root is no repository, a block is missing, or the history breaks the format
         """
-        place = open_place({} if what is None else what, Options(**options), create=True)
+        place = open_place({} if what is None else what, options_of(options), create=True)
         try:
             import_state(place, source)
             return cls(place)
@@ -162,6 +166,13 @@ class RepositoryBase:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __copy__(self) -> Self:
+        return type(self)(self._place._replace(close=lambda: None))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        place = self._place
+        return _unpickled, (type(self), place.castore, place.head, place.read_only)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self.castore!r}>"
@@ -328,3 +339,8 @@ class RepositoryBase:
         for root in others & data.keys():
             raise not_a_root(data[root])
         return count
+
+
+def _unpickled(kind: type[R], castore: ContentAddressableStore, head: Head, read_only: bool) -> R:
+    """Return a copy of a repository in another process."""
+    return kind(reopened_place(castore, head, read_only=read_only))

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 from ipld_car import cids
 
-from ipldstore._exchange.advance import Advance, BranchMovedError
+from ipldstore._exchange.advance import Advance
 from ipldstore._exchange.committing import Signature, put_commit
 from ipldstore._exchange.exchange import TRIES, Exchange, pause
 from ipldstore._exchange.refs import require_branch
 from ipldstore._history.ancestry import is_ancestor
 from ipldstore._merge.conflicts import Resolve
 from ipldstore._revisions.history import History
-from ipldstore.errors import IPLDStoreError
+from ipldstore.errors import ConflictError, IPLDStoreError
 
 from .merging import bases_of, merge_data, with_resolved
 
@@ -115,9 +115,9 @@ def _go_on(exchange: Exchange, what: str, request: Request, next_of: Next) -> by
             return tip
         try:
             exchange.update(what, advance, request.by, known=known)
-        except BranchMovedError:
+        except ConflictError:
             attempt += 1
-            if attempt == TRIES:
+            if advance.moved_to is None or attempt == TRIES:
                 raise
             pause(attempt)
         else:

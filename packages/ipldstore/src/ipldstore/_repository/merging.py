@@ -34,21 +34,22 @@ def merge_data(
     :raises MergeConflictError: if both have changed the same, and ``resolve`` does not decide
     :raises IPLDStoreError: if a block cannot be read or written
     """
-    merged = merge_roots(history.castore, bases, ours, theirs, resolve)
-    if merged.root is None:
-        raise _conflict(merged, what)
-    return MergedData(merged.root, merged.resolved)
+    return _merged_data(merge_roots(history.castore, bases, ours, theirs, resolve), what)
 
 
-def _conflict(merged: Merged, what: str) -> MergeConflictError:
+def _merged_data(merged: Merged, what: str) -> MergedData:
+    """Return what a merge gave.
+
+    :raises MergeConflictError: if conflicts are left
+    """
+    if merged.root is not None:
+        return MergedData(merged.root, merged.resolved)
+    count = f"{len(merged.conflicts)} conflict{'' if len(merged.conflicts) == 1 else 's'}"
     lines = [f"- {each}" for each in merged.conflicts[:_MOST_SHOWN]]
     if len(merged.conflicts) > _MOST_SHOWN:
         lines.append(f"- and {len(merged.conflicts) - _MOST_SHOWN} more")
-    return MergeConflictError(
-        "\n".join(
-            [f"{what}: {len(merged.conflicts)} conflicts, and nothing was changed (resolve=... decides):", *lines]
-        ),
-        merged.conflicts,
+    raise MergeConflictError(
+        "\n".join([f"{what}: {count}, and nothing was changed (resolve=... decides):", *lines]), merged.conflicts
     )
 
 
@@ -80,6 +81,7 @@ def rebased_data(
     :param root: binary CID of the root with the changes
     :param append: whether an append is shifted behind that of the later commit
     :raises MergeConflictError: see :func:`merge_data`
+    :raises ConflictError: if an append cannot be shifted
     :raises IPLDStoreError: if the base is no ancestor of the tip
     """
     if not is_ancestor(history.load, base, tip):
@@ -89,7 +91,7 @@ def rebased_data(
         )
     before, theirs = history.load(base).data, history.load(tip).data
     if append and before not in (root, theirs) and root != theirs:
-        return MergedData(shift_append(history.castore, before, theirs, root))
+        return _merged_data(shift_append(history.castore, before, root, theirs, resolve), what)
     return merge_data(history, [before], root, theirs, resolve, what)
 
 

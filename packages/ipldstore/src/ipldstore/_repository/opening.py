@@ -51,7 +51,8 @@ class OpenedSession(Opened):
 
     @property
     def _has_unkept(self) -> bool:
-        return self._data.tree.changed
+        tree = self._data.tree  # a commit that failed has written the tree, and no commit has its root
+        return tree.changed or tree.frozen_root != self.session.base_root
 
 
 def found_history(store: IPLDStore) -> HistoryNodeError | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ipld_car import cids
-from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore
+from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore, SupportsJournal
 from multiformats import CID
 
 from ipldstore._address.cache import Cache
@@ -16,7 +16,7 @@ from ipldstore._address.castores import PlaceOptions, open_castore
 from ipldstore._address.grammar import parse
 from ipldstore._address.places import Address, BucketURL, ContentPath
 from ipldstore._dataset.castores import AnyCAStore, castore_of
-from ipldstore._exchange.head import FixedHead, Head, head_of, leave_head
+from ipldstore._exchange.head import FixedHead, Head, NamedHead, head_of, leave_head
 from ipldstore.errors import IPLDStoreError, RepositoryNotFoundError
 
 Where = str | os.PathLike[str] | CID | AnyCAStore | MutableMapping[str, bytes]
@@ -42,6 +42,17 @@ class Options(NamedTuple):
         cache = Cache(self.cache, self.cache_bytes)
         is_padded = self.zero_length_section_as_eof
         return PlaceOptions(self.fsync, is_padded, self.storage_options, tuple(self.allow), cache)
+
+
+def options_of(given: Mapping[str, Any]) -> Options:
+    """Return the options that a caller gave.
+
+    :raises TypeError: if one is unknown
+    """
+    unknown = sorted(given.keys() - set(Options._fields))
+    if unknown:
+        raise TypeError(f"expected of the options {', '.join(Options._fields)}, found {unknown[0]!r}")
+    return Options(**given)
 
 
 class Place(NamedTuple):
@@ -70,6 +81,17 @@ def open_place(where: Where, options: Options, *, create: bool = False) -> Place
         return _open_address(where, options, create=create)
     given = MappingCAStore(where) if isinstance(where, MutableMapping) else castore_of(where)
     return _place(given, head_of(given, options.name), options, _nothing)
+
+
+def reopened_place(castore: ContentAddressableStore, head: Head, *, read_only: bool) -> Place:
+    """Return the place of a repository in another process than the one that opened it.
+
+    A folder, a bucket and a node are the same for both processes. Of a mapping the other process has a copy, and a CAR
+    file has one writer: there the repository only reads.
+    """
+    leave_head(castore)
+    is_shared = castore.writable and (isinstance(castore, SupportsJournal) or isinstance(head, NamedHead))
+    return Place(castore, head, read_only or not is_shared, castore.close)
 
 
 def _nothing() -> None:

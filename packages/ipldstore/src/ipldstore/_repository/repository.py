@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ipld_car import cids
@@ -16,9 +16,9 @@ from ipldstore._exchange.exchange import TRIES, Change
 from ipldstore._exchange.expire import expire
 from ipldstore._exchange.operations import restore, undo
 from ipldstore._garbage.collect import Compacted
-from ipldstore._merge.conflicts import Resolve
+from ipldstore._merge.conflicts import Resolve, check_resolve
 from ipldstore._revisions.refspec import Ref
-from ipldstore._revisions.times import to_micros
+from ipldstore._revisions.times import limit_of
 from ipldstore.errors import IPLDStoreError
 
 from . import combining
@@ -66,8 +66,8 @@ class Repository(RepositoryBase):
         """
         self._require_writable("a writable session")
         state = self._state
-        name = state.default if branch is None else refs.existing_name(state.branches, branch)
-        return RepositorySession(self._exchange, name, refs.require_branch(state, name))
+        name = state.default if branch is None else refs.branch_name(state, branch)
+        return RepositorySession(self._exchange, name, state.branches[name])
 
     @contextmanager
     def transaction(  # noqa: PLR0913  # keywords
@@ -82,6 +82,7 @@ class Repository(RepositoryBase):
         rebase: bool = False,
         tries: int = TRIES,
         resolve: Resolve | None = None,
+        append: bool = False,
     ) -> Iterator[IPLDStore]:
         """Yield the store of a session, and commit what was changed in it at the end; after an error, nothing.
 
@@ -99,7 +100,15 @@ class Repository(RepositoryBase):
         session = self.writable_session(branch)
         yield session.store
         session.commit(
-            message, author, meta, time, allow_empty=allow_empty, rebase=rebase, tries=tries, resolve=resolve
+            message,
+            author,
+            meta,
+            time,
+            allow_empty=allow_empty,
+            rebase=rebase,
+            tries=tries,
+            resolve=resolve,
+            append=append,
         )
 
     # -- branches and tags --
@@ -253,8 +262,9 @@ class Repository(RepositoryBase):
         resolve: Resolve | None,
     ) -> combining.Request:
         self._require_writable("a commit")
+        check_resolve(resolve)
         state = self._state
-        name = state.default if branch is None else refs.existing_name(state.branches, branch)
+        name = state.default if branch is None else refs.branch_name(state, branch)
         return combining.Request(name, message, meta, sign(author, time), resolve)
 
     # -- undo, forgetting, freeing --
@@ -289,8 +299,7 @@ class Repository(RepositoryBase):
         :param keep_tags: keep commits that tags name; else tags of older commits are deleted
         """
         self._require_writable("expire")
-        limit = datetime.now(UTC) - older_than if isinstance(older_than, timedelta) else older_than
-        found = expire(self._exchange, to_micros(limit), sign(None, None), keep_tags=keep_tags)
+        found = expire(self._exchange, limit_of(older_than), sign(None, None), keep_tags=keep_tags)
         return {cids.from_validated(old): cids.from_validated(new) for old, new in found.items()}
 
     def garbage_collect(

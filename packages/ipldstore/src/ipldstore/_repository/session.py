@@ -5,25 +5,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from ipld_car import cids
 from ipld_castore.concurrency import renew_after_fork
 from multiformats import CID
 
-from ipldstore._dataset.roots import note_kept, set_root
+from ipldstore._dataset.roots import note_kept, replace_root, set_root
 from ipldstore._exchange import refs
-from ipldstore._exchange.advance import Advance, BranchMovedError
+from ipldstore._exchange.advance import Advance
 from ipldstore._exchange.committing import put_commit, sign
 from ipldstore._exchange.exchange import TRIES, Exchange, pause
 from ipldstore._history.ancestry import Entry
-from ipldstore._merge.conflicts import Resolve, Resolved
+from ipldstore._merge.conflicts import Resolve, Resolved, check_resolve
 from ipldstore._merge.diff import Diff, diff
 from ipldstore._revisions.record import Commit, commit_of
 from ipldstore._store.ipld_store import IPLDStore
 from ipldstore._writers.changes import Changes
 from ipldstore._writers.take_in import OnConflict
-from ipldstore.errors import IPLDStoreError, NoChangesError, NodeError
+from ipldstore.errors import ConflictError, IPLDStoreError, NoChangesError, NodeError
 
 from .merging import rebased_data, with_resolved
 
@@ -44,8 +44,9 @@ class RepositorySession:
         self._history = exchange.history
         self._branch = branch
         self._base = commit
+        self._base_root = self._history.load(commit).data
         self._resolved: tuple[Resolved, ...] = ()
-        root = cids.from_validated(self._history.load(commit).data)
+        root = cids.from_validated(self._base_root)
         self._store = IPLDStore(self._history.castore, root=root, read_only=branch is None)
         if self._store._history_node is not None:  # noqa: SLF001  # the store's own floor below
             raise not_a_root(commit)
@@ -72,6 +73,11 @@ class RepositorySession:
         return self._branch is None
 
     @property
+    def base_root(self) -> bytes:
+        """Binary CID of the contents of the commit that the session goes on from. It reads nothing."""
+        return self._base_root
+
+    @property
     def base(self) -> Commit:
         """The commit that the session goes on from."""
         return commit_of(Entry(self._base, self._history.load(self._base)))
@@ -79,7 +85,7 @@ class RepositorySession:
     @property
     def has_changes(self) -> bool:
         """Whether the contents are others than those of the commit. It writes the nodes of what has changed."""
-        return self._data.write_root() != self._history.load(self._base).data
+        return self._data.write_root() != self._base_root
 
     def status(self) -> Diff:
         """Return what has changed since the commit. It writes the nodes of what has changed, and reads no chunk.
@@ -87,14 +93,14 @@ class RepositorySession:
         :raises IPLDStoreError: if a node cannot be read or written
         """
         with self._lock:
-            return diff(self._history.castore, self._history.load(self._base).data, self._data.write_root())
+            return diff(self._history.castore, self._base_root, self._data.write_root())
 
     def discard_changes(self) -> None:
         """Go back to the contents of the commit, and lose what has changed since."""
         self._require_writable("discarding changes")
         with self._lock:
             self._data.catch_up()  # what copies have written is lost with the rest
-            self._go_to(self._history.load(self._base).data)
+            set_root(self._data, self._base_root, "discarding changes", discard_changes=True)
             self._resolved = ()
 
     def commit(  # noqa: PLR0913  # keywords
@@ -132,13 +138,14 @@ class RepositorySession:
         :raises IPLDStoreError: if blocks cannot be written
         """
         branch = self._require_writable("committing")
+        check_resolve(resolve)
         by = sign(author, time)
         with self._lock:
             for attempt in range(tries):
                 if attempt:
                     pause(attempt)
                 root = self._data.write_root()
-                if root == self._history.load(self._base).data and not allow_empty:
+                if root == self._base_root and not allow_empty:
                     if attempt:  # the branch has got the same changes meanwhile
                         return self._finish(self._base, root)
                     raise self._nothing_to_commit()
@@ -150,13 +157,10 @@ class RepositorySession:
                     advance.commit = put_commit(self._history, root, [self._base], text, meta, by)
                     self._exchange.update(f"commit {branch}", advance, by, tries=tries, known=known)
                     return self._finish(advance.commit, root)
-                except BranchMovedError as error:
-                    if not rebase or attempt == tries - 1:
+                except ConflictError:
+                    if advance.moved_to is None or not rebase or attempt == tries - 1:
                         raise
-                    if error.tip is None:
-                        raise
-                    tip = error.tip
-                self._rebase_onto(tip, resolve, append=append)
+                self._rebase_onto(advance.moved_to, resolve, append=append)
         raise ValueError(f"expected at least one try, found {tries}")
 
     def _nothing_to_commit(self) -> NoChangesError:
@@ -166,7 +170,7 @@ class RepositorySession:
         )
 
     def _finish(self, commit: bytes, root: bytes) -> CID:
-        self._base, self._resolved = commit, ()
+        self._base, self._base_root, self._resolved = commit, root, ()
         note_kept(self._data, root)
         return cids.from_validated(commit)
 
@@ -182,7 +186,7 @@ class RepositorySession:
         The commit that was there is in the operation log, and in no copy that is made from now on.
 
         :param message: by default that of the commit
-        :param author: see :meth:`commit`
+        :param author: by default what the environment has as ``IPLDSTORE_AUTHOR``, else that of the commit
         :param meta: by default that of the commit
         :param time: see :meth:`commit`; later than the parents
         :raises ConflictError: if the branch has moved
@@ -190,9 +194,9 @@ class RepositorySession:
         :raises ValueError: if an argument breaks a bound of the format
         """
         branch = self._require_writable("amending")
-        by = sign(author, time)
         with self._lock:
             old = self._history.load(self._base)
+            by = sign(author, time, otherwise=old.author)
             if not old.parents:
                 raise IPLDStoreError(
                     f"amending {branch!r}: expected a commit of this repository, found the first one, which all "
@@ -217,9 +221,11 @@ class RepositorySession:
         :param append: where both have appended to the same arrays, shift what this session appended behind the rest:
             all arrays of the dimension together, where the new chunks are whole
         :raises MergeConflictError: if both have changed the same; the session is as it was
+        :raises ConflictError: if an append cannot be shifted; the session is as it was
         :raises IPLDStoreError: if the branch does not go on from the commit of this session, as it was reset or expired
         """
         branch = self._require_writable("rebasing")
+        check_resolve(resolve)
         with self._lock:
             tip = refs.require_branch(self._exchange.current().state, branch)
             self._rebase_onto(tip, resolve, append=append)
@@ -228,15 +234,18 @@ class RepositorySession:
     def _rebase_onto(self, tip: bytes, resolve: Resolve | None, *, append: bool) -> None:
         if tip == self._base:
             return
-        root = self._data.write_root()
         what = f"rebasing onto {self._branch!r}"
-        merged = rebased_data(self._history, self._base, tip, root, resolve=resolve, append=append, what=what)
-        self._go_to(merged.root)
-        self._base = tip
-        self._resolved += merged.resolved
-
-    def _go_to(self, root: bytes) -> None:
-        set_root(self._data, root, "going to another commit", discard_changes=True)
+        for _ in range(TRIES):
+            root = self._data.write_root()
+            merged = rebased_data(self._history, self._base, tip, root, resolve=resolve, append=append, what=what)
+            if replace_root(self._data, root, merged.root):  # else another thread has written meanwhile
+                self._base, self._base_root = tip, self._history.load(tip).data
+                self._resolved += merged.resolved
+                return
+        raise ConflictError(
+            f"{what}: expected a moment without changes by other threads of this process, found some in each of "
+            f"{TRIES} tries; the changes are still there"
+        )
 
     def fork(self) -> IPLDStore:
         """Return a fork of the store, for a worker in any process; see :meth:`IPLDStore.fork`."""
@@ -254,6 +263,12 @@ class RepositorySession:
                 f"{what}: expected a writable session, found one that only reads: writable_session(...)"
             )
         return self._branch
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "expected a store to pickle, found a session, which stays where it was opened: pickle session.store, or "
+            "session.fork() and merge what comes back; a Repository over a folder or a bucket can be pickled"
+        )
 
     def __repr__(self) -> str:
         where = "read-only" if self._branch is None else f"on {self._branch!r}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from ipld_car import CarError, cids
@@ -37,7 +37,7 @@ def find_commit(history: History, names: StateNode, ref: Ref) -> bytes:
     :raises IPLDStoreError: if a commit cannot be read
     """
     if isinstance(ref, Commit):
-        return cids.to_bytes(ref.cid)
+        return _commit_of_cid(history, cids.to_bytes(ref.cid))  # it may be of another repository
     if not isinstance(ref, str):
         return _commit_of_cid(history, cids.to_bytes(ref))
     name, steps = _split(ref)
@@ -67,14 +67,21 @@ def _look_up(history: History, names: StateNode, name: str) -> bytes:
         return _commit_of_cid(history, cids.to_bytes(name))
     except CarError:
         pass
-    for spelling in (name, unicodedata.normalize("NFC", name)):
-        for known in (names.branches, names.tags):
-            if spelling in known:
-                return known[spelling]
+    for known in (names.branches, names.tags):
+        spelling = spelling_in(known, name)
+        if spelling is not None:
+            return known[spelling]
     raise RefNotFoundError(
         f"expected a CID, a branch or a tag, found {name[:200]!r}: there are the branches {listed(names.branches)}, "
         f"and {'the tags ' + listed(names.tags) if names.tags else 'no tags'}"
     )
+
+
+def spelling_in(names: Mapping[str, bytes], name: str) -> str | None:
+    """Return a name as it is in a map of names: as given, else in NFC, as writers have it; None if it is absent."""
+    if not isinstance(name, str):
+        raise TypeError(f"expected the name of a branch or tag, found {name!r:.200}")
+    return next((each for each in (name, unicodedata.normalize("NFC", name)) if each in names), None)
 
 
 def listed(names: dict[str, bytes]) -> str:

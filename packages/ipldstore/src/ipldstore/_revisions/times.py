@@ -24,7 +24,10 @@ def to_micros(time: datetime) -> int:
     """Return the time for a block.
 
     :raises ValueError: if the datetime has no time zone, or is outside of what the format holds
+    :raises TypeError: if it is no datetime
     """
+    if not isinstance(time, datetime):
+        raise TypeError(f"expected a datetime with a time zone, found {time!r}")
     if time.tzinfo is None:
         raise ValueError(f"expected a datetime with a time zone, found {time}: datetime.now(UTC) has one")
     micros = (time - _EPOCH) // _MICROSECOND
@@ -56,3 +59,31 @@ def instant(time: datetime | str) -> int:
     :raises ValueError: see :func:`to_micros` and :func:`parse_instant`
     """
     return parse_instant(time) if isinstance(time, str) else to_micros(time)
+
+
+def check_older_than(older_than: timedelta | datetime) -> None:
+    """Return if this is an age or an instant, by which old things are told from young ones.
+
+    :raises ValueError: if an instant has no time zone
+    :raises TypeError: if it is neither
+    """
+    if isinstance(older_than, timedelta):
+        return
+    if not isinstance(older_than, datetime):
+        raise TypeError(f"expected an age (timedelta) or an instant with a time zone (datetime), found {older_than!r}")
+    if older_than.utcoffset() is None:
+        raise ValueError(f"expected an instant with a time zone, found {older_than}: datetime.now(UTC) has one")
+
+
+def limit_of(older_than: timedelta | datetime) -> int:
+    """Return the time, by the clock of this machine, before which commits are old; 0 if it is before 1970.
+
+    :raises ValueError: see :func:`check_older_than`
+    :raises TypeError: likewise
+    """
+    check_older_than(older_than)
+    if isinstance(older_than, timedelta):
+        since = datetime.now(UTC) - _EPOCH - older_than
+    else:
+        since = older_than - _EPOCH
+    return max(0, since // _MICROSECOND)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -78,7 +79,7 @@ class SourceArray:
             return tuple(self.metadata["chunks"])
         return tuple(self.metadata["chunk_grid"]["configuration"]["chunk_shape"])
 
-    @property
+    @cached_property
     def dimensions(self) -> tuple[str | None, ...]:
         """The names of the dimensions, as xarray has them."""
         named = self.metadata.get("dimension_names") or self.attributes.get("_ARRAY_DIMENSIONS") or ()
@@ -86,7 +87,8 @@ class SourceArray:
 
     def axis_of(self, dimension: str | None) -> int | None:
         """Return the axis of a dimension; None if the array has it not."""
-        return self.dimensions.index(dimension) if dimension is not None and dimension in self.dimensions else None
+        dimensions = self.dimensions
+        return dimensions.index(dimension) if dimension is not None and dimension in dimensions else None
 
     def signature(self, axis: int | None) -> dict[str, Any]:
         """Return what must be the same for chunks of two arrays to be chunks of one.

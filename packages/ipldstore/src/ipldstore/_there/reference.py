@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 from ipld_castore import CAStoreError, ContentAddressableStore, FileRefusedError, RangeHasher, ReferenceIndexWriter
+from ipld_castore.concurrency import in_order
 from multiformats import CID
 
 from ipldstore._address.grammar import local_path
@@ -23,11 +24,15 @@ from ipldstore.errors import store_errors, translated
 from .appending import Appender
 from .ends import discard_changes
 from .index_files import Done, IndexFiles, source_stamp, stamp_of
-from .linking import Job, SourceLinks
+from .linking import SourceLinks
 from .sources import AnySource, SourceReader, names_of, warn_of_codecs
 
 _COMMIT_SECONDS: Final = 60.0
 """Seconds of work that are lost at most when a process is killed."""
+_HASHED_AT_ONCE: Final = 32 << 20
+"""Bytes of a source up to which one thread hashes it while others hash other sources."""
+_THREADS: Final = max(2, min(8, os.cpu_count() or 1))
+_REMOTE_THREADS: Final = 16
 
 
 def reference(  # noqa: PLR0913  # keywords
@@ -91,14 +96,13 @@ def reference(  # noqa: PLR0913  # keywords
         )
     files = IndexFiles(_index_folder(into, index))
     hasher = RangeHasher(storage_options=storage_options)
-    reader = SourceReader(hasher, parser, registry)
     with _writable(into) as store:
         appender = Appender(store, concat_dim, hasher.read)
         left = _left(names, files.done(appender.length), appender.length)
         if left:
-            run = _Run(store, files, appender, hasher, _Allowed(allow, left))
+            run = _Run(store, files, appender, hasher, _Allowed(allow, left), SourceReader(hasher, parser, registry))
             with open_bar("hashing", unit=" sources", total=len(left), progress=progress) as bar:
-                run.take_in(left, reader, bar, warn=parser is not None)
+                run.take_in(left, bar, warn=parser is not None)
         return store.freeze()
 
 
@@ -158,29 +162,37 @@ class _Allowed:
 
 
 class _Run:
-    """Take sources in: parsed in this thread while others hash, committed now and then."""
+    """Take sources in: parsed and hashed in threads, taken in here in their order, committed now and then."""
 
     def __init__(
-        self, store: IPLDStore, files: IndexFiles, appender: Appender, hasher: RangeHasher, allowed: _Allowed
+        self,
+        store: IPLDStore,
+        files: IndexFiles,
+        appender: Appender,
+        hasher: RangeHasher,
+        allowed: _Allowed,
+        reader: SourceReader,
     ) -> None:
         self._store = store
         self._files = files
         self._appender = appender
         self._hasher = hasher
         self._allowed = allowed
-        self._coming: deque[tuple[SourceLinks, bytes]] = deque()
+        self._reader = reader
         self._writer: ReferenceIndexWriter | None = None
 
-    def take_in(self, names: list[str], reader: SourceReader, bar: Bar, *, warn: bool) -> None:
+    def take_in(self, names: list[str], bar: Bar, *, warn: bool) -> None:
         """Take in sources, in order."""
         committed = time.monotonic()
+        threads = _REMOTE_THREADS if any("://" in name for name in names) else _THREADS
         with _hashing_errors():
-            for digests in self._hasher.digests(self._jobs(names, reader, warn=warn)):
-                links, stamp = self._coming[0]
-                links.give(digests)
-                if not links.is_complete:
-                    continue
-                self._coming.popleft()
+            first = self._begin(names[0])  # alone, as the metadata of a series are those of the source read first
+            rest = (begun for _, begun in in_order(self._begin, names[1:], threads=threads))
+            for links, stamp in chain([first], rest):
+                if warn:
+                    warn_of_codecs(links.source)
+                if links.size > _HASHED_AT_ONCE:
+                    links.hash(self._hasher.digests)
                 self._add(links, stamp)
                 bar.update()
                 if time.monotonic() - committed > _COMMIT_SECONDS:
@@ -188,18 +200,18 @@ class _Run:
                     committed = time.monotonic()
         self._commit()
 
-    def _jobs(self, names: list[str], reader: SourceReader, *, warn: bool) -> Iterator[Job]:
-        for name in names:
-            stamp = stamp_of(name)
-            source = reader.read(name)
-            if warn:
-                warn_of_codecs(source)
-            self._allowed.check(source.files)
-            if not source.files:  # all of it is inlined
-                source.files.append(name)
-            links = SourceLinks(source)
-            self._coming.append((links, stamp))
-            yield from links.jobs()
+    def _begin(self, name: str) -> tuple[SourceLinks, bytes]:
+        """Parse a source, and hash it if it is small: many threads are then busy with one each.
+
+        :returns: its chunks, and what tells the state of the source
+        """
+        stamp = stamp_of(name)
+        source = self._reader.read(name)
+        self._allowed.check(source.files)
+        links = SourceLinks(source)
+        if links.size <= _HASHED_AT_ONCE:
+            links.hash(lambda jobs: (self._hasher.digest(*job) for job in jobs))
+        return links, stamp
 
     def _add(self, links: SourceLinks, stamp: bytes) -> None:
         source = links.source

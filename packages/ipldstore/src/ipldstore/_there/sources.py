@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,7 +21,12 @@ AnySource = str | os.PathLike[str]
 _HDF5: Final = b"\x89HDF\r\n\x1a\n"
 _NETCDF3: Final = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
 _PARQUET_METADATA: Final = (".zmetadata", ".row_offset.parq")
-_HEAD_BYTES: Final = 1 << 20
+_HEAD_BYTES: Final = 8
+_JSON_HEAD_BYTES: Final = 1 << 20
+"""Bytes of white space that JSON may begin with."""
+Complete = Callable[[Source, str, Any], None]
+"""Adds to a source what its parser leaves out; called with its URL and the registry."""
+
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
@@ -38,7 +44,7 @@ def _name(given: AnySource) -> str:
 
 
 class SourceReader:
-    """Parse sources, one after the other.
+    """Parse sources. Threads may share it.
 
     :param parser: a parser of VirtualiZarr for all of them; None chooses by the first bytes
     :param registry: the object stores that parsers read by; None for this machine and the environment
@@ -47,8 +53,10 @@ class SourceReader:
     def __init__(self, hasher: RangeHasher, parser: Any = None, registry: Any = None) -> None:
         self._hasher = hasher
         self._parser = parser
-        self._given_registry = registry
+        self._registry = registry
         self._series: Series | None = None
+        self._lock = threading.Lock()
+        """Held while VirtualiZarr parses: the first file is parsed once, and parsers need not be safe with threads."""
 
     def read(self, name: str) -> Source:
         """Return what a source holds.
@@ -56,55 +64,69 @@ class SourceReader:
         :raises ValueError: if it has no format that is known
         :raises ImportError: if what reads its format is not installed
         """
-        path = Path(name)
         if self._parser is not None:
             return self._parsed(name, lambda: self._parser)
-        if not _URL.match(name):
-            if keyed.is_zarr_folder(path) and not _is_parquet(path):
-                return keyed.zarr_folder(name)
+        is_local = _URL.match(name) is None
+        path = Path(name)
+        if is_local and path.is_dir():
             if _is_parquet(path):
                 return keyed.kerchunk_references(name, str(path.parent), name)
+            if keyed.is_zarr_folder(path):
+                return keyed.zarr_folder(name)
+            raise _unknown(name)
         head = self._head(name)
         if head.startswith(_HDF5):
-            return self._hdf5(name)
+            return self._hdf5(name, is_local=is_local)
         if head.startswith(_NETCDF3):
             return self._parsed(name, _netcdf3_parser)
-        if head.lstrip()[:1] == b"{":
-            content = keyed.load_json(path.read_bytes()) if not _URL.match(name) else None
+        if is_local and head.lstrip()[:1] == b"{":
+            content = keyed.load_json(path.read_bytes())
             if content is not None:
                 return keyed.kerchunk_references(name, str(path.parent), content)
-        raise ValueError(
-            f"expected netCDF-4, HDF5, netCDF-3, a zarr folder or kerchunk references, found something else: {name} "
-            f"(parser=... takes a parser of VirtualiZarr for other formats)"
-        )
+        raise _unknown(name)
 
-    def _hdf5(self, name: str) -> Source:
-        is_local = not _URL.match(name)
-        if is_local and self._series is not None:
-            like = self._series.read(name)
-            if like is not None:
-                return like
-        source = self._parsed(name, hdf5.parser)
-        hdf5.complete(source, manifests.as_url(name), self._registry)
-        if is_local:
+    def _hdf5(self, name: str, *, is_local: bool) -> Source:
+        if not is_local:
+            return self._parsed(name, hdf5.parser, hdf5.complete)
+        tried = self._series
+        like = None if tried is None else tried.read(name)
+        if like is not None:
+            return like
+        with self._lock:
+            if self._series is not None and self._series is not tried:  # made by another thread meanwhile
+                like = self._series.read(name)
+                if like is not None:
+                    return like
+            source = self._parse(name, hdf5.parser, hdf5.complete)
             self._series = Series(source, name)
         return source
 
-    @property
-    def _registry(self) -> Any:
-        if self._given_registry is None:
-            self._given_registry = manifests.registry()
-        return self._given_registry
+    def _parsed(self, name: str, parser: Callable[[], Any], complete: Complete | None = None) -> Source:
+        with self._lock:
+            return self._parse(name, parser, complete)
 
-    def _parsed(self, name: str, parser: Callable[[], Any]) -> Source:
-        registry = self._registry
-        return manifests.parse(manifests.as_url(name), parser(), registry)
+    def _parse(self, name: str, parser: Callable[[], Any], complete: Complete | None = None) -> Source:
+        if self._registry is None:
+            self._registry = manifests.registry()
+        url = manifests.as_url(name)
+        source = manifests.parse(url, parser(), self._registry)
+        if complete is not None:
+            complete(source, url, self._registry)
+        return source
 
     def _head(self, name: str) -> bytes:
         if _URL.match(name):
-            return self._hasher.read(name, 0, 8)
-        with Path(name).open("rb") as file:
-            return file.read(_HEAD_BYTES)
+            return self._hasher.read(name, 0, _HEAD_BYTES)
+        with Path(name).open("rb", buffering=0) as file:
+            head = file.read(_HEAD_BYTES)
+            return head + file.read(_JSON_HEAD_BYTES) if head[:1].isspace() else head
+
+
+def _unknown(name: str) -> ValueError:
+    return ValueError(
+        f"expected netCDF-4, HDF5, netCDF-3, a zarr folder or kerchunk references, found something else: {name} "
+        f"(parser=... takes a parser of VirtualiZarr for other formats)"
+    )
 
 
 def _is_parquet(path: Path) -> bool:
