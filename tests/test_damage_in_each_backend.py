@@ -125,9 +125,16 @@ def uses(key: str) -> dict[str, Use]:
     }
 
 
-@pytest.mark.parametrize("how", ["changed", "emptied", "removed"])
-@pytest.mark.parametrize("what", KEYS)
-@pytest.mark.parametrize("backend", BACKENDS)
+HOWS = ["changed", "emptied", "removed"]
+CASES = [
+    pytest.param(backend, what, HOWS[(row + column) % 3], id=f"{what}, {HOWS[(row + column) % 3]}, {backend.__name__}")
+    for row, backend in enumerate(BACKENDS)
+    for column, what in enumerate(KEYS)
+]
+"""Each block in each backend; how it is damaged takes turns, so that each block and each backend meets each way."""
+
+
+@pytest.mark.parametrize(("backend", "what", "how"), CASES)
 def test_it_is_an_error(sample: tuple[CID, Blocks], backend: Any, what: str, how: str, tmp_path: Path) -> None:
     root, whole = sample
     place = place_of(root, whole, what)
