@@ -14,8 +14,8 @@ from ipldstore._dataset import processes
 from ipldstore._dataset.dataset import Dataset
 from ipldstore._dataset.roots import set_root
 from ipldstore._display.bars import open_bar
-from ipldstore._format import keys
 from ipldstore._format.nodes import NodeStore
+from ipldstore._links.batch import LinkBatch
 from ipldstore._read.reader import reader_of
 from ipldstore._tree.lookup import AnyTarget, KeyTarget
 from ipldstore.errors import IPLDStoreError
@@ -56,20 +56,19 @@ def canonicalize(
     # The head that moves, if there is one, goes on from where it is; the contents do not.
     fresh = Dataset(target, limits=data.limits)
     convert = CanonicalValues(data, NodeStore(target, reader_of(target)), target, copy=copy).convert
+    batch = LinkBatch(fresh)
     counts = dict.fromkeys(Outcome, 0)
     with open_bar("canonicalizing", unit=" keys", progress=progress) as bar:
         for key, content, outcome in _converted(data, convert):
             try:
-                place = fresh.tree.next_chunk(key)
-                if place is None:
-                    keys.split_key(key)
+                batch.add(key, content)
             except ValueError as error:
                 raise IPLDStoreError(
                     f"canonicalizing {key[:200]!r}: the block format has no such key: {error}"
                 ) from error
-            fresh.tree.put(key, content, place)
             counts[outcome] += 1
             bar.update()
+        batch.flush()
         root = fresh.freeze()
     if into is None:
         set_root(

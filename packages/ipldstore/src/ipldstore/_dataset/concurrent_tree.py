@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -24,6 +24,7 @@ from ipldstore._tree.chunk_cursor import ChunkCursor
 from ipldstore._tree.consolidated import may_be_consolidated
 from ipldstore._tree.directory import Directory, Frozen
 from ipldstore._tree.freeze import freeze
+from ipldstore._tree.grouping import group_by_array
 from ipldstore._tree.stats import Stats, count
 from ipldstore._tree.tree import EMPTY_ROOT, NextChunk
 from ipldstore.errors import store_errors
@@ -31,6 +32,9 @@ from ipldstore.errors import store_errors
 from .castores import OverlayCAStore
 
 T = TypeVar("T")
+
+_BULK: Final = 1 << 14
+"""Links of one array from which they are set at once, which writes the nodes of its index with them."""
 
 _MAX_LISTED: Final = 256
 """Subdirectories of a listed group that are prefetched."""
@@ -233,21 +237,53 @@ class ConcurrentTree:
             return self._tree.subtree(parts)
 
     def apply(self, changes: Mapping[str, lookup.KeyTarget | None]) -> None:
-        """Set the documents or links of keys; None deletes a key.
+        """Set the documents or links of keys; None deletes a key. Many links of one array are set at once.
 
         :raises ValueError: if the format does not allow a key
         """
         with self.lock:
-            for key, target in changes.items():
-                place = None if target is None else self._tree.next_chunk(key)
-                if target is not None and place is not None and self._tree.put_next(place, target):
-                    continue
-                parts = keys.split_key(key)
-                if target is not None:
-                    self._tree.put(parts, target)
-                elif self._has(parts):
-                    self._tree.drop(parts)
+            if len(changes) < _BULK:
+                self._apply_each(changes.items())
+            else:
+                self._apply_in_bulk(changes)
             self._versions += bool(changes)
+
+    def _apply_each(self, changes: Iterable[tuple[str, lookup.KeyTarget | None]]) -> None:
+        for key, target in changes:
+            place = None if target is None else self._tree.next_chunk(key)
+            if target is not None and place is not None and self._tree.put_next(place, target):
+                continue
+            parts = keys.split_key(key)
+            if target is not None:
+                self._tree.put(parts, target)
+            elif self._has(parts):
+                self._tree.drop(parts)
+
+    def _apply_in_bulk(self, changes: Mapping[str, lookup.KeyTarget | None]) -> None:
+        """Set the links of each array that gets many at once; they may be chunks of arrays that are new too."""
+        links: dict[str, bytes] = {}
+        others: list[tuple[str, lookup.KeyTarget | None]] = []
+        for key, target in changes.items():
+            if isinstance(target, bytes) and key.rpartition("/")[2] not in keys.DOCUMENTS and keys.is_key(key):
+                links[key] = target
+            else:
+                others.append((key, target))
+        self._apply_each(others)
+        groups, rest = group_by_array(links.items(), self._metadata_of)
+        self._apply_each(rest.items())
+        for path, group in groups.items():
+            parts = path.split("/") if path else []
+            if len(group) < _BULK or not self._tree.put_links(parts, group.form, group.arrays()):
+                self._apply_each(group.items(path))
+
+    def _metadata_of(self, path: str) -> Mapping[str, Any] | None:
+        """Return the metadata of an array; None if it is none that stands in a node as data."""
+        parts = path.split("/") if path else []
+        for name in (keys.ZARR_JSON, keys.ZARRAY):
+            found = lookup.find(self._tree.top, [*parts, name], self._nodes.load)
+            if isinstance(found, dict):
+                return {"zarr_format": 2, **found} if name == keys.ZARRAY else found
+        return None
 
     def put_links(self, path: str, form: ChunkForm, new: LinkArrays) -> None:
         """Set many links of an array, as :meth:`put` sets each.

@@ -16,6 +16,7 @@ from zarr.core.sync import sync
 from ipldstore._address.grammar import local_path
 from ipldstore._address.references import references_of
 from ipldstore._io.open import open as open_store
+from ipldstore._store.group_store import GroupStore
 from ipldstore._store.ipld_store import IPLDStore
 
 from .keyed import is_zarr_folder
@@ -38,6 +39,12 @@ class End(NamedTuple):
     def prefix(self) -> str:
         """What the keys of the group begin with."""
         return f"{self.path}/" if self.path else ""
+
+    @property
+    def key_prefix(self) -> str:
+        """What the keys of the group begin with in the whole dataset, where the store is one of ours."""
+        above = f"{self.store.path}/" if isinstance(self.store, GroupStore) else ""
+        return above + self.prefix
 
     @property
     def dataset(self) -> IPLDStore | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
@@ -18,9 +20,13 @@ from ipldstore._there.ends import AnyEnd, End, opened
 
 from . import rechunking
 from .marks import Marks, stamps_of
+from .writing import can_wait, finished, read_sync, writer_to
 
 _WORKERS: Final = 32
-"""Keys that are copied at a time."""
+"""Keys that are copied at a time where one end is far away."""
+_THREADS: Final = max(2, min(8, os.cpu_count() or 1))
+"""Batches of keys that are copied at a time where both ends are on this machine."""
+_BATCH: Final = 16
 _BYTES: Final = 256 << 20
 """Bytes of chunks in memory at a time, as far as the largest one so far tells."""
 _COMMIT_SECONDS: Final = 60.0
@@ -85,6 +91,8 @@ class _Copy:
         self._largest = 1
         self._marks = Marks(target.marks, source)
         self._stamps = stamps_of(source)
+        self._writer = writer_to(target)
+        self._committing = threading.Lock()
 
     def run(self) -> None:
         """Copy documents first, then chunks as bytes, then what is rechunked."""
@@ -125,66 +133,102 @@ class _Copy:
                 yield rest
 
     async def _all_chunks(self, rechunked: tuple[str, ...], marks: Marks) -> None:
-        queue: asyncio.Queue[str | None] = asyncio.Queue(_QUEUED)
+        """Copy all chunks in tasks: of one key each, or of a batch that a thread copies."""
+        waits = can_wait(self._source, self._target)
+        action = self._copy_batch if waits else self._copy_keys
+        workers, size = (_THREADS, _BATCH) if waits else (_WORKERS, 1)
+        queue: asyncio.Queue[list[str] | None] = asyncio.Queue(_QUEUED // size)
         room = asyncio.Condition()
         busy = 0
         committed = time.monotonic()
 
         def has_room() -> bool:
-            return busy < max(1, min(_WORKERS, _BYTES // self._largest))
+            return busy < max(1, min(workers, _BYTES // self._largest))
 
         async def work() -> None:
             nonlocal busy, committed
-            while (key := await queue.get()) is not None:
+            while (batch := await queue.get()) is not None:
                 async with room:
                     await room.wait_for(has_room)
                     busy += 1
                 try:
-                    await self._copy_key(key, marks)
+                    self._bar.update(await action(batch, marks))
                 finally:
                     async with room:
                         busy -= 1
                         room.notify()
                 if self._target.dataset is not None and time.monotonic() - committed > _COMMIT_SECONDS:
                     committed = time.monotonic()
-                    await asyncio.to_thread(self._commit, self._target.dataset, marks)
+                    await finished(self._commit, self._target.dataset, marks)
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(_WORKERS):
+            for _ in range(workers):
                 group.create_task(work())
+            batch: list[str] = []
             async for key in self._chunk_keys(rechunked):
-                await queue.put(key)
-            for _ in range(_WORKERS):
+                batch.append(key)
+                if len(batch) >= size:
+                    await queue.put(batch)
+                    batch = []
+            await queue.put(batch)
+            for _ in range(workers):
                 await queue.put(None)
+        await finished(self._writer.flush)
 
-    @staticmethod
-    def _commit(dataset: IPLDStore, marks: Marks) -> None:
-        noted = marks.mark()
-        dataset.freeze()
-        marks.commit(noted)
+    def _commit(self, dataset: IPLDStore, marks: Marks) -> None:
+        with self._committing:
+            noted = marks.mark()
+            self._writer.flush()
+            dataset.freeze()
+            marks.commit(noted)
 
-    async def _copy_key(self, key: str, marks: Marks) -> None:
-        stamp = self._stamps.get(key)
-        if self._is_there(key, stamp, marks):
-            return
-        data = await self._source.store.get(self._source.prefix + key, default_buffer_prototype())
-        if data is None:  # deleted since it was listed
-            return
-        self._largest = max(self._largest, len(data))
-        await self._target.store.set(self._target.prefix + key, data)
+    async def _copy_keys(self, batch: list[str], marks: Marks) -> int:
+        """Copy keys; return the number of bytes."""
+        size = 0
+        for key in batch:
+            stamp = self._stamps.get(key)
+            if self._is_there(key, stamp, marks):
+                continue
+            data = await self._source.store.get(self._source.prefix + key, default_buffer_prototype())
+            if data is not None:  # else deleted since it was listed
+                await self._writer.write(key, data)
+                size += self._note(key, stamp, marks, len(data))
+        return size
+
+    async def _copy_batch(self, batch: list[str], marks: Marks) -> int:
+        """Copy keys in a thread; return the number of bytes."""
+        return await finished(self._copy_here, batch, marks)
+
+    def _copy_here(self, batch: list[str], marks: Marks) -> int:
+        size = 0
+        for key in batch:
+            stamp = self._stamps.get(key)
+            if self._is_there(key, stamp, marks):
+                continue
+            data = read_sync(self._source, key)
+            if data is not None:  # else deleted since it was listed
+                self._writer.write_sync(key, data)
+                size += self._note(key, stamp, marks, len(data))
+        return size
+
+    def _note(self, key: str, stamp: str | None, marks: Marks, size: int) -> int:
+        """Note a chunk that was put; return its size."""
+        self._largest = max(self._largest, size)
         if stamp is not None:
             marks.note(key, stamp)
-        self._bar.update(len(data))
+        return size
 
     def _is_there(self, key: str, stamp: str | None, marks: Marks) -> bool:
         """Whether the target has a chunk already, as CIDs or what was noted tell."""
         target, source = self._target.dataset, self._source.dataset
         if target is None:
             return False
+        there = target._data.find  # noqa: SLF001  # links of chunks that are not read
         if source is not None:
-            own = source._data.find(self._source.prefix + key)  # noqa: SLF001  # links of chunks that are not read
-            return isinstance(own, bytes) and own == target._data.find(self._target.prefix + key)  # noqa: SLF001  # as above
-        return stamp is not None and marks.has(key, stamp) and self._target.prefix + key in target
+            own = source._data.find(self._source.key_prefix + key)  # noqa: SLF001  # as above
+            return isinstance(own, bytes) and own == there(self._target.key_prefix + key)
+        is_noted = stamp is not None and marks.has(key, stamp)
+        return is_noted and there(self._target.key_prefix + key) is not None
 
     def _submit_all(self, rechunked: tuple[str, ...]) -> None:
         """Submit the chunks to the workers of a cluster or executor, some hundred keys a task."""

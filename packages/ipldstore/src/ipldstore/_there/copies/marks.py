@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +16,7 @@ from ipldstore._there.ends import End
 
 
 class Marks:
-    """Keys of a source with their stamps, in a file of lines of JSON.
+    """Keys of a source with their stamps, in a file of lines of JSON. Threads may note keys.
 
     Keys are noted when they are written into the target, and count once the target was frozen.
 
@@ -28,6 +30,7 @@ class Marks:
         self._known: dict[str, str] = {}
         self._new: list[tuple[str, str]] = []
         self._file: IO[str] | None = None
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         if self._path is not None and self._path.exists():
@@ -53,7 +56,8 @@ class Marks:
     def note(self, key: str, stamp: str) -> None:
         """Note a key that was written into the target."""
         if self._path is not None:
-            self._new.append((key, stamp))
+            with self._lock:
+                self._new.append((key, stamp))
 
     def mark(self) -> int:
         """Return how many keys were noted, for :meth:`commit` after a freeze."""
@@ -61,15 +65,16 @@ class Marks:
 
     def commit(self, count: int | None = None) -> None:
         """Write down the first keys that were noted, which a freeze has made safe."""
-        count = len(self._new) if count is None else count
-        if self._path is None or not count:
-            return
-        if self._file is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("a", encoding="utf-8")
-        own, self._new = self._new[:count], self._new[count:]
-        self._file.writelines(f"{json.dumps([self._source, *each])}\n" for each in own)
-        self._file.flush()
+        with self._lock:
+            own = self._new[:count]
+            if self._path is None or not own:
+                return
+            self._new = self._new[len(own) :]
+            if self._file is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._path.open("a", encoding="utf-8")
+            self._file.writelines(f"{json.dumps([self._source, *each])}\n" for each in own)
+            self._file.flush()
 
 
 def stamps_of(source: End) -> Mapping[str, str]:
@@ -95,12 +100,12 @@ class _StampsOfFiles(dict[str, str]):
 
     def __init__(self, root: Path) -> None:
         super().__init__()
-        self._root = root
+        self._root = str(root)
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the stamp of the file of a key."""
         try:
-            status = (self._root / key).stat()
+            status = os.stat(f"{self._root}/{key}")  # noqa: PTH116  # a fifth of the time, at each chunk
         except OSError:
             return default
         return f"{status.st_size}-{status.st_mtime_ns}"
