@@ -6,7 +6,7 @@ a commit, over the last 20; the time to open the latest version and read one chu
 middle, by its time, and read one chunk.
 
     python benchmarks/history/bench_history.py                # up to 1,000 commits
-    python benchmarks/history/bench_history.py --commits 10000
+    python benchmarks/history/bench_history.py --commits 10000 --only ipldstore
 """
 
 from __future__ import annotations
@@ -128,13 +128,18 @@ def measure(kind: type[Ours | Icechunk], counts: list[int]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--commits", type=int, default=1000, help="the most commits (default 1000)")
-    asked = parser.parse_args().commits
+    parser.add_argument("--only", choices=("ipldstore", "icechunk"), help="measure one of the two")
+    arguments = parser.parse_args()
+    asked: int = arguments.commits
     counts = [count for count in (10, 1000, 10_000) if count <= asked] or [asked]
-    measure(Ours, counts)
+    if arguments.only != "icechunk":
+        measure(Ours, counts)
+    if arguments.only == "ipldstore":
+        return
     try:
         import icechunk  # noqa: F401  # only whether it is there
     except ImportError:
-        print("  icechunk is not installed: python3 dev.py run bench:history, with Python 3.12 or later")
+        print("  icechunk is not installed: python3 dev.py run rivals:history, which takes Python 3.13")
     else:
         measure(Icechunk, counts)
 
