@@ -16,7 +16,14 @@ from .support.far_datasets import many, server  # noqa: F401  # fixtures, which 
 
 HERE = Path(__file__).parent
 
-collect_ignore_glob = ["support/*", "foreign/peers/*", "foreign/samples.py", "merge/datasets.py", "writers/workers/*"]
+collect_ignore_glob = [
+    "support/*",
+    "foreign/peers/*",
+    "foreign/samples.py",
+    "merge/datasets.py",
+    "repository/model.py",
+    "writers/workers/*",
+]
 
 
 @pytest.fixture(scope="session")
