@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import pickle
 import subprocess
 import sys
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ipld_car import cids
-from ipld_castore import IPFSStore
-from ipldstore import IPLDStoreError, Repository
+from ipld_castore import GatewayCAStore, IPFSStore
+from ipldstore import ConflictError, IPLDStoreError, Repository, RepositoryExistsError, RepositoryNotFoundError
 from multiformats import CID
+
+FaultProxy = importlib.import_module("packages.ipld-castore.tests.support.fault_proxy").FaultProxy
 
 pytestmark = pytest.mark.kubo
 
@@ -60,6 +65,24 @@ def test_through_the_tools_that_people_have_and_back(node: Any, tmp_path: Path) 
     assert back.graph() == repo.graph()
 
 
+def test_the_log_of_a_repository_on_a_gateway_takes_few_round_trips(node: Any) -> None:
+    """Kubo's gateway sends a path of commits as one CAR; requests follow each other, so each is a latency."""
+    repo = Repository.create({})
+    for number in range(120):
+        commit(repo, "a", b"%d" % number)
+    state = text(repo.cid)
+    node.run("dag", "import", "--pin-roots=false", data=repo.to_car())
+    with FaultProxy((node.repo / "gateway").read_text().strip()) as proxy, GatewayCAStore(proxy.url) as gateway:
+        far = Repository.open(state, castore=gateway)
+        asked = len(proxy.requests)
+        assert [each.height for each in islice(far.log(), 100)] == list(range(120, 20, -1))
+        assert len(proxy.requests) - asked <= 12
+        assert not any("dag-scope=all" in each.path for each in proxy.requests)
+        proxy.clear()
+        assert Repository.open(state, castore=gateway).lookup("main~100").height == 20
+        assert len(proxy.requests) <= 6
+
+
 def test_a_repository_whose_head_is_an_ipns_name(node: Any) -> None:
     with IPFSStore(node.url) as castore:
         with pytest.raises(IPLDStoreError, match=r'name="\.\.\.'):
@@ -77,3 +100,42 @@ def test_a_repository_whose_head_is_an_ipns_name(node: Any) -> None:
             again.garbage_collect(timedelta(0))
         pinned = [text(cid) for cid, _ in castore.pins()]
         assert state in pinned
+        with pytest.raises(RepositoryExistsError, match=state):
+            Repository.create(castore, name="air")
+        with pytest.raises(RepositoryNotFoundError, match="found none"):
+            Repository.open(castore, name="another")
+
+
+def test_sessions_names_and_copies_where_the_head_is_an_ipns_name(node: Any) -> None:
+    """All that a folder can, but for collecting: a node does that itself."""
+    with IPFSStore(node.url) as castore:
+        repo = Repository.open_or_create(castore, name="sea")
+        one, two = repo.writable_session(), repo.writable_session()
+        one.store["a"], two.store["b"] = b"1", b"2"
+        one.commit("one")
+        with pytest.raises(ConflictError, match="'one'"):
+            two.commit("two")
+        two.commit("two", rebase=True)
+        repo.create_branch("exp", "main~1")
+        commit(repo, "c", b"3", "exp")
+        repo.merge("exp")
+        repo.delete_branch("exp")
+        repo.undo()
+        assert sorted(repo.branches) == ["exp", "main"]
+        here = Repository.from_car(repo.to_car())
+        assert text(here.cid) == text(repo.cid)
+        commit(here, "d", b"4")
+        repo.pull(here)
+        commit(here, "e", b"5")
+        here.push(repo)
+        assert text(here.cid) == text(repo.cid)
+        assert sorted(repo.readonly_session().store) == ["a", "b", "c", "d", "e"]
+        worker = pickle.loads(pickle.dumps(repo))  # noqa: S301  # its own
+        commit(worker, "f", b"6")
+        assert repo.lookup().message == "set f"
+        assert repo.expire(timedelta(0))
+        assert [each.message for each in repo.log()] == ["set f", ""]
+        assert repo.verify() == 3
+        keys = dict(reversed(line.split()) for line in node.run("key", "list", "-l").decode().splitlines())
+        with Repository.open(f"ipns://{keys['sea']}", storage_options={"node": node.url}) as found:
+            assert (found.read_only, text(found.cid)) == (True, text(repo.cid))

@@ -208,10 +208,23 @@ def test_nothing_is_there(tmp_path: Path) -> None:
         with pytest.raises(RepositoryNotFoundError, match="nothing"):
             Repository.open(str(tmp_path / name))
         assert not (tmp_path / name).exists()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(RepositoryNotFoundError, match="SHARDING"):
+        Repository.open(tmp_path / "folder")
+    assert list((tmp_path / "folder").iterdir()) == []
     with pytest.raises(RepositoryNotFoundError):
         Repository.open({})
     with pytest.raises(IPLDStoreError, match="head"):
         Repository.create(NoHead())
+
+
+def test_an_address_of_a_version_or_group_is_none_of_a_repository(path: str) -> None:
+    make(path).close()
+    for address in (f"{path}@main", f"{path}#group"):
+        with pytest.raises(ValueError, match="without a version or a group"):
+            Repository.open(address)
+    with pytest.raises(ValueError, match="the CID of a state"):
+        Repository.open("a.car", castore=MappingCAStore())
 
 
 class NoHead(ContentAddressableStore):

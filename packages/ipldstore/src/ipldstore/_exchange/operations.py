@@ -132,7 +132,9 @@ def _load_from_log(history: History, state: bytes, operation: str) -> StateNode:
     """
     try:
         found = history.load_state(state)
-        for commit in {*found.branches.values(), *found.tags.values()}:
+        commits = {*found.branches.values(), *found.tags.values()}
+        history.require(commits)
+        for commit in commits:
             history.load(commit)
     except BlockMissingError as error:
         raise BlockMissingError(

@@ -24,7 +24,7 @@ from ipldstore.errors import IPLDStoreError
 from . import combining
 from .base import RepositoryBase
 from .collect import garbage_collect
-from .places import Where
+from .places import Where, open_place, options_of
 from .session import RepositorySession
 from .sync import Synced, pull, push
 
@@ -121,7 +121,7 @@ class Repository(RepositoryBase):
         :raises RefExistsError: if there is a branch or tag of that name
         :raises ValueError: if the format does not allow the name
         """
-        commit = self._find(at)
+        commit = self._find_whole(at)
         self._update(f"create branch {name}", lambda state: refs.create_branch(state, name, commit))
         return cids.from_validated(commit)
 
@@ -132,7 +132,7 @@ class Repository(RepositoryBase):
         :param expected: the commit where the branch must be; by default any
         :raises ConflictError: if it is at another
         """
-        commit = self._find(to)
+        commit = self._find_whole(to)
         before = None if expected is None else self._find(expected)
         self._update(f"reset branch {name}", lambda state: refs.move_branch(state, name, commit, before))
         return cids.from_validated(commit)
@@ -158,7 +158,7 @@ class Repository(RepositoryBase):
 
         :raises RefExistsError: if there is a branch or tag of that name
         """
-        commit = self._find(at)
+        commit = self._find_whole(at)
         self._update(f"create tag {name}", lambda state: refs.create_tag(state, name, commit))
         return cids.from_validated(commit)
 
@@ -175,6 +175,13 @@ class Repository(RepositoryBase):
         :raises RefNotFoundError: if there is none
         """
         self._update(f"set default {branch}", lambda state: refs.set_default(state, branch))
+
+    def _find_whole(self, ref: Ref | None) -> bytes:
+        """Return the binary CID of a commit that is to get a name or a child, and so must be in the block store."""
+        self._require_writable("naming a commit")
+        found = self._find(ref)
+        self._history.require([found])
+        return found
 
     def _update(self, operation: str, change: Change) -> None:
         self._require_writable(operation)
@@ -211,7 +218,8 @@ class Repository(RepositoryBase):
         :raises MergeConflictError: if both have changed the same; it has the conflicts, and nothing has changed
         :raises IPLDStoreError: if they are unrelated
         """
-        theirs, name = self._find(ref), ref if isinstance(ref, str) else cids.to_text(self._find(ref))
+        theirs = self._find_whole(ref)
+        name = ref if isinstance(ref, str) else cids.to_text(theirs)
         request = self._request(into, message, meta, author, time, resolve)
         made = combining.merge(self._exchange, theirs, name, request, fast_forward=fast_forward, unrelated=unrelated)
         return cids.from_validated(made)
@@ -321,18 +329,21 @@ class Repository(RepositoryBase):
 
     # -- other places --
 
-    def push(self, to: Where, *, force: bool = False, progress: bool | None = None) -> Synced:
+    def push(self, to: Where, *, force: bool = False, progress: bool | None = None, **options: Any) -> Synced:
         """Bring the repository to another place, whose head then names the same state. Only missing blocks are sent.
 
         :param to: another repository, or where one is or is to be
         :param force: overwrite names there that are not in our past; the result says which
         :param progress: whether to show a bar; by default in a notebook, and where standard error is a terminal
+        :param options: of the other place; see :meth:`open`
         :raises ConflictError: if names there are not in our past
         :raises IPLDStoreError: if a block is lost, or one of the two cannot be reached
         """
-        return push(self._history, self._exchange.current(), to, force=force, progress=progress)
+        state = self._exchange.current()
+        place = open_place(to, options_of(options), create=True)
+        return push(self._history, state, place, force=force, progress=progress)
 
-    def pull(self, source: Where, *, force: bool = False, progress: bool | None = None) -> Synced:
+    def pull(self, source: Where, *, force: bool = False, progress: bool | None = None, **options: Any) -> Synced:
         """Get what another repository has: its commits, each checked, and its names, moved forward.
 
         Branches that are further on here stay. A new, empty repository becomes the other one, with the same CID.
@@ -340,11 +351,13 @@ class Repository(RepositoryBase):
         :param source: another repository, or where one is
         :param force: overwrite names here that are not in its past; the result says which
         :param progress: see :meth:`push`
+        :param options: see :meth:`push`
         :raises ConflictError: if a name here is not in its past, nor the other way round
         :raises NodeError: if a commit there breaks a bound of the format; no name has moved then
         """
         self._require_writable("pull")
-        return pull(self._exchange, source, force=force, progress=progress)
+        place = open_place(source, options_of({"read_only": True} | options))
+        return pull(self._exchange, place, force=force, progress=progress)
 
     def _require_writable(self, what: str) -> None:
         if self.read_only:

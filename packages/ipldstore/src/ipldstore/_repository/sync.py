@@ -20,7 +20,7 @@ from ipldstore._revisions.history import History
 from ipldstore._revisions.verify import check_history
 from ipldstore.errors import BlockMissingError, ConflictError, NodeError
 
-from .places import Options, Where, open_place
+from .places import Place
 from .transfers import transfer_all
 
 
@@ -35,13 +35,12 @@ class Synced(NamedTuple):
     """By name, the commits that were not in the past of what is there now; empty without ``force``."""
 
 
-def push(history: History, state: Known, to: Where, *, force: bool, progress: bool | None) -> Synced:
-    """Bring a state to another place, and have the head there name it; see :meth:`Repository.push`."""
-    place = open_place(to, Options(), create=True)
+def push(history: History, state: Known, to: Place, *, force: bool, progress: bool | None) -> Synced:
+    """Bring a state to another place, have the head there name it, and close the place; see :meth:`Repository.push`."""
     try:
-        return push_state(history, state, place.castore, place.head, force=force, progress=progress)
+        return push_state(history, state, to.castore, to.head, force=force, progress=progress)
     finally:
-        place.close()
+        to.close()
 
 
 def push_state(
@@ -111,17 +110,16 @@ def _refuse(overwritten: dict[str, CID], what: str, *, force: bool) -> None:
         )
 
 
-def pull(exchange: Exchange, source: Where, *, force: bool, progress: bool | None) -> Synced:
-    """Get what another repository has; see :meth:`Repository.pull`."""
-    place = open_place(source, Options(read_only=True))
+def pull(exchange: Exchange, source: Place, *, force: bool, progress: bool | None) -> Synced:
+    """Get what another repository has, and close its place; see :meth:`Repository.pull`."""
     try:
-        state = Exchange(History(place.castore), place.head).current()
+        state = Exchange(History(source.castore), source.head).current()
         sent = transfer_all(
-            "pulling", cids.from_validated(state.cid), place.castore, exchange.history.castore, progress
+            "pulling", cids.from_validated(state.cid), source.castore, exchange.history.castore, progress
         )
         overwritten = pull_state(exchange, state, sign(None, None), force=force)
     finally:
-        place.close()
+        source.close()
     return Synced(sent.blocks, sent.bytes, overwritten)
 
 

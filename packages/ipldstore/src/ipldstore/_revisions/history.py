@@ -16,7 +16,7 @@ from ipldstore._format.nodes import COMMIT_FIELD, STATE_FIELD, history_field
 from ipldstore._history.commit import CommitNode, decode_commit
 from ipldstore._history.fields import is_node_link
 from ipldstore._history.state import StateNode, decode_state
-from ipldstore.errors import LOWER_ERRORS, NodeError, store_errors
+from ipldstore.errors import LOWER_ERRORS, BlockMissingError, NodeError, store_errors
 
 T = TypeVar("T")
 
@@ -72,6 +72,19 @@ class History:
         with store_errors(f"reading the commit {cids.to_text(cid)}"):
             block = self.castore.get_raw(cid)
         return self.decode(cid, block)
+
+    def require(self, commits: Iterable[bytes]) -> None:
+        """Return if the block store has all these commits now: a cached one may have been collected since.
+
+        :param commits: binary CIDs of commits that are to get a name, or a child
+        :raises BlockMissingError: if it lacks one
+        """
+        wanted = list(dict.fromkeys(commits))
+        with store_errors("looking for commits"):
+            there = list(self.castore.has_blocks(map(cids.from_validated, wanted)))
+        for cid, is_there in zip(wanted, there, strict=True):
+            if not is_there:
+                raise BlockMissingError(f"expected the commit {cids.to_text(cid)}, found no block in {self.castore!r}")
 
     def prefetch(self, cid: bytes, names: Sequence[str]) -> None:
         """Get the commits on a path together, where the block store sends them in one answer.
