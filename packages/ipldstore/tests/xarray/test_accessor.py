@@ -34,6 +34,21 @@ def test_a_dataset_to_an_address_and_back(name: str, tmp_path: Path) -> None:
     assert example().ipld.cid is None
 
 
+@pytest.mark.parametrize("chunks", [None, {}])
+def test_a_store_that_zarrs_engine_has_opened(chunks: Any) -> None:
+    """xarray does not say where from; its store does, and says nothing while what is there has no root."""
+    store = IPLDStore()
+    example().to_zarr(store)
+    with xr.open_zarr(store, chunks=chunks) as found:
+        assert found.ipld.cid is None
+        root = store.freeze()
+        assert found.ipld.cid == root
+    with xr.open_zarr(IPLDStore(store.castore, root=root, read_only=True), chunks=chunks) as found:
+        assert found.ipld.cid == root
+    assert xr.open_dataset(store, engine="zarr", chunks=chunks).ipld.cid == root
+    assert example().ipld.cid is None
+
+
 def test_the_root_is_nowhere_that_changes_the_data(tmp_path: Path) -> None:
     """What was read is written again with the same root."""
     cid = example().ipld.to_ipld(tmp_path / "a.car")

@@ -15,7 +15,7 @@ from ipldstore._dataset.castores import AnyCAStore
 from ipldstore._io.writing import write_to
 from ipldstore._store.ipld_store import IPLDStore
 
-from .source import ROOT, whole_of
+from .source import ROOT, store_of, whole_of
 
 T = TypeVar("T", xr.Dataset, xr.DataTree)
 
@@ -31,12 +31,17 @@ class _Accessor(Generic[T]):
 
     @property
     def cid(self) -> CID | None:
-        """The CID of the root that the data were read from by the engine ``ipldstore``; None if they were not.
+        """The CID of the root that the data were read from; None if they were not, or that is not known.
 
-        It is kept in ``encoding["ipld_root"]``, which is never written. What was changed since is not in it.
+        The engine ``ipldstore`` keeps it in ``encoding["ipld_root"]``, which is never written. What was changed since
+        is not in it. What ``xr.open_zarr(store)`` has returned, and no dataset made of it, tells the root that the store
+        has now; None while the store has changes that are not frozen.
         """
         text = self._data.encoding.get(ROOT)
-        return None if text is None else cids.from_validated(cids.to_bytes(text))
+        if text is not None:
+            return cids.from_validated(cids.to_bytes(text))
+        store = store_of(self._data)
+        return None if store is None else store.root_cid
 
     def to_ipld(
         self,

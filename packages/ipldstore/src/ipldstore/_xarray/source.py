@@ -53,6 +53,16 @@ def is_dataset(what: Any) -> bool:
     return place.suffix.lower() == ".car" or (place / "SHARDING").exists()
 
 
+def store_of(data: Any) -> IPLDStore | None:
+    """Return the store that the engine ``zarr`` has opened a dataset from; None if it is none of ours.
+
+    xarray keeps the store of zarr only where the method is that closes it.
+    """
+    backend = getattr(getattr(data, "_close", None), "__self__", None)
+    store = getattr(getattr(backend, "zarr_group", None), "store", None)
+    return store if isinstance(store, IPLDStore) else None
+
+
 def whole_of(store: IPLDStore) -> tuple[IPLDStore, str]:
     """Return the store of a whole dataset, whose consolidated metadata saves reads, and the path of the group."""
     return (store.whole(), store.path) if isinstance(store, GroupStore) else (store, "")
