@@ -28,7 +28,7 @@ from ._io.compact import compact
 from ._io.diff import diff
 from ._io.file_references import file_references
 from ._io.ipfs import get_ipfs_mapper
-from ._io.kerchunk import car_references
+from ._io.kerchunk import car_references, gateway_references
 from ._io.open import open  # noqa: A004  # as tarfile, gzip and many others have it
 from ._io.pinning import pin
 from ._io.repair import repair
@@ -124,6 +124,7 @@ __all__ = [
     "copy",
     "diff",
     "file_references",
+    "gateway_references",
     "get_ipfs_mapper",
     "open",
     "pin",

@@ -145,6 +145,19 @@ def test_log_begins_at_a_version(places: Path) -> None:
     assert "expected one version" in refused.output
 
 
+def test_export_for_kerchunk_says_what_it_needs(places: Path, tmp_path: Path) -> None:
+    """Blocks in a folder have no URL, unless a gateway is named that sends them."""
+    with ipldstore.open(tmp_path / "blocks", "a") as store:
+        store["a/0"] = b"chunk"
+    words = ["export", str(tmp_path / "blocks"), str(tmp_path / "a.json")]
+    assert "expected --url with a gateway" in CliRunner().invoke(cli, words).output
+    done = CliRunner().invoke(cli, [*words, "--url", "http://127.0.0.1:8080"])
+    assert done.exit_code == 0, done.exception
+    assert "http://127.0.0.1:8080/ipfs/" in (tmp_path / "a.json").read_text()
+    group = run(places, "export", ["good.car#air"], str(tmp_path / "b.json"))
+    assert "expected a whole dataset" in str(group.exception)
+
+
 def test_resolve_tells_the_root_of_anything(places: Path) -> None:
     with ipldstore.open(places / "good.car") as store:
         assert run(places, "resolve", ["good.car"]).output == f"/ipfs/{store.root_cid}\n"

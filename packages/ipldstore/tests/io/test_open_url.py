@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,8 +13,11 @@ import ipldstore
 import numpy as np
 import pytest
 import zarr
+from click.testing import CliRunner
 from ipld_car import CarWriter, cids
 from ipldstore import IPLDStore, IPLDStoreError, StoreUnavailableError
+from ipldstore._cli.main import cli
+from ipldstore._io.kerchunk import archive_references
 
 from ..support.store_samples import contents
 
@@ -75,6 +79,21 @@ def test_a_dataset_is_read(name: str, server: Any, tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(array[:]), np.arange(160_000).reshape(4000, 40))
         assert len(server.asked) < 60
         assert "abc" not in repr(store)
+
+
+def test_references_for_kerchunk(server: Any, tmp_path: Path) -> None:
+    """They are those of the file, by its URL without secrets; the command chooses the form by the address."""
+    server.files["/air.car"] = written(tmp_path / "air.car")
+    url = f"{server.url}/air.car"
+    expected = ipldstore.car_references(tmp_path / "air.car", url=url)
+    with ipldstore.open(f"{url}?signature=abc") as store:
+        assert archive_references(store) == expected
+    target = tmp_path / "air.json"
+    done = CliRunner().invoke(cli, ["export", url, str(target)])
+    assert done.exit_code == 0, done.exception
+    assert json.loads(target.read_text())["refs"] == expected
+    with pytest.raises(ValueError, match="archive at a URL"):
+        archive_references(IPLDStore())
 
 
 def test_only_reading(server: Any, tmp_path: Path) -> None:

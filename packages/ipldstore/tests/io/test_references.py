@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from ipld_car import CarError, CarReader, CarWriter, cids
 from ipld_car.hashes import digest_of
-from ipldstore import IPLDStore, IPLDStoreError, car_references
+from ipldstore import IPLDStore, IPLDStoreError, car_references, gateway_references
 
 from ..support.archive_samples import as_carv2
 from ..support.store_samples import contents, link_at, written, zarr
@@ -201,3 +201,28 @@ def test_what_cannot_be_referred_to(tmp_path: Path) -> None:
     file.write_bytes(archive[:-1] + bytes([archive[-1] ^ 1]))  # a chunk: nothing but verifying finds that
     with pytest.raises(CarError):
         car_references(file)
+
+
+def test_references_to_blocks_behind_a_gateway(tmp_path: Path) -> None:
+    """A server of ours sends for each URL just the bytes of the key, of chunks over 1 MiB too."""
+    import requests
+
+    from ..support.serving import serving
+
+    store = hierarchy(3)
+    path = tmp_path / "a.car"
+    path.write_bytes(store.to_car())
+    with serving([path]) as running:
+        references = gateway_references(store, f"{running.url}/")
+        assert references.keys() == set(store)
+        for key in ("large/c/0", "many/c/3/4", "deep/er/few/c/0/0"):
+            found = references[key]
+            assert len(found) == 1
+            url = str(found[0])
+            answer = requests.get(url, timeout=60)
+            assert answer.content == store[key], key
+            part = requests.get(url, headers={"Range": "bytes=3-6"}, timeout=60)
+            assert part.content == store[key][3:7]
+    assert isinstance(references["zarr.json"], str)
+    with pytest.raises(ValueError, match="URL of a gateway"):
+        gateway_references(store, "gateway.example")

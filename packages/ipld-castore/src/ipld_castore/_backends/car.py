@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self, cast
 from weakref import WeakValueDictionary
 
-from ipld_car import BlockAbsentError, CarError, CarFile, HashMismatchError, cids, dagcbor, fs, hashes
+from ipld_car import BlockAbsentError, BlockLocation, CarError, CarFile, HashMismatchError, cids, dagcbor, fs, hashes
 from multiformats import CID
 
+from ipld_castore._core.backend import AnyCID, text_of
 from ipld_castore._core.heads import check_head, is_head
 from ipld_castore._core.store import ContentAddressableStore
 from ipld_castore.concurrency import ForkLocal
@@ -206,6 +207,16 @@ class CarCAStore(ContentAddressableStore):
             return self._file.location(cid).payload_size
         except (OSError, ValueError) as error:
             raise self._not_read(error, str(cid)) from error
+
+    def location(self, cid: AnyCID) -> BlockLocation:
+        """Return where in the archive a block is, so that others can read it as a range of bytes.
+
+        :raises BlockNotFoundError: if the archive lacks the block
+        """
+        try:
+            return self._file.location(cid)
+        except (OSError, ValueError) as error:
+            raise self._not_read(error, text_of(cid)) from error
 
     def __iter__(self) -> Iterator[CID]:
         """Return the CIDs that blocks were put with, in the order of the file."""

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Final, Literal
 
-from ipld_car import BlockAbsentError, CarError, CarRangeReader, HashMismatchError, cids
+from ipld_car import BlockAbsentError, BlockLocation, CarError, CarRangeReader, HashMismatchError, cids
 from ipld_car.lru import LRU
 from multiformats import CID
 
@@ -164,6 +164,11 @@ class RemoteCarCAStore(CarCAStore, schemes=(*_HTTP, *_BUCKETS)):
         """See :meth:`ContentAddressableStore.block_size`."""
         with self._reading(cid) as reader:
             return reader.location(cid).payload_size
+
+    def location(self, cid: AnyCID) -> BlockLocation:
+        """See :meth:`CarCAStore.location`."""
+        with self._reading(cid) as reader:
+            return reader.location(cid)
 
     def get_blocks(self, wanted: Iterable[CID]) -> Iterator[tuple[CID, bytes]]:
         """See :meth:`ContentAddressableStore.get_blocks`; near blocks come together, many requests are in flight."""

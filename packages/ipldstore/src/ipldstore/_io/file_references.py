@@ -7,13 +7,10 @@ from collections.abc import Callable, Iterator
 from ipld_car import cids, unixfs
 from ipld_castore import ReferenceCAStore, ReferencingCAStore
 
-from ipldstore._format import keys
-from ipldstore._read.byte_range import WHOLE
 from ipldstore._store.ipld_store import IPLDStore
-from ipldstore._store.zarr_compat import arranged
 from ipldstore.errors import store_errors
 
-from .kerchunk import MAX_INLINE_BYTES, Reference, inline
+from .kerchunk import MAX_INLINE_BYTES, Reference, references_of
 
 _Place = tuple[str, int, int]
 
@@ -36,25 +33,13 @@ def file_references(store: IPLDStore, *, max_inline_bytes: int = MAX_INLINE_BYTE
             f"expected a dataset whose chunks lie in other files, as reference() makes it; found {castore!r} "
             f"(car_references() gives references into an archive)"
         )
-    data = store._data  # noqa: SLF001  # links of chunks that are not read
-    found: dict[str, Reference] = {}
-    inlined = 0
-    for key, target in data.items():
-        is_document = key.rpartition("/")[2] in keys.DOCUMENTS
-        if not is_document and isinstance(target, bytes):
-            with store_errors(f"looking for the chunk {key!r}"):
-                place = _place_of(castore.references, castore.get_raw, target)
-            if place is not None:
-                found[key] = list(place)
-                continue
-            inlined += data.values.size(key, target)
-            if inlined > max_inline_bytes:
-                raise ValueError(
-                    f"expected at most {max_inline_bytes} bytes in chunks that lie in no file, found more at {key!r} "
-                    f"(make max_inline_bytes larger)"
-                )
-        found[key] = inline(data.values.read(key, target, WHOLE, arranged))
-    return found
+
+    def reference(key: str, link: bytes) -> Reference | None:
+        with store_errors(f"looking for the chunk {key!r}"):
+            place = _place_of(castore.references, castore.get_raw, link)
+        return None if place is None else list(place)
+
+    return references_of(store._data, reference, max_inline_bytes)  # noqa: SLF001  # links of chunks that are not read
 
 
 def _place_of(references: ReferenceCAStore, get: Callable[[bytes], bytes], link: bytes) -> _Place | None:

@@ -7,11 +7,19 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from ipld_car import CarReader, cids
-from ipld_castore import BackendUnavailableError, BlockNotFoundError, ContentAddressableStore, ReadOnlyStoreError
+from ipld_castore import (
+    BackendUnavailableError,
+    BlockNotFoundError,
+    ContentAddressableStore,
+    ReadOnlyStoreError,
+    RemoteCarCAStore,
+    TieredCAStore,
+)
 from multiformats import CID
 
 from ipldstore._address.grammar import local_path
@@ -19,11 +27,13 @@ from ipldstore._dataset.dataset import Dataset
 from ipldstore._format import keys
 from ipldstore._read.byte_range import WHOLE
 from ipldstore._read.foreign_value import ForeignValue
+from ipldstore._store.ipld_store import IPLDStore
 from ipldstore._store.zarr_compat import arranged
-from ipldstore._tree import lookup
+from ipldstore.errors import store_errors
 
 Reference = str | list[str | int]
-"""What stands for the bytes of a key: their text, ``base64:`` and their base64, or URL, offset and length in bytes."""
+"""What stands for the bytes of a key: their text, ``base64:`` and their base64, or URL, offset and length in bytes, or
+the URL alone of something whole."""
 
 MAX_INLINE_BYTES: Final = 1 << 30
 
@@ -72,25 +82,103 @@ def car_references(
     castore = _ScannedCar(file, zero_length_section_as_eof=zero_length_section_as_eof)
     if len(castore.roots) != 1:
         raise ValueError(f"expected an archive with one root, found {len(castore.roots)} roots in {file}")
-    data = Dataset(castore, castore.roots[0])
     target = file if url is None else url
-    references: dict[str, Reference] = {}
-    inline_bytes = 0
-    for key, found in data.items():
-        place = None if key.rpartition("/")[2] in keys.DOCUMENTS else castore.place(found)
+
+    def reference(_: str, link: bytes) -> Reference | None:
+        place = castore.place(link)
+        return None if place is None else [target, *place]
+
+    return references_of(Dataset(castore, castore.roots[0]), reference, max_inline_bytes)
+
+
+def archive_references(
+    store: IPLDStore, *, url: str | None = None, max_inline_bytes: int = MAX_INLINE_BYTES
+) -> dict[str, Reference]:
+    """Return references into an archive at a URL, as :func:`car_references` does of a file.
+
+    The index of the archive is read, each chunk is read where it lies, and verified.
+
+    :param store: the dataset, as :func:`ipldstore.open` opens it at the URL
+    :param url: where readers will find the archive, by default where it is
+    :raises ValueError: if the dataset is in no archive at a URL, or its large chunks are over ``max_inline_bytes``
+    :raises IPLDStoreError: if a block cannot be read
+    """
+    castore = store.castore
+    far = castore.far if isinstance(castore, TieredCAStore) else castore
+    if not isinstance(far, RemoteCarCAStore):
+        raise ValueError(f"expected a dataset in an archive at a URL, found {castore!r}")  # noqa: TRY004  # a value
+    target = far.address if url is None else url
+
+    def reference(key: str, link: bytes) -> Reference | None:
+        if cids.codec_of(link) != cids.RAW:
+            return None
+        with store_errors(f"looking for the chunk {key!r}"):
+            far.get_raw(link)
+            place = far.location(link)
+        return [target, place.payload_offset, place.payload_size] if place.payload_size else None
+
+    return references_of(store._data, reference, max_inline_bytes)  # noqa: SLF001  # links of chunks
+
+
+def gateway_references(store: IPLDStore, url: str, *, max_inline_bytes: int = MAX_INLINE_BYTES) -> dict[str, Reference]:
+    """Return references to blocks behind a gateway, as kerchunk has them, for readers that know no IPLD.
+
+    A chunk is ``[URL]``, the whole of what the gateway sends for its CID: of a raw block the block, of a file of
+    several blocks the file, which not every gateway sends. Documents are their text. Nothing is asked of the gateway,
+    no chunk is read, and reading by the references verifies nothing.
+
+    :param store: the dataset, wherever its blocks are
+    :param url: the URL of a gateway, such as ``http://127.0.0.1:8080`` of ``ipldstore serve``
+    :param max_inline_bytes: the most bytes of chunks that are no blocks, all together, to have in the references
+    :raises ValueError: if the URL is none, or too many bytes have no URL
+    :raises IPLDStoreError: if a node cannot be read
+
+    >>> from ipldstore import IPLDStore
+    >>> store = IPLDStore()
+    >>> store["a/0"] = b"chunk"
+    >>> gateway_references(store, "https://gateway.example")["a/0"][0].partition("?")[2]
+    'format=raw'
+    """
+    if not url.lower().startswith(("http://", "https://")):
+        raise ValueError(f"expected the URL of a gateway, such as http://127.0.0.1:8080, found {url!r}")
+    base = url.rstrip("/")
+
+    def reference(_: str, link: bytes) -> Reference | None:
+        codec = cids.codec_of(link)
+        if codec not in (cids.RAW, cids.DAG_PB) or cids.prefix_of(link).hash_code == cids.IDENTITY:
+            return None
+        return [f"{base}/ipfs/{cids.to_text(link)}{'?format=raw' if codec == cids.RAW else ''}"]
+
+    return references_of(store._data, reference, max_inline_bytes)  # noqa: SLF001  # links of chunks
+
+
+def references_of(
+    data: Dataset, reference: Callable[[str, bytes], Reference | None], max_inline_bytes: int
+) -> dict[str, Reference]:
+    """Return the references of all keys of a dataset.
+
+    :param reference: returns what stands for a key and the link of its value; None if it stands in the references
+    :param max_inline_bytes: the most bytes of chunks, all together, that do
+    :raises ValueError: if there are more
+    """
+    found: dict[str, Reference] = {}
+    inlined = 0
+    for key, target in data.items():
+        is_document = key.rpartition("/")[2] in keys.DOCUMENTS
+        place = reference(key, target) if isinstance(target, bytes) and not is_document else None
         if place is not None:
-            references[key] = [target, *place]
+            found[key] = place
             continue
-        if isinstance(found, ForeignValue) or (isinstance(found, bytes) and cids.codec_of(found) == cids.DAG_PB):
-            inline_bytes += data.values.size(key, found)
-            if inline_bytes > max_inline_bytes:
+        if not is_document and isinstance(target, (bytes, ForeignValue)):
+            inlined += data.values.size(key, target)
+            if inlined > max_inline_bytes:
                 raise ValueError(
-                    f"expected at most {max_inline_bytes} bytes in chunks over 1 MiB, which would stand in the "
-                    f"references themselves; found more at {key!r} (make chunks smaller, or max_inline_bytes larger)"
+                    f"expected at most {max_inline_bytes} bytes in chunks that are no range of a file, which would "
+                    f"stand in the references themselves; found more at {key!r} (make chunks smaller, or "
+                    f"max_inline_bytes larger)"
                 )
-        value = data.values.read(key, found, WHOLE, arranged)
-        references[key] = inline(value)
-    return references
+        found[key] = inline(data.values.read(key, target, WHOLE, arranged))
+    return found
 
 
 def inline(value: bytes) -> str:
@@ -120,12 +208,12 @@ class _ScannedCar(ContentAddressableStore):
                 place = block.location
                 self._places[_key(block.cid_bytes)] = place.payload_offset, place.payload_size
 
-    def place(self, found: lookup.AnyTarget) -> tuple[int, int] | None:
+    def place(self, found: bytes) -> tuple[int, int] | None:
         """Return offset and length in bytes of a value that is one block; None if it is none, or empty.
 
         A range of HTTP is not empty.
         """
-        if not isinstance(found, bytes) or cids.codec_of(found) != cids.RAW:
+        if cids.codec_of(found) != cids.RAW:
             return None
         place = self._places.get(_key(found))
         return place if place is not None and place[1] else None

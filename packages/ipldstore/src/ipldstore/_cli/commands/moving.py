@@ -38,15 +38,16 @@ def import_command(source: str, target: str, message: str | None, as_json: bool,
 @click.argument("source")
 @click.argument("target")
 @click.option("--as", "form", type=click.Choice(FORMS), help="The form; by default what the suffix of TARGET says.")
-@click.option("--url", help="Of kerchunk: where readers will find SOURCE; by default its path.")
+@click.option("--url", help="Of kerchunk: where readers find SOURCE, by default where it is; or a gateway.")
 @json_option
 @open_options
 def export(source: str, target: str, form: str | None, url: str | None, as_json: bool, opening: Opening) -> None:
     """Write a dataset as a CAR file, zarr, or for kerchunk.
 
     The suffix of TARGET says which: .car, .zarr (also a zip: .zip), .json. A CAR has the root and all blocks below it,
-    each verified; "push" takes a repository with its history. For kerchunk SOURCE is a CAR file on this machine;
-    readers of the references need neither IPLD nor this package, and verify nothing.
+    each verified; "push" takes a repository with its history. For kerchunk the references lead into SOURCE where it is
+    a CAR file, here or at a URL; into the original files of a dataset over such; else to the blocks behind the gateway
+    that --url names. Readers need neither IPLD nor this package, and verify nothing.
     """
     from ipld_car.terminal import open_printer, show_progress
 

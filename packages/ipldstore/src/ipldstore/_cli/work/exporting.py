@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO, Any
 
+import click
 from ipld_car.ops import Progress
 from ipld_car.ops.output import open_output
+from ipld_castore import ReferencingCAStore
 
-from ipldstore._cli.options import Opening
-from ipldstore._io.kerchunk import car_references
+from ipldstore._address.grammar import parse
+from ipldstore._address.places import ArchiveURL
+from ipldstore._address.references import references_beside
+from ipldstore._cli.options import PARTS, Opening
+from ipldstore._io.file_references import file_references
+from ipldstore._io.kerchunk import Reference, archive_references, car_references, gateway_references
 from ipldstore._store.group_store import GroupStore
 from ipldstore._there.copies.copy import copy
 
@@ -37,9 +44,30 @@ def export_dataset(
         return {"root": str(store.root_cid)}
 
 
+def _references(source: str, url: str | None, opening: Opening) -> dict[str, Reference]:
+    """Return references into what holds the chunks: an archive, original files, or a gateway."""
+    address = parse(source)
+    place, is_whole = address.place, address.ref is None and not address.group and PARTS.isdisjoint(opening.given)
+    if isinstance(place, Path) and place.is_file() and is_whole and references_beside(place) is None:
+        is_padded = opening.given.get("zero_length_section_as_eof", False)
+        return car_references(source, url=url, zero_length_section_as_eof=is_padded)
+    with opening.store(source) as store:
+        if isinstance(store, GroupStore):
+            raise ValueError(f"expected a whole dataset, found the group {store.path!r}: references are of all keys")  # noqa: TRY004  # the address names it
+        if isinstance(store.castore, ReferencingCAStore):
+            return file_references(store)
+        if isinstance(place, ArchiveURL):
+            return archive_references(store, url=url)
+        gateway = url or getattr(place, "gateway", None)
+        if gateway is None:
+            raise click.UsageError(
+                f"expected --url with a gateway that has the blocks of {source!r}, such as that of `ipldstore serve`"
+            )
+        return gateway_references(store, gateway)
+
+
 def _kerchunk(source: str, target: str, url: str | None, opening: Opening) -> dict[str, Any]:
-    is_padded = opening.given.get("zero_length_section_as_eof", False)
-    references = car_references(source, url=url, zero_length_section_as_eof=is_padded)
+    references = _references(source, url, opening)
     with open_output(sys.stdout.buffer if target == "-" else target) as stream:
         stream.write(json.dumps({"version": 1, "refs": references}).encode())
     return {"references": len(references)}
