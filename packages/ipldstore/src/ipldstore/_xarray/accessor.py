@@ -34,8 +34,8 @@ class _Accessor(Generic[T]):
         """The CID of the root that the data were read from; None if they were not, or that is not known.
 
         The engine ``ipldstore`` keeps it in ``encoding["ipld_root"]``, which is never written. What was changed since
-        is not in it. What ``xr.open_zarr(store)`` has returned, and no dataset made of it, tells the root that the store
-        has now; None while the store has changes that are not frozen.
+        is not in it. What ``xr.open_zarr(store)`` has returned tells the root that the store has now, and None while
+        the store has changes that are not frozen; no dataset made of it does.
         """
         text = self._data.encoding.get(ROOT)
         if text is not None:
