@@ -4,13 +4,21 @@ import doctest
 import gc
 import importlib.util
 import inspect
+import multiprocessing
 import os
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from hypothesis import settings
+
+# The processes of dask: spawned ones take seconds to import what they need.
+if "forkserver" in multiprocessing.get_all_start_methods():
+    os.environ["DASK_MULTIPROCESSING__CONTEXT"] = "forkserver"
+    os.environ["DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD"] = "forkserver"
 
 # A real IPFS node and a real S3 server, for the tests of ipld_castore and those across packages.
 _kubo = importlib.import_module("packages.ipld-castore.tests.support.kubo_fixtures")
@@ -46,7 +54,7 @@ collect_ignore_glob = [f"{_source}/_io/zarr_url.py"] + [
 collect_ignore_glob += [f"docs/start/{name}.md" for name in ("cid", "car", "bucket", "cluster")]
 
 # No deadlines: a slow machine is no failure, and speed is measured in benchmarks/.
-settings.register_profile("desk", deadline=None, max_examples=40)
+settings.register_profile("desk", deadline=None, max_examples=25)
 settings.register_profile("few", deadline=None, max_examples=20, derandomize=True, database=None)
 settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True, max_examples=40)
 settings.register_profile("soak", deadline=None, print_blob=True, max_examples=2000)  # --hypothesis-profile=soak
@@ -66,6 +74,49 @@ def _is_from_or_exported(finder: doctest.DocTestFinder, module: ModuleType, foun
 
 
 doctest.DocTestFinder._from_module = _is_from_or_exported  # type: ignore[attr-defined]  # noqa: SLF001  # no public hook
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add an option for what the mark ``covering`` leaves out."""
+    parser.addoption("--all-combinations", action="store_true", help="run all that the mark `covering` would leave out")
+
+
+@pytest.hookimpl(trylast=True)  # among the tests that -m and -k leave
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what a test that is marked ``covering`` does not need."""
+    if config.getoption("all_combinations"):
+        return
+    groups: dict[tuple[str, int], list[pytest.Function]] = defaultdict(list)
+    for item in items:
+        mark = item.get_closest_marker("covering")
+        if isinstance(item, pytest.Function) and mark is not None and hasattr(item, "callspec"):
+            groups[item.nodeid.partition("[")[0], mark.args[0] if mark.args else 2].append(item)
+    chosen = {item for (_, strength), group in groups.items() for item in _covering(group, strength)}
+    left_out = {item for group in groups.values() for item in group} - chosen
+    if left_out:
+        config.hook.pytest_deselected(items=[*left_out])
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _covering(items: list[pytest.Function], strength: int) -> list[pytest.Function]:
+    """Choose few items of one test such that any ``strength`` values of its parameters that can be are in one of them.
+
+    Each choice is the item with most that is new, and of equals the one whose values were chosen least often so far.
+    """
+    values = {item: sorted((name, id(value)) for name, value in item.callspec.params.items()) for item in items}
+    combined = {item: [*combinations(found, min(strength, len(found)))] for item, found in values.items()}
+    missing = {each for found in combined.values() for each in found}
+    used: Counter[tuple[str, int]] = Counter()
+    chosen = []
+    while missing:
+        best = max(
+            items,
+            key=lambda item: (len(missing.intersection(combined[item])), -sum(used[each] for each in values[item])),
+        )
+        chosen.append(best)
+        missing.difference_update(combined[best])
+        used.update(values[best])
+    return chosen
 
 
 def pytest_collection_finish() -> None:

@@ -13,6 +13,7 @@ from ipld_car.terminal.testing import Run, running_command
 from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore
 
 from .support.far_datasets import many, server  # noqa: F401  # fixtures, which are found here
+from .support.processes import FRESH, PRELOADED, preload, program
 
 HERE = Path(__file__).parent
 
@@ -57,6 +58,30 @@ def castore(request: pytest.FixtureRequest, tmp_path: Path) -> ContentAddressabl
 @pytest.fixture(scope="session")
 def command() -> Iterator[Run]:
     """Run ``ipldstore`` as a process of its own; the expected exit code is 0 unless told."""
-    preload = ("ipldstore._io.open", "ipldstore._repository.repository")
-    with running_command("ipldstore._cli.main", "ipldstore", "ipldstore", preload) as run:
+    with running_command("ipldstore._cli.main", "ipldstore", "ipldstore", PRELOADED) as run:
         yield run
+
+
+@pytest.fixture(scope="session")
+def python() -> Iterator[Run]:
+    """Run the text of a program with arguments, as ``python -c`` does; the expected exit code is 0 unless told."""
+    with running_command(program.__name__, "-c", program.__name__, PRELOADED) as run:
+        yield run
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A client of dask's distributed whose workers are processes; it is not the default."""
+    dask: Any = pytest.importorskip("dask", reason="dask is optional")
+    distributed: Any = pytest.importorskip("distributed", reason="distributed is optional")
+    method = distributed.utils.get_mp_context().get_start_method()
+    assert method == FRESH.get_start_method(), "as the environment says that the conftest of the workspace sets"
+    preload()  # distributed has a list of its own
+    with (
+        dask.config.set({"temporary-directory": str(tmp_path_factory.mktemp("dask"))}),
+        distributed.LocalCluster(
+            n_workers=4, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        yield client

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import pickle
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -18,9 +16,11 @@ from typing import Any
 import ipldstore
 import numpy as np
 import pytest
+from ipld_car.terminal.testing import Run
 from ipld_castore import ContentAddressableStore, MappingCAStore
 from ipldstore import IPLDStore
 
+from ..support.processes import FRESH
 from ..support.processes.copies import (
     describe,
     give_back,
@@ -181,10 +181,9 @@ def test_pickling_while_others_write(castore: ContentAddressableStore) -> None:
 
 
 def _contexts() -> list[Any]:
-    methods = multiprocessing.get_all_start_methods()
-    return [
-        pytest.param(multiprocessing.get_context(method), id=method) for method in methods if method != "forkserver"
-    ]
+    forks = "fork" in multiprocessing.get_all_start_methods()
+    forking = [pytest.param(multiprocessing.get_context("fork"), id="fork")] if forks else []
+    return [*forking, pytest.param(FRESH, id="fresh")]
 
 
 @pytest.fixture(params=_contexts(), scope="module")
@@ -256,7 +255,7 @@ class TestElsewhere:
 
 def test_a_copy_that_comes_home_is_the_store_again(castore: ContentAddressableStore) -> None:
     store = written(SOME, castore)
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, mp_context=FRESH) as pool:
         again = pool.submit(give_back, store).result(60)
     again["a/c/2"] = b"two"
     assert store["a/c/2"] == b"two"
@@ -314,7 +313,7 @@ def test_a_fork_while_a_thread_holds_the_store(castore: ContentAddressableStore)
             process.kill()
 
 
-def test_a_pickle_that_a_new_process_loads(castore: ContentAddressableStore, tmp_path: Any) -> None:
+def test_a_pickle_that_a_new_process_loads(castore: ContentAddressableStore, tmp_path: Path, python: Run) -> None:
     """Another process, started by nobody here: it writes where a journal tells of it, and else refuses."""
     store = written(SOME, castore)
     file = tmp_path / "store.pickle"
@@ -326,8 +325,8 @@ def test_a_pickle_that_a_new_process_loads(castore: ContentAddressableStore, tmp
         "except IPLDStoreError: print('refused')\n"
         "else: print('written')"
     )
-    done = subprocess.run([sys.executable, "-c", load, str(file)], capture_output=True, text=True, check=True)
+    lines = python(load, file).lines
     root = written(SOME).freeze()
     in_memory = isinstance(castore, MappingCAStore)
-    assert done.stdout.splitlines() == [f"{root} {b'one'!r}", "refused" if in_memory else "written"]
+    assert lines == [f"{root} {b'one'!r}", "refused" if in_memory else "written"]
     assert contents(store) == (SOME if in_memory else SOME | {"b": b""})

@@ -42,6 +42,8 @@ def run_all(*actions: Callable[[], None], timeout: float = 120) -> None:
             done.result(timeout)
 
 
+LAST = 150
+"""The last version that is written beside readers."""
 METADATA = b'{"node_type":"array","zarr_format":3}'
 
 
@@ -62,7 +64,7 @@ def test_readers_a_writer_and_freezes(castore: ContentAddressableStore) -> None:
     def write() -> None:
         order = random.Random(1)
         try:
-            for version in range(1, 400):
+            for version in range(1, LAST + 1):
                 key = order.choice(keys)
                 store[key] = value(key, version)
                 versions[key] = version
@@ -105,7 +107,7 @@ def check_read(store: IPLDStore, key: str, least: int) -> None:
     assert f"{key}/x" not in store
 
 
-def final_contents(versions: dict[str, int], last: int = 399) -> dict[str, bytes]:
+def final_contents(versions: dict[str, int], last: int = LAST) -> dict[str, bytes]:
     """Return what the writer of the test above leaves."""
     expected = {f"{name}/zarr.json": METADATA for name in ("a", "b")}
     expected |= {key: value(key, version) for key, version in versions.items()}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
 import ipldstore
 import pytest
+from ipld_car.terminal.testing import Run
 from ipld_castore import MappingCAStore
 from ipldstore import IPLDStore, IPLDStoreError
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
@@ -182,7 +181,7 @@ def error_of(store: IPLDStore, key: str) -> IPLDStoreError | None:
     return None
 
 
-def test_without_blake3_the_error_says_what_to_install() -> None:
+def test_without_blake3_the_error_says_what_to_install(python: Run) -> None:
     """In a process in which it cannot be imported."""
     program = (
         "import sys; sys.modules['blake3'] = None\n"
@@ -191,8 +190,6 @@ def test_without_blake3_the_error_says_what_to_install() -> None:
         "except ipldstore.IPLDStoreError as error: print(error)\n"
     )
     for name in ("hamt-3", "sharded-v2"):
-        done = subprocess.run(
-            [sys.executable, "-c", program, str(ARCHIVES / f"{name}.car")], capture_output=True, text=True, check=True
-        )
-        assert "pip install" in done.stdout
-        assert "[blake3]" in done.stdout
+        told = python(program, ARCHIVES / f"{name}.car").text
+        assert "pip install" in told
+        assert "[blake3]" in told

@@ -36,7 +36,6 @@ FAMILIES: dict[str, Callable[[int], tuple[str, bytes]]] = {
 METADATA = {"a/zarr.json": ARRAY, "b/.zarray": b"{}"}
 
 
-@settings(max_examples=60)
 @given(data=st.data())
 def test_small_limits(data: st.DataObject) -> None:
     """The number of keys in each family changes several times, with freezes and reopenings in between."""
@@ -121,7 +120,7 @@ def change(store: IPLDStore, before: dict[str, bytes], after: dict[str, bytes]) 
 
 @pytest.mark.parametrize("name", LIMITS)
 @given(steps=st.lists(st.tuples(st.booleans(), st.integers(0, 2)), min_size=2, max_size=4))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=3, deadline=None)
 def test_the_limits_of_the_format(name: str, steps: list[tuple[bool, int]]) -> None:
     """Each step goes to one side of the limit; after it the store is left as it is, frozen, or reopened."""
     sides = LIMITS[name]

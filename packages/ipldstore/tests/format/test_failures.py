@@ -162,7 +162,8 @@ def test_changes_go_on_after_a_freeze_that_failed(frozen: tuple[dict[str, bytes]
     """Keys that a freeze has moved when it fails have the same values, for all later changes."""
     blocks, root = frozen
     new, gone, below = CHANGES[name]
-    for left in range(0, 60, 3):
+    first = list(CHANGES).index(name) % 9  # all changes together fail after any number of calls
+    for left in range(first, 60, 9):
         castore = FailingCAStore(dict(blocks))
         dataset = Dataset(castore, root, limits=SMALL)
         contents = dict(CONTENTS)

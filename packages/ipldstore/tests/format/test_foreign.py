@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import cids
 from ipld_castore import MappingCAStore
@@ -69,7 +69,6 @@ def test_every_mix_of_forms_is_read(random: Random) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
 @given(seeds)
 def test_changes_of_a_foreign_root(random: Random) -> None:
     case = Case(random)

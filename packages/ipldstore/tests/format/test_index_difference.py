@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import cids
 from ipld_castore import MappingCAStore
@@ -32,7 +32,6 @@ def index_of(kind: index_tree.IndexKind, links: dict[str, bytes], nodes: NodeSto
     ("kind", "drawn"), [(index_tree.CHUNKS, CHUNKS), (index_tree.NAMES, NAMES)], ids=["chunks", "names"]
 )
 @given(data=st.data())
-@settings(max_examples=100, deadline=None)
 def test_the_difference_is_that_of_the_keys(
     kind: index_tree.IndexKind, drawn: st.SearchStrategy[dict[str, bytes]], data: st.DataObject
 ) -> None:

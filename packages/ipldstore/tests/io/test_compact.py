@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from ipldstore import Compacted, IPLDStoreError, compact
 from multiformats import CID
 
 from ..support.archive_samples import as_carv2
+from ..support.processes import program, running
 from ..support.store_samples import all_blocks, block_file, contents, written
 
 SOME = {"a/c/0": b"zero", "a/c/1": b"one", "b/.zattrs": b'{"long":"%s"}' % (b"x" * 40_000), "big": bytes((1 << 20) + 1)}
@@ -239,10 +238,11 @@ COMPACT = """
 
 def compact_until(path: Path, step: int) -> int | None:
     """Compact in a process that is killed before a step, 0 for none; return how many steps it took, None if killed."""
-    command = [sys.executable, "-c", textwrap.dedent(COMPACT), str(path), str(step)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == (0 if done.stdout else -signal.SIGKILL), done.stderr
-    return int(done.stdout) if done.stdout else None
+    with running(program.run, textwrap.dedent(COMPACT), str(path), str(step)) as done:
+        out, err = done.out.read(), done.err.read()
+        done.process.join()
+        assert done.process.exitcode == (0 if out else -signal.SIGKILL), err
+    return int(out) if out else None
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal there")

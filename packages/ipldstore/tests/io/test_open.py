@@ -6,9 +6,6 @@ import gc
 import multiprocessing
 import os
 import pickle
-import signal
-import subprocess
-import sys
 import textwrap
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -18,12 +15,14 @@ import ipldstore
 import numpy as np
 import pytest
 from ipld_car import CarError, CarReader
+from ipld_car.terminal.testing import Run
 from ipld_castore import CarCAStore, FileSystemCAStore, MappingCAStore
 from ipldstore import IPLDStore, IPLDStoreError
 
 from ..support.archive_samples import as_carv2
 from ..support.open_samples import SOME, contents_of
-from ..support.processes.open_elsewhere import close_and_drop
+from ..support.processes import FRESH, running
+from ..support.processes.open_elsewhere import close_and_drop, freeze_for_ever
 from ..support.store_samples import contents, written, zarr
 
 
@@ -157,7 +156,7 @@ def test_what_is_not_there_or_is_there_already(path: Path) -> None:
     assert contents_of(path) == SOME
 
 
-def test_one_writer_at_a_time(path: Path) -> None:
+def test_one_writer_at_a_time(path: Path, python: Run) -> None:
     root = fill(path)
     with ipldstore.open(path, "a") as store:
         store["b"] = b"b"
@@ -166,9 +165,12 @@ def test_one_writer_at_a_time(path: Path) -> None:
         with ipldstore.open(path) as reader:
             assert reader.root_cid == root
         # Nor from another process.
-        program = "import sys, ipldstore; ipldstore.open(sys.argv[1], 'a')"
-        done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False)
-        assert "BackendUnavailableError" in done.stderr
+        refused = (
+            "import sys, ipldstore\n"
+            "try: ipldstore.open(sys.argv[1], 'a')\n"
+            "except OSError as error: sys.exit(str(error))"
+        )
+        assert "writer" in python(refused, path, code=1).err
     with ipldstore.open(path, "a") as store:
         assert store["b"] == b"b"
 
@@ -260,14 +262,10 @@ def test_dropping_changes_warns(path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", ["del store", "pass"])
-def test_who_runs_a_script_sees_the_warning(end: str, path: Path) -> None:
+def test_who_runs_a_script_sees_the_warning(end: str, path: Path, python: Run) -> None:
     """Without any option; Python shows no ResourceWarning unless asked. The script may just end, too."""
     script = f"import ipldstore\nstore = ipldstore.open({str(path)!r}, 'a')\nstore['lost'] = b'lost'\n{end}"
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment, timeout=60
-    )
-    assert "was dropped with changes that are not frozen: close it" in done.stderr
+    assert "was dropped with changes that are not frozen: close it" in python(script).err
 
 
 def test_dropping_without_changes_is_silent(path: Path) -> None:
@@ -289,15 +287,15 @@ def test_dropping_without_changes_is_silent(path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "fresh"])
 def test_copies_in_other_processes(path: Path, method: str) -> None:
     """Copies neither warn nor freeze, and leave open what the store has open."""
-    if method not in multiprocessing.get_all_start_methods():
-        pytest.skip(f"no {method} there")
+    if method == "fork" and not hasattr(os, "fork"):
+        pytest.skip("no forks there")
     with ipldstore.open(path, "a") as store:
         store["new"] = b"new"
         pickled = pickle.dumps(store)
-        context: Any = multiprocessing.get_context(method)
+        context: Any = multiprocessing.get_context("fork") if method == "fork" else FRESH
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             assert pool.submit(close_and_drop, pickled).result() == b"new"
         with pytest.raises(OSError, match="writer"):
@@ -310,7 +308,7 @@ def test_copies_in_other_processes(path: Path, method: str) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks there")
-def test_a_fork_that_ends_leaves_the_store_alone(path: Path) -> None:
+def test_a_fork_that_ends_leaves_the_store_alone(path: Path, python: Run) -> None:
     program = """
         import os, sys, warnings, ipldstore
         warnings.simplefilter("error")
@@ -325,36 +323,17 @@ def test_a_fork_that_ends_leaves_the_store_alone(path: Path) -> None:
         store["b"] = b"2"
         store.close()
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program), str(path)], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert python(textwrap.dedent(program), path).err == ""
     assert contents_of(path) == {"a": b"1", "b": b"2"}
 
 
-KILLED = """
-    import os, sys, ipldstore
-    store = ipldstore.open(sys.argv[1], "a")
-    number = 0
-    while True:
-        store["number"] = b"%d" % number
-        store["noise"] = os.urandom(3000)
-        print(store.freeze(), flush=True)
-        number += 1
-"""
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal there")
 @pytest.mark.parametrize("lines", [1, 7, 20])
 def test_a_writer_that_is_killed(path: Path, lines: int) -> None:
     """What was frozen is there, or what was frozen after it; the next writer goes on."""
-    with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(KILLED), str(path)], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        frozen = [process.stdout.readline().strip() for _ in range(lines)]
-        process.kill()
-        frozen += [line.strip() for line in process.stdout if line.endswith("\n")]
+    with running(freeze_for_ever, str(path)) as writer:
+        frozen = [writer.out.readline().strip() for _ in range(lines)]
+        writer.process.kill()
+        frozen += [line.strip() for line in writer.out if line.endswith("\n")]
     with ipldstore.open(path, "a") as store:
         assert int(store["number"]) >= len(frozen) - 1
         assert len(store["noise"]) == 3000

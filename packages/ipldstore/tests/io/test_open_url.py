@@ -60,17 +60,20 @@ def server() -> Iterator[Any]:
     running.server_close()
 
 
-def written(path: Path) -> bytes:
+@pytest.fixture(scope="module")
+def air(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of an array with two leaves of chunks."""
+    path = tmp_path_factory.mktemp("air") / "air.car"
     with ipldstore.open(path, "x") as store:
         array = zarr.create_array(store, name="a", shape=(4000, 40), chunks=(1, 40), dtype="int64", compressors=None)
         array[:] = np.arange(160_000).reshape(4000, 40)
-    return path.read_bytes()
+    return path
 
 
 @pytest.mark.parametrize("name", ["/air.car", "/air.CAR", "/air.car?signature=abc"])
-def test_a_dataset_is_read(name: str, server: Any, tmp_path: Path) -> None:
-    server.files[name.partition("?")[0]] = written(tmp_path / "air.car")
-    with ipldstore.open(tmp_path / "air.car") as local, ipldstore.open(server.url + name) as store:
+def test_a_dataset_is_read(name: str, server: Any, air: Path) -> None:
+    server.files[name.partition("?")[0]] = air.read_bytes()
+    with ipldstore.open(air) as local, ipldstore.open(server.url + name) as store:
         assert store.root_cid == local.root_cid
         assert store.read_only
         array = zarr.open_array(store, path="a", mode="r")
@@ -81,11 +84,11 @@ def test_a_dataset_is_read(name: str, server: Any, tmp_path: Path) -> None:
         assert "abc" not in repr(store)
 
 
-def test_references_for_kerchunk(server: Any, tmp_path: Path) -> None:
+def test_references_for_kerchunk(server: Any, air: Path, tmp_path: Path) -> None:
     """They are those of the file, by its URL without secrets; the command chooses the form by the address."""
-    server.files["/air.car"] = written(tmp_path / "air.car")
+    server.files["/air.car"] = air.read_bytes()
     url = f"{server.url}/air.car"
-    expected = ipldstore.car_references(tmp_path / "air.car", url=url)
+    expected = ipldstore.car_references(air, url=url)
     with ipldstore.open(f"{url}?signature=abc") as store:
         assert archive_references(store) == expected
     target = tmp_path / "air.json"
@@ -96,8 +99,8 @@ def test_references_for_kerchunk(server: Any, tmp_path: Path) -> None:
         archive_references(IPLDStore())
 
 
-def test_only_reading(server: Any, tmp_path: Path) -> None:
-    server.files["/air.car"] = written(tmp_path / "air.car")
+def test_only_reading(server: Any, air: Path) -> None:
+    server.files["/air.car"] = air.read_bytes()
     for mode in ("a", "x"):
         with pytest.raises(ValueError, match='mode "r"'):
             ipldstore.open(f"{server.url}/air.car", mode)
@@ -129,9 +132,9 @@ def test_what_is_not_there(server: Any) -> None:
         ipldstore.open(f"{server.url}/x.car")
 
 
-def test_a_server_that_fails_later(server: Any, tmp_path: Path) -> None:
+def test_a_server_that_fails_later(server: Any, air: Path) -> None:
     """A chunk that cannot be had is an error, never a fill value."""
-    server.files["/air.car"] = written(tmp_path / "air.car")
+    server.files["/air.car"] = air.read_bytes()
     store = ipldstore.open(f"{server.url}/air.car", storage_options={"retries": 0})
     array = zarr.open_array(store, path="a", mode="r")
     server.is_down = True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import ipldstore
 import pytest
 from ipld_car import CarFile
+from ipld_car.terminal.testing import Run
 from ipld_castore import CarCAStore
 from ipldstore import ConflictError, IPLDStoreError
 
@@ -118,13 +118,11 @@ FULL = """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such limit there")
-def test_after_a_full_disk_the_store_can_be_opened_again(path: Path) -> None:
+def test_after_a_full_disk_the_store_can_be_opened_again(path: Path, python: Run) -> None:
     """In the same process, without the garbage collector, and no finalizer prints a traceback."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(FULL), str(path)], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == ["StoreUnavailableError", "['a/0']", "['a/0', 'a/2']"]
+    done = python(textwrap.dedent(FULL), path)
+    assert done.err == ""
+    assert done.lines == ["StoreUnavailableError", "['a/0']", "['a/0', 'a/2']"]
 
 
 @pytest.mark.parametrize("v2", [False, True], ids=["CARv1", "CARv2"])

@@ -22,7 +22,7 @@ from multiformats import CID
 from ..support.store_samples import ObservedCAStore, contents, written
 
 LARGE = bytes(range(256)) * 10_000
-SOME = {f"air/c/{number // 60}/{number % 60}": b"%d" % number * 9 for number in range(5000)} | {
+SOME = {f"air/c/{number // 60}/{number % 60}": b"%d" % number * 9 for number in range(4200)} | {
     "air/zarr.json": b'{"node_type":"array"}',
     "zarr.json": b'{"node_type":"group","attributes":{},"zarr_format":3}',
     "large": LARGE,
@@ -64,6 +64,7 @@ class Far(ObservedCAStore):
         self.left -= 1
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("way", [push, pull])
 @pytest.mark.parametrize("kind", ["memory", "folder"])
 def test_everything_arrives_once(source: IPLDStore, tmp_path: Path, way: type, kind: str) -> None:

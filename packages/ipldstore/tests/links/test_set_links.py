@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import zarr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import cids, hashes
 from ipldstore import IPLDStore, IPLDStoreError, MappingCAStore
@@ -90,7 +90,6 @@ def programs(draw: st.DrawFn) -> tuple[Any, ...]:
     return axes, draw(metadata(axes)), path, steps, draw(st.booleans()), draw(st.booleans())
 
 
-@settings(max_examples=150)
 @given(programs())
 def test_the_root_is_that_of_single_sets(program: tuple[Any, ...]) -> None:
     """Whatever was set, deleted and frozen before, in both formats, all encodings of keys, and with arrays above."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from ipld_car import cids
 from ipld_castore import MappingCAStore
 from ipldstore import IPLDStore
 from ipldstore._merge.conflicts import Merged, Resolve
 from ipldstore._merge.merge import merge_roots
+from multiformats import CID
 
 from .roots import edited
 
@@ -30,9 +33,9 @@ class Maker(NamedTuple):
 
     def base(self, steps: int = 4) -> bytes:
         """Return the root of a dataset with time and x, in chunks of one step."""
-        dataset = self.dataset(0, steps, 0.0)
-        encoding = {"time": {"chunks": [1]}}
-        return self.edited(None, lambda store: dataset.to_zarr(store, encoding=encoding, **self.options))
+        root, blocks = _base(self.zarr_format, self.consolidated, steps)
+        self.castore.put_blocks(blocks)
+        return root
 
     def dataset(self, first: int, steps: int, value: float) -> Any:
         time, x = np.arange(first, first + steps), np.arange(3)
@@ -116,3 +119,11 @@ class Maker(NamedTuple):
     def open(self, root: bytes) -> Any:
         """Return a root as xarray reads it."""
         return xarray.open_zarr(IPLDStore(self.castore, root=root, read_only=True), consolidated=self.consolidated)
+
+
+@cache
+def _base(zarr_format: int, consolidated: bool, steps: int) -> tuple[bytes, tuple[tuple[CID, bytes], ...]]:
+    make = Maker(MappingCAStore(), zarr_format, consolidated)
+    dataset, encoding = make.dataset(0, steps, 0.0), {"time": {"chunks": [1]}}
+    root = make.edited(None, lambda store: dataset.to_zarr(store, encoding=encoding, **make.options))
+    return root, tuple(make.castore.get_dag(cids.from_validated(root)))

@@ -109,7 +109,6 @@ def with_edits(contents: Contents, made: list[Edit]) -> Contents:
 
 @pytest.mark.parametrize("limits", [LIMITS, SMALL], ids=["limits", "small"])
 @given(ours=st.lists(edits, max_size=6), theirs=st.lists(edits, max_size=6))
-@settings(max_examples=60, deadline=None)
 def test_a_merge_agrees_with_a_plain_merge_of_parts(limits: Limits, ours: list[Edit], theirs: list[Edit]) -> None:
     castore = MappingCAStore()
     base = base_contents()
@@ -149,7 +148,6 @@ def test_merging_with_what_did_not_change_is_nothing(changes: list[Edit]) -> Non
 
 
 @given(ours=st.lists(edits, max_size=5), theirs=st.lists(edits, max_size=5), other=st.lists(edits, max_size=3))
-@settings(max_examples=60, deadline=None)
 def test_bases_that_do_not_agree_on_a_part_are_unlike_either_side(
     ours: list[Edit], theirs: list[Edit], other: list[Edit]
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import cids
 from ipld_castore import FileSystemCAStore, MappingCAStore
@@ -45,7 +45,6 @@ def opened(castore: MappingCAStore, contents: dict[str, bytes], frozen: int) -> 
 
 
 @given(contents=CONTENTS, path=PATHS, frozen=st.integers(0, 13))
-@settings(max_examples=50, deadline=None)
 def test_a_subtree_has_the_root_of_its_keys(contents: dict[str, bytes], path: str, frozen: int) -> None:
     castore = MappingCAStore()
     data = opened(castore, contents, frozen)
@@ -59,7 +58,6 @@ def test_a_subtree_has_the_root_of_its_keys(contents: dict[str, bytes], path: st
 
 
 @given(contents=CONTENTS, grafted=CONTENTS, path=PATHS, frozen=st.integers(0, 13))
-@settings(max_examples=50, deadline=None)
 def test_a_graft_gives_the_root_of_all_keys(
     contents: dict[str, bytes], grafted: dict[str, bytes], path: str, frozen: int
 ) -> None:
@@ -78,7 +76,6 @@ def test_a_graft_gives_the_root_of_all_keys(
 
 
 @given(contents=CONTENTS, old=PATHS, new=PATHS, frozen=st.integers(0, 13))
-@settings(max_examples=60, deadline=None)
 def test_a_move_gives_the_root_of_the_new_keys(contents: dict[str, bytes], old: str, new: str, frozen: int) -> None:
     castore = MappingCAStore()
     data = opened(castore, contents, frozen)

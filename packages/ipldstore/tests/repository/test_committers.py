@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import re
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 from ipldstore import IPLDStoreError, Repository
 
+from ..support.processes import FRESH
 from ..support.repositories import commit, contents_of, make
 from .workers import committers
 
@@ -42,9 +42,8 @@ def check_line(repo: Repository, writers: int, each: int) -> None:
 
 
 def commit_beside_each_other(where: str, writers: int, each: int, options: dict[str, Any]) -> None:
-    context = multiprocessing.get_context("spawn")
     running = [
-        context.Process(target=committers.commit_many, args=(where, number, each, options)) for number in range(writers)
+        FRESH.Process(target=committers.commit_many, args=(where, number, each, options)) for number in range(writers)
     ]
     for process in running:
         process.start()

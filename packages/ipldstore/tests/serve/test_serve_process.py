@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import ipldstore
 import pytest
 import requests
+from ipld_car.terminal.testing import Run
+
+from ..support.processes import program, running
 
 pytest.importorskip("uvicorn", reason="the extra serve is not installed")
 
@@ -26,42 +26,25 @@ def path(tmp_path: Path) -> Path:
     return found
 
 
-@contextmanager
-def process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    program = "import sys; from ipldstore._cli.main import main; sys.exit(main())"
-    command = [sys.executable, "-c", program, "serve", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        try:
-            yield running
-        finally:
-            running.kill()
+SERVE = "import sys; from ipldstore._cli.main import main; sys.exit(main())"
 
 
 @pytest.mark.parametrize("stop", ["SIGTERM", "SIGINT"])
 def test_it_serves_until_a_signal(path: Path, stop: str) -> None:
-    with process(str(path), "--port", "0") as running:
-        assert running.stdout is not None
-        line = running.stdout.readline()
+    with running(program.run, SERVE, "serve", str(path), "--port", "0") as server:
+        line = server.out.readline()
         url = re.fullmatch(r"serving at (http://127\.0\.0\.1:\d+)\n", line)
         assert url, line
         with ipldstore.open(path) as store:
             root = store.root_cid
         assert requests.get(f"{url[1]}/ipfs/{root}/a/0", timeout=60).content == b"chunk"
-        running.send_signal(getattr(signal, stop))
-        assert running.wait(60) in (0, 128 + getattr(signal, stop), -getattr(signal, stop))
-        assert "Traceback" not in (running.stderr.read() if running.stderr else "")
+        os.kill(server.process.pid, getattr(signal, stop))
+        server.process.join(60)
+        assert server.process.exitcode in (0, 128 + getattr(signal, stop), -getattr(signal, stop))
+        assert "Traceback" not in server.err.read()
 
 
-def test_a_port_that_is_taken_and_a_file_that_is_absent_say_so(path: Path) -> None:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as taken,
-        process(str(path), "--port", str(taken.getsockname()[1])) as running,
-    ):
-        _, error = running.communicate(timeout=60)
-        assert running.returncode == 2
-        assert "in use" in error
-        assert "Traceback" not in error
-    with process(str(path) + ".nothing.car") as running:
-        _, error = running.communicate(timeout=60)
-        assert running.returncode == 2
-        assert ".nothing.car" in error
+def test_a_port_that_is_taken_and_a_file_that_is_absent_say_so(path: Path, command: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert "in use" in command("serve", path, "--port", taken.getsockname()[1], code=2).err
+    assert ".nothing.car" in command("serve", f"{path}.nothing.car", code=2).err

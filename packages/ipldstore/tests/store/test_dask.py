@@ -11,11 +11,13 @@ import pytest
 from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore
 from ipldstore import IPLDStore, IPLDStoreError
 
+from ..support.processes import FRESH
 from ..support.store_samples import contents, zarr
 
 dask: Any = pytest.importorskip("dask", reason="dask is optional")
 da: Any = pytest.importorskip("dask.array")
 
+PROCESSES = {"scheduler": "processes", "num_workers": 2, "multiprocessing.context": FRESH.get_start_method()}
 VALUES = np.arange(24 * 30, dtype="i4").reshape(24, 30)
 
 
@@ -93,7 +95,7 @@ def test_lazy_arrays_of_two_states_are_two(castore: ContentAddressableStore) -> 
 @pytest.mark.slow
 def test_dask_processes_write(folder: FileSystemCAStore, zarr_format: int) -> None:
     array = target(folder, zarr_format)
-    with dask.config.set(scheduler="processes", num_workers=2):
+    with dask.config.set(PROCESSES):
         da.store(lazy(), array, lock=False)
         assert np.array_equal(array[...], VALUES), "before any freeze"
     assert array.store.freeze() == written_whole(zarr_format)
@@ -104,7 +106,7 @@ def test_dask_processes_without_a_journal_fail_loudly() -> None:
     array = target(MappingCAStore())
     before = contents(array.store)
     with (
-        dask.config.set(scheduler="processes", num_workers=2),
+        dask.config.set(PROCESSES),
         pytest.raises(IPLDStoreError, match="another process"),
     ):
         da.store(lazy()[:4, :6], array, lock=False)
@@ -114,22 +116,15 @@ def test_dask_processes_without_a_journal_fail_loudly() -> None:
 def test_dask_processes_read(castore: ContentAddressableStore) -> None:
     array = target(castore)
     array[...] = VALUES
-    with dask.config.set(scheduler="processes", num_workers=2):
+    with dask.config.set(PROCESSES):
         assert np.array_equal(da.from_array(array, chunks=(12, 30)).compute(), VALUES)
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+@pytest.fixture
+def client(cluster: Any) -> Iterator[Any]:
     """Workers are processes: they read, and a write fails at the client."""
-    distributed: Any = pytest.importorskip("distributed", reason="distributed is optional")
-    with (
-        dask.config.set({"temporary-directory": str(tmp_path_factory.mktemp("dask"))}),
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client
+    with cluster.as_current(), dask.config.set(scheduler="distributed"):
+        yield cluster
 
 
 @pytest.mark.slow

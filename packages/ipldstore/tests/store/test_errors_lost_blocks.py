@@ -33,6 +33,8 @@ from ..support.lost_blocks import (
 )
 from ..support.store_samples import DAMAGES, damage, link_at, written, zarr
 
+pytestmark = pytest.mark.covering
+
 
 @pytest.fixture(params=[2, 3], ids=["v2", "v3"])
 def zarr_format(request: pytest.FixtureRequest) -> int:

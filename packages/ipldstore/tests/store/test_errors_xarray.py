@@ -6,6 +6,7 @@ xarray takes ValueError for "not consolidated" and then tries another way; KeyEr
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from multiformats import CID
 
 from ..support.store_samples import DAMAGES, ObservedCAStore, damage, link_at
 from ..support.xarray_samples import xr
+
+pytestmark = pytest.mark.covering
 
 
 @pytest.fixture(params=[2, 3], ids=["v2", "v3"])
@@ -44,11 +47,18 @@ def dataset(history: int = 0) -> Any:
     return xr.Dataset({name: (("y", "x"), values, {"history": name + "h" * history}) for name in names})
 
 
-def write(castore: ContentAddressableStore, zarr_format: int, *, history: int, consolidated: bool) -> CID:
-    store = IPLDStore(castore)
+@cache
+def archive(zarr_format: int, *, history: int, consolidated: bool) -> bytes:
+    store = IPLDStore()
     written = dataset(history)
     encoding = {name: {"chunks": (1, 4)} for name in written}
     written.to_zarr(store, zarr_format=zarr_format, consolidated=consolidated, encoding=encoding)
+    return store.to_car()
+
+
+def write(castore: ContentAddressableStore, zarr_format: int, *, history: int, consolidated: bool) -> CID:
+    store = IPLDStore(castore)
+    store.import_car(archive(zarr_format, history=history, consolidated=consolidated))
     return store.freeze()
 
 

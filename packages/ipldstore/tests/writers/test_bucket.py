@@ -8,7 +8,6 @@ import threading
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import ipldstore
 import pytest
 from ipldstore import FileSystemCAStore, IPLDStore, IPLDStoreError, ObjectCAStore, TieredCAStore
 
+from ..support.processes import FRESH
 from ..support.store_samples import contents
 from .workers import buckets as workers
 
@@ -252,7 +252,7 @@ def test_processes_write_one_dataset(castore: ObjectCAStore) -> None:
     """As one process would: spawned workers, each key twice, read before any freeze."""
     store = IPLDStore(castore)
     store["a/c/none"] = b"0"
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(2, mp_context=FRESH) as pool:
         for run in range(2):
             futures = [pool.submit(workers.write, store, KEYS[at : at + 10], run) for at in range(0, 40, 10)]
             assert [future.result() for future in futures] == [10] * 4

@@ -72,6 +72,7 @@ async def lost_request(exchange: Any) -> None:
     await exchange.reset()
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("fault", [lost_answer, lost_request])
 @pytest.mark.parametrize("what", ["note", "block"])
 @pytest.mark.parametrize("looks", [False, True], ids=["unseen", "taken in"])

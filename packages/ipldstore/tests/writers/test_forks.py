@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore
 from ipldstore import BlockMissingError, Changes, Conflict, ConflictError, IPLDStore, IPLDStoreError
 
+from ..support.processes import FRESH
 from ..support.store_samples import contents, through_pickle, written
 
 SOME = {"zarr.json": b"{}", "a/zarr.json": b'{"node_type":"array"}', "a/c/0": b"zero", "a/c/1": b"one"}
@@ -202,15 +203,9 @@ def run_elsewhere(context: Any, action: Callable[..., Any], *arguments: Any) -> 
         return pool.submit(action, *arguments).result(60)
 
 
-@pytest.fixture(params=[method for method in multiprocessing.get_all_start_methods() if method != "fork"])
-def context(request: pytest.FixtureRequest) -> Any:
-    return multiprocessing.get_context(request.param)
-
-
-@pytest.mark.slow
-def test_other_processes_write_forks(context: Any, tmp_path: Path) -> None:
+def test_other_processes_write_forks(tmp_path: Path) -> None:
     store = written(SOME, FileSystemCAStore(tmp_path, fsync=False))
-    with ProcessPoolExecutor(2, mp_context=context) as pool:
+    with ProcessPoolExecutor(2, mp_context=FRESH) as pool:
         store.merge(*pool.map(change_a_fork, [store.fork() for _ in PARTS], PARTS))
     assert store.freeze() == store_with(WHOLE).freeze()
 
@@ -239,7 +234,7 @@ def test_blocks_that_did_not_come_back() -> None:
     """A dict goes to another process as a copy: the blocks that were put there stay there."""
     store = written(SOME, MappingCAStore())
     before = store.freeze()
-    changes = run_elsewhere(multiprocessing.get_context("spawn"), change_a_fork, store.fork(), {"a/c/77": b"lost"})
+    changes = run_elsewhere(FRESH, change_a_fork, store.fork(), {"a/c/77": b"lost"})
     with pytest.raises(BlockMissingError, match="'a/c/77'"):
         store.merge(changes)
     assert store.freeze() == before

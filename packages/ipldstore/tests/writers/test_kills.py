@@ -9,9 +9,8 @@ import json
 import os
 import pickle
 import random
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import ipldstore
 import pytest
 from ipldstore import IPLDStore
 
+from ..support.processes import running
 from ..support.store_samples import contents, written
 from .workers import killed
 
@@ -44,19 +44,14 @@ def where(place: dict[str, Any]) -> dict[str, Any]:
     return {"where": place["what"], **options}
 
 
-def kill_after(program: str, task: dict[str, Any], lines: int) -> list[str]:
-    """Kill a program some time after so many lines; return all that it has told."""
-    command = [sys.executable, "-m", killed.__name__, program]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(json.dumps(task))
-        process.stdin.close()
-        assert process.stdout.readline() == "ready\n"
-        said = [process.stdout.readline().strip() for _ in range(lines)]
+def kill_after(lines: int, action: Callable[..., None], *task: Any) -> list[str]:
+    """Kill a process some time after so many lines; return all that it has told."""
+    with running(action, *task) as writer:
+        assert writer.out.readline() == "ready\n"
+        said = [writer.out.readline().strip() for _ in range(lines)]
         time.sleep(random.random() * 0.02)  # anywhere in a write; what is checked does not depend on it
-        process.kill()
-        return said + [line.strip() for line in process.stdout if line.endswith("\n")]
+        writer.process.kill()
+        return said + [line.strip() for line in writer.out if line.endswith("\n")]
 
 
 def test_workers(place: dict[str, Any], tmp_path: Path) -> None:
@@ -67,7 +62,7 @@ def test_workers(place: dict[str, Any], tmp_path: Path) -> None:
         pickled.write_bytes(pickle.dumps(store))
         said = []
         for number in range(KILLS):
-            said += kill_after("worker", {"pickled": str(pickled)}, number % 7 + 1)
+            said += kill_after(number % 7 + 1, killed.write_as_worker, str(pickled))
             if number % 5 == 4:
                 assert set(store) >= {*said, *BASE}
                 store.freeze()
@@ -80,7 +75,7 @@ def test_coordinators(place: dict[str, Any]) -> None:
         store.mapping.update(BASE)
     said = []
     for number in range(KILLS):
-        own = kill_after("coordinator", {"place": place}, number % 7 + 1)
+        own = kill_after(number % 7 + 1, killed.write_as_coordinator, place)
         (session,) = [each for each in ipldstore.sessions(**where(place)) if not each.ended]
         with ipldstore.open(**place) as found:
             frozen = IPLDStore(found.castore, root=session.root, read_only=True)
@@ -121,13 +116,8 @@ def test_many_freeze_into_one_head_at_once(place: dict[str, Any], tmp_path: Path
         store.mapping.update(BASE)
     meeting = tmp_path / "meeting"
     meeting.mkdir()
-    subprocess.run(
-        [sys.executable, "-m", killed.__name__, "freeze"],
-        input=json.dumps({"place": place, "folder": str(meeting), "count": 20}),
-        text=True,
-        check=True,
-        timeout=300,
-    )
+    with running(killed.freeze_at_once, place, str(meeting), 20) as freezing:
+        assert (freezing.err.read(), freezing.process.join(300), freezing.process.exitcode) == ("", None, 0)
     results = [json.loads((meeting / f"result-{number}").read_text()) for number in range(20)]
     done = [each for each in results if each is not None]
     assert done

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
@@ -14,6 +13,7 @@ import pytest
 from ipldstore import IPFSStore, IPLDStore
 from multiformats import CID
 
+from ..support.processes import FRESH
 from .workers import fields
 
 dask: Any = pytest.importorskip("dask", reason="dask is optional")
@@ -29,21 +29,8 @@ FIELDS = [pytest.param(fields.FEW[layout], id=f"few, {layout}") for layout in fi
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPoolExecutor]:
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(2, mp_context=FRESH) as pool:
         yield pool
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    distributed = pytest.importorskip("distributed", reason="distributed is optional")
-    with (
-        dask.config.set({"temporary-directory": str(tmp_path_factory.mktemp("dask"))}),
-        distributed.LocalCluster(
-            n_workers=4, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
-        ) as cluster,
-        distributed.Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
 
 
 @cache
@@ -83,6 +70,7 @@ def test_the_size() -> None:
 
 
 @slow
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_cluster(store: IPLDStore, field: fields.Field, cluster: Any) -> None:
     """Plain ``to_zarr``, with no new verb."""
@@ -91,12 +79,14 @@ def test_a_cluster(store: IPLDStore, field: fields.Field, cluster: Any) -> None:
     check(store, field)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("field", FIELDS)
 def test_regions(store: IPLDStore, field: fields.Field, pool: ProcessPoolExecutor) -> None:
     fields.write_regions(store, field, pool)
     check(store, field)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("field", FIELDS)
 def test_forks(store: IPLDStore, field: fields.Field, pool: ProcessPoolExecutor) -> None:
     fields.write_forks(store, field, pool)

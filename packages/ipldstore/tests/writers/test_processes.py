@@ -13,18 +13,16 @@ from ipld_car import cids
 from ipld_castore import FileSystemCAStore
 from ipldstore import ConflictError, IPLDStore, sessions
 
+from ..support.processes import FRESH
 from ..support.store_samples import contents, written, zarr
 from .workers import elsewhere
 
-pytestmark = pytest.mark.slow
-
 BASE = {"zarr.json": b"{}", "a/c/0": b"zero"}
-METHODS = [method for method in multiprocessing.get_all_start_methods() if method != "fork"]
 
 
-@pytest.fixture(params=METHODS, scope="module")
-def pool(request: pytest.FixtureRequest) -> Iterator[ProcessPoolExecutor]:
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(request.param)) as pool:
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(2, mp_context=FRESH) as pool:
         yield pool
 
 
@@ -55,7 +53,9 @@ def test_the_coordinator_and_workers_take_turns(pool: ProcessPoolExecutor, store
     assert store.freeze() == written(BASE | {"a/c/0": b"worker 2"}).freeze()
 
 
+@pytest.mark.slow
 def test_plain_processes(store: IPLDStore) -> None:
+    """That are spawned, while those of the other tests may be forked from one that has imported what they need."""
     context: Any = multiprocessing.get_context("spawn")
     processes = [context.Process(target=elsewhere.write, args=(store, {f"a/c/{n}": b"%d" % n})) for n in (1, 2)]
     for process in processes:

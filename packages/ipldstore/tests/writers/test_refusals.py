@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -12,6 +11,7 @@ from ipld_castore import ContentAddressableStore, FileSystemCAStore
 from ipld_castore.testing import BlockServer
 from ipldstore import CarCAStore, GatewayCAStore, IPFSStore, IPLDStore, MappingCAStore
 
+from ..support.processes import FRESH
 from ..support.processes.copies import refusals
 from ..support.store_samples import contents, written
 from .workers import elsewhere
@@ -21,7 +21,7 @@ SOME = {"zarr.json": b"{}", "a/c/0": b"zero"}
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPoolExecutor]:
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, mp_context=FRESH) as pool:
         yield pool
 
 

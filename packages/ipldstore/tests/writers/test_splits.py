@@ -121,7 +121,7 @@ def contents_without_reading(store: IPLDStore) -> set[str]:
     return set(store)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEP, max_size=24))
 @example([("write", 0, "a/c/1"), ("delete", -1, "a/c/1"), ("list", 0, "")])  # the root is the one before
 def test_any_split_of_any_program(steps: list[tuple[str, int, str]]) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ipldstore
 import numpy as np
 import pytest
+from ipld_car.terminal.testing import Run, running_command
 from ipld_castore import FileSystemCAStore, MappingCAStore
 from ipldstore import IPLDStore
 
+from ..support.processes import program
 from ..support.xarray_samples import example, tree, xr
 
 
@@ -145,20 +146,25 @@ IMPORTS = {
 }
 
 
+@pytest.fixture(scope="module")
+def neither() -> Iterator[Run]:
+    """Run a program where neither xarray nor this package is imported yet, but much of what they import is."""
+    with running_command(program.__name__, "-c", program.__name__, ("pandas", "zarr", "requests", "ipld_car")) as run:
+        yield run
+
+
 @pytest.mark.parametrize("way", IMPORTS)
-def test_the_accessor_is_there(way: str, tmp_path: Path) -> None:
+def test_the_accessor_is_there(way: str, tmp_path: Path, neither: Run) -> None:
     """xarray is not changed by that: its spec and loader are what they are without us."""
     example().ipld.to_ipld(tmp_path / "a.car")
     code = f"""
+import sys, warnings
+warnings.simplefilter("error", RuntimeWarning)
+assert not {{"xarray", "ipldstore", "ipld_castore"}}.intersection(sys.modules)
 {IMPORTS[way]}
 assert xr.Dataset().ipld.cid is None
 assert type(xr.__spec__.loader).__name__ == type(xr.__loader__).__name__ == "SourceFileLoader"
-import importlib, sys
 assert not [finder for finder in sys.meta_path if "ipldstore" in type(finder).__module__]
 assert xr.Dataset.ipld is not None
 """
-    done = subprocess.run(
-        [sys.executable, "-W", "error::RuntimeWarning", "-c", code],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
+    assert neither(code, cwd=tmp_path).err == ""

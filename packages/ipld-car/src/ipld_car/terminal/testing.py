@@ -7,6 +7,7 @@ and imports. As a program this module is that one process, and forks for each li
 from __future__ import annotations
 
 import array
+import gc
 import json
 import os
 import socket
@@ -164,5 +165,8 @@ def _become(request: dict[str, Any], streams: list[int], name: str) -> None:
 if __name__ == "__main__":
     for _each in sys.argv[4:]:
         import_module(_each)
+    _main = import_module(sys.argv[2]).main
+    gc.collect()
+    gc.freeze()  # else each process that ends goes over all that was imported
     with socket.socket(fileno=int(sys.argv[1])) as _ours:
-        _serve(_ours, import_module(sys.argv[2]).main, sys.argv[3])
+        _serve(_ours, _main, sys.argv[3])

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
 import pickle
+import sys
 import warnings
+
+import ipldstore
 
 
 def close_and_drop(pickled: bytes) -> bytes:
@@ -17,3 +21,15 @@ def close_and_drop(pickled: bytes) -> bytes:
         del store
         gc.collect()
     return data
+
+
+def freeze_for_ever(path: str) -> None:
+    """Write and freeze, and tell each root, until the process is killed."""
+    store = ipldstore.open(path, "a")
+    number = 0
+    while True:
+        store["number"] = b"%d" % number
+        store["noise"] = os.urandom(3000)
+        sys.stdout.write(f"{store.freeze()}\n")
+        sys.stdout.flush()
+        number += 1

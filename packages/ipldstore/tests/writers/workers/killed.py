@@ -1,4 +1,4 @@
-"""Programs that write one dataset until they are killed, or freeze it at once; their task is JSON on standard input."""
+"""What processes do that write one dataset until they are killed, or freeze it at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import pickle
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,14 +79,3 @@ def freeze_at_once(place: dict[str, Any], folder: str, count: int) -> None:
     (at / "go").touch()
     for _ in range(count):
         os.wait()
-
-
-PROGRAMS: dict[str, Callable[..., None]] = {
-    "worker": write_as_worker,
-    "coordinator": write_as_coordinator,
-    "freeze": freeze_at_once,
-}
-
-if __name__ == "__main__":
-    task = json.loads(sys.stdin.read())
-    PROGRAMS[sys.argv[1]](**task)
