@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import pickle
 import threading
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -18,6 +17,7 @@ from ipldstore import FileSystemCAStore, IPLDStore, IPLDStoreError, ObjectCAStor
 from ..support.processes import FRESH
 from ..support.store_samples import contents
 from .workers import buckets as workers
+from .workers.buckets import copy_elsewhere
 
 pytest.importorskip("obstore", reason="the extra object is not installed")
 
@@ -52,13 +52,6 @@ def asked(proxy: Any) -> Counter[str]:
     return found
 
 
-def copy_elsewhere(store: IPLDStore) -> IPLDStore:
-    """Return the copy that another process would have, in this one."""
-    state = pickle.loads(pickle.dumps(store))  # registers the session  # noqa: S301  # our own
-    assert state._data is store._data
-    return workers.copy_of_another_process(pickle.dumps(store))
-
-
 def test_a_process_that_never_pickles_asks_nothing_more(castore: ObjectCAStore, s3_proxy: Any) -> None:
     """No LIST, HEAD or note for a chunk; a read-only view is no pickle."""
     store = IPLDStore(castore)
@@ -83,7 +76,7 @@ def test_what_a_copy_asks(castore: ObjectCAStore, s3_proxy: Any) -> None:
         list(pool.map(lambda key: copy.__setitem__(key, key.encode()), KEYS))
     found = asked(s3_proxy)
     assert found["PUT block"] == found["PUT note"] == len(KEYS)
-    assert found["GET state"] <= len(KEYS) + 1
+    assert found["GET state"] <= 11, "of the first sets, which ran side by side"
     assert found["LIST"] == 1
     for key in KEYS:
         assert copy[key] == key.encode()
@@ -227,15 +220,6 @@ def test_a_set_that_fails_takes_none_with_it(atomic_s3: Any, bucket: str, s3_pro
     assert store["a/c/lost"] == b"lost"
     assert store[again] == b"2"
     assert set(store) >= {"a/c/first", "a/c/lost", *told}
-
-
-def test_a_set_in_a_session_that_has_ended_raises(castore: ObjectCAStore) -> None:
-    store = IPLDStore(castore)
-    copy = copy_elsewhere(store)
-    copy[KEYS[0]] = b"1"
-    store.close()
-    with pytest.raises(IPLDStoreError, match="closed"):
-        copy[KEYS[1]] = b"2"
 
 
 def test_one_key_written_by_several_threads(castore: ObjectCAStore) -> None:

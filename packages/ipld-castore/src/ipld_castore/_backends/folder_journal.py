@@ -117,6 +117,9 @@ class FolderJournal:
             os.close(segment.handle)
             os.close(segment.mark)
 
+    def stop_writers(self, known: Mapping[str, int]) -> None:  # they look at the state, which is cheap
+        """See :meth:`Journal.stop_writers`."""
+
     def entries(self, after: Mapping[str, int], mark: object = None) -> Iterator[Entry]:  # cheap anyway
         """See :meth:`Journal.entries`."""
         for writer, firsts in sorted(self._segment_numbers().items()):

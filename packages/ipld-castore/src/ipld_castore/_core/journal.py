@@ -34,7 +34,8 @@ class Journal(Protocol):
     """Whether each verb is a request to a server: threads may append for one writer at once, and need not look often.
 
     An append may then arrive before those with lower numbers. Of each writer, :meth:`entries` yields the records before
-    the first gap, and the rest when the gap is filled.
+    the first gap, and the rest when the gap is filled. After :meth:`stop_writers` the appends of a writer that had
+    appended before fail, so that it need not look at the state after each.
     """
 
     def append(self, writer: str, first: int, records: Sequence[bytes]) -> tuple[object, object] | None:
@@ -50,6 +51,16 @@ class Journal(Protocol):
         :param records: each at most :data:`MAX_RECORD_BYTES` long
         :raises BackendUnavailableError: if they cannot be written. They may be stored or not. Do not use the writer
             again; use a new one
+        """
+
+    def stop_writers(self, known: Mapping[str, int]) -> None:
+        """Return when each writer that has appended fails with its next append, if the journal :attr:`is_remote`.
+
+        Its records up to then are readable. Where looking at the state is cheap, writers do so after each append, and
+        nothing is done here.
+
+        :param known: of each writer, up to which number its records are known, which may be deleted
+        :raises BackendUnavailableError: if it is unknown whether they are stopped; the call may be repeated
         """
 
     def entries(self, after: Mapping[str, int], mark: object = None) -> Iterator[Entry]:
@@ -91,7 +102,7 @@ class Journal(Protocol):
         """
 
     def remove(self) -> None:
-        """Delete the session: its state first, then its records.
+        """Delete the session: its state first, then its records. Writers that were stopped stay so.
 
         :raises BackendUnavailableError: if it cannot be deleted
         """

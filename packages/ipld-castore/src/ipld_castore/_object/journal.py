@@ -23,6 +23,8 @@ _NONCE_BYTES: Final = 16
 """Random bytes before the state: where an answer was lost, they tell a caller's own state from an equal one."""
 _MAX_STATE_BYTES: Final = 16 << 20
 _MAX_OBJECT_BYTES: Final = 64 * MAX_RECORD_BYTES
+_MAX_LOST: Final = 3
+"""Attempts to append whose answer was lost; each of them is as many requests as obstore makes."""
 _MAX_TOGETHER: Final = 1024
 """The most records that are looked back for the begin of their object."""
 _OBJECT: Final = re.compile(r"([0-9a-f]{1,64})/([0-9]{16})\.([0-9]{1,9})")
@@ -73,12 +75,13 @@ class _Objects:
 class BucketJournal:
     """The journal of one session; see :class:`ipld_castore.Journal`.
 
-    The records of one append are the object ``<writer>/<first number>.<count>``. The state is the object ``state``,
-    which moves by conditional puts. Threads may append for one writer at once. A mark is what is known of the objects.
+    The records of one append are the object ``<writer>/<first number>.<count>``, which is put only if there is none. An
+    empty object takes the next number of a writer that is stopped. The state is the object ``state``, which moves by
+    conditional puts. Threads may append for one writer at once. A mark is what is known of the objects.
     To look for more, the writers are listed, and of each writer what is behind the last one known.
 
-    An append to a session that was removed succeeds, as a bucket has no folders: a writer looks at :attr:`state` after
-    it. What it left is deleted by :meth:`remove`.
+    The first append of a writer succeeds in a session that was removed, as a bucket has no folders: the writer looks at
+    :attr:`state` after it.
 
     :param client: the store
     :param folder: what the names of the objects begin with, without "/" at its end
@@ -107,7 +110,50 @@ class BucketJournal:
 
     def append(self, writer: str, first: int, records: Sequence[bytes]) -> None:  # a mark is a request
         """See :meth:`Journal.append`."""
-        self._client.put(self._name(writer, first, first + len(records) - 1), frame(records), f"a note in {self._what}")
+        segment, data = (writer, first, first + len(records) - 1), frame(records)
+        for attempt in range(_MAX_LOST):
+            result = self._client.try_put(self._name(*segment), data, f"a note in {self._what}", "create")
+            if not isinstance(result, Failure):
+                return
+            if result.kind is FailureKind.NOT_EXPECTED:
+                if self._read(segment) == data:
+                    return  # an answer was lost on its way here, or to obstore, which had tried again
+                raise BackendUnavailableError(
+                    f"cannot append to {self._what} in {self._client.where}: expected that number {first} of the "
+                    f"writer {writer} is free, found it taken, as when the session has ended"
+                )
+            if result.kind is not FailureKind.UNKNOWN or attempt == _MAX_LOST - 1:
+                raise result.error()
+
+    def stop_writers(self, known: Mapping[str, int]) -> None:
+        """See :meth:`Journal.stop_writers`: each gets a request, and another one as often as it was faster."""
+        self.mark()
+        running = {*known, *self._writers}
+        while running:
+            following = {writer: self._last_number(writer, known.get(writer, 0)) + 1 for writer in running}
+            for (writer, _), done in in_order(self._take_number, following.items(), threads=self._in_flight):
+                if done:
+                    running.discard(writer)
+            if running:
+                self.mark()
+
+    def _last_number(self, writer: str, known: int) -> int:
+        """Return up to which number a writer's objects were listed, or are known."""
+        with self._lock:
+            objects = self._writers.get(writer)
+            if objects is None:
+                return known
+            objects.go_on(known)
+            return objects.last
+
+    def _take_number(self, at: tuple[str, int]) -> bool:
+        """Put an empty object in place of the next append of a writer; return whether there was none yet."""
+        writer, number = at
+        verb = f"stopping a writer of {self._what}"
+        result = self._client.try_put(self._name(writer, number, number), b"", verb, "create")
+        if isinstance(result, Failure) and result.kind is not FailureKind.NOT_EXPECTED:
+            raise result.error()
+        return not isinstance(result, Failure)
 
     def _name(self, writer: str, first: int, last: int) -> str:
         return f"{self._folder}/{writer}/{first:016d}.{last - first + 1}"
@@ -216,7 +262,8 @@ class BucketJournal:
     def remove(self) -> None:
         """See :meth:`Journal.remove`."""
         self._client.delete([f"{self._folder}/{STATE}"], self._what)
-        self._client.delete((meta["path"] for meta in self._client.list(self._folder, self._what)), self._what)
+        notes = (meta["path"] for meta in self._client.list(self._folder, self._what) if meta["size"])
+        self._client.delete(notes, self._what)  # what stops a writer is empty, and stays
 
     def age(self) -> float:
         """See :meth:`Journal.age`; what is compared are times that the store gives."""

@@ -28,6 +28,7 @@ from ipldstore._dataset.reach import reach
 from ipldstore._display.bars import Bar, open_bar
 from ipldstore._format.nodes import MAX_NODE_BYTES
 from ipldstore._revisions.times import check_older_than
+from ipldstore._writers.coordinator import stop_writers
 from ipldstore._writers.notes import decode_note
 from ipldstore._writers.session_state import decode_state, encode_state
 from ipldstore.errors import IPLDStoreError, store_errors
@@ -328,6 +329,7 @@ def _delete_old_sessions(castore: SupportsJournal, age: float) -> None:
         journal = castore.journal(name)
         data = journal.state
         if data is not None and journal.age() > age and _end(journal, data):
+            stop_writers(journal, decode_state(data).positions)
             journal.remove()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Final
 
 from ipld_car import cids
@@ -10,11 +11,22 @@ from ipld_castore import Journal, SupportsJournal
 
 from ipldstore.errors import ConflictError, store_errors
 
+from .attempts import CLOSED
 from .session_state import SessionState, decode_state, encode_state
 from .shared import SharedDataset
-from .take_in import ConfirmedNotes, OnConflict, resolve_notes
+from .take_in import ConfirmedNotes, Notes, OnConflict, read_with_repeated, resolve_notes
 
 _NAME_BYTES: Final = 16
+
+
+def stop_writers(journal: Journal, taken: Mapping[str, int]) -> None:
+    """Stop the writers of a session that has ended: their next notes fail.
+
+    :param taken: of each writer, up to which number its notes were taken in
+    """
+    known = {writer: number for writer, number in taken.items() if number < CLOSED}
+    with store_errors("stopping the writers of a session"):
+        journal.stop_writers(known)
 
 
 class Coordinator:
@@ -83,16 +95,28 @@ class Coordinator:
         :raises ConflictError: if notes of a key do not follow each other; then nothing has changed
         :raises IPLDStoreError: if the journal cannot be read
         """
-        with store_errors("reading the notes of writers"):
+        mark: object = None
+        is_complete = True
+
+        def look() -> Notes | None:
+            nonlocal mark, is_complete
             mark = self._journal.mark()
             if mark == self._mark or self._state.done:
+                return None
+            confirmed = ConfirmedNotes(self._journal.entries(self._taken, mark), target.has_blocks)
+            notes = list(confirmed)
+            is_complete = confirmed.is_complete
+            return notes
+
+        with store_errors("reading the notes of writers"):
+            notes = read_with_repeated(look, self._taken)
+            if notes is None:
                 return
-            notes = ConfirmedNotes(self._journal.entries(self._taken, mark), target.has_blocks)
             with target.lock:  # nothing changes between looking what a key has and giving it more
                 taken = resolve_notes(notes, target.content_of, on_conflict, self._choices, taken=self._taken)
                 target.apply(taken.changes)
         self._taken.update(taken.positions)
-        self._mark = mark if notes.is_complete else None  # a block may arrive without a note
+        self._mark = mark if is_complete else None  # a block may arrive without a note
 
     @property
     def state(self) -> SessionState:
@@ -116,6 +140,7 @@ class Coordinator:
         The object of the session stays until it is compacted: copies find there which root has what they lack.
         """
         self._exchange(self._state._replace(ended=True))
+        stop_writers(self._journal, self._taken)
 
     def finish(self) -> None:
         """Say that nothing is left to take in: the root has all, and what was noted since was refused.

@@ -12,7 +12,7 @@ from .chain import Conflict
 from .notes import Content, NoteName
 from .session_state import SessionState, decode_state
 from .shared import SharedDataset
-from .take_in import ConfirmedNotes, resolve_notes
+from .take_in import ConfirmedNotes, Notes, read_with_repeated, resolve_notes
 from .writer import Noted, SessionWriter
 
 
@@ -127,8 +127,12 @@ class CopySharing:
             return conflict.base if conflict.key in own else list(conflict.ends.values())[-1]
 
         journal = self.writer.journal
-        entries = journal.entries(self._positions, journal.mark() if journal.is_remote else None)
-        notes = list(ConfirmedNotes(entries, dataset.has_blocks))
+
+        def look() -> Notes:
+            entries = journal.entries(self._positions, journal.mark() if journal.is_remote else None)
+            return ConfirmedNotes(entries, dataset.has_blocks)
+
+        notes = read_with_repeated(look, self._positions) or ()
         with self.writer.lock:
             taken = resolve_notes(notes, dataset.content_of, settle, taken=self._positions, made=self._made)
             dataset.apply(taken.changes)

@@ -11,7 +11,7 @@ from multiformats import CID
 
 from ipldstore.errors import ConflictError
 
-from .attempts import Attempts
+from .attempts import CLOSED, Attempts
 from .chain import Conflict, follow_chain, is_same_content
 from .notes import Content, Note, NoteName, decode_note
 
@@ -88,6 +88,29 @@ def resolve_notes(
     if conflicts:
         raise conflict_error(conflicts)
     return TakenIn(changes, attempts.positions())
+
+
+Notes = Iterable[tuple[str, Note]]
+"""Writers and their notes, each writer's in their order."""
+
+
+def read_with_repeated(look: Callable[[], Notes | None], taken: Mapping[str, int]) -> list[tuple[str, Note]] | None:
+    """Return notes, and with those that repeat others all that their writers had noted before the others.
+
+    Notes travel side by side: one that repeats may be seen while those that were put before it are not. They are there
+    when it is, so they are seen when the journal is looked at once more.
+
+    :param look: looks at the journal, and returns what was noted since ``taken``; None if nothing was
+    :param taken: of each writer, up to which number its notes were taken in before
+    """
+    known: set[str] = set()
+    while True:
+        found = look()
+        notes = None if found is None else list(found)
+        repeated = {writer for _, note in notes or () for writer, _ in note.repeats if taken.get(writer, 0) < CLOSED}
+        if repeated <= known:
+            return notes
+        known |= repeated
 
 
 def _ask(on_conflict: Callable[[Conflict], Content], conflict: Conflict) -> Content:

@@ -16,7 +16,7 @@ from ipldstore.errors import IPLDStoreError, store_errors
 
 from .chain import is_same_content
 from .notes import MAX_REPEATS, Content, Note, Reads, encode_note
-from .sequence import NoteSequence
+from .sequence import Look, NoteSequence
 from .session_state import decode_state
 from .shared import SharedDataset
 
@@ -121,16 +121,16 @@ class SessionWriter:
             not made, and may have been noted or not, which the next change of the key allows for. Also if it is unknown
             whether the session has ended; the change is then made
         """
-        put = self._put_beside_others if self.journal.is_remote else self._put_alone
+        is_remote = self.journal.is_remote
         with self._lock:
             self._idle.wait_for(lambda: key not in self._busy)
             notes = self._notes_of(copy, key, after)
             self._busy.add(key)
         try:
-            put_notes = put(copy, notes)
+            sequence, put_notes = self._put_beside_others(copy, notes) if is_remote else self._put_alone(notes)
             is_open = True
             try:
-                is_open = self._is_open()
+                is_open = (is_remote and sequence.stops_by_number()) or self._is_open_for(sequence)
             finally:
                 if is_open:
                     with self._lock:
@@ -138,10 +138,7 @@ class SessionWriter:
                         if noted(put_notes):
                             copy.apply({key: after})
             if not is_open:
-                raise IPLDStoreError(
-                    f"writing {key!r}: expected the session {self.name} to be open, found that its coordinator has "
-                    f"closed it: open the dataset again to write to it"
-                )
+                raise self._closed_error(key)
         finally:
             with self._lock:
                 self._busy.discard(key)
@@ -166,16 +163,16 @@ class SessionWriter:
         for keys in self._watching:
             keys.add(key)
 
-    def _put_alone(self, copy: SharedDataset, notes: list[Note]) -> Noted:
+    def _put_alone(self, notes: list[Note]) -> tuple[NoteSequence, Noted]:
         """Put notes whose blocks are there, one group at a time."""
         with self._lock, store_errors(f"noting a change of {notes[0].key!r}"):
             sequence = self._sequence
             first, _ = sequence.begin(len(notes))
             marks = self._append(sequence, _numbered(notes, first))
             sequence.arrived(first, len(notes))
-            return Noted(sequence.writer, first, first + len(notes) - 1, marks)
+            return sequence, Noted(sequence.writer, first, first + len(notes) - 1, marks)
 
-    def _put_beside_others(self, copy: SharedDataset, notes: list[Note]) -> Noted:
+    def _put_beside_others(self, copy: SharedDataset, notes: list[Note]) -> tuple[NoteSequence, Noted]:
         """Put notes; return when the last one's blocks and all notes before them are there."""
         after = notes[-1].after
         with store_errors(f"noting a change of {notes[0].key!r}"):
@@ -188,7 +185,7 @@ class SessionWriter:
                 numbered = _numbered(notes, first, confirmed)
                 self._append(sequence, numbered, copy.flush)
                 if sequence.arrived(first, len(notes)):
-                    return Noted(sequence.writer, first, first + len(notes) - 1, None)
+                    return sequence, Noted(sequence.writer, first, first + len(notes) - 1, None)
                 notes = _to_repeat(sequence, numbered)
 
     def _append(
@@ -196,6 +193,7 @@ class SessionWriter:
     ) -> tuple[object, object] | None:
         """Append notes. After an error the writer goes on under another name, as they may be there or not."""
         try:
+            sequence.wait_for_predecessor()
             marks = self.journal.append(sequence.writer, notes[0].number, [encode_note(note) for note in notes])
             flush()
         except BaseException:
@@ -203,19 +201,43 @@ class SessionWriter:
             with self._lock:
                 self._failed[notes[0].key] = _to_repeat(sequence, notes)
                 if self._sequence is sequence:
-                    self._sequence = NoteSequence()
+                    self._sequence = NoteSequence(sequence)
+            if self.journal.is_remote and self._is_known_to_be_closed():
+                raise self._closed_error(notes[0].key) from None
             raise
         return marks
+
+    def _is_open_for(self, sequence: NoteSequence) -> bool:
+        """Return whether the session is open; see :meth:`_is_open`.
+
+        :param sequence: of which a note is there
+        """
+        look = Look.now()
+        is_open = self._is_open()
+        if is_open:
+            sequence.seen_open(look)
+        return is_open
 
     def _is_open(self) -> bool:
         """Return whether the coordinator has not ended the session, so that it will see what was noted before."""
         with store_errors("looking at the session"):
             state = self.journal.state
-        if state is None or state == self._open_state:
-            return state is not None
-        is_open = not decode_state(state).ended
+        is_open = state is not None and (state == self._open_state or not decode_state(state).ended)
         self._open_state = state if is_open else None
         return is_open
+
+    def _is_known_to_be_closed(self) -> bool:
+        """Return whether an append failed as the session has ended; False if that cannot be found out."""
+        try:
+            return not self._is_open()
+        except IPLDStoreError:
+            return False
+
+    def _closed_error(self, key: str) -> IPLDStoreError:
+        return IPLDStoreError(
+            f"writing {key!r}: expected the session {self.name} to be open, found that its coordinator has closed it: "
+            f"open the dataset again to write to it"
+        )
 
 
 def _numbered(notes: list[Note], first: int, confirmed: int | None = None) -> list[Note]:
