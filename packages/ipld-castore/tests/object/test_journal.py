@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from ipld_castore import (
+    BackendUnavailableError,
     Entry,
     Journal,
     MappingCAStore,
@@ -70,6 +71,12 @@ def in_bucket(atomic_s3: S3Server, bucket: str, s3_proxy: FaultProxy) -> Journal
     return made
 
 
+@pytest.fixture
+def reader(atomic_s3: S3Server, bucket: str, s3_proxy: FaultProxy) -> Journal:
+    """The same journal, as another process has it: one that appends nothing."""
+    return journals(ObjectCAStore.from_url(f"s3://{bucket}", **atomic_s3.options(s3_proxy.url))).journal(SESSION)
+
+
 def test_which_stores_have_journals(castore: ObjectCAStore) -> None:
     from obstore.store import HTTPStore, MemoryStore
 
@@ -121,14 +128,14 @@ def test_what_is_known_is_deleted_and_nothing_else(in_bucket: Journal, s3_proxy:
     assert [entry.number for entry in in_bucket.entries({})] == [*range(1, 1302), 1], "two pages are listed"
     s3_proxy.requests.clear()
     in_bucket.delete({A: 1300})
-    assert Counter(request.method for request in s3_proxy.requests) == {"GET": 3, "POST": 2}, "a thousand at once"
+    assert Counter(request.method for request in s3_proxy.requests) == {"GET": 1, "POST": 2}, "a thousand at once"
     assert list(in_bucket.entries({A: 1300})) == [Entry(A, 1301, b"1301"), Entry(B, 1, b"b")]
     in_bucket.delete({A: 1301, B: 1})
     in_bucket.append(A, 1302, [b"next"])
     assert list(in_bucket.entries({A: 1301, B: 1})) == [Entry(A, 1302, b"next")]
 
 
-def test_what_is_asked(in_bucket: Journal, s3_proxy: FaultProxy) -> None:
+def test_what_is_asked(in_bucket: Journal, reader: Journal, s3_proxy: FaultProxy) -> None:
     def asked() -> dict[str, int]:
         found = Counter("LIST" if "list-type" in each.query else each.method for each in s3_proxy.requests)
         s3_proxy.requests.clear()
@@ -136,9 +143,11 @@ def test_what_is_asked(in_bucket: Journal, s3_proxy: FaultProxy) -> None:
 
     in_bucket.append(A, 1, [b"one"])
     assert asked() == {"PUT": 1}
-    mark = in_bucket.mark()
+    assert in_bucket.mark() is not None
+    assert asked() == {"LIST": 1}, "of writers: what this one has appended is known"
+    mark = reader.mark()
     assert asked() == {"LIST": 2}, "of writers, and of the one that is new"
-    assert len(list(in_bucket.entries({}, mark))) == 1
+    assert len(list(reader.entries({}, mark))) == 1
     assert asked() == {"GET": 1}
     assert list(in_bucket.entries({A: 1}, mark)) == []
     assert asked() == {}, "all that the mark names is known"
@@ -148,7 +157,7 @@ def test_what_is_asked(in_bucket: Journal, s3_proxy: FaultProxy) -> None:
     assert asked() == {"PUT": 1}
 
 
-def test_a_look_lists_what_is_new(in_bucket: Journal, s3_proxy: FaultProxy) -> None:
+def test_a_look_lists_what_is_new(in_bucket: Journal, reader: Journal, s3_proxy: FaultProxy) -> None:
     """However many objects there are; those behind a gap are listed until it is filled."""
     for number in (1, 2, 3, 5):
         in_bucket.append(A, number, [b"%d" % number])
@@ -162,7 +171,7 @@ def test_a_look_lists_what_is_new(in_bucket: Journal, s3_proxy: FaultProxy) -> N
     def look() -> list[str]:
         listed.clear()
         s3_proxy.inject_always(keep)
-        in_bucket.mark()
+        reader.mark()
         s3_proxy.clear()
         return [number for names in listed for number in names]
 
@@ -171,14 +180,16 @@ def test_a_look_lists_what_is_new(in_bucket: Journal, s3_proxy: FaultProxy) -> N
     in_bucket.append(A, 4, [b"4"])
     assert look() == ["4", "5"]
     assert look() == []
-    assert [entry.number for entry in in_bucket.entries({A: 1})] == [2, 3, 4, 5]
+    assert [entry.number for entry in reader.entries({A: 1})] == [2, 3, 4, 5]
     assert look() == []
     in_bucket.append(A, 6, [b"6", b"7"])
-    assert [entry.number for entry in in_bucket.entries({A: 5})] == [6, 7]
-    assert [entry.number for entry in in_bucket.entries({A: 6})] == [7]
+    assert [entry.number for entry in reader.entries({A: 5})] == [6, 7]
+    assert [entry.number for entry in reader.entries({A: 6})] == [7]
 
 
-def test_a_listing_that_had_begun_does_not_serve_later_callers(in_bucket: Journal, s3_proxy: FaultProxy) -> None:
+def test_a_listing_that_had_begun_does_not_serve_later_callers(
+    in_bucket: Journal, reader: Journal, s3_proxy: FaultProxy
+) -> None:
     """Its answer was on its way when the note came."""
     answered, go_on = threading.Event(), threading.Event()
 
@@ -190,10 +201,26 @@ def test_a_listing_that_had_begun_does_not_serve_later_callers(in_bucket: Journa
 
     s3_proxy.inject(hold)
     with ThreadPoolExecutor(21) as pool:
-        first = pool.submit(in_bucket.mark)
+        first = pool.submit(reader.mark)
         assert answered.wait(60)
         in_bucket.append(A, 1, [b"one"])
-        others = [pool.submit(in_bucket.mark) for _ in range(20)]
+        others = [pool.submit(reader.mark) for _ in range(20)]
         go_on.set()
         assert first.result() == frozenset()
         assert {other.result() for other in others} == {frozenset({(A, 1)})}
+
+
+def test_writers_that_were_stopped(in_bucket: Journal, reader: Journal) -> None:
+    """Their next number is taken, though theirs are deleted, or one is missing; new ones are not."""
+    for number in (1, 2, 4):
+        in_bucket.append(A, number, [b"%d" % number])
+    in_bucket.append(B, 1, [b"b"])
+    in_bucket.delete({B: 1})
+    reader.stop_writers({B: 1})
+    reader.stop_writers({B: 1})
+    for writer, number in ((A, 3), (B, 2)):
+        with pytest.raises(BackendUnavailableError, match="as when the session has ended"):
+            in_bucket.append(writer, number, [b"more"])
+    assert [entry.record for entry in reader.entries({B: 1})] == [b"1", b"2"]
+    in_bucket.append("cc", 1, [b"new"])
+    assert [entry.record for entry in reader.entries({B: 1})] == [b"1", b"2", b"new"]

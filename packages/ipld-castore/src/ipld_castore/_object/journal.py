@@ -78,7 +78,7 @@ class BucketJournal:
     The records of one append are the object ``<writer>/<first number>.<count>``, which is put only if there is none. An
     empty object takes the next number of a writer that is stopped. The state is the object ``state``, which moves by
     conditional puts. Threads may append for one writer at once. A mark is what is known of the objects.
-    To look for more, the writers are listed, and of each writer what is behind the last one known.
+    To look for more, the writers are listed, and of each other writer what is behind the last one known.
 
     The first append of a writer succeeds in a session that was removed, as a bucket has no folders: the writer looks at
     :attr:`state` after it.
@@ -101,6 +101,10 @@ class BucketJournal:
         self._renew_lock()
         renew_after_fork(self._renew_lock)
         self._writers: dict[str, _Objects] = {}
+        self._own: set[str] = set()
+        """Writers that append by this journal: their objects need no listing."""
+        self._failed: set[str] = set()
+        """Of them, those whose objects do, as an append has failed."""
 
     def _renew_lock(self) -> None:
         """Replace the lock in the child of a fork, where a thread of the parent may hold it."""
@@ -111,6 +115,20 @@ class BucketJournal:
     def append(self, writer: str, first: int, records: Sequence[bytes]) -> None:  # a mark is a request
         """See :meth:`Journal.append`."""
         segment, data = (writer, first, first + len(records) - 1), frame(records)
+        done = False
+        try:
+            self._put(segment, data)
+            done = True
+        finally:
+            with self._lock:
+                if done:
+                    self._writers.setdefault(writer, _Objects()).add(*segment[1:])
+                    self._own.add(writer)
+                else:  # what failed may be there all the same
+                    self._failed.add(writer)
+
+    def _put(self, segment: tuple[str, int, int], data: bytes) -> None:
+        """Put an object of records, if there is none of the name."""
         for attempt in range(_MAX_LOST):
             result = self._client.try_put(self._name(*segment), data, f"a note in {self._what}", "create")
             if not isinstance(result, Failure):
@@ -119,8 +137,8 @@ class BucketJournal:
                 if self._read(segment) == data:
                     return  # an answer was lost on its way here, or to obstore, which had tried again
                 raise BackendUnavailableError(
-                    f"cannot append to {self._what} in {self._client.where}: expected that number {first} of the "
-                    f"writer {writer} is free, found it taken, as when the session has ended"
+                    f"cannot append to {self._what} in {self._client.where}: expected that number {segment[1]} of the "
+                    f"writer {segment[0]} is free, found it taken, as when the session has ended"
                 )
             if result.kind is not FailureKind.UNKNOWN or attempt == _MAX_LOST - 1:
                 raise result.error()
@@ -197,11 +215,12 @@ class BucketJournal:
     def _look(self) -> object:
         with self._lock:
             known = {writer: objects.last for writer, objects in self._writers.items()}
+            others = [(writer, last) for writer, last in known.items() if writer not in self._own - self._failed]
         there: Any = None
-        if len(known) > self._in_flight // 2:
+        if len(others) > self._in_flight // 2:
             self._list_below(self._folder)
         else:
-            for each, found in in_order(self._look_at, [None, *known.items()], threads=self._in_flight):
+            for each, found in in_order(self._look_at, [None, *others], threads=self._in_flight):
                 there = found if each is None else there
             new = [(writer, 0) for writer in there if writer not in known]
             for _ in in_order(self._look_at, new, threads=self._in_flight):
