@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import cids, hashes
 from ipldstore import ConflictError
+from ipldstore._writers.attempts import CLOSED
 from ipldstore._writers.chain import Conflict
 from ipldstore._writers.notes import Content, Note
-from ipldstore._writers.take_in import resolve_notes
+from ipldstore._writers.take_in import read_with_repeated, resolve_notes
 
 
 def link(text: str) -> bytes:
@@ -68,3 +69,15 @@ def test_a_race_names_key_contents_and_writers_and_changes_nothing() -> None:
     assert resolve_notes(notes, NOTHING.get, "first").changes == {"a/0": x, "a/1": y}
     assert resolve_notes(notes, NOTHING.get, choices={"a/0": "bb"}).changes == {"a/0": y, "a/1": y}
     assert resolve_notes(notes, NOTHING.get, lambda conflict: conflict.ends["bb"]).positions == {"aa": 1, "bb": 2}
+
+
+def test_a_note_that_repeats_another_is_taken_in_with_those_before_the_other() -> None:
+    """Writers are listed side by side: a list may have the one and not yet the other, which was there before."""
+    before, again = (
+        Note(2, "a/c/2", None, link("x"), False, 1),
+        Note(1, "a/c/3", None, link("x"), False, 0, (("aa", 3),)),
+    )
+    looks = iter([[("bb", again)], [("aa", before), ("bb", again)], []])
+    assert read_with_repeated(lambda: next(looks), {"aa": 1}) == [("aa", before), ("bb", again)]
+    assert read_with_repeated(lambda: [("bb", again)], {"aa": 1 + CLOSED}) == [("bb", again)]
+    assert read_with_repeated(lambda: None, {}) is None
