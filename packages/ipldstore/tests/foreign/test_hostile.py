@@ -72,7 +72,8 @@ def check(blocks: Blocks, root: bytes) -> None:
     if complete and len(listed) < 300:
         assert len(listed) == len(set(listed))
         names, _ = attempt(lambda: list(store._data.names("")))
-        if names is not None and not store._data.tree.foreign.what.startswith("a UnixFS"):
+        foreign = store._data.tree.foreign
+        if names is not None and foreign is not None and not foreign.what.startswith("a UnixFS"):
             assert set(names) == {key.partition("/")[0] for key in listed}
 
 
@@ -324,3 +325,20 @@ def test_a_list_over_1_mib_is_a_file() -> None:
         assert store["temp/c/19999/1"] == b"v"
         assert "temp/c/20000/0" not in store
         assert sum(1 for _ in store) == count + 3
+
+
+# -- flat maps --
+
+
+@given(st.data())
+def test_flat_maps(data: st.DataObject) -> None:
+    blocks = Blocks()
+    good: list[Any] = [blocks.raw(b"value"), blocks.raw(b""), MISSING, {"zarr_format": 2}]
+    bad: list[Any] = [blocks.cbor({}), blocks.pb([], MESSAGES["directory"]), {}, [], None, "text", 7]
+    found = data.draw(
+        st.dictionaries(st.sampled_from([*KEYS, "", "a//b", "../x", "__ipld_x/y"]), st.sampled_from(good))
+    )
+    is_bad = data.draw(st.booleans())
+    if found and is_bad:
+        found[data.draw(st.sampled_from(list(found)))] = data.draw(st.sampled_from(bad))
+    check(blocks, blocks.cbor(found))

@@ -14,7 +14,7 @@ import zarr
 from ipld_car.terminal.testing import Run
 from ipld_castore import FileRefusedError
 from ipldstore import IPLDStore, IPLDStoreError, MappingCAStore, ReferenceCAStore, ReferencingCAStore
-from ipldstore._there.hdf5_series import Series
+from ipldstore._there.hdf5.series import Series
 from ipldstore._there.sources import SourceReader
 
 xr: Any = pytest.importorskip("xarray")

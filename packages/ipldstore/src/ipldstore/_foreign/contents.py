@@ -16,8 +16,9 @@ MAX_PARTS: Final = keys.MAX_PARTS
 """Most parts of a key that is looked for or listed."""
 
 
-Found = bytes | ForeignValue
-"""What is found for a key: the binary CID of a raw block or UnixFS file with its bytes, or where else they are."""
+Found = bytes | ForeignValue | dict[str, Any]
+"""What is found for a key: the binary CID of a raw block or UnixFS file with its bytes, where else they are, or, of a
+document, its JSON as data."""
 
 
 def is_value_link(item: Any) -> bool:

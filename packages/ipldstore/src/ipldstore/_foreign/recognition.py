@@ -16,6 +16,7 @@ from ipldstore.errors import IPLDStoreError, NodeError
 
 from .contents import ForeignContents
 from .directories import DirectoryContents, kind_of
+from .flat import FlatContents, is_flat_map
 from .hamt import HamtContents, MapHamtContents, is_list_node, is_map_node
 from .nodes import ForeignNodes, decode_cbor
 from .shards import ShardedContents, is_sharded
@@ -54,6 +55,7 @@ _FORMS: Final[Sequence[tuple[Callable[[Any], bool], Callable[[ForeignNodes, byte
     (is_list_node, HamtContents),
     (is_map_node, MapHamtContents),
     (is_sharded, ShardedContents),
+    (is_flat_map, FlatContents),
 )
 """The form of a dag-cbor root, and what reads it."""
 

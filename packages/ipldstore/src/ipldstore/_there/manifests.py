@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import numpy as np
+from ipld_castore import ObjectCAStore
 
 from .model import Ranges, Source, SourceArray, parse_json
 
@@ -83,7 +85,7 @@ def _array(path: str, metadata: dict[str, Any], manifest: Any, numbers: dict[str
 
 
 def registry() -> Any:
-    """Return a registry of object stores that knows this machine; buckets are found by the environment.
+    """Return a registry of object stores that knows this machine; see :func:`add_store`.
 
     :raises ImportError: if VirtualiZarr is not installed
     """
@@ -93,6 +95,27 @@ def registry() -> Any:
     except ImportError as error:
         raise ImportError(MISSING) from error
     return ObjectStoreRegistry({"file://": LocalStore()})
+
+
+def add_store(registry: Any, url: str, options: Mapping[str, Any]) -> None:
+    """Make a registry know the server or bucket of a URL, unless it does.
+
+    :param options: as :class:`ipld_castore.ReferenceCAStore` takes them
+    :raises ValueError: if nothing can read the URL
+    """
+    try:
+        registry.resolve(url)
+    except ValueError:
+        parts = urlsplit(url)
+        base = f"{parts.scheme}://{parts.netloc}"
+        if parts.scheme in ("http", "https"):
+            from obstore.store import HTTPStore
+
+            store: Any = HTTPStore.from_url(base, client_options={"allow_http": True})
+        else:
+            own = {name: value for name, value in options.items() if name not in ("timeout", "retries")}
+            store = ObjectCAStore.from_url(base, **own).store
+        registry.register(base, store)
 
 
 def as_url(name: str) -> str:

@@ -100,9 +100,16 @@ def reference(  # noqa: PLR0913  # keywords
         appender = Appender(store, concat_dim, hasher.read)
         left = _left(names, files.done(appender.length), appender.length)
         if left:
-            run = _Run(store, files, appender, hasher, _Allowed(allow, left), SourceReader(hasher, parser, registry))
+            run = _Run(
+                store,
+                files,
+                appender,
+                hasher,
+                _Allowed(allow, left),
+                SourceReader(hasher, parser, registry, storage_options),
+            )
             with open_bar("hashing", unit=" sources", total=len(left), progress=progress) as bar:
-                run.take_in(left, bar, warn=parser is not None)
+                run.take_in(left, bar)
         return store.freeze()
 
 
@@ -181,16 +188,15 @@ class _Run:
         self._reader = reader
         self._writer: ReferenceIndexWriter | None = None
 
-    def take_in(self, names: list[str], bar: Bar, *, warn: bool) -> None:
+    def take_in(self, names: list[str], bar: Bar) -> None:
         """Take in sources, in order."""
         committed = time.monotonic()
         threads = _REMOTE_THREADS if any("://" in name for name in names) else _THREADS
         with _hashing_errors():
             first = self._begin(names[0])  # alone, as the metadata of a series are those of the source read first
+            warn_of_codecs(first[0].source)  # later ones have the same, or are refused
             rest = (begun for _, begun in in_order(self._begin, names[1:], threads=threads))
             for links, stamp in chain([first], rest):
-                if warn:
-                    warn_of_codecs(links.source)
                 if links.size > _HASHED_AT_ONCE:
                     links.hash(self._hasher.digests)
                 self._add(links, stamp)

@@ -6,19 +6,19 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from ipld_castore import RangeHasher
 
-from . import hdf5, keyed, manifests
-from .hdf5_series import Series
+from . import keyed, manifests
+from .hdf5 import files as hdf5
+from .hdf5.series import Series
 from .model import Source
 
 AnySource = str | os.PathLike[str]
 
-_HDF5: Final = b"\x89HDF\r\n\x1a\n"
 _NETCDF3: Final = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
 _PARQUET_METADATA: Final = (".zmetadata", ".row_offset.parq")
 _HEAD_BYTES: Final = 8
@@ -47,11 +47,19 @@ class SourceReader:
     """Parse sources. Threads may share it.
 
     :param parser: a parser of VirtualiZarr for all of them; None chooses by the first bytes
-    :param registry: the object stores that parsers read by; None for this machine and the environment
+    :param registry: the object stores that parsers read by; stores that it lacks are added
+    :param storage_options: of sources at URLs
     """
 
-    def __init__(self, hasher: RangeHasher, parser: Any = None, registry: Any = None) -> None:
+    def __init__(
+        self,
+        hasher: RangeHasher,
+        parser: Any = None,
+        registry: Any = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> None:
         self._hasher = hasher
+        self._options = storage_options or {}
         self._parser = parser
         self._registry = registry
         self._series: Series | None = None
@@ -75,7 +83,7 @@ class SourceReader:
                 return keyed.zarr_folder(name)
             raise _unknown(name)
         head = self._head(name)
-        if head.startswith(_HDF5):
+        if head.startswith(hdf5.SIGNATURE) or (is_local and hdf5.has_user_block(name)):
             return self._hdf5(name, is_local=is_local)
         if head.startswith(_NETCDF3):
             return self._parsed(name, _netcdf3_parser)
@@ -109,7 +117,15 @@ class SourceReader:
         if self._registry is None:
             self._registry = manifests.registry()
         url = manifests.as_url(name)
-        source = manifests.parse(url, parser(), self._registry)
+        manifests.add_store(self._registry, url, self._options)
+        try:
+            source = manifests.parse(url, parser(), self._registry)
+        except ImportError:
+            raise
+        except OSError as error:
+            raise OSError(f"cannot read {name}: {error}") from error
+        except Exception as error:  # whatever a parser trips over: of a thousand files the user wants to know which
+            raise ValueError(f"cannot parse {name}: {type(error).__name__}: {error}") from error
         if complete is not None:
             complete(source, url, self._registry)
         return source
@@ -146,16 +162,33 @@ def _netcdf3_parser() -> Any:
 
 
 def warn_of_codecs(source: Source) -> None:
-    """Warn which codecs readers of a dataset need, where a parser of the user's choice chose them."""
+    """Warn which codecs readers of a dataset need, beside those that zarr itself brings."""
     codecs = {
-        codec["name"]
+        str(codec.get("name"))
         for array in source.arrays.values()
         for codec in array.metadata.get("codecs", ())
-        if codec["name"] not in ("bytes", "transpose", "zstd", "gzip", "blosc", "crc32c", "sharding_indexed")
+        if isinstance(codec, dict) and not _is_known(codec)
     }
     if codecs:
         warnings.warn(
-            f"readers of {source.name} need the zarr codecs {', '.join(sorted(codecs))}: name the packages that have "
-            f"them where you publish the dataset",
-            stacklevel=3,
+            f"readers of {source.name} need the zarr codecs {', '.join(sorted(codecs))}, which zarr does not bring: "
+            f"name the packages that have them where you publish the dataset",
+            stacklevel=4,
         )
+
+
+def _is_known(codec: Mapping[str, Any]) -> bool:
+    """Return whether zarr and numcodecs have a codec."""
+    name = str(codec.get("name"))
+    if name.startswith("numcodecs."):
+        from numcodecs import registry  # type: ignore[import-untyped,unused-ignore]  # it has no types
+
+        known = registry.codec_registry.get(name.removeprefix("numcodecs."))
+        return known is not None and known.__module__.startswith("numcodecs.")
+    return name in _ZARR_CODECS
+
+
+_ZARR_CODECS: Final = (
+    "blosc", "bytes", "cast_value", "crc32c", "gzip", "scale_offset", "sharding_indexed", "transpose", "vlen-bytes",
+    "vlen-utf8", "zstd",
+)  # fmt: skip

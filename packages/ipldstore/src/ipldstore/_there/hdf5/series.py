@@ -14,8 +14,10 @@ from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 
-from .hdf5 import check_filter_mask
-from .model import VALUE_ATTRIBUTES, Ranges, Source, SourceArray
+from ipldstore._there.model import VALUE_ATTRIBUTES, Ranges, Source, SourceArray
+
+from .files import check_filter_mask
+from .texts import is_text
 
 _UNITS: Final = "units"
 """The value attribute that a later file may have otherwise, if it is text: times are converted."""
@@ -78,7 +80,7 @@ class _File:
         self._id.close()
 
     def datasets(self) -> dict[bytes, Any] | None:
-        """Return the datasets of the file by name; None if it has groups, or objects of other files."""
+        """Return the datasets of the file by name; None if it has groups, or objects that have to be parsed."""
         h5 = self._h5
         root = h5.h5g.open(self._id, b"/")
         number = h5.h5o.get_info(root).fileno
@@ -86,6 +88,8 @@ class _File:
         for name in root:
             item = h5.h5o.open(self._id, name)
             if not isinstance(item, h5.h5d.DatasetID) or h5.h5o.get_info(item).fileno != number:
+                return None
+            if item.shape is None or is_text(item):
                 return None
             found[name] = item
         return found

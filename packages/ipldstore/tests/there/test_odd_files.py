@@ -1,0 +1,140 @@
+"""Files of odd kinds: what they hold is read right, or the error names the file."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import ipldstore
+import numpy as np
+import pytest
+import zarr
+
+h5py: Any = pytest.importorskip("h5py")
+xr: Any = pytest.importorskip("xarray")
+pytest.importorskip("virtualizarr")
+
+pytestmark = pytest.mark.filterwarnings("ignore:numpy.ndarray size changed", "ignore:Numcodecs codecs are not")
+
+DATA = np.arange(100, dtype="i4")
+
+
+def write(path: Path, **options: Any) -> None:
+    with h5py.File(path, "w", **options) as file:
+        file.create_dataset("a", data=DATA, chunks=(10,), compression="gzip")
+        file["b"] = DATA[:7]
+
+
+def values(path: Path, name: str) -> Any:
+    with ipldstore.open(path) as store:
+        return np.asarray(zarr.open_array(store, path=name, mode="r")[...])
+
+
+@pytest.mark.parametrize("options", [{"userblock_size": 1024}, {"libver": "earliest"}, {"libver": "latest"}], ids=str)
+def test_versions_of_the_format(tmp_path: Path, options: Any) -> None:
+    write(tmp_path / "x.h5", **options)
+    ipldstore.reference(tmp_path / "x.h5", tmp_path / "x.car")
+    assert np.array_equal(values(tmp_path / "x.car", "a"), DATA)
+    assert np.array_equal(values(tmp_path / "x.car", "b"), DATA[:7])
+
+
+def test_a_link_to_another_file_is_refused(tmp_path: Path) -> None:
+    """Its chunks would be taken for ranges of the file that has the link: wrong bytes without an error."""
+    write(tmp_path / "x.h5")
+    with h5py.File(tmp_path / "first.h5", "w") as file:
+        file.create_dataset("a", data=DATA, chunks=(10,), compression="gzip")
+    with h5py.File(tmp_path / "link.h5", "w") as file:
+        file["a"] = h5py.ExternalLink("x.h5", "/a")
+    for names in (["link.h5"], ["first.h5", "link.h5"]):
+        with pytest.raises(ValueError, match=r"link.h5, found a link to .*x\.h5"):
+            ipldstore.reference([tmp_path / name for name in names], tmp_path / "x.car", concat_dim="phony_dim_0")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "no parser", "lzf"])
+def test_the_error_names_the_file(tmp_path: Path, damage: str) -> None:
+    write(tmp_path / "good.h5")
+    write(tmp_path / "bad.h5")
+    if damage == "truncated":
+        (tmp_path / "bad.h5").write_bytes((tmp_path / "good.h5").read_bytes()[:3000])
+    else:
+        with h5py.File(tmp_path / "bad.h5", "w") as file:
+            if damage == "lzf":
+                file.create_dataset("a", data=DATA, compression="lzf")
+            else:
+                file["a"] = h5py.SoftLink("/nowhere")
+    with pytest.raises((OSError, ValueError), match=r"bad\.h5"):
+        ipldstore.reference(tmp_path / "bad.h5", tmp_path / "x.car")
+
+
+def test_texts_of_variable_length_are_copied(tmp_path: Path) -> None:
+    names = np.array(["Oslo", "Paris", "Łódź"], dtype=object)
+    for number in range(2):
+        xr.Dataset(
+            {"station": ("site", names, {"long_name": "a name"}), "t": (("time", "site"), np.full((2, 3), number))},
+        ).to_netcdf(tmp_path / f"{number}.nc", engine="h5netcdf")
+    root = ipldstore.reference(
+        [tmp_path / f"{number}.nc" for number in range(2)], tmp_path / "x.car", concat_dim="time"
+    )
+    with ipldstore.open(tmp_path / "x.car") as store:
+        assert store.root_cid == root
+        found = xr.open_zarr(store, consolidated=False, zarr_format=3).load()
+    assert found["station"].values.tolist() == names.tolist()
+    assert found["station"].attrs == {"long_name": "a name"}
+    assert found["t"].values.tolist() == [[0] * 3] * 2 + [[1] * 3] * 2
+
+
+class Ranges(SimpleHTTPRequestHandler):
+    """Serves a folder with ranges."""
+
+    def log_message(self, *_: Any) -> None:
+        """Print nothing."""
+
+    def do_GET(self) -> None:
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            self.send_error(404)
+            return
+        data = path.read_bytes()
+        start, stop = 0, len(data)
+        given = self.headers.get("Range")
+        if given is not None:
+            first, _, last = given.removeprefix("bytes=").partition("-")
+            start, stop = int(first), min(int(last) + 1 if last else stop, stop)
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(data)}")
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", str(stop - start))
+        self.send_header("ETag", f'"{hash(data)}"')
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(data[start:stop])
+
+    do_HEAD = do_GET  # noqa: N815  # its name in the base class
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Any:
+    (tmp_path / "served").mkdir()
+    handler: Callable[..., Any] = partial(Ranges, directory=str(tmp_path / "served"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_files_on_a_server(tmp_path: Path, url: str) -> None:
+    """The root is that of the same file on this machine; a file that is replaced is found."""
+    write(tmp_path / "served" / "x.h5")
+    root = ipldstore.reference(f"{url}/x.h5", tmp_path / "x.car")
+    assert root == ipldstore.reference(tmp_path / "served" / "x.h5", tmp_path / "local.car")
+    assert np.array_equal(values(tmp_path / "x.car", "a"), DATA)
+    (tmp_path / "served" / "x.h5").write_bytes(bytes((tmp_path / "served" / "x.h5").stat().st_size))
+    with pytest.raises(ipldstore.IPLDStoreError, match=rf"{url}/x\.h5"):
+        values(tmp_path / "x.car", "a")
