@@ -1,7 +1,8 @@
 """Write a dataset with py-hamt 3, in the environment of ``requirements.txt``; print the CID of the root.
 
 ``python write_with_py_hamt_3.py KIND FOLDER TIMES LARGE`` writes the blocks into a folder, one file a block, named by
-its CID. With ``RPC,GATEWAY`` instead of a folder, the URLs of an IPFS node, the node gets them.
+its CID. With ``RPC,GATEWAY`` instead of a folder, the URLs of an IPFS node, the node gets them. Several kinds, with
+commas between them, give a line each; all go to the same place.
 """
 # mypy: ignore-errors
 
@@ -67,16 +68,17 @@ async def write(kind: str, cas: ContentAddressedStore, ds: xr.Dataset) -> object
     return await store.flush()
 
 
-async def main(kind: str, place: str, times: int, large: int) -> None:
+async def main(kinds: list[str], place: str, times: int, large: int) -> None:
     ds = dataset(times, large)
-    if place.startswith("http"):
-        rpc, gateway = place.split(",")
-        async with KuboCAS(rpc_base_url=rpc, gateway_base_url=gateway) as cas:
-            root = await write(kind, cas, ds)
-    else:
-        root = await write(kind, FolderCAS(Path(place)), ds)
-    print(root)  # noqa: T201  # for the caller
+    for kind in kinds:
+        if place.startswith("http"):
+            rpc, gateway = place.split(",")
+            async with KuboCAS(rpc_base_url=rpc, gateway_base_url=gateway) as cas:
+                root = await write(kind, cas, ds)
+        else:
+            root = await write(kind, FolderCAS(Path(place)), ds)
+        print(root)  # noqa: T201  # for the caller
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+    asyncio.run(main(sys.argv[1].split(","), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
