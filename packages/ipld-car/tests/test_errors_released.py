@@ -34,12 +34,12 @@ def cycles() -> Iterator[Cycles]:
     """Call functions; return how many raised, and which errors and frames only the garbage collector would free."""
 
     def find(calls: list[Callable[[], object]]) -> tuple[int, list[str]]:
-        gc.collect()
-        gc.freeze()  # what is alive before the calls is not looked at after them, which would take most of the time
+        # What the calls make is the youngest generation: to look at all that is older would take most of the time.
+        gc.collect(0)
         gc.set_debug(gc.DEBUG_SAVEALL)
         try:
             raised = sum(map(_raises, calls))
-            gc.collect()
+            gc.collect(0)
             return raised, [repr(each) for each in gc.garbage if isinstance(each, HELD)]
         finally:
             gc.set_debug(0)

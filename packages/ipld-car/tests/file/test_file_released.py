@@ -122,7 +122,8 @@ def handles() -> list[str]:
     mapped = [
         line.split(maxsplit=5)[5].strip() for line in Path("/proc/self/maps").read_text().splitlines() if "/" in line
     ]
-    return sorted(each for each in found + mapped if ".car" in each)
+    # What tests before had open, in the same process, is deleted.
+    return sorted(each for each in found + mapped if ".car" in each and not each.endswith("(deleted)"))
 
 
 def _is_open(name: str) -> bool:

@@ -26,13 +26,13 @@ def no_cycles() -> Iterator[None]:
     """Fail if the body leaves an error, a frame or a traceback to the garbage collector."""
     _others.clear()
     _others.update(threading.enumerate())
-    gc.collect()
-    gc.freeze()  # what is alive before the body is not looked at after it, which would take most of the time
+    # What the body makes is the youngest generation: to look at all that is older would take most of the time.
     gc.disable()
+    gc.collect(0)
     try:
         yield
         gc.set_debug(gc.DEBUG_SAVEALL)
-        gc.collect()
+        gc.collect(0)
         left = [each for each in gc.garbage if isinstance(each, (BaseException, types.FrameType, types.TracebackType))]
         shown = [repr(each)[:300] for each in left]
         del left
