@@ -19,7 +19,7 @@ from .cache import Cache
 from .content import open_content, resolve_below
 from .grammar import local_path, parse
 from .places import ArchiveURL, BucketURL, ContentPath, NamePath, Place
-from .references import with_references
+from .references import has_references, with_references
 
 Mode = Literal["r", "a", "x"]
 
@@ -71,7 +71,7 @@ def open_castore(place: Place, mode: Mode, options: PlaceOptions) -> OpenedCASto
         return _open_archive(place.url, mode, options)
     if isinstance(place, (ContentPath, NamePath)):
         return _open_content(place, mode, options)
-    if options.storage_options:
+    if options.storage_options and not has_references(place):
         raise ValueError(f"expected storage_options with a URL, found them with the path {str(place)!r}")
     if mode == "r" and not place.exists():
         raise FileNotFoundError(errno.ENOENT, "expected a CAR file or a folder of blocks, found nothing", str(place))
@@ -117,7 +117,9 @@ def _open_file(path: Path, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
         castore.abandon()  # what is no dataset is not ours to finish
         raise
     castore.persist_moves_head = True
-    return OpenedCAStore(with_references(castore, path, options.allow), _nothing, castore.abandon)
+    return OpenedCAStore(
+        with_references(castore, path, options.allow, options.storage_options), _nothing, castore.abandon
+    )
 
 
 def _open_archive(url: str, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
@@ -169,11 +171,11 @@ def _open_folder(path: Path, mode: Mode, options: PlaceOptions) -> OpenedCAStore
                 f"IPLDStore(FileSystemCAStore(path), root=cid) reads the dataset of a CID"
             )
         castore.persist_moves_head = True
-        return OpenedCAStore(with_references(castore, path, options.allow), _nothing, _nothing)
+        return OpenedCAStore(with_references(castore, path, options.allow, options.storage_options), _nothing, _nothing)
     castore = FileSystemCAStore(path, fsync=options.fsync)
     release = castore.lock().release
     castore.persist_moves_head = True
-    return OpenedCAStore(with_references(castore, path, options.allow), release, release)
+    return OpenedCAStore(with_references(castore, path, options.allow, options.storage_options), release, release)
 
 
 def _open_bucket(url: str, mode: Mode, options: PlaceOptions) -> OpenedCAStore:

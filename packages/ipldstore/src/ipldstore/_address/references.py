@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ipld_castore import ContentAddressableStore
 
@@ -22,29 +22,40 @@ def references_of(path: Path) -> Path:
     return path / "references" if path.is_dir() or path.suffix.lower() != ".car" else Path(f"{path}.references")
 
 
-def references_beside(path: Path, allow: Iterable[str | os.PathLike[str]] = ()) -> ReferenceCAStore | None:
+def has_references(path: Path) -> bool:
+    """Return whether a CAR file or a folder of blocks has indexes of blocks that lie in other files."""
+    folder = references_of(path)
+    return folder.is_dir() and any(folder.glob("*.index"))
+
+
+def references_beside(
+    path: Path, allow: Iterable[str | os.PathLike[str]] = (), storage_options: Mapping[str, Any] | None = None
+) -> ReferenceCAStore | None:
     """Return the blocks that lie in other files, if there are indexes of such blocks; None if there are none.
 
     :param path: the CAR file or folder
     :param allow: what an index may open that another process has written
+    :param storage_options: of the files, where they are in buckets or on servers
     :raises CAStoreError: if an index cannot be read
     """
-    folder = references_of(path)
-    if not folder.is_dir() or not any(folder.glob("*.index")):
+    if not has_references(path):
         return None
     from ipld_castore import ReferenceCAStore  # when it is needed: it reads URLs too
 
-    return ReferenceCAStore(folder, allow=allow)
+    return ReferenceCAStore(references_of(path), allow=allow, storage_options=storage_options)
 
 
 def with_references(
-    castore: ContentAddressableStore, path: Path, allow: Iterable[str | os.PathLike[str]] = ()
+    castore: ContentAddressableStore,
+    path: Path,
+    allow: Iterable[str | os.PathLike[str]] = (),
+    storage_options: Mapping[str, Any] | None = None,
 ) -> ContentAddressableStore:
     """Return a block store with the blocks that lie in other files, if it has indexes of such blocks.
 
     The arguments and errors are those of :func:`references_beside`.
     """
-    references = references_beside(path, allow)
+    references = references_beside(path, allow, storage_options)
     if references is None:
         return castore
     from ipld_castore import ReferencingCAStore

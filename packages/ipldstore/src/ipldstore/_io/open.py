@@ -92,7 +92,8 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
     :param zero_length_section_as_eof: take a section of length zero for the end of a CAR file, as archives that are
         padded with zeros have it (pieces of Filecoin)
     :param storage_options: of a bucket: the options of :meth:`ipld_castore.ObjectCAStore.from_url`; of a CAR file at a
-        URL: those of :class:`ipld_castore.CarCAStore`; of ``ipfs:`` and ``ipns:``: those of
+        URL: those of :class:`ipld_castore.CarCAStore`; of a dataset made by :func:`ipldstore.reference`: those of its
+        files, as :class:`ipld_castore.ReferenceCAStore` takes them; of ``ipfs:`` and ``ipns:``: those of
         :func:`ipld_castore.resolve_name`, such as ``node`` (an address, or False for none) and ``gateways``
     :raises FileNotFoundError: if there is nothing to read
     :raises FileExistsError: if the mode is "x" and something is there

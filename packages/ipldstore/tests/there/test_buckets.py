@@ -1,0 +1,75 @@
+"""Copies from and to a real S3 server, and datasets over files that lie in a bucket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ipldstore
+import numpy as np
+import pytest
+import zarr
+from ipldstore import IPLDStore, IPLDStoreError, ObjectCAStore, ReferencingCAStore
+from zarr.storage import ObjectStore
+
+obstore: Any = pytest.importorskip("obstore", reason="the extra object is not installed")
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Numcodecs codecs are not")]
+
+DATA = np.arange(60 * 40, dtype="i4").reshape(60, 40)
+
+
+def values(store: Any, path: str = "a") -> Any:
+    return np.asarray(zarr.open_array(store, path=path, mode="r")[...])
+
+
+def test_copies_from_and_to_a_bucket(s3: Any, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A zarr hierarchy in a bucket, an archive, a dataset in a bucket, and back: one root, and nothing read twice."""
+    objects = ObjectCAStore.from_url(f"s3://{bucket}/zarr", **s3.options()).store
+    source = ObjectStore(objects)
+    array = zarr.create_array(source, name="a", shape=DATA.shape, chunks=(10, 8), dtype="i4")
+    array[:] = DATA
+    read: list[str] = []
+    get = ObjectStore.get
+
+    async def note(self: Any, key: str, *args: Any, **kwargs: Any) -> Any:
+        read.append(key)
+        return await get(self, key, *args, **kwargs)
+
+    monkeypatch.setattr(ObjectStore, "get", note)
+    root = ipldstore.copy(source, tmp_path / "a.car")
+    assert sum(key.startswith("a/c/") for key in read) == 30
+    read.clear()
+    assert ipldstore.copy(source, tmp_path / "a.car") == root
+    assert not any(key.startswith("a/c/") for key in read)
+    with ipldstore.open(f"s3://{bucket}/ours", "x", storage_options=s3.options()) as there:
+        assert ipldstore.copy(tmp_path / "a.car", there) == root
+    with ipldstore.open(f"s3://{bucket}/ours", storage_options=s3.options()) as there:
+        assert there.root_cid == root
+        assert np.array_equal(values(there), DATA)
+        back = ObjectStore(ObjectCAStore.from_url(f"s3://{bucket}/back", **s3.options()).store)
+        assert ipldstore.copy(there, back) is None
+    assert np.array_equal(values(back), DATA)
+    assert ipldstore.copy(back, IPLDStore()) == root
+
+
+def test_a_file_in_a_bucket(s3: Any, bucket: str, tmp_path: Path) -> None:
+    """Its root is that of the file on this machine; one that is replaced is found, and names the file."""
+    h5py: Any = pytest.importorskip("h5py")
+    pytest.importorskip("virtualizarr")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("a", data=DATA, chunks=(10, 40), compression="gzip")
+    objects = ObjectCAStore.from_url(f"s3://{bucket}", **s3.options()).store
+    obstore.put(objects, "data/x.h5", tmp_path / "x.h5")
+    url = f"s3://{bucket}/data/x.h5"
+    root = ipldstore.reference(url, tmp_path / "x.car", storage_options=s3.options())
+    assert root == ipldstore.reference(tmp_path / "x.h5", tmp_path / "local.car")
+    options = {"storage_options": s3.options()}
+    with ipldstore.open(tmp_path / "x.car", **options) as store:
+        assert np.array_equal(values(store), DATA)
+    obstore.put(objects, "data/x.h5", bytes((tmp_path / "x.h5").stat().st_size))
+    with ipldstore.open(tmp_path / "x.car", **options) as store:
+        with pytest.raises(IPLDStoreError, match=url):
+            values(store)
+        assert isinstance(store.castore, ReferencingCAStore)
+        assert [each.name for each in store.castore.references.verify()] == [url]
