@@ -74,13 +74,13 @@ def test_over_a_node(python: str, kubo: Any) -> None:
 
 
 @pytest.mark.slow
-def test_four_thousand_chunks(python: str, tmp_path: Path) -> None:
+def test_ten_thousand_chunks(python: str, tmp_path: Path) -> None:
     """Nodes at several levels; each chunk is found by its hash, and listed once."""
-    root = written(python, ["hamt"], str(tmp_path), times=1_000)["hamt"]
+    root = written(python, ["hamt"], str(tmp_path), times=2_500)["hamt"]
     castore = MappingCAStore({file.name: file.read_bytes() for file in tmp_path.iterdir()})
     store = IPLDStore(castore, root=root)
     array = opened(store, "hamt")["temp"]
-    assert np.array_equal(array, np.arange(1_000 * 48, dtype="f4").reshape(1_000, 6, 8))
+    assert np.array_equal(array, np.arange(2_500 * 48, dtype="f4").reshape(2_500, 6, 8))
     keys = list(store)
-    assert len(keys) == len(set(keys)) == 4_008
+    assert len(keys) == len(set(keys)) == 10_008
     assert all(key in store for key in keys[::97])

@@ -40,7 +40,7 @@ def test_blosc_gives_the_same_bytes_each_time(zarr_format: int) -> None:
     data = letters[np.random.default_rng(1).integers(0, len(letters), 10**6)]
     codec = numcodecs.Blosc("zstd") if zarr_format == 2 else zarr.codecs.BloscCodec(cname="zstd")
     roots = set()
-    for _ in range(30):
+    for _ in range(100):
         store = IPLDStore()
         zarr.create_array(store, name="a", data=data, chunks=(10**6,), compressors=codec, zarr_format=zarr_format)
         roots.add(store.freeze())
