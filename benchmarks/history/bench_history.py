@@ -6,7 +6,7 @@ a commit, over the last 20; the time to open the latest version and read one chu
 middle, by its time, and read one chunk.
 
     python benchmarks/history/bench_history.py                # up to 1,000 commits
-    python benchmarks/history/bench_history.py --commits 10000 --only ipldstore
+    python benchmarks/history/bench_history.py --commits 10000 --only icechunk --folder kept  # goes on where it stopped
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Ours:
         from ipldstore import Repository
 
         self.folder = folder
-        self.repo = Repository.create(str(folder), fsync=False)
+        self.repo = Repository.open_or_create(str(folder), fsync=False)
 
     def commit(self, write: Callable[[Any], None], message: str) -> None:
         session = self.repo.writable_session("main")
@@ -57,7 +57,7 @@ class Icechunk:
         self.icechunk = icechunk
         self.storage = icechunk.local_filesystem_storage(str(folder))
         self.folder = folder
-        self.repo = icechunk.Repository.create(self.storage)
+        self.repo = icechunk.Repository.open_or_create(self.storage)
 
     def commit(self, write: Callable[[Any], None], message: str) -> None:
         session = self.repo.writable_session("main")
@@ -100,21 +100,40 @@ def read_chunk(store: Any) -> None:
     zarr.open_array(store, path="a", mode="r")[0]
 
 
-def measure(kind: type[Ours | Icechunk], counts: list[int]) -> None:
+class History:
+    """Commits one after the other, and the instant of each in a file, so that a run that was stopped can go on."""
+
+    def __init__(self, kind: type[Ours | Icechunk], folder: Path) -> None:
+        self.subject = kind(folder / kind.name)
+        self._file = folder / f"{kind.name}.txt"
+        self.instants = [datetime.fromisoformat(line) for line in self._lines()]
+        if not self.instants:
+            self.commit(make_array)
+
+    def _lines(self) -> list[str]:
+        return self._file.read_text().splitlines() if self._file.exists() else []
+
+    def commit(self, write: Callable[[Any], None] | None = None) -> float:
+        """Make the next commit; return the seconds that it took."""
+        number = len(self.instants)
+        taken = timed(lambda: self.subject.commit(write or change(number), f"commit {number}"))
+        self.instants.append(datetime.now(UTC))
+        with self._file.open("a") as file:
+            file.write(f"{self.instants[-1].isoformat()}\n")
+        return taken
+
+
+def measure(kind: type[Ours | Icechunk], counts: list[int], kept: Path | None) -> None:
     with tempfile.TemporaryDirectory() as temporary:
-        subject = kind(Path(temporary) / "repository")
-        subject.commit(make_array, "made")
-        done, instants = 1, []
+        history = History(kind, kept or Path(temporary))
+        subject, instants = history.subject, history.instants
         for count in counts:
-            while done < count - LAST:
-                subject.commit(change(done), f"commit {done}")
-                done += 1
-                instants.append(datetime.now(UTC))
-            before, seconds = size(subject.folder), []
-            for _ in range(LAST if count > LAST else 1):
-                seconds.append(timed(lambda: subject.commit(change(done), f"commit {done}")))  # noqa: B023  # called now
-                done += 1
-                instants.append(datetime.now(UTC))
+            while len(instants) < count - LAST:
+                history.commit()
+            if len(instants) >= count:
+                continue
+            before = size(subject.folder)
+            seconds = [history.commit() for _ in range(LAST if count > LAST else 1)]
             written = (size(subject.folder) - before) / len(seconds)
             opening = min(timed(lambda: read_chunk(subject.open())) for _ in range(5))
             middle = instants[len(instants) // 2]
@@ -129,11 +148,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--commits", type=int, default=1000, help="the most commits (default 1000)")
     parser.add_argument("--only", choices=("ipldstore", "icechunk"), help="measure one of the two")
+    parser.add_argument("--folder", type=Path, help="keep the repositories there, and go on with those that are")
     arguments = parser.parse_args()
     asked: int = arguments.commits
     counts = [count for count in (10, 1000, 10_000) if count <= asked] or [asked]
     if arguments.only != "icechunk":
-        measure(Ours, counts)
+        measure(Ours, counts, arguments.folder)
     if arguments.only == "ipldstore":
         return
     try:
@@ -141,7 +161,7 @@ def main() -> None:
     except ImportError:
         print("  icechunk is not installed: python3 dev.py run rivals:history, which takes Python 3.13")
     else:
-        measure(Icechunk, counts)
+        measure(Icechunk, counts, arguments.folder)
 
 
 if __name__ == "__main__":

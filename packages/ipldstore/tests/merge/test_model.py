@@ -136,6 +136,30 @@ def test_a_merge_agrees_with_a_plain_merge_of_parts(limits: Limits, ours: list[E
         assert mirror.root == decided.root
 
 
+@given(
+    writes=st.dictionaries(st.tuples(st.integers(0, 7), st.integers(0, 7)), st.sampled_from([b"1", b"2"]), max_size=12),
+    writers=st.integers(2, 4),
+)
+@settings(max_examples=15, deadline=None)
+def test_writers_of_different_chunks_merge_to_the_root_of_a_single_writer(
+    writes: dict[tuple[int, int], bytes], writers: int
+) -> None:
+    """One after the other, as commits with ``rebase=True`` come, in any order."""
+    castore = MappingCAStore()
+    base = {"zarr.json": group_document(), "a/zarr.json": array_document((8, 8), (1, 1)), "a/c/0/0": b"base"}
+    changed = {f"a/c/{row}/{column}": value for (row, column), value in writes.items()}
+    shares = [dict(list(changed.items())[number::writers]) for number in range(writers)]
+    start = root_of(castore, base, SMALL)
+    roots = [root_of(castore, base | share, SMALL) for share in shares]
+    for order in (roots, roots[::-1]):
+        tip = start
+        for root in order:
+            merged = merge_roots(castore, [start], root, tip, limits=SMALL).root
+            assert merged is not None
+            tip = merged
+        assert tip == root_of(castore, base | changed, SMALL)
+
+
 @given(changes=st.lists(edits, max_size=6))
 @settings(max_examples=20, deadline=None)
 def test_merging_with_what_did_not_change_is_nothing(changes: list[Edit]) -> None:

@@ -223,6 +223,20 @@ def test_what_a_commit_cannot_hold_is_said_before_anything_is_written() -> None:
     assert repo.cid == before
 
 
+def test_moves_and_grafts_are_changes_of_a_session_as_all_others() -> None:
+    """A commit of any history in the block store stands for its contents."""
+    repo = Repository.create({})
+    first = commit(repo, {"a/0": b"1"})
+    session = repo.writable_session()
+    session.move("a", "b")
+    session.graft("old", first)
+    session.graft("now", repo.cid)
+    session.commit("moved")
+    assert contents_of(repo) == {"b/0": b"1", "old/a/0": b"1", "now/a/0": b"1"}
+    with pytest.raises(IPLDStoreError, match="only reads"):
+        repo.readonly_session().move("a", "b")
+
+
 def test_a_session_that_reads_changes_nothing() -> None:
     repo = Repository.create({})
     commit(repo, {"a": b"1"}, time=START)

@@ -24,12 +24,11 @@ def name_problem(name: str) -> str | None:
     found = _REFUSED.search(name)
     if found is not None:
         return f"the character {found[0]!r}"
-    try:
-        problem = keys.part_problem(name)
-    except UnicodeEncodeError:
-        problem = "a lone surrogate"
+    problem = keys.part_problem(name)
     if problem is not None:
         return problem
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        return "a lone surrogate"
     return "the text of a CID" if cids.is_cid(name) else None
 
 

@@ -6,8 +6,9 @@ from ipld_car import cids
 
 from ipldstore._dataset.dataset import Dataset
 from ipldstore._format import keys
-from ipldstore._format.nodes import MAX_NODE_BYTES, decode_root
+from ipldstore._format.nodes import MAX_NODE_BYTES, HistoryNodeError, decode_root
 from ipldstore._format.validate import MAX_BELOW_ROOT
+from ipldstore._revisions.roots import root_of
 from ipldstore._tree import lookup
 from ipldstore._tree.directory import Frozen
 from ipldstore.errors import IPLDStoreError, store_errors
@@ -50,6 +51,7 @@ def subtree(data: Dataset, path: str) -> bytes:
 def graft(data: Dataset, path: str, root: bytes, *, overwrite: bool) -> None:
     """Give a dataset all keys of a root, below a path. Only the block of the root is read.
 
+    :param root: binary CID of the root, or of a commit or a state that stands for one
     :param overwrite: delete the keys that are there, instead of refusing
     :raises ValueError: if the format allows no keys below the path, or the directories of the root would be too deep
     :raises IPLDStoreError: if the root cannot be read, or there are keys below the path; then nothing has changed
@@ -58,7 +60,11 @@ def graft(data: Dataset, path: str, root: bytes, *, overwrite: bool) -> None:
     data.check_home()
     data.catch_up()
     nodes = nodes_of(data.castore)
-    node = nodes.load(root, decode_root)
+    try:
+        node = nodes.load(root, decode_root)
+    except HistoryNodeError as found:
+        root = root_of(data.castore, found)
+        node = nodes.load(root, decode_root)
     what = f"grafting {cids.to_text(root)} at {path!r}"
     if len(parts) + node.depth > MAX_BELOW_ROOT:
         raise ValueError(

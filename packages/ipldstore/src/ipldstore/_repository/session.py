@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from ipld_car import cids
+from ipld_castore import AnyCID
 from ipld_castore.concurrency import renew_after_fork
 from multiformats import CID
 
@@ -256,6 +257,16 @@ class RepositorySession:
         """Take in what forks have changed; see :meth:`IPLDStore.merge`."""
         self._require_writable("merging forks")
         self._store.merge(*forks, on_conflict=on_conflict)
+
+    def move(self, old: str, new: str) -> None:
+        """Rename an array or group, without rewriting a chunk; see :meth:`IPLDStore.move`."""
+        self._require_writable("moving")
+        self._store.move(old, new)
+
+    def graft(self, path: str, cid: AnyCID, *, overwrite: bool = False) -> None:
+        """Put a whole dataset, group or array at a path, by its CID; see :meth:`IPLDStore.graft`."""
+        self._require_writable("grafting")
+        self._store.graft(path, cid, overwrite=overwrite)
 
     def _require_writable(self, what: str) -> str:
         if self._branch is None:

@@ -37,9 +37,14 @@ def graph(history: History, tips: Iterable[bytes], labels: dict[bytes, list[str]
 
 def _describe(entry: Entry, labels: dict[bytes, list[str]]) -> str:
     names = labels.get(entry.cid)
-    title = "".join(each if each.isprintable() else " " for each in entry.commit.message.partition("\n")[0])
-    shown = f" ({', '.join(names)})" if names else ""
+    title = _printable(entry.commit.message.partition("\n")[0])
+    shown = f" ({', '.join(map(_printable, names))})" if names else ""
     return f"{cids.to_text(entry.cid)[-_SHOWN_DIGITS:]}{shown} {title}".rstrip()
+
+
+def _printable(text: str) -> str:
+    """Return a text that cannot command a terminal, nor turn the direction of what follows."""
+    return "".join(each if each.isprintable() else " " for each in text)
 
 
 def _draw(lanes: list[bytes], entry: Entry, describe: Callable[[Entry], str]) -> Iterator[str]:

@@ -243,8 +243,8 @@ class IPLDStore(DatasetStore):
         above stay as they are, as with any write: ``zarr.consolidate_metadata`` makes them anew.
 
         :param path: the path, such as "models/a"; "" is the root
-        :param cid: a root, as CID object, text or bytes; :meth:`subtree` gives that of a group. Its blocks are in
-            ``castore``
+        :param cid: a root, as CID object, text or bytes; :meth:`subtree` gives that of a group. A commit stands for its
+            root, and the state of a repository for that of its default branch. Its blocks are in ``castore``
         :param overwrite: delete what is below the path, instead of refusing
         :raises ValueError: if this is no path of a node or no CID, or the store is read-only
         :raises IPLDStoreError: if there are keys below the path, or the root cannot be read; then nothing has changed
