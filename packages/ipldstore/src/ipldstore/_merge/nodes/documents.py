@@ -117,14 +117,17 @@ class DocumentReader:
         data = self._read_value(link, _MAX_EXACT_BYTES)
         return None if data is None else documents.parse_leniently(data)
 
-    def holds_node(self, directory: Frozen, path: str) -> bool:
-        """Return whether a directory, or one below it, is a node; also if there are too many to look into."""
+    def holds_node(self, directory: Frozen, path: str, *, only_below: bool = False) -> bool:
+        """Return whether a directory, or one below it, is a node; also if there are too many to look into.
+
+        :param only_below: whether only directories below it count
+        """
         stack = [(path, directory)]
         count = 0
         while stack:
             path, directory = stack.pop()
             count += 1
-            if self.of(directory).kind is not None or count > _MAX_DIRECTORIES:
+            if count > _MAX_DIRECTORIES or (not (only_below and count == 1) and self.of(directory).kind is not None):
                 return True
             depth = path.count("/") + 2
             for name, entry in lookup.entries_of(directory, self.load):

@@ -91,7 +91,8 @@ class Plan:
     def _has_new_nodes(self, side: Side, path: str) -> bool:
         """Whether a side has made nodes below a path."""
         touched = (each[:-1] for each in self.sides.changed[side].touched(path) if each.endswith("/"))
-        return any(self._is_or_holds_node(side, each) for each in touched if each != path)
+        found = any(self._is_or_holds_node(side, each) for each in touched if each != path)
+        return found or self.sides.has_made_nodes(side, path)
 
     def _is_or_holds_node(self, side: Side, path: str) -> bool:
         change = self.sides.changed[side].directories.get(path)

@@ -177,8 +177,18 @@ class Sides:
                     todo += own.open(change.path)
 
     def touches(self, side: Side, path: str) -> bool:
-        """Return whether a side has changed anything at or below a path, also what both have deleted."""
-        return self.changed[side].touches(path) or any(is_below(each, path) for each in self.deleted_on_both)
+        """Return whether a side has changed anything at or below a path, also what both have made or deleted."""
+        both = self.deleted_on_both | self.made_on_both
+        return self.changed[side].touches(path) or any(is_below(each, path) for each in both)
+
+    def has_made_nodes(self, side: Side, path: str) -> bool:
+        """Return whether a side has, below a path, a node in a directory that both sides have made."""
+        for each in self.made_on_both:
+            start = path if is_below(path, each) else each
+            directory = self.directory(side, start) if is_below(start, path) else None
+            if directory is not None and self.reader.holds_node(directory, start, only_below=start == path):
+                return True
+        return False
 
     def _is_deleted_node(self, change: DirectoryChange, other: Side) -> bool:
         nodes = self.at(change.path)
