@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import sys
@@ -74,6 +75,13 @@ def run(group: click.Group, name: str, code_of: Callable[[Exception], int | None
         then passes through
     :param warns: warnings that are printed each time
     """
+    try:
+        return _run(group, name, code_of, warns)
+    finally:
+        gc.freeze()  # the process ends; to search all modules for cycles would take a third of a short command
+
+
+def _run(group: click.Group, name: str, code_of: Callable[[Exception], int | None], warns: type[Warning]) -> int:
     _fill_streams()
     _handle_signals()
     _print_warnings(warns)

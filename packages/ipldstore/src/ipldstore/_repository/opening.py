@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ipld_castore import ContentAddressableStore, FileSystemCAStore
 
@@ -15,8 +16,8 @@ from ipldstore._revisions.history import History
 from ipldstore._revisions.version import Version, refuse_version
 from ipldstore._store.ipld_store import IPLDStore
 
-from .selection import select
-from .session import RepositorySession
+if TYPE_CHECKING:
+    from .session import RepositorySession
 
 CLOSE_MESSAGE = "close"
 """The message of the commit that closing a store makes, where the caller gives none."""
@@ -91,6 +92,9 @@ def open_version(
     :param release: see :class:`OpenedSession`; None if closing the store leaves the block store open
     :raises RefNotFoundError: if there is no such version
     """
+    from .selection import select
+    from .session import RepositorySession  # what has no history needs no merges
+
     history = History(castore)
     head = FixedHead(castore, require_repository(found, version)) if read_only else head_of(castore)
     history.decode_state(found.cid, found.block)  # which keeps it, so that it is not read again

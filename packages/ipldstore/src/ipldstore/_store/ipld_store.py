@@ -13,7 +13,6 @@ from ipldstore._dataset.archives import import_car, write_car
 from ipldstore._dataset.castores import require_names
 from ipldstore._display.bars import AnyProgress, reporting
 from ipldstore._links.arrays import Links, links, set_links
-from ipldstore._merge import moving
 from ipldstore._writers.changes import Changes
 from ipldstore._writers.take_in import OnConflict
 from ipldstore.errors import store_errors
@@ -233,6 +232,8 @@ class IPLDStore(DatasetStore):
         >>> sorted(store)
         ['b/a/c/0']
         """
+        from ipldstore._merge import moving
+
         self._check_writable()
         moving.move(self._data, old, new)
 
@@ -256,6 +257,8 @@ class IPLDStore(DatasetStore):
         >>> sorted(store)
         ['a/c/0', 'copies/of/a/c/0']
         """
+        from ipldstore._merge import moving
+
         self._check_writable()
         moving.graft(self._data, path, cids.to_bytes(cid), overwrite=overwrite)
 
@@ -269,6 +272,8 @@ class IPLDStore(DatasetStore):
         :raises KeyError: if there are no keys below the path
         :raises IPLDStoreError: if nodes cannot be read or written
         """
+        from ipldstore._merge import moving
+
         return cids.from_validated(moving.subtree(self._data, path))
 
     # -- what other processes write --
