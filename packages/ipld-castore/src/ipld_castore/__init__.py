@@ -128,7 +128,7 @@ __all__ = [
     "transfer",
 ]
 
-# What reads over a network, or by references, is imported when it is asked for: who opens a file needs no HTTP.
+# What reads over a network, or by references, is imported when it is asked for: opening a file needs no HTTP.
 _LATER = {
     "ChangedFile": "._reference.verify",
     "DEFAULT_GATEWAYS": "._network.find",

@@ -76,4 +76,6 @@ def test_capabilities_are_those_of_the_parts(tmp_path: Path) -> None:
     assert isinstance(mine, SupportsHead)
     mine.swap_head(None, root)
     assert folder.head == root
+    mine.persist_moves_head = True
+    assert folder.persist_moves_head
     car.close()

@@ -18,8 +18,8 @@ from .block_table import BlockTable, SectionRef, WrongIndexError, key_of
 from .scan import Section, is_index_of, sections
 from .state import Access, Opened, map_of, read_file_layout, read_table, scan_table, sections_of
 
-# Up to so many bytes of data an index is compared with them before it is believed that a block is absent; in a
-# larger file, if its header says that the index has all blocks, it is believed at once.
+# Up to so many bytes of data an index is compared with them before a block is taken for absent; in a
+# larger file, if its header says that the index has all blocks, the index is trusted at once.
 _AUDIT_BYTES: Final = 1 << 30
 
 
@@ -142,7 +142,7 @@ class FileBlocks:
     def revalidate(self, generation: int) -> bool:
         """Tell whether there is reason to look again for a block that was not found.
 
-        That it is absent is believed if the file has not changed meanwhile, and the index has all that there is.
+        A block is taken for absent if the file has not changed meanwhile, and the index has all that there is.
 
         :param generation: that of the table in which the block was looked for
         :raises CarError: if the file turns out to be damaged
@@ -156,7 +156,7 @@ class FileBlocks:
                 return True
             if self._has_changed(table):
                 self._reload()
-            elif table.is_checked or self._is_believed(table):
+            elif table.is_checked or self._is_trusted(table):
                 self._replace(replace(self.table, is_checked=True))
                 return False
             else:
@@ -173,7 +173,7 @@ class FileBlocks:
         fixed = table.layout.fixed
         return not self._access.for_writing and table.buffer[: len(fixed)] != fixed
 
-    def _is_believed(self, table: BlockTable) -> bool:
+    def _is_trusted(self, table: BlockTable) -> bool:
         layout = table.layout
         if table.is_complete and layout.end - layout.start > _AUDIT_BYTES:
             return True

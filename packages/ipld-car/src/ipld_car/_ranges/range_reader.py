@@ -27,7 +27,7 @@ class CarRangeReader:
     The constructor reads the first 128 KiB. Blocks are found by multihash. An index of codec 0x0400 or 0x0401 is
     searched where it lies: a block of which nothing is known costs one read of the index and one of the data, if the
     digests are spread evenly and the block is not much larger than others. The read of the data takes what follows
-    the block too, at least 128 KiB, so the next blocks cost no read. What the index lacks is believed to be absent.
+    the block too, at least 128 KiB, so the next blocks cost no read. A block that the index lacks is taken for absent.
 
     An archive without an index is read from start to end once, when the first block is wanted that is not in memory. So
     is one whose index cannot be read or turns out to be wrong, with a :class:`CarWarning`. :attr:`scan_reason` says

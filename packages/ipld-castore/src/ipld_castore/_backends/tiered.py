@@ -70,7 +70,6 @@ class TieredCAStore(ContentAddressableStore):
         """Where blocks are looked for first."""
         self.far = far = castore_of(far)
         """Where all blocks are."""
-        self.persist_moves_head = far.persist_moves_head
         self.blocking = near.blocking or far.blocking
         self.local = near.local and far.local
         self._max_bytes = max_bytes
@@ -97,6 +96,15 @@ class TieredCAStore(ContentAddressableStore):
     def writable(self) -> bool:
         """Whether the far store takes blocks."""
         return self.far.writable
+
+    @property
+    def persist_moves_head(self) -> bool:
+        """Whether :meth:`persist` moves the head of the far store."""
+        return self.far.persist_moves_head
+
+    @persist_moves_head.setter
+    def persist_moves_head(self, moves: bool) -> None:
+        self.far.persist_moves_head = moves
 
     @property
     def address(self) -> str:

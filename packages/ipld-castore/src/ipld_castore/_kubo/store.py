@@ -143,7 +143,7 @@ class IPFSStore(ContentAddressableStore):
 
         :param previous: a root with the same pin. The node does not look again at what both roots share, and a pin
             with a name moves from it
-        :raises BackendUnavailableError: if a block below ``root`` is neither on the node nor to be had by it
+        :raises BackendUnavailableError: if a block below ``root`` is not on the node, and the node cannot get it
         """
         self.flush()
         if self._pin is not False:
@@ -252,7 +252,7 @@ class IPFSStore(ContentAddressableStore):
 
         :param name: the name of the pin. A root has one pin, and a pin one name
         :param previous: see :meth:`persist`
-        :raises BackendUnavailableError: if a block below ``root`` is neither on the node nor to be had by it
+        :raises BackendUnavailableError: if a block below ``root`` is not on the node, and the node cannot get it
         """
         before = None if previous is None else cids.to_bytes(previous)
         _pins.pin(self._rpc, cids.to_bytes(root), name, before)

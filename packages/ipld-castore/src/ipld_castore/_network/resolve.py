@@ -62,7 +62,7 @@ def resolve_name(
 ) -> ResolvedName:
     """Return what an IPNS name, or a domain with a DNSLink, points to.
 
-    A node is asked if one answers: it takes the name apart, and is believed. Without one, the record of an IPNS key is
+    A node is asked if one answers: it takes the name apart, and is trusted. Without one, the record of an IPNS key is
     asked of all gateways. Its signature (version 2), name and validity are checked, and the record with the highest
     sequence number counts, also beside those that this process has seen before. A domain is looked up in the DNS.
 

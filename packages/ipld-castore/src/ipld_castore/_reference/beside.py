@@ -65,7 +65,7 @@ class ReferencingCAStore(TieredCAStore):
         return graph.follow_path(self.get_raw, cids.to_bytes(cid), names)
 
     def check_dag(self, root: AnyCID) -> None:
-        """See :meth:`ContentAddressableStore.check_dag`; of files it is believed that they have their blocks."""
+        """See :meth:`ContentAddressableStore.check_dag`; the index is trusted that files have their blocks."""
         Backend.check_dag(self, root)
 
     def block_size(self, cid: CID) -> int:

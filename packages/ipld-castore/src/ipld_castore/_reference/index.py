@@ -154,5 +154,5 @@ class ReferenceIndex:
 
 def _reopened(path: str, made_here: bool) -> ReferenceIndex:
     index = ReferenceIndex(path)
-    index.made_here = made_here  # a pickle is believed, as it could hold any code
+    index.made_here = made_here  # a pickle is trusted, as it could run any code
     return index

@@ -18,8 +18,8 @@ the rest              the file names, in the order of their numbers
 A file name is four fields: how many bytes it shares with the beginning of the name before (a varint; 0 for the first of
 a group), the length of the rest (a varint), the rest in UTF-8, and the stamp (its length as a varint, then its bytes).
 A name is an absolute path, a path relative to the folder of the index, or a URL. A stamp is whatever its writer tells
-one state of the file from the next by, and may be empty. Nothing is believed of a record but where to look: each block
-is hashed when it is read.
+one state of the file from the next by, and may be empty. A record only says where to look: each block is hashed when it
+is read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The block store behind a place, opened to read or to write: which root it has, and how it is let go."""
+"""The block store behind a place, opened to read or to write: which root it has, and how it is released."""
 
 from __future__ import annotations
 

@@ -13,7 +13,6 @@ from ipld_castore import (
     ReadOnlyStoreError,
     SupportsHead,
     SupportsNames,
-    TieredCAStore,
 )
 from ipld_castore.concurrency import ForkLocal
 
@@ -160,5 +159,3 @@ def _has_names(castore: ContentAddressableStore) -> bool:
 def leave_head(castore: ContentAddressableStore) -> None:
     """Set a block store so that a freeze leaves its head as it is: commits move the head."""
     castore.persist_moves_head = False
-    if isinstance(castore, TieredCAStore):
-        castore.far.persist_moves_head = False

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from ipld_car import cids
-from ipld_castore import SupportsHead, TieredCAStore
+from ipld_castore import SupportsHead
 from multiformats import CID
 
 from ipldstore._address.cache import Cache
@@ -196,8 +196,6 @@ def _store_over(opened: OpenedCAStore, mode: Mode, version: Version, message: st
     if owned:
         # Not before: the head of a bucket would be asked for again, and may be another.
         castore.persist_moves_head = True
-        if isinstance(castore, TieredCAStore):
-            castore.far.persist_moves_head = True
         store._opened = Opened(store._data, writable=mode != "r", release=opened.release)  # noqa: SLF001  # as above
     return store
 

@@ -205,7 +205,7 @@ def _add_whole(
 def _directories(change: DirectoryChange, reader: DocumentReader) -> Iterator[tuple[str, Frozen, str | None]]:
     """Yield a directory and all below it, each with its path and that of the nearest array at or above it.
 
-    :raises IPLDStoreError: if there are more than is believed
+    :raises IPLDStoreError: if there are more than :data:`_MAX_DIRECTORIES`
     """
     stack: list[tuple[str, Frozen, str | None]] = [(change.path, change.before or change.after or NOTHING, None)]
     count = 0

@@ -94,12 +94,12 @@ class IPLDStore(DatasetStore):
     ) -> None:
         """Take all blocks of an archive into ``castore`` and go on from its one root. Streams.
 
-        With what is in ``castore`` already, the archive must have all that its root reaches; so one that was written
-        ``since`` the present root may be imported. Blocks that came from it are not looked for again, but nodes, the
-        hundredth part or less, are read back to follow their links; others that they link are asked for, except for
-        what the present root has too, once it is known to have everything. That is so after an import; of a root that
-        was opened on this machine all nodes are read for it, and its blocks asked for, with the first import. One that
-        is far away is believed. In memory is what the archive has met, at most 150 bytes a block.
+        The archive and ``castore`` together must have all blocks that the root reaches, so an archive that was written
+        ``since`` the present root may be imported. Nodes, a hundredth of the blocks or less, are read back to follow
+        their links. A linked block that was not in the archive is looked for in ``castore``, unless the present root
+        has it and is known to be whole. A root is known to be whole after an import. Of a root that was opened on this
+        machine the first import reads all nodes to know it; a root far away is taken to be whole. The import keeps at
+        most 150 bytes in memory for each block of the archive.
 
         :param source: the archive, CARv1 or CARv2, as bytes or binary stream
         :param incomplete: take it also if blocks are missing: reading what they hold is then an error

@@ -1,4 +1,4 @@
-"""The accessor, there as soon as xarray is: importing ipldstore does not import xarray, in whatever order they come."""
+"""Register the accessor when xarray is imported, before or after ipldstore. Importing ipldstore imports no xarray."""
 
 from __future__ import annotations
 

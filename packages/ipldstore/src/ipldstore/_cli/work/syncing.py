@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ipld_car import cids
-from ipld_castore import AnyCID, TieredCAStore, Transferred
+from ipld_castore import AnyCID, Transferred
 from multiformats import CID
 
 from ipldstore._address.castores import PlaceOptions, open_castore, shared_castore
@@ -74,9 +74,7 @@ def _push_root(
 ) -> Transferred | Synced:
     opened = open_castore(parse(target).place, "a", PlaceOptions(storage_options=options))
     try:
-        castore = opened.castore.far if isinstance(opened.castore, TieredCAStore) else opened.castore
-        castore.persist_moves_head = True  # of a bucket it is not set yet
-        opened.castore.persist_moves_head = True
+        opened.castore.persist_moves_head = True  # of a bucket it is not set yet
         sent = push(root, source, opened.castore, force=force)
     except BaseException:
         opened.abandon()

@@ -16,7 +16,7 @@ from ipldstore.errors import NodeError
 from .documents import CONSOLIDATED, DocumentReader, ExactText
 
 _MAX_NODES: Final = 1_000_000
-"""Arrays and groups in one consolidated metadata; a root that has more below a group is not believed."""
+"""Arrays and groups in one consolidated metadata; a root with more below a group is refused."""
 
 _EMPTY: Final[Document] = {"kind": "inline", "must_understand": False, "metadata": {}}
 """What zarr writes for each group below the one whose metadata are consolidated."""
