@@ -110,6 +110,10 @@ def with_edits(contents: Contents, made: list[Edit]) -> Contents:
 @pytest.mark.parametrize("limits", [LIMITS, SMALL], ids=["limits", "small"])
 @given(ours=st.lists(edits, max_size=6), theirs=st.lists(edits, max_size=6))
 @example(ours=[set_key("note", b"1"), delete("g"), make_array("g/new", 2)], theirs=[make_array("g/new", 2)])
+@example(
+    ours=[delete("a"), set_length("x", 2)],
+    theirs=[set_key("a/c/0/0", b"1"), make_array("new", 4)],
+)
 @example(ours=[make_array("new", 2), make_array("new/x", 2)], theirs=[make_array("new/x", 2)])
 @example(ours=[make_array("new", 2), make_array("new/x/y", 2)], theirs=[make_array("new/x/y", 2)])
 def test_a_merge_agrees_with_a_plain_merge_of_parts(limits: Limits, ours: list[Edit], theirs: list[Edit]) -> None:

@@ -85,14 +85,19 @@ def _lengths(plan: Plan, group: str, changes: list[_ArrayChange]) -> Iterator[Me
 
 
 def _other_dimensions(plan: Plan, group: str, changed: set[str]) -> set[str]:
-    """Return the dimensions of the arrays of a group that did not change; reads their nodes."""
+    """Return the dimensions of the arrays of a group that did not change; reads their nodes.
+
+    An array that conflicts, or is taken whole from one side, has changed: the sides do not have it alike.
+    """
     directory = plan.sides.directory("ours", group)
     found: set[str] = set()
     if directory is None:
         return found
     depth = group.count("/") + 2 if group else 1
     for name, entry in lookup.entries_of(directory, plan.sides.load):
-        below = None if name in changed else lookup.enter(entry, depth, plan.sides.load)
+        path = f"{group}/{name}" if group else name
+        has_changed = name in changed or path in plan.subtrees or path in plan.merges
+        below = None if has_changed else lookup.enter(entry, depth, plan.sides.load)
         if below is not None:
             found.update(lengths_of(plan.sides.reader.of(below)))
     return found
