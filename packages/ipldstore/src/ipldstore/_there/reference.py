@@ -109,7 +109,7 @@ def reference(  # noqa: PLR0913  # keywords
                 SourceReader(hasher, parser, registry, storage_options),
             )
             with open_bar("hashing", unit=" sources", total=len(left), progress=progress) as bar:
-                run.take_in(left, bar)
+                run.take_in(left, bar, chosen=parser is not None)
         return store.freeze()
 
 
@@ -188,13 +188,16 @@ class _Run:
         self._reader = reader
         self._writer: ReferenceIndexWriter | None = None
 
-    def take_in(self, names: list[str], bar: Bar) -> None:
-        """Take in sources, in order."""
+    def take_in(self, names: list[str], bar: Bar, *, chosen: bool) -> None:
+        """Take in sources, in order.
+
+        :param chosen: whether the user has chosen the parser
+        """
         committed = time.monotonic()
         threads = _REMOTE_THREADS if any("://" in name for name in names) else _THREADS
         with _hashing_errors():
             first = self._begin(names[0])  # alone, as the metadata of a series are those of the source read first
-            warn_of_codecs(first[0].source)  # later ones have the same, or are refused
+            warn_of_codecs(first[0].source, chosen=chosen)  # later ones have the same, or are refused
             rest = (begun for _, begun in in_order(self._begin, names[1:], threads=threads))
             for links, stamp in chain([first], rest):
                 if links.size > _HASHED_AT_ONCE:

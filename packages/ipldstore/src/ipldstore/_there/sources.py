@@ -161,26 +161,29 @@ def _netcdf3_parser() -> Any:
     return NetCDF3Parser()
 
 
-def warn_of_codecs(source: Source) -> None:
-    """Warn which codecs readers of a dataset need, beside those that zarr itself brings."""
+def warn_of_codecs(source: Source, *, chosen: bool) -> None:
+    """Warn which codecs readers of a dataset need.
+
+    :param chosen: whether the user has chosen the parser: then of all codecs that zarr's specification lacks, else of
+        those that neither zarr nor numcodecs brings
+    """
     codecs = {
         str(codec.get("name"))
         for array in source.arrays.values()
         for codec in array.metadata.get("codecs", ())
-        if isinstance(codec, dict) and not _is_known(codec)
+        if isinstance(codec, dict) and not _is_known(codec, numcodecs_too=not chosen)
     }
     if codecs:
         warnings.warn(
-            f"readers of {source.name} need the zarr codecs {', '.join(sorted(codecs))}, which zarr does not bring: "
-            f"name the packages that have them where you publish the dataset",
+            f"readers of {source.name} need the zarr codecs {', '.join(sorted(codecs))}: name the packages that have "
+            f"them where you publish the dataset",
             stacklevel=4,
         )
 
 
-def _is_known(codec: Mapping[str, Any]) -> bool:
-    """Return whether zarr and numcodecs have a codec."""
+def _is_known(codec: Mapping[str, Any], *, numcodecs_too: bool) -> bool:
     name = str(codec.get("name"))
-    if name.startswith("numcodecs."):
+    if numcodecs_too and name.startswith("numcodecs."):
         from numcodecs import registry  # type: ignore[import-untyped,unused-ignore]  # it has no types
 
         known = registry.codec_registry.get(name.removeprefix("numcodecs."))

@@ -15,6 +15,7 @@ from ipldstore._dataset.castores import AnyCAStore
 from ipldstore._io.writing import write_to
 from ipldstore._store.ipld_store import IPLDStore
 
+from .copying import write_zarr
 from .source import ROOT, store_of, whole_of
 
 T = TypeVar("T", xr.Dataset, xr.DataTree)
@@ -54,6 +55,9 @@ class _Accessor(Generic[T]):
     ) -> CID:
         """Write the data by ``to_zarr``; return the CID of the root.
 
+        With dask, variables that lie in zarr already, and are to be written as they are there, are not decoded: their
+        chunks are copied as bytes, which may be other bytes of the same values than compressing them anew would give.
+
         A file or folder that is written is frozen and closed. If writing fails, what was there before is there still,
         and what is new is empty.
 
@@ -71,18 +75,18 @@ class _Accessor(Generic[T]):
         if mode is not None:
             to_zarr_options["mode"] = mode
         if isinstance(what, IPLDStore):
-            self._data.to_zarr(what, **to_zarr_options)
+            write_zarr(self._data, what, to_zarr_options)
             return what.freeze()
         if isinstance(what, ContentAddressableStore):
             store = IPLDStore(what)
-            self._data.to_zarr(store, **to_zarr_options)
+            write_zarr(self._data, store, to_zarr_options)
             return store.freeze()
         given = {**(open_options or {}), **({} if message is None else {"message": message})}
 
         def write(store: IPLDStore) -> None:
             whole, group = whole_of(store)  # its consolidated metadata are those of all groups
             names = (group, str(to_zarr_options.pop("group", None) or "").strip("/"))
-            self._data.to_zarr(whole, group="/".join(filter(None, names)) or None, **to_zarr_options)
+            write_zarr(self._data, whole, to_zarr_options | {"group": "/".join(filter(None, names)) or None})
 
         return write_to(what, write, given)  # type: ignore[arg-type]  # all else is an address
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import threading
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
+import zarr
 from multiformats import CID
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
@@ -77,11 +79,28 @@ def copy(
         return None if end.dataset is None else end.dataset.freeze()
 
 
+def copy_chunks(source: zarr.Array[Any], target: zarr.Array[Any]) -> None:
+    """Copy the chunks of an array as bytes to another one with the same metadata. Nothing is frozen."""
+    begin, end = (End(array.store_path.store, array.store_path.path, None) for array in (source, target))
+    with open_bar("copying", unit="B", progress=False) as bar:
+        _Copy(begin, end, {}, None, bar, commits=False).copy_chunks()
+
+
 class _Copy:
-    """One copy."""
+    """One copy.
+
+    :param commits: whether a target that is a dataset is frozen now and then
+    """
 
     def __init__(
-        self, source: End, target: End, rechunk: Mapping[str, int | tuple[int, ...]], dask: Any, bar: Bar
+        self,
+        source: End,
+        target: End,
+        rechunk: Mapping[str, int | tuple[int, ...]],
+        dask: Any,
+        bar: Bar,
+        *,
+        commits: bool = True,
     ) -> None:
         self._source = source
         self._target = target
@@ -93,6 +112,7 @@ class _Copy:
         self._stamps = stamps_of(source)
         self._writer = writer_to(target)
         self._committing = threading.Lock()
+        self._commit_seconds = _COMMIT_SECONDS if commits else math.inf
 
     def run(self) -> None:
         """Copy documents first, then chunks as bytes, then what is rechunked."""
@@ -112,6 +132,11 @@ class _Copy:
             if self._target.dataset is not None:
                 self._target.dataset.freeze()
             marks.commit()
+
+    def copy_chunks(self) -> None:
+        """Copy chunks as bytes, and nothing else."""
+        with self._marks as marks:
+            sync(self._all_chunks((), marks))
 
     async def _documents(self) -> dict[str, bytes]:
         """Return the documents below the source by key, groups before what is in them."""
@@ -157,7 +182,7 @@ class _Copy:
                     async with room:
                         busy -= 1
                         room.notify()
-                if self._target.dataset is not None and time.monotonic() - committed > _COMMIT_SECONDS:
+                if self._target.dataset is not None and time.monotonic() - committed > self._commit_seconds:
                     committed = time.monotonic()
                     await finished(self._commit, self._target.dataset, marks)
 
