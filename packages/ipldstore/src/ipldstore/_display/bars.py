@@ -8,10 +8,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 Progress = Callable[[str, int, int | None], object]
 """Called as work goes on: with what is done, how much of it, and how much there is in all, or None if nobody knows."""
+
+_PATIENCE: Final = 0.5
+"""Seconds that work may take before a bar shows, as for the commands."""
 
 AnyProgress = bool | Progress | None
 """Whether to show a bar, by default where a person sees it; or what to call instead."""
@@ -67,7 +70,7 @@ def open_bar(what: str, *, unit: str, total: int | None = None, progress: bool |
     if not is_wanted(progress):
         yield Bar()
         return
-    with _make(what, unit, total) as bar:
+    with _make(what, unit, total, progress) as bar:
         yield Bar(bar)
 
 
@@ -87,7 +90,7 @@ def reporting(progress: AnyProgress) -> Iterator[Progress | None]:
 
     def show(what: str, done: int, total: int | None) -> None:
         if what not in bars:
-            bars[what] = _make(what, "B", total)
+            bars[what] = _make(what, "B", total, progress)
         bars[what].update(done - bars[what].n)
 
     try:
@@ -111,8 +114,18 @@ def _is_notebook() -> bool:
     return shell is not None and "IPKernelApp" in shell.config
 
 
-def _make(what: str, unit: str, total: int | None) -> Any:
+def _make(what: str, unit: str, total: int | None, progress: bool | None) -> Any:
+    """Return a bar. One that nobody has asked for shows when the work takes long, and goes from a terminal with it."""
     from tqdm.auto import tqdm  # a widget where that can be shown
 
     tqdm.monitor_interval = 0  # no thread of its own: processes are forked
-    return tqdm(desc=what, unit=unit, unit_scale=unit == "B", total=total, mininterval=0.2)
+    is_asked = progress is True
+    return tqdm(
+        desc=what,
+        unit=unit,
+        unit_scale=unit == "B",
+        total=total,
+        mininterval=0.2,
+        delay=0 if is_asked else _PATIENCE,
+        leave=is_asked or _is_notebook(),
+    )
