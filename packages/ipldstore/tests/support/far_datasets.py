@@ -44,7 +44,7 @@ def dataset(blocks: MappingCAStore, shape: tuple[int, ...], arrays: int = 1, chu
     return store.freeze()
 
 
-def opened(server: BlockServer, root: CID, *, timeout: float = 10.0, retries: int = 3) -> IPLDStore:
+def opened(server: BlockServer, root: CID, *, timeout: float = 60.0, retries: int = 3) -> IPLDStore:
     return IPLDStore(GatewayCAStore(server.url, timeout=timeout, retries=retries), root=root, read_only=True)
 
 

@@ -184,7 +184,7 @@ def stall(after: int | None = None) -> Fault:
     return Fault("silence" if after is None else f"stall after {after}", act)
 
 
-def held(requests: int, *, seconds: float = 20.0) -> Fault:
+def held(requests: int, *, seconds: float = 50.0) -> Fault:
     """Send the right response once so many requests wait for theirs: a test that a client has so many in flight.
 
     Unlike a latency, this does not depend on the speed of the machine. After so many seconds the requests that wait are
