@@ -154,6 +154,21 @@ class JournalTests:
             with pytest.raises(BackendUnavailableError):
                 each.age()
 
+    def test_writers_that_were_stopped(self, castore: SupportsJournal, journal: Journal) -> None:
+        """What they had appended is there. Those of a remote journal fail then; others look at the state."""
+        journal.append(A, 1, [b"one"])
+        other = castore.journal(SESSION)
+        other.stop_writers({})
+        other.stop_writers({A: 1})
+        if journal.is_remote:
+            with pytest.raises(BackendUnavailableError):
+                journal.append(A, 2, [b"two"])
+        for reader in (journal, other, castore.journal(SESSION)):
+            assert list(reader.entries({})) == [Entry(A, 1, b"one")]
+        journal.remove()
+        assert journal.state is None
+        assert list(castore.sessions()) == []
+
     def test_sessions_do_not_mix(self, castore: SupportsJournal, journal: Journal) -> None:
         """Records and states are those of one session."""
         other = castore.journal("07e4")
