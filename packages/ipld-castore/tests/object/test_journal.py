@@ -224,3 +224,26 @@ def test_writers_that_were_stopped(in_bucket: Journal, reader: Journal) -> None:
     assert [entry.record for entry in reader.entries({B: 1})] == [b"1", b"2"]
     in_bucket.append("cc", 1, [b"new"])
     assert [entry.record for entry in reader.entries({B: 1})] == [b"1", b"2", b"new"]
+
+
+def test_many_records_are_read_by_few_requests(in_bucket: Journal, reader: Journal, s3_proxy: FaultProxy) -> None:
+    """A writer puts each 64 once more, in one object; a reader takes it, wherever it begins, and all are deleted."""
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: in_bucket.append(A, number, [b"%d" % number]), range(1, 63)))
+    in_bucket.append(A, 63, [b"63", b"64", b"65"])
+    for number in range(66, 141):
+        in_bucket.append(A, number, [b"%d" % number])
+    assert s3_proxy.count("PUT") == 62 + 1 + 75 + 2
+    everything = [Entry(A, number, b"%d" % number) for number in range(1, 141)]
+    for known, gets in ((0, 2 + 12), (30, 2 + 12), (64, 1 + 12), (128, 12)):
+        s3_proxy.requests.clear()
+        mark = reader.mark()
+        s3_proxy.requests.clear()
+        assert list(reader.entries({A: known}, mark)) == everything[known:]
+        assert s3_proxy.count("GET") == gets
+    reader.delete({A: 130})
+    assert list(reader.entries({A: 130})) == everything[130:]
+    reader.delete({A: 140})
+    reader.remove()
+    s3_proxy.requests.clear()
+    assert list(reader.entries({})) == []

@@ -7,7 +7,7 @@ What callers use is in :mod:`ipld_castore._core.store`, and what only some backe
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from ipld_car import cids, hashes
 from multiformats import CID
@@ -195,6 +195,13 @@ class Backend(ABC):
 
     def flush(self) -> None:
         """Return when all that was put is where it stays, as safe as the backend makes it."""
+
+    def flush_blocks(self, wanted: Collection[CID]) -> None:
+        """Return when some blocks that were put are where they stay; see :meth:`flush`, which does it for all.
+
+        A backend that sends blocks side by side waits for these alone.
+        """
+        self.flush()
 
     def persist(self, root: CID, previous: CID | None = None) -> None:
         """Flush, and protect all that ``root`` reaches from being cleaned up. A dataset calls this when it has frozen.

@@ -6,7 +6,7 @@ import copy
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 from ipld_car import HashMismatchError, UnverifiableError, cids, hashes
@@ -129,18 +129,22 @@ class UploadQueue:
             self._start()
             return True
 
-    def flush(self) -> None:
+    def flush(self, keys: Collection[bytes] | None = None) -> None:
         """Return when all blocks that were put before have arrived.
 
+        :param keys: the multihashes of blocks that are waited for; None is all
         :raises CAStoreError: if some did not; they are kept, and the next call sends them again
         """
         with self._changed:
+            if keys is not None and not any(key in self._held for key in keys):
+                return
             self._seal()
             self._retry_failed()
             mine = _Flush()
             for batch in (*self._ready, *self._active):
-                batch.flushes.append(mine)
-                mine.left += 1
+                if keys is None or any(key in keys for key in batch.keys):
+                    batch.flushes.append(mine)
+                    mine.left += 1
             self._start()
             while mine.left and (self._active or not self._has_given_up):
                 self._changed.wait()

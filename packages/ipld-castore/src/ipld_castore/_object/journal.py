@@ -25,6 +25,8 @@ _MAX_STATE_BYTES: Final = 16 << 20
 _MAX_OBJECT_BYTES: Final = 64 * MAX_RECORD_BYTES
 _MAX_LOST: Final = 3
 """Attempts to append whose answer was lost; each of them is as many requests as obstore makes."""
+_MANY: Final = 64
+"""Records that a writer puts together once more."""
 _MAX_TOGETHER: Final = 1024
 """The most records that are looked back for the begin of their object."""
 _OBJECT: Final = re.compile(r"([0-9a-f]{1,64})/([0-9]{16})\.([0-9]{1,9})")
@@ -35,8 +37,10 @@ class _Objects:
     """The objects of records of one writer, as far as they were listed."""
 
     def __init__(self) -> None:
+        self.all: set[tuple[int, int]] = set()
+        """The numbers of the first and the last record of each object."""
         self.ends: dict[int, int] = {}
-        """By the number of the first record of each object, that of the last."""
+        """By the number of the first record, that of the last, in the longest object that begins there."""
         self.last = 0
         """Up to which number nothing is missing: what is new has a higher number, and a name behind."""
         self.beyond: set[int] = set()
@@ -44,10 +48,17 @@ class _Objects:
 
     def add(self, first: int, last: int) -> None:
         """See an object."""
-        self.ends[first] = last
+        self.all.add((first, last))
+        self.ends[first] = max(last, self.ends.get(first, 0))
         if first > self.last:
             self.beyond.add(first)
         self.go_on()
+
+    def remove(self, first: int, last: int) -> None:
+        """Forget an object, which was deleted."""
+        self.all.discard((first, last))
+        if self.ends.get(first) == last:
+            del self.ends[first]
 
     def go_on(self, known: int = 0) -> None:
         """Go on as far as nothing is missing.
@@ -63,20 +74,47 @@ class _Objects:
 
     def behind(self, known: int) -> Iterator[tuple[int, int]]:
         """Yield first and last number of the objects that have more than what is known, up to the first gap."""
-        first = known + 1
-        if first not in self.ends:  # in the middle of an object
-            begun = (each for each in range(known, max(known - _MAX_TOGETHER, 0), -1) if each in self.ends)
-            first = next((each for each in begun if self.ends[each] > known), first)
-        while (last := self.ends.get(first)) is not None:
-            yield first, last
-            first = last + 1
+        while (found := self._holding(known + 1)) is not None:
+            yield found
+            known = found[1]
+
+    def _holding(self, number: int) -> tuple[int, int] | None:
+        """Return an object that has a record: of several the one that holds most behind it."""
+        start = _begin_of_many(number)
+        if self.ends.get(start, 0) > max(number, self.ends.get(number, 0)):
+            return start, self.ends[start]
+        begun = (each for each in range(number, max(number - _MAX_TOGETHER, 0), -1) if each in self.ends)
+        return next(((first, self.ends[first]) for first in begun if self.ends[first] >= number), None)
+
+
+class _Appended:
+    """The last records of a writer that this process has appended, until they are put together once more."""
+
+    def __init__(self) -> None:
+        self._records: dict[int, bytes] = {}
+
+    def add(self, first: int, records: Sequence[bytes]) -> list[tuple[int, list[bytes]]]:
+        """See records that are there; return those to put together, with the number of the first."""
+        self._records.update(enumerate(records, first))
+        full = []
+        for start in {_begin_of_many(first), _begin_of_many(first + len(records) - 1)}:
+            numbers = range(start, start + _MANY)
+            if all(number in self._records for number in numbers):
+                full.append((start, [self._records.pop(number) for number in numbers]))
+        return full
+
+
+def _begin_of_many(number: int) -> int:
+    """Return the number of the first of the records that are put together with one."""
+    return (number - 1) // _MANY * _MANY + 1
 
 
 class BucketJournal:
     """The journal of one session; see :class:`ipld_castore.Journal`.
 
-    The records of one append are the object ``<writer>/<first number>.<count>``, which is put only if there is none. An
-    empty object takes the next number of a writer that is stopped. The state is the object ``state``, which moves by
+    The records of one append are the object ``<writer>/<first number>.<count>``, which is put only if there is none. Of
+    each 64 records a writer then puts another object, so that a reader of all needs few requests. An empty object takes
+    the next number of a writer that is stopped. The state is the object ``state``, which moves by
     conditional puts. Threads may append for one writer at once. A mark is what is known of the objects.
     To look for more, the writers are listed, and of each other writer what is behind the last one known.
 
@@ -101,10 +139,11 @@ class BucketJournal:
         self._renew_lock()
         renew_after_fork(self._renew_lock)
         self._writers: dict[str, _Objects] = {}
-        self._own: set[str] = set()
-        """Writers that append by this journal: their objects need no listing."""
-        self._failed: set[str] = set()
-        """Of them, those whose objects do, as an append has failed."""
+        self._appended: dict[str, _Appended | None] = {}
+        """By writer that appends by this journal, what it has appended: its objects need no listing.
+
+        None once an append has failed, which may be there all the same.
+        """
 
     def _renew_lock(self) -> None:
         """Replace the lock in the child of a fork, where a thread of the parent may hold it."""
@@ -115,17 +154,29 @@ class BucketJournal:
     def append(self, writer: str, first: int, records: Sequence[bytes]) -> None:  # a mark is a request
         """See :meth:`Journal.append`."""
         segment, data = (writer, first, first + len(records) - 1), frame(records)
-        done = False
         try:
             self._put(segment, data)
-            done = True
-        finally:
+        except BaseException:
             with self._lock:
-                if done:
-                    self._writers.setdefault(writer, _Objects()).add(*segment[1:])
-                    self._own.add(writer)
-                else:  # what failed may be there all the same
-                    self._failed.add(writer)
+                self._appended[writer] = None
+            raise
+        with self._lock:
+            self._writers.setdefault(writer, _Objects()).add(*segment[1:])
+            appended = self._appended.setdefault(writer, _Appended())
+            full = [] if appended is None else appended.add(first, records)
+        for start, many in full:
+            self._put_together(writer, start, many)
+
+    def _put_together(self, writer: str, first: int, records: list[bytes]) -> None:
+        """Put records that are there once more, many in one object, as a reader of all then needs few requests."""
+        segment = writer, first, first + len(records) - 1
+        data = frame(records)
+        if len(data) > _MAX_OBJECT_BYTES:
+            return
+        result = self._client.try_put(self._name(*segment), data, f"notes in {self._what}", "overwrite")
+        if not isinstance(result, Failure):  # else readers take the single ones
+            with self._lock:
+                self._writers[writer].add(*segment[1:])
 
     def _put(self, segment: tuple[str, int, int], data: bytes) -> None:
         """Put an object of records, if there is none of the name."""
@@ -215,7 +266,7 @@ class BucketJournal:
     def _look(self) -> object:
         with self._lock:
             known = {writer: objects.last for writer, objects in self._writers.items()}
-            others = [(writer, last) for writer, last in known.items() if writer not in self._own - self._failed]
+            others = [(writer, last) for writer, last in known.items() if self._appended.get(writer) is None]
         there: Any = None
         if len(others) > self._in_flight // 2:
             self._list_below(self._folder)
@@ -258,13 +309,13 @@ class BucketJournal:
             gone = [
                 (writer, first, last)
                 for writer, objects in self._writers.items()
-                for first, last in objects.ends.items()
+                for first, last in objects.all
                 if last <= upto.get(writer, 0)
             ]
         self._client.delete((self._name(*each) for each in gone), f"notes of {self._what}")
         with self._lock:
-            for writer, first, _ in gone:
-                self._writers[writer].ends.pop(first, None)
+            for writer, first, last in gone:
+                self._writers[writer].remove(first, last)
 
     # -- state --
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from typing import Any, Final, Literal, Self
@@ -160,6 +160,13 @@ class ObjectCAStore(ContentAddressableStore):
         :raises BlockCorruptError: if blocks are not what their CIDs name; the others are sent
         """
         self._queue.flush()
+
+    def flush_blocks(self, wanted: Collection[CID]) -> None:
+        """See :meth:`ContentAddressableStore.flush_blocks`.
+
+        :raises CAStoreError: as :meth:`flush`
+        """
+        self._queue.flush({cids.multihash_of(cids.to_bytes(cid)) for cid in wanted})
 
     def persist(self, root: CID, previous: CID | None = None) -> None:
         """See :meth:`ContentAddressableStore.persist`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 
 from ipld_castore import ContentAddressableStore
@@ -90,9 +90,9 @@ class Dataset:
         if self.sharing is not None:
             self.sharing.catch_up(self, reading=False)
 
-    def flush(self) -> None:
-        """Return when all blocks that were put before are in the store."""
-        self.castore.flush()
+    def flush(self, wanted: Collection[CID] | None = None) -> None:
+        """Return when all blocks that were put before, or some of them, are in the store."""
+        self.castore.flush() if wanted is None else self.castore.flush_blocks(wanted)
 
     def has_blocks(self, wanted: Iterable[CID]) -> Iterator[bool]:
         """Say of blocks whether the store has them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -26,9 +26,10 @@ class SharedDataset(Protocol):
     def moves_head(self) -> bool:
         """Whether freezing moves a head."""
 
-    def flush(self) -> None:
+    def flush(self, wanted: Collection[CID] | None = None) -> None:
         """Return when all blocks that were put before are in the store.
 
+        :param wanted: the blocks that are waited for; None is all
         :raises CAStoreError: if they cannot be written
         """
 

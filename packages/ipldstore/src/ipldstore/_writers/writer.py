@@ -178,12 +178,17 @@ class SessionWriter:
         with store_errors(f"noting a change of {notes[0].key!r}"):
             if isinstance(after, bytes) and cids.codec_of(after) != cids.RAW:
                 copy.flush()  # it is told of one block whether it is there, not of those that it links
+            blocks = [cids.from_validated(after)] if isinstance(after, bytes) else []
+
+            def flush() -> None:
+                copy.flush(blocks)
+
             while True:
                 with self._lock:  # numbers are drawn in the order of the confirmations
                     sequence = self._sequence
                     first, confirmed = sequence.begin(len(notes))
                 numbered = _numbered(notes, first, confirmed)
-                self._append(sequence, numbered, copy.flush)
+                self._append(sequence, numbered, flush)
                 if sequence.arrived(first, len(notes)):
                     return sequence, Noted(sequence.writer, first, first + len(notes) - 1, None)
                 notes = _to_repeat(sequence, numbered)
