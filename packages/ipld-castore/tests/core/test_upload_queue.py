@@ -341,3 +341,36 @@ def test_puts_that_find_no_room_try_again_once_the_place_is_back(place: Place) -
         put(queue, b"%d" % number * 100)
     queue.flush()
     assert len(place.blocks) == held + 200
+
+
+def test_a_flush_of_some_blocks_waits_for_these_alone() -> None:
+    """And has those sent again that failed, and no others."""
+    blocks = {data: cids.make(cids.RAW, hashes.digest_of(cids.SHA2_256, data)) for data in (b"held", b"1", b"2", b"3")}
+    sent: list[bytes] = []
+    broken = {b"1", b"2"}
+    begin, hold = threading.Event(), threading.Event()
+
+    def send(pairs: Pairs) -> None:
+        ((_, data),) = pairs
+        assert begin.wait(30)
+        sent.append(data)
+        if data in broken:
+            raise BackendUnavailableError(f"no {data!r}")
+        assert data != b"held" or hold.wait(30)
+
+    queue = UploadQueue(send, batch_bytes=1, in_flight=8, capacity=1 << 20)
+    for data, cid in blocks.items():
+        queue.put(cid, cid, data)
+    begin.set()
+    queue.flush([blocks[b"3"]])
+    for data in (b"1", b"2"):
+        with pytest.raises(BackendUnavailableError, match=repr(data)):
+            queue.flush([blocks[data]])
+    broken.clear()
+    sent.clear()
+    queue.flush([blocks[b"2"], b"unknown"])
+    assert sent == [b"2"]
+    hold.set()
+    queue.flush()
+    assert sent == [b"2", b"1"]
+    assert len(queue) == 0

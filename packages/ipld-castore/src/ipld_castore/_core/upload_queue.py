@@ -34,6 +34,10 @@ class _Batch:
         self.error: CAStoreError | None = None
         """Why the last try to send the batch failed."""
 
+    def has_any(self, keys: Collection[bytes] | None) -> bool:
+        """Return whether one of some blocks is in the batch; None is all blocks."""
+        return keys is None or any(key in keys for key in self.keys)
+
 
 class _Flush:
     """A call of :meth:`UploadQueue.flush`, and what it waits for."""
@@ -139,10 +143,10 @@ class UploadQueue:
             if keys is not None and not any(key in self._held for key in keys):
                 return
             self._seal()
-            self._retry_failed()
+            self._retry_failed(keys)
             mine = _Flush()
             for batch in (*self._ready, *self._active):
-                if keys is None or any(key in keys for key in batch.keys):
+                if batch.has_any(keys):
                     batch.flushes.append(mine)
                     mine.left += 1
             self._start()
@@ -173,16 +177,18 @@ class UploadQueue:
             self._ready.append(self._open)
             self._open = _Batch()
 
-    def _retry_failed(self) -> None:
-        """Queue the batches that failed once more, before any newer one."""
-        for batch in self._failed:
+    def _retry_failed(self, keys: Collection[bytes] | None = None) -> None:
+        """Queue the batches that failed once more, before any newer one; see :meth:`flush` for the keys."""
+        again = [batch for batch in self._failed if batch.has_any(keys)]
+        known = {id(batch.error) for batch in again}
+        self._unreported = [] if keys is None else [each for each in self._unreported if id(each) not in known]
+        self._failed = [batch for batch in self._failed if not batch.has_any(keys)]
+        for batch in again:
             batch.error = None
             for flush in batch.flushes:  # they wait for it again
                 flush.failed.discard(batch)
                 flush.left += 1
-        self._ready.extendleft(reversed(self._failed))
-        self._failed.clear()
-        self._unreported.clear()
+        self._ready.extendleft(reversed(again))
         self._failures = 0
 
     @property
