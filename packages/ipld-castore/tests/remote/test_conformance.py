@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ipld_car import CarRangeReader, cids, dagcbor, hashes
-from ipld_castore import CarCAStore, ContentAddressableStore
+from ipld_castore import BlockNotFoundError, CarCAStore, ContentAddressableStore
 from ipld_castore._core.heads import check_head
 from ipld_castore._remote.car_store import RemoteCarCAStore
 from ipld_castore.testing import CAStoreTests
 from multiformats import CID
 
-from ..support.range_server import File, RangeServer, archive
+from ..support.range_server import File, RangeServer, archive, raw_blocks
 
+ABSENT = "bafkreihc4ibtvz7btvualgou5mfbgwncwshmlovmoudgyml7x6crlhcu54"
 ROOT = cids.make(cids.DAG_CBOR, hashes.sha2_256(dagcbor.encode({})))
 
 
@@ -94,3 +96,20 @@ def test_it_is_a_car_store() -> None:
     with RangeServer() as server:
         server.files["/x.car"] = File(archive([], ROOT))
         assert type(CarCAStore(f"{server.url}/x.car")) is RemoteCarCAStore
+
+
+def test_a_block_is_located_here_and_there(tmp_path: Path) -> None:
+    """So that others read it as a range of bytes of the file or of the URL."""
+    blocks = raw_blocks(10, 300)
+    served = archive(blocks, blocks[0][0])
+    path = tmp_path / "x.car"
+    path.write_bytes(served)
+    cid, data = blocks[7]
+    with RangeServer() as server:
+        server.files["/some/x.car"] = File(served)
+        for where in (str(path), f"{server.url}/some/x.car"):
+            with CarCAStore(where, "r") as store:
+                found = store.location(cid)
+                assert served[found.payload_offset :][: found.payload_size] == data
+                with pytest.raises(BlockNotFoundError, match=ABSENT):
+                    store.location(ABSENT)

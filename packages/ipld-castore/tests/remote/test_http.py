@@ -8,7 +8,6 @@ import pickle
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,21 +52,6 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     pauses: list[float] = []
     monkeypatch.setattr(http_source, "sleep", pauses.append)
     return pauses
-
-
-def test_a_block_is_located_here_and_there(
-    server: RangeServer, served: bytes, blocks: list[tuple[bytes, bytes]], tmp_path: Path
-) -> None:
-    """So that others read it as a range of bytes of the file or of the URL."""
-    path = tmp_path / "x.car"
-    path.write_bytes(served)
-    cid, data = blocks[7]
-    for where in (str(path), f"{server.url}/some/x.car"):
-        with CarCAStore(where, "r") as store:
-            found = store.location(cid)
-            assert served[found.payload_offset :][: found.payload_size] == data
-            with pytest.raises(BlockNotFoundError, match=ABSENT):
-                store.location(ABSENT)
 
 
 def test_a_cold_block_is_two_requests_and_its_neighbours_none(
