@@ -16,7 +16,7 @@ from ipld_castore import IPFSStore, SupportsJournal
 
 pytestmark = pytest.mark.kubo
 
-CALLERS, ROUNDS = 32, 10
+CALLERS, ROUNDS = 32, 3
 
 
 @pytest.fixture
