@@ -158,6 +158,20 @@ def test_export_for_kerchunk_says_what_it_needs(places: Path, tmp_path: Path) ->
     assert "expected a whole dataset" in str(group.exception)
 
 
+def test_a_dataset_of_ours_is_imported_as_zarr_is(places: Path, tmp_path: Path) -> None:
+    """Chunk by chunk, whatever xarray would make of it."""
+    target = tmp_path / "new.car"
+    done = CliRunner().invoke(cli, ["import", str(places / "good.car"), str(target)])
+    assert done.exit_code == 0, done.exception
+    with ipldstore.open(places / "good.car") as old, ipldstore.open(target) as new:
+        assert old.root_cid == new.root_cid
+
+
+def test_a_version_of_what_has_none_is_told_as_it_was_given(places: Path) -> None:
+    assert "found @main" in str(run(places, "info", ["good.car@main"]).exception)
+    assert "found branch='x'" in str(run(places, "info", ["good.car"], "--branch", "x").exception)
+
+
 def test_resolve_tells_the_root_of_anything(places: Path) -> None:
     with ipldstore.open(places / "good.car") as store:
         assert run(places, "resolve", ["good.car"]).output == f"/ipfs/{store.root_cid}\n"

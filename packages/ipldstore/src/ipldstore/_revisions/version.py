@@ -29,12 +29,14 @@ class Version(NamedTuple):
 
         :raises ValueError: if more than one of ref, branch, tag and commit is given
         """
-        given = {name: value for name, value in zip(self._fields[:4], self[:4], strict=True) if value is not None}
-        if len(given) > 1:
-            names = ", ".join(
-                "@" + str(value) if name == "ref" else f"{name}={value!r}" for name, value in given.items()
-            )
-            raise ValueError(f"expected one of branch, tag, commit and @ in the address, found {names}")
+        named = self._replace(as_of=None)
+        if sum(each is not None for each in named) > 1:
+            raise ValueError(f"expected one of branch, tag, commit and @ in the address, found {named}")
+
+    def __str__(self) -> str:
+        given = zip(self._fields[1:], self[1:], strict=True)
+        names = [f"{name}={value!r}" for name, value in given if value is not None]
+        return ", ".join(names if self.ref is None else [f"@{self.ref}", *names])
 
 
 def refuse_version(version: Version) -> None:

@@ -20,9 +20,9 @@ FORMS: Final = ("car", "zarr", "kerchunk")
 def import_command(source: str, target: str, message: str | None, as_json: bool, opening: Opening) -> None:
     """Write netCDF, HDF5 or zarr as a dataset.
 
-    SOURCE is a file or URL that xarray opens (netCDF), or a zarr hierarchy: a folder, a zip, a URL that ends in .zarr.
-    Zarr is copied chunk by chunk as it is, and goes on where it was stopped; other files are written by to_zarr. TARGET
-    is anything that opens for writing, also with "#" and a group. Prints the root.
+    SOURCE is a file or URL that xarray opens (netCDF), or a zarr hierarchy: a folder, a zip, a URL that ends in .zarr;
+    or another dataset of ours. Zarr is copied chunk by chunk as it is, and goes on where it was stopped; other files
+    are written by to_zarr. TARGET is anything that opens for writing, also with "#" and a group. Prints the root.
     """
     from ipld_car.terminal import open_printer, show_progress
 

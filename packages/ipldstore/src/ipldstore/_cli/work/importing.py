@@ -14,12 +14,13 @@ from ipldstore._cli.options import Opening
 from ipldstore._io.writing import write_to
 from ipldstore._store.group_store import GroupStore
 from ipldstore._there.copies.copy import copy
+from ipldstore._xarray.source import is_dataset
 
 
 def import_source(source: str, target: str, opening: Opening, message: str | None, progress: Progress) -> CID:
     """Write a source into a target; return the root."""
     given = opening.given | ({} if message is None else {"message": message})
-    if is_zarr(source):
+    if is_zarr(source) or is_dataset(source):
         return _copy(source, target, given)
     from ipldstore._xarray.importing import import_files
 
