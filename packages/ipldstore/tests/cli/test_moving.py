@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import ipldstore
 import numpy as np
@@ -74,6 +76,49 @@ def test_import_netcdf(command: Run, tmp_path: Path) -> None:
     assert air.tolist() == data["air"].values.tolist()
     assert below.tolist() == [0, 1, 2, 3, 4]
     command("import", tmp_path / "none.nc", target, code=2)
+
+
+def test_an_import_of_netcdf_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was frozen is not read again, unless the file has changed; the root is that of to_zarr in one go."""
+    for module in ("dask", "h5netcdf"):
+        pytest.importorskip(module)
+    xr = pytest.importorskip("xarray")
+    importing = importlib.import_module("ipldstore._xarray.importing")
+    monkeypatch.setattr(importing, "_COMMIT_SECONDS", 0)
+    monkeypatch.setattr(importing, "_REGION_BYTES", 1)
+    source, target = tmp_path / "air.nc", tmp_path / "air.car"
+
+    def make_file(values: Any) -> None:
+        air = (("t", "x"), values, {"units": "K"}, {"chunksizes": (10, 4), "_FillValue": -1.0})
+        data = xr.Dataset({"air": air, "s": ((), 3.5)}, {"t": np.arange(40), "late": ("t", np.arange(40) * 2.0)})
+        data.to_netcdf(source, engine="h5netcdf")
+
+    make_file(np.arange(160.0).reshape(40, 4))
+    told: list[int] = []
+    importing.import_files(str(source), str(tmp_path / "other.car"), {}, lambda _, done, __: told.append(done))
+    whole_count = len(told)
+    told.clear()
+
+    def stop(_: str, done: int, __: int | None) -> None:
+        told.append(done)
+        if len(told) == whole_count - 1:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        importing.import_files(str(source), str(target), {}, stop)
+    told.clear()
+    root = importing.import_files(str(source), str(target), {}, lambda _, done, __: told.append(done))
+    assert len(told) == 2, "the one that was interrupted, and the last"
+    whole = ipldstore.IPLDStore()
+    with xr.open_dataset(source, engine="h5netcdf", chunks={}) as data:
+        data.to_zarr(whole)
+    assert root == whole.freeze()
+    told.clear()
+    assert importing.import_files(str(source), str(target), {}, lambda _, done, __: told.append(done)) == root
+    assert told == [], "nothing is read twice"
+    make_file(np.arange(160.0).reshape(40, 4) + 1)
+    assert importing.import_files(str(source), str(target), {}, lambda _, done, __: told.append(done)) != root
+    assert told
 
 
 def test_push_and_pull_datasets(command: Run, car: Path, tmp_path: Path) -> None:

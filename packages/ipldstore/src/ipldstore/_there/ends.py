@@ -19,6 +19,7 @@ from ipldstore._io.open import open as open_store
 from ipldstore._store.group_store import GroupStore
 from ipldstore._store.ipld_store import IPLDStore
 
+from .icechunk_store import icechunk_store, is_icechunk
 from .keyed import is_zarr_folder
 
 AnyEnd = str | os.PathLike[str] | Store | zarr.Group | zarr.Array[Any]
@@ -56,7 +57,8 @@ class End(NamedTuple):
 def opened(what: AnyEnd, *, writing: bool) -> Iterator[End]:
     """Give an end of a copy. What is opened here is closed, a dataset frozen; after an error it is as it was.
 
-    A path or URL is zarr's if a zarr folder is there, or it ends in ``.zarr`` or ``.zip``; else it is an address of
+    A path or URL is zarr's if a zarr folder is there, or it ends in ``.zarr`` or ``.zip``. A repository of icechunk, as
+    ``icechunk:s3://bucket/prefix@branch`` or the path of its folder, is read. All else is an address of
     :func:`ipldstore.open`.
 
     :raises OSError: if it cannot be opened
@@ -71,6 +73,13 @@ def opened(what: AnyEnd, *, writing: bool) -> Iterator[End]:
     with ExitStack() as stack:
         if _is_zarr(what):
             yield End(_zarr_store(what, writing=writing, stack=stack), "", None)
+            return
+        if is_icechunk(os.fspath(what)):
+            if writing:
+                raise ValueError(
+                    f"expected a target, found a repository of icechunk: write to a session's store: {what}"
+                )
+            yield End(icechunk_store(os.fspath(what)), "", None)
             return
         store = open_store(what, "a" if writing else "r")
         stack.callback(store.close)

@@ -1,4 +1,4 @@
-"""Import: zarr by copying, all else by xarray."""
+"""Import: zarr, icechunk and datasets of ours by copying, all else by xarray."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from ipldstore._cli.options import Opening
 from ipldstore._io.writing import write_to
 from ipldstore._store.group_store import GroupStore
 from ipldstore._there.copies.copy import copy
+from ipldstore._there.icechunk_store import is_icechunk
 from ipldstore._xarray.source import is_dataset
 
 
 def import_source(source: str, target: str, opening: Opening, message: str | None, progress: Progress) -> CID:
     """Write a source into a target; return the root."""
     given = opening.given | ({} if message is None else {"message": message})
-    if is_zarr(source) or is_dataset(source):
+    if is_zarr(source) or is_icechunk(source) or is_dataset(source):
         return _copy(source, target, given)
     from ipldstore._xarray.importing import import_files
 
@@ -55,6 +56,6 @@ def _whole_group(store: Any) -> Any:
 
 def _existing(source: str) -> str:
     """Return a source, if it is not a path at which nothing is."""
-    if "://" not in source and not Path(source).exists():
+    if "://" not in source and not is_icechunk(source) and not Path(source).exists():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source)
     return source

@@ -52,8 +52,9 @@ def copy(
     files (ETag, size and time tell, which are noted beside the target).
 
     :param source: a path or URL, a store, or a group or array of zarr. A path or URL is zarr's if a zarr folder is
-        there or it ends in ``.zarr`` or ``.zip``; else it is an address of :func:`ipldstore.open`
-    :param target: likewise
+        there or it ends in ``.zarr`` or ``.zip``; a repository of icechunk is ``icechunk:s3://bucket/prefix@branch``,
+        or the path of its folder; all else is an address of :func:`ipldstore.open`
+    :param target: likewise, but for icechunk: there it is the store of a session
     :param rechunk: new lengths of chunks: by the name of a dimension a number, or by the path of an array a tuple. Such
         arrays are decoded and encoded anew; all others are copied as bytes
     :param dask: a ``distributed.Client``, or another executor with ``submit``, whose workers copy the chunks. Source
@@ -108,7 +109,7 @@ class _Copy:
         self._dask = dask
         self._bar = bar
         self._largest = 1
-        self._marks = Marks(target.marks, source)
+        self._marks = Marks(target.marks, f"{source.store}/{source.path}")
         self._stamps = stamps_of(source)
         self._writer = writer_to(target)
         self._committing = threading.Lock()

@@ -21,12 +21,12 @@ class Marks:
     Keys are noted when they are written into the target, and count once the target was frozen.
 
     :param path: the file; None notes nothing
-    :param source: the source: notes of another one do not count
+    :param source: what tells the source from others: notes of another one do not count
     """
 
-    def __init__(self, path: Path | None, source: End) -> None:
+    def __init__(self, path: Path | None, source: str) -> None:
         self._path = path
-        self._source = f"{source.store}/{source.path}"
+        self._source = source
         self._known: dict[str, str] = {}
         self._new: list[tuple[str, str]] = []
         self._file: IO[str] | None = None
@@ -48,6 +48,11 @@ class Marks:
     ) -> None:
         if self._file is not None:
             self._file.close()
+
+    @property
+    def are_kept(self) -> bool:
+        """Whether keys are noted at all."""
+        return self._path is not None
 
     def has(self, key: str, stamp: str) -> bool:
         """Return whether a key was taken over in this state."""
