@@ -8,6 +8,7 @@ from pathlib import Path
 import ipldstore
 import pytest
 from ipldstore import IPLDStore, compact, repair
+from ipldstore._display import bars
 from ipldstore._display.bars import is_wanted, open_bar, reporting
 
 from ..support.command import air_car
@@ -49,6 +50,21 @@ def test_verify_repair_and_compact_have_bars(tmp_path: Path, capsys: pytest.Capt
     for place in (path, tmp_path / "blocks"):
         compact(place, progress=True)
         assert "keeping" in capsys.readouterr().err
+
+
+def test_writing_with_dask_counts_its_tasks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a person looks on."""
+    pytest.importorskip("dask", reason="dask is optional")
+    xr = pytest.importorskip("xarray", reason="xarray is optional")
+    data = xr.Dataset({"a": ("x", range(40))}).chunk({"x": 2})
+    data.ipld.to_ipld(IPLDStore())
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(bars, "is_wanted", lambda _: True)
+    monkeypatch.setattr(bars, "_PATIENCE", 0)
+    data.ipld.to_ipld(IPLDStore())
+    assert "writing" in capsys.readouterr().err
 
 
 NOTEBOOK = """

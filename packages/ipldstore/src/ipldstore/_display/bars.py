@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any, Final
 
 Progress = Callable[[str, int, int | None], object]
@@ -100,6 +101,23 @@ def reporting(progress: AnyProgress) -> Iterator[Progress | None]:
             bar.close()
 
 
+@contextmanager
+def counting_tasks(what: str) -> Iterator[None]:
+    """Show bars of the tasks that dask runs in this process meanwhile, if it is installed and a person looks on.
+
+    A cluster has bars of its own.
+
+    :param what: what is done: "writing"
+    """
+    if find_spec("dask") is None or not is_wanted(None):
+        yield
+        return
+    from tqdm.dask import TqdmCallback
+
+    with TqdmCallback(desc=what, unit=" tasks", **_manners(None)):
+        yield
+
+
 def is_wanted(progress: bool | None) -> bool:
     """Return whether to show a bar: as the caller says, else where standard error is a terminal, and in notebooks."""
     if progress is not None:
@@ -118,14 +136,17 @@ def _make(what: str, unit: str, total: int | None, progress: bool | None) -> Any
     """Return a bar. One that nobody has asked for shows when the work takes long, and goes from a terminal with it."""
     from tqdm.auto import tqdm  # a widget where that can be shown
 
+    return tqdm(desc=what, unit=unit, unit_scale=unit == "B", total=total, **_manners(progress))
+
+
+def _manners(progress: bool | None) -> dict[str, Any]:
+    """Return how a bar behaves: after how long it shows, and whether it stays."""
+    from tqdm import tqdm
+
     tqdm.monitor_interval = 0  # no thread of its own: processes are forked
     is_asked = progress is True
-    return tqdm(
-        desc=what,
-        unit=unit,
-        unit_scale=unit == "B",
-        total=total,
-        mininterval=0.2,
-        delay=0 if is_asked else _PATIENCE,
-        leave=is_asked or _is_notebook(),
-    )
+    return {
+        "mininterval": 0.2,
+        "delay": 0 if is_asked else _PATIENCE,
+        "leave": is_asked or _is_notebook(),
+    }

@@ -12,6 +12,7 @@ from multiformats import CID
 import ipldstore._public  # noqa: F401  # by which classes say where users import them from
 from ipldstore._address.places import AnyAddress
 from ipldstore._dataset.castores import AnyCAStore
+from ipldstore._display.bars import counting_tasks
 from ipldstore._io.writing import write_to
 from ipldstore._store.ipld_store import IPLDStore
 
@@ -74,6 +75,11 @@ class _Accessor(Generic[T]):
             raise ValueError("expected compute=True, as a root is that of all the data; to_zarr(store) can be delayed")
         if mode is not None:
             to_zarr_options["mode"] = mode
+        given = {**(open_options or {}), **({} if message is None else {"message": message})}
+        with counting_tasks("writing"):
+            return self._write(what, given, to_zarr_options)
+
+    def _write(self, what: AnyAddress | AnyCAStore, given: dict[str, Any], to_zarr_options: dict[str, Any]) -> CID:
         if isinstance(what, IPLDStore):
             write_zarr(self._data, what, to_zarr_options)
             return what.freeze()
@@ -81,7 +87,6 @@ class _Accessor(Generic[T]):
             store = IPLDStore(what)
             write_zarr(self._data, store, to_zarr_options)
             return store.freeze()
-        given = {**(open_options or {}), **({} if message is None else {"message": message})}
 
         def write(store: IPLDStore) -> None:
             whole, group = whole_of(store)  # its consolidated metadata are those of all groups
