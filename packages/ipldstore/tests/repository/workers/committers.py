@@ -26,7 +26,7 @@ def work(where: str, verb: str, options: dict[str, Any]) -> None:
     tell(f"ready {os.getpid()}")
     for number in range(10**9):
         session = repo.writable_session()
-        session.store[f"{verb}/{number % 7}"] = b"%d" % number * 100
+        session.store[f"{verb}/{number % 7}"] = os.urandom(100)  # a change, whatever others before have left
         session.commit(f"{number}")
         if verb == "expire":
             repo.expire(datetime.now(UTC) - timedelta(milliseconds=20))
