@@ -39,6 +39,8 @@ def work(where: str, verb: str, options: dict[str, Any]) -> None:
 
 def undo(repo: Repository) -> None:
     """Collect garbage and go back, as far as there is a way."""
+    if "gone" in repo.branches:  # the one that was killed before has left it
+        repo.delete_branch("gone")
     repo.create_branch("gone")
     with repo.transaction("gone", message="gone") as store:
         store["gone/0"] = os.urandom(100)
