@@ -60,8 +60,10 @@ class Timeouts:
         ends = connection.getsockname(), connection.getpeername()
         while not select.select([connection], [], [], _POLL_SECONDS)[0]:
             with self._lock:
-                if ends in self._stalled:
-                    raise TimeoutError("timed out")  # as a socket does, after its timeout
+                has_stalled = ends in self._stalled
+            # What the server has sent before it said so may have come since the look above.
+            if has_stalled and not select.select([connection], [], [], 0)[0]:
+                raise TimeoutError("timed out")  # as a socket does, after its timeout
         with self._lock:
             return ends in self._dripping
 
