@@ -32,7 +32,9 @@ def icechunk_store(what: str) -> Store:
     try:
         import icechunk  # type: ignore[import-not-found,unused-ignore]  # it runs on Python 3.12 and later
     except ImportError as error:
-        raise ImportError(f"icechunk is needed to read {what}: pip install icechunk (Python 3.12)") from error
+        raise ImportError(
+            f'icechunk is needed to read {what}, on Python 3.12 or later: pip install "ipldstore[icechunk]"'
+        ) from error
     place, ref = (what, "") if not what.startswith(_SCHEME) else _parts(what.removeprefix(_SCHEME))
     try:
         repository = icechunk.Repository.open(_storage(icechunk, place))
