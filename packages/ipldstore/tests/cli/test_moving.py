@@ -58,6 +58,21 @@ def test_export_kerchunk(command: Run, car: Path, tmp_path: Path) -> None:
     assert found["refs"]["air/c/0/0"][0] == "https://example.org/air.car"
 
 
+def test_a_group_becomes_an_archive_by_import(command: Run, tmp_path: Path) -> None:
+    """Export would take what is beside the group too."""
+    whole, below = tmp_path / "whole.car", tmp_path / "below.car"
+    with ipldstore.open(whole, "a") as store:
+        for name in ("secret", "a/b"):
+            zarr.create_array(store, name=name, data=np.arange(4), chunks=(2,))
+    assert "import" in command("export", f"{whole}#a", below, code=2).err
+    assert not below.exists()
+    (line,) = command("import", "--json", f"{whole}#a", below).json
+    assert line["root"] == root_of(below)
+    with ipldstore.open(below) as store:
+        assert [key for key in sorted(store) if key.endswith("zarr.json")] == ["b/zarr.json", "zarr.json"]
+        assert np.asarray(zarr.open_array(store, path="b", mode="r")[...]).tolist() == [0, 1, 2, 3]
+
+
 def test_import_netcdf(command: Run, tmp_path: Path) -> None:
     """A netCDF file with a group is a dataset with that group; the values are the same."""
     xr = pytest.importorskip("xarray")
@@ -116,6 +131,11 @@ def test_an_import_of_netcdf_that_was_stopped_goes_on(tmp_path: Path, monkeypatc
     told.clear()
     assert importing.import_files(str(source), str(target), {}, lambda _, done, __: told.append(done)) == root
     assert told == [], "nothing is read twice"
+    target.unlink()  # its notes are of no other file
+    with pytest.raises(InterruptedError):
+        importing.import_files(str(source), str(target), {}, stop)
+    assert importing.import_files(str(source), str(target), {}, lambda *_: None) == root
+    told.clear()
     make_file(np.arange(160.0).reshape(40, 4) + 1)
     assert importing.import_files(str(source), str(target), {}, lambda _, done, __: told.append(done)) != root
     assert told

@@ -195,7 +195,7 @@ def _array(array: zarr.Array[Any]) -> ArrayOutline:
         attributes={name: value for name, value in attributes.items() if name not in _HIDDEN},
         codecs=_codecs(array),
         fill_value=array.fill_value,
-        nbytes=array.nbytes,
+        nbytes=int(array.nbytes),  # of zarr a float, for an array without dimensions
         chunk_count=prod(
             -(-length // step) for length, step in zip(array.shape, shards or array.chunks, strict=True) if step
         ),

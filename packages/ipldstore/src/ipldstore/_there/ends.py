@@ -84,7 +84,7 @@ def opened(what: AnyEnd, *, writing: bool) -> Iterator[End]:
         store = open_store(what, "a" if writing else "r")
         stack.callback(store.close)
         try:
-            yield End(store, "", _marks_of(what))
+            yield End(store, "", _marks_of(what) if writing else None)
         except BaseException:
             if writing and store.has_changes:
                 discard_changes(store)

@@ -24,6 +24,8 @@ from .source import whole_of
 Progress = Callable[[str, int, int | None], object]
 
 _COMMIT_SECONDS: Final = 60.0
+_ROOT: Final = "/"
+"""The key under which the root is noted that has all that was noted before."""
 _REGION_BYTES: Final = 64 << 20
 """What is written at a time, unless one row of chunks is larger."""
 
@@ -99,6 +101,8 @@ class _Import:
 
     def run(self) -> None:
         """Write metadata and coordinates with an index first, and all else that dask does not hold; then regions."""
+        if not self._marks.has(_ROOT, str(self._store.root_cid)):  # not the dataset that the notes are of
+            self._marks.forget()
         if not self._marks.has("", self._stamp):
             for node in self._tree.subtree:
                 path = self._path(node)
@@ -123,7 +127,7 @@ class _Import:
         return "/".join(part for part in (self._group, node.path.strip("/")) if part)
 
     def _commit(self) -> None:
-        self._store.freeze()
+        self._marks.note(_ROOT, str(self._store.freeze()))
         self._marks.commit()
 
     def _regions(self) -> Iterator[_Region]:

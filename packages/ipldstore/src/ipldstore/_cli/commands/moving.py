@@ -22,8 +22,9 @@ def import_command(source: str, target: str, message: str | None, as_json: bool,
 
     SOURCE is a file or URL that xarray opens (netCDF), or a zarr hierarchy: a folder, a zip, a URL that ends in .zarr;
     or a repository of icechunk: its folder, or icechunk:s3://bucket/prefix@branch; or another dataset of ours. Zarr is
-    copied chunk by chunk as it is; other files are written by to_zarr. Both go on where they were stopped, if TARGET is
-    a path without options. TARGET is anything that opens for writing, also with "#" and a group. Prints the root.
+    copied chunk by chunk as it is, into what TARGET has; other files are written by to_zarr, in place of it. Both go on
+    where they were stopped, if TARGET is a path without options: what is done is noted in TARGET.copied. TARGET is
+    anything that opens for writing, also with "#" and a group. Prints the root.
     """
     from ipld_car.terminal import open_printer, show_progress
 

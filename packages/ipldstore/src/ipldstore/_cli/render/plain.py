@@ -7,8 +7,14 @@ from typing import Any
 
 
 def plain(value: Any) -> Any:
-    """Return a value that JSON has: numbers of numpy become those of Python, mappings dicts, all else its text."""
-    return json.loads(json.dumps(value, default=_default))
+    """Return a value that JSON has: numbers of numpy become those of Python, mappings dicts, all else its text.
+
+    Numbers that JSON lacks become "NaN", "Infinity" and "-Infinity", as zarr writes them.
+
+    >>> plain([float("nan"), 1.5])
+    ['NaN', 1.5]
+    """
+    return json.loads(json.dumps(value, default=_default), parse_constant=str)
 
 
 def _default(value: Any) -> Any:

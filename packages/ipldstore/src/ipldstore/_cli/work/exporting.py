@@ -31,6 +31,11 @@ def export_dataset(
         return _kerchunk(source, target, url, opening)
     with opening.store(source) as store:
         if form == "car":
+            if isinstance(store, GroupStore):  # its blocks are below a root that has what is beside it, too
+                raise click.UsageError(
+                    f"expected a whole dataset, found the group {store.path!r}: `ipldstore import` copies a group into "
+                    f"a CAR file of its own"
+                )
             with open_output(sys.stdout.buffer if target == "-" else target) as stream:
                 counted = _Counted(stream, progress)
                 store.to_car(counted)

@@ -56,6 +56,7 @@ def _whole_group(store: Any) -> Any:
 
 def _existing(source: str) -> str:
     """Return a source, if it is not a path at which nothing is."""
-    if "://" not in source and not is_icechunk(source) and not Path(source).exists():
+    is_path = "://" not in source and not is_icechunk(source) and not is_dataset(source)
+    if is_path and not Path(source).exists():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source)
     return source

@@ -58,6 +58,13 @@ class Marks:
         """Return whether a key was taken over in this state."""
         return self._known.get(key) == stamp
 
+    def forget(self) -> None:
+        """Delete all notes: the target is not the one that they are of."""
+        with self._lock:
+            self._known.clear()
+            if self._path is not None:
+                self._path.unlink(missing_ok=True)
+
     def note(self, key: str, stamp: str) -> None:
         """Note a key that was written into the target."""
         if self._path is not None:
