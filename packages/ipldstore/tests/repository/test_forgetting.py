@@ -237,3 +237,20 @@ def test_a_folder_is_freed_beside_a_coordinator(tmp_path: Path) -> None:
     repo.garbage_collect(timedelta(0))
     session.commit("written by many")
     assert contents_of(repo) == {"a/0": b"zero"}
+
+
+@pytest.mark.parametrize("verb", ["cherry_pick", "revert"])
+def test_a_commit_that_was_collected_is_not_picked(verb: str) -> None:
+    """The cache has it still; its data is gone."""
+    repo = Repository.create({})
+    with repo.transaction(message="base") as store:
+        store["a/1"] = b"1" * 400
+    repo.create_branch("gone")
+    with repo.transaction("gone", message="gone") as store:
+        store["b/1"] = b"2" * 400
+    commit = repo.branches["gone"]
+    repo.delete_branch("gone")
+    repo.garbage_collect(timedelta(0))
+    with pytest.raises(IPLDStoreError, match=str(commit)):
+        getattr(repo, verb)(commit)
+    assert repo.verify() >= 2

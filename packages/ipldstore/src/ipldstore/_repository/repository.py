@@ -243,7 +243,7 @@ class Repository(RepositoryBase):
         :raises MergeConflictError: see :meth:`merge`
         """
         request = self._request(onto, message, meta, author, time, resolve)
-        return cids.from_validated(combining.cherry_pick(self._exchange, self._find(commit), request))
+        return cids.from_validated(combining.cherry_pick(self._exchange, self._find_whole(commit), request))
 
     def revert(
         self,
@@ -258,7 +258,7 @@ class Repository(RepositoryBase):
     ) -> CID:
         """Take the changes of one commit back, by a new one; the arguments are those of :meth:`cherry_pick`."""
         request = self._request(onto, message, meta, author, time, resolve)
-        return cids.from_validated(combining.revert(self._exchange, self._find(commit), request))
+        return cids.from_validated(combining.revert(self._exchange, self._find_whole(commit), request))
 
     def _request(
         self,
