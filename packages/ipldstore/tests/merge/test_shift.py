@@ -102,6 +102,30 @@ def test_what_else_conflicts_is_told_and_decided(make: Maker) -> None:
     assert shift_append(make.castore, base, first, later, {("/", "title"): "theirs"}) != decided
 
 
+@pytest.mark.parametrize("rewritten", ["by the earlier", "by the later", "deleted"])
+def test_a_coordinate_that_one_side_changed_conflicts_with_the_append_of_the_other(make: Maker, rewritten: str) -> None:
+    """Else its values would be in the order of one side before the shift, and in that of the other behind it."""
+    base = make.base()
+    change = make.delete("x") if rewritten == "deleted" else make.set_values("x", slice(None), [2, 1, 0])
+    changing, appending = make.edited(base, make.append(4, 2), change), make.edited(base, make.append(6, 3))
+    theirs, ours = (appending, changing) if rewritten == "by the later" else (changing, appending)
+    before = len(make.castore.mapping)
+    merged = shift.shift_append(make.castore, base, ours, theirs)
+    assert [(each.kind, each.dimension) for each in merged.conflicts] == [("coordinate", "x")]
+    assert merged.root is None
+    assert len(make.castore.mapping) == before
+
+
+@pytest.mark.parametrize("side", ["the earlier", "the later", "both"])
+def test_what_one_side_added_along_the_dimension_is_no_shorter_then(make: Maker, side: str) -> None:
+    """Both sides are as long, so that a merge alone would not see it."""
+    base = make.base()
+    add = make.add("flag", "time", 6)
+    ours = make.edited(base, make.append(6, 2, 2.0), *([add] if side != "the earlier" else []))
+    theirs = make.edited(base, make.append(4, 2, 1.0), *([add] if side != "the later" else []))
+    refused(make, base, ours, theirs, "'flag' with 6")
+
+
 def test_where_nothing_can_be_shifted_it_is_a_merge(make: Maker) -> None:
     base = make.base()
     units, grown = make.edited(base, make.set_attribute("air", "units", "K")), make.edited(base, make.append(4, 2))

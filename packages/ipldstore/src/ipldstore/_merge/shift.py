@@ -13,14 +13,15 @@ from ipldstore._dataset.castores import OverlayCAStore
 from ipldstore._format import documents, keys
 from ipldstore._format.nodes import NodeStore
 from ipldstore._tree import lookup
+from ipldstore._tree.directory import Frozen
 from ipldstore._tree.tree import Tree
 from ipldstore.errors import ConflictError, store_errors
 
-from .conflicts import Merged, Resolve, Side
+from .conflicts import SIDES, Merged, Resolve, Side
 from .merge import merge_roots, root_of
 from .nodes.consolidate import consolidated_anew
 from .nodes.documents import DocumentReader
-from .nodes.grid import ChunkGrid, coordinates_of, dimensions_of, fits, grid_of, with_coordinates
+from .nodes.grid import ChunkGrid, coordinates_of, dimensions_of, fits, grid_of, lengths_of, with_coordinates
 from .rules.node_merge import NodeMerge
 from .rules.sides import Sides, document_reader, nodes_of
 
@@ -55,21 +56,29 @@ def shift_append(
     appends = _appends(sides)
     if not appends:
         return merge_roots(castore, [base], ours, theirs, resolve)
-    without = _Edit(overlay, nodes, reader, ours)
-    for append in appends:
-        without.set_length(append, append.before)
-        for key in append.chunks:
-            without.tree.drop(key.split("/"))
-    rest = merge_roots(overlay, [base], without.freeze(), theirs, resolve)
-    if rest.root is None:
-        return rest
+    without: dict[Side, bytes] = {}
+    for side, top in (("ours", ours), ("theirs", theirs)):
+        edit = _Edit(overlay, nodes, reader, top)
+        edit.drop_appends(appends, side)
+        without[side] = edit.freeze()
+    rest = merge_roots(overlay, [base], without["ours"], theirs, resolve)
+    # That merge has seen what theirs appended; what ours appended meets the other changes of theirs in this one.
+    paths = {append.path for append in appends}
+    hidden = tuple(
+        conflict
+        for conflict in merge_roots(overlay, [base], ours, without["theirs"]).conflicts
+        if conflict.kind == "coordinate" and not paths.isdisjoint(conflict.paths)
+    )
+    if rest.root is None or hidden:
+        return Merged(None, (*rest.conflicts, *(each for each in hidden if each not in rest.conflicts)), rest.resolved)
     shifted = _Edit(overlay, nodes, reader, rest.root)
     for append in appends:
         shifted.set_length(append, append.first + append.later - append.before)
-        for key, link in append.chunks.items():
+        for key, link in append.chunks["ours"].items():
             shifted.tree.put(append.shifted(key).split("/"), link)
     shifted.consolidate([append.path for append in appends])
     root = shifted.freeze()
+    _check_lengths(sides, root_of(nodes, root), appends)
     _keep(overlay, castore, root)
     return Merged(root, (), rest.resolved)
 
@@ -87,8 +96,10 @@ class _Append(NamedTuple):
     """The length in theirs."""
     later: int
     """The length in ours."""
-    chunks: Mapping[str, bytes]
-    """The chunks that ours appended."""
+    dimension: tuple[str, str]
+    """The group and the dimension of the axis; see :func:`_dimension`."""
+    chunks: Mapping[Side, Mapping[str, bytes]]
+    """The chunks that each side appended."""
 
     def shifted(self, key: str) -> str:
         """Return the key of an appended chunk behind the append of theirs."""
@@ -127,10 +138,11 @@ def _appends(sides: Sides) -> list[_Append]:
         if not all(merge.grown(side) for side in sides.tops):
             continue
         append = _append(merge, path)
-        dimension = _dimension(merge, path, append.axis)
+        dimension = append.dimension
         found.setdefault(dimension, []).append(append)
         if append.first != append.later or any(
-            merge.link("ours", key) != merge.link("theirs", key) for key in {**merge.chunks["theirs"], **append.chunks}
+            merge.link("ours", key) != merge.link("theirs", key)
+            for key in {**merge.chunks["theirs"], **append.chunks["ours"]}
         ):
             different.add(dimension)
     appends = [append for dimension in sorted(different) for append in found[dimension]]
@@ -167,13 +179,50 @@ def _append(merge: NodeMerge, path: str) -> _Append:
     if merge.metadata_changed("ours") or merge.metadata_changed("theirs"):
         raise ConflictError(f"shifting an append: array {path!r}: expected the same metadata on both sides")
     (axis,) = ours
-    chunks = {}
     start = len(path) + 1 if path else 0
-    for key, change in merge.chunks["ours"].items():
+
+    def is_appended(key: str) -> bool:
         at = fits(base, coordinates_of(key[start:]))
-        if at is not None and (at[axis] + 1) * base.chunks[axis] > base.shape[axis] and change.after is not None:
-            chunks[key] = change.after
-    return _Append(path, axis, base, base.shape[axis], first.shape[axis], later.shape[axis], chunks)
+        return at is not None and (at[axis] + 1) * base.chunks[axis] > base.shape[axis]
+
+    chunks: dict[Side, dict[str, bytes]] = {
+        side: {
+            key: each.after for key, each in merge.chunks[side].items() if each.after is not None and is_appended(key)
+        }
+        for side in SIDES
+    }
+    lengths = (base.shape[axis], first.shape[axis], later.shape[axis])
+    return _Append(path, axis, base, *lengths, _dimension(merge, path, axis), chunks)
+
+
+def _check_lengths(sides: Sides, merged: Frozen, appends: list[_Append]) -> None:
+    """Check that no dimension that was shifted has one length on each side and two in the result (rule 4).
+
+    :param merged: the root directory of the result
+    :raises ConflictError: if one has
+    """
+    for group, name in sorted({append.dimension for append in appends}):
+        found = _lengths(sides, merged, group, name)
+        if len(set(found.values())) > 1 and all(
+            len(set(_lengths(sides, top, group, name).values())) == 1 for top in sides.tops.values()
+        ):
+            shown = ", ".join(f"{path!r} with {length}" for path, length in found.items())
+            raise ConflictError(
+                f"shifting an append along {name!r} in group {group or '/'!r}: expected one length of the dimension, "
+                f"found {shown}: what one side has added along it does not grow with the append of the other"
+            )
+
+
+def _lengths(sides: Sides, top: Frozen, group: str, name: str) -> dict[str, int]:
+    """Return the lengths of a dimension by the paths of the arrays of a group; reads the nodes of the group."""
+    parts = group.split("/") if group else []
+    _, directory = lookup.path_to(top, parts, sides.load)
+    found: dict[str, int] = {}
+    for child, entry in [] if directory is None else lookup.entries_of(directory, sides.load):
+        below = lookup.enter(entry, len(parts) + 1, sides.load)
+        lengths = {} if below is None else lengths_of(sides.reader.of(below))
+        found.update({f"{group}/{child}".lstrip("/"): length for length in lengths.get(name, ())})
+    return found
 
 
 class _Edit:
@@ -200,6 +249,13 @@ class _Edit:
                 shape[append.axis] = length
                 text = documents.to_json({**content, "shape": shape})
                 self.tree.put([*parts, name], values.put(self._castore, self._nodes, name, text))
+
+    def drop_appends(self, appends: list[_Append], side: Side) -> None:
+        """Take back what a side has appended."""
+        for append in appends:
+            self.set_length(append, append.before)
+            for key in append.chunks[side]:
+                self.tree.drop(key.split("/"))
 
     def consolidate(self, paths: list[str]) -> None:
         """Make consolidated metadata of groups at or above paths anew."""
