@@ -239,6 +239,24 @@ def test_a_folder_is_freed_beside_a_coordinator(tmp_path: Path) -> None:
     assert contents_of(repo) == {"a/0": b"zero"}
 
 
+@pytest.mark.parametrize("way", ["rebased", "frozen"])
+def test_what_a_session_has_frozen_is_kept_until_it_is_committed(what: Any, way: str) -> None:
+    """No head has its root yet, and the store has no changes that no root has."""
+    repo = make(what)
+    commit(repo, {"a/1": b"1" * 900})
+    session = repo.writable_session()
+    session.store["b/1"] = b"2" * 900
+    if way == "rebased":
+        commit(repo, {"c/1": b"3" * 900})
+        session.rebase()
+    else:
+        session.store.freeze()
+    repo.garbage_collect(timedelta(0))
+    session.commit("kept")
+    assert repo.verify() >= 3
+    assert contents_of(repo)["b/1"] == b"2" * 900
+
+
 @pytest.mark.parametrize("verb", ["cherry_pick", "revert"])
 def test_a_commit_that_was_collected_is_not_picked(verb: str) -> None:
     """The cache has it still; its data is gone."""

@@ -61,7 +61,7 @@ def needed_roots(castore: ContentAddressableStore, head: bytes, is_young: IsYoun
 
 
 def reach_in_use(castore: ContentAddressableStore, seen: set[bytes]) -> None:
-    """Find all blocks that stores of this process need whose changes no head has.
+    """Find all blocks that open stores of this process need: what they have frozen may be in no head yet.
 
     :param seen: see :func:`reach`
     """
@@ -75,8 +75,14 @@ def reach_in_use(castore: ContentAddressableStore, seen: set[bytes]) -> None:
                 for note in notes:
                     if isinstance(note.after, bytes):
                         reach(castore, note.after, seen)
-        elif (sharing is None or not sharing.notes_changes) and not data.closed and data.has_changes:
-            reach(castore, data.write_root(), seen)
+        elif (sharing is None or not sharing.notes_changes) and not data.closed:
+            if data.has_changes:
+                reach(castore, data.write_root(), seen)
+            elif data.frozen_root is not None:
+                try:
+                    reach(castore, data.frozen_root, seen)
+                except BlockNotFoundError:
+                    continue  # it was collected before, or by another process: it keeps nothing
 
 
 def reach_from_young(castore: ContentAddressableStore, young: Iterator[bytes], seen: set[bytes]) -> None:

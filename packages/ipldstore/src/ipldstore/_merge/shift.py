@@ -57,8 +57,8 @@ def shift_append(
     if not appends:
         return merge_roots(castore, [base], ours, theirs, resolve)
     without: dict[Side, bytes] = {}
-    for side, top in (("ours", ours), ("theirs", theirs)):
-        edit = _Edit(overlay, nodes, reader, top)
+    for side in SIDES:
+        edit = _Edit(overlay, nodes, reader, ours if side == "ours" else theirs)
         edit.drop_appends(appends, side)
         without[side] = edit.freeze()
     rest = merge_roots(overlay, [base], without["ours"], theirs, resolve)
