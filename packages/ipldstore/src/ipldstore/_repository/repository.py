@@ -42,7 +42,8 @@ class Repository(RepositoryBase):
     Wherever a commit is asked for, a CID, a branch or a tag will do, looked up in this order, each also with steps
     behind it: ``main~3``, ``main@2024-05-01T00:00Z``.
 
-    :meth:`create`, :meth:`open`, :meth:`open_or_create` and :meth:`from_car` make one. Safe with threads.
+    :meth:`create`, :meth:`open`, :meth:`open_or_create` and :meth:`from_car` make one. Safe with threads, but see
+    :meth:`garbage_collect`.
 
     >>> from ipldstore import Repository
     >>> repo = Repository.create({})
