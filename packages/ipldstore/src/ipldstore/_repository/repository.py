@@ -317,10 +317,12 @@ class Repository(RepositoryBase):
         """Free the blocks that no name needs; return how many, and their bytes.
 
         It keeps what the state reaches, what any state reaches that was current since ``older_than``, what sessions of
-        writers need, and blocks that were put since, with what they link. It works beside running writers. Ages are by
-        the clock of the block store; a CAR file and a mapping have none, and states go by the time written in them.
+        writers need, and blocks that were put since, with what they link. In folders and buckets it works beside running
+        writers, and ages are by their clock. In a CAR file and a mapping blocks have no ages, and states go by the time
+        written in them: there, no other thread may write meanwhile, as what it has just put would be freed.
 
-        :param older_than: an age, or an instant with a time zone. It should be longer than any commit takes
+        :param older_than: an age, or an instant with a time zone. It should be longer than any session
+            of another process lasts
         :param dry_run: free nothing, and say what would be freed
         :param progress: whether to show a bar; see :meth:`push`
         :raises IPLDStoreError: if a block that is needed is missing, or the block store frees none
