@@ -318,8 +318,8 @@ class Repository(RepositoryBase):
 
         It keeps what the state reaches, what any state reaches that was current since ``older_than``, what sessions of
         writers need, and blocks that were put since, with what they link. In folders and buckets it works beside
-        running writers, and ages are by their clock. In a CAR file and a mapping blocks have no ages, and states go by the
-        time written in them: there, no other thread may write meanwhile, as what it has just put would be freed.
+        running writers, and ages are by their clock. In a CAR file and a mapping blocks have no ages, and states go by
+        the time written in them: there, no other thread may write meanwhile, as what it has just put would be freed.
 
         :param older_than: an age, or an instant with a time zone. It should be longer than any session
             of another process lasts
