@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -156,9 +157,7 @@ def main() -> None:
         measure(Ours, counts, arguments.folder)
     if arguments.only == "ipldstore":
         return
-    try:
-        import icechunk  # noqa: F401  # only whether it is there
-    except ImportError:
+    if find_spec("icechunk") is None:
         print("  icechunk is not installed: python3 dev.py run rivals:history, which takes Python 3.13")
     else:
         measure(Icechunk, counts, arguments.folder)

@@ -80,7 +80,7 @@ def behind(endpoint: str, latency: float) -> Iterator[str]:
     command = [sys.executable, __file__, endpoint, str(latency)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None  # noqa: S101  # it is a pipe
-        assert process.stdout is not None  # noqa: S101  # as above
+        assert process.stdout is not None  # noqa: S101  # it is a pipe, too
         url = process.stdout.readline().strip()
         if not url.startswith("http://"):
             raise RuntimeError(f"expected the URL of the proxy, found {url!r}")

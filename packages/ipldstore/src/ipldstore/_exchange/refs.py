@@ -50,13 +50,7 @@ def branch_name(state: StateNode, name: str) -> str:
     :param name: its name, in any normal form of Unicode
     :raises RefNotFoundError: if there is no such branch
     """
-    found = spelling_in(state.branches, name)
-    if found is None:
-        hint = f" ({name[:200]!r} is a tag)" if spelling_in(state.tags, name) is not None else ""
-        raise RefNotFoundError(
-            f"expected a branch, found none named {name[:200]!r}{hint}: there are {listed(state.branches)}"
-        )
-    return found
+    return _spelled("branch", state.branches, "tag", state.tags, name)
 
 
 def tag_name(state: StateNode, name: str) -> str:
@@ -65,12 +59,16 @@ def tag_name(state: StateNode, name: str) -> str:
     :param name: its name, in any normal form of Unicode
     :raises RefNotFoundError: if there is no such tag
     """
-    found = spelling_in(state.tags, name)
+    return _spelled("tag", state.tags, "branch", state.branches, name)
+
+
+def _spelled(kind: str, names: Mapping[str, bytes], other: str, others: Mapping[str, bytes], name: str) -> str:
+    """Return a name as it is spelled among those of its kind."""
+    found = spelling_in(names, name)
     if found is None:
-        hint = f" ({name[:200]!r} is a branch)" if spelling_in(state.branches, name) is not None else ""
-        raise RefNotFoundError(
-            f"expected a tag, found none named {name[:200]!r}{hint}: there are {listed(state.tags) or 'no tags'}"
-        )
+        hint = f" ({name[:200]!r} is a {other})" if spelling_in(others, name) is not None else ""
+        there = f"there are {listed(names)}" if names else "there are none"
+        raise RefNotFoundError(f"expected a {kind}, found none named {name[:200]!r}{hint}: {there}")
     return found
 
 

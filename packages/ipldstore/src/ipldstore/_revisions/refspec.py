@@ -84,7 +84,7 @@ def spelling_in(names: Mapping[str, bytes], name: str) -> str | None:
     return next((each for each in (name, unicodedata.normalize("NFC", name)) if each in names), None)
 
 
-def listed(names: dict[str, bytes]) -> str:
+def listed(names: Mapping[str, bytes]) -> str:
     """Return the first of some names, for a message."""
     shown = ", ".join(map(repr, sorted(names)[:_MAX_SHOWN]))
     return f"{shown} and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else shown
