@@ -261,6 +261,8 @@ def test_a_metadata_service_that_has_none(s3: S3Server, s3_proxy: FaultProxy) ->
 
 
 def test_wrong_credentials_are_told_as_such(s3: S3Server, bucket: str) -> None:
+    if not s3.checks_signatures:
+        pytest.skip("moto takes any signature; versitygw (IPLD_BUILD_S3=1) does not")
     store = ObjectCAStore.from_url(f"s3://{bucket}", **s3.options() | {"secret_access_key": "wrong"})
     with pytest.raises(BackendUnavailableError, match=r"SignatureDoesNotMatch.*credentials are wrong or not enough"):
         store.get_block(_cid())

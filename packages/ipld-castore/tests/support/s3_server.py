@@ -32,6 +32,8 @@ class S3Server:
 
     is_atomic = True
     """Whether conditional puts have one winner."""
+    checks_signatures = True
+    """Whether a wrong secret is refused."""
 
     def __init__(self, endpoint: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY) -> None:
         self.endpoint = endpoint
@@ -136,9 +138,10 @@ def _metadata_options(folder: Path) -> list[str]:
 
 
 class Moto(S3Server):
-    """The S3 of moto, in threads of this process; it looks at conditions, but without atomicity."""
+    """The S3 of moto, in threads of this process; it looks at conditions, but without atomicity, and at no signature."""
 
     is_atomic = False
+    checks_signatures = False
 
     def __init__(self) -> None:
         from moto.server import ThreadedMotoServer
