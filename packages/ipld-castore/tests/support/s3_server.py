@@ -138,7 +138,7 @@ def _metadata_options(folder: Path) -> list[str]:
 
 
 class Moto(S3Server):
-    """The S3 of moto, in threads of this process; it looks at conditions, but without atomicity, and at no signature."""
+    """The S3 of moto, in threads of this process. Its conditions are not atomic, and it looks at no signature."""
 
     is_atomic = False
     checks_signatures = False
