@@ -61,7 +61,7 @@ def needed_roots(castore: ContentAddressableStore, head: bytes, is_young: IsYoun
 
 
 def reach_in_use(castore: ContentAddressableStore, seen: set[bytes]) -> None:
-    """Find all blocks that open stores of this process need: what they have frozen may be in no head yet.
+    """Find all blocks that open stores of this process have written: what they have frozen may be in no head yet.
 
     :param seen: see :func:`reach`
     """
@@ -78,7 +78,7 @@ def reach_in_use(castore: ContentAddressableStore, seen: set[bytes]) -> None:
         elif (sharing is None or not sharing.notes_changes) and not data.closed:
             if data.has_changes:
                 reach(castore, data.write_root(), seen)
-            elif data.frozen_root is not None:
+            elif data.own_changes and data.frozen_root is not None:  # not of those that only read
                 try:
                     reach(castore, data.frozen_root, seen)
                 except BlockNotFoundError:
