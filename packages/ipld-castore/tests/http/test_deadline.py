@@ -35,7 +35,7 @@ class Serving:
 
 
 @contextmanager
-def serving(answer: Callable[[socket.socket], None]) -> Iterator[Serving]:
+def serving(answer: Callable[[socket.socket], None], timeout: float = TIMEOUT) -> Iterator[Serving]:
     """A server that answers each request so, on one connection."""
     peers: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -52,7 +52,7 @@ def serving(answer: Callable[[socket.socket], None]) -> Iterator[Serving]:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        client = HTTPClient(TIMEOUT)
+        client = HTTPClient(timeout)
         try:
             yield Serving(client, Address(f"http://127.0.0.1:{listening.getsockname()[1]}"))
         finally:
@@ -115,6 +115,24 @@ def test_a_server_that_drips_is_silent(start: bytes) -> None:
 
         with serving(answer) as server, pytest.raises(SilenceError, match=r"it sent only \d+ bytes in 6\d"):
             server.get().read_all(1 << 20)
+
+
+@pytest.mark.parametrize("pause", [0.01, 60.0], ids=["drips", "stops"])
+def test_a_real_timeout_ends_a_body(pause: float) -> None:
+    """By the clock of this machine: however slow it is, too little comes."""
+    over = threading.Event()
+
+    def answer(peer: socket.socket) -> None:
+        peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
+        while not over.wait(pause):
+            peer.sendall(b"a")
+
+    with serving(answer, timeout=0.2) as server:
+        try:
+            with pytest.raises(SilenceError):
+                server.get().read_all(1 << 20)
+        finally:
+            over.set()
 
 
 ENDLESS = {
