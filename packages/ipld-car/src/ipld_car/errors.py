@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Self, TypeVar
 
 __all__ = [
@@ -25,13 +26,17 @@ class CarError(ValueError):
     :param message: what was expected and what was found
     :param offset: bytes from the start of the archive (or of the block, where there is no archive)
     :param block: the number of the block in the archive, the first being 0; None outside any block
+    :param path: the file of the archive; None for a stream, or bytes
     """
 
-    def __init__(self, message: str, *, offset: int | None = None, block: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, offset: int | None = None, block: int | None = None, path: str | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.offset = offset
         self.block = block
+        self.path = path
 
     def at(self, offset: int, block: int | None = None) -> Self:
         """Add the place of the error where it has none yet; return the error."""
@@ -41,20 +46,29 @@ class CarError(ValueError):
             self.block = block
         return self
 
+    def of_file(self, path: str | os.PathLike[str]) -> Self:
+        """Add the file of the archive where it is not named yet; return the error."""
+        if self.path is None and os.fspath(path) not in self.message:
+            self.path = os.fspath(path)
+        return self
+
     def __str__(self) -> str:
         place = []
         if self.block is not None:
             place.append(f"block {self.block}")
         if self.offset is not None:
             place.append(f"offset {self.offset}")
-        return f"{self.message} ({', '.join(place)})" if place else self.message
+        text = f"{self.message} ({', '.join(place)})" if place else self.message
+        return text if self.path is None else f"{self.path}: {text}"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _restore, (type(self), self.message, self.offset, self.block)
+        return _restore, (type(self), self.message, self.offset, self.block, self.path)
 
 
-def _restore(cls: type[CarError], message: str, offset: int | None, block: int | None) -> CarError:
-    return cls(message, offset=offset, block=block)
+def _restore(
+    cls: type[CarError], message: str, offset: int | None, block: int | None, path: str | None = None
+) -> CarError:
+    return cls(message, offset=offset, block=block, path=path)
 
 
 class TruncatedError(CarError):

@@ -1,12 +1,14 @@
 """CarFile: files that end where they should not."""
 
+import pickle
 import random
 import struct
+import warnings
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from ipld_car import CarFile, MalformedError, TruncatedError, cids
+from ipld_car import CarFile, CarWarning, MalformedError, TruncatedError, cids
 
 from ..support.car_samples import car_v1, car_v2, cid, outcome, section
 from ..support.damaged_files import ABSENT, BLOCKS, PAIRS, PAYLOAD, index_of, warned
@@ -195,6 +197,64 @@ def test_a_payload_that_is_not_all_there(tmp_path: Path) -> None:
             with pytest.raises(TruncatedError):
                 CarFile.open(tmp_path / "a.car", mode)
         assert (tmp_path / "a.car").read_bytes() == archive
+
+
+WHOLE = car_v2(PAYLOAD, index=index_of(PAIRS))
+START = 51 + len(PAYLOAD) - sum(len(section(data)) for _, data in BLOCKS)
+"""Where the first section is."""
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+@pytest.mark.parametrize("size", [len(WHOLE) // 3, START, START + 1, START + 40, 51 + len(PAYLOAD), len(WHOLE) - 1])
+def test_a_carv2_that_was_cut_off_gives_its_whole_blocks_and_is_made_whole(
+    tmp_path: Path, size: int, zeros: bool
+) -> None:
+    """Cut off in the data, at their end, in the index; or zeros in the place of it, as a stopped download leaves."""
+    path = tmp_path / "a.car"
+    cut = WHOLE[:size] + (bytes(len(WHOLE) - size) if zeros else b"")
+    path.write_bytes(cut)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CarWarning)
+        with CarFile.open(path, allow_truncated=True) as file:
+            there = len(file)
+            for each, data in BLOCKS[: max(0, there - zeros)]:  # of the last, the end may be zeros
+                assert file.get(each) == data
+        CarFile.open(path, "a", allow_truncated=True).abandon()
+        assert path.read_bytes() == cut
+        with CarFile.open(path, "a", allow_truncated=True) as file:
+            assert sum([file.put(each, data) for each, data in BLOCKS]) == len(BLOCKS) - there
+    assert [pair[:2] for pair in outcome(path.read_bytes()).blocks] == BLOCKS
+    with CarFile.open(path) as file:
+        assert (len(file), file.scan_reason) == (len(BLOCKS), None)
+
+
+def test_a_writer_of_a_cut_carv2_that_is_killed_leaves_an_archive(tmp_path: Path) -> None:
+    """Before anything is written, the header tells no more than what is there."""
+    path = tmp_path / "a.car"
+    path.write_bytes(WHOLE[: len(WHOLE) // 2])
+    more = [bytes([number]) * 700_000 for number in range(3)]
+    with pytest.warns(CarWarning, match="cut off"):
+        file = CarFile.open(path, "a", allow_truncated=True)
+    count = len(file)
+    for data in more:
+        file.put(cid(data), data)
+    left = path.read_bytes()
+    file.abandon()
+    path.write_bytes(left)
+    with CarFile.open(path) as file:
+        assert len(file) == count
+    with CarFile.open(path, "a") as file:
+        assert file.get(cid(more[0])) == more[0]
+
+
+@pytest.mark.parametrize("size", [len(WHOLE) // 3, 60, 20])
+def test_an_error_of_an_archive_names_its_file(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "a.car"
+    path.write_bytes(WHOLE[:size])
+    for mode in ("r", "a"):
+        with pytest.raises(TruncatedError, match=f"^{path}: expected ") as caught:
+            CarFile.open(path, mode)
+        assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # noqa: S301  # its own
 
 
 @pytest.mark.parametrize("size", [40, 91, 4000, 70_000, 200_000])

@@ -109,6 +109,27 @@ def test_verify_and_repair(command: Run, car: Path, tmp_path: Path) -> None:
     assert "good" in command("verify", copy).text
 
 
+def test_a_car_that_was_cut_off_is_verified_and_repaired(command: Run, car: Path, tmp_path: Path) -> None:
+    """Its end is lost, with the index and the root: a good copy tells what is lost by array, and gives it back."""
+    whole = car.read_bytes()
+    copy = tmp_path / "copy.car"
+    copy.write_bytes(whole[: len(whole) // 2])
+    with ipldstore.open(car) as store:
+        root = str(store.root_cid)
+    told = command("verify", copy, code=1)
+    assert "1 block lost" in told.lines[0]
+    assert f"no block {root} in {copy}" in told.lines[1]
+    assert f"{copy} was scanned: it was cut off" in told.err
+    (told_with,) = command("verify", "--json", copy, "--from", car, code=1).json
+    assert {array["path"] for array in told_with["arrays"]} <= {"air", "time", "lat"}
+    assert all(array["regions"][0]["labels"] for array in told_with["arrays"] if array["path"] == "air")
+    assert "repair" in command("branch", copy, "new", code=1).err
+    (done,) = command("repair", "--json", copy, "--from", car).json
+    assert done["blocks"] == told_with["failed"] > 1
+    assert command("verify", copy).text == command("verify", car).text
+    assert not command("info", copy).err  # it has an index again
+
+
 @pytest.mark.parametrize(
     ("arguments", "unwanted"),
     [

@@ -96,7 +96,8 @@ class Appender:
         """Where the next section goes."""
         self._header_end = self._layout.end
         """The end of the data, as the header has it."""
-        self._has_index = bool(self._layout.index_offset)
+        self._has_index = bool(self._layout.index_offset) or self._layout.is_cut
+        """Whether the header tells of more than the data, or of an index."""
         self._roots = self._layout.roots
         self._header_roots = self._roots
         """The roots, as the header has them."""
@@ -180,7 +181,7 @@ class Appender:
         self._pending, self._pending_bytes, blocks.held = [], 0, {}
 
     def _leave_index(self) -> None:
-        """Go from state 1 to 2: the index is going to be overwritten."""
+        """Go from state 1 to 2: the index is going to be overwritten, or a header that told of more than there is."""
         blocks = self._blocks
         blocks.audit()  # a block that it lacks would be lacking in the index that is written at the end, too
         blocks.hold_index()

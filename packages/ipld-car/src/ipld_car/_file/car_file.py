@@ -15,7 +15,7 @@ from multiformats import CID
 
 from ipld_car import cids, varint
 from ipld_car._car.block import BlockLocation
-from ipld_car.errors import BlockAbsentError, HashMismatchError
+from ipld_car.errors import BlockAbsentError, CarError, HashMismatchError
 from ipld_car.hashes import sha2_256, verify_digest
 
 from .append import Appender
@@ -76,6 +76,7 @@ class CarFile:
         fsync: bool = True,
         roots: Iterable[CID | str | bytes] = (EMPTY_MAP,),
         zero_length_section_as_eof: bool = False,
+        allow_truncated: bool = False,
     ) -> None:
         if mode not in ("r", "x", "a"):
             raise ValueError(f'expected the mode "r", "x" or "a", found {mode!r}')
@@ -84,13 +85,18 @@ class CarFile:
         self._is_made = False
         """Whether there was no such file before."""
         self._closed = True  # until it is open
-        access = Access(mode != "r", zero_length_section_as_eof)
-        if mode == "r":
-            self._blocks = open_to_read(self._path, access)
-        else:
-            self._blocks, self._appender, self._is_made = open_to_write(
-                self._path, [cids.to_bytes(root) for root in roots], access, exclusive=mode == "x", fsync=fsync
-            )
+        access = Access(mode != "r", zero_length_section_as_eof, allow_truncated)
+        binary = [cids.to_bytes(root) for root in roots]
+        try:
+            if mode == "r":
+                self._blocks = open_to_read(self._path, access)
+            else:
+                self._blocks, self._appender, self._is_made = open_to_write(
+                    self._path, binary, access, exclusive=mode == "x", fsync=fsync
+                )
+        except CarError as error:
+            error.of_file(self._path)
+            raise
         # Not a method of this object, which would never be dropped then.
         self._finalizer = weakref.finalize(self, close_dropped, self._path, self._blocks, self._appender)
         self._closed = False
@@ -104,6 +110,7 @@ class CarFile:
         fsync: bool = True,
         roots: Iterable[CID | str | bytes] = (EMPTY_MAP,),
         zero_length_section_as_eof: bool = False,
+        allow_truncated: bool = False,
     ) -> Self:
         """Open the archive at a path.
 
@@ -114,12 +121,22 @@ class CarFile:
         :param zero_length_section_as_eof: take a section of length zero for the end of the archive, as archives that
             are padded with zeros need it. It is for reading: the zeros behind a CARv1 that is appended to are cut off,
             and a CARv2 with zeros in its data is not appended to
+        :param allow_truncated: take the whole sections of a CARv2 that was cut off, or whose end is zeros, as those of
+            a CARv1 always are; with a :class:`CarWarning`. What is put goes behind them, and :meth:`close` makes it an
+            archive again
         :raises FileExistsError: if there is a file and the mode is "x"
         :raises BlockingIOError: if another writer has the file open
         :raises OSError: if it cannot be opened or made
         :raises CarError: if it is no archive, or has no index and is damaged before its last section; it is not changed
         """
-        return cls(path, mode, fsync=fsync, roots=roots, zero_length_section_as_eof=zero_length_section_as_eof)
+        return cls(
+            path,
+            mode,
+            fsync=fsync,
+            roots=roots,
+            zero_length_section_as_eof=zero_length_section_as_eof,
+            allow_truncated=allow_truncated,
+        )
 
     # -- what it is --
 
@@ -212,7 +229,7 @@ class CarFile:
                 try:
                     verify_digest(binary, data)
                 except HashMismatchError as error:
-                    damaged = damaged or error.at(section.location.payload_offset)
+                    damaged = damaged or error.at(section.location.payload_offset).of_file(self._path)
                 else:
                     return data
             if not blocks.revalidate(generation):  # the index may have only one of two sections

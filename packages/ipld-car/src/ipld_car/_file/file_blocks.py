@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Final
 
 from ipld_car import varint
 from ipld_car._car.index import MULTIHASH_INDEX_SORTED, CarIndex
-from ipld_car.errors import CarWarning, MalformedError
+from ipld_car.errors import CarError, CarWarning, MalformedError
 
 from .block_table import BlockTable, SectionRef, WrongIndexError, key_of
 from .scan import Section, is_index_of, sections
@@ -64,6 +65,7 @@ class FileBlocks:
     def __init__(self, file: FileIO, access: Access) -> None:
         self._file = file
         self._access = access
+        self._path = os.fsdecode(file.name)
         self._lock = RLock()
         self.held: dict[int, tuple[bytes, bytes]] = {}
         """CID and bytes by offset, of sections that are not in the file yet."""
@@ -108,7 +110,12 @@ class FileBlocks:
     def _scan(self, reason: str, *, warns: bool = True) -> None:
         """Take an index of the sections that are there, instead of the file's own."""
         table = self.table
-        self._publish(scan_table(self._file, table.layout, reason, self._access, warns=warns, least_end=table.end))
+        try:
+            found = scan_table(self._file, table.layout, reason, self._access, warns=warns, least_end=table.end)
+        except CarError as error:
+            error.of_file(self._path)
+            raise
+        self._publish(found)
 
     def grow(self, end: int) -> None:
         """Note that there are sections up to ``end`` in the file now."""
@@ -181,7 +188,7 @@ class FileBlocks:
 
     def _reload(self) -> None:
         """Read what a writer has flushed; it may have overwritten an index that is mapped."""
-        table, layout = self.table, read_file_layout(self._file)
+        table, layout = self.table, read_file_layout(self._file, self._access)
         if layout.index_offset or table.scan_reason is None:
             self._publish(read_table(self._file, self._access), Additions())
             return
@@ -202,7 +209,8 @@ class FileBlocks:
         try:
             newer = [self._added_section(offset, key) for offset in self.added.find(key)]
         except WrongIndexError as error:
-            raise MalformedError(f"the archive is not what was written to it: {error}") from None
+            message = f"the archive is not what was written to it: {error}"
+            raise MalformedError(message, path=self._path) from None
         return newer + self._indexed(key)
 
     def _added_section(self, offset: int, key: bytes) -> SectionRef:
@@ -231,7 +239,7 @@ class FileBlocks:
             elif table.scan_reason is None:
                 self._scan(f"its index is wrong: {what}")
             else:
-                raise MalformedError(f"the archive has changed since it was scanned: {what}")
+                raise MalformedError(f"the archive has changed since it was scanned: {what}", path=self._path)
 
     def read_sequential(self, key: bytes) -> bytes | None:
         """Return the bytes, unverified, of a block that is where it is expected; the short way.

@@ -103,6 +103,8 @@ class Layout(NamedTuple):
     """None for a CARv1, and for a CARv2 that is not finished."""
     fixed: bytes
     """The first 51 bytes of a CARv2, as they are."""
+    is_cut: bool = False
+    """Whether a CARv2 ends before its header says. ``end`` is behind what is there then, and it has no index."""
 
     @property
     def finished(self) -> bool:
@@ -112,7 +114,7 @@ class Layout(NamedTuple):
     @property
     def index_offset(self) -> int:
         """Where the index begins; 0 if there is none."""
-        return 0 if self.v2_header is None else self.v2_header.index_offset
+        return 0 if self.v2_header is None or self.is_cut else self.v2_header.index_offset
 
     @property
     def fully_indexed(self) -> bool:
@@ -133,11 +135,12 @@ class _Stream:
         return data
 
 
-def read_layout(buffer: Buffer, *, allow_unfinished: bool = False) -> Layout:
+def read_layout(buffer: Buffer, *, allow_unfinished: bool = False, allow_truncated: bool = False) -> Layout:
     """Read the headers of an archive.
 
     :param buffer: the whole archive
     :param allow_unfinished: take a CARv2 whose header is all zeros, which go-car leaves when it is stopped
+    :param allow_truncated: take a CARv2 that ends before its data do
     :raises CarError: what :class:`CarReader` raises, and if a CARv2 ends before its data do
     """
     fixed = buffer[0:FIXED_SIZE]
@@ -150,6 +153,8 @@ def read_layout(buffer: Buffer, *, allow_unfinished: bool = False) -> Layout:
     if header is None:
         return Layout(1, _roots(reader), 0, reader.header_end, size, None, b"")
     end = header.data_offset + header.data_size
+    if end > size and allow_truncated:
+        return Layout(2, _roots(reader), header.data_offset, reader.header_end, size, header, fixed, is_cut=True)
     if end > size:
         raise TruncatedError(f"expected {end - size} more bytes of payload, found the end of the file", offset=size)
     return Layout(2, _roots(reader), header.data_offset, reader.header_end, end, header, fixed)

@@ -26,6 +26,8 @@ Section = tuple[int, bytes, int, int]
 No NamedTuple: to make one takes a third of the time that a section takes.
 """
 
+MAX_HEAD_BYTES: Final = 128
+"""Bytes of the length and the CID of a section, at most: a digest of 64 bytes has room."""
 _HEAD: Final = 3 + cids.CIDV1_SHA256_SIZE
 _REPORT_BYTES: Final = 1 << 18
 """Bytes between two calls of ``reach``."""
@@ -141,10 +143,13 @@ def sections(
 # -- what a writer left that was stopped -----------------------------------------------------------------
 
 
-def sections_until_torn(buffer: Buffer, start: int, stop: int, *, zero_is_end: bool = False) -> Iterator[Section]:
+def sections_until_torn(
+    buffer: Buffer, start: int, stop: int, *, zero_is_end: bool = False, head: int = 0
+) -> Iterator[Section]:
     """Give the sections up to the end of a file, but for the last if its writer was stopped in the middle of it.
 
     :param zero_is_end: see :func:`sections`
+    :param head: bytes of a section that may be there before the zeros of what was never written
     :raises CarError: if something else there is no section, with its place
     """
     try:
@@ -152,7 +157,7 @@ def sections_until_torn(buffer: Buffer, start: int, stop: int, *, zero_is_end: b
     except TruncatedError:
         return
     except CarError as error:
-        if error.offset is None or not is_zeros(buffer, error.offset, stop):
+        if error.offset is None or not is_zeros(buffer, min(error.offset + head, stop), stop):
             raise
 
 

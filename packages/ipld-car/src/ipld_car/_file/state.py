@@ -14,7 +14,7 @@ from ipld_car.errors import CarError
 
 from .block_table import BlockTable
 from .layout import FIXED_SIZE, FileBuffer, Layout, read_at, read_layout, size_of
-from .scan import Section, index_of, is_zeros, sections, sections_until_torn, whole_sections
+from .scan import MAX_HEAD_BYTES, Section, index_of, is_zeros, sections, sections_until_torn, whole_sections
 
 
 class Access(NamedTuple):
@@ -24,6 +24,8 @@ class Access(NamedTuple):
     """Take up what a writer left that was stopped."""
     zero_is_end: bool = False
     """Take a section of length zero for the end of the archive."""
+    allow_truncated: bool = False
+    """Take the whole sections of a CARv2 that was cut off."""
 
 
 class Opened(NamedTuple):
@@ -38,14 +40,14 @@ def map_of(file: FileIO, end: int) -> mmap:
     return mmap(file.fileno(), end, access=ACCESS_READ)
 
 
-def read_file_layout(file: FileIO) -> Layout:
+def read_file_layout(file: FileIO, access: Access) -> Layout:
     """Read the headers of a file that another process may be writing to.
 
     :raises CarError: see :func:`read_layout`
     """
     while True:
         fixed = read_at(file, 0, FIXED_SIZE)
-        layout = read_layout(FileBuffer(file), allow_unfinished=True)
+        layout = read_layout(FileBuffer(file), allow_unfinished=True, allow_truncated=access.allow_truncated)
         if read_at(file, 0, len(fixed)) == fixed:  # no writer changed it just then
             return layout
 
@@ -66,19 +68,23 @@ def read_table(file: FileIO, access: Access) -> Opened:
 
     :raises CarError: if it is no archive, or one without index that is damaged
     """
-    layout = read_file_layout(file)
+    layout = read_file_layout(file, access)
     while layout.index_offset:
         mapped = map_of(file, size_of(file))
         try:
             index = CarIndex(mapped, layout.index_offset)
         except CarError as error:
             mapped.close()
-            before, layout = layout, read_file_layout(file)
+            before, layout = layout, read_file_layout(file, access)
             if layout == before:
+                # What has taken the index may have taken the end of the data, too.
+                layout = layout._replace(is_cut=access.allow_truncated)
                 return scan_table(file, layout, f"its index cannot be read: {error}", access, warns=True)
         else:
             return Opened(BlockTable(layout, mapped, index, layout.end, layout.fully_indexed), warns=False)
-    if not layout.finished:
+    if layout.is_cut:
+        reason, warns = "it was cut off before the end that its header says", True
+    elif not layout.finished:
         reason, warns = "its writer was stopped before it wrote the header", not access.for_writing
     else:
         reason, warns = "a CARv1 has no index" if layout.version == 1 else "it has no index", False
@@ -95,11 +101,14 @@ def scan_table(
     :raises CarError: if it is damaged
     """
     buffer, size = FileBuffer(file), size_of(file)
-    vouched = layout.end
+    vouched = layout.first if layout.version == 1 or layout.is_cut else layout.end
     if layout.version == 1:
-        vouched = layout.first
         zero_is_end = access.zero_is_end and not access.for_writing
         found = sections_until_torn(buffer, layout.first, size, zero_is_end=zero_is_end)
+    elif layout.is_cut:
+        found = sections_until_torn(
+            buffer, layout.first, layout.end, zero_is_end=access.zero_is_end, head=MAX_HEAD_BYTES
+        )
     elif not layout.finished or (access.for_writing and not layout.index_offset):
         found = chain(sections_of(file, layout, access), whole_sections(buffer, layout.end, size))
     else:
@@ -107,6 +116,8 @@ def scan_table(
     index, end, is_complete = index_of(found, layout.start, vouched)
     if layout.version == 1 and end < size:
         reason, warns = _tail(buffer, end, size, access)
+    if layout.is_cut:
+        layout = layout._replace(end=end)
     end = max(least_end, end)  # a writer may have come further
     return Opened(BlockTable(layout, map_of(file, end), index, end, is_complete, reason, is_checked=True), warns)
 

@@ -22,7 +22,7 @@ from ipld_car.errors import BlockAbsentError, HashMismatchError
 from ipld_car.hashes import verify_digest
 from ipld_car.streams import Source as BytesOrStream
 
-from .errors import Meter, OperationError, Progress
+from .errors import Meter, OperationError, Progress, naming
 
 Source = str | os.PathLike[str] | BytesOrStream
 """An archive: the path of a file or pipe, its bytes, or a stream that gives them."""
@@ -38,6 +38,7 @@ class Archive:
 
     :param buffer: its bytes
     :param path: the file that has them, if there is one
+    :param name: what errors call the archive: the path that the caller gave; None for a stream
     :param zero_is_end: take a section of length zero for the end
     :raises CarError: if its headers cannot be read
     """
@@ -47,12 +48,15 @@ class Archive:
         buffer: mmap | bytes,
         path: Path | None = None,
         *,
+        name: str | None = None,
         zero_is_end: bool = False,
         progress: Progress | None = None,
     ) -> None:
         self.buffer = buffer
         self.path = path
-        self.layout: Layout = read_layout(buffer)
+        self._name = name
+        with naming(self._name):
+            self.layout: Layout = read_layout(buffer)
         self._zero_is_end = zero_is_end
         self._progress = progress
         self._table: BlockTable | None = None
@@ -76,7 +80,8 @@ class Archive:
             def reach(position: int) -> None:
                 meter.reach(position - first)
 
-        return sections(self.buffer, first, end, zero_is_end=self._zero_is_end, reach=reach)
+        with naming(self._name):
+            yield from sections(self.buffer, first, end, zero_is_end=self._zero_is_end, reach=reach)
 
     @property
     def table(self) -> BlockTable:
@@ -119,11 +124,12 @@ class Archive:
                 verify_digest(cid, data)
             except HashMismatchError as error:
                 if section is every[0]:
-                    raise error.at(section.location.payload_offset) from None
+                    with naming(self._name):
+                        raise error.at(section.location.payload_offset) from None
             else:
                 self._next_offset = section.offset + section.location.size
                 return data
-        raise BlockAbsentError(f"expected the block {cids.to_text(cid)} in the archive, found none")
+        raise BlockAbsentError(f"expected the block {cids.to_text(cid)} in the archive, found none", path=self._name)
 
     def unlinked(self) -> list[bytes]:
         """Return the blocks that no other block links, each once, in the order of the archive.
@@ -164,7 +170,8 @@ def open_archive(
     :raises OSError: if it cannot be read
     """
     with open_buffer(source, progress) as (path, buffer):
-        yield Archive(buffer, path, zero_is_end=zero_length_section_as_eof, progress=progress)
+        name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else None
+        yield Archive(buffer, path, name=name, zero_is_end=zero_length_section_as_eof, progress=progress)
 
 
 @contextmanager
@@ -185,7 +192,7 @@ def open_buffer(source: Source, progress: Progress | None = None) -> Iterator[tu
 def open_stream(source: Source) -> Iterator[BytesOrStream]:
     """Give a source as what :class:`CarReader` reads once from start to end."""
     if isinstance(source, (str, os.PathLike)):
-        with Path(source).open("rb") as file:
+        with Path(source).open("rb") as file, naming(source):
             yield file
     else:
         yield source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -25,13 +26,15 @@ class RefusedError(CarError):
 
 @contextmanager
 def naming(source: object) -> Iterator[None]:
-    """Say in an error which of several archives it is about."""
+    """Have errors say of which file they are.
+
+    :param source: a path, or what else an archive is called; anything that is no text gives errors no name
+    """
     try:
         yield
     except CarError as error:
-        # Not another error: one that is raised here holds this frame, which holds the first, which holds that one.
-        error.message = f"{source}: {error.message}"
-        error.args = (error.message,)
+        if isinstance(source, (str, os.PathLike)):
+            error.of_file(source)
         raise
 
 

@@ -11,7 +11,7 @@ from ipld_car._car.reader import CarReader
 from ipld_car._file.layout import Layout, read_layout
 
 from .archive import PIECE, Source, open_buffer
-from .errors import Meter, OperationError, Progress
+from .errors import Meter, OperationError, Progress, naming
 from .output import DATA_OFFSET, Target, check_not_input, finish_v2, open_output
 
 
@@ -39,7 +39,11 @@ def convert(  # each is of use alone
     """
     if version not in (1, 2):
         raise ValueError(f"expected version 1 or 2, found {version}")
-    with open_buffer(source, progress) as (_, buffer), open_output(target, seekable=version == 2) as stream:
+    with (
+        naming(source),
+        open_buffer(source, progress) as (_, buffer),
+        open_output(target, seekable=version == 2) as stream,
+    ):
         layout = read_layout(buffer)
         index = IndexWriter(MULTIHASH_INDEX_SORTED if index_codec is None else index_codec)
         blocks, end = _index(buffer, layout, index, zero_length_section_as_eof, progress)
@@ -67,7 +71,7 @@ def create_index(
     :raises OSError: if something cannot be read or written
     """
     check_not_input(target, source)
-    with open_buffer(source, progress) as (_, buffer), open_output(target) as stream:
+    with naming(source), open_buffer(source, progress) as (_, buffer), open_output(target) as stream:
         index = IndexWriter(codec)
         blocks, _ = _index(buffer, read_layout(buffer), index, zero_length_section_as_eof, progress)
         index.write(stream)
@@ -99,7 +103,7 @@ def detach_index(source: Source, target: Target) -> None:
     :raises OSError: if something cannot be read or written
     """
     check_not_input(target, source)
-    with open_buffer(source) as (_, buffer), open_output(target) as stream:
+    with naming(source), open_buffer(source) as (_, buffer), open_output(target) as stream:
         start = read_layout(buffer).index_offset
         if not start:
             raise OperationError("expected a CARv2 with an index, found none: `ipld-car index create` makes one")

@@ -64,6 +64,7 @@ class CarCAStore(ContentAddressableStore):
     :param fsync: wait for the disk at :meth:`flush` and :meth:`close`
     :param hash: see :class:`ContentAddressableStore`
     :param zero_length_section_as_eof: see :meth:`ipld_car.CarFile.open`; for archives that are padded with zeros
+    :param allow_truncated: likewise; for a file whose end is lost. Not with a URL
     :param storage_options: of a URL: ``timeout`` in seconds, ``retries`` and a bearer ``token`` for ``http`` and
         ``https``; for buckets the options of :meth:`ObjectCAStore.from_url`
     :raises BackendUnavailableError: if the file cannot be opened or made, or another writer has it
@@ -101,6 +102,7 @@ class CarCAStore(ContentAddressableStore):
         fsync: bool = True,
         hash: str = "sha2-256",  # noqa: A002  # the name users know
         zero_length_section_as_eof: bool = False,
+        allow_truncated: bool = False,
         storage_options: Mapping[str, Any] | None = None,
     ) -> None:
         if storage_options:
@@ -110,11 +112,16 @@ class CarCAStore(ContentAddressableStore):
         self._hash = hash
         try:
             self._file = CarFile.open(
-                self._path, mode, fsync=fsync, zero_length_section_as_eof=zero_length_section_as_eof
+                self._path,
+                mode,
+                fsync=fsync,
+                zero_length_section_as_eof=zero_length_section_as_eof,
+                allow_truncated=allow_truncated,
             )
         except OSError as error:
             raise BackendUnavailableError(f"cannot open {self._path}: {error}") from error
         self._zeros_end = zero_length_section_as_eof
+        self._allows_truncated = allow_truncated
         self._is_copy = False
         self._fsync = fsync
         self._replacing = ForkLocal(threading.Lock)
@@ -151,7 +158,7 @@ class CarCAStore(ContentAddressableStore):
         if isinstance(error, BlockAbsentError):
             return BlockNotFoundError(f"no block {what} in {self._path}")
         if isinstance(error, CarError):
-            return BlockCorruptError(f"cannot read {what} from {self._path}: {error}")
+            return BlockCorruptError(f"cannot read {what}: {error.of_file(self._path)}")
         return BackendUnavailableError(f"cannot read {what}: {error}")
 
     def _not_written(self, error: Exception, what: str) -> Exception:
@@ -349,27 +356,31 @@ class CarCAStore(ContentAddressableStore):
         if not self._is_copy:
             self._file.abandon()
 
-    def __getstate__(self) -> tuple[str, str, str, bool]:
+    def __getstate__(self) -> tuple[str, str, str, bool, bool]:
         self.flush()
-        return str(self._path), self._hash, self._name, self._zeros_end
+        return str(self._path), self._hash, self._name, self._zeros_end, self._allows_truncated
 
-    def __setstate__(self, state: tuple[str, str, str, bool]) -> None:
-        path, hash_name, self._name, self._zeros_end = state
+    def __setstate__(self, state: tuple[str, str, str, bool, bool]) -> None:
+        path, hash_name, self._name, self._zeros_end, self._allows_truncated = state
         super().__init__(hash=hash_name)
         self._path, self._hash, self._is_copy = Path(path), hash_name, True
         self._fsync, self._replacing = True, ForkLocal(threading.Lock)
         file = _written.get(self._name)
-        self._file = file if file is not None and file.writable else _reading(self._path, self._zeros_end)
+        if file is None or not file.writable:
+            file = _reading(self._path, zeros_end=self._zeros_end, allow_truncated=self._allows_truncated)
+        self._file = file
 
 
-def _reading(path: Path, zeros_end: bool) -> CarFile:  # private, and as the store has it
+def _reading(path: Path, *, zeros_end: bool, allow_truncated: bool) -> CarFile:
     """Return the file at a path as it is now, open for reading; one for all copies."""
     try:
         status = path.stat()
-        key = f"{status.st_dev} {status.st_ino} {zeros_end} {path}"
+        key = f"{status.st_dev} {status.st_ino} {zeros_end} {allow_truncated} {path}"
         file = _read.get(key)
         if file is None:
-            file = _read[key] = CarFile.open(path, zero_length_section_as_eof=zeros_end)
+            file = _read[key] = CarFile.open(
+                path, zero_length_section_as_eof=zeros_end, allow_truncated=allow_truncated
+            )
             _recent.append(file)
     except OSError as error:
         raise BackendUnavailableError(f"cannot open {path}: {error}") from error

@@ -74,11 +74,14 @@ class RemoteCarCAStore(CarCAStore, schemes=(*_HTTP, *_BUCKETS)):
         fsync: bool = True,
         hash: str = "sha2-256",  # noqa: A002  # the name users know
         zero_length_section_as_eof: bool = False,
+        allow_truncated: bool = False,
         storage_options: Mapping[str, Any] | None = None,
     ) -> None:
         ContentAddressableStore.__init__(self, hash=hash)
         if mode != "r":
             raise ValueError(f'expected the mode "r" with a URL, found {mode!r}: an archive at a URL is only read')
+        if allow_truncated:
+            raise ValueError("expected allow_truncated with a file on this machine, found it with a URL")
         self._source = _source_of(url, dict(storage_options or {}))
         self._zeros_end = zero_length_section_as_eof
         self._opened = ForkLocal(_Opened)
@@ -94,7 +97,11 @@ class RemoteCarCAStore(CarCAStore, schemes=(*_HTTP, *_BUCKETS)):
         return opened.reader
 
     def _new_reader(self) -> CarRangeReader:
-        return CarRangeReader(self._source, cache_bytes=_MAX_BYTES, zero_length_section_as_eof=self._zeros_end)
+        try:
+            return CarRangeReader(self._source, cache_bytes=_MAX_BYTES, zero_length_section_as_eof=self._zeros_end)
+        except CarError as error:
+            error.of_file(self.address)
+            raise
 
     def _shared_reader(self) -> CarRangeReader:
         """Return the reader of all copies of one store in this process."""
@@ -115,7 +122,7 @@ class RemoteCarCAStore(CarCAStore, schemes=(*_HTTP, *_BUCKETS)):
         except BlockAbsentError as error:
             raise BlockNotFoundError(f"{error.message}: {self.address}") from error
         except CarError as error:
-            raise BlockCorruptError(f"cannot read {what} from {self.address}: {error}") from error
+            raise BlockCorruptError(f"cannot read {what}: {error.of_file(self.address)}") from error
 
     @property
     def address(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from ipld_car import cids
+from ipld_car import TruncatedError, cids
 from ipld_castore import CarCAStore, ContentAddressableStore, FileSystemCAStore, HeadRefusedError
 from multiformats import CID
 
@@ -34,6 +34,8 @@ class PlaceOptions(NamedTuple):
     """What an index of references may open."""
     cache: Cache | None = None
     """The folder before what is far away; None for that of the environment."""
+    allow_truncated: bool = False
+    """Write a CAR file whose end is lost. One that is read may always be such."""
 
 
 class OpenedCAStore(NamedTuple):
@@ -108,7 +110,18 @@ def shared_castore(
 
 
 def _open_file(path: Path, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
-    castore = CarCAStore(path, mode, fsync=options.fsync, zero_length_section_as_eof=options.zero_length_section_as_eof)
+    try:
+        castore = CarCAStore(
+            path,
+            mode,
+            fsync=options.fsync,
+            zero_length_section_as_eof=options.zero_length_section_as_eof,
+            allow_truncated=mode == "r" or options.allow_truncated,
+        )
+    except TruncatedError as error:
+        if mode == "a":
+            error.message += "; what is whole can be read, and `repair` fetches the rest from elsewhere"
+        raise
     try:
         _check_one_root(castore)
         if mode == "a":

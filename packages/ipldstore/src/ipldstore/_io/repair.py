@@ -36,7 +36,8 @@ def repair(  # noqa: PLR0913  # keywords
     """Fetch the blocks that a dataset lacks, or has damaged, from another place. Its root stays.
 
     All blocks that the root reaches are read, and those that are not right are read from the other place, verified, and
-    put where the damaged ones were. Of a repository that is all of its history. The root itself may be lost too.
+    put where the damaged ones were. Of a repository that is all of its history. The root itself may be lost too, and
+    the end of a CAR file, with its index.
 
     :param what: a CAR file, a folder or a bucket
     :param source: where good blocks are: an address of :func:`ipldstore.open`, or a block store or a store over one
@@ -59,7 +60,14 @@ def repair(  # noqa: PLR0913  # keywords
     2
     """
     place = parse(what).place
-    options = PlaceOptions(fsync, zero_length_section_as_eof, storage_options, tuple(allow), Cache(cache, cache_bytes))
+    options = PlaceOptions(
+        fsync,
+        zero_length_section_as_eof,
+        storage_options,
+        tuple(allow),
+        Cache(cache, cache_bytes),
+        allow_truncated=True,
+    )
     opened = open_castore(place, "a", options)
     try:
         root = opened.root

@@ -12,18 +12,29 @@ from ipldstore._cli.options import Opening, far_option, json_option, open_option
 @click.command()
 @what_argument
 @json_option
+@click.option("--from", "source", metavar="SOURCE", help="Where nodes are read that are lost; no chunk is.")
+@far_option("source")
 @click.option("--history", is_flag=True, help="Check all commits of a repository and their datasets, up to an error.")
 @open_options
-def verify(what: str, as_json: bool, history: bool, opening: Opening) -> int:
+def verify(what: str, source: str | None, far_options: Any, as_json: bool, history: bool, opening: Opening) -> int:
     """Read every byte below a root, and say what is lost.
 
     Each block is hashed. What is missing or damaged is named: by array, with the regions in elements and in chunks, and
     by block. It goes on behind each block that is lost. Of a repository the version that is opened is verified.
 
+    A CAR file that was cut off may have lost its root, too. With --from, nodes that are lost here are read from SOURCE,
+    so that it can be told which arrays lack what.
+
     With --json one object has it all. "repair" fetches what is lost from elsewhere.
     """
     from ipld_car.terminal import BAD, GOOD, open_printer, printable, show_progress
 
+    from ipldstore._cli.work.verifying import verify_address
+
+    if far_options and source is None:
+        raise click.UsageError("expected --source-option with --from, found no --from")
+    if history and source is not None:
+        raise click.UsageError("expected --from or --history, found both")
     opening = Opening({"cache": "", **opening.given})  # one that is not asked for by name would hide what is lost
     with open_printer() as print_line:
         if history:
@@ -31,8 +42,8 @@ def verify(what: str, as_json: bool, history: bool, opening: Opening) -> int:
                 count = repository.verify()
             print_line({"good": True, "commits": count} if as_json else f"good: {count:,} commits")
             return GOOD
-        with opening.store(what) as store, show_progress() as progress:
-            report = store.verify(progress=progress)
+        with show_progress() as progress:
+            report = verify_address(what, source, far_options, opening, progress)
         if as_json:
             print_line(report.data)
         else:
