@@ -26,7 +26,7 @@ class RefusedError(CarError):
 
 @contextmanager
 def naming(source: object) -> Iterator[None]:
-    """Have errors say of which file they are.
+    """Name the archive in the errors that are raised meanwhile.
 
     :param source: a path, or what else an archive is called; anything that is no text gives errors no name
     """
