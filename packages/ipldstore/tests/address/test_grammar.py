@@ -8,9 +8,12 @@ from typing import Any
 
 import ipldstore
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ipld_castore import FileSystemCAStore, MappingCAStore
 from ipldstore import IPLDStore
 from ipldstore._address.grammar import parse
+from ipldstore._address.places import Address
 
 from ..support.open_samples import SOME, contents_of
 from ..support.store_samples import contents, written
@@ -39,6 +42,110 @@ def test_a_scheme_that_is_not_known(where: Any, mode: Any, tmp_path: Path, monke
         with pytest.raises(ValueError, match=r"found .*:.*; known are file:, ipfs:, ipns:, ipld:, s3:"):
             verb(where)
     assert list(tmp_path.iterdir()) == []
+
+
+NO_ADDRESS = {
+    "https://h:99999/x.car": "found 'https://h:99999': Port out of range",
+    "https://h:x/x.car": "URL with a host",
+    "https://user:SECRET@/x.car": "URL with a host.*found 'https://'",
+    "https://user:SECRET@[/x.car": "found 'https://\\['",
+    "http://[::1": "URL with a host",
+    "https:///x.car": "URL with a host",
+    "https://h .car/x.car": "URL with a host",
+    "https://h/x.car@": "behind the @",
+    "https://h/\n/x.car": "without control characters",
+    "s3://": "names a bucket",
+    "gs://b c/d": "names a bucket",
+    "s3://b/x@%ff": "percent-encoded UTF-8",
+    "ipfs://": "the text of a CID, as in ipfs://CID/path, found none",
+    "ipfs://zzz": "expected the text of a CID, found 'zzz'",
+    "ipld://@main": "the text of a CID",
+    "ipns://..": "an IPNS name or a domain",
+    "ipns://[::1": "an IPNS name or a domain",
+    "ipns://%ff": "percent-encoded UTF-8",
+    "file:///a%00b": "without %00",
+    "new.car@": "behind the @",
+    "new.car@#group": "behind the @",
+    "a\0b": "NUL",
+}
+
+
+@pytest.mark.parametrize(("address", "message"), NO_ADDRESS.items(), ids=repr)
+def test_what_is_no_address(address: str, message: str) -> None:
+    """The message says what was expected, and no password."""
+    with pytest.raises(ValueError, match=message) as caught:
+        parse(address)
+    assert str(caught.value).startswith("expected ")
+    assert "SECRET" not in str(caught.value)
+
+
+def test_a_file_with_nothing_behind_its_at_sign(tmp_path: Path) -> None:
+    path = tmp_path / "air.car"
+    path.write_bytes(written(SOME).to_car())
+    for end in ("@", "@#a"):
+        with pytest.raises(ValueError, match="behind the @"):
+            ipldstore.open(f"{path}{end}")
+    (tmp_path / "air.car@").write_bytes(path.read_bytes())
+    assert parse(f"{path}@").place == tmp_path / "air.car@"
+
+
+PIECES = st.sampled_from(
+    [
+        *(
+            "http://",
+            "https://",
+            "s3://",
+            "az://",
+            "ipfs://",
+            "ipns://",
+            "ipld://",
+            "file://",
+            "file:",
+            "x://",
+            ":",
+            "://",
+        ),
+        *(
+            "bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua",
+            "/ipfs/",
+            "/ipns/",
+            ".ipfs.",
+            ".car",
+            "h",
+            "[::1]",
+        ),
+        *(
+            "@",
+            "#",
+            "/",
+            "?",
+            "%",
+            "%00",
+            "%ff",
+            "%2F",
+            "..",
+            ".",
+            " ",
+            "[",
+            ":",
+            "8080",
+            "~",
+            "\0",
+            "\n",
+            "é",
+            "\ud800",
+        ),
+    ]
+)
+
+
+@given(st.one_of(st.lists(PIECES, max_size=8).map("".join), st.text(max_size=20)))
+def test_any_text_is_an_address_or_a_clear_error(text: str) -> None:
+    try:
+        assert isinstance(parse(text), Address)
+    except ValueError as error:
+        assert type(error) is ValueError  # none of a library below, such as UnicodeError  # noqa: PT017
+        assert str(error).startswith("expected ")  # noqa: PT017
 
 
 @pytest.mark.parametrize("mode", ["r", "a", "x"])

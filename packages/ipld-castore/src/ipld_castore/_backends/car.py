@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self, cast
 from weakref import WeakValueDictionary
@@ -91,6 +92,8 @@ class CarCAStore(ContentAddressableStore):
     def __new__(cls, path: str | os.PathLike[str] = "", *_: Any, **__: Any) -> Self:
         """Return a store of the class for the scheme of the URL, as :class:`pathlib.Path` does for the system."""
         if cls is CarCAStore and isinstance(path, str) and "://" in path:
+            if not cls._kinds:
+                import_module("ipld_castore._remote.car_store")  # a room above, which no import of this class loads
             return cast(Self, super().__new__(cls._kinds.get(path.partition(":")[0].lower(), cls)))
         return super().__new__(cls)
 

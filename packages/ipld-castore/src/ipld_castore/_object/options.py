@@ -99,7 +99,7 @@ def _check_url(url: str) -> str:
     if has_user or parts.query or parts.fragment:
         raise ValueError(
             f"expected a URL without credentials and without a query (they would show in errors and logs); found some "
-            f"before or behind {parts.scheme}://{parts.hostname}{parts.path}: pass them as options"
+            f"before or behind {parts.scheme}://{parts.netloc.rpartition(chr(64))[2]}{parts.path}: pass them as options"
         )
     if not parts.netloc and parts.scheme != "file":
         raise ValueError(f"expected a URL that names a bucket, such as {parts.scheme}://bucket/prefix; found {url!r}")

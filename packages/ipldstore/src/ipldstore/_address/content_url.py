@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import SplitResult, unquote
+from urllib.parse import SplitResult
 
-from ipld_car import cids
+from ipld_car import CarError, cids
 
 from .places import Address, ContentPath, NamePath
+from .url_parts import decoded
 
 _PATH_GATEWAY: Final = re.compile(r"(?P<base>/.*?)?/(?P<kind>ipfs|ipns)/(?P<rest>[^/].*)")
+_NAME: Final = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
+"""A name of letters and digits of any script. DNS and IPNS have more rules, which who looks the name up applies."""
 _SUBDOMAIN_GATEWAY: Final = re.compile(r"(?P<name>[^.]+)\.(?P<kind>ipfs|ipns)\.(?P<host>.+)")
 
 
@@ -21,12 +24,11 @@ def parse_content_url(scheme: str, text: str) -> Address:
     """Return the address that a URL of the scheme ``ipfs``, ``ipld`` or ``ipns`` is.
 
     :param text: the whole URL
-    :raises ValueError: if it has a query, or a path with ``.`` or ``..`` in it
-    :raises ipld_car.CarError: if an ``ipfs:`` or ``ipld:`` URL names no CID
+    :raises ValueError: if it has a query, or a path with ``.`` or ``..`` in it, or names no CID and no name
     """
     rest = text.partition("://")[2]
     rest, _, fragment = rest.partition("#")
-    return _parse(scheme, rest, text)._replace(group=unquote(fragment).strip("/"))
+    return _parse(scheme, rest, text)._replace(group=decoded(fragment).strip("/"))
 
 
 def parse_gateway_url(parts: SplitResult) -> Address | None:
@@ -62,7 +64,7 @@ def _parse(scheme: str, rest: str, shown: str, gateway: str | None = None) -> Ad
         raise ValueError(f"expected a URL without a query, found {shown!r} (in a name, ? is %3F)")
     head, _, tail = rest.partition("/")
     name, at, ref = head.partition("@")
-    path = tuple(unquote(part) for part in tail.strip("/").split("/")) if tail.strip("/") else ()
+    path = tuple(decoded(part) for part in tail.strip("/").split("/")) if tail.strip("/") else ()
     if any(part in ("", ".", "..") or "/" in part or "\0" in part for part in path):
         raise ValueError(f"expected a path of names, found an empty one, '.', '..' or one with '/' in {shown!r}")
     if at and not ref:
@@ -70,6 +72,21 @@ def _parse(scheme: str, rest: str, shown: str, gateway: str | None = None) -> Ad
     if scheme == "ipns":
         if not name:
             raise ValueError(f"expected an IPNS name or a domain, as in ipns://name/path, found none in {shown!r}")
-        return Address(NamePath(unquote(name), path, gateway), unquote(ref) or None)
-    cid = cids.from_validated(cids.to_bytes(name))
-    return Address(ContentPath(cid, path, gateway=gateway), unquote(ref) or None)
+        return Address(NamePath(_name(decoded(name), shown), path, gateway), decoded(ref) or None)
+    if not name:
+        raise ValueError(f"expected the text of a CID, as in ipfs://CID/path, found none in {shown!r}")
+    try:
+        cid = cids.from_validated(cids.to_bytes(name))
+    except CarError as error:
+        raise ValueError(f"{error.message} (in the address {shown!r})") from None
+    return Address(ContentPath(cid, path, gateway=gateway), decoded(ref) or None)
+
+
+def _name(name: str, shown: str) -> str:
+    """Return a name that can be that of a key or a domain.
+
+    :raises ValueError: if it can be neither
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"expected an IPNS name or a domain, found {name!r} in {shown!r}")
+    return name

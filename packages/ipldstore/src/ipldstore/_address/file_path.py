@@ -28,6 +28,8 @@ def path_of_url(url: str, rest: str) -> Path:
         rest = slash + path
     if "?" in rest:
         raise ValueError(f"expected a file: URL with %3F for ?, found {url!r}")
+    if "%00" in rest:
+        raise ValueError(f"expected a file: URL without %00, found {url!r}")
     if rest == "/" or not rest.startswith("/"):
         raise ValueError(f"expected a file: URL with an absolute path, such as file:///data/air.car, found {url!r}")
     return Path(url2pathname(rest) if os.name == "nt" else os.fsdecode(unquote_to_bytes(rest)))
@@ -40,6 +42,7 @@ def split_existing(text: str, path_of: Callable[[str], Path]) -> Address | None:
 
     :param path_of: returns the path of a beginning
     :returns: None if there is none
+    :raises ValueError: if nothing stands behind its ``@``
     """
     for cut in reversed([found.start() for found in re.finditer("[@#]", text)]):
         if cut == 0:
@@ -48,6 +51,8 @@ def split_existing(text: str, path_of: Callable[[str], Path]) -> Address | None:
         if not (path.is_file() or (path / "SHARDING").exists()):
             continue
         ref, _, group = text[cut + 1 :].partition("#") if text[cut] == "@" else ("", "", text[cut + 1 :])
+        if text[cut] == "@" and not ref:
+            raise ValueError(f"expected a branch, tag or commit behind the @ of {text!r}, found nothing")
         if text[cut] == "#" or (ref and "/" not in ref):
             return Address(path, ref or None, group.strip("/"))
     return None

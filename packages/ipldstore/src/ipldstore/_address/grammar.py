@@ -12,7 +12,6 @@ import os
 import re
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from ipld_car import CarError, cids
 from multiformats import CID
@@ -20,6 +19,7 @@ from multiformats import CID
 from .content_url import parse_content_url, parse_gateway_url
 from .file_path import path_of_url, split_existing
 from .places import Address, AnyAddress, ArchiveURL, BucketURL, ContentPath
+from .url_parts import check_text, decoded, split_url
 
 _BUCKETS: Final = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss")
 _HTTP: Final = ("http", "https")
@@ -27,7 +27,7 @@ _CONTENT: Final = ("ipfs", "ipns", "ipld")
 _SCHEMES: Final = ("file", *_CONTENT, *_BUCKETS, *_HTTP)
 _URL: Final = re.compile(rf"([^/\\]{{2,}}?):/|({'|'.join(_SCHEMES)}):", re.IGNORECASE)
 """A scheme of one letter is the drive of a path on Windows. Without a slash only known schemes make a URL."""
-_ARCHIVE_REF: Final = re.compile(r"(.*\.car)@([^/]+)", re.IGNORECASE)
+_ARCHIVE_REF: Final = re.compile(r"(.*\.car)@([^/]*)", re.IGNORECASE)
 _CID_END: Final = re.compile(r"[/@#]")
 
 
@@ -43,8 +43,8 @@ def parse(what: AnyAddress) -> Address:
     Of a path on this machine, the longest beginning that is there is the place, so that a file whose name has ``@`` or
     ``#`` in it is opened by its plain path. In a URL such characters of a name are written ``%40`` and ``%23``.
 
-    :raises ValueError: if the address is empty, or a URL of another scheme, of another machine, or of no CAR file
-    :raises ipld_car.CarError: if an ``ipfs:`` URL names no CID, which is a ValueError
+    :raises ValueError: if the address is empty, or a URL of another scheme, of another machine, of no CAR file, without
+        a host, or of content without a CID or a name; or nothing stands behind ``@``
     :raises TypeError: if it is none of the types
 
     >>> parse("air.car@v1#ocean/deep").ref, parse("air.car@v1#ocean/deep").group
@@ -67,6 +67,8 @@ def parse(what: AnyAddress) -> Address:
         raise TypeError(f"expected a path, a CID or a URL as text, found {type(what).__name__}")
     if not text:
         raise ValueError('expected a path, a CID or a URL, found an empty text: the folder that one is in is "."')
+    if "\0" in text:
+        raise ValueError(f"expected an address without a character NUL, found {text!r}")
     url = _URL.match(text)
     if isinstance(what, os.PathLike) and (url is None or url[1] is None):
         return Address(Path(text))  # also "s3:bucket", which is what pathlib makes of "./s3:bucket"
@@ -77,6 +79,7 @@ def parse(what: AnyAddress) -> Address:
     if scheme == "file":
         return _parse_file_url(text, rest)
     if "://" in text and isinstance(what, str):
+        check_text(text)
         if scheme in _CONTENT:
             return parse_content_url(scheme, text)
         if scheme in (*_BUCKETS, *_HTTP):
@@ -129,7 +132,9 @@ def _parse_path(text: str) -> Address:
 
 def _split_archive(text: str) -> Address | None:
     """Return the address of a CAR file that is not there, so that the error names the file."""
-    found = re.fullmatch(r"(.*\.car)(?:@([^#/\\]+))?(?:#(.*))?", text, re.IGNORECASE)
+    found = re.fullmatch(r"(.*\.car)(?:@([^#/\\]*))?(?:#(.*))?", text, re.IGNORECASE)
+    if found and found[2] == "":
+        raise ValueError(f"expected a branch, tag or commit behind the @ of {text!r}, found nothing")
     return found and Address(Path(found[1]), found[2], (found[3] or "").strip("/"))
 
 
@@ -137,21 +142,23 @@ def _parse_file_url(url: str, rest: str) -> Address:
     rest, _, group = rest.partition("#")
     path = path_of_url(url, rest)
     if path.exists() or "@" not in rest:
-        return Address(path, None, unquote(group).strip("/"))
+        return Address(path, None, decoded(group).strip("/"))
     found = split_existing(rest, lambda text: path_of_url(url, text)) or Address(path)
-    return found._replace(group=unquote(group).strip("/"))
+    return found._replace(group=decoded(group).strip("/"))
 
 
 def _parse_remote(url: str) -> Address:
     """Return what a URL of another machine names."""
     url, _, fragment = url.partition("#")
-    group = unquote(fragment).strip("/")
-    parts = urlsplit(url)
+    group = decoded(fragment).strip("/")
+    parts = split_url(url)
     if parts.path.lower().endswith(".car"):
         return Address(ArchiveURL(url), None, group)
     archive = _ARCHIVE_REF.fullmatch(parts.path)
     if archive is not None:
-        return Address(ArchiveURL(parts._replace(path=archive[1]).geturl()), unquote(archive[2]), group)
+        if not archive[2]:
+            raise ValueError(f"expected a branch, tag or commit behind the @ of {parts.path!r}, found nothing")
+        return Address(ArchiveURL(parts._replace(path=archive[1]).geturl()), decoded(archive[2]), group)
     if parts.scheme in _HTTP:
         found = parse_gateway_url(parts)
         if found is not None:
@@ -166,5 +173,5 @@ def _parse_remote(url: str) -> Address:
     if at:
         if not ref:
             raise ValueError(f"expected a branch, tag or commit behind the @ of {parts.path!r}, found nothing")
-        return Address(BucketURL(parts._replace(path=before + slash + name).geturl()), unquote(ref), group)
+        return Address(BucketURL(parts._replace(path=before + slash + name).geturl()), decoded(ref), group)
     return Address(BucketURL(url), None, group)
