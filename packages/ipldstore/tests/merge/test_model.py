@@ -94,7 +94,7 @@ edits = st.one_of(
         set_attribute, st.sampled_from(NODES), st.sampled_from(["t", "u", "units"]), st.sampled_from([0, 1, 2, None])
     ),
     st.builds(set_length, st.sampled_from(ARRAYS), st.sampled_from([2, 4, 6, 8])),
-    st.builds(set_key, st.sampled_from(["note", "g/note", "g/b/note", "h/note"]), values),
+    st.builds(set_key, st.sampled_from(["note", "g/note", "g/b/note", "h/note", "h/other"]), values),
     st.builds(delete, st.sampled_from(["a", "g", "g/b", "x"])),
     st.builds(make_array, st.sampled_from(["new", "g/new", "g"]), st.sampled_from([2, 4])),
 )

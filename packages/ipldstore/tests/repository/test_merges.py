@@ -171,3 +171,14 @@ def test_an_append_is_shifted_and_what_else_conflicts_is_decided() -> None:
             series(150, 4).to_zarr(other, append_dim="time", zarr_format=2, consolidated=False)
     found = xr.open_zarr(repo.readonly_session().store, consolidated=False)
     assert found["time"].values[-8:].tolist() == [150, 151, 152, 153, 200, 201, 202, 203]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("side/0", "side/1"), ("s/t/0", "s/t/1"), ("s/t/0", "s/u/0")])
+def test_different_keys_in_a_directory_that_both_have_made_are_no_conflict(ours: str, theirs: str) -> None:
+    repo = Repository.create({})
+    commit(repo, {"base": b"1"})
+    repo.create_branch("exp")
+    commit(repo, {ours: b"1"})
+    commit(repo, {theirs: b"2"}, "exp")
+    repo.merge("exp")
+    assert contents_of(repo) == {"base": b"1", ours: b"1", theirs: b"2"}

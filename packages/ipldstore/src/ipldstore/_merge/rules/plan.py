@@ -141,9 +141,9 @@ class Plan:
         ours, theirs = (self.sides.changed[side].keys for side in SIDES)
         for key in sorted({*ours, *theirs}):
             own, other = ours.get(key), theirs.get(key)
-            if own is None or other is None:
-                self.keys[key] = "theirs" if own is None else "ours"
-            elif own.after == other.after:
+            if own is None or (other is not None and own.before == own.after):
+                self.keys[key] = "theirs"
+            elif other is None or other.after in (other.before, own.after):
                 self.keys[key] = "ours"
             else:
                 self.keys[key] = self._side_of_key(key)
