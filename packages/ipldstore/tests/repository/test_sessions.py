@@ -342,3 +342,37 @@ def test_a_plain_root_never_replaces_a_repository(tmp_path: Path) -> None:
             push(other.freeze(), other, castore)
     with Repository.open(path) as repo:
         assert repo.cid == state
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"message": "a\ud800"}, r"'message' without lone surrogates, found '\\ud800'"),
+        ({"message": "a", "author": "\udcff"}, "'author' without lone surrogates"),
+        ({"message": "a", "meta": {"b": [{"c": "\ud800"}]}}, r"a lone surrogate at meta\['b'\]\[0\]\['c'\]"),
+        ({"message": "a", "meta": {"b": {"\ud800": 1}}}, r"a lone surrogate in the name .* at meta\['b'\]"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["commit", "amend"])
+def test_lone_surrogates_are_refused_before_anything_moves(verb: str, arguments: Any, problem: str) -> None:
+    repo = Repository.create({})
+    commit(repo, {"a": b"1"})
+    session = repo.writable_session()
+    session.store["b"] = b"1"
+    state = repo.cid
+    with pytest.raises(ValueError, match=problem):
+        getattr(session, verb)(**arguments)
+    assert repo.cid == state
+    session.commit("without them")
+    assert contents_of(repo) == {"a": b"1", "b": b"1"}
+
+
+def test_an_author_in_the_environment_that_is_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes in the environment that are no UTF-8 come as surrogates."""
+    repo = Repository.create({})
+    state = repo.cid
+    monkeypatch.setenv("IPLDSTORE_AUTHOR", "\udcff")
+    for action in (lambda: repo.create_branch("x"), lambda: commit(repo, {"a": b"1"}), repo.undo):
+        with pytest.raises(ValueError, match="'author' without lone surrogates"):
+            action()
+    assert repo.cid == state

@@ -12,7 +12,8 @@ from ipld_car import cids, hashes
 from ipld_castore import ContentAddressableStore
 
 from ipldstore._history.ancestry import jump_of_next
-from ipldstore._history.commit import CommitNode, encode_commit
+from ipldstore._history.commit import MAX_AUTHOR_BYTES, CommitNode, encode_commit
+from ipldstore._history.fields import check_text
 from ipldstore._revisions.history import History
 from ipldstore._revisions.times import to_datetime, to_micros
 from ipldstore.errors import IPLDStoreError, store_errors
@@ -34,9 +35,11 @@ def sign(author: str | None, time: datetime | None, *, otherwise: str = "") -> S
     """Return who does something: the argument, else what the environment says, else nobody.
 
     :param otherwise: who it is in place of nobody
-    :raises ValueError: if the time has no time zone
+    :raises ValueError: if the time has no time zone, or the format does not allow the author
+    :raises TypeError: if the author is no str
     """
     named = os.environ.get(AUTHOR_VARIABLE, otherwise) if author is None else author
+    check_text("author", named, MAX_AUTHOR_BYTES)
     return Signature(named, None if time is None else to_micros(time))
 
 
@@ -66,7 +69,7 @@ def put_commit(
     :param data: binary CID of the root
     :param parents: binary CIDs of the commits that it follows, at least one
     :raises ValueError: if a field breaks a bound of the format, or the time is not after that of each parent
-    :raises TypeError: if ``meta`` is no mapping
+    :raises TypeError: if a field is of another kind
     :raises IPLDStoreError: if a parent is more than 10 minutes ahead of the clock, or cannot be read
     """
     if meta is not None and not isinstance(meta, Mapping):

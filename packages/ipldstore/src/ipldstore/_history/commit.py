@@ -12,7 +12,7 @@ from ipldstore._format.nodes import COMMIT_FIELD
 from ipldstore.errors import NodeError
 
 from . import jumps
-from .fields import FieldReader, decode_block, is_node_link
+from .fields import FieldReader, check_text, decode_block, is_node_link, surrogate_in
 
 VERSION_FIELD: Final = COMMIT_FIELD
 VERSION: Final = 1
@@ -51,9 +51,8 @@ def encode_commit(commit: CommitNode) -> bytes:
     problem = _unlike_json(commit.meta)
     if problem is not None:
         raise ValueError(f"cannot write the commit: expected 'meta' of JSON kinds, found {problem}")
-    for field, value in (("author", commit.author), ("message", commit.message)):
-        if not isinstance(value, str):
-            raise TypeError(f"cannot write the commit: expected {field!r} to be str, found {type(value).__name__}")
+    check_text("author", commit.author, MAX_AUTHOR_BYTES)
+    check_text("message", commit.message, MAX_MESSAGE_BYTES)
     node: dict[str, Any] = {
         VERSION_FIELD: VERSION,
         "data": commit.data,
@@ -86,9 +85,13 @@ def _unlike_json(meta: dict[str, Any]) -> str | None:
             for name, value in item.items() if isinstance(item, dict) else enumerate(item):
                 if isinstance(item, dict) and not isinstance(name, str):
                     return f"the name {name!r:.100}, which is no str, at {_place(path)}"
+                if isinstance(name, str) and surrogate_in(name) is not None:
+                    return f"a lone surrogate in the name {name!r:.100} at {_place(path)}"
                 stack.append((value, (*path, name)))
         elif item is not None and type(item) not in (bool, int, float, str):
             return f"{type(item).__name__} at {_place(path)}"
+        elif isinstance(item, str) and surrogate_in(item) is not None:
+            return f"a lone surrogate at {_place(path)}"
         elif isinstance(item, float) and (not math.isfinite(item) or (item == 0 and math.copysign(1, item) < 0)):
             return f"the number {item} at {_place(path)}"
         elif isinstance(item, int) and not -(1 << 64) <= item < 1 << 64:

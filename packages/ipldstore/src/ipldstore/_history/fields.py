@@ -37,6 +37,32 @@ def decode_block(kind: str, block: bytes, decode: Callable[[bytes], Any], max_by
         raise NodeError(f"expected a {kind}: {error}") from error
 
 
+def surrogate_in(text: str) -> str | None:
+    """Return the first lone surrogate of a text, which has no bytes in UTF-8; None if there is none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return text[error.start]
+    return None
+
+
+def check_text(field: str, value: object, max_bytes: int) -> None:
+    """Return if a value that is to be written is a text within its bound.
+
+    :param field: its name, for messages
+    :raises TypeError: if it is no str
+    :raises ValueError: if it has a lone surrogate, or more than ``max_bytes`` bytes in UTF-8
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"expected {field!r} to be str, found {type(value).__name__}")
+    surrogate = surrogate_in(value)
+    if surrogate is not None:
+        raise ValueError(f"expected {field!r} without lone surrogates, found {surrogate!r}: {value[:200]!r}")
+    size = len(value.encode())
+    if size > max_bytes:
+        raise ValueError(f"expected {field!r} of at most {max_bytes} bytes, found {size}")
+
+
 class FieldReader:
     """Reads the fields of a map, and refuses those that were not asked for.
 

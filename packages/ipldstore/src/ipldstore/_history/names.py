@@ -10,6 +10,8 @@ from ipld_car import cids
 
 from ipldstore._format import keys
 
+from .fields import surrogate_in
+
 _REFUSED: Final = re.compile(r"[\x00-\x1f\x7f~@]")
 
 
@@ -27,7 +29,7 @@ def name_problem(name: str) -> str | None:
     problem = keys.part_problem(name)
     if problem is not None:
         return problem
-    if any("\ud800" <= character <= "\udfff" for character in name):
+    if surrogate_in(name) is not None:
         return "a lone surrogate"
     return "the text of a CID" if cids.is_cid(name) else None
 
