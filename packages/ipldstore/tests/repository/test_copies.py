@@ -6,15 +6,16 @@ from pathlib import Path
 
 import ipldstore
 import pytest
-from ipld_car import cids
+from ipld_car import cids, dagcbor
 from ipld_castore import MappingCAStore
 from ipldstore import ConflictError, IPLDStore, IPLDStoreError, NodeError, Repository, RepositoryExistsError, push
 from ipldstore._exchange.committing import put_node
-from ipldstore._history.commit import encode_commit
-from ipldstore._history.state import encode_state
+from ipldstore._history.ancestry import jump_of_next
+from ipldstore._history.commit import CommitNode, encode_commit
+from ipldstore._history.jumps import has_jump
 from ipldstore._revisions.history import History
 
-from ..support.repositories import commit, contents_of, make, text
+from ..support.repositories import commit, contents_of, make, state_over, text
 
 
 @pytest.fixture
@@ -99,7 +100,103 @@ def test_names_that_are_not_in_our_past_are_not_overwritten(repo: Repository) ->
     assert there.branches["main"] == theirs
     done = repo.push(there, force=True)
     assert done.overwritten == {"main": theirs}
-    assert text(there.cid) == text(repo.cid)
+    assert there.branches == repo.branches
+
+
+def test_a_push_that_overwrites_is_an_operation_there(repo: Repository) -> None:
+    """Its log leads back to what was overwritten, also after pushes that overwrite nothing."""
+    there = Repository.from_car(repo.to_car())
+    commit(there, {"theirs": b"1"})
+    there.create_branch("only-there")
+    before, names = there.cid, there.branches
+    commit(repo, {"ours": b"1"})
+    done = repo.push(there, force=True)
+    assert done.overwritten == {"main": names["main"], "only-there": names["only-there"]}
+    assert [each.operation for each in there.operations()][:3] == ["push", "create branch only-there", "commit main"]
+    assert repo.push(there).blocks == 0
+    commit(repo, {"ours": b"2"})
+    repo.delete_branch("exp")
+    assert repo.push(there).overwritten == {}
+    assert there.branches == repo.branches
+    assert text(next(there.operations()).before.branches["main"]) != text(names["main"])  # type: ignore[union-attr]
+    there.undo()
+    there.undo()
+    assert there.branches == names
+    assert contents_of(there)["theirs"] == b"1"
+    repo.push(there, force=True)
+    there.restore(before)
+    assert there.branches == names
+    assert there.verify() == 6
+
+
+def test_a_tag_that_was_made_again_does_not_move_without_force(repo: Repository) -> None:
+    there = Repository.from_car(repo.to_car())
+    commit(repo, {"d": b"1"})
+    old = repo.tags["v1"]
+    repo.delete_tag("v1")
+    repo.create_tag("v1")
+    state = there.cid
+    with pytest.raises(ConflictError, match="a tag does not move: delete_tag"):
+        repo.push(there)
+    with pytest.raises(ConflictError, match="a tag does not move: delete_tag"):
+        there.pull(repo)
+    assert there.cid == state
+    assert repo.push(there, force=True).overwritten == {"v1": old}
+    assert there.tags == repo.tags
+    repo.delete_tag("v1")
+    repo.push(there)
+    assert not there.tags, "a tag that is gone here goes there too"
+    repo.create_tag("v1", "main~1")
+    repo.push(there)
+    repo.delete_tag("v1")
+    repo.create_branch("v1")
+    with pytest.raises(ConflictError, match="'v1'"):
+        repo.push(there)
+
+
+def test_tags_go_along_when_the_history_is_written_anew(repo: Repository) -> None:
+    """The commit of the tag says the same as before."""
+    there = Repository.from_car(repo.to_car())
+    commit(repo, {"d": b"1"})
+    old = repo.lookup("v1")
+    repo.expire(repo.lookup().time)
+    new = repo.lookup("v1")
+    assert (old.cid, old.data) != (new.cid, old.data) == (new.cid, new.data)
+    assert repo.push(there).overwritten == {}
+    assert there.tags == repo.tags
+
+
+def test_messages_say_what_to_do_in_that_direction(repo: Repository) -> None:
+    there = Repository.from_car(repo.to_car())
+    commit(there, {"theirs": b"1"})
+    commit(repo, {"ours": b"1"})
+    with pytest.raises(ConflictError, match=r"pull\(\) brings here what is there, to be merged; force=True overwrites"):
+        repo.push(there)
+    with pytest.raises(ConflictError) as caught:
+        repo.pull(there)
+    message = str(caught.value)
+    assert "pull()" not in message
+    tip = text(there.branches["main"])
+    assert f"merge('{tip}', into='main') brings the two together" in message
+    repo.merge(tip, into="main")
+    repo.push(there)
+
+
+def test_a_tag_there_may_replace_the_default_branch_here(repo: Repository) -> None:
+    there = Repository.from_car(repo.to_car())
+    there.create_branch("trunk")
+    there.set_default("trunk")
+    there.delete_branch("main")
+    commit(there, {"theirs": b"1"}, "trunk")
+    there.create_tag("main")
+    with pytest.raises(ConflictError, match="the branch 'main'"):
+        repo.pull(there)
+    repo.pull(there, force=True)
+    assert (repo.default_branch, sorted(repo.branches), sorted(repo.tags)) == (
+        "trunk",
+        ["exp", "trunk"],
+        ["main", "v1"],
+    )
 
 
 def test_pulling_first_makes_room_for_a_push(repo: Repository) -> None:
@@ -180,9 +277,7 @@ def lying(repo: Repository) -> Repository:
             break
         tip = found.parents[0]
     lie = put_node(repo.castore, encode_commit(found._replace(jump=wrong)))
-    state = repo._state._replace(branches={"main": lie})
-    cid = put_node(repo.castore, encode_state(state, lambda names: put_node(repo.castore, names)))
-    return Repository.open(cids.from_validated(cid), castore=repo.castore)
+    return state_over(repo, lie)
 
 
 def test_a_jump_that_lies_is_found_by_pull_and_verify(repo: Repository) -> None:
@@ -200,6 +295,36 @@ def test_a_jump_that_lies_is_found_by_pull_and_verify(repo: Repository) -> None:
         ipldstore.pull(liar.cid, liar, MappingCAStore())
     with pytest.raises(NodeError, match="expected a jump to"):
         Repository.from_car(liar.to_car())
+
+
+@pytest.mark.parametrize("wrong", ["commit", "state", "list", "no directory"])
+def test_what_a_commit_has_as_data_must_be_a_root(repo: Repository, wrong: str) -> None:
+    here, blocks = Repository.from_car(repo.to_car()), MappingCAStore()
+    data = {
+        "commit": cids.to_bytes(repo.lookup().cid),
+        "state": cids.to_bytes(repo.cid),
+        "list": put_node(repo.castore, dagcbor.encode([1])),
+        "no directory": put_node(repo.castore, dagcbor.encode({"a": 1})),
+    }[wrong]
+    tip = repo.lookup()
+    node = CommitNode(data, (cids.to_bytes(tip.cid),), tip.height + 1, None, 1 << 52, "", "", {})
+    if has_jump(node.height):
+        node = node._replace(jump=jump_of_next(History(repo.castore).load, node.parents[0]))
+    lie = put_node(repo.castore, encode_commit(node))
+    liar = state_over(repo, lie)
+    before = here.cid
+    for action in (
+        liar.verify,
+        lambda: here.pull(liar, force=True),
+        lambda: ipldstore.pull(liar.cid, liar, blocks),
+        lambda: ipldstore.pull(cids.to_text(lie), liar, blocks),
+        lambda: Repository.from_car(liar.to_car()),
+    ):
+        with pytest.raises(NodeError, match="'data' to be the root") as caught:
+            action()
+        assert cids.to_text(lie) in str(caught.value)
+        assert cids.to_text(data) in str(caught.value)
+    assert here.cid == before
 
 
 def test_a_repository_is_pushed_where_it_is_made(tmp_path: Path) -> None:

@@ -14,16 +14,8 @@ from ipldstore import IPLDStoreError, NodeError, Repository
 from ipldstore._exchange.committing import put_node
 from ipldstore._history.commit import CommitNode, encode_commit
 from ipldstore._history.jumps import has_jump, jump_height
-from ipldstore._history.state import encode_state
 
-from ..support.repositories import commit, text
-
-
-def state_over(repo: Repository, tip: bytes) -> Repository:
-    """Return a repository, opened to read, whose main branch is at a block."""
-    state = repo._state._replace(branches={"main": tip})
-    cid = put_node(repo.castore, encode_state(state, lambda names: put_node(repo.castore, names)))
-    return Repository.open(cids.from_validated(cid), castore=repo.castore)
+from ..support.repositories import commit, state_over, text
 
 
 @pytest.fixture(scope="session")

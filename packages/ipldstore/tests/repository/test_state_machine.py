@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,20 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from ipldstore import ConflictError, IPLDStoreError, MergeConflictError, NoChangesError, Repository
 
 from ..support.repositories import KINDS, make, open_again, place_of, text
-from .model import Contents, Logged, Names, past_of, pulled, three_way
+from .model import Contents, Logged, Names, Open, bases_of, behind, past_of, pulled, said, three_way
 
 KEYS = st.sampled_from(["a", "b", "c/0", "c/1", "d/e"])
 VALUES = st.one_of(st.none(), st.sampled_from([b"0", b"1", b"2"]))
 BRANCHES = st.sampled_from(["main", "exp", "more"])
-
-
-class Open(NamedTuple):
-    """A session, and what the model knows of it."""
-
-    session: Any
-    branch: str
-    base: str
-    contents: Contents
 
 
 class RepositoryMachine(RuleBasedStateMachine):
@@ -205,8 +196,7 @@ class RepositoryMachine(RuleBasedStateMachine):
         if ref not in branches or into not in branches:
             return
         ours, theirs = branches[into], branches[ref]
-        common = self.past(ours) & self.past(theirs)
-        bases = {one for one in common if not any(one != other and one in self.past(other) for other in common)}
+        bases = bases_of(self.parents, ours, theirs)
         try:
             cid = text(self.repo.merge(ref, into, fast_forward=fast_forward, unrelated=True))
         except MergeConflictError:
@@ -235,7 +225,12 @@ class RepositoryMachine(RuleBasedStateMachine):
             with pytest.raises(IPLDStoreError, match="first commit"):
                 verb(ref, onto)
             return
-        before, after = self.contents[self.parents[commit][0]], self.contents[commit]
+        first = self.parents[commit][0]
+        if not self.parents[first] and "__ipld_was__" in self.repo.lookup(ref).meta:
+            with pytest.raises(IPLDStoreError, match="dropped the commit before it"):
+                verb(ref, onto)
+            return
+        before, after = self.contents[first], self.contents[commit]
         base, theirs = (after, before) if back else (before, after)
         expected = three_way(base, self.contents[ours], theirs)
         try:
@@ -320,20 +315,28 @@ class RepositoryMachine(RuleBasedStateMachine):
     @rule(force=st.booleans())
     def push(self, force: bool) -> None:
         there, here = self.other_names, self.names
-        known = [number for number, each in enumerate(self.log) if each.state == text(self.other.cid)]
-        is_forward = all(
-            name in here.branches and at in self.past(here.branches[name]) for name, at in there.branches.items()
-        ) and all(here.tags.get(name) == at for name, at in there.tags.items())
+        head, operation = text(self.other.cid), next(self.other.operations()).operation
+        known = [number for number, each in enumerate(self.log) if each.state == head or each.names == there]
+        is_forward = not behind(self.parents, there, here)
+        now = here.branches | here.tags
+        places = (self.repo, self.other)
+        moved = {name for name, at in there.tags.items() if name in now and said(at, places) != said(now[name], places)}
         try:
             done = self.repo.push(self.other, force=force)
         except ConflictError:
             assert not force
             assert not is_forward
-            assert not known or known[-1] < self.forgotten
+            assert moved or not known or known[-1] < self.forgotten
             return
-        assert is_forward or known or done.overwritten
-        assert text(self.other.cid) == text(self.repo.cid)
+        assert is_forward or (known and not moved) or done.overwritten
+        assert moved <= done.overwritten.keys()
         self.other_names = here
+        after = next(self.other.operations())
+        if done.overwritten or operation == "push":
+            assert (after.operation, set(after.after.branches)) == ("push", set(here.branches)) or there == here
+            assert head in {text(each.state) for each in self.other.operations()}
+        else:
+            assert text(self.other.cid) == text(self.repo.cid)
 
     @rule(force=st.booleans())
     def pull(self, force: bool) -> None:
@@ -346,12 +349,10 @@ class RepositoryMachine(RuleBasedStateMachine):
             assert not force
             return
         assert done.overwritten.keys() == overwritten
-        if was_new:
+        if was_new and there != self.names:  # the states between the first and that one are not here
             assert text(self.repo.cid) == text(self.other.cid)
-            if there != self.names:  # the states between the first and that one are not here
-                self.log.append(Logged(text(self.repo.cid), there))
-                self.forgotten = 1
-            self.names, self.is_new = there, there == self.names
+            self.log.append(Logged(text(self.repo.cid), there))
+            self.names, self.is_new, self.forgotten = there, False, 1
         else:
             self.become(*wanted)
 

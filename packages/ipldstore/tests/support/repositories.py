@@ -9,6 +9,8 @@ from typing import Any
 
 from ipld_car import cids
 from ipldstore import Repository
+from ipldstore._exchange.committing import put_node
+from ipldstore._history.state import encode_state
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 """The time of the first commit that a test makes."""
@@ -55,3 +57,10 @@ def minutes() -> Callable[[], datetime]:
     """Return a clock that goes on by a minute each time it is asked."""
     count = iter(range(1, 10**9))
     return lambda: START + timedelta(minutes=next(count))
+
+
+def state_over(repo: Repository, tip: bytes) -> Repository:
+    """Return a repository, opened to read, whose main branch is at a block."""
+    state = repo._state._replace(branches={"main": tip})
+    cid = put_node(repo.castore, encode_state(state, lambda names: put_node(repo.castore, names)))
+    return Repository.open(cids.from_validated(cid), castore=repo.castore)

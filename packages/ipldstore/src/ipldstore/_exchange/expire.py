@@ -9,11 +9,11 @@ from ipld_car import cids, dagcbor
 from ipldstore._history.ancestry import jump_of_next, walk_newest_first
 from ipldstore._history.commit import MAX_META_BYTES, REWRITTEN_FROM, CommitNode
 from ipldstore._history.state import StateNode
+from ipldstore._history.thinning import Ancestry, BaseFinder, Followed, followed, is_too_many
 from ipldstore._revisions.history import History
 
 from .committing import Signature, write_commit
 from .exchange import Exchange
-from .first import FIRST
 
 
 def expire(exchange: Exchange, limit: int, by: Signature, *, keep_tags: bool) -> dict[bytes, bytes]:
@@ -44,27 +44,66 @@ def _young(history: History, state: StateNode, limit: int) -> dict[str, bytes]:
     return {name: at for name, at in state.tags.items() if at in tips or history.load(at).time >= limit}
 
 
-def _rewrite(history: History, pinned: Iterable[bytes], limit: int) -> dict[bytes, bytes]:
-    """Write the commits anew that are pinned or young; return the new CID of each.
+class _Rewriting:
+    """Writes a history anew, the oldest commit first.
 
-    In place of a commit that is dropped its children get the nearest kept commit along first parents.
+    :param history: the history
+    :param ancestry: of the commits as they are
+    """
+
+    def __init__(self, history: History, ancestry: Ancestry) -> None:
+        self._history = history
+        self._ancestry = ancestry
+        self._followed: dict[bytes, Followed] = {}
+        self.kept: dict[bytes, bytes] = {}
+        """By commit that is kept, its new CID."""
+
+    def keep(self, cid: bytes) -> None:
+        """Write a commit over what is kept below it."""
+        commit = self._history.load(cid)
+        if all(parent in self.kept for parent in commit.parents):
+            parents = commit.parents
+        else:
+            below = self._below(commit)
+            parents = (below.first, *below.others)
+        self.kept[cid] = _over(self._history, cid, commit, tuple(self.kept[each] for each in parents))
+        self._followed[cid] = Followed(cid)
+
+    def drop(self, cid: bytes) -> None:
+        """Leave a commit out: its children follow what it followed."""
+        self._followed[cid] = self._below(self._history.load(cid))
+
+    def _below(self, commit: CommitNode) -> Followed:
+        """Return what a commit follows. Where that is too much for one commit, parents that joined it are kept."""
+        found = followed(self._ancestry, [self._followed[parent] for parent in commit.parents])
+        if is_too_many(found):
+            for parent in commit.parents:
+                if self._followed[parent].others:
+                    self.keep(parent)
+            found = followed(self._ancestry, [self._followed[parent] for parent in commit.parents])
+        return found
+
+
+def _rewrite(history: History, pinned: Iterable[bytes], limit: int) -> dict[bytes, bytes]:
+    """Write the commits anew that are pinned or young, and the bases of any two; return the new CID of each.
+
+    In place of a commit that is dropped its children get the nearest kept commit along first parents, and what else of
+    its ancestors is kept: merges give what they gave before.
     """
     pinned = set(pinned)
-    oldest_first = [entry.cid for entry in walk_newest_first(history.load, *pinned)]
-    oldest_first.reverse()
-    stand_ins: dict[bytes, bytes] = {}
-    kept: dict[bytes, bytes] = {}
-    for cid in oldest_first:
-        commit = history.load(cid)
-        if not commit.parents:
-            stand_ins[cid] = kept[cid] = cid
-        elif commit.time < limit and cid not in pinned:
-            stand_ins[cid] = stand_ins[commit.parents[0]]
+    ancestry = Ancestry(history.load)
+    bases = BaseFinder(ancestry)
+    newest_first: list[tuple[bytes, bool]] = []
+    for entry in walk_newest_first(history.load, *pinned):
+        wanted = not entry.commit.parents or entry.commit.time >= limit or entry.cid in pinned
+        newest_first.append((entry.cid, bases.stays(entry, wanted=wanted)))
+    rewriting = _Rewriting(history, ancestry)
+    for cid, stays in reversed(newest_first):
+        if stays:
+            rewriting.keep(cid)
         else:
-            first, *others = (stand_ins[parent] for parent in commit.parents)
-            parents = dict.fromkeys([first, *(other for other in others if other != FIRST)])
-            stand_ins[cid] = kept[cid] = _over(history, cid, commit, tuple(parents))
-    return kept
+            rewriting.drop(cid)
+    return rewriting.kept
 
 
 def _over(history: History, cid: bytes, commit: CommitNode, parents: tuple[bytes, ...]) -> bytes:

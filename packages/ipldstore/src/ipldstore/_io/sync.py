@@ -12,6 +12,7 @@ from ipldstore._repository.creation import check_state
 from ipldstore._repository.sync import Synced, push_state
 from ipldstore._repository.transfers import transfer_all
 from ipldstore._revisions.history import History
+from ipldstore._revisions.verify import check_history
 from ipldstore._store.ipld_store import IPLDStore
 from ipldstore.errors import ConflictError, IPLDStoreError, store_errors
 
@@ -71,8 +72,8 @@ def push(
 def pull(root: AnyCID, src: AnyCAStore, dst: AnyCAStore, *, progress: bool | None = None) -> Transferred:
     """Get a dataset from another block store: as :func:`push`, but ``dst`` is only given the blocks.
 
-    The arguments are those of :func:`push`: ``src`` is the far one here. Each commit of the state of a repository is
-    held against the format. :meth:`Repository.pull` also moves names.
+    The arguments are those of :func:`push`: ``src`` is the far one here. Each commit that a state or a commit reaches
+    is held against the format. :meth:`Repository.pull` also moves names.
 
     :raises NodeError: if a commit breaks a bound of the format; the blocks stay
 
@@ -86,6 +87,9 @@ def pull(root: AnyCID, src: AnyCAStore, dst: AnyCAStore, *, progress: bool | Non
     """
     target, binary = castore_of(dst), cids.to_bytes(root)
     sent = transfer_all("pulling", root, castore_of(src), target, progress)
-    if History(target).is_state(binary):
-        check_state(History(target), binary)
+    history = History(target)
+    if history.is_state(binary):
+        check_state(history, binary, reads_data=True)
+    elif history.is_commit(binary):
+        check_history(history, [binary], reads_data=True)
     return sent

@@ -19,8 +19,6 @@ from ipldstore._exchange.exchange import Exchange
 from ipldstore._exchange.head import Head
 from ipldstore._exchange.operations import Operation, operations
 from ipldstore._exchange.refs import RefMapping
-from ipldstore._format.links import is_directory_link
-from ipldstore._format.nodes import COMMIT_FIELD, history_field
 from ipldstore._history.ancestry import Entry
 from ipldstore._history.state import StateNode
 from ipldstore._merge.diff import Diff, diff
@@ -28,6 +26,7 @@ from ipldstore._revisions import log as logs
 from ipldstore._revisions.history import History
 from ipldstore._revisions.record import Commit, commit_of
 from ipldstore._revisions.refspec import Ref, find_commit
+from ipldstore._revisions.verify import RootCheck
 from ipldstore._revisions.version import Version
 from ipldstore.errors import IPLDStoreError, NodeError, RepositoryExistsError, RepositoryNotFoundError, store_errors
 
@@ -35,7 +34,7 @@ from .archives import write_since
 from .creation import check_state, create, import_state
 from .places import Place, Where, open_place, options_of, reopened_place
 from .selection import select
-from .session import RepositorySession, not_a_root
+from .session import RepositorySession
 
 if TYPE_CHECKING:
     from typing import Self
@@ -326,18 +325,12 @@ class RepositoryBase:
         :raises IPLDStoreError: if a block is missing or wrong
         """
         state = self._exchange.current().cid
-        count = check_state(self._history, state)
-        data: dict[bytes, bytes] = {}
-        others: set[bytes] = set()
+        count = check_state(self._history, state, reads_data=False)  # all blocks are read below
+        roots = RootCheck(self._history)
         with store_errors("verifying"):
             for cid, block in self.castore.get_dag(state):  # each is verified as it comes
-                field = history_field(block) if is_directory_link(bytes(cid)) else None
-                if field is not None:
-                    others.add(bytes(cid))
-                if field == COMMIT_FIELD:
-                    data.setdefault(self._history.decode(bytes(cid), block).data, bytes(cid))
-        for root in others & data.keys():
-            raise not_a_root(data[root])
+                roots.add(bytes(cid), block)
+        roots.finish()
         return count
 
 

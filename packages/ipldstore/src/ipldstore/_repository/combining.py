@@ -10,8 +10,10 @@ from ipld_car import cids
 from ipldstore._exchange.advance import Advance
 from ipldstore._exchange.committing import Signature, put_commit
 from ipldstore._exchange.exchange import TRIES, Exchange, pause
+from ipldstore._exchange.first import FIRST
 from ipldstore._exchange.refs import require_branch
 from ipldstore._history.ancestry import is_ancestor
+from ipldstore._history.commit import REWRITTEN_FROM
 from ipldstore._merge.conflicts import Resolve
 from ipldstore._revisions.history import History
 from ipldstore.errors import ConflictError, IPLDStoreError
@@ -81,11 +83,19 @@ def revert(exchange: Exchange, commit: bytes, request: Request) -> bytes:
 
 
 def _first_parent(history: History, commit: bytes, what: str) -> bytes:
-    """Return the binary CID of the root of the first parent."""
-    parents = history.load(commit).parents
-    if not parents:
+    """Return the binary CID of the root of the first parent.
+
+    :raises IPLDStoreError: if there is none, or it was forgotten
+    """
+    found = history.load(commit)
+    if not found.parents:
         raise IPLDStoreError(f"{what}: expected a commit with a parent, found the first commit, which changes nothing")
-    return history.load(parents[0]).data
+    if found.parents[0] == FIRST and REWRITTEN_FROM in found.meta:
+        raise IPLDStoreError(
+            f"{what} the commit {cids.to_text(commit)}: expected to know what it changed, found that expire() has "
+            f"dropped the commit before it"
+        )
+    return history.load(found.parents[0]).data
 
 
 def _apply(exchange: Exchange, base: bytes, theirs: bytes, text: str, what: str, request: Request) -> bytes:

@@ -121,17 +121,18 @@ def import_state(place: Place, source: Source) -> None:
     state = cids.to_bytes(roots[0])
     with store_errors("looking for the blocks of an archive"):
         place.castore.check_dag(state)
-    check_state(History(place.castore), state)
+    check_state(History(place.castore), state, reads_data=True)
     try:
         place.head.swap(_unused_head(place), state)
     except HeadMovedError as error:
         raise RepositoryExistsError(f"importing an archive: {error}") from error
 
 
-def check_state(history: History, state: bytes) -> int:
+def check_state(history: History, state: bytes, *, reads_data: bool) -> int:
     """Hold the history of a state against the format; return the number of commits.
 
+    :param reads_data: see :func:`check_history`
     :raises NodeError: if a block breaks a bound of the format; the message names it
     """
     found = history.load_state(state)
-    return check_history(history, (*found.branches.values(), *found.tags.values()))
+    return check_history(history, (*found.branches.values(), *found.tags.values()), reads_data=reads_data)

@@ -18,13 +18,15 @@ from ipldstore._exchange.advance import Advance
 from ipldstore._exchange.committing import put_commit, sign
 from ipldstore._exchange.exchange import TRIES, Exchange, pause
 from ipldstore._history.ancestry import Entry
+from ipldstore._history.commit import REWRITTEN_FROM
 from ipldstore._merge.conflicts import Resolve, Resolved, check_resolve
 from ipldstore._merge.diff import Diff, diff
 from ipldstore._revisions.record import Commit, commit_of
+from ipldstore._revisions.verify import not_a_root
 from ipldstore._store.ipld_store import IPLDStore
 from ipldstore._writers.changes import Changes
 from ipldstore._writers.take_in import OnConflict
-from ipldstore.errors import ConflictError, IPLDStoreError, NoChangesError, NodeError
+from ipldstore.errors import ConflictError, IPLDStoreError, NoChangesError
 
 from .merging import rebased_data, with_resolved
 
@@ -50,7 +52,7 @@ class RepositorySession:
         root = cids.from_validated(self._base_root)
         self._store = IPLDStore(self._history.castore, root=root, read_only=branch is None)
         if self._store._history_node is not None:  # noqa: SLF001  # the store's own floor below
-            raise not_a_root(commit)
+            raise not_a_root(commit, self._base_root)
         self._data = self._store._data  # noqa: SLF001  # likewise
         self._renew()
         renew_after_fork(self._renew)
@@ -188,7 +190,7 @@ class RepositorySession:
 
         :param message: by default that of the commit
         :param author: by default what the environment has as ``IPLDSTORE_AUTHOR``, else that of the commit
-        :param meta: by default that of the commit
+        :param meta: by default that of the commit, without what :meth:`Repository.expire` has noted there
         :param time: see :meth:`commit`; later than the parents
         :raises ConflictError: if the branch has moved
         :raises IPLDStoreError: if the commit is the first, which all repositories share, or blocks cannot be written
@@ -205,11 +207,12 @@ class RepositorySession:
                 )
             root = self._data.write_root()
             text = with_resolved(old.message if message is None else message, self._resolved)
-            kept = old.meta if meta is None else meta
+            if meta is None:  # what expire() has noted is about the commit that was
+                meta = {name: value for name, value in old.meta.items() if name != REWRITTEN_FROM}
             advance = Advance(self._history, branch, self._base)
             known = self._exchange.current()
             advance.check(known.state)
-            advance.commit = put_commit(self._history, root, old.parents, text, kept, by)
+            advance.commit = put_commit(self._history, root, old.parents, text, meta, by)
             self._exchange.update(f"amend {branch}", advance, by, known=known)
             return self._finish(advance.commit, root)
 
@@ -284,10 +287,3 @@ class RepositorySession:
     def __repr__(self) -> str:
         where = "read-only" if self._branch is None else f"on {self._branch!r}"
         return f"<{type(self).__name__} {where} at {cids.to_text(self._base)}>"
-
-
-def not_a_root(commit: bytes) -> NodeError:
-    """Return the error for a commit whose ``data`` is a commit or a state."""
-    return NodeError(
-        f"commit {cids.to_text(commit)}: expected 'data' to be the root of a dataset, found a commit or a state"
-    )

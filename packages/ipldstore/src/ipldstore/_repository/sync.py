@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ipld_car import cids
 from ipld_castore import ContentAddressableStore, HeadMovedError
@@ -12,16 +12,27 @@ from multiformats import CID
 from ipldstore._exchange.committing import Signature, sign
 from ipldstore._exchange.exchange import Exchange, Known
 from ipldstore._exchange.first import FIRST_STATE
+from ipldstore._exchange.forward import (
+    Lost,
+    is_past,
+    lost_by_pull,
+    lost_by_push,
+    overwritten,
+    pulled,
+    refused_pull,
+    refused_push,
+)
 from ipldstore._exchange.head import Head
-from ipldstore._exchange.operations import states_in_log
-from ipldstore._history.ancestry import is_ancestor
 from ipldstore._history.state import StateNode
 from ipldstore._revisions.history import History
 from ipldstore._revisions.verify import check_history
-from ipldstore.errors import BlockMissingError, ConflictError, NodeError
+from ipldstore.errors import ConflictError, NodeError
 
 from .places import Place
 from .transfers import transfer_all
+
+PUSH: Final = "push"
+"""The operation of a push that has overwritten names, and of the pushes that follow it."""
 
 
 class Synced(NamedTuple):
@@ -54,60 +65,64 @@ def push_state(
 ) -> Synced:
     """Bring a state to another block store, and have the head there name it.
 
+    Where names there are overwritten, the head names another state with the same names, which follows the one that was
+    there: the operation log there leads back to it, and so it does after the next push.
+
     :param history: the history of the source
     :param head: the head of the destination
     :raises ConflictError: if a name at the destination is not in the past of the state, or its head moves meanwhile
     """
     before = head.read()
-    overwritten = {} if before is None else _overwritten(history, state, before, to)
-    _refuse(overwritten, f"pushing to {to!r}", force=force)
+    theirs = History(to)
+    there = None if before is None else _load_state(theirs, before)
+    if before is None:
+        lost = []
+    elif there is None:
+        lost = list(_lost_plain_head(history, state.state, theirs, before))
+    else:
+        lost = list(lost_by_push(history, state, theirs, Known(before, there)))
+    if lost and not force:
+        raise refused_push(lost, to)
     sent = transfer_all("pushing", cids.from_validated(state.cid), history.castore, to, progress)
-    if before != state.cid:
+    if before is not None and there is not None and (lost or there.operation == PUSH):
+        _overwrite(Exchange(theirs, head), Known(before, there), state.state)
+    elif before != state.cid:
         try:
             head.swap(before, state.cid)
         except HeadMovedError as error:
             raise ConflictError(f"pushing: {error}") from error
-    return Synced(sent.blocks, sent.bytes, overwritten)
+    return Synced(sent.blocks, sent.bytes, overwritten(lost))
 
 
-def _overwritten(history: History, state: Known, head: bytes, to: ContentAddressableStore) -> dict[str, CID]:
-    """Return by name the commits at the destination that are not in the past of a state."""
-    if any(known.cid == head for known in states_in_log(history, state)):
-        return {}
-    theirs = History(to)
+def _load_state(history: History, head: bytes) -> StateNode | None:
+    """Return the state that a head names; None if it names a commit, or a root without history."""
     try:
-        there = theirs.load_state(head)
-    except NodeError:  # a commit, or a root without history
-        tips = {*state.state.branches.values(), *state.state.tags.values()}
-        is_past = theirs.is_commit(head) and any(_is_past(history, head, tip) for tip in tips)
-        return {} if is_past else {"HEAD": cids.from_validated(head)}
-    return {name: cids.from_validated(at) for name, at in _behind(history, there, state.state)}
+        return history.load_state(head)
+    except NodeError:
+        if history.is_state(head):
+            raise
+        return None
 
 
-def _behind(history: History, old: StateNode, new: StateNode) -> Iterator[tuple[str, bytes]]:
-    """Yield the names of an old state, and their commits, that are not in the past of a new one."""
-    for name, at in old.branches.items():
-        if name not in new.branches or not _is_past(history, at, new.branches[name]):
-            yield name, at
-    for name, at in old.tags.items():
-        if new.tags.get(name) != at:
-            yield name, at
+def _lost_plain_head(history: History, ours: StateNode, theirs: History, head: bytes) -> Iterator[Lost]:
+    """Yield the head of a place without names, if it is no commit in the past of a state."""
+    tips = {*ours.branches.values(), *ours.tags.values()}
+    if not theirs.is_commit(head):
+        yield Lost("root", "HEAD", head, None)
+    elif not any(is_past(history, head, tip) for tip in tips):
+        yield Lost("commit", "HEAD", head, None)
 
 
-def _is_past(history: History, commit: bytes, tip: bytes) -> bool:
-    try:
-        return is_ancestor(history.load, commit, tip)
-    except BlockMissingError:  # the source does not have the commit
-        return False
+def _overwrite(exchange: Exchange, before: Known, names: StateNode) -> None:
+    """Replace all names of a repository. Its operation log stays.
 
+    :raises ConflictError: if its head moves meanwhile
+    """
 
-def _refuse(overwritten: dict[str, CID], what: str, *, force: bool) -> None:
-    if overwritten and not force:
-        names = ", ".join(f"{name!r} at {at}" for name, at in sorted(overwritten.items()))
-        raise ConflictError(
-            f"{what}: expected names that are in our past, found {names}: pull() brings them here, and force=True "
-            f"overwrites them"
-        )
+    def change(state: StateNode) -> StateNode:
+        return state._replace(branches=names.branches, tags=names.tags, default=names.default)
+
+    exchange.update(PUSH, change, sign(None, None), tries=1, known=before)
 
 
 def pull(exchange: Exchange, source: Place, *, force: bool, progress: bool | None) -> Synced:
@@ -117,10 +132,10 @@ def pull(exchange: Exchange, source: Place, *, force: bool, progress: bool | Non
         sent = transfer_all(
             "pulling", cids.from_validated(state.cid), source.castore, exchange.history.castore, progress
         )
-        overwritten = pull_state(exchange, state, sign(None, None), force=force)
+        lost = pull_state(exchange, state, sign(None, None), force=force)
     finally:
         source.close()
-    return Synced(sent.blocks, sent.bytes, overwritten)
+    return Synced(sent.blocks, sent.bytes, lost)
 
 
 def pull_state(exchange: Exchange, source: Known, by: Signature, *, force: bool) -> dict[str, CID]:
@@ -136,9 +151,9 @@ def pull_state(exchange: Exchange, source: Known, by: Signature, *, force: bool)
     theirs = source.state
     known = exchange.current()
     ours = (*known.state.branches.values(), *known.state.tags.values())
-    check_history(history, (*theirs.branches.values(), *theirs.tags.values()), ours)
-    overwritten: dict[str, CID] = {}
-    if known.state == FIRST_STATE:
+    check_history(history, (*theirs.branches.values(), *theirs.tags.values()), ours, reads_data=True)
+    lost: list[Lost] = []
+    if known.state == FIRST_STATE and theirs[:3] != FIRST_STATE[:3]:
         try:
             exchange.head.swap(known.cid, source.cid)
         except HeadMovedError:
@@ -147,23 +162,10 @@ def pull_state(exchange: Exchange, source: Known, by: Signature, *, force: bool)
             return {}
 
     def change(state: StateNode) -> StateNode:
-        overwritten.clear()
-        branches, tags = dict(state.branches), dict(state.tags)
-        for name, at in theirs.branches.items():
-            here = branches.get(name)
-            if here is not None and _is_past(history, at, here):
-                continue
-            if name in tags or (here is not None and not _is_past(history, here, at)):
-                overwritten[name] = cids.from_validated(here or tags[name])
-                tags.pop(name, None)
-            branches[name] = at
-        for name, at in theirs.tags.items():
-            here = tags.get(name, branches.get(name))
-            if here is not None and tags.get(name) != at:
-                overwritten[name] = cids.from_validated(here)
-            tags[name] = at
-        _refuse(overwritten, "pulling", force=force)
-        return state._replace(branches={n: at for n, at in branches.items() if n not in tags}, tags=tags)
+        lost[:] = lost_by_pull(history, state, theirs)
+        if lost and not force:
+            raise refused_pull(lost)
+        return pulled(history, state, theirs)
 
     exchange.update("pull", change, by)
-    return overwritten
+    return overwritten(lost)

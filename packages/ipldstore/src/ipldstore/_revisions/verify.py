@@ -4,23 +4,106 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ipldstore._history.ancestry import check_commit, walk_beyond
+from ipld_car import CarError, cids, dagcbor
+
+from ipldstore._format.links import is_directory_link
+from ipldstore._format.nodes import COMMIT_FIELD, MAX_ROOT_BYTES, decode_root, history_field
+from ipldstore._history.ancestry import Entry, check_commit, walk_beyond
+from ipldstore.errors import NodeError, store_errors
 
 from .history import History
 
 
-def check_history(history: History, tips: Iterable[bytes], known: Iterable[bytes] = ()) -> int:
+def check_history(
+    history: History, tips: Iterable[bytes], known: Iterable[bytes] = (), *, reads_data: bool = False
+) -> int:
     """Hold commits and all their ancestors against the format; return how many were looked at.
 
     A walk by jumps cannot find out that a jump leads elsewhere. This walk does. It streams.
 
     :param tips: binary CIDs of the commits
     :param known: binary CIDs of commits that were checked before, with all their ancestors
+    :param reads_data: whether to read the block that each commit has as ``data``, and check that it is a root
     :raises NodeError: if one breaks a bound of the format; the message names the block
     :raises IPLDStoreError: if a commit cannot be read
     """
     count = 0
+    roots = RootCheck(history)
     for entry in walk_beyond(history.load, tips, known):
         check_commit(history.load, entry)
         count += 1
+        if reads_data:
+            roots.expect(entry)
+            roots.finish()
     return count
+
+
+class RootCheck:
+    """Checks that what commits have as ``data`` are roots of datasets: as blocks come, or by reading what did not come.
+
+    :param history: reads blocks
+    """
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._expected: dict[bytes, bytes] = {}
+        """By root whose block has not come, a commit that has it."""
+        self._checked: set[bytes] = set()
+
+    def expect(self, entry: Entry) -> None:
+        """Expect a root where a commit has its ``data``."""
+        if entry.commit.data not in self._checked:
+            self._expected.setdefault(entry.commit.data, entry.cid)
+
+    def add(self, cid: bytes, block: bytes) -> None:
+        """Take a verified block. If it is a commit, its ``data`` is expected; if it is expected, it is checked.
+
+        :raises NodeError: if it is expected and is no root; the message names it and the commit
+        """
+        if not is_directory_link(cid):
+            return
+        commit = self._expected.pop(cid, None)
+        if commit is not None:
+            _check_root(commit, cid, block)
+            self._checked.add(cid)
+        elif history_field(block) == COMMIT_FIELD:
+            self.expect(Entry(cid, self._history.decode(cid, block)))
+
+    def finish(self) -> None:
+        """Read and check the roots that are expected still.
+
+        :raises NodeError: see :meth:`add`
+        :raises IPLDStoreError: if a block cannot be read
+        """
+        for root, commit in self._expected.items():
+            with store_errors(f"reading the 'data' of the commit {cids.to_text(commit)}"):
+                block = self._history.castore.get_raw(root)
+            _check_root(commit, root, block)
+            self._checked.add(root)
+        self._expected.clear()
+
+
+def _check_root(commit: bytes, root: bytes, block: bytes) -> None:
+    """Return if a block, which a commit has as ``data``, is the root of a dataset.
+
+    :raises NodeError: if it is another block; the message names both
+    """
+    if history_field(block) is not None:
+        raise not_a_root(commit, root)
+    try:
+        if len(block) > MAX_ROOT_BYTES:
+            raise NodeError(f"found a block of {len(block)} bytes, more than {MAX_ROOT_BYTES}")
+        decode_root(dagcbor.decode_node(block), len(block))
+    except (CarError, NodeError) as error:
+        raise NodeError(
+            f"commit {cids.to_text(commit)}: expected 'data' to be the root of a dataset, found "
+            f"{cids.to_text(root)}: {error}"
+        ) from error
+
+
+def not_a_root(commit: bytes, data: bytes) -> NodeError:
+    """Return the error for a commit whose ``data`` is a commit or a state."""
+    return NodeError(
+        f"commit {cids.to_text(commit)}: expected 'data' to be the root of a dataset, found a commit or a state, "
+        f"{cids.to_text(data)}"
+    )
