@@ -242,6 +242,7 @@ class Repository(RepositoryBase):
 
         :param onto: the branch; by default the default branch. The other arguments are those of :meth:`merge`
         :raises MergeConflictError: see :meth:`merge`
+        :raises IPLDStoreError: if the commit is the first, or :meth:`expire` has dropped the one before it
         """
         request = self._request(onto, message, meta, author, time, resolve)
         return cids.from_validated(combining.cherry_pick(self._exchange, self._find_whole(commit), request))
@@ -300,9 +301,10 @@ class Repository(RepositoryBase):
     def expire(self, older_than: timedelta | datetime, *, keep_tags: bool = True) -> dict[CID, CID]:
         """Write the kept commits anew without what is older; return the new CID of each commit that is kept.
 
-        The latest commit of each branch is kept, whatever its age. ``data`` stays the same. Blocks are freed by
-        :meth:`garbage_collect`, once the operation log no longer needs them. Sessions that were open, and copies of the
-        repository from before, do not go on from the new commits.
+        The latest commit of each branch is kept, whatever its age, and so are the bases of any two kept commits: merges
+        give what they gave before. ``data`` stays the same. Blocks are freed by :meth:`garbage_collect`, once the
+        operation log no longer needs them. Sessions that were open, and copies of the repository from before, do not
+        go on from the new commits.
 
         :param older_than: an age, or an instant with a time zone
         :param keep_tags: keep commits that tags name; else tags of older commits are deleted
@@ -335,11 +337,15 @@ class Repository(RepositoryBase):
     def push(self, to: Where, *, force: bool = False, progress: bool | None = None, **options: Any) -> Synced:
         """Bring the repository to another place, whose head then names the same state. Only missing blocks are sent.
 
+        Names there that this repository has had itself, by its operation log, may move and go as they did here, except
+        that a tag does not move. If names there are overwritten, the state there has the same names as here, and the
+        operation log there goes on: :meth:`undo` there brings back what was.
+
         :param to: another repository, or where one is or is to be
         :param force: overwrite names there that are not in our past; the result says which
         :param progress: whether to show a bar; by default in a notebook, and where standard error is a terminal
         :param options: of the other place; see :meth:`open`
-        :raises ConflictError: if names there are not in our past
+        :raises ConflictError: if names there are not in our past, or a tag there is another
         :raises IPLDStoreError: if a block is lost, or one of the two cannot be reached
         """
         state = self._exchange.current()
@@ -347,7 +353,7 @@ class Repository(RepositoryBase):
         return push(self._history, state, place, force=force, progress=progress)
 
     def pull(self, source: Where, *, force: bool = False, progress: bool | None = None, **options: Any) -> Synced:
-        """Get what another repository has: its commits, each checked, and its names, moved forward.
+        """Get what another repository has: its commits, each checked with its ``data``, and its names, moved forward.
 
         Branches that are further on here stay. A new, empty repository becomes the other one, with the same CID.
 
