@@ -92,6 +92,21 @@ def test_exit_codes(command: Run, car: Path, tmp_path: Path) -> None:
     assert "no repository" in command("info", car, "--branch", "main", code=2).err
 
 
+def test_what_is_no_key(command: Run, car: Path) -> None:
+    """The message says what is there, and which keys there are."""
+    for path in ("air", "air/"):
+        told = command("cat", car, path, code=1).err
+        assert "expected a key, found an array at 'air'; its keys are air/zarr.json, air/c/" in told
+        assert "ls --recursive" in told
+    assert "found nothing; at 'air' there is c, zarr.json" in command("cat", car, "air/nope", code=1).err
+    for verb in ("cat", "stat", "info", "tree", "ls"):
+        assert "found nothing; at the top there is air, " in command(verb, car, "nope/x", code=1).err
+    size = len(command("cat", car, "zarr.json").out)
+    assert command("cat", car, "zarr.json", "--offset", str(size)).out == b""
+    told = command("cat", car, "zarr.json", "--offset", str(size + 1), code=2).err
+    assert f"expected an --offset in the {size} bytes of zarr.json, found {size + 1}" in told
+
+
 def test_verify_and_repair(command: Run, car: Path, tmp_path: Path) -> None:
     """A damaged chunk is named with its region, and mended from a good copy; nothing else is fetched."""
     assert "good" in command("verify", car).text

@@ -90,7 +90,65 @@ def test_import_netcdf(command: Run, tmp_path: Path) -> None:
     air, below = (np.asarray(zarr.open_array(ipldstore.open(target), path=path)) for path in ("air", "sub/b"))
     assert air.tolist() == data["air"].values.tolist()
     assert below.tolist() == [0, 1, 2, 3, 4]
+    assert command("import", source, target).lines == [line["root"]]  # it was made from this file
     command("import", tmp_path / "none.nc", target, code=2)
+
+
+@pytest.mark.parametrize("kind", ["nc", "zarr", "car"])
+def test_an_import_overwrites_no_other_data(command: Run, car: Path, tmp_path: Path, kind: str) -> None:
+    """Unless it is told to: into a file, into a group of it, with options; what is beside is no matter."""
+    xr = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+    source, before = tmp_path / f"new.{kind}", root_of(car)
+    data = xr.Dataset({"air": ("t", np.arange(4.0))})
+    if kind == "nc":
+        data.to_netcdf(source, engine="h5netcdf")
+    elif kind == "zarr":
+        data.to_zarr(source)
+    else:
+        data.ipld.to_ipld(source)
+    for options in ([], ["--no-fsync"]):
+        told = command("import", source, car, *options, code=2)
+        assert f"{car}: expected no other data" in told.err
+        assert "--overwrite" in told.err
+        assert root_of(car) == before
+    (beside,) = command("import", source, f"{car}#beside").lines
+    assert beside != before
+    (line,) = command("import", source, f"{car}#beside", "--overwrite").lines
+    assert line == beside
+    told = command("import", source, car, "--overwrite")
+    assert "warning" not in told.err.lower()
+    with ipldstore.open(car) as store:
+        assert np.asarray(zarr.open_array(store, path="air", mode="r")[...]).tolist() == [0, 1, 2, 3]
+
+
+def test_an_export_into_other_zarr(command: Run, car: Path, tmp_path: Path) -> None:
+    """Chunks of one array among those of another would be wrong data."""
+    folder = tmp_path / "air.zarr"
+    command("export", car, folder)
+    command("export", car, folder)
+    zarr.open_group(folder).attrs["title"] = "other"
+    assert "--overwrite" in command("export", car, folder, code=2).err
+    command("export", car, folder, "--overwrite")
+    assert zarr.open_group(folder).attrs["title"] != "other"
+
+
+@pytest.mark.parametrize("other", ["{0}", "./{1}", "link.car", "file://{0}", "{0}@v1", "{0}#air"])
+def test_a_place_is_not_written_over_itself(command: Run, car: Path, tmp_path: Path, other: str) -> None:
+    """The export of a version over its repository would lose the history."""
+    (tmp_path / "link.car").symlink_to(car)
+    there, before = other.format(car, car.name), car.read_bytes()
+    for words in (
+        ["export", there, car, "--as", "car"],
+        ["export", there, car, "--as", "zarr"],
+        ["export", there, car, "--as", "kerchunk"],
+        ["import", there, car],
+        ["push", there, car],
+        ["pull", car, there],
+        ["repair", car, "--from", there],
+    ):
+        assert "two places" in command(*words, cwd=tmp_path, code=2).err
+    assert car.read_bytes() == before
 
 
 def test_an_import_of_netcdf_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

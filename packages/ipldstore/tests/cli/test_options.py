@@ -75,7 +75,7 @@ READING = {
 WRITING = {
     "repair": ["air.car", "--from", "good.car"],
     "gc": ["air.car"],
-    "import": ["good.zarr", "air.car"],
+    "import": ["good.zarr", "air.car", "--overwrite"],
     "merge": ["repo.car", "main"],
     "undo": ["live.car"],
     "expire": ["repo.car", "--older-than", "1w"],

@@ -137,6 +137,47 @@ def test_to_stores(tmp_path: Path) -> None:
     assert example().ipld.to_ipld(store) == cid == store.root_cid
 
 
+def test_to_a_session(tmp_path: Path) -> None:
+    """It is frozen there; the commit is the user's."""
+    repository = ipldstore.Repository.create(tmp_path / "repo.car")
+    session = repository.writable_session("main")
+    cid = example().ipld.to_ipld(session)
+    assert session.has_changes
+    session.commit("written")
+    assert repository.readonly_session().store.root_cid == cid
+    with pytest.raises(TypeError, match=r"found a Repository: writable_session\(branch\)"):
+        example().ipld.to_ipld(repository)
+
+
+@pytest.mark.parametrize("data", [example, tree])
+def test_options_that_mean_nothing(data: Any, tmp_path: Path) -> None:
+    """Options of opening are heeded by their names; what cannot be written or is none says so, and leaves nothing."""
+    path = tmp_path / "air.car"
+    for name in ("tag", "commit", "as_of", "branch"):
+        with pytest.raises(ValueError, match=f"as there is no repository; found {name}='v1'"):
+            data().ipld.to_ipld(path, **{name: "v1"})
+    for name in ("castore", "chunk_store", "store", "nonsense"):
+        with pytest.raises(TypeError, match=f"say how to write, found '{name}'"):
+            data().ipld.to_ipld(path, **{name: 1})
+    with pytest.raises(ValueError, match="storage_options with a URL"):
+        data().ipld.to_ipld(path, storage_options={"a": 1})
+    with pytest.raises(ValueError, match="one branch, found it in open_options and beside"):
+        data().ipld.to_ipld(path, branch="a", open_options={"branch": "a"})
+    for what in (IPLDStore(), MappingCAStore()):
+        with pytest.raises(ValueError, match="expected options of opening with an address, found message"):
+            data().ipld.to_ipld(what, message="m")
+    assert list(tmp_path.iterdir()) == []
+    with ipldstore.Repository.create(path) as repository:
+        repository.create_branch("b")
+    cid = data().ipld.to_ipld(path, branch="b", message="m")
+    with ipldstore.open(path, branch="b") as store:
+        assert store.root_cid == cid
+    with ipldstore.Repository.open(path) as repository:
+        repository.create_tag("v1")
+    with pytest.raises(ValueError, match="v1"):
+        data().ipld.to_ipld(path, tag="v1", mode="w")
+
+
 IMPORTS = {
     "ipldstore first": "import ipldstore, sys; assert 'xarray' not in sys.modules; import xarray as xr",
     "xarray first": "import xarray as xr; import ipldstore",

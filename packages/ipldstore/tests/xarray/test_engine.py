@@ -53,6 +53,19 @@ def test_xarray_knows_the_engine() -> None:
     assert named | {"drop_variables", "decode_times", "decode_coords", "mask_and_scale"} <= parameters
 
 
+def test_what_is_no_dataset(path: Path) -> None:
+    """An array, a file object, bytes: the error says what is there, and how it is read."""
+    for opening in (xr.open_dataset, xr.open_datatree, xr.open_groups):
+        for what, group in ((f"{path}#t", None), (path, "t")):
+            with pytest.raises(ValueError, match=r"found an array at 't'.*zarr.open_array") as caught:
+                opening(what, engine="ipldstore", group=group)
+            assert isinstance(caught.value.__cause__, AttributeError)
+    with path.open("rb") as file:
+        for wrong, message in ((file, f"give its path, '{path}'"), (file.read(), "found bytes"), (5, "found int")):
+            with pytest.raises(TypeError, match=message):
+                xr.open_dataset(wrong, engine="ipldstore")
+
+
 @pytest.mark.parametrize("engine", [None, "ipldstore"])
 @pytest.mark.parametrize("kind", [str, Path])
 def test_a_file(engine: str | None, kind: type, path: Path) -> None:

@@ -62,9 +62,10 @@ def parse(what: AnyAddress) -> Address:
     """
     if isinstance(what, CID):
         return Address(ContentPath(what, is_bare=True))
-    text = os.fspath(what)
+    given: object = what
+    text = os.fspath(given) if isinstance(given, (str, os.PathLike)) else None
     if not isinstance(text, str):
-        raise TypeError(f"expected a path, a CID or a URL as text, found {type(what).__name__}")
+        raise TypeError(f"expected a path, a CID or a URL as text, found {type(what).__name__}{_advice(what)}")
     if not text:
         raise ValueError('expected a path, a CID or a URL, found an empty text: the folder that one is in is "."')
     if "\0" in text:
@@ -87,6 +88,15 @@ def parse(what: AnyAddress) -> Address:
     known = ", ".join(f"{scheme}:" for scheme in _SCHEMES)
     advice = "" if url[2] is None else f"; a file of that name is './{text}'"
     raise ValueError(f"expected a path, a CID or a URL of a known scheme, found {text!r}; known are {known}{advice}")
+
+
+def _advice(what: object) -> str:
+    """Return what to do with what holds bytes."""
+    if hasattr(what, "read") or isinstance(what, (bytes, bytearray, memoryview)):
+        name = getattr(what, "name", None)
+        path = f"give its path, {name!r}, or " if isinstance(name, str) else ""
+        return f": {path}IPLDStore.from_car(...), which reads a CAR into memory from bytes and any file object"
+    return ""
 
 
 def local_path(what: str | os.PathLike[str]) -> Path:

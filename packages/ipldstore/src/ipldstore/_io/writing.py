@@ -21,9 +21,13 @@ def write_to(what: AnyAddress, write: Callable[[IPLDStore], object], options: Ma
     :param what: what :func:`ipldstore.open` writes to
     :param write: called with the open store
     :param options: options of :func:`ipldstore.open`
+    :raises ValueError: if the address names what is only read: a tag, a commit or a time
     """
     store = open_store(what, "a", **options)
     try:
+        if store.read_only:
+            named = ", ".join(f"{name}={options[name]!r}" for name in ("tag", "commit", "as_of") if name in options)
+            raise ValueError(f"expected what can be written, such as a branch, found {what!r} {named}".rstrip())
         write(store)
         root = store.freeze()
     except BaseException:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+import inspect
+from typing import Any, Final, Generic, TypeVar
 
 import xarray as xr
 from ipld_car import cids
@@ -13,11 +14,18 @@ import ipldstore._public  # noqa: F401  # by which classes say where users impor
 from ipldstore._address.places import AnyAddress
 from ipldstore._dataset.castores import AnyCAStore
 from ipldstore._display.bars import counting_tasks
+from ipldstore._io.open import open as open_store
 from ipldstore._io.writing import write_to
+from ipldstore._repository.repository import Repository
+from ipldstore._repository.session import RepositorySession
 from ipldstore._store.ipld_store import IPLDStore
 
 from .copying import write_zarr
 from .source import ROOT, store_of, whole_of
+
+_OPEN_OPTIONS: Final = inspect.signature(open_store).parameters.keys() - {"what", "mode", "castore"}
+_NO_OPTIONS: Final = {"self", "store", "chunk_store"}
+"""Arguments of ``to_zarr`` that say where to write, which the address says here."""
 
 T = TypeVar("T", xr.Dataset, xr.DataTree)
 
@@ -63,23 +71,48 @@ class _Accessor(Generic[T]):
         and what is new is empty.
 
         :param what: what :func:`ipldstore.open` writes to, such as ``"air.car"``, ``"air.car#group"`` or
-            ``"s3://bucket/air@main"``; or a block store, or an open :class:`ipldstore.IPLDStore`, which is frozen
+            ``"s3://bucket/air@main"``; or a block store, or an open :class:`ipldstore.IPLDStore` or a session of a
+            repository, which is frozen and not committed
         :param mode: as of ``to_zarr``: "w-" (the default), "w", "a", "a-" or "r+"
         :param message: of the commit, where a repository is written
         :param open_options: options of :func:`ipldstore.open`, such as ``storage_options`` or ``branch``
-        :param to_zarr_options: options of ``to_zarr``, such as ``encoding``, ``append_dim``, ``region`` or ``group``
+        :param to_zarr_options: options of ``to_zarr``, such as ``encoding``, ``append_dim``, ``region`` or ``group``;
+            and those of :func:`ipldstore.open` by their names
         :raises IPLDStoreError: if blocks cannot be written
-        :raises ValueError: if ``compute=False`` is given: a root is that of all the data
+        :raises ValueError: if ``compute=False`` is given: a root is that of all the data; if what is named cannot be
+            written, such as a tag; if options of opening are given with what is open
+        :raises TypeError: if an option is neither of ``to_zarr`` nor of :func:`ipldstore.open`
         """
         if to_zarr_options.get("compute", True) is not True:
             raise ValueError("expected compute=True, as a root is that of all the data; to_zarr(store) can be delayed")
         if mode is not None:
             to_zarr_options["mode"] = mode
         given = {**(open_options or {}), **({} if message is None else {"message": message})}
+        for name in _OPEN_OPTIONS & to_zarr_options.keys():
+            if name in given:
+                raise ValueError(f"expected one {name}, found it in open_options and beside")
+            given[name] = to_zarr_options.pop(name)
+        self._check(what, given, to_zarr_options)
         with counting_tasks("writing"):
             return self._write(what, given, to_zarr_options)
 
+    def _check(self, what: object, given: dict[str, Any], to_zarr_options: dict[str, Any]) -> None:
+        """Refuse options that mean nothing, before anything is opened."""
+        known = inspect.signature(type(self._data).to_zarr).parameters.keys() - _NO_OPTIONS
+        for name in to_zarr_options:
+            if name not in known:
+                raise TypeError(
+                    f"expected options of to_zarr or of ipldstore.open that say how to write, found {name!r}"
+                )
+        if isinstance(what, Repository):
+            raise TypeError(
+                "expected an address, a store or a session, found a Repository: writable_session(branch) is one of it"
+            )
+        if given and isinstance(what, (ContentAddressableStore, IPLDStore, RepositorySession)):
+            raise ValueError(f"expected options of opening with an address, found {', '.join(given)} with what is open")
+
     def _write(self, what: AnyAddress | AnyCAStore, given: dict[str, Any], to_zarr_options: dict[str, Any]) -> CID:
+        what = what.store if isinstance(what, RepositorySession) else what
         if isinstance(what, IPLDStore):
             write_zarr(self._data, what, to_zarr_options)
             return what.freeze()

@@ -7,11 +7,13 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+import zarr
 from multiformats import CID
 from xarray import Dataset, DataTree
 from xarray.backends import ZarrBackendEntrypoint
@@ -88,7 +90,8 @@ class IPLDBackendEntrypoint(ZarrBackendEntrypoint):
         opened = _Opened.of(filename_or_obj, {name: given[name] for name in _OPENERS})
         with opened:
             decoders = {name: given[name] for name in _DECODERS}
-            dataset = super().open_dataset(opened.any_store, group=opened.below(group), **decoders)
+            with opened.as_group(group) as whole_path:
+                dataset = super().open_dataset(opened.any_store, group=whole_path, **decoders)
             opened.mark([dataset])
         return dataset
 
@@ -98,7 +101,8 @@ class IPLDBackendEntrypoint(ZarrBackendEntrypoint):
         opened = _Opened.of(filename_or_obj, {name: given[name] for name in _OPENERS})
         with opened:
             decoders = {name: given[name] for name in _DECODERS}
-            groups = super().open_groups_as_dict(opened.any_store, group=opened.below(given["group"]), **decoders)
+            with opened.as_group(given["group"]) as path:
+                groups = super().open_groups_as_dict(opened.any_store, group=path, **decoders)
             opened.mark(groups.values())
         return groups
 
@@ -176,8 +180,24 @@ class _Opened:
         """The store, which xarray takes, though its annotations do not name stores of zarr."""
         return self.store
 
-    def below(self, group: str | None) -> str | None:
-        """Return the path of a group below that of the address; None for the top."""
+    @contextmanager
+    def as_group(self, group: str | None) -> Iterator[str | None]:
+        """Give the path of a group below that of the address; None for the top.
+
+        :raises ValueError: if opening fails as an array is there
+        """
+        path = self._below(group)
+        try:
+            yield path
+        except AttributeError as error:  # zarr's array has no members
+            if not isinstance(zarr.open(self.store, path=path, mode="r"), zarr.Array):
+                raise
+            raise ValueError(
+                f"expected a group, which is a dataset of xarray, found an array at {path or '/'!r}: open the group "
+                f"that it is in, or read it by zarr.open_array(ipldstore.open(...))"
+            ) from error
+
+    def _below(self, group: str | None) -> str | None:
         return "/".join(part for part in (self._group, (group or "").strip("/")) if part) or None
 
     def mark(self, datasets: Iterable[Dataset]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,11 +13,13 @@ import xarray as xr
 import zarr
 from multiformats import CID
 from zarr.core.buffer import Buffer
+from zarr.errors import ZarrUserWarning
 from zarr.storage import WrapperStore
 
 from ipldstore._io.writing import write_to
 from ipldstore._store.ipld_store import IPLDStore
 from ipldstore._there.copies.marks import Marks
+from ipldstore._there.copies.overwriting import data_there
 from ipldstore._there.ends import opened
 
 from .source import whole_of
@@ -30,7 +33,9 @@ _REGION_BYTES: Final = 64 << 20
 """What is written at a time, unless one row of chunks is larger."""
 
 
-def import_files(source: str, target: str, options: Mapping[str, Any], progress: Progress) -> CID:
+def import_files(
+    source: str, target: str, options: Mapping[str, Any], progress: Progress, *, overwrite: bool = False
+) -> CID:
     """Write a file that xarray opens into a dataset by ``to_zarr``, all groups of it; return the root.
 
     With dask, arrays are written by regions, and the dataset is frozen once a minute: an import of a file of this
@@ -42,20 +47,24 @@ def import_files(source: str, target: str, options: Mapping[str, Any], progress:
     :param target: what :func:`ipldstore.open` writes to
     :param options: of :func:`ipldstore.open`
     :param progress: called with the bytes of chunks written so far
+    :param overwrite: whether to take the place of what the target has
     :raises OSError: if the source cannot be opened
+    :raises FileExistsError: if the target has other data, and ``overwrite`` is false; nothing has changed then
     :raises ValueError: if nothing that xarray has can read it, or the target is zarr's
     """
     with xr.open_datatree(source, chunks={} if find_spec("dask") else None) as tree:
         if options or "#" in target:
-            return write_to(
-                target, lambda store: _Import(tree, store, Marks(None, source), None, progress).run(), options
-            )
+
+            def write(store: IPLDStore) -> None:
+                _Import(tree, store, Marks(None, source), None, progress).run(overwrite=overwrite)
+
+            return write_to(target, write, options)
         with opened(target, writing=True) as end:
             if end.dataset is None:
                 raise ValueError(f"expected a target that is a dataset, found zarr's {target!r}: export writes zarr")
             stamp = _stamp(source)
             with Marks(end.marks if stamp is not None else None, str(Path(source).absolute())) as marks:
-                _Import(tree, end.dataset, marks, stamp, progress).run()
+                _Import(tree, end.dataset, marks, stamp, progress).run(overwrite=overwrite)
             return end.dataset.freeze()
 
 
@@ -99,10 +108,17 @@ class _Import:
         self._whole, self._group = whole_of(store)
         self._counted = _Counted(self._whole, progress)
 
-    def run(self) -> None:
+    def run(self, *, overwrite: bool) -> None:
         """Write metadata and coordinates with an index first, and all else that dask does not hold; then regions."""
         if not self._marks.has(_ROOT, str(self._store.root_cid)):  # not the dataset that the notes are of
+            if not overwrite and next(self._whole.mapping.keys_below(self._group), None) is not None:
+                raise data_there(str(self._store))
             self._marks.forget()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Consolidated metadata is currently not part", ZarrUserWarning)
+            self._write()
+
+    def _write(self) -> None:
         if not self._marks.has("", self._stamp):
             for node in self._tree.subtree:
                 path = self._path(node)

@@ -66,8 +66,10 @@ def repair(what: str, source: str, far_options: Any, as_json: bool, opening: Ope
     """
     from ipld_car.terminal import BAD, GOOD, open_printer, show_progress
 
+    from ipldstore._cli.work.apart import require_apart
     from ipldstore._io.repair import repair as repair_at
 
+    require_apart(what, source)
     with show_progress() as progress:
         done = repair_at(what, source, source_options=far_options, progress=progress, **opening.place())
     with open_printer() as print_line:

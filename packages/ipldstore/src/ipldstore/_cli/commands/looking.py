@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from ipldstore._cli.options import Opening, json_option, open_options, what_argument
+
+if TYPE_CHECKING:
+    from ipldstore._store.ipld_store import IPLDStore
 
 
 @click.command()
@@ -27,7 +30,7 @@ def info(what: str, path: str, as_json: bool, opening: Opening) -> int:
     with opening.store(what) as store, open_printer() as print_line:
         found = outline(store, path.strip("/"))
         if found is None and path:
-            return _absent(path)
+            return _absent(store, path)
         print_line(info_json(store, found) if as_json else info_text(store, found))
         return BAD if found is None else GOOD
 
@@ -63,7 +66,7 @@ def ls(what: str, path: str, as_json: bool, recursive: bool, opening: Opening) -
             if path in store:
                 print_line({"key": path} if as_json else name_text(path))
                 return GOOD
-            return _absent(path)
+            return _absent(store, path)
         return GOOD
 
 
@@ -85,7 +88,7 @@ def tree(what: str, path: str, as_json: bool, opening: Opening) -> int:
     with opening.store(what) as store, open_printer() as print_line:
         found = outline(store, path.strip("/"))
         if found is None:
-            return _absent(path or "/")
+            return _absent(store, path or "/")
         for line in map(node_json, nodes(found)) if as_json else tree_text(found):
             print_line(line)
         return GOOD
@@ -108,11 +111,11 @@ def cat(what: str, key: str, offset: int, length: int | None, output: str, openi
     from ipld_car.ops.output import open_output
     from ipld_car.terminal import GOOD, show_progress
 
-    from ipldstore._cli.render.looking import pieces
+    from ipldstore._cli.render.looking import no_key_text, pieces
 
     with opening.store(what) as store:
         if key not in store:
-            return _absent(key)
+            return _fail(no_key_text(store, key))
         with show_progress() as progress, open_output(sys.stdout.buffer if output == "-" else output) as stream:
             for piece in pieces(store, key, offset, length, progress):
                 stream.write(piece)
@@ -138,15 +141,21 @@ def stat(what: str, path: str, as_json: bool, opening: Opening) -> int:
     with opening.store(what) as store, open_printer() as print_line:
         facts = facts_of(store, path.strip("/"))
         if facts is None:
-            return _absent(path or "/")
+            return _absent(store, path or "/")
         print_line(facts if as_json else facts_text(facts))
         return GOOD
 
 
-def _absent(path: str) -> int:
-    from ipld_car.terminal import BAD, printable
+def _absent(store: IPLDStore, path: str) -> int:
+    from ipldstore._cli.render.looking import absent_text
 
-    click.echo(f"ipldstore: expected a key, a group or an array at {printable(path)!r}, found nothing", err=True)
+    return _fail(absent_text(store, path))
+
+
+def _fail(text: str) -> int:
+    from ipld_car.terminal import BAD
+
+    click.echo(f"ipldstore: {text}", err=True)
     return BAD
 
 

@@ -15,23 +15,29 @@ FORMS: Final = ("car", "zarr", "kerchunk")
 @click.argument("source")
 @click.argument("target")
 @click.option("-m", "--message", help="Of the commit, where TARGET is a repository.")
+@click.option("--overwrite", is_flag=True, help="Take the place of what TARGET has.")
 @json_option
 @open_options
-def import_command(source: str, target: str, message: str | None, as_json: bool, opening: Opening) -> None:
+def import_command(
+    source: str, target: str, message: str | None, overwrite: bool, as_json: bool, opening: Opening
+) -> None:
     """Write netCDF, HDF5 or zarr as a dataset.
 
     SOURCE is a file or URL that xarray opens (netCDF), or a zarr hierarchy: a folder, a zip, a URL that ends in .zarr;
     or a repository of icechunk: its folder, or icechunk:s3://bucket/prefix@branch; or another dataset of ours. Zarr is
-    copied chunk by chunk as it is, into what TARGET has; other files are written by to_zarr, in place of it. Both go on
-    where they were stopped, if TARGET is a path without options: what is done is noted in TARGET.copied. TARGET is
-    anything that opens for writing, also with "#" and a group. Prints the root.
+    copied chunk by chunk as it is, beside what TARGET has; other files are written by to_zarr. Both go on where they
+    were stopped, if TARGET is a path without options: what is done is noted in TARGET.copied. TARGET is anything that
+    opens for writing, also with "#" and a group. Other data there are refused; with --overwrite, zarr takes the place
+    of groups and arrays of the same path, and other files of all that is there. Prints the root.
     """
     from ipld_car.terminal import open_printer, show_progress
 
+    from ipldstore._cli.work.apart import require_apart
     from ipldstore._cli.work.importing import import_source
 
+    require_apart(source, target)
     with show_progress() as progress:
-        root = import_source(source, target, opening, message, progress)
+        root = import_source(source, target, opening, message, progress, overwrite=overwrite)
     with open_printer() as print_line:
         print_line({"root": str(root)} if as_json else str(root))
 
@@ -41,9 +47,12 @@ def import_command(source: str, target: str, message: str | None, as_json: bool,
 @click.argument("target")
 @click.option("--as", "form", type=click.Choice(FORMS), help="The form; by default what the suffix of TARGET says.")
 @click.option("--url", help="Of kerchunk: where readers find SOURCE, by default where it is; or a gateway.")
+@click.option("--overwrite", is_flag=True, help="Of zarr: take the place of other groups and arrays in TARGET.")
 @json_option
 @open_options
-def export(source: str, target: str, form: str | None, url: str | None, as_json: bool, opening: Opening) -> None:
+def export(  # click passes by name
+    source: str, target: str, form: str | None, url: str | None, overwrite: bool, as_json: bool, opening: Opening
+) -> None:
     """Write a dataset as a CAR file, zarr, or for kerchunk.
 
     The suffix of TARGET says which: .car, .zarr (also a zip: .zip), .json. A CAR has the root and all blocks below it,
@@ -53,8 +62,10 @@ def export(source: str, target: str, form: str | None, url: str | None, as_json:
     """
     from ipld_car.terminal import open_printer, show_progress
 
+    from ipldstore._cli.work.apart import require_apart
     from ipldstore._cli.work.exporting import export_dataset
 
+    require_apart(source, target)
     if form is None:
         suffix = target.rstrip("/").rpartition(".")[2].lower()
         form = {"car": "car", "zarr": "zarr", "zip": "zarr", "json": "kerchunk"}.get(suffix)
@@ -63,7 +74,7 @@ def export(source: str, target: str, form: str | None, url: str | None, as_json:
     if url is not None and form != "kerchunk":
         raise click.UsageError("expected --url with references for kerchunk only")
     with show_progress() as progress:
-        done = export_dataset(source, target, form, url, opening, progress)
+        done = export_dataset(source, target, form, url, opening, progress, overwrite=overwrite)
     with open_printer(to_stderr=target == "-") as print_line:
         if as_json:
             print_line(done)
@@ -82,8 +93,10 @@ def push(what: str, target: str, force: bool, far_options: Any, as_json: bool, o
     TARGET is a CAR file, a folder or a bucket, which is made where it is absent. Only the blocks that it lacks are
     sent. A repository goes with its history and all names; the version of one that is named goes alone, as a dataset.
     """
+    from ipldstore._cli.work.apart import require_apart
     from ipldstore._cli.work.syncing import push_dataset
 
+    require_apart(what, target)
     _print_sent(push_dataset(what, target, opening, far_options, force=force), as_json=as_json)
 
 
@@ -100,8 +113,10 @@ def pull(what: str, source: str, force: bool, far_options: Any, as_json: bool, o
     Of a repository all commits come, each checked, and its names move forward; WHAT is made where it is absent. Of
     anything else WHAT gets the root and the blocks that it lacks.
     """
+    from ipldstore._cli.work.apart import require_apart
     from ipldstore._cli.work.syncing import pull_dataset
 
+    require_apart(what, source)
     _print_sent(pull_dataset(what, source, opening, far_options, force=force), as_json=as_json)
 
 

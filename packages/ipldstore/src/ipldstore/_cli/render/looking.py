@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
+import click
 from ipld_car.ops import Progress
 from ipld_car.terminal import printable
 from zarr.abc.store import RangeByteRequest
@@ -19,6 +21,9 @@ from ipldstore._store.ipld_store import IPLDStore
 
 from .plain import plain
 
+_SHOWN: Final = 8
+"""Names in an error, at most."""
+_ARTICLES: Final = {"array": "an array", "group": "a group", "directory": "a directory"}
 _PIECE: Final = 8 << 20
 """Bytes of a value that are read at once."""
 
@@ -168,9 +173,36 @@ def name_text(name: str) -> str:
     return printable(name)
 
 
+def no_key_text(store: IPLDStore, path: str) -> str:
+    """Return what is at a path that is no key."""
+    path = path.strip("/")
+    below = list(islice(store.mapping.keys_below(path), _SHOWN + 1)) if path else []
+    if not below:
+        return absent_text(store, path)
+    shown = ", ".join(map(printable, below[:_SHOWN]))
+    more = f" and more, which `ls --recursive WHAT {printable(path)}` lists" if len(below) > _SHOWN else ""
+    return f"expected a key, found {_ARTICLES[kind_of(store, path)]} at {printable(path)!r}; its keys are {shown}{more}"
+
+
+def absent_text(store: IPLDStore, path: str) -> str:
+    """Return that nothing is at a path, and what is at the nearest path above."""
+    above = path.strip("/")
+    names: list[str] = []
+    while above and not names:
+        above = above.rpartition("/")[0]
+        names = list(islice(store.mapping.names(above), _SHOWN + 1))
+    there = ", ".join(map(printable, sorted(names)[:_SHOWN])) + (" and more" if len(names) > _SHOWN else "")
+    where = f"at {printable(above)!r}" if above else "at the top"
+    return f"expected a key, a group or an array at {printable(path)!r}, found nothing" + (
+        f"; {where} there is {there}" if names else ""
+    )
+
+
 def pieces(store: IPLDStore, key: str, offset: int, length: int | None, progress: Progress) -> Iterator[bytes]:
     """Yield a range of the bytes of a key, piece by piece."""
     size = sync(store.getsize(key))
+    if offset > size:
+        raise click.UsageError(f"expected an --offset in the {size:,} bytes of {printable(key)}, found {offset:,}")
     stop = size if length is None else min(size, offset + length)
     prototype = default_buffer_prototype()
     for start in range(offset, stop, _PIECE):

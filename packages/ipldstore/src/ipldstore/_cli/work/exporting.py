@@ -21,10 +21,11 @@ from ipldstore._io.file_references import file_references
 from ipldstore._io.kerchunk import Reference, archive_references, car_references, gateway_references
 from ipldstore._store.group_store import GroupStore
 from ipldstore._there.copies.copy import copy
+from ipldstore._there.copies.overwriting import data_there
 
 
 def export_dataset(
-    source: str, target: str, form: str, url: str | None, opening: Opening, progress: Progress
+    source: str, target: str, form: str, url: str | None, opening: Opening, progress: Progress, *, overwrite: bool
 ) -> dict[str, Any]:
     """Write a dataset in a form; return what was done, for programs."""
     if form == "kerchunk":
@@ -40,12 +41,15 @@ def export_dataset(
                 counted = _Counted(stream, progress)
                 store.to_car(counted)
             return {"root": str(store.root_cid), "bytes": counted.written}
+        whole: Any = store
         if isinstance(store, GroupStore):
             import zarr
 
-            copy(zarr.open(store.whole(), path=store.path, mode="r"), target)
-        else:
-            copy(store, target)
+            whole = zarr.open(store.whole(), path=store.path, mode="r")
+        try:
+            copy(whole, target, overwrite=overwrite)
+        except FileExistsError as error:
+            raise data_there(target, "--overwrite") from error
         return {"root": str(store.root_cid)}
 
 

@@ -22,6 +22,7 @@ from ipldstore._there.ends import AnyEnd, End, opened
 
 from . import rechunking
 from .marks import Marks, stamps_of
+from .overwriting import require_no_others
 from .writing import can_wait, finished, read_sync, writer_to
 
 _WORKERS: Final = 32
@@ -42,6 +43,7 @@ def copy(
     *,
     rechunk: Mapping[str, int | tuple[int, ...]] | None = None,
     dask: Any = None,
+    overwrite: bool = True,
     progress: bool | None = None,
 ) -> CID | None:
     """Copy a zarr hierarchy; return the root if the target is a dataset of ours.
@@ -59,8 +61,11 @@ def copy(
         arrays are decoded and encoded anew; all others are copied as bytes
     :param dask: a ``distributed.Client``, or another executor with ``submit``, whose workers copy the chunks. Source
         and target must be reachable from them, the target a folder, a bucket, or zarr's
+    :param overwrite: False refuses a target whose groups or arrays are others than those of the source that go there,
+        unless they were copied from it
     :param progress: whether to show a bar; by default in a notebook, and where standard error is a terminal
     :raises ValueError: if there is no hierarchy, or ``rechunk`` names what is not there
+    :raises FileExistsError: if ``overwrite`` is false, and something would be overwritten; nothing has changed then
     :raises IPLDStoreError: if a block of a dataset cannot be read or written
 
     >>> import pathlib, tempfile, zarr, ipldstore
@@ -76,7 +81,7 @@ def copy(
         if end.store.read_only:
             raise ValueError(f"expected a target that can be written, found one that is read-only: {end.store}")
         with open_bar("copying", unit="B", progress=progress) as bar:
-            _Copy(begin, end, rechunk or {}, dask, bar).run()
+            _Copy(begin, end, rechunk or {}, dask, bar).run(overwrite=overwrite)
         return None if end.dataset is None else end.dataset.freeze()
 
 
@@ -115,13 +120,15 @@ class _Copy:
         self._committing = threading.Lock()
         self._commit_seconds = _COMMIT_SECONDS if commits else math.inf
 
-    def run(self) -> None:
+    def run(self, *, overwrite: bool) -> None:
         """Copy documents first, then chunks as bytes, then what is rechunked."""
         documents = sync(self._documents())
         if not documents:
             raise ValueError(f"expected a zarr hierarchy, found none in {self._source.store} at {self._source.path!r}")
         plans = rechunking.plans(documents, self._rechunk)
         with self._marks as marks:
+            if not overwrite and not marks.are_there:
+                require_no_others(self._target, documents | plans.documents)
             for key, text in documents.items():
                 sync(self._target.store.set(self._target.prefix + key, _buffer(plans.documents.get(key, text))))
             if self._dask is None:

@@ -54,6 +54,11 @@ class Marks:
         """Whether keys are noted at all."""
         return self._path is not None
 
+    @property
+    def are_there(self) -> bool:
+        """Whether anything was noted before: the target was made from this source."""
+        return bool(self._known)
+
     def has(self, key: str, stamp: str) -> bool:
         """Return whether a key was taken over in this state."""
         return self._known.get(key) == stamp
