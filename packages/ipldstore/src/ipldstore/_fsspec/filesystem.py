@@ -6,9 +6,10 @@ import asyncio
 import errno
 import os
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Final, Never, TypeVar
+from typing import Any, ClassVar, Final, Never, TypeGuard, TypeVar
 
 from fsspec.asyn import AsyncFileSystem
+from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.spec import AbstractBufferedFile
 from ipld_castore import ContentAddressableStore, find_ipfs
 from ipld_castore.concurrency import in_order
@@ -23,6 +24,8 @@ from .tree import ContentTree, Entry, File, Key, entry_info
 
 T = TypeVar("T")
 
+_PIECE: Final = 8 << 20
+"""Bytes of a file that are in memory at a time while it is copied."""
 _SCHEME: Final = "ipld://"
 
 
@@ -125,7 +128,7 @@ class IPLDFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no ty
 
         def is_file() -> bool:
             found = self._tree.find(path)
-            return isinstance(found, File) or (isinstance(found, Key) and found.is_file)
+            return found is not None and _is_file(found)
 
         return await self._run(is_file)
 
@@ -161,11 +164,12 @@ class IPLDFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no ty
             top = self._tree.find(path)
             if top is None:
                 return {} if detail else []
-            if isinstance(top, File) or (isinstance(top, Key) and top.is_file):
+            if _is_file(top):
                 names = [path]
             else:
                 found = self._tree.files(path, top, maxdepth)
                 names = sorted(name for name, is_file in found if is_file or withdirs)
+                names = [path, *names] if withdirs else names
             return dict(in_order(self._describe, names)) if detail else names
 
         return await self._run(find)
@@ -178,17 +182,45 @@ class IPLDFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no ty
 
     def _read(self, path: str, start: int | None, end: int | None) -> bytes:
         entry = self._find_entry(path)
-        if isinstance(entry, File) or (isinstance(entry, Key) and entry.is_file):
+        if _is_file(entry):
             return self._tree.read(path, entry, start, end)
-        raise IsADirectoryError(errno.EISDIR, "expected a file, found a directory", path)
+        raise self._is_a_directory(path)
 
-    async def _get_file(self, rpath: str, lpath: str, **_: Any) -> None:
-        data = await self._cat_file(rpath)
-        await asyncio.to_thread(_write, lpath, data)
+    @staticmethod
+    def _is_a_directory(path: str) -> IsADirectoryError:
+        return IsADirectoryError(errno.EISDIR, "expected a file, found a directory", path)
+
+    async def _cat(self, path: Any, recursive: bool = False, on_error: str = "raise", **options: Any) -> Any:
+        if recursive:
+            paths = await self._expand_path(path)
+            path = [name for each in paths for name in (await self._find(each) or [each])]
+        return await super()._cat(path, on_error=on_error, **options)
+
+    async def _get_file(self, rpath: str, lpath: str, callback: Callback = DEFAULT_CALLBACK, **_: Any) -> None:
+        path = self._strip_protocol(rpath)
+        await self._run(lambda: self._copy_to(path, lpath, callback))
+
+    def _copy_to(self, path: str, lpath: str, callback: Callback) -> None:
+        """Copy a file piece by piece, or make a directory as that is what it is here."""
+        entry = self._find_entry(path)
+        if not _is_file(entry):
+            os.makedirs(lpath, exist_ok=True)  # noqa: PTH103  # a name as fsspec gives it
+            return
+        size = self._tree.size(path, entry) or 0
+        callback.set_size(size)
+        os.makedirs(os.path.dirname(lpath) or ".", exist_ok=True)  # noqa: PTH103, PTH120  # as above
+        with open(lpath, "wb") as file:  # noqa: PTH123  # as above
+            for start in range(0, size, _PIECE):
+                file.write(self._tree.read(path, entry, start, min(start + _PIECE, size)))
+                callback.absolute_update(min(start + _PIECE, size))
 
     def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **options: Any) -> IPLDFile:
         if mode != "rb":
             self._refuse(path)
+        found = self.info(path)
+        if found["type"] == "directory":
+            raise self._is_a_directory(path)
+        options.setdefault("size", found["size"])
         return IPLDFile(self, path, mode, block_size or "default", **options)
 
     # -- writing, which is refused --
@@ -215,9 +247,8 @@ class IPLDFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no ty
         self._refuse(path)
 
 
-def _write(path: str, data: bytes) -> None:
-    with open(path, "wb") as file:  # noqa: PTH123  # a name as fsspec gives it
-        file.write(data)
+def _is_file(entry: Entry) -> TypeGuard[File | Key]:
+    return isinstance(entry, File) or (isinstance(entry, Key) and entry.is_file)
 
 
 class IPLDFile(AbstractBufferedFile):  # type: ignore[misc]  # as above
