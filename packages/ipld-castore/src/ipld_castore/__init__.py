@@ -27,6 +27,7 @@ from ._core.capabilities import (
     SupportsList,
     SupportsNames,
     SupportsPin,
+    SupportsRecent,
 )
 from ._core.journal import Entry, Journal, SupportsJournal
 from ._core.path import PathStep
@@ -116,6 +117,7 @@ __all__ = [
     "SupportsList",
     "SupportsNames",
     "SupportsPin",
+    "SupportsRecent",
     "TieredCAStore",
     "Transferred",
     "castore_of",

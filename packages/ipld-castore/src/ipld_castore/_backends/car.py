@@ -7,13 +7,11 @@ import os
 import secrets
 import shutil
 import threading
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self, cast
-from weakref import WeakValueDictionary
 
 from ipld_car import BlockAbsentError, BlockLocation, CarError, CarFile, HashMismatchError, cids, dagcbor, fs, hashes
 from multiformats import CID
@@ -31,16 +29,13 @@ from ipld_castore.errors import (
     StoreReplacedError,
 )
 
+from .car_copies import WRITTEN, reading
+from .put_times import hand_over, times_of
+
 _EMPTY_MAP: Final = cids.make(cids.DAG_CBOR, hashes.sha2_256(dagcbor.encode({})))
 
-_written: WeakValueDictionary[str, CarFile] = WeakValueDictionary()
-"""The files that this process writes, by the name that pickles of their stores carry."""
-_read: WeakValueDictionary[str, CarFile] = WeakValueDictionary()
-"""The files that stores out of pickles read."""
 _swapping = ForkLocal(threading.Lock)
 """Held while the head of a file is compared and replaced."""
-_recent: Final[deque[CarFile]] = deque(maxlen=4)
-"""The last of these, as a worker gets one pickle after the other, and opening a file may be scanning it."""
 
 
 class CarCAStore(ContentAddressableStore):
@@ -49,8 +44,8 @@ class CarCAStore(ContentAddressableStore):
     What was put is safe from :meth:`flush` on, and the index is written by :meth:`close`. The head is the one root of
     the file. Any number of threads may use a store at once. One process may have the file open for writing, others
     read what was flushed. A pickle is the same file in the process it came from, and elsewhere one that is open for
-    reading; it has what was put before it was made. Blocks are keyed by multihash, and listed with the
-    CIDs they were put with; none is deleted.
+    reading; it has what was put before it was made. Blocks are keyed by multihash, and listed with the CIDs they were
+    put with; :meth:`rewrite` leaves blocks out.
 
     Two stores are equal if they are over the same path.
 
@@ -127,12 +122,11 @@ class CarCAStore(ContentAddressableStore):
         self._allows_truncated = allow_truncated
         self._is_copy = False
         self._fsync = fsync
-        self._replacing = ForkLocal(threading.Lock)
-        """Held while a block is put, and while :meth:`rewrite` replaces the file."""
+        self._times = times_of(self._file)
         self._name = "" if mode == "r" else secrets.token_hex(16)
         """The name by which copies find the file in this process."""
         if self._name:
-            _written[self._name] = self._file
+            WRITTEN[self._name] = self._file
 
     @property
     def path(self) -> Path:
@@ -199,8 +193,9 @@ class CarCAStore(ContentAddressableStore):
         :raises ReadOnlyStoreError: if the file is open for reading
         """
         try:
-            with self._replacing.value:
-                self._file.put(cid, data, verify=False)
+            with self._times.lock.value:
+                is_new = self._file.put(cid, data, verify=False)
+                self._times.note(self._file, cid, is_new=is_new)
         except (OSError, ValueError) as error:
             raise self._not_written(error, f"block {cid}") from error
 
@@ -303,14 +298,30 @@ class CarCAStore(ContentAddressableStore):
             kind = StoreReplacedError if isinstance(error, fs.FileReplacedError) else BackendUnavailableError
             raise kind(f"cannot finish {self._path}: {error}") from error
 
-    def rewrite(self, blocks: Iterable[tuple[CID, bytes]]) -> tuple[int, int]:
-        """Write the file anew, with the same head and these blocks alone, and go on with it.
+    def now(self) -> float:
+        """Return the time, in seconds since the epoch, so that what is put from now on is recent since then."""
+        with self._times.lock.value:
+            self.flush()
+            try:
+                return self._times.now(self._path.stat().st_size)
+            except OSError as error:
+                raise self._not_read(error, "its size") from error
+
+    def recent(self, since: float) -> Iterator[CID]:
+        """Return the CIDs of the blocks that this process has put since a time, and perhaps some from just before.
+
+        Putting a block that is there already counts.
+        """
+        return (cid for cid, _ in self._times.recent(self._file, since))
+
+    def rewrite(self, blocks: Iterable[tuple[CID, bytes]], since: float | None = None) -> tuple[int, int]:
+        """Write the file anew, with the same head, these blocks and recent ones, and go on with it.
 
         The new file takes the place of the old one when all of it is on the disk; stopped before, the old one is there
-        as it was. Blocks that other threads put meanwhile are in the new file too. Stores out of pickles that have read
-        the old file are to be made anew.
+        as it was. Stores out of pickles that have read the old file are to be made anew.
 
-        :param blocks: verified blocks, in the order in which they should be in the file
+        :param blocks: verified blocks in the order of the new file; they are taken while the head cannot move
+        :param since: keep the :meth:`recent` blocks since then too; by default those that are put from now on
         :returns: how many blocks the new file has, and by how many bytes it is shorter
         :raises StoreReplacedError: if somebody has removed or replaced the file since it was opened
         :raises ReadOnlyStoreError: if the file is open for reading
@@ -318,22 +329,24 @@ class CarCAStore(ContentAddressableStore):
         """
         if not self.writable:
             raise self._not_written(ValueError("read only"), "a new file")
-        self.flush()
+        since = self.now() if since is None else since
         fresh = self._path.with_name(f".{self._path.name}.rewriting")
-        old, size = self._file, self._path.stat().st_size
         try:
             fresh.unlink(missing_ok=True)  # of one that was stopped
-            with _swapping.value, CarFile.open(fresh, "x", roots=old.roots, fsync=self._fsync) as new:
+            with _swapping.value, CarFile.open(fresh, "x", roots=self.roots, fsync=self._fsync) as new:
+                old = self._file
                 for cid, data in blocks:
                     new.put(cid, data, verify=False)
-                with self._replacing.value:
+                _copy(self.recent(since), old, new)
+                with self._times.lock.value:
                     self.flush()
-                    for cid, location in old:
-                        if location.offset >= size:  # put since
-                            new.put(cid, old.get(cid), verify=False)
+                    size = self._path.stat().st_size
+                    recent = list(self._times.recent(old, since))
+                    _copy((cid for cid, _ in recent), old, new)  # those that were put since
                     kept = len(new)
                     new.close()
                     self._replace(old, fresh)
+                    self._times.restart(recent)
         except (OSError, ValueError) as error:
             raise self._not_written(error, "a new file") from error
         finally:
@@ -350,8 +363,9 @@ class CarCAStore(ContentAddressableStore):
         fresh.replace(self._path)
         fs.sync_folder(self._path.parent)
         self._file = CarFile.open(self._path, "a", fsync=self._fsync, zero_length_section_as_eof=self._zeros_end)
+        hand_over(old, self._file)
         if self._name:
-            _written[self._name] = self._file
+            WRITTEN[self._name] = self._file
         old.abandon()
 
     def abandon(self) -> None:
@@ -367,24 +381,15 @@ class CarCAStore(ContentAddressableStore):
         path, hash_name, self._name, self._zeros_end, self._allows_truncated = state
         super().__init__(hash=hash_name)
         self._path, self._hash, self._is_copy = Path(path), hash_name, True
-        self._fsync, self._replacing = True, ForkLocal(threading.Lock)
-        file = _written.get(self._name)
+        self._fsync = True
+        file = WRITTEN.get(self._name)
         if file is None or not file.writable:
-            file = _reading(self._path, zeros_end=self._zeros_end, allow_truncated=self._allows_truncated)
+            file = reading(self._path, zeros_end=self._zeros_end, allow_truncated=self._allows_truncated)
         self._file = file
+        self._times = times_of(file)
 
 
-def _reading(path: Path, *, zeros_end: bool, allow_truncated: bool) -> CarFile:
-    """Return the file at a path as it is now, open for reading; one for all copies."""
-    try:
-        status = path.stat()
-        key = f"{status.st_dev} {status.st_ino} {zeros_end} {allow_truncated} {path}"
-        file = _read.get(key)
-        if file is None:
-            file = _read[key] = CarFile.open(
-                path, zero_length_section_as_eof=zeros_end, allow_truncated=allow_truncated
-            )
-            _recent.append(file)
-    except OSError as error:
-        raise BackendUnavailableError(f"cannot open {path}: {error}") from error
-    return file
+def _copy(blocks: Iterable[CID], old: CarFile, new: CarFile) -> None:
+    for cid in blocks:
+        if cid not in new:
+            new.put(cid, old.get(cid), verify=False)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, MutableMapping
-from typing import Final
+import time
+from collections.abc import Iterable, Iterator, MutableMapping
+from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from ipld_car import CarError, cids
 from multiformats import CID
@@ -15,9 +17,27 @@ from ipld_castore.concurrency import ForkLocal
 from ipld_castore.errors import BackendUnavailableError, BlockCorruptError, BlockNotFoundError
 
 from .head_file import HEAD_FILE, format_head, parse_head
+from .put_times import KeyTimes
 
+_times: Final[WeakValueDictionary[int, _MappingTimes]] = WeakValueDictionary()
+"""The times of each mapping that a store is over, by its identity: stores over one mapping share them."""
+_sharing: Final = ForkLocal(threading.Lock)
+"""Held while a store looks up its times."""
 _swapping: Final = ForkLocal(threading.Lock)
 """Held while the head of a mapping is compared and replaced."""
+
+
+class _MappingTimes(KeyTimes[str]):
+    """The times of a mapping, which lives as long as they do: no other mapping gets its identity."""
+
+    def __init__(self, mapping: MutableMapping[str, bytes]) -> None:
+        super().__init__()
+        self.mapping = mapping
+
+
+def _times_of(mapping: MutableMapping[str, bytes]) -> _MappingTimes:
+    with _sharing.value:
+        return _times.setdefault(id(mapping), _MappingTimes(mapping))
 
 
 def _key(cid: CID) -> str:
@@ -42,8 +62,9 @@ class MappingCAStore(ContentAddressableStore):
     """Blocks in a ``MutableMapping[str, bytes]``: a dict, an object store, anything with that interface.
 
     Keys are CIDs of version 1 in base32, as people see them. As safe with threads as the mapping is; a dict is.
-    Two stores are equal if their mappings are. The head is at the key ``HEAD``, once it was set; it moves atomically
-    among the threads of a process, and not among processes that share a mapping.
+    A store knows which blocks this process has put lately (:class:`SupportsRecent`), so garbage is collected beside
+    its threads. Two stores are equal if their mappings are. The head is at the key ``HEAD``, once it was set; it moves
+    atomically among the threads of a process, and not among processes that share a mapping.
 
     :param mapping: where the blocks are kept, by default a new dict
     :param hash: see :class:`ContentAddressableStore`
@@ -56,6 +77,7 @@ class MappingCAStore(ContentAddressableStore):
     def __init__(self, mapping: MutableMapping[str, bytes] | None = None, *, hash: str = "sha2-256") -> None:  # noqa: A002  # as above
         super().__init__(hash=hash)
         self._mapping: MutableMapping[str, bytes] = {} if mapping is None else mapping
+        self._times = _times_of(self._mapping)
         # A dict answers at once; another mapping may be over a network.
         self.blocking = not isinstance(self._mapping, dict)
 
@@ -90,6 +112,7 @@ class MappingCAStore(ContentAddressableStore):
     def put_block(self, cid: CID, data: bytes) -> None:
         """See :meth:`ContentAddressableStore.put_block`."""
         key = _key(cid)
+        self._times.note(key)
         try:
             self._mapping[key] = data
         except OSError as error:
@@ -135,6 +158,22 @@ class MappingCAStore(ContentAddressableStore):
         except OSError as error:
             raise BackendUnavailableError(f"cannot delete block {key}: {error}") from error
 
+    def now(self) -> float:
+        """See :meth:`SupportsRecent.now`."""
+        return time.time()
+
+    def recent(self, since: float) -> Iterator[CID]:
+        """See :meth:`SupportsRecent.recent`; of all stores of this process over the same mapping."""
+        return (cid for key in self._times.since(since) if (cid := _cid_of(key)) is not None)
+
+    def delete_old(self, cids: Iterable[CID], before: float) -> Iterator[CID]:
+        """See :meth:`SupportsRecent.delete_old`; puts by other threads wait meanwhile."""
+        with self._times.deleting(before) as forget:
+            deleted = [cid for cid in cids if forget(_key(cid))]
+            for cid in deleted:
+                self.delete_block(cid)
+        return iter(deleted)
+
     def __iter__(self) -> Iterator[CID]:
         """Return the CIDs of all blocks; other keys of the mapping are passed over."""
         try:
@@ -147,6 +186,13 @@ class MappingCAStore(ContentAddressableStore):
         if not isinstance(other, MappingCAStore):
             return NotImplemented
         return self._mapping is other._mapping or self._mapping == other._mapping
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_times"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._times = _times_of(self._mapping)
 
     __hash__ = None  # type: ignore[assignment]  # as mutable as its mapping
 

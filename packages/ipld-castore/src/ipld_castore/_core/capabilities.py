@@ -27,6 +27,7 @@ __all__ = [
     "SupportsList",
     "SupportsNames",
     "SupportsPin",
+    "SupportsRecent",
 ]
 
 
@@ -86,6 +87,30 @@ class SupportsAge(Protocol):
         """Delete what writers that were killed before a time have left unfinished; return its size in bytes.
 
         :raises BackendUnavailableError: if something cannot be deleted
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsRecent(Protocol):
+    """A store that one process writes, and that knows which blocks the process has put lately.
+
+    So garbage is collected beside threads that write. Putting a block that is there already counts. Blocks that were
+    there when the process opened the store are not recent.
+    """
+
+    def now(self) -> float:
+        """Return the time, in seconds since the epoch, so that what is put from now on is recent since then."""
+        ...
+
+    def recent(self, since: float) -> Iterator[CID]:
+        """Return the CIDs of the blocks that were put at a time or later, in no particular order; perhaps more."""
+        ...
+
+    def delete_old(self, cids: Iterable[CID], before: float) -> Iterator[CID]:
+        """Delete blocks but for those that were put at a time or later, and yield those that were deleted.
+
+        :raises BackendUnavailableError: if a block cannot be deleted
         """
         ...
 

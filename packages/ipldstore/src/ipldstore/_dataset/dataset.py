@@ -26,6 +26,7 @@ from ipldstore.errors import LOWER_ERRORS, IPLDStoreError, store_errors, transla
 
 from . import pickling, processes, values
 from .concurrent_tree import ConcurrentTree
+from .in_flight import Putting
 from .persistence import Persistence
 from .reach import is_taken_as_whole
 from .value_reader import ValueReader, View, as_it_is
@@ -209,19 +210,16 @@ class Dataset:
         parts = _keys.split_key(key) if place is None else None
         if only_new and self.find(key) is not None:
             return
-        found: lookup.KeyTarget
-        try:
-            if parts is None:
-                found = values.put_bytes(self.castore, data)
+        with Putting(self.castore):
+            try:
+                found = values.put(self.castore, self._nodes, None if parts is None else parts[-1], data)
+            except LOWER_ERRORS as error:
+                raise translated(f"writing {key!r}", error) from error
+            self.own_changes += 1
+            if self.sharing is None:
+                self.tree.put(key, found, place, only_new)
             else:
-                found = values.put(self.castore, self._nodes, parts[-1], data)
-        except LOWER_ERRORS as error:
-            raise translated(f"writing {key!r}", error) from error
-        self.own_changes += 1
-        if self.sharing is not None:
-            self.sharing.record(self, key, found)
-            return
-        self.tree.put(key, found, place, only_new)
+                self.sharing.record(self, key, found)
 
     def try_write_nowait(self, key: str, data: bytes) -> bool:
         """Give a key its bytes, if nothing has to be waited for; returns whether it has them. See :meth:`write`.

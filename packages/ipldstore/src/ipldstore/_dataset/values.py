@@ -13,8 +13,11 @@ from ipldstore._format.nodes import NodeStore
 from ipldstore._tree.lookup import KeyTarget
 
 
-def put(castore: ContentAddressableStore, nodes: NodeStore, name: str, data: bytes) -> KeyTarget:
-    """Write the bytes of a key with that last part: as a document, or as a file where they are more than a block."""
+def put(castore: ContentAddressableStore, nodes: NodeStore, name: str | None, data: bytes) -> KeyTarget:
+    """Write the bytes of a key: as a document, or as a file where they are more than a block.
+
+    :param name: the last part of the key; None for that of a chunk
+    """
     block = documents.encode(name, data) if name in keys.DOCUMENTS else None
     if block is None:
         return put_bytes(castore, data)

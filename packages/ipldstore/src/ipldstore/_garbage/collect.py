@@ -2,46 +2,34 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final, NamedTuple
 
-from ipld_car import cids, walk_binary
+from ipld_car import cids
 from ipld_castore import (
     BlockNotFoundError,
     BlockStatus,
-    CarCAStore,
     ContentAddressableStore,
     Journal,
     SupportsAge,
-    SupportsDelete,
     SupportsHead,
     SupportsJournal,
-    SupportsList,
 )
 from multiformats import CID
 
+from ipldstore._dataset.in_flight import collecting
 from ipldstore._dataset.reach import reach
-from ipldstore._display.bars import Bar, open_bar
 from ipldstore._format.nodes import MAX_NODE_BYTES
-from ipldstore._revisions.times import check_older_than
 from ipldstore._writers.coordinator import stop_writers
 from ipldstore._writers.notes import decode_note
 from ipldstore._writers.session_state import decode_state, encode_state
 from ipldstore.errors import IPLDStoreError, store_errors
 
-from .in_files import own_part, references_part, require_in_file
-from .needed import needed_roots, reach_from_young, reach_in_use, states_of
+from .in_files import own_part
+from .limits import GRACE, OlderThan, begin_of_operations, limit_of
+from .needed import needed_roots, reach_all, reach_from_young, reach_in_use, require_head, states_of
 
-OlderThan = timedelta | datetime | None
-
-GRACE: Final = timedelta(hours=1)
-"""How long blocks are young where the caller does not say."""
-
-_BAR: Final = "keeping"
 _BATCH: Final = 1000
 """Blocks that are deleted at once."""
 
@@ -70,9 +58,11 @@ def collect(
     own = own_part(castore)
     if not isinstance(own, SupportsAge) or not isinstance(own, SupportsHead):
         raise IPLDStoreError(f"expected a block store with a head that tells the age of blocks, found {castore!r}")
-    head = require_head(own)
-    limit = _limit(own, GRACE if older_than is None else older_than)
-    with store_errors(f"compacting {castore!r}"):
+    require_head(own)
+    limit = limit_of(own, GRACE if older_than is None else older_than)
+    with store_errors(f"compacting {castore!r}"), collecting(castore):
+        limit = min(limit, begin_of_operations(castore, own))
+        head = require_head(own)
         if isinstance(own, SupportsJournal) and not dry_run:
             _delete_old_sessions(own, own.now() - limit)
         seen: set[bytes] = set()
@@ -81,7 +71,7 @@ def collect(
         def is_young(cid: bytes, _: object) -> bool:
             return older_than is None or (cid in log and log[cid].time >= limit)
 
-        _reach_all(castore, needed_roots(castore, bytes(head), is_young), seen, progress)
+        reach_all(castore, needed_roots(castore, bytes(head), is_young), seen, progress)
         reach_in_use(castore, seen)
         kept = {cids.multihash_of(cid) for cid in seen}
         if isinstance(own, SupportsJournal):
@@ -136,85 +126,6 @@ class _Sweep:
                 self.freed_bytes += batch[cid]
 
 
-def collect_here(
-    castore: ContentAddressableStore, older_than: OlderThan, *, dry_run: bool = False, progress: bool | None = None
-) -> Compacted:
-    """Free what nobody needs in a block store of this process, whose blocks have no ages: a CAR file or a mapping.
-
-    :param older_than: of a repository, how long states stay in the operation log, by the times that are written in
-        them; None keeps all of it
-    :param dry_run: see :func:`collect`, also for ``progress``
-    :raises IPLDStoreError: if a block that is needed is missing or wrong, or the block store cannot free blocks
-    """
-    own = own_part(castore)
-    is_car = isinstance(own, CarCAStore) and own.writable
-    if not is_car and not (isinstance(own, SupportsDelete) and isinstance(own, SupportsList)):
-        raise IPLDStoreError(f"expected a block store that frees blocks, found {castore!r}")
-    if not isinstance(own, SupportsHead):
-        raise IPLDStoreError(f"expected a block store with a head, found {castore!r}")
-    limit = -math.inf if older_than is None else _instant(older_than, time.time())
-    with store_errors(f"compacting {castore!r}"):
-        head = bytes(require_head(own))
-        seen: set[bytes] = set()
-        roots = needed_roots(castore, head, lambda _, state: state.time >= limit * 1e6)
-        if isinstance(own, CarCAStore) and not dry_run:
-            there = sum(1 for _ in own)
-            with open_bar(_BAR, unit=" blocks", progress=progress) as bar:
-                kept, shorter = own.rewrite(_counted(_blocks_in_order(castore, roots), bar))
-            return Compacted(kept, there - kept, shorter)
-        _reach_all(castore, roots, seen, progress)
-        reach_in_use(castore, seen)
-        needed = {cids.multihash_of(cid) for cid in seen}
-        there = list(own) if isinstance(own, SupportsList) else []
-        log = {cids.multihash_of(cid): number for number, (cid, _) in enumerate(states_of(castore, head))}
-        garbage = [cid for cid in there if cids.multihash_of(bytes(cid)) not in needed]
-        garbage.sort(key=lambda cid: -log.get(cids.multihash_of(bytes(cid)), -1))  # the oldest states first, as above
-        freed = 0
-        for cid in garbage:
-            freed += own.block_size(cid)
-            if isinstance(own, SupportsDelete) and not dry_run:
-                own.delete_block(cid)
-    return Compacted(len(there) - len(garbage), len(garbage), freed)
-
-
-def _reach_all(
-    castore: ContentAddressableStore, roots: Iterable[bytes], seen: set[bytes], progress: bool | None
-) -> None:
-    """Find all blocks that roots reach, with a bar."""
-    with open_bar(_BAR, unit=" blocks", progress=progress) as bar:
-        for root in roots:
-            reach(castore, root, seen, count=bar.set if bar.is_shown else None)
-
-
-def _counted(blocks: Iterable[tuple[CID, bytes]], bar: Bar) -> Iterator[tuple[CID, bytes]]:
-    for block in blocks:
-        bar.update()
-        yield block
-
-
-def _blocks_in_order(castore: ContentAddressableStore, roots: Iterable[bytes]) -> Iterator[tuple[CID, bytes]]:
-    """Yield the blocks that roots reach, those of the first root first, and those that stores of this process need.
-
-    Blocks that lie in other files are left out.
-    """
-    own, references = own_part(castore), references_part(castore)
-
-    def absent(cid: bytes) -> None:
-        require_in_file(cid, references, own)
-
-    seen: set[bytes] = set()
-    for root in roots:
-        if root not in seen:
-            for binary, data in walk_binary(own.get_raw, root, seen, missing=absent):
-                yield cids.from_validated(binary), data
-    in_use: set[bytes] = set()
-    reach_in_use(castore, in_use)
-    for binary in in_use - seen:
-        cid = cids.from_validated(binary)
-        if references is None or own.has_block(cid):
-            yield cid, own.get_raw(binary)
-
-
 def _operation_log(castore: SupportsAge, head: bytes) -> dict[bytes, BlockStatus]:
     """Return the states in the operation log of a repository by binary CID, the present one first, with their ages."""
     assert isinstance(castore, ContentAddressableStore)  # noqa: S101  # as all that tell ages
@@ -248,25 +159,6 @@ def _reach_from_young(castore: ContentAddressableStore, own: SupportsAge, limit:
     kept |= {cids.multihash_of(cid) for cid in seen}
 
 
-def _limit(castore: SupportsAge, older_than: timedelta | datetime) -> float:
-    """Return the time, by the clock of the store, before which blocks are old; see :func:`_instant`."""
-    now = 0.0
-    if isinstance(older_than, timedelta):
-        with store_errors("asking for the time"):
-            now = castore.now()
-    return _instant(older_than, now)
-
-
-def _instant(older_than: timedelta | datetime, now: float) -> float:
-    """Return an instant in seconds since 1970 in UTC.
-
-    :raises ValueError: if an instant has no time zone
-    :raises TypeError: if it is neither an age nor an instant
-    """
-    check_older_than(older_than)
-    return now - older_than.total_seconds() if isinstance(older_than, timedelta) else older_than.timestamp()
-
-
 def _old_garbage(
     castore: SupportsAge, limit: float, kept: set[bytes], freed: set[bytes], sweep: _Sweep
 ) -> Iterator[BlockStatus]:
@@ -279,27 +171,13 @@ def _old_garbage(
             yield each
 
 
-def require_head(castore: SupportsHead) -> CID:
-    """Return the head of a store.
-
-    :raises ValueError: if there is none
-    """
-    with store_errors("reading the head"):
-        head = castore.head
-    if head is None:
-        raise ValueError(
-            f"expected a folder whose file HEAD names a root, found none in {castore!r}: others may need its blocks"
-        )
-    return head
-
-
 def blocks_below(castore: ContentAddressableStore, root: CID, progress: bool | None = False) -> set[bytes]:
     """Return the multihashes of all blocks that a root reaches.
 
     :param progress: see :func:`collect`
     """
     seen: set[bytes] = set()
-    _reach_all(castore, [bytes(root)], seen, progress)
+    reach_all(castore, [bytes(root)], seen, progress)
     return {cids.multihash_of(cid) for cid in seen}
 
 

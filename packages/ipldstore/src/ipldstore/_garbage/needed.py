@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from ipld_car import CarError, binary_links, cids
-from ipld_castore import BlockMalformedError, BlockNotFoundError, ContentAddressableStore, HashRefusedError
+from ipld_castore import (
+    BlockMalformedError,
+    BlockNotFoundError,
+    ContentAddressableStore,
+    HashRefusedError,
+    SupportsHead,
+)
+from multiformats import CID
 
 from ipldstore._dataset import processes
 from ipldstore._dataset.dataset import Dataset
 from ipldstore._dataset.reach import reach
+from ipldstore._display.bars import open_bar
 from ipldstore._history.state import StateNode
 from ipldstore._revisions.history import History
 from ipldstore._writers.forks import ForkSharing
-from ipldstore.errors import BlockMissingError, NodeError
+from ipldstore.errors import BlockMissingError, NodeError, store_errors
 
 _NO_LINK: Final = (BlockNotFoundError, BlockMalformedError, HashRefusedError, CarError)
 """Errors of what is no link, or leads to nothing. A block store that cannot be reached is another matter."""
+
+BAR: Final = "keeping"
+"""What the bar of the blocks that are kept says."""
 
 IsYoung = Callable[[bytes, StateNode], bool]
 """Tells of a state, by its binary CID and its fields, whether it was written within the time that is kept."""
@@ -106,3 +117,26 @@ def reach_from_young(castore: ContentAddressableStore, young: Iterator[bytes], s
                 reach(castore, link, seen)
             except _NO_LINK:
                 continue
+
+
+def reach_all(
+    castore: ContentAddressableStore, roots: Iterable[bytes], seen: set[bytes], progress: bool | None
+) -> None:
+    """Find all blocks that roots reach, with a bar."""
+    with open_bar(BAR, unit=" blocks", progress=progress) as bar:
+        for root in roots:
+            reach(castore, root, seen, count=bar.set if bar.is_shown else None)
+
+
+def require_head(castore: SupportsHead) -> CID:
+    """Return the head of a store.
+
+    :raises ValueError: if there is none
+    """
+    with store_errors("reading the head"):
+        head = castore.head
+    if head is None:
+        raise ValueError(
+            f"expected a folder whose file HEAD names a root, found none in {castore!r}: others may need its blocks"
+        )
+    return head

@@ -20,8 +20,10 @@ from ipldstore._dataset.castores import AnyCAStore
 from ipldstore._display.bars import open_bar
 from ipldstore._exchange.head import leave_head
 from ipldstore._format.nodes import STATE_FIELD, history_field
-from ipldstore._garbage.collect import Compacted, blocks_below, collect, collect_here, end_sessions, require_head
+from ipldstore._garbage.collect import Compacted, blocks_below, collect, end_sessions
+from ipldstore._garbage.collect_here import collect_here
 from ipldstore._garbage.in_files import own_part, require_in_file
+from ipldstore._garbage.needed import require_head
 from ipldstore._repository.opening import has_repository
 from ipldstore._tree.tree import EMPTY_ROOT
 from ipldstore.errors import ConflictError, store_errors

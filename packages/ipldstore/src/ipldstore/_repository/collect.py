@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from ipld_castore import SupportsAge, SupportsHead
 
 from ipldstore._exchange.exchange import Exchange
-from ipldstore._garbage.collect import Compacted, collect, collect_here
+from ipldstore._garbage.collect import Compacted, collect
+from ipldstore._garbage.collect_here import collect_here
 from ipldstore._garbage.in_files import own_part
 from ipldstore.errors import IPLDStoreError
 

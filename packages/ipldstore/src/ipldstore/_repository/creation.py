@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ipld_car import CarError, Source, cids
 from ipld_castore import FileSystemCAStore, HeadMovedError
 
+from ipldstore._dataset.in_flight import Putting, linking
 from ipldstore._exchange.committing import Signature, clock, put_commit, put_node
 from ipldstore._exchange.first import FIRST, FIRST_STATE, MAIN, put_first
 from ipldstore._history.state import StateNode, encode_state
@@ -33,11 +34,12 @@ def create(place: Place, by: Signature, *, adopt: bool) -> None:
     root = _adoptable(place, adopt=adopt)
     release = _lock(place)
     try:
-        put_first(place.castore)
-        state = put_state(place, FIRST_STATE)
-        if root is not None:
-            state = put_state(place, _adopted(place, root, state, by))
-        place.head.swap(_unused_head(place) if root is None else root, state)
+        with Putting(place.castore):
+            put_first(place.castore)
+            state = put_state(place, FIRST_STATE)
+            if root is not None:
+                state = put_state(place, _adopted(place, root, state, by))
+            place.head.swap(_unused_head(place) if root is None else root, state)
     except HeadMovedError as error:
         raise RepositoryExistsError(f"expected to make a repository, found that somebody else has: {error}") from error
     finally:
@@ -114,6 +116,11 @@ def import_state(place: Place, source: Source) -> None:
         raise RepositoryExistsError(
             f"expected a place without a head, found {cids.to_text(found)}: pull(...) adds to it"
         )
+    with linking(place.castore):
+        _import(place, source)
+
+
+def _import(place: Place, source: Source) -> None:
     with store_errors("importing an archive", passing=(CarError,)):
         roots = place.castore.import_car(source)
     if len(roots) != 1:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ipld_car import cids
 from multiformats import CID
 
+from ipldstore._dataset.in_flight import linking
 from ipldstore._exchange import refs
 from ipldstore._exchange.committing import sign
 from ipldstore._exchange.exchange import TRIES, Change
@@ -42,8 +43,7 @@ class Repository(RepositoryBase):
     Wherever a commit is asked for, a CID, a branch or a tag will do, looked up in this order, each also with steps
     behind it: ``main~3``, ``main@2024-05-01T00:00Z``.
 
-    :meth:`create`, :meth:`open`, :meth:`open_or_create` and :meth:`from_car` make one. Safe with threads, but see
-    :meth:`garbage_collect`.
+    :meth:`create`, :meth:`open`, :meth:`open_or_create` and :meth:`from_car` make one. Safe with threads.
 
     >>> from ipldstore import Repository
     >>> repo = Repository.create({})
@@ -122,8 +122,9 @@ class Repository(RepositoryBase):
         :raises RefExistsError: if there is a branch or tag of that name
         :raises ValueError: if the format does not allow the name
         """
-        commit = self._find_whole(at)
-        self._update(f"create branch {name}", lambda state: refs.create_branch(state, name, commit))
+        with self._linking():
+            commit = self._find_whole(at)
+            self._update(f"create branch {name}", lambda state: refs.create_branch(state, name, commit))
         return cids.from_validated(commit)
 
     def reset_branch(self, name: str, to: Ref, expected: Ref | None = None) -> CID:
@@ -133,9 +134,10 @@ class Repository(RepositoryBase):
         :param expected: the commit where the branch must be; by default any
         :raises ConflictError: if it is at another
         """
-        commit = self._find_whole(to)
-        before = None if expected is None else self._find(expected)
-        self._update(f"reset branch {name}", lambda state: refs.move_branch(state, name, commit, before))
+        with self._linking():
+            commit = self._find_whole(to)
+            before = None if expected is None else self._find(expected)
+            self._update(f"reset branch {name}", lambda state: refs.move_branch(state, name, commit, before))
         return cids.from_validated(commit)
 
     def delete_branch(self, name: str) -> None:
@@ -159,8 +161,9 @@ class Repository(RepositoryBase):
 
         :raises RefExistsError: if there is a branch or tag of that name
         """
-        commit = self._find_whole(at)
-        self._update(f"create tag {name}", lambda state: refs.create_tag(state, name, commit))
+        with self._linking():
+            commit = self._find_whole(at)
+            self._update(f"create tag {name}", lambda state: refs.create_tag(state, name, commit))
         return cids.from_validated(commit)
 
     def delete_tag(self, name: str) -> None:
@@ -176,6 +179,10 @@ class Repository(RepositoryBase):
         :raises RefNotFoundError: if there is none
         """
         self._update(f"set default {branch}", lambda state: refs.set_default(state, branch))
+
+    def _linking(self) -> AbstractContextManager[None]:
+        """Hold off collections of this process until a commit that was found has its name or child."""
+        return linking(self._history.castore)
 
     def _find_whole(self, ref: Ref | None) -> bytes:
         """Return the binary CID of a commit that is to get a name or a child, and so must be in the block store."""
@@ -219,10 +226,13 @@ class Repository(RepositoryBase):
         :raises MergeConflictError: if both have changed the same; it has the conflicts, and nothing has changed
         :raises IPLDStoreError: if they are unrelated
         """
-        theirs = self._find_whole(ref)
-        name = ref if isinstance(ref, str) else cids.to_text(theirs)
-        request = self._request(into, message, meta, author, time, resolve)
-        made = combining.merge(self._exchange, theirs, name, request, fast_forward=fast_forward, unrelated=unrelated)
+        with self._linking():
+            theirs = self._find_whole(ref)
+            name = ref if isinstance(ref, str) else cids.to_text(theirs)
+            request = self._request(into, message, meta, author, time, resolve)
+            made = combining.merge(
+                self._exchange, theirs, name, request, fast_forward=fast_forward, unrelated=unrelated
+            )
         return cids.from_validated(made)
 
     def cherry_pick(
@@ -245,7 +255,8 @@ class Repository(RepositoryBase):
         :raises IPLDStoreError: if the commit is the first, or :meth:`expire` has dropped the one before it
         """
         request = self._request(onto, message, meta, author, time, resolve)
-        return cids.from_validated(combining.cherry_pick(self._exchange, self._find_whole(commit), request))
+        with self._linking():
+            return cids.from_validated(combining.cherry_pick(self._exchange, self._find_whole(commit), request))
 
     def revert(
         self,
@@ -260,7 +271,8 @@ class Repository(RepositoryBase):
     ) -> CID:
         """Take the changes of one commit back, by a new one; the arguments are those of :meth:`cherry_pick`."""
         request = self._request(onto, message, meta, author, time, resolve)
-        return cids.from_validated(combining.revert(self._exchange, self._find_whole(commit), request))
+        with self._linking():
+            return cids.from_validated(combining.revert(self._exchange, self._find_whole(commit), request))
 
     def _request(
         self,
@@ -287,7 +299,8 @@ class Repository(RepositoryBase):
         :raises IPLDStoreError: if there is nothing to undo, or garbage collection has taken the state before
         """
         self._require_writable("undo")
-        return cids.from_validated(undo(self._exchange, sign(None, None)).cid)
+        with self._linking():
+            return cids.from_validated(undo(self._exchange, sign(None, None)).cid)
 
     def restore(self, state: CID | str) -> CID:
         """Give all names back what they were in a state of the operation log; return the CID of the new state.
@@ -296,7 +309,8 @@ class Repository(RepositoryBase):
         :raises IPLDStoreError: if garbage collection has taken that state
         """
         self._require_writable("restore")
-        return cids.from_validated(restore(self._exchange, cids.to_bytes(state), sign(None, None)).cid)
+        with self._linking():
+            return cids.from_validated(restore(self._exchange, cids.to_bytes(state), sign(None, None)).cid)
 
     def expire(self, older_than: timedelta | datetime, *, keep_tags: bool = True) -> dict[CID, CID]:
         """Write the kept commits anew without what is older; return the new CID of each commit that is kept.
@@ -319,9 +333,10 @@ class Repository(RepositoryBase):
         """Free the blocks that no name needs; return how many, and their bytes.
 
         It keeps what the state reaches, what any state reaches that was current since ``older_than``, what sessions of
-        writers need, and blocks that were put since, with what they link. In folders and buckets it works beside
-        running writers, and ages are by their clock. In a CAR file and a mapping blocks have no ages, and states go by
-        the time written in them: there, no other thread may write meanwhile, as what it has just put would be freed.
+        writers need, and blocks that were put since, with what they link. It works beside running writers: threads of
+        this process, whatever the age, and in folders and buckets other processes too, by the clock of the store. In a
+        CAR file and a mapping, which one process writes, the blocks that it found there are old, and states go by the
+        time written in them.
 
         :param older_than: an age, or an instant with a time zone. It should be longer than any session
             of another process lasts

@@ -9,6 +9,7 @@ from ipld_car import cids
 from ipld_castore import ContentAddressableStore, HeadMovedError
 from multiformats import CID
 
+from ipldstore._dataset.in_flight import linking
 from ipldstore._exchange.committing import Signature, sign
 from ipldstore._exchange.exchange import Exchange, Known
 from ipldstore._exchange.first import FIRST_STATE
@@ -83,14 +84,15 @@ def push_state(
         lost = list(lost_by_push(history, state, theirs, Known(before, there)))
     if lost and not force:
         raise refused_push(lost, to)
-    sent = transfer_all("pushing", cids.from_validated(state.cid), history.castore, to, progress)
-    if before is not None and there is not None and (lost or there.operation == PUSH):
-        _overwrite(Exchange(theirs, head), Known(before, there), state.state)
-    elif before != state.cid:
-        try:
-            head.swap(before, state.cid)
-        except HeadMovedError as error:
-            raise ConflictError(f"pushing: {error}") from error
+    with linking(to):
+        sent = transfer_all("pushing", cids.from_validated(state.cid), history.castore, to, progress)
+        if before is not None and there is not None and (lost or there.operation == PUSH):
+            _overwrite(Exchange(theirs, head), Known(before, there), state.state)
+        elif before != state.cid:
+            try:
+                head.swap(before, state.cid)
+            except HeadMovedError as error:
+                raise ConflictError(f"pushing: {error}") from error
     return Synced(sent.blocks, sent.bytes, overwritten(lost))
 
 
@@ -129,10 +131,10 @@ def pull(exchange: Exchange, source: Place, *, force: bool, progress: bool | Non
     """Get what another repository has, and close its place; see :meth:`Repository.pull`."""
     try:
         state = Exchange(History(source.castore), source.head).current()
-        sent = transfer_all(
-            "pulling", cids.from_validated(state.cid), source.castore, exchange.history.castore, progress
-        )
-        lost = pull_state(exchange, state, sign(None, None), force=force)
+        here = exchange.history.castore
+        with linking(here):
+            sent = transfer_all("pulling", cids.from_validated(state.cid), source.castore, here, progress)
+            lost = pull_state(exchange, state, sign(None, None), force=force)
     finally:
         source.close()
     return Synced(sent.blocks, sent.bytes, lost)

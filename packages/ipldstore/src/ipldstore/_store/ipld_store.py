@@ -11,6 +11,7 @@ from multiformats import CID
 from ipldstore._dataset import forking
 from ipldstore._dataset.archives import import_car, write_car
 from ipldstore._dataset.castores import require_names
+from ipldstore._dataset.in_flight import linking
 from ipldstore._display.bars import AnyProgress, reporting
 from ipldstore._links.arrays import Links, links, set_links
 from ipldstore._writers.changes import Changes
@@ -260,7 +261,8 @@ class IPLDStore(DatasetStore):
         from ipldstore._merge import moving
 
         self._check_writable()
-        moving.graft(self._data, path, cids.to_bytes(cid), overwrite=overwrite)
+        with linking(self._data.castore):
+            moving.graft(self._data, path, cids.to_bytes(cid), overwrite=overwrite)
 
     def subtree(self, path: str) -> CID:
         """Return the CID of the dataset that has what is below a path: that of a store with just these keys.

@@ -1,0 +1,187 @@
+"""Collections beside threads that write: nothing is lost that was put and is not linked yet, whatever the age."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ipld_castore import ContentAddressableStore
+from ipldstore import IPLDStore, MappingCAStore, NoChangesError, Repository
+
+from ..support.repositories import KINDS, commit, contents_of, make, open_again, place_of
+
+NOTHING = timedelta(0)
+
+
+@pytest.fixture(params=KINDS)
+def what(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    return place_of(request.param, tmp_path)
+
+
+def in_thread(action: Callable[[], object]) -> None:
+    thread = threading.Thread(target=action)
+    thread.start()
+    thread.join()
+
+
+def collect_once_after(castore: ContentAddressableStore, verb: str, repo: Repository) -> Callable[..., Any]:
+    """Return a verb of a block store that has another thread collect garbage after its first call."""
+    done, calls = getattr(type(castore), verb), iter(range(10**9))
+
+    def then_collect(self: Any, *args: Any) -> Any:
+        found = done(self, *args)
+        if next(calls) == 0:
+            in_thread(lambda: repo.garbage_collect(NOTHING))
+        return found
+
+    return then_collect
+
+
+def collect_before(castore: ContentAddressableStore, verb: str, repo: Repository) -> Callable[..., Any]:
+    """Return a verb of a block store that has another thread collect garbage before each call."""
+    done = getattr(type(castore), verb)
+
+    def collect_first(self: Any, *args: Any) -> Any:
+        in_thread(lambda: repo.garbage_collect(NOTHING))
+        return done(self, *args)
+
+    return collect_first
+
+
+@pytest.mark.parametrize("when", ["a chunk was put", "the head moves"])
+def test_what_is_put_and_not_linked_yet_is_kept(what: Any, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo = make(what)
+    commit(repo, {"a/0": b"0" * 900})
+    session = repo.writable_session()
+    kind = type(session.store.castore)
+    if when == "a chunk was put":
+        monkeypatch.setattr(kind, "put_block", collect_once_after(session.store.castore, "put_block", repo))
+    session.store["b/0"] = b"1" * 900
+    if when == "the head moves":
+        monkeypatch.setattr(kind, "swap_head", collect_before(session.store.castore, "swap_head", repo))
+    session.commit("beside a collection")
+    monkeypatch.undo()
+    assert contents_of(repo) == {"a/0": b"0" * 900, "b/0": b"1" * 900}
+    repo = open_again(repo, what)
+    assert repo.verify() == 3
+    repo.close()
+
+
+def test_garbage_that_is_put_again_is_none(what: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its block is there already, and was put long before the operation began."""
+    repo = make(what)
+    commit(repo, {"a/0": b"0" * 900}, message="to be dropped")
+    repo.reset_branch("main", "main~1")
+    repo = open_again(repo, what)
+    session = repo.writable_session()
+    kind = type(session.store.castore)
+    monkeypatch.setattr(kind, "put_block", collect_once_after(session.store.castore, "put_block", repo))
+    session.store["a/0"] = b"0" * 900
+    monkeypatch.undo()
+    session.commit("again")
+    assert contents_of(repo) == {"a/0": b"0" * 900}
+    assert open_again(repo, what).verify() == 2
+
+
+def test_a_pull_that_finds_garbage_keeps_it(what: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transfer sends nothing below a block that is there. A collection waits until the names have moved."""
+    other = Repository.create({})
+    commit(other, {"a/0": b"0" * 900})
+    repo = make(what)
+    repo.pull(other)
+    repo.reset_branch("main", "main~1")
+    repo = open_again(repo, what)
+    threads = []
+
+    def collect_beside(self: Any, *args: Any) -> Any:
+        threads.append(threading.Thread(target=lambda: repo.garbage_collect(NOTHING)))
+        threads[-1].start()
+        return done(self, *args)
+
+    kind = type(repo.castore)
+    done = kind.swap_head  # type: ignore[attr-defined]  # the three kinds have one
+    monkeypatch.setattr(kind, "swap_head", collect_beside)
+    repo.pull(other)
+    monkeypatch.undo()
+    for thread in threads:
+        thread.join()
+    assert contents_of(repo) == {"a/0": b"0" * 900}
+    assert open_again(repo, what).verify() == 2
+
+
+@pytest.mark.parametrize("kind", ["dict", "file"])
+def test_blocks_of_this_process_are_young(kind: str, tmp_path: Path) -> None:
+    what = place_of(kind, tmp_path)
+    repo = make(what)
+    castore = repo.castore
+    leaf = castore.put(b"a leaf")
+    node = castore.put({"leaf": leaf})
+    repo.garbage_collect(timedelta(hours=1))
+    repo.garbage_collect(timedelta(hours=1))  # a file was written anew by the first
+    assert castore.get(node) == {"leaf": leaf}
+    assert castore.get(leaf) == b"a leaf"
+    del castore
+    if kind == "file":
+        repo = open_again(repo, what)
+        assert repo.garbage_collect(timedelta(hours=1)).freed_blocks == 2
+    else:
+        assert repo.garbage_collect(NOTHING).freed_blocks == 2
+    repo.close()
+
+
+def test_stores_over_one_dict_know_of_each_other() -> None:
+    mapping: dict[str, bytes] = {}
+    repo = Repository.create(mapping)
+    other = MappingCAStore(mapping)
+    cid = other.put(b"by the other")
+    repo.garbage_collect(timedelta(hours=1))
+    assert other.get(cid) == b"by the other"
+
+
+@pytest.mark.parametrize("threads", [3])
+def test_threads_commit_while_another_collects(what: Any, threads: int) -> None:
+    repo = make(what)
+    done = threading.Event()
+    errors: list[BaseException] = []
+
+    def guarded(action: Callable[[], object]) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                action()
+            except BaseException as error:  # noqa: BLE001  # the test shows it
+                errors.append(error)
+
+        return run
+
+    def write(number: int) -> None:
+        for turn in range(8):
+            session = repo.writable_session()
+            session.store[f"a{number}/{turn}"] = b"%d" % number * 300
+            session.store["same/0"] = b"each writes it" * 30
+            session.commit(f"{number} {turn}", rebase=True)
+            with pytest.raises(NoChangesError):
+                session.commit("nothing")
+
+    def collect() -> None:
+        while not done.is_set():
+            repo.garbage_collect(NOTHING)
+
+    collector = threading.Thread(target=guarded(collect))
+    writers = [threading.Thread(target=guarded(lambda number=number: write(number))) for number in range(threads)]
+    for thread in (collector, *writers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    done.set()
+    collector.join()
+    assert errors == []
+    found = contents_of(repo)
+    assert {key for key in found if key != "same/0"} == {f"a{n}/{turn}" for n in range(threads) for turn in range(8)}
+    repo = open_again(repo, what)
+    assert repo.verify() == threads * 8 + 1
+    IPLDStore(repo.castore, root=repo.lookup().data)
+    repo.close()
