@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from ipld_car import Block, CarError, CarReader, Source, Writable, cids, shared_cids
 from ipld_castore import AnyCID
 
+from ipldstore._read.reach import reach
 from ipldstore.errors import LOWER_ERRORS, store_errors
 
 from .dataset import Dataset
-from .reach import reach
 from .roots import require_no_changes, set_root
 
 

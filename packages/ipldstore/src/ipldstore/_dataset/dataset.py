@@ -16,6 +16,7 @@ from ipldstore._format.limits import LIMITS, Limits
 from ipldstore._format.links import is_directory_link
 from ipldstore._format.nodes import NodeStore
 from ipldstore._read.byte_range import WHOLE, ByteRange
+from ipldstore._read.reach import is_taken_as_whole
 from ipldstore._read.reader import reader_of
 from ipldstore._tree import lookup
 from ipldstore._tree.stats import Stats
@@ -28,7 +29,6 @@ from . import pickling, processes, values
 from .concurrent_tree import ConcurrentTree
 from .in_flight import Putting
 from .persistence import Persistence
-from .reach import is_taken_as_whole
 from .value_reader import ValueReader, View, as_it_is
 
 
@@ -58,8 +58,6 @@ class Dataset:
         self.token = uuid.uuid4().hex
         self.home = process_id()
         """The process that has the dataset itself."""
-        processes.REGISTRY[self.token] = self
-        renew_after_fork(self.renew_locks)
         self.sharing: Sharing | None = None
         """How others write this dataset too; None where it was never given to others."""
         self.origin: pickling.Pickled | None = None
@@ -68,6 +66,8 @@ class Dataset:
         """How often this process has changed the contents."""
         self.merged: dict[str, int] = {}
         """Of each fork, up to which number its changes have been merged."""
+        processes.REGISTRY[self.token] = self  # at the end: a collection in another thread looks at it
+        renew_after_fork(self.renew_locks)
 
     # -- shared with others --
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from ipld_castore import ContentAddressableStore
 
 from ipldstore._format.nodes import HistoryNodeError
+from ipldstore._read.reach import is_taken_as_whole
 from ipldstore._revisions.roots import root_of
 from ipldstore._writers.coordinating import CoordinatorSharing
 from ipldstore.errors import IPLDStoreError
 
 from . import processes
 from .dataset import Dataset
-from .reach import is_taken_as_whole
 
 
 def open_dataset(castore: ContentAddressableStore, root: bytes | None) -> tuple[Dataset, HistoryNodeError | None]:

@@ -19,8 +19,8 @@ from ipld_castore import (
 from multiformats import CID
 
 from ipldstore._dataset.in_flight import collecting
-from ipldstore._dataset.reach import reach
 from ipldstore._format.nodes import MAX_NODE_BYTES
+from ipldstore._read.reach import reach
 from ipldstore._writers.coordinator import stop_writers
 from ipldstore._writers.notes import decode_note
 from ipldstore._writers.session_state import decode_state, encode_state

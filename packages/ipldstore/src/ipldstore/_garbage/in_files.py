@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipld_car import cids
 from ipld_castore import BlockNotFoundError, ContentAddressableStore, ReferenceCAStore, ReferencingCAStore
 
-from ipldstore._dataset.reach import is_node
+from ipldstore._read.reach import is_node
 
 
 def own_part(castore: ContentAddressableStore) -> ContentAddressableStore:

@@ -17,9 +17,9 @@ from multiformats import CID
 
 from ipldstore._dataset import processes
 from ipldstore._dataset.dataset import Dataset
-from ipldstore._dataset.reach import reach
 from ipldstore._display.bars import open_bar
 from ipldstore._history.state import StateNode
+from ipldstore._read.reach import reach
 from ipldstore._revisions.history import History
 from ipldstore._writers.forks import ForkSharing
 from ipldstore.errors import BlockMissingError, NodeError, store_errors

@@ -14,8 +14,8 @@ from ipld_castore import (
 )
 from multiformats import CID
 
-from ipldstore._dataset.reach import is_node
 from ipldstore._display.bars import Progress
+from ipldstore._read.reach import is_node
 from ipldstore.errors import store_errors
 
 

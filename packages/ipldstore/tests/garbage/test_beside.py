@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,7 @@ def test_threads_commit_while_another_collects(what: Any, threads: int) -> None:
             repo.garbage_collect(NOTHING)
 
     collector = threading.Thread(target=guarded(collect))
-    writers = [threading.Thread(target=guarded(lambda number=number: write(number))) for number in range(threads)]
+    writers = [threading.Thread(target=guarded(partial(write, number))) for number in range(threads)]
     for thread in (collector, *writers):
         thread.start()
     for thread in writers:
