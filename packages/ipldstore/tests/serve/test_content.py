@@ -105,6 +105,22 @@ def test_a_folder_and_a_repository_are_served(tmp_path: Path) -> None:
     source.close()
 
 
+def test_paths_that_are_no_text_and_slashes_in_names() -> None:
+    """What cannot be decoded is a bad request, wherever it stands; %2F ends no name."""
+    store, _ = array_of(np.arange(4.0), chunks=(4,))
+    root = store.freeze()
+    castore = store.castore
+    assert isinstance(castore, MappingCAStore)
+    with serving([source_of(castore, root)]) as server:
+        for path in (f"/ipfs/{root}/%ff", f"/ipfs/{root}/a/%C3", "/ipfs/%ff", f"/ipfs/{root}/%ff?format=car"):
+            refused = server.get(path)
+            assert refused.status_code == 400, path
+            assert "expected a path of percent-encoded UTF-8, found '%" in refused.text
+        assert server.get(f"/ipfs/{root}/a/zarr.json").status_code == 200
+        assert server.get(f"/ipfs/{root}/a%2Fzarr.json").status_code == 404
+        assert server.get("/%ff").status_code == 404
+
+
 def test_paths_through_maps_lists_and_directories() -> None:
     castore = MappingCAStore()
     leaf = castore.put_raw(b"leaf")

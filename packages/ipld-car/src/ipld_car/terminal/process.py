@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from .exit_codes import BROKEN_PIPE, GOOD, INTERRUPTED, USAGE
+from .printer import printable
 
 
 class _OutputClosedError(Exception):
@@ -66,7 +67,14 @@ class CommandGroup(click.Group):
         return list(self.commands)
 
 
-def run(group: click.Group, name: str, code_of: Callable[[Exception], int | None], *, warns: type[Warning]) -> int:
+def run(
+    group: click.Group,
+    name: str,
+    code_of: Callable[[Exception], int | None],
+    *,
+    warns: type[Warning],
+    in_words: Callable[[str], str] = str,
+) -> int:
     """Run the command line of this process; return the exit code.
 
     :param group: the commands
@@ -74,14 +82,21 @@ def run(group: click.Group, name: str, code_of: Callable[[Exception], int | None
     :param code_of: returns the exit code of an error whose message is for the user, and None for any other error, which
         then passes through
     :param warns: warnings that are printed each time
+    :param in_words: returns the message of an error in the words of the command
     """
     try:
-        return _run(group, name, code_of, warns)
+        return _run(group, name, code_of, warns, in_words)
     finally:
         gc.freeze()  # the process ends; to search all modules for cycles would take a third of a short command
 
 
-def _run(group: click.Group, name: str, code_of: Callable[[Exception], int | None], warns: type[Warning]) -> int:
+def _run(
+    group: click.Group,
+    name: str,
+    code_of: Callable[[Exception], int | None],
+    warns: type[Warning],
+    in_words: Callable[[str], str],
+) -> int:
     _fill_streams()
     _handle_signals()
     _print_warnings(warns)
@@ -99,10 +114,10 @@ def _run(group: click.Group, name: str, code_of: Callable[[Exception], int | Non
     except Exception as error:
         found = code_of(error)
         if found is not None:
-            return _failed(name, str(error), found)
+            return _failed(name, in_words(str(error)), found)
         if isinstance(error, OSError):
             _drop_output()  # all commands flush what is good, so what is left could not be written
-            return _failed(name, _reason(error), USAGE)
+            return _failed(name, in_words(_reason(error)), USAGE)
         raise
     return code if isinstance(code, int) else GOOD
 
@@ -152,5 +167,5 @@ def _reason(error: OSError) -> str:
 
 
 def _failed(name: str, message: str, code: int) -> int:
-    click.echo(f"{name}: {message}", err=True)
+    click.echo("\n".join(map(printable, f"{name}: {message}".split("\n"))), err=True)
     return code

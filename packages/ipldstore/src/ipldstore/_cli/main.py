@@ -34,7 +34,13 @@ for command in (*LOOKING, *CHECKING, *HISTORY, *NAMES, *MOVING, *UPKEEP, *NETWOR
 
 def main() -> int:
     """Run the command line; return the exit code."""
-    return run(cli, "ipldstore", _code_of, warns=UserWarning)
+    return run(cli, "ipldstore", _code_of, warns=UserWarning, in_words=_in_words)
+
+
+def _in_words(message: str) -> str:
+    from .wording import in_words
+
+    return in_words(message)
 
 
 def _code_of(error: Exception) -> int | None:

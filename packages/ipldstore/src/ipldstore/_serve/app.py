@@ -49,7 +49,7 @@ def make_app(
     def answer(request: Request) -> Response:
         # The path as it was sent: a decoded one would take %2F in a name for a slash.
         path = request.scope["raw_path"].decode("latin-1").partition("?")[0]
-        parts = [unquote(part, errors="strict") for part in path.split("/")[2:] if part]
+        parts = [_decoded(part) for part in path.split("/")[2:] if part]
         if not parts:
             raise BadRequestError("expected a CID behind /ipfs/, found nothing")
         first, *names = parts
@@ -85,6 +85,13 @@ def make_app(
     return Guard(app, hosts)
 
 
+def _decoded(part: str) -> str:
+    try:
+        return unquote(part, errors="strict")
+    except UnicodeDecodeError:
+        raise BadRequestError(f"expected a path of percent-encoded UTF-8, found {part[:100]!r}") from None
+
+
 def _not_found(request: Request, _: Exception) -> Response:
     message = f"expected /, /ipfs/CID or /ipns/NAME, found {request.url.path[:100]!r}"
     return PlainTextResponse(f"{message}\n", 404, headers={**SAFE, "Cache-Control": "no-store"})
@@ -96,7 +103,7 @@ def _with_errors(answer: Callable[[Request], Response], request: Request) -> Res
         return answer(request)
     except _ERRORS as error:
         return _response_of(error, request)
-    except (ValueError, UnicodeDecodeError) as error:  # no CID, or a name that is no UTF-8
+    except ValueError as error:  # no CID
         return _failed(400, str(error))
 
 

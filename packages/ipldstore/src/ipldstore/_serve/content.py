@@ -97,6 +97,8 @@ class Content:
     ) -> Response | None:
         """Return the answer for a key, group or array of a dataset; None if it has neither."""
         key = "/".join(names)
+        if any("/" in name for name in names):  # it was sent as %2F, and is no end of a name
+            return None
         if names and key in store:
             headers = _headers(path, root) | {"ETag": f'"{cids.to_text(root)}/{quote(key)}"'}
             if is_fresh(request.headers.get("if-none-match"), headers["ETag"]):

@@ -95,6 +95,7 @@ def merge(what: str, ref: str, as_json: bool, opening: Opening, **options: Any) 
     """
     from ipld_car.terminal import BAD, GOOD, open_printer, printable
 
+    from ipldstore._cli.wording import in_words
     from ipldstore.errors import MergeConflictError
 
     with opening.repository(what, read_only=False) as repository, open_printer() as print_line:
@@ -103,7 +104,7 @@ def merge(what: str, ref: str, as_json: bool, opening: Opening, **options: Any) 
         except MergeConflictError as error:
             for conflict in error.conflicts:
                 print_line({"conflict": str(conflict)} if as_json else printable(f"conflict: {conflict}"))
-            click.echo(f"ipldstore: {printable(str(error).splitlines()[0])}", err=True)
+            click.echo(f"ipldstore: {printable(in_words(str(error).splitlines()[0]))}", err=True)
             return BAD
         print_line({"commit": str(cid)} if as_json else str(cid))
         return GOOD
