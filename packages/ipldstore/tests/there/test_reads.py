@@ -8,6 +8,7 @@ from typing import Any
 import ipldstore
 import numpy as np
 import pytest
+from ipld_castore._reference.processes import HashProcesses
 from ipld_castore._reference.ranges import LocalRanges
 from ipldstore._there.sources import SourceReader
 
@@ -40,17 +41,24 @@ def test_each_byte_is_read_once(
         write(path, number, shape)
     read: list[int] = []
     parsed: list[str] = []
-    read_into, parse = LocalRanges.read_into, SourceReader._parse
+    read_into, hash_there, parse = LocalRanges.read_into, HashProcesses.hash, SourceReader._parse
 
     def count(self: LocalRanges, offset: int, buffer: memoryview) -> int:
         read.append(len(buffer))
         return read_into(self, offset, buffer)
+
+    def count_there(self: HashProcesses, path: str, flags: int, spans: Any) -> bytes | None:
+        digests = hash_there(self, path, flags, spans)
+        if digests is not None:  # else they are read here
+            read.extend(stop - start for start, stop, _ in spans)
+        return digests
 
     def note(self: SourceReader, name: str, *how: Any) -> Any:
         parsed.append(name)
         return parse(self, name, *how)
 
     monkeypatch.setattr(LocalRanges, "read_into", count)
+    monkeypatch.setattr(HashProcesses, "hash", count_there)
     monkeypatch.setattr(SourceReader, "_parse", note)
     root = ipldstore.reference(paths, tmp_path / "x.car", concat_dim="time")
     assert parsed == [str(paths[0])]

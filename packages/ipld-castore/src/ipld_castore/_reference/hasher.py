@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, Final, NamedTuple
-
-from ipld_car import hashes
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
 
 from ipld_castore.concurrency import in_order
 from ipld_castore.errors import BlockCorruptError
 
+from . import hashing
 from .allow import AllowList, is_url
-from .ranges import FileRanges, LocalRanges
+from .processes import HashProcesses
+from .ranges import OPEN_FLAGS, FileRanges, LocalRanges
 
-_LOCAL_SPAN_BYTES: Final = 1 << 20
-"""Bytes that are read at a time from a file of this machine: what the cache of a processor holds."""
 _REMOTE_SPAN_BYTES: Final = 4 << 20
 _GAP_BYTES: Final = 64 << 10
 """Bytes between two ranges that are read together."""
@@ -50,11 +48,17 @@ class _Task(NamedTuple):
     tasks: int | None
     """How many tasks the file has, with the first of them; else None."""
 
+    @property
+    def positions(self) -> Iterator[int]:
+        """The positions of the ranges of the task in those of the file."""
+        return (position for span in self.spans for position in span.ranges)
+
 
 class RangeHasher:
     """Hash ranges of files with sha2-256, side by side in threads. Nothing is kept but the digests.
 
-    Threads may share a hasher.
+    In a ``with`` statement, files of this machine are hashed in processes from the 65th MiB on: other threads of this
+    one then run Python meanwhile, without waiting for it. Threads may share a hasher.
 
     :param allow: folders, files and URLs that may be read; None for any
     :param storage_options: see :class:`ReferenceCAStore`
@@ -75,6 +79,7 @@ class RangeHasher:
         self._allow = None if allow is None else AllowList(allow)
         self._ranges = FileRanges(self._allow or AllowList([]), storage_options or {})
         self._buffers = threading.local()
+        self._processes: HashProcesses | None = None
 
     def check(self, name: str) -> None:
         """Return if a file may be read.
@@ -104,11 +109,10 @@ class RangeHasher:
         :raises BackendUnavailableError: if it cannot be read
         :raises BlockCorruptError: if it ends before one of the ranges
         """
+        task = _Task(name, ranges, list(_spans(name, ranges)), None)
         found = [b""] * len(ranges)
-        spans = list(_spans(name, ranges))
-        for span, digests in zip(spans, self._hash(_Task(name, ranges, spans, None)), strict=True):
-            for position, digest in zip(span.ranges, digests, strict=True):
-                found[position] = digest
+        for position, digest in zip(task.positions, self._hash(task), strict=True):
+            found[position] = digest
         return found
 
     def digests(self, jobs: Iterable[tuple[str, Sequence[Range]]]) -> Iterator[list[bytes]]:
@@ -129,71 +133,72 @@ class RangeHasher:
         for task, done in in_order(self._hash, chain([first], tasks), threads=threads):
             if task.tasks is not None:
                 found, left = [b""] * len(task.ranges), task.tasks
-            for span, digests in zip(task.spans, done, strict=True):
-                for position, digest in zip(span.ranges, digests, strict=True):
-                    found[position] = digest
+            for position, digest in zip(task.positions, done, strict=True):
+                found[position] = digest
             left -= 1
             if not left:
                 yield found
 
-    def _hash(self, task: _Task) -> list[list[bytes]]:
-        """Return the digests of each span of a task."""
+    def _hash(self, task: _Task) -> list[bytes]:
+        """Return the digests of the ranges of a task."""
         if not task.spans:
             return []
-        exempt = self._allow is None
-        resolved = self._ranges.resolve(task.name, _HERE, exempt=exempt)
-        if not is_url(resolved):
-            with LocalRanges(resolved) as file:
-                return [self._hash_local(file, span, task.ranges) for span in task.spans]
-        return [
-            _digests(memoryview(self.read(task.name, span.start, span.stop - span.start)), span, task.ranges)
+        resolved = self._ranges.resolve(task.name, _HERE, exempt=self._allow is None)
+        spans = [
+            (span.start, span.stop, [(int(task.ranges[at][0]), int(task.ranges[at][1])) for at in span.ranges])
             for span in task.spans
         ]
+        found = self._hash_remote(task.name, spans) if is_url(resolved) else self._hash_local(resolved, spans)
+        size = hashing.DIGEST_BYTES
+        return [found[start : start + size] for start in range(0, len(found), size)]
 
-    def _hash_local(self, file: LocalRanges, span: _Span, ranges: Sequence[Range]) -> list[bytes]:
-        buffer = self._buffer()
-        size = span.stop - span.start
-        if size <= len(buffer):
-            self._read_into(file, span.start, buffer[:size])
-            return _digests(buffer[:size], span, ranges)
-        hasher = hashlib.sha256()  # of one range: longer spans have no more
-        for start in range(span.start, span.stop, len(buffer)):
-            piece = buffer[: min(len(buffer), span.stop - start)]
-            self._read_into(file, start, piece)
-            hasher.update(piece)
-        return [hasher.digest()]
+    def _hash_remote(self, name: str, spans: list[hashing.Span]) -> bytes:
+        def fill(offset: int, piece: memoryview) -> None:
+            piece[:] = self.read(name, offset, len(piece))
 
-    @staticmethod
-    def _read_into(file: LocalRanges, offset: int, piece: memoryview) -> None:
-        count = file.read_into(offset, piece)
-        if count != len(piece):
-            raise BlockCorruptError(
-                f"expected {offset + len(piece)} bytes or more in {file.path}, found {offset + count}"
-            )
+        most = max(stop - start for start, stop, _ in spans)
+        return hashing.hash_spans(fill, spans, memoryview(bytearray(min(most, _REMOTE_SPAN_BYTES))))
+
+    def _hash_local(self, path: str, spans: list[hashing.Span]) -> bytes:
+        found = None if self._processes is None else self._processes.hash(path, OPEN_FLAGS, spans)
+        if found is not None:
+            return found
+        with LocalRanges(path) as file:
+
+            def fill(offset: int, piece: memoryview) -> None:
+                count = file.read_into(offset, piece)
+                if count != len(piece):
+                    raise BlockCorruptError(
+                        f"expected {offset + len(piece)} bytes or more in {path}, found {offset + count}"
+                    )
+
+            return hashing.hash_spans(fill, spans, self._buffer())
 
     def _buffer(self) -> memoryview:
         """Return memory of this thread, as new memory for each span would take a tenth of the time of hashing."""
         buffer: memoryview | None = getattr(self._buffers, "buffer", None)
         if buffer is None:
-            buffer = self._buffers.buffer = memoryview(bytearray(_LOCAL_SPAN_BYTES))
+            buffer = self._buffers.buffer = memoryview(bytearray(hashing.BUFFER_BYTES))
         return buffer
+
+    def __enter__(self) -> Self:
+        self._processes = HashProcesses()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        processes, self._processes = self._processes, None
+        if processes is not None:
+            processes.close()
 
 
 _HERE: Final = os.curdir
 
 
-def _digests(data: memoryview, span: _Span, ranges: Sequence[Range]) -> list[bytes]:
-    """Return the digests of the ranges of a span.
-
-    :param data: the bytes of the span
-    """
-    places = ((ranges[at][0] - span.start, ranges[at][1]) for at in span.ranges)
-    return [hashes.sha2_256(data[start : start + length]) for start, length in places]
-
-
 def _spans(name: str, ranges: Sequence[Range]) -> Iterator[_Span]:
     """Yield what is read together of a file: ranges that lie close together, in the order of their offsets."""
-    most = _REMOTE_SPAN_BYTES if is_url(name) else _LOCAL_SPAN_BYTES
+    most = _REMOTE_SPAN_BYTES if is_url(name) else hashing.BUFFER_BYTES
     order = sorted(range(len(ranges)), key=ranges.__getitem__)
     if not order:
         return

@@ -27,7 +27,7 @@ _HTTP: Final = ("http", "https")
 _BUCKETS: Final = ("s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss")
 _HTTP_OPTIONS: Final = ("timeout", "retries")
 # A name may lead to a pipe or a terminal by the time it is opened: O_NONBLOCK opens those without waiting.
-_FLAGS: Final = (
+OPEN_FLAGS: Final = (
     os.O_RDONLY
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_NONBLOCK", 0)
@@ -168,7 +168,7 @@ class LocalRanges:
     def __init__(self, path: str) -> None:
         self.path = path
         try:
-            descriptor = os.open(path, _FLAGS)
+            descriptor = os.open(path, OPEN_FLAGS)
             self._file = os.fdopen(descriptor, "rb", buffering=0)
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 self._file.close()

@@ -50,10 +50,11 @@ def reference(  # noqa: PLR0913  # keywords
     """Make a dataset of files that stay where they are; return its root.
 
     Sources are netCDF-4, HDF5, netCDF-3, zarr folders, and references of kerchunk (JSON or parquet). Each source is
-    read once, and hashed in threads; nothing is copied. Chunks are blocks that lie in the original files. **The root is
-    that of the same chunks stored as copies.** Chunks over 1 MiB are UnixFS files, whose nodes are written into
-    ``into``. So are chunks that no file holds as they are: those that stand in kerchunk's references, HDF5's compact
-    datasets, and the coordinate of ``concat_dim``, whose units may differ from file to file.
+    read once, and many are hashed side by side, from 64 MiB on in processes of their own; nothing is copied. Chunks are
+    blocks that lie in the original files. **The root is that of the same chunks stored as copies.** Chunks over 1 MiB
+    are UnixFS files, whose nodes are written into ``into``. So are chunks that no file holds as they are: those that
+    stand in kerchunk's references, HDF5's compact datasets, and the coordinate of ``concat_dim``, whose units may
+    differ from file to file.
 
     **Several sources** are taken in one behind the other along ``concat_dim``. Arrays without that dimension must be
     the same in all. A later call with further sources appends them, and reads only them; a call that was stopped goes
@@ -95,8 +96,7 @@ def reference(  # noqa: PLR0913  # keywords
             f"expected concat_dim with {len(names)} sources, the dimension along which they are one dataset"
         )
     files = IndexFiles(_index_folder(into, index))
-    hasher = RangeHasher(storage_options=storage_options)
-    with _writable(into) as store:
+    with RangeHasher(storage_options=storage_options) as hasher, _writable(into) as store:
         appender = Appender(store, concat_dim, hasher.read)
         left = _left(names, files.done(appender.length), appender.length)
         if left:
@@ -152,6 +152,10 @@ def _left(names: list[str], done: list[Done], length: int) -> list[str]:
     return left
 
 
+_Begun = tuple[SourceLinks, bytes]
+"""The chunks of a source, and what tells the state of the source before it was read."""
+
+
 class _Allowed:
     """The files that sources may name: themselves, what is beside or below them, and what the user allows."""
 
@@ -169,7 +173,7 @@ class _Allowed:
 
 
 class _Run:
-    """Take sources in: parsed and hashed in threads, taken in here in their order, committed now and then."""
+    """Take sources in: hashed in threads, parsed and taken in here in their order, committed now and then."""
 
     def __init__(
         self,
@@ -194,12 +198,10 @@ class _Run:
         :param chosen: whether the user has chosen the parser
         """
         committed = time.monotonic()
-        threads = _REMOTE_THREADS if any("://" in name for name in names) else _THREADS
         with _hashing_errors():
-            first = self._begin(names[0])  # alone, as the metadata of a series are those of the source read first
+            first = self._hash(self._parse(names[0]))  # alone: metadata of a series are those of the source read first
             warn_of_codecs(first[0].source, chosen=chosen)  # later ones have the same, or are refused
-            rest = (begun for _, begun in in_order(self._begin, names[1:], threads=threads))
-            for links, stamp in chain([first], rest):
+            for links, stamp in chain([first], self._hashed(names[1:])):
                 if links.size > _HASHED_AT_ONCE:
                     links.hash(self._hasher.digests)
                 self._add(links, stamp)
@@ -209,18 +211,31 @@ class _Run:
                     committed = time.monotonic()
         self._commit()
 
-    def _begin(self, name: str) -> tuple[SourceLinks, bytes]:
-        """Parse a source, and hash it if it is small: many threads are then busy with one each.
+    def _hashed(self, names: list[str]) -> Iterator[_Begun]:
+        """Yield sources that are parsed and hashed, in order; later ones are hashed meanwhile.
 
-        :returns: its chunks, and what tells the state of the source
+        On this machine they are parsed in this thread: the GIL and the lock of h5py let one thread do that at a time,
+        and several take turns at each call. At URLs parsing waits for servers.
         """
+        if any("://" in name for name in names):
+            for _, begun in in_order(lambda name: self._hash(self._parse(name)), names, threads=_REMOTE_THREADS):
+                yield begun
+        else:
+            for begun, _ in in_order(self._hash, map(self._parse, names), threads=_THREADS):
+                yield begun
+
+    def _parse(self, name: str) -> _Begun:
         stamp = stamp_of(name)
         source = self._reader.read(name)
         self._allowed.check(source.files)
-        links = SourceLinks(source)
+        return SourceLinks(source), stamp
+
+    def _hash(self, begun: _Begun) -> _Begun:
+        """Hash a source if it is small: many threads are then busy with one each."""
+        links, _ = begun
         if links.size <= _HASHED_AT_ONCE:
             links.hash(lambda jobs: (self._hasher.digest(*job) for job in jobs))
-        return links, stamp
+        return begun
 
     def _add(self, links: SourceLinks, stamp: bytes) -> None:
         source = links.source

@@ -1,0 +1,132 @@
+"""Processes that hash ranges of files of this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from multiprocessing import spawn
+from pathlib import Path
+from typing import Final
+
+from ipld_castore.concurrency import ForkLocal
+
+from . import hashing
+
+_FIRST_BYTES: Final = 64 << 20
+"""Bytes that callers hash themselves before a process is started, which takes as long as hashing a third of them."""
+_LEAST_BYTES: Final = 512 << 10
+"""Bytes of a request that are worth asking another process."""
+_OPTIONS: Final = ("-I", "-S")
+"""Options of Python: the program imports nothing but the standard library."""
+
+
+class _State:
+    """The processes of one process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.idle: list[subprocess.Popen[bytes]] = []
+        self.left = _FIRST_BYTES
+        self.is_open = True
+
+
+class HashProcesses:
+    """Hash ranges of files in processes. Each thread that asks has one, which is started when it is needed first.
+
+    A thread that hashes releases the GIL, and has to get it back for each range. Where another thread runs Python, both
+    wait for each other, half of the time on a machine of two processors. Processes do not.
+
+    They never raise: where none can be started, one has died, or a file cannot be read, the caller hashes the ranges
+    itself. Threads may share this, and a child of ``fork`` gets processes of its own.
+    """
+
+    def __init__(self) -> None:
+        self._state = ForkLocal(_State)
+        executable = spawn.get_executable()  # where Python is embedded, ``multiprocessing`` is told which program it is
+        can_start = executable and not getattr(sys, "frozen", False) and Path(hashing.__file__).is_file()
+        self._command = [os.fsdecode(executable), *_OPTIONS, hashing.__file__] if can_start else []
+
+    def hash(self, path: str, flags: int, spans: list[hashing.Span]) -> bytes | None:
+        """Return the digests of all ranges, one after the other; None if the caller has to hash them.
+
+        :param path: the file
+        :param flags: how it is opened
+        """
+        process = self._take(sum(stop - start for start, stop, _ in spans))
+        if process is None:
+            return None
+        request = hashing.encode_request(os.fsencode(os.path.abspath(path)), flags, spans)  # noqa: PTH100  # at each task
+        size = hashing.DIGEST_BYTES * sum(len(ranges) for _, _, ranges in spans)
+        try:
+            state, digests = _ask(process, request, size)
+        except BaseException as error:
+            _end(process)
+            if isinstance(error, OSError):  # it has died
+                return None
+            raise
+        if state == hashing.DONE and len(digests) == size:
+            self._put_back(process)
+            return digests
+        if state == hashing.FAILED:
+            self._put_back(process)
+        else:
+            _end(process)
+        return None
+
+    def _take(self, size: int) -> subprocess.Popen[bytes] | None:
+        """Return a process that nobody else asks; None if there is none, or it is not worth it."""
+        state = self._state.value
+        with state.lock:
+            state.left -= size
+            if not self._command or state.left > 0 or size < _LEAST_BYTES or not state.is_open:
+                return None
+            if state.idle:
+                return state.idle.pop()
+        try:
+            return subprocess.Popen(  # noqa: S603  # this Python, and a program of this package
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+        except OSError:
+            self._command = []  # the system allows no further process
+            return None
+
+    def _put_back(self, process: subprocess.Popen[bytes]) -> None:
+        state = self._state.value
+        with state.lock:
+            if state.is_open:
+                state.idle.append(process)
+                return
+        _end(process)
+
+    def close(self) -> None:
+        """End all processes, one that is asked at the moment when it has answered. None is started any more."""
+        state = self._state.value
+        with state.lock:
+            state.is_open = False
+            idle, state.idle = state.idle, []
+        for process in idle:
+            _end(process)
+
+
+def _ask(process: subprocess.Popen[bytes], request: bytes, size: int) -> tuple[bytes, bytes]:
+    """Return the state that a process answers, and the digests; less than ``size`` bytes where it has died."""
+    assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018  # see _take
+    process.stdin.write(request)
+    process.stdin.flush()
+    state = process.stdout.read(1)
+    return state, process.stdout.read(size) if state == hashing.DONE else b""
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()  # it has nothing to lose
+    assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018  # see _take
+    process.stdout.close()
+    with suppress(BrokenPipeError):  # of a request that was not read any more
+        process.stdin.close()
+    process.wait()
