@@ -7,10 +7,13 @@ import inspect
 import pickle
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
+from ipld_car import cids
+from multiformats import CID
 
 MODULES = [
     "ipld_car",
@@ -99,3 +102,41 @@ def test_classes_and_functions_say_where_users_import_them_from(name: str) -> No
             assert value.__module__ in PACKAGES or value.__module__ == name, each
             assert b"._" not in pickle.dumps(value, 0), each
             assert pickle.loads(pickle.dumps(value)) is value  # noqa: S301  # made here
+
+
+def _example(annotation: str, cid: CID) -> Any:
+    if "tuple[CID" in annotation:
+        return (cid,)
+    if "list[CID" in annotation:
+        return [cid]
+    if "dict[str, CID" in annotation:
+        return {"name": cid}
+    return cid if "CID" in annotation else 0 if annotation == "int" else ()
+
+
+@pytest.mark.parametrize("module", ["ipld_car.ops", "ipld_castore", "ipldstore"])
+def test_records_show_cids_as_people_write_them(module: str) -> None:
+    """``repr`` of a CID is that of multiformats, with the digest in hex, which nobody can look up."""
+    package = importlib.import_module(module)
+    cid = cids.from_bytes(cids.make(cids.RAW, bytes(32)))
+    found = 0
+    for name in package.__all__:
+        kind = getattr(package, name)
+        fields = getattr(kind, "_fields", None) or getattr(kind, "__dataclass_fields__", {})
+        annotations = {each: str(kind.__annotations__[each]) for each in fields if each in kind.__annotations__}
+        if not isinstance(kind, type) or not any("CID" in annotation for annotation in annotations.values()):
+            continue
+        record = object.__new__(kind) if hasattr(kind, "__dataclass_fields__") else None
+        values = {each: _example(annotation, cid) for each, annotation in annotations.items()}
+        if record is None:
+            record = kind(**values)
+        for each, value in values.items() if hasattr(kind, "__dataclass_fields__") else ():
+            object.__setattr__(record, each, value)
+        if name == "Commit":  # which has the time in its text
+            record = record._replace(time=datetime.now(UTC), message="m")
+        shown = repr(record)
+        assert str(cid) in shown, name
+        assert "CID(" not in shown, name
+        assert "\n" not in shown, name
+        found += 1
+    assert found >= 3

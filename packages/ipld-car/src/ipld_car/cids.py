@@ -8,6 +8,7 @@ Source of the layout: https://github.com/multiformats/cid.
 
 from __future__ import annotations
 
+import dataclasses
 from base64 import b32encode
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -40,6 +41,7 @@ __all__ = [
     "make",
     "multihash_of",
     "prefix_of",
+    "record_repr",
     "to_bytes",
     "to_text",
 ]
@@ -52,6 +54,8 @@ IDENTITY: Final = 0x00
 SHA2_256: Final = 0x12
 
 MAX_CID_BYTES: Final = 2048
+_MOST_SHOWN: Final = 3
+"""Items of a list in the ``repr`` of a record."""
 
 
 class Prefix(NamedTuple):
@@ -292,6 +296,33 @@ def from_bytes(cid: bytes) -> CID:
     """
     check(cid)
     return from_validated(cid)
+
+
+def record_repr(record: object) -> str:
+    """Return the ``repr`` of a named tuple or a dataclass with CIDs as text, in one line; of long lists the beginning.
+
+    >>> from typing import NamedTuple
+    >>> class Found(NamedTuple):
+    ...     root: CID
+    ...     sizes: list[int]
+    >>> record_repr(Found(from_bytes(make(RAW, bytes(32))), list(range(99))))
+    'Found(root=bafkreiaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, sizes=[0, 1, 2, ... 96 more])'
+    """
+    fields = getattr(type(record), "_fields", None) or [each.name for each in dataclasses.fields(record) if each.repr]  # type: ignore[arg-type]  # a dataclass
+    return f"{type(record).__name__}({', '.join(f'{name}={_shown(getattr(record, name))}' for name in fields)})"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, CID):
+        return to_text(bytes(value))
+    if type(value) in (list, tuple):
+        assert isinstance(value, (list, tuple))  # noqa: S101  # not a child, such as a named tuple
+        more = [f"... {len(value) - _MOST_SHOWN} more"] if len(value) > _MOST_SHOWN else []
+        text = ", ".join([*map(_shown, value[:_MOST_SHOWN]), *more])
+        return f"[{text}]" if isinstance(value, list) else f"({text},)" if len(value) == 1 else f"({text})"
+    if type(value) is dict:
+        return f"{{{', '.join(f'{_shown(name)}: {_shown(each)}' for name, each in value.items())}}}"
+    return repr(value)
 
 
 @lru_cache(maxsize=1024)

@@ -46,12 +46,18 @@ class Added(NamedTuple):
     size: int
     """Bytes of a file; 0 of anything else."""
 
+    def __repr__(self) -> str:
+        return cids.record_repr(self)
+
 
 class Created(NamedTuple):
     """An archive that :func:`create` made."""
 
     root: CID
     blocks: int
+
+    def __repr__(self) -> str:
+        return cids.record_repr(self)
 
 
 def create(  # noqa: PLR0913  # each is of use alone

@@ -43,6 +43,9 @@ class ExtractedEntry(NamedTuple):
     unsafe_target: str | None = None
     """Where a link leads that was left out, as it leads out of the folder."""
 
+    def __repr__(self) -> str:
+        return cids.record_repr(self)
+
 
 class Extracted(NamedTuple):
     """The result of :func:`extract`."""

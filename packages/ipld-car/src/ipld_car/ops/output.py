@@ -41,6 +41,9 @@ class Written(NamedTuple):
     size: int
     """Bytes of all sections."""
 
+    def __repr__(self) -> str:
+        return cids.record_repr(self)
+
 
 class ArchiveWriter:
     """Writes the blocks of one archive. The caller has verified them."""

@@ -167,6 +167,9 @@ class Dag(NamedTuple):
     not_followed: Counter[int]
     """Blocks by codec, of those whose links are not known here."""
 
+    def __repr__(self) -> str:
+        return cids.record_repr(self)
+
 
 def get_dag(  # each is of use alone
     source: Source,

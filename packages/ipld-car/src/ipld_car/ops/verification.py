@@ -25,7 +25,7 @@ _MAX_DETAILS: Final = 20
 _HEAD: Final = varint.MAX_BYTES + cids.MAX_CID_BYTES
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
     """The result of :func:`verify`."""
 
@@ -50,6 +50,9 @@ class Report:
     """The first 20 of these faults, in words."""
     error: CarError | None = None
     """Why the archive cannot be read any further, if that is so."""
+
+    def __repr__(self) -> str:
+        return cids.record_repr(self)
 
     def is_good(self, *, partial: bool = False) -> bool:
         """Tell whether nothing is wrong.

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from ipld_car import cids
 from multiformats import CID
 
 from .backend import AnyCID
@@ -52,6 +53,9 @@ class BlockStatus(NamedTuple):
     """Size in bytes."""
     time: float
     """When the block was put last, in seconds by the clock of the store."""
+
+    def __repr__(self) -> str:
+        return cids.record_repr(self)
 
 
 @runtime_checkable

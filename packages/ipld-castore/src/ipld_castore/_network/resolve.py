@@ -40,6 +40,9 @@ class ResolvedName(NamedTuple):
     steps: tuple[str, ...]
     """The paths on the way, such as ``/ipns/k51...`` and ``/ipfs/CID``."""
 
+    def __repr__(self) -> str:
+        return cids.record_repr(self)
+
 
 class _Newest:
     """The newest record of each name that this process has seen. No gateway can go back behind it."""

@@ -20,7 +20,7 @@ _UNSAFE_IDS: Final = ("", ".", "..")
 """As the end of a path these are another path."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PinStatus:
     """A request to pin the graph below a CID, and what has become of it."""
 
@@ -42,6 +42,9 @@ class PinStatus:
     """Multiaddrs of peers of the service. A connection to one of them begins the transfer at once."""
     info: Mapping[str, str] = field(default_factory=dict)
     """What the service says beside, such as ``status_details``."""
+
+    def __repr__(self) -> str:
+        return cids.record_repr(self)
 
     @property
     def is_final(self) -> bool:

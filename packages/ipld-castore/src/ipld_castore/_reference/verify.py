@@ -31,6 +31,9 @@ class ChangedFile(NamedTuple):
     blocks: int
     """Number of blocks that the index has in the file."""
 
+    def __repr__(self) -> str:
+        return cids.record_repr(self)
+
 
 def changed_files(index: ReferenceIndex, ranges: FileRanges) -> Iterator[ChangedFile]:
     """Yield the files of an index that have changed, in the order of their numbers.

@@ -40,6 +40,9 @@ class Canonicalized(NamedTuple):
     documents: int = 0
     """Keys of metadata, which stands in the nodes."""
 
+    def __repr__(self) -> str:
+        return cids.record_repr(self)
+
 
 def canonicalize(
     data: Dataset, into: ContentAddressableStore | None, *, copy: bool, progress: bool | None

@@ -44,6 +44,9 @@ class Operation(NamedTuple):
     """The names before; None for the first operation, and where that state is no longer there."""
     after: Names
 
+    def __repr__(self) -> str:
+        return cids.record_repr(self)
+
 
 def operations(history: History, state: Known) -> Iterator[Operation]:
     """Yield the operations that led to a state, the latest first. Streams. The log ends where a state is not there.

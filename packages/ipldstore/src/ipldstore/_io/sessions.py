@@ -38,6 +38,9 @@ class Session(NamedTuple):
     ended: bool
     """Whether nothing is left to take in: the coordinator has closed its store, or the session was recovered."""
 
+    def __repr__(self) -> str:
+        return cids.record_repr(self)
+
 
 AnyShared = str | os.PathLike[str] | AnyCAStore
 """A folder of blocks or a bucket by its address, or a block store, or a store over one."""

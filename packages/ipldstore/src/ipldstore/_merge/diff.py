@@ -44,7 +44,7 @@ class KeyDiff:
         return f"{ {'added': '+', 'deleted': '-', 'changed': '~'}[self.change] } key {self.key}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diff:
     """The difference of two roots. It is false where there is none; ``str`` says it in words, a line for each node."""
 
@@ -54,11 +54,15 @@ class Diff:
     """Arrays and groups that differ, by path."""
     keys: tuple[KeyDiff, ...]
     """Keys of no node that differ, sorted."""
-    castore: ContentAddressableStore = field(repr=False, compare=False)
+    castore: ContentAddressableStore = field(compare=False)
     """The block store that has the nodes of both roots."""
 
     def __bool__(self) -> bool:
         return self.old != self.new
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.nodes):,} arrays and groups, {len(self.keys):,} other keys"
+        return f"<Diff {self.old} to {self.new}: {counts}>"
 
     def __str__(self) -> str:
         lines = []

@@ -46,6 +46,9 @@ class Synced(NamedTuple):
     overwritten: dict[str, CID]
     """By name, the commits that were not in the past of what is there now; empty without ``force``."""
 
+    def __repr__(self) -> str:
+        return cids.record_repr(self)
+
 
 def push(history: History, state: Known, to: Place, *, force: bool, progress: bool | None) -> Synced:
     """Bring a state to another place, have the head there name it, and close the place; see :meth:`Repository.push`."""

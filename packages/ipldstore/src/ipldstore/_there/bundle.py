@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from ipld_car import ops
+from ipld_car import cids, ops
 from multiformats import CID
 
 from ipldstore._address.places import AnyAddress
@@ -37,6 +37,9 @@ class Bundle(NamedTuple):
     """Bytes of the archive."""
     sha256: str
     """The sha2-256 digest of the archive, in hex."""
+
+    def __repr__(self) -> str:
+        return cids.record_repr(self)
 
 
 def publish_bundle(what: AnyAddress | IPLDStore, path: str | os.PathLike[str]) -> Bundle:

@@ -31,6 +31,9 @@ class Repaired(NamedTuple):
     lost: tuple[CID, ...]
     """Blocks that the other block store could not give either."""
 
+    def __repr__(self) -> str:
+        return cids.record_repr(self)
+
 
 def repair(
     castore: ContentAddressableStore, root: bytes, source: ContentAddressableStore, progress: Progress | None = None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from ipld_car import cids
 from multiformats import CID
 
 from ipldstore._display.page import page, section, table
@@ -18,7 +19,7 @@ Kind = Literal["missing", "damaged", "unreachable"]
 _MOST_SHOWN: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Failure:
     """One block that is lost."""
 
@@ -29,6 +30,9 @@ class Failure:
     reason: str
     keys: int | None = 1
     """How many keys are lost with it; None where that is not known."""
+
+    def __repr__(self) -> str:
+        return cids.record_repr(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ class ArrayDamage:
         return f"{self.path or '/'}: {counts}: {shown}{f' and {rest} more regions' if rest > 0 else ''}{more}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class VerifyReport:
     """What :meth:`IPLDStore.verify` has found. It is true if every byte below the root is there and right.
 
@@ -109,6 +113,9 @@ class VerifyReport:
 
     def __bool__(self) -> bool:
         return not self.failed
+
+    def __repr__(self) -> str:
+        return f"<VerifyReport {self._title}>"
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
