@@ -29,6 +29,11 @@ class CountingCAStore(MappingCAStore):
         super().__init__(mapping)
         self.reads: list[bytes] = []
         self.puts: list[bytes] = []
+        self.looked_for: list[bytes] = []
+
+    def has_block(self, cid: CID) -> bool:
+        self.looked_for.append(bytes(cid))
+        return super().has_block(cid)
 
     def get_block(self, cid: CID) -> bytes:
         self.reads.append(bytes(cid))
@@ -115,3 +120,37 @@ def test_a_log_behind_a_gateway_takes_few_round_trips() -> None:
         before = len(server.requests)
         assert len(list(islice(far.log(), 100))) == 100
         assert len(server.requests) - before <= 12
+
+
+def test_a_push_and_a_pull_cost_what_is_new() -> None:
+    """Also the check at the end that all has arrived."""
+    repo = Repository.create({})
+    for number in range(60):
+        commit(repo, {"a": b"%d" % number})
+    there, here = CountingCAStore({}), CountingCAStore({})
+    repo.push(there)
+    clone = Repository.open_or_create(here)
+    clone.pull(repo)
+    commit(repo, {"b": b"new"})
+    for each in (there, here):
+        each.reads.clear()
+        each.looked_for.clear()
+    assert repo.push(there).blocks == 4
+    assert len(there.reads) + len(there.looked_for) < 30
+    assert clone.pull(there).blocks == 4
+    assert len(here.reads) + len(here.looked_for) < 40
+    assert clone.verify() == repo.verify() == 62
+
+
+def test_what_a_push_finds_gone_from_below_is_sent_again() -> None:
+    """A block that is there may have lost what it links, to a collection of what no name reached."""
+    repo = Repository.create({})
+    commit(repo, {"a": b"1"})
+    there = MappingCAStore()
+    repo.push(there)
+    commit(repo, {"b/0": b"0", "b/1": b"gone"})
+    for cid, block in repo.castore.get_dag(repo.lookup().data):
+        if block != b"gone":
+            there.put_block(cid, block)
+    assert repo.push(there).blocks == 3
+    assert Repository.open(there).verify() == 3

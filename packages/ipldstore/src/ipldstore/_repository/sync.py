@@ -30,7 +30,7 @@ from ipldstore._revisions.verify import check_history
 from ipldstore.errors import ConflictError, NodeError
 
 from .places import Place
-from .transfers import transfer_all
+from .transfers import check_of_new, transfer_all
 
 PUSH: Final = "push"
 """The operation of a push that has overwritten names, and of the pushes that follow it."""
@@ -87,8 +87,9 @@ def push_state(
         lost = list(lost_by_push(history, state, theirs, Known(before, there)))
     if lost and not force:
         raise refused_push(lost, to)
+    check = check_of_new(history, state, there, to)
     with linking(to):
-        sent = transfer_all("pushing", cids.from_validated(state.cid), history.castore, to, progress)
+        sent = transfer_all("pushing", cids.from_validated(state.cid), history.castore, to, progress, check)
         if before is not None and there is not None and (lost or there.operation == PUSH):
             _overwrite(Exchange(theirs, head), Known(before, there), state.state)
         elif before != state.cid:
@@ -134,9 +135,10 @@ def pull(exchange: Exchange, source: Place, *, force: bool, progress: bool | Non
     """Get what another repository has, and close its place; see :meth:`Repository.pull`."""
     try:
         state = Exchange(History(source.castore), source.head).current()
-        here = exchange.history.castore
-        with linking(here):
-            sent = transfer_all("pulling", cids.from_validated(state.cid), source.castore, here, progress)
+        here = exchange.history
+        with linking(here.castore):
+            check = check_of_new(here, state, exchange.current().state, here.castore)
+            sent = transfer_all("pulling", cids.from_validated(state.cid), source.castore, here.castore, progress, check)
             lost = pull_state(exchange, state, sign(None, None), force=force)
     finally:
         source.close()
