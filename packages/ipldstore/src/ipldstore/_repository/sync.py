@@ -138,7 +138,9 @@ def pull(exchange: Exchange, source: Place, *, force: bool, progress: bool | Non
         here = exchange.history
         with linking(here.castore):
             check = check_of_new(here, state, exchange.current().state, here.castore)
-            sent = transfer_all("pulling", cids.from_validated(state.cid), source.castore, here.castore, progress, check)
+            sent = transfer_all(
+                "pulling", cids.from_validated(state.cid), source.castore, here.castore, progress, check
+            )
             lost = pull_state(exchange, state, sign(None, None), force=force)
     finally:
         source.close()
