@@ -117,7 +117,7 @@ def test_the_next_root_is_pinned_by_what_differs(node: Any, monkeypatch: pytest.
     with store_at(node) as store:
         first, second, _ = versions(store)
         store.persist(first)
-        monkeypatch.setattr(pins, "_add", never)
+        monkeypatch.setattr(pins, "add", never)
         store.persist(second, first)
         assert set(store.pins()) == {(first, ""), (second, "")}
 

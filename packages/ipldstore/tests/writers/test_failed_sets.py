@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ipldstore import FileSystemCAStore, IPLDStore, IPLDStoreError, ObjectCAStore
+from ipld_castore.testing import BlockServer
+from ipldstore import FileSystemCAStore, IPFSStore, IPLDStore, IPLDStoreError, ObjectCAStore
 
 from ..support.store_samples import contents, written
 from .workers.copies import Process, failing_appends
@@ -30,8 +31,10 @@ def change(store: IPLDStore, data: bytes | None) -> None:
         store[KEY] = data
 
 
-def check(store: IPLDStore, copy: IPLDStore, failing: Failing, again: str, *, looks: bool, failures: int) -> None:
+def check(store: IPLDStore, failing: Failing, again: str, *, looks: bool, failures: int) -> None:
     """Fail, write again, and compare with the root of one writer."""
+    process, pickled = Process("worker"), pickle.dumps(store)
+    copy = process.open(pickled)
     copy["a/c/first"] = b"first"
     for number in range(failures):
         with failing(), pytest.raises(IPLDStoreError, match=KEY):
@@ -40,6 +43,7 @@ def check(store: IPLDStore, copy: IPLDStore, failing: Failing, again: str, *, lo
             assert store[KEY].startswith((b"lost", b"base"))
     change(copy, AGAIN[again])
     copy["a/c/last"] = b"last"
+    copy = process.open(pickled)  # as each task does that is given the store; it looks for notes then
     model = {**BASE, "a/c/first": b"first", "a/c/last": b"last"}
     if (data := AGAIN[again]) is None:
         del model[KEY]
@@ -59,8 +63,17 @@ def check(store: IPLDStore, copy: IPLDStore, failing: Failing, again: str, *, lo
 def test_in_a_folder(tmp_path: Path, again: str, looks: bool, failures: int, arrives: bool) -> None:
     folder = tmp_path / "blocks"
     store = written(BASE, FileSystemCAStore(folder, fsync=False))
-    copy = Process("worker").open(pickle.dumps(store))
-    check(store, copy, lambda: failing_appends(arriving=arrives), again, looks=looks, failures=failures)
+    check(store, lambda: failing_appends(arriving=arrives), again, looks=looks, failures=failures)
+
+
+@pytest.mark.covering
+@pytest.mark.parametrize("arrives", [False, True], ids=["lost", "noted"])
+@pytest.mark.parametrize("looks", [False, True], ids=["unseen", "taken in"])
+@pytest.mark.parametrize("again", AGAIN)
+def test_on_a_node(again: str, looks: bool, arrives: bool) -> None:
+    with BlockServer() as server, IPFSStore(server.url) as castore:
+        store = written(BASE, castore)
+        check(store, lambda: failing_appends(arriving=arrives), again, looks=looks, failures=2)
 
 
 async def lost_answer(exchange: Any) -> None:
@@ -84,7 +97,6 @@ def test_in_a_bucket(
         f"s3://{bucket}/air", **atomic_s3.options(s3_proxy.url), retry_config={"max_retries": 0}
     )
     store = written(BASE, castore)
-    copy = Process("worker").open(pickle.dumps(store))
 
     @contextmanager
     def failing() -> Iterator[None]:
@@ -93,7 +105,7 @@ def test_in_a_bucket(
         assert s3_proxy.pending < 50
         s3_proxy.clear()
 
-    check(store, copy, failing, again, looks=looks, failures=2)
+    check(store, failing, again, looks=looks, failures=2)
 
 
 def is_wanted(request: Any, what: str) -> bool:

@@ -41,8 +41,16 @@ def root_of_one_thread(field: fields.Field) -> CID:
     return store.freeze()
 
 
-@pytest.fixture(params=["folder", pytest.param("bucket", marks=slow)])
+@pytest.fixture(
+    params=["folder", pytest.param("bucket", marks=slow), pytest.param("node", marks=[slow, pytest.mark.kubo])]
+)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[IPLDStore]:
+    if request.param == "node":
+        kubo = request.getfixturevalue("kubo")
+        with IPFSStore(kubo.url) as castore, IPLDStore(castore) as store:
+            yield store
+        kubo.empty()
+        return
     place: dict[str, Any] = {"what": str(tmp_path / "blocks")}
     if request.param == "bucket":
         server, bucket = request.getfixturevalue("atomic_s3"), request.getfixturevalue("bucket")
@@ -91,14 +99,3 @@ def test_regions(store: IPLDStore, field: fields.Field, pool: ProcessPoolExecuto
 def test_forks(store: IPLDStore, field: fields.Field, pool: ProcessPoolExecutor) -> None:
     fields.write_forks(store, field, pool)
     check(store, field)
-
-
-@slow
-@pytest.mark.kubo
-@pytest.mark.parametrize("field", FIELDS)
-def test_forks_on_a_node(kubo: Any, field: fields.Field, pool: ProcessPoolExecutor) -> None:
-    with IPFSStore(kubo.url) as castore:
-        store = IPLDStore(castore)
-        fields.write_forks(store, field, pool)
-        check(store, field)
-    kubo.empty()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ipld_car import cids
-from ipld_castore import FileSystemCAStore
+from ipld_castore import FileSystemCAStore, IPFSStore
 from ipldstore import ConflictError, IPLDStore, sessions
 
 from ..support.processes import FRESH
@@ -26,9 +26,15 @@ def pool() -> Iterator[ProcessPoolExecutor]:
         yield pool
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> IPLDStore:
-    return written(BASE, FileSystemCAStore(tmp_path / "blocks", fsync=False))
+@pytest.fixture(params=["folder", pytest.param("node", marks=[pytest.mark.slow, pytest.mark.kubo])])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[IPLDStore]:
+    if request.param == "folder":
+        yield written(BASE, FileSystemCAStore(tmp_path / "blocks", fsync=False))
+        return
+    kubo = request.getfixturevalue("kubo")
+    with IPFSStore(kubo.url) as castore:
+        yield written(BASE, castore)
+    kubo.empty()
 
 
 def test_what_a_worker_wrote_is_read_before_any_freeze(pool: ProcessPoolExecutor, store: IPLDStore) -> None:

@@ -10,6 +10,7 @@ import pytest
 from ipld_castore import ContentAddressableStore, FileSystemCAStore
 from ipld_castore.testing import BlockServer
 from ipldstore import CarCAStore, GatewayCAStore, IPFSStore, IPLDStore, MappingCAStore
+from multiformats import CID
 
 from ..support.processes import FRESH
 from ..support.processes.copies import refusals
@@ -32,12 +33,32 @@ def node() -> Iterator[BlockServer]:
         yield node
 
 
-@pytest.mark.parametrize("kind", ["dict", "CAR file", "node", "gateway"])
+class WithoutJournal(ContentAddressableStore):
+    """A backend of a third party: the two verbs that it must have, over files that any process reaches."""
+
+    local = False
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._files = FileSystemCAStore(folder, fsync=False)
+
+    @property
+    def address(self) -> str:
+        return self._files.address
+
+    def get_block(self, cid: CID) -> bytes:
+        return self._files.get_block(cid)
+
+    def put_block(self, cid: CID, data: bytes) -> None:
+        self._files.put_block(cid, data)
+
+
+@pytest.mark.parametrize("kind", ["dict", "CAR file", "third party", "gateway"])
 def test_every_way_to_write_is_refused(pool: ProcessPoolExecutor, node: BlockServer, tmp_path: Path, kind: str) -> None:
     made: dict[str, Callable[[], ContentAddressableStore]] = {
         "dict": MappingCAStore,
         "CAR file": lambda: CarCAStore(tmp_path / "some.car", "a"),
-        "node": lambda: IPFSStore(node.url),
+        "third party": lambda: WithoutJournal(tmp_path / "blocks"),
         "gateway": lambda: GatewayCAStore(node.url),
     }
     with made[kind]() as castore:
@@ -51,18 +72,18 @@ def test_every_way_to_write_is_refused(pool: ProcessPoolExecutor, node: BlockSer
         assert type(castore).__name__ in message
         assert "scheduler='threads'" in message
         assert "FileSystemCAStore, ObjectCAStore" in message
-        assert ("fork()" in message and "merge()" in message) == (kind == "node")
+        assert ("fork()" in message and "merge()" in message) == (kind == "third party")
 
 
-def test_a_fork_on_a_node_writes(pool: ProcessPoolExecutor, node: BlockServer) -> None:
+def test_a_fork_writes_there(pool: ProcessPoolExecutor, tmp_path: Path) -> None:
     """The way that the message names."""
-    store = written(SOME, IPFSStore(node.url))
+    store = written(SOME, WithoutJournal(tmp_path / "blocks"))
     parts: list[dict[str, bytes | None]] = [{f"a/c/{number}": b"%d" % number} for number in range(1, 4)]
     changes = [pool.submit(elsewhere.changes_of, store.fork(), part) for part in parts]
     store.merge(*(each.result(60) for each in changes))
     assert store.freeze() == written(SOME | {"a/c/1": b"1", "a/c/2": b"2", "a/c/3": b"3"}).freeze()
 
 
-def test_the_way_of_a_folder_works(pool: ProcessPoolExecutor, tmp_path: Path) -> None:
-    store = written(SOME, FileSystemCAStore(tmp_path / "blocks", fsync=False))
-    assert pool.submit(refusals, store).result(60)[0] == ""
+def test_the_ways_of_a_folder_and_a_node_work(pool: ProcessPoolExecutor, node: BlockServer, tmp_path: Path) -> None:
+    for castore in (FileSystemCAStore(tmp_path / "blocks", fsync=False), IPFSStore(node.url)):
+        assert pool.submit(refusals, written(SOME, castore)).result(60)[0] == ""

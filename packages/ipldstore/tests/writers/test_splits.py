@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import pickle
 import tempfile
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from ipld_castore import FileSystemCAStore
+from ipld_castore import ContentAddressableStore, FileSystemCAStore, IPFSStore
+from ipld_castore.testing import BlockServer
 from ipldstore import ConflictError, IPLDStore, IPLDStoreError
 
 from ..support.store_samples import contents, written
@@ -38,8 +40,10 @@ STEP = st.one_of(
 class Program:
     """A dataset, the processes that write it, and what it should have."""
 
-    def __init__(self, folder: str) -> None:
-        self.store = written(BASE, FileSystemCAStore(folder, fsync=False))
+    def __init__(self, castore: ContentAddressableStore) -> None:
+        self.store = written(BASE, castore)
+        self.looks_once = not castore.local
+        """Whether a copy looks for notes of other processes once for each pickle."""
         self.model: dict[str, bytes] = dict(BASE)
         self.reads: dict[tuple[int, str], bytes | None] = {}
         self.history: dict[str, list[bytes | None]] = {key: [BASE.get(key)] for key in KEYS}
@@ -51,7 +55,7 @@ class Program:
     def of(self, writer: int) -> IPLDStore:
         if writer < 0:
             return self.store
-        if writer not in self.copies:
+        if writer not in self.copies or self.looks_once:
             self.copies[writer] = self.processes[writer].open(self.pickled)
         return self.copies[writer]
 
@@ -126,18 +130,44 @@ def contents_without_reading(store: IPLDStore) -> set[str]:
 @example([("write", 0, "a/c/1"), ("delete", -1, "a/c/1"), ("list", 0, "")])  # the root is the one before
 def test_any_split_of_any_program(steps: list[tuple[str, int, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        program = Program(folder)
-        try:
-            for step in steps:
-                stale = program.run(*step)
-                if stale is not None:
-                    if program.came_back(stale):
-                        return  # the same contents may stand for another order, in which it depends on what is there
-                    with pytest.raises(ConflictError, match=stale):
-                        program.store.freeze()
-                    return
-            assert contents(program.store) == program.model
-            assert program.store.freeze() == written(program.model).freeze()
-        except ConflictError as error:
-            if not any(program.came_back(key) and repr(key) in str(error) for key in KEYS):
-                raise  # a conflict that there is not
+        check(FileSystemCAStore(folder, fsync=False), steps)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=20)
+@given(st.lists(STEP, max_size=24))
+def test_any_split_over_a_node(steps: list[tuple[str, int, str]]) -> None:
+    """A node that is served: its journal is of pins."""
+    with BlockServer() as server, IPFSStore(server.url) as castore:
+        check(castore, steps)
+
+
+@pytest.mark.slow
+@pytest.mark.kubo
+def test_any_split_over_a_real_node(kubo: Any) -> None:
+    @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=20, database=None)
+    @given(st.lists(STEP, max_size=24))
+    def split(steps: list[tuple[str, int, str]]) -> None:
+        with IPFSStore(kubo.url) as castore:
+            check(castore, steps)
+
+    split()
+    kubo.empty()
+
+
+def check(castore: ContentAddressableStore, steps: list[tuple[str, int, str]]) -> None:
+    """Run a program, and compare what comes of it with what a single writer gets, or expect the conflict."""
+    program = Program(castore)
+    try:
+        for step in steps:
+            stale = program.run(*step)
+            if stale is not None:
+                if program.came_back(stale):
+                    return  # the same contents may stand for another order, in which it depends on what is there
+                with pytest.raises(ConflictError, match=stale):
+                    program.store.freeze()
+                return
+        assert contents(program.store) == program.model
+        assert program.store.freeze() == written(program.model).freeze()
+    except ConflictError as error:
+        if not any(program.came_back(key) and repr(key) in str(error) for key in KEYS):
+            raise  # a conflict that there is not

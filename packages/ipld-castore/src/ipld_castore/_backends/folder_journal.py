@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -62,6 +62,8 @@ class FolderJournal:
     """
 
     is_remote = False
+    refuses_stopped = False
+    keeps_blocks = False
 
     def __init__(self, folder: Path, *, fsync: bool, identity: FolderIdentity | None = None) -> None:
         self._folder = folder
@@ -75,7 +77,9 @@ class FolderJournal:
 
     # -- records --
 
-    def append(self, writer: str, first: int, records: Sequence[bytes]) -> tuple[object, object] | None:
+    def append(
+        self, writer: str, first: int, records: Sequence[bytes], blocks: Collection[bytes] = ()
+    ) -> tuple[object, object] | None:
         """See :meth:`Journal.append`."""
         data = frame(records)
         try:

@@ -13,6 +13,7 @@ from ipld_castore._core.capabilities import (
     SupportsAge,
     SupportsDelete,
     SupportsHead,
+    SupportsLeftovers,
     SupportsList,
     SupportsNames,
     SupportsPin,
@@ -100,6 +101,18 @@ class _JournalsOfFar:
         return self.far.sessions()
 
 
+class _LeftoversOfFar:
+    far: SupportsLeftovers
+
+    def now(self) -> float:
+        """See :meth:`SupportsLeftovers.now`; the clock is that of the far store."""
+        return self.far.now()
+
+    def delete_leftovers(self, before: float) -> int:
+        """See :meth:`SupportsLeftovers.delete_leftovers`; those in the far store."""
+        return self.far.delete_leftovers(before)
+
+
 class _AgesOfFar:
     near: SupportsDelete
     far: SupportsAge
@@ -107,10 +120,6 @@ class _AgesOfFar:
     def _forget(self, cid: CID) -> None:
         """Note that a block was deleted from the near store."""
         raise NotImplementedError
-
-    def now(self) -> float:
-        """See :meth:`SupportsAge.now`; the clock is that of the far store."""
-        return self.far.now()
 
     def block_statuses(self) -> Iterator[BlockStatus]:
         """See :meth:`SupportsAge.block_statuses`; those of the far store."""
@@ -123,10 +132,6 @@ class _AgesOfFar:
             self._forget(cid)
             yield cid
 
-    def delete_leftovers(self, before: float) -> int:
-        """See :meth:`SupportsAge.delete_leftovers`; those in the far store."""
-        return self.far.delete_leftovers(before)
-
 
 def class_for(base: C, near: ContentAddressableStore, far: ContentAddressableStore) -> C:
     """Return the subclass of a tiered store that has the capabilities of these two stores, and no other."""
@@ -135,6 +140,8 @@ def class_for(base: C, near: ContentAddressableStore, far: ContentAddressableSto
         parts.append(_ListsFar)
     if isinstance(far, SupportsDelete) and isinstance(near, SupportsDelete):
         parts.append(_DeletesBoth)
+    if isinstance(far, SupportsLeftovers):
+        parts.append(_LeftoversOfFar)
     if isinstance(far, SupportsAge) and isinstance(near, SupportsDelete):
         parts.append(_AgesOfFar)
     if isinstance(far, SupportsHead):

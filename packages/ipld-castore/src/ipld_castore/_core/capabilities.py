@@ -25,6 +25,7 @@ __all__ = [
     "SupportsAge",
     "SupportsDelete",
     "SupportsHead",
+    "SupportsLeftovers",
     "SupportsList",
     "SupportsNames",
     "SupportsPin",
@@ -59,11 +60,8 @@ class BlockStatus(NamedTuple):
 
 
 @runtime_checkable
-class SupportsAge(Protocol):
-    """A store that knows when each block was put last, so that garbage is collected beside running writers.
-
-    Putting a block that is there already counts.
-    """
+class SupportsLeftovers(Protocol):
+    """A store with a clock, which deletes what killed writers have left."""
 
     def now(self) -> float:
         """Return the time by the clock of the store, that of an object just written, in seconds since the epoch.
@@ -71,6 +69,22 @@ class SupportsAge(Protocol):
         :raises BackendUnavailableError: if the backend cannot be asked
         """
         ...
+
+    def delete_leftovers(self, before: float) -> int:
+        """Delete what writers that were killed before a time have left unfinished; return its size in bytes.
+
+        :param before: the time, in seconds by the clock of the store
+        :raises BackendUnavailableError: if something cannot be deleted
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsAge(SupportsLeftovers, Protocol):
+    """A store that knows when each block was put last, so that garbage is collected beside running writers.
+
+    Putting a block that is there already counts.
+    """
 
     def block_statuses(self) -> Iterator[BlockStatus]:
         """Return size and time of each block, in no particular order.
@@ -84,13 +98,6 @@ class SupportsAge(Protocol):
 
         :param before: the time, in seconds by the clock of the store
         :raises BackendUnavailableError: if a block cannot be deleted
-        """
-        ...
-
-    def delete_leftovers(self, before: float) -> int:
-        """Delete what writers that were killed before a time have left unfinished; return its size in bytes.
-
-        :raises BackendUnavailableError: if something cannot be deleted
         """
         ...
 

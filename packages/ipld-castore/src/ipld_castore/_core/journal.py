@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 MAX_RECORD_BYTES: Final = 1 << 20
@@ -34,11 +34,24 @@ class Journal(Protocol):
     """Whether each verb is a request to a server: threads may append for one writer at once, and need not look often.
 
     An append may then arrive before those with lower numbers. Of each writer, :meth:`entries` yields the records before
-    the first gap, and the rest when the gap is filled. After :meth:`stop_writers` the appends of a writer that had
-    appended before fail, so that it need not look at the state after each.
+    the first gap, and the rest when the gap is filled.
     """
 
-    def append(self, writer: str, first: int, records: Sequence[bytes]) -> tuple[object, object] | None:
+    refuses_stopped: bool
+    """Whether :meth:`stop_writers` has the appends fail of each writer that had appended before.
+
+    Such a writer need not look at the state after each append. Where this is False it does.
+    """
+
+    keeps_blocks: bool
+    """Whether a record keeps the blocks that it names from the garbage collection of the store itself.
+
+    They are put before the record then, and are kept until the record is deleted.
+    """
+
+    def append(
+        self, writer: str, first: int, records: Sequence[bytes], blocks: Collection[bytes] = ()
+    ) -> tuple[object, object] | None:
         """Append records of a writer. When it returns, the records are stored and readable.
 
         Return the marks before and after, if the backend knows them, and nothing else was appended between them: a
@@ -49,15 +62,16 @@ class Journal(Protocol):
         :param writer: name of the writer, 1 to 64 characters of ``0-9a-f``
         :param first: number of the first record; those before it were appended before
         :param records: each at most :data:`MAX_RECORD_BYTES` long
-        :raises BackendUnavailableError: if they cannot be written. They may be stored or not. Do not use the writer
-            again; use a new one
+        :param blocks: binary CIDs of the blocks that the records name, where :attr:`keeps_blocks`
+        :raises BackendUnavailableError: if they cannot be written, or a block is missing that they are to keep. They
+            may be stored or not. Do not use the writer again; use a new one
         """
 
     def stop_writers(self, known: Mapping[str, int]) -> None:
-        """Return when each writer that has appended fails with its next append, if the journal :attr:`is_remote`.
+        """Return when each writer that has appended fails with its next append, if the journal :attr:`refuses_stopped`.
 
-        Its records up to then are readable. Where looking at the state is cheap, writers do so after each append, and
-        nothing is done here.
+        Its records up to then are readable. Elsewhere writers look at the state after each append, and nothing is done
+        here.
 
         :param known: of each writer, up to which number its records are known, which may be deleted
         :raises BackendUnavailableError: if it is unknown whether they are stopped; the call may be repeated

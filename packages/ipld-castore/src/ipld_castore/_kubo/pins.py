@@ -38,12 +38,17 @@ def pinned(rpc: RPC, root: bytes) -> Pin | None:
     return None
 
 
-def all_pins(rpc: RPC) -> Iterator[Pin]:
-    """Yield all recursive pins, while the node lists them."""
-    options = {"type": "recursive", "names": "true", "stream": "true"}
+def all_pins(rpc: RPC, name_part: str = "") -> Iterator[Pin]:
+    """Yield the recursive pins, while the node lists them. One that is moved meanwhile may be left out.
+
+    :param name_part: what the name of a pin contains
+    """
+    options = {"type": "recursive", "names": "true", "stream": "true"} | ({"name": name_part} if name_part else {})
     with rpc.call("pin/ls", options, long=True) as answer:
         for line in answer.lines():
-            yield Pin(answer.cid(line, "Cid"), answer.field({"Name": "", **line}, "Name", str))
+            pin = Pin(answer.cid(line, "Cid"), answer.field({"Name": "", **line}, "Name", str))
+            if name_part in pin.name:  # older nodes do not know the option
+                yield pin
 
 
 def pin(rpc: RPC, root: bytes, name: str, previous: bytes | None) -> None:
@@ -60,7 +65,7 @@ def pin(rpc: RPC, root: bytes, name: str, previous: bytes | None) -> None:
     if there is None and old is not None and _move(rpc, old.cid, root, unpin=bool(name)):
         return
     if there is None or (name and there.name != name):
-        _add(rpc, root, name)
+        add(rpc, root, name)
     if old is not None and name:
         unpin(rpc, old.cid)
 
@@ -75,9 +80,14 @@ def _move(rpc: RPC, old: bytes, new: bytes, *, unpin: bool) -> bool:
         return False
 
 
-def _add(rpc: RPC, root: bytes, name: str) -> None:
-    """Pin a root, however long it takes, while the node reports progress."""
+def add(rpc: RPC, root: bytes, name: str, *, announce: bool = True) -> None:
+    """Pin a root, however long it takes, while the node reports progress.
+
+    :param announce: whether the node may tell its peers of the root at once
+    :raises BackendUnavailableError: if a block is missing, or the node cannot do it
+    """
     options = {"arg": cids.to_text(root), "progress": "true"} | ({"name": name} if name else {})
+    options |= {} if announce else {"fast-provide-root": "false"}
     done, since = 0, time.monotonic()
     with rpc.call("pin/add", options, cid=root, long=True) as answer:
         for line in answer.lines():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, Self, TypeVar
 
 from ipld_car import CarError, cids
@@ -39,6 +40,18 @@ class RPCResponse:
         self._response = response
         self._url = url
         self._command = command
+
+    @property
+    def time(self) -> float:
+        """When the node answered, in seconds since 1970 by the clock of the node; whole seconds.
+
+        Source: https://www.rfc-editor.org/rfc/rfc9110#field.date.
+        """
+        text = self._response.headers.get("Date", "")
+        try:
+            return parsedate_to_datetime(text).timestamp()
+        except (ValueError, OverflowError) as error:
+            raise unexpected(self._url, f"with the date {text[:100]!r}") from error
 
     def read(self, size: int = -1, /) -> bytes:
         """Return some bytes of the body, at most ``size``; empty at the end. :class:`ipld_car.CarReader` calls it."""

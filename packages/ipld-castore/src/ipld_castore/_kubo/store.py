@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from multiformats import CID
 from ipld_castore._core import graph
 from ipld_castore._core.backend import AnyCID
 from ipld_castore._core.hash_policy import check_hash
+from ipld_castore._core.journal import Journal
 from ipld_castore._core.store import MAX_NODE_BYTES, ContentAddressableStore
 from ipld_castore._core.upload_queue import UploadQueue
 from ipld_castore.concurrency import in_order
@@ -19,9 +20,11 @@ from ipld_castore.errors import BackendUnavailableError, BlockNotFoundError, Has
 
 from . import peers as _peers
 from . import pins as _pins
+from . import session_pins as _session_pins
 from .address import find_node
 from .car_upload import upload
 from .export import GraphReader
+from .journal import NodeJournal, now
 from .rpc import RPC
 
 CAR_BYTES: Final = 16 << 20
@@ -43,6 +46,9 @@ class IPFSStore(ContentAddressableStore):
     **Pinning.** The node's garbage collection removes blocks that no pin reaches. :meth:`persist`, which a dataset
     calls when it freezes, pins the root, and returns when the node has every block below it. Without a name for the
     pin each root stays pinned until :meth:`unpin`. A pin with a name moves from root to root.
+
+    **Sessions.** Copies of a dataset in other processes write through pins whose names begin with
+    ``ipld-castore-session/``. They keep what the copies have put until the dataset freezes. This needs Kubo 0.26.
 
     **Reading.** :meth:`get_dag` gets a whole graph in one response, :meth:`get_blocks` many blocks at a time.
 
@@ -137,6 +143,10 @@ class IPFSStore(ContentAddressableStore):
         :raises BlockCorruptError: if blocks are not what their CIDs name; the others are sent
         """
         self._queue.flush()
+
+    def flush_blocks(self, wanted: Collection[CID]) -> None:
+        """See :meth:`ContentAddressableStore.flush_blocks`; raises as :meth:`flush` does."""
+        self._queue.flush({cids.multihash_of(cids.to_bytes(cid)) for cid in wanted})
 
     def persist(self, root: CID, previous: CID | None = None) -> None:
         """Flush, and pin ``root`` recursively unless the store was made with ``pin=False``.
@@ -297,6 +307,30 @@ class IPFSStore(ContentAddressableStore):
         :raises BlockNotFoundError: if the node finds no record within the timeout
         """
         return _pins.record(self._rpc, name)
+
+    # -- sessions of several writers --
+
+    def journal(self, session: str) -> Journal:
+        """See :meth:`SupportsJournal.journal`. Its records and its state are pins of the node."""
+        return NodeJournal(self._rpc, session)
+
+    def sessions(self) -> Iterator[str]:
+        """See :meth:`SupportsJournal.sessions`."""
+        yield from _session_pins.find_sessions(self._rpc)
+
+    def now(self) -> float:
+        """Return the time by the clock of the node, in seconds since 1970."""
+        return now(self._rpc)
+
+    def delete_leftovers(self, before: float) -> int:
+        """Unpin what writers that were killed before a time have left of sessions that are deleted; return 0 bytes.
+
+        The node's own garbage collection frees the blocks.
+
+        :param before: the time, by :meth:`now`
+        """
+        _session_pins.delete_strays(self._rpc, before)
+        return 0
 
     # -- peers --
 

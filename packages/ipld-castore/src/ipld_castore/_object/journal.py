@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -127,6 +127,8 @@ class BucketJournal:
     """
 
     is_remote = True
+    refuses_stopped = True
+    keeps_blocks = False
 
     def __init__(self, client: Client, folder: str, in_flight: int) -> None:
         self._client = client
@@ -151,7 +153,9 @@ class BucketJournal:
 
     # -- records --
 
-    def append(self, writer: str, first: int, records: Sequence[bytes]) -> None:  # a mark is a request
+    def append(
+        self, writer: str, first: int, records: Sequence[bytes], blocks: Collection[bytes] = ()
+    ) -> None:  # a mark is a request
         """See :meth:`Journal.append`."""
         segment, data = (writer, first, first + len(records) - 1), frame(records)
         try:

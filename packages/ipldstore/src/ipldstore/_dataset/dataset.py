@@ -310,12 +310,9 @@ class Dataset:
         self.persistence.unpersisted = root if had_changes else None
         return root
 
-    def _flush_tree(self) -> bytes:
+    def _flush_tree(self, *, for_writers: bool = False) -> bytes:
         """Write the nodes that have changed and flush the blocks; return the binary CID of the root."""
-        root = self._write_tree()
-        with store_errors("flushing the blocks"):
-            self.castore.flush()
-        return root
+        return self.persistence.flush(self._write_tree(), for_writers=for_writers)
 
     def freeze(self, on_conflict: OnConflict = "raise") -> bytes:
         """Write what has changed and have the blocks kept; return the binary CID of the root.
@@ -335,8 +332,9 @@ class Dataset:
 
     def write_root(self, on_conflict: OnConflict = "raise") -> bytes:
         """Write what has changed, and leave it to the caller to have the root kept; see :meth:`freeze`."""
-        shared = isinstance(self.sharing, CoordinatorSharing)
-        return self.write_for_copies(on_conflict) if shared else self._write_tree()
+        return (
+            self.write_for_copies(on_conflict) if isinstance(self.sharing, CoordinatorSharing) else self._write_tree()
+        )
 
     def _root_of_copy(self) -> bytes:
         """Return the root of a copy or fork, which another process freezes."""
@@ -375,16 +373,18 @@ class Dataset:
         self.token, self.home = token, home
         processes.REGISTRY[token] = self
 
-    def write_for_copies(self, on_conflict: OnConflict = "raise") -> bytes:
+    def write_for_copies(self, on_conflict: OnConflict = "raise", *, for_writers: bool = False) -> bytes:
         """Write what has changed, so that copies in other processes can read it; return the binary CID of the root.
 
+        :param for_writers: whether a session of writers is to begin with it
         :raises ConflictError: if another process has taken the session over; this dataset keeps its changes without it
         """
         sharing = self.sharing
         if not isinstance(sharing, CoordinatorSharing) or not self.is_home:
-            return self._flush_tree()
+            return self._flush_tree(for_writers=for_writers)
         try:
-            return sharing.publish(self, self._flush_tree, on_conflict)
+            with self.persistence.lock:
+                return sharing.publish(self, lambda: self._flush_tree(for_writers=True), on_conflict)
         finally:
             if sharing.coordinator.is_lost:
                 self.sharing = None

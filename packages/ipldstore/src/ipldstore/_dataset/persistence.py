@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from ipld_car import cids
-from ipld_castore import ContentAddressableStore
+from ipld_castore import ContentAddressableStore, SupportsPin
 
 from ipldstore._revisions.history import History
 from ipldstore.errors import IPLDStoreError, store_errors
@@ -52,6 +52,20 @@ class Persistence:
         with store_errors("keeping the blocks"):
             self._castore.persist(cids.from_validated(root), before)
         self.root, self._plain, self.unpersisted = root, root, None
+
+    def flush(self, root: bytes, *, for_writers: bool) -> bytes:
+        """Return a root when its blocks are in the store.
+
+        :param for_writers: whether a session of writers goes on from the root. A block store that deletes blocks of
+            its own accord keeps the root then: notes, which keep the blocks that they name, are deleted when the root
+            has them
+        """
+        with store_errors("flushing the blocks"):
+            self._castore.flush()
+        if for_writers and isinstance(self._castore, SupportsPin):
+            with self.lock:
+                self.persist(root)
+        return root
 
     def _require_plain(self, head: bytes) -> None:
         """Refuse to replace the state of a repository by a root, and lose its names and history."""

@@ -21,7 +21,9 @@ CLOSED: Final = (
 
 
 _THREADS: Final = "from threads of one process (for example dask.config.set(scheduler='threads'))"
-_JOURNALS: Final = "over a folder or a bucket (FileSystemCAStore, ObjectCAStore), where copies write"
+_JOURNALS: Final = (
+    "over a folder, a bucket or an IPFS node (FileSystemCAStore, ObjectCAStore, IPFSStore), where copies write"
+)
 _FORKS: Final = "to a fork() of the store in each process, whose changes() the first process takes in by merge()"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -15,6 +16,8 @@ from ipld_castore import (
     SupportsAge,
     SupportsHead,
     SupportsJournal,
+    SupportsLeftovers,
+    SupportsPin,
 )
 from multiformats import CID
 
@@ -56,6 +59,8 @@ def collect(
     :param progress: whether to show a bar of the blocks that are kept; see :func:`ipldstore.compact`
     """
     own = own_part(castore)
+    if isinstance(own, SupportsPin) and not dry_run and older_than is not None:
+        return _collect_sessions(own, older_than)
     if not isinstance(own, SupportsAge) or not isinstance(own, SupportsHead):
         raise IPLDStoreError(f"expected a block store with a head that tells the age of blocks, found {castore!r}")
     require_head(own)
@@ -85,6 +90,17 @@ def collect(
         if not dry_run:
             sweep.freed_bytes += own.delete_leftovers(limit)
     return Compacted(sweep.kept_blocks, sweep.freed_blocks, sweep.freed_bytes)
+
+
+def _collect_sessions(castore: SupportsPin, older_than: timedelta | datetime) -> Compacted:
+    """Delete old sessions in a store that frees blocks of its own accord, such as an IPFS node."""
+    if not isinstance(castore, SupportsJournal) or not isinstance(castore, SupportsLeftovers):
+        raise IPLDStoreError(f"expected a block store with sessions of writers and a clock, found {castore!r}")
+    limit = limit_of(castore, older_than)
+    with store_errors(f"compacting {castore!r}"):
+        _delete_old_sessions(castore, castore.now() - limit)
+        castore.delete_leftovers(limit)
+    return Compacted(0, 0, 0)
 
 
 class _Sweep:

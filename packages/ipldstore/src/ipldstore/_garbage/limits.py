@@ -7,7 +7,7 @@ import time
 from datetime import datetime, timedelta
 from typing import Final
 
-from ipld_castore import CarCAStore, ContentAddressableStore, SupportsAge, SupportsRecent
+from ipld_castore import CarCAStore, ContentAddressableStore, SupportsAge, SupportsLeftovers, SupportsRecent
 
 from ipldstore._dataset.in_flight import longest
 from ipldstore._revisions.times import check_older_than
@@ -21,7 +21,7 @@ _GRAIN: Final = 2.0
 """Seconds by which the time of a block may be before it was put: a bucket tells whole seconds."""
 
 
-def limit_of(castore: SupportsAge, older_than: timedelta | datetime) -> float:
+def limit_of(castore: SupportsLeftovers, older_than: timedelta | datetime) -> float:
     """Return the time, by the clock of the store, before which blocks are old; see :func:`instant`."""
     now = 0.0
     if isinstance(older_than, timedelta):

@@ -56,14 +56,14 @@ def _journaled(
     castore = shared_castore(where, storage_options)
     if not isinstance(castore, SupportsJournal):
         raise IPLDStoreError(
-            f"expected a block store with a journal, such as a folder or a bucket, found {castore!r}: no other process "
-            f"writes to it"
+            f"expected a block store with a journal, such as a folder, a bucket or an IPFS node, found {castore!r}: no "
+            f"other process writes to it"
         )
     return castore, castore
 
 
 def sessions(where: AnyShared, *, storage_options: Mapping[str, Any] | None = None) -> list[Session]:
-    """Return the sessions of a folder, bucket or block store, live ones and those that were left behind.
+    """Return the sessions of a folder, bucket, IPFS node or block store, live ones and those that were left behind.
 
     A session begins when a store is pickled for other processes to write, and ends when that store is closed.
 
@@ -116,7 +116,7 @@ def recover(
 
     For a session whose coordinator was killed. If the coordinator lives, its next freeze raises a
     :class:`~ipldstore.ConflictError`. The head of the folder or bucket moves to the root if the coordinator had
-    :func:`opened <ipldstore.open>` it.
+    :func:`opened <ipldstore.open>` it. An IPFS node pins the root, unless its store was made with ``pin=False``.
 
     :param where: see :func:`sessions`
     :param name: the name of the session; by default the one that has not ended

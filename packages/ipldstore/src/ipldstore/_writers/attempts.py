@@ -18,12 +18,13 @@ class Attempts:
     writers have noted since: a writer whose note fails goes on under another name, and repeats what it had under way.
 
     :param taken: of each writer, up to which number its notes were taken in before
+    :param void: of each writer, from which number on its notes do not count, as a later attempt was made
     """
 
-    def __init__(self, taken: Mapping[str, int]) -> None:
+    def __init__(self, taken: Mapping[str, int], void: Mapping[str, int] | None = None) -> None:
         self._taken = taken
         self._read: dict[str, int] = {}
-        self._first_void: dict[str, int] = {}
+        self._first_void: dict[str, int] = dict(void or {})
 
     def add(self, writer: str, note: Note) -> None:
         """See a note; those of a writer come in their order."""
@@ -40,7 +41,7 @@ class Attempts:
         return not any(number <= self._number_taken(repeated) for repeated, number in note.repeats)
 
     def positions(self) -> dict[str, int]:
-        """Return of each writer that was seen or repeated up to which number its notes are taken in then."""
+        """Return of each writer that was seen, repeated or void up to which number its notes are taken in then."""
         read = {writer: number for writer, number in self._read.items() if writer not in self._first_void}
         return read | {writer: self._closed(writer, first) for writer, first in self._first_void.items()}
 

@@ -8,6 +8,7 @@ from ipld_castore.concurrency import SharedCall
 
 from ipldstore.errors import store_errors
 
+from .attempts import CLOSED
 from .chain import Conflict
 from .notes import Content, NoteName
 from .session_state import SessionState, decode_state
@@ -41,6 +42,11 @@ class CopySharing:
         """How many changes were noted through this copy, which therefore has them."""
         self._made: set[NoteName] = set()
         """Their notes, until they are read: what the copy has follows them already."""
+        self._void: dict[str, int] = {}
+        """Of earlier names of this writer, from which number on their notes do not count: this copy has repeated them.
+
+        They may arrive, and be read, after what has repeated them was made here.
+        """
         self._looked: tuple[int, int] | None = None
         """What :meth:`_causes` was before the last look into a remote journal."""
 
@@ -114,7 +120,7 @@ class CopySharing:
         if session.done or self._is_behind(session):
             dataset.rebase(session.root)
             self._base = session.root, session.positions
-            self._positions, self._made = dict(session.positions), set()
+            self._positions, self._made, self._void = dict(session.positions), set(), {}
         return session.done
 
     def _take_in(self, dataset: SharedDataset, own: Collection[str] = ()) -> None:
@@ -127,6 +133,7 @@ class CopySharing:
             return conflict.base if conflict.key in own else list(conflict.ends.values())[-1]
 
         journal = self.writer.journal
+        void = dict(self._void)  # what becomes void from now on may be in no look that has begun
 
         def look() -> Notes:
             entries = journal.entries(self._positions, journal.mark() if journal.is_remote else None)
@@ -134,10 +141,11 @@ class CopySharing:
 
         notes = read_with_repeated(look, self._positions) or ()
         with self.writer.lock:
-            taken = resolve_notes(notes, dataset.content_of, settle, taken=self._positions, made=self._made)
+            taken = resolve_notes(notes, dataset.content_of, settle, taken=self._positions, made=self._made, void=void)
             dataset.apply(taken.changes)
             self._positions |= taken.positions
             self._made = {(writer, number) for writer, number in self._made if number > self._positions.get(writer, 0)}
+            self._void = {name: number for name, number in self._void.items() if self._positions.get(name, 0) < CLOSED}
 
     def remember_read(self, key: str, content: Content) -> None:
         """See :meth:`Sharing.remember_read`."""
@@ -151,6 +159,9 @@ class CopySharing:
     def _see(self, noted: Noted) -> bool:
         """Take note that notes of this copy are there; return whether they were not read yet."""
         self._noted += 1
+        for writer, number in noted.repeats:
+            if number > self._positions.get(writer, 0):
+                self._void[writer] = min(number, self._void.get(writer, number))
         known = self._positions.get(noted.writer, 0)
         if known >= noted.last:
             return False

@@ -46,6 +46,7 @@ def resolve_notes(
     *,
     taken: Mapping[str, int] | None = None,
     made: Collection[NoteName] = (),
+    void: Mapping[str, int] | None = None,
 ) -> TakenIn:
     """Return what notes come to; change nothing.
 
@@ -55,10 +56,11 @@ def resolve_notes(
     :param choices: by key, the writer whose content counts where they do not chain
     :param taken: of each writer, up to which number its notes were taken in before
     :param made: notes whose changes have been made already
+    :param void: of each writer, from which number on its notes do not count, as notes that were made repeat them
     :raises ConflictError: if they do not, and nothing says what to do
     """
     by_key: dict[str, dict[str, list[Note]]] = {}
-    attempts = Attempts(taken or {})
+    attempts = Attempts(taken or {}, void)
     for writer, note in notes:
         attempts.add(writer, note)
         by_key.setdefault(note.key, {}).setdefault(writer, []).append(note)

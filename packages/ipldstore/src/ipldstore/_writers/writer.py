@@ -15,7 +15,7 @@ from ipld_castore.concurrency import ForkLocal
 from ipldstore.errors import IPLDStoreError, store_errors
 
 from .chain import is_same_content
-from .notes import MAX_REPEATS, Content, Note, Reads, encode_note
+from .notes import MAX_REPEATS, Content, Note, NoteName, Reads, encode_note
 from .sequence import Look, NoteSequence
 from .session_state import decode_state
 from .shared import SharedDataset
@@ -34,6 +34,8 @@ class Noted(NamedTuple):
     last: int
     marks: tuple[object, object] | None
     """Those of the journal before and after them, if nothing else was noted between."""
+    repeats: tuple[NoteName, ...]
+    """Earlier attempts to put them, which do not count any more."""
 
 
 class SessionWriter:
@@ -112,8 +114,8 @@ class SessionWriter:
         """Note a change, and make it in a copy; other copies here find the note.
 
         The blocks of ``after`` have been put. Where the journal is remote they may be under way: note and block travel
-        side by side, and so do the notes of several threads, except those of one key. It returns when the block, the
-        note and all notes before it are there.
+        side by side, unless the note is to keep the block, and so do the notes of several threads, except those of one
+        key. It returns when the block, the note and all notes before it are there.
 
         :param noted: called with the notes when they are there, and :attr:`lock` held; returns whether the copy has not
             read them yet, nor what others have noted after them
@@ -130,7 +132,8 @@ class SessionWriter:
             sequence, put_notes = self._put_beside_others(copy, notes) if is_remote else self._put_alone(notes)
             is_open = True
             try:
-                is_open = (is_remote and sequence.stops_by_number()) or self._is_open_for(sequence)
+                is_stopped_by_number = self.journal.refuses_stopped and sequence.stops_by_number()
+                is_open = is_stopped_by_number or self._is_open_for(sequence)
             finally:
                 if is_open:
                     with self._lock:
@@ -170,7 +173,7 @@ class SessionWriter:
             first, _ = sequence.begin(len(notes))
             marks = self._append(sequence, _numbered(notes, first))
             sequence.arrived(first, len(notes))
-            return sequence, Noted(sequence.writer, first, first + len(notes) - 1, marks)
+            return sequence, Noted(sequence.writer, first, first + len(notes) - 1, marks, _repeats_of(notes))
 
     def _put_beside_others(self, copy: SharedDataset, notes: list[Note]) -> tuple[NoteSequence, Noted]:
         """Put notes; return when the last one's blocks and all notes before them are there."""
@@ -187,10 +190,10 @@ class SessionWriter:
                 with self._lock:  # numbers are drawn in the order of the confirmations
                     sequence = self._sequence
                     first, confirmed = sequence.begin(len(notes))
-                numbered = _numbered(notes, first, confirmed)
+                numbered = _numbered(notes, first, None if self.journal.keeps_blocks else confirmed)
                 self._append(sequence, numbered, flush)
                 if sequence.arrived(first, len(notes)):
-                    return sequence, Noted(sequence.writer, first, first + len(notes) - 1, None)
+                    return sequence, Noted(sequence.writer, first, first + len(notes) - 1, None, _repeats_of(notes))
                 notes = _to_repeat(sequence, numbered)
 
     def _append(
@@ -199,8 +202,15 @@ class SessionWriter:
         """Append notes. After an error the writer goes on under another name, as they may be there or not."""
         try:
             sequence.wait_for_predecessor()
-            marks = self.journal.append(sequence.writer, notes[0].number, [encode_note(note) for note in notes])
-            flush()
+            records = [encode_note(note) for note in notes]
+            if self.journal.keeps_blocks:
+                flush()  # there is nothing to keep before
+                after = notes[-1].after
+                kept = [after] if isinstance(after, bytes) else []
+                marks = self.journal.append(sequence.writer, notes[0].number, records, kept)
+            else:
+                marks = self.journal.append(sequence.writer, notes[0].number, records)
+                flush()
         except BaseException:
             sequence.fail(notes[0].number)
             with self._lock:
@@ -256,6 +266,10 @@ def _numbered(notes: list[Note], first: int, confirmed: int | None = None) -> li
 def _to_repeat(sequence: NoteSequence, notes: list[Note]) -> list[Note]:
     """Return notes that may be there or not, as they are put again."""
     return [note._replace(repeats=(*note.repeats, (sequence.writer, note.number))[-MAX_REPEATS:]) for note in notes]
+
+
+def _repeats_of(notes: list[Note]) -> tuple[NoteName, ...]:
+    return tuple(name for note in notes for name in note.repeats)
 
 
 class _Writers:

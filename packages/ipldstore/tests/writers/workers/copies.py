@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 from weakref import WeakValueDictionary
 
 from ipld_castore import BackendUnavailableError
 from ipld_castore._backends.folder_journal import FolderJournal
+from ipld_castore._kubo.journal import NodeJournal
 from ipld_castore.concurrency import ForkLocal
 from ipldstore import IPLDStore
 from ipldstore._dataset import pickling, processes
@@ -43,13 +44,17 @@ class Process:
 
 @contextmanager
 def failing_appends(*, arriving: bool) -> Iterator[None]:
-    """Let appending to a journal fail, before or after it was done."""
-    append = FolderJournal.append
-
-    def fail(journal: FolderJournal, writer: str, first: int, records: Sequence[bytes]) -> object:
-        if arriving:
-            append(journal, writer, first, records)
-        raise BackendUnavailableError("the disk does not answer")
-
-    with patch.object(FolderJournal, "append", fail):
+    """Let appending to the journal of a folder or node fail, before or after it was done."""
+    with ExitStack() as stack:
+        for kind in (FolderJournal, NodeJournal):
+            stack.enter_context(patch.object(kind, "append", _failing(kind.append, arriving=arriving)))
         yield
+
+
+def _failing(append: Callable[..., object], *, arriving: bool) -> Callable[..., object]:
+    def fail(*arguments: object) -> object:
+        if arriving:
+            append(*arguments)
+        raise BackendUnavailableError("the journal does not answer")
+
+    return fail

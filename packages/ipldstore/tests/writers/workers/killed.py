@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import ipldstore
-from ipldstore import ConflictError, FileSystemCAStore, IPLDStore, ObjectCAStore
+from ipldstore import ConflictError, FileSystemCAStore, IPFSStore, IPLDStore, ObjectCAStore
 
 from .buckets import copy_of_another_process
 from .elsewhere import wait_for
@@ -38,7 +38,15 @@ def write_as_worker(pickled: str) -> None:
 
 def write_as_coordinator(place: dict[str, Any]) -> None:
     """Write keys through a copy, as a worker would, and some of its own, which count when they are frozen."""
-    store = ipldstore.open(**place, mode="a")
+    _write_both(ipldstore.open(**place, mode="a"))
+
+
+def write_as_coordinator_on_node(url: str, root: str) -> None:
+    """Write as :func:`write_as_coordinator` does, over an IPFS node."""
+    _write_both(IPLDStore(IPFSStore(url), root=root))
+
+
+def _write_both(store: IPLDStore) -> None:
     copy = copy_of_another_process(pickle.dumps(store))
     tell("ready")
     for number in range(1_000_000):

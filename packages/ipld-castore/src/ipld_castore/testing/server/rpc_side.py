@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from hashlib import sha256
+from threading import Lock
 from typing import Any
 
 from ipld_car import CarError, CarReader, cids, hashes
@@ -33,6 +34,8 @@ class RPCSide:
     def __init__(self, blocks: NodeBlocks) -> None:
         self._blocks = blocks
         self._pins: dict[str, str] = {}
+        self._lock = Lock()
+        """Held while pins are listed or moved."""
         self._keys: dict[str, str] = {"self": _key_id("self")}
         self._names: dict[str, str] = {}
         self._commands: dict[str, Callable[[AnyRequest], Reply]] = {
@@ -166,7 +169,7 @@ class RPCSide:
             return f"block was not found locally (offline): ipld: could not find a block below {text}"
         except CAStoreError as error:
             return str(error)
-        self._pins[text] = name
+        self._pins[text] = name  # in one step, also for those who list pins meanwhile
         return ""
 
     def _pin_add(self, request: AnyRequest) -> Reply:
@@ -183,23 +186,27 @@ class RPCSide:
         return json_reply({"Pins": request.query["arg"]})
 
     def _pin_ls(self, request: AnyRequest) -> Reply:
-        wanted = request.query.get("arg", list(self._pins))
-        missing = [text for text in wanted if text not in self._pins]
+        wanted = set(request.query.get("arg", list(self._pins)))
+        missing = [text for text in sorted(wanted) if text not in self._pins]
         if missing:
             return kubo_error(f"path '{missing[0]}' is not pinned")
+        with self._lock:
+            found = {text: name for text, name in self._pins.items() if text in wanted}
+        named = {text: name for text, name in found.items() if request.option("name") in name}
         if request.option("stream") == "true":
-            return lines_reply({"Cid": text, "Type": "recursive", "Name": self._pins[text]} for text in wanted)
-        return json_reply({"Keys": {text: {"Type": "recursive", "Name": self._pins[text]} for text in wanted}})
+            return lines_reply({"Cid": text, "Type": "recursive", "Name": name} for text, name in named.items())
+        return json_reply({"Keys": {text: {"Type": "recursive", "Name": name} for text, name in named.items()}})
 
     def _pin_update(self, request: AnyRequest) -> Reply:
         old, new = request.query["arg"]
-        if old not in self._pins:
-            return kubo_error("'from' cid was not recursively pinned already")
-        problem = self._pin(new, self._pins[old])
-        if problem:
-            return kubo_error(problem)
-        if request.option("unpin", "true") == "true" and old != new:
-            del self._pins[old]
+        with self._lock:  # of several that move one pin, one succeeds
+            if old not in self._pins:
+                return kubo_error("'from' cid was not recursively pinned already")
+            problem = self._pin(new, self._pins[old])
+            if problem:
+                return kubo_error(problem)
+            if request.option("unpin", "true") == "true" and old != new:
+                del self._pins[old]
         return json_reply({"Pins": [old, new]})
 
     # -- names --

@@ -155,12 +155,12 @@ class JournalTests:
                 each.age()
 
     def test_writers_that_were_stopped(self, castore: SupportsJournal, journal: Journal) -> None:
-        """What they had appended is there. Those of a remote journal fail then; others look at the state."""
+        """What they had appended is there. Where the journal refuses their next append, it fails; others look."""
         journal.append(A, 1, [b"one"])
         other = castore.journal(SESSION)
         other.stop_writers({})
         other.stop_writers({A: 1})
-        if journal.is_remote:
+        if journal.refuses_stopped:
             with pytest.raises(BackendUnavailableError):
                 journal.append(A, 2, [b"two"])
         for reader in (journal, other, castore.journal(SESSION)):
