@@ -129,6 +129,17 @@ def test_a_push_that_overwrites_is_an_operation_there(repo: Repository) -> None:
     assert there.verify() == 6
 
 
+def test_a_branch_that_a_push_deletes_comes_back_there(repo: Repository) -> None:
+    there = Repository.from_car(repo.to_car())
+    names = there.branches
+    commit(repo, {"d": b"1"})
+    repo.delete_branch("exp")
+    assert repo.push(there).overwritten == {}
+    assert there.branches == repo.branches
+    there.undo()
+    assert there.branches == names
+
+
 def test_a_tag_that_was_made_again_does_not_move_without_force(repo: Repository) -> None:
     there = Repository.from_car(repo.to_car())
     commit(repo, {"d": b"1"})

@@ -332,7 +332,7 @@ class RepositoryMachine(RuleBasedStateMachine):
         assert moved <= done.overwritten.keys()
         self.other_names = here
         after = next(self.other.operations())
-        if done.overwritten or operation == "push":
+        if not is_forward or operation == "push":
             assert (after.operation, set(after.after.branches)) == ("push", set(here.branches)) or there == here
             assert head in {text(each.state) for each in self.other.operations()}
         else:

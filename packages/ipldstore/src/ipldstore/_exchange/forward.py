@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from ipld_car import cids
@@ -59,27 +59,31 @@ def is_past(history: History, commit: bytes, tip: bytes) -> bool:
 # -- push --
 
 
-def lost_by_push(ours: History, state: Known, theirs: History, there: Known) -> Iterator[Lost]:
-    """Yield the names of another repository that would be overwritten by those of a state.
+def left_behind(history: History, there: StateNode, state: StateNode) -> list[Lost]:
+    """Return the names of another repository whose commits are not in the past of those of a state.
+
+    :param history: of the state
+    """
+    lost = [
+        Lost("branch", name, at, _at(state, name))
+        for name, at in there.branches.items()
+        if name not in state.branches or not is_past(history, at, state.branches[name])
+    ]
+    return lost + [
+        Lost("tag", name, at, _at(state, name)) for name, at in there.tags.items() if state.tags.get(name) != at
+    ]
+
+
+def lost_by_push(behind: list[Lost], ours: History, state: Known, theirs: History, there: Known) -> list[Lost]:
+    """Return which of the names of another repository that are left behind a push may not overwrite.
 
     Names that the source has had itself, by its operation log, may be moved and deleted as they were there.
     A tag that was deleted and made again is another tag, even so.
     """
-    behind = list(_behind(ours, there.state, state.state))
-    if behind and _had(ours, state, there):
-        moved = (each for each in behind if each.kind == "tag" and each.new is not None)
-        behind = [each for each in moved if not _is_written_anew(theirs, ours, each)]
-    yield from behind
-
-
-def _behind(history: History, old: StateNode, new: StateNode) -> Iterator[Lost]:
-    """Yield the names of an old state whose commits are not in the past of those of a new one."""
-    for name, at in old.branches.items():
-        if name not in new.branches or not is_past(history, at, new.branches[name]):
-            yield Lost("branch", name, at, _at(new, name))
-    for name, at in old.tags.items():
-        if new.tags.get(name) != at:
-            yield Lost("tag", name, at, _at(new, name))
+    if not behind or not _had(ours, state, there):
+        return behind
+    moved = (each for each in behind if each.kind == "tag" and each.new is not None)
+    return [each for each in moved if not _is_written_anew(theirs, ours, each)]
 
 
 def _at(state: StateNode, name: str) -> bytes | None:

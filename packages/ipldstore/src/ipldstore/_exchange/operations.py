@@ -141,6 +141,7 @@ def _load_from_log(history: History, state: bytes, operation: str) -> StateNode:
             history.load(commit)
     except BlockMissingError as error:
         raise BlockMissingError(
-            f"{operation}: expected that state and its commits, found that garbage collection has taken them: {error}"
+            f"{operation}: expected that state and its commits, found that garbage collection has taken them, or that "
+            f"this repository is a copy, which has no log from before: {error}"
         ) from error
     return found

@@ -353,8 +353,8 @@ class Repository(RepositoryBase):
         """Bring the repository to another place, whose head then names the same state. Only missing blocks are sent.
 
         Names there that this repository has had itself, by its operation log, may move and go as they did here, except
-        that a tag does not move. If names there are overwritten, the state there has the same names as here, and the
-        operation log there goes on: :meth:`undo` there brings back what was.
+        that a tag does not move. If names there do not only move forward, the state there has the same names as here,
+        and the operation log there goes on: :meth:`undo` there brings back what was.
 
         :param to: another repository, or where one is or is to be
         :param force: overwrite names there that are not in our past; the result says which

@@ -16,6 +16,7 @@ from ipldstore._exchange.first import FIRST_STATE
 from ipldstore._exchange.forward import (
     Lost,
     is_past,
+    left_behind,
     lost_by_pull,
     lost_by_push,
     overwritten,
@@ -33,7 +34,7 @@ from .places import Place
 from .transfers import check_of_new, transfer_all
 
 PUSH: Final = "push"
-"""The operation of a push that has overwritten names, and of the pushes that follow it."""
+"""The operation of a push that has moved names elsewhere than forward, and of the pushes that follow it."""
 
 
 class Synced(NamedTuple):
@@ -69,8 +70,8 @@ def push_state(
 ) -> Synced:
     """Bring a state to another block store, and have the head there name it.
 
-    Where names there are overwritten, the head names another state with the same names, which follows the one that was
-    there: the operation log there leads back to it, and so it does after the next push.
+    Where names there do not only move forward, the head names another state with the same names, which follows the one
+    that was there: the operation log there leads back to it, and so it does after the next push.
 
     :param history: the history of the source
     :param head: the head of the destination
@@ -79,18 +80,20 @@ def push_state(
     before = head.read()
     theirs = History(to)
     there = None if before is None else _load_state(theirs, before)
+    behind: list[Lost] = []
     if before is None:
         lost = []
     elif there is None:
         lost = list(_lost_plain_head(history, state.state, theirs, before))
     else:
-        lost = list(lost_by_push(history, state, theirs, Known(before, there)))
+        behind = left_behind(history, there, state.state)
+        lost = lost_by_push(behind, history, state, theirs, Known(before, there))
     if lost and not force:
         raise refused_push(lost, to)
     check = check_of_new(history, state, there, to)
     with linking(to):
         sent = transfer_all("pushing", cids.from_validated(state.cid), history.castore, to, progress, check)
-        if before is not None and there is not None and (lost or there.operation == PUSH):
+        if before is not None and there is not None and (behind or there.operation == PUSH):
             _overwrite(Exchange(theirs, head), Known(before, there), state.state)
         elif before != state.cid:
             try:
