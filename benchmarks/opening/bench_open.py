@@ -73,8 +73,8 @@ def alternating(*actions: Callable[[], object]) -> list[float]:
     return [statistics.median(taken) for taken in times]
 
 
-def python(code: str) -> Callable[[], object]:
-    return lambda: subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+def python(*words: str) -> Callable[[], object]:
+    return lambda: subprocess.run([sys.executable, *words], check=True, capture_output=True)
 
 
 def main() -> None:
@@ -89,10 +89,16 @@ def main() -> None:
         print(f"opening {chunks} chunks in a CAR file of {path.stat().st_size >> 20} MiB")
         for way, seconds in zip(ways, taken, strict=True):
             print(f"  {way.__name__:16} {seconds * 1000:8.1f} ms  {seconds / taken[0]:5.2f}")
-    taken = alternating(python("import zarr"), python("import ipldstore"))
-    print("importing")
-    for name, seconds in zip(("zarr", "ipldstore"), taken, strict=True):
-        print(f"  {name:16} {seconds * 1000:8.1f} ms  {seconds / taken[0]:5.2f}")
+        starts = {
+            "import zarr": python("-c", "import zarr"),
+            "import ipldstore": python("-c", "import ipldstore"),
+            "--help": python("-m", "ipldstore", "--help"),
+            "info": python("-m", "ipldstore", "info", str(path)),
+        }
+        taken = alternating(*starts.values())
+        print("starting a process")
+        for name, seconds in zip(starts, taken, strict=True):
+            print(f"  {name:16} {seconds * 1000:8.1f} ms  {seconds / taken[0]:5.2f}")
 
 
 if __name__ == "__main__":

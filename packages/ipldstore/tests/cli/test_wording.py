@@ -29,6 +29,9 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("one", "two"):
         repository(folder / f"{name}.car", name)
     (folder / "folder").mkdir()
+    (folder / "air.nc").write_bytes(b"CDF\1" + bytes(100))
+    (folder / "some.zarr").mkdir()
+    (folder / "some.zarr" / "zarr.json").write_text("{}")
     with ipldstore.open(folder / "blocks", "x") as store:
         write_air(store)
     (folder / "blocks" / "HEAD").rename(folder / "HEAD")
@@ -64,6 +67,15 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (2, "sessions folder", "SHARDING"),
         (1, "undo air.car", "expected a repository"),
         (2, "diff one.car#a air.car", "expected a group"),
+        (2, "repair none.car --from air.car", "none.car: expected a CAR file or a folder of blocks to repair"),
+        (2, "repair none --from air.car", "found nothing"),
+        (2, "export air.car - --as zarr", "one stream"),
+        (2, "import air.car none/x.car", "No such file"),
+        (2, "import air.car none.zarr", "export writes zarr"),
+        (2, "import air.nc none.zarr", "export writes zarr"),
+        (1, "info air.nc", "it is netCDF: `ipldstore import`"),
+        (2, "info some.zarr", "found zarr, which `ipldstore import`"),
+        (1, "tag one.car main", "`ipldstore branch WHAT NAME AT --reset`"),
         (2, "repair air.car --from ipfs://zzz", "the text of a CID"),
     ],
 )
@@ -74,3 +86,4 @@ def test_the_words_of_the_command(code: int, words: str, expected: str, places: 
     assert "Traceback" not in done.err
     told = re.sub(r"ipldstore\.Repository\.create\(.*?\) of Python|<.*?>", "", done.err)
     assert not PYTHON.search(told), done.err
+    assert not [each for each in places.iterdir() if each.name.startswith(("none", "-"))]

@@ -6,9 +6,9 @@ import errno
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
-from ipld_car import TruncatedError, cids
+from ipld_car import CarError, TruncatedError, cids
 from ipld_castore import CarCAStore, ContentAddressableStore, FileSystemCAStore, HeadRefusedError
 from multiformats import CID
 
@@ -22,6 +22,9 @@ from .places import ArchiveURL, BucketURL, ContentPath, NamePath, Place
 from .references import has_references, with_references
 
 Mode = Literal["r", "a", "x"]
+
+_KINDS: Final = {b"CDF": "netCDF", b"\x89HDF\r\n": "HDF5 or netCDF-4", b"PK\x03\x04": "a zip, such as of zarr"}
+"""The files that people have beside ours, by their first bytes."""
 
 
 class PlaceOptions(NamedTuple):
@@ -119,8 +122,12 @@ def _open_file(path: Path, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
             allow_truncated=mode == "r" or options.allow_truncated,
         )
     except TruncatedError as error:
-        if mode == "a":
+        if mode == "a" and not _kind_of(path):
             error.message += "; what is whole can be read, and `repair` fetches the rest from elsewhere"
+        _say_what_it_is(error, path)
+        raise
+    except CarError as error:
+        _say_what_it_is(error, path)
         raise
     try:
         _check_one_root(castore)
@@ -151,6 +158,19 @@ def _open_archive(url: str, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
     return OpenedCAStore(cached, _nothing, cached.close)
 
 
+def _say_what_it_is(error: CarError, path: Path) -> None:
+    """Add to the error of a file that is no archive what it is, where its first bytes tell."""
+    kind = _kind_of(path)
+    if kind:
+        error.message += f" (it is {kind}: `ipldstore import` makes a dataset of it)"
+
+
+def _kind_of(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(8)
+    return next((kind for start, kind in _KINDS.items() if head.startswith(start)), "")
+
+
 def _check_one_root(castore: CarCAStore) -> None:
     if len(castore.roots) != 1:
         raise ValueError(
@@ -176,7 +196,9 @@ def _check_room(castore: CarCAStore) -> None:
 def _open_folder(path: Path, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
     if mode == "r":
         if not (path / "SHARDING").exists():
-            raise ValueError(f"expected a folder of blocks, with a file SHARDING; found none in {path}")
+            is_zarr = any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
+            found = "zarr, which `ipldstore import` makes a dataset of," if is_zarr else "none"
+            raise ValueError(f"expected a folder of blocks, with a file SHARDING; found {found} in {path}")
         castore = FileSystemCAStore(path)
         if castore.head is None:
             raise ValueError(

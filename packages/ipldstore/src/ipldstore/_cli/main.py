@@ -45,10 +45,12 @@ def _in_words(message: str) -> str:
 
 def _code_of(error: Exception) -> int | None:
     from ipld_car import CarError
-    from ipld_castore import CAStoreError
+    from ipld_castore import BackendUnavailableError, CAStoreError
 
     from ipldstore.errors import IPLDStoreError
 
+    if isinstance(error, BackendUnavailableError) and isinstance(error.__cause__, OSError) and error.__cause__.filename:
+        return USAGE  # a file
     if isinstance(error, (IPLDStoreError, CAStoreError, CarError)):
         return BAD
     if isinstance(error, (ValueError, ModuleNotFoundError)):

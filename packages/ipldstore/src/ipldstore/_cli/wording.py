@@ -29,6 +29,7 @@ _WORDS: Final = tuple(
         (r"\bmerge\('(\w+)', into='([^']*)'\) brings", r"`ipldstore merge WHAT \1 --into \2` brings"),
         (r"\bdelete_tag (t?here)", r"`ipldstore tag WHAT NAME --delete` \1"),
         (r"\bforce=True\b", "--force"),
+        (r"\breset_branch moves it", "`ipldstore branch WHAT NAME AT --reset` moves it"),
         (r"\bset_default\(other\) first makes", "`ipldstore branch WHAT OTHER --default` first makes"),
         (r"\bcanonicalize\(into=castore\) makes", "`ipldstore import` makes"),
         (r"\bcanonicalize\(\)", "`ipldstore import`"),

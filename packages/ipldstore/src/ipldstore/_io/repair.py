@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ipld_car import cids
@@ -46,6 +48,7 @@ def repair(  # noqa: PLR0913  # keywords
     :param source_options: as ``storage_options``, but of ``source``
     :param progress: whether to show a bar; by default in a notebook, and where standard error is a terminal. Or a
         function, which is called as the work goes on with "repairing", the bytes so far, and None
+    :raises FileNotFoundError: if nothing is there
     :raises OSError: if it cannot be opened, or another writer has it
     :raises IPLDStoreError: if there is no root, or a block cannot be written
 
@@ -60,6 +63,10 @@ def repair(  # noqa: PLR0913  # keywords
     2
     """
     place = parse(what).place
+    if isinstance(place, Path) and not place.exists():
+        raise FileNotFoundError(
+            errno.ENOENT, "expected a CAR file or a folder of blocks to repair, found nothing", what
+        )
     options = PlaceOptions(
         fsync,
         zero_length_section_as_eof,

@@ -71,7 +71,7 @@ def opened(what: AnyEnd, *, writing: bool) -> Iterator[End]:
         yield End(what, "", None)
         return
     with ExitStack() as stack:
-        if _is_zarr(what):
+        if is_zarr(what):
             yield End(_zarr_store(what, writing=writing, stack=stack), "", None)
             return
         if is_icechunk(os.fspath(what)):
@@ -99,7 +99,8 @@ def discard_changes(store: IPLDStore) -> None:
         store.mapping.clear()
 
 
-def _is_zarr(what: str | os.PathLike[str]) -> bool:
+def is_zarr(what: str | os.PathLike[str]) -> bool:
+    """Return whether a path or URL is that of zarr."""
     text = os.fspath(what)
     if _ZARR_URL.fullmatch(text):
         return True

@@ -20,6 +20,7 @@ from ipldstore._io.writing import write_to
 from ipldstore._store.ipld_store import IPLDStore
 from ipldstore._there.copies.marks import Marks
 from ipldstore._there.copies.overwriting import data_there
+from ipldstore._there.ends import is_zarr as is_zarr_target
 from ipldstore._there.ends import opened
 
 from .source import whole_of
@@ -52,6 +53,8 @@ def import_files(
     :raises FileExistsError: if the target has other data, and ``overwrite`` is false; nothing has changed then
     :raises ValueError: if nothing that xarray has can read it, or the target is zarr's
     """
+    if is_zarr_target(target):
+        raise ValueError(f"expected a target that is a dataset, found zarr's {target!r}: export writes zarr")
     with xr.open_datatree(source, chunks={} if find_spec("dask") else None) as tree:
         if options or "#" in target:
 
@@ -60,8 +63,7 @@ def import_files(
 
             return write_to(target, write, options)
         with opened(target, writing=True) as end:
-            if end.dataset is None:
-                raise ValueError(f"expected a target that is a dataset, found zarr's {target!r}: export writes zarr")
+            assert end.dataset is not None  # noqa: S101  # see above
             stamp = _stamp(source)
             with Marks(end.marks if stamp is not None else None, str(Path(source).absolute())) as marks:
                 _Import(tree, end.dataset, marks, stamp, progress).run(overwrite=overwrite)

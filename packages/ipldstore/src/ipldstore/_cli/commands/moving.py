@@ -71,6 +71,8 @@ def export(  # click passes by name
         form = {"car": "car", "zarr": "zarr", "zip": "zarr", "json": "kerchunk"}.get(suffix)
         if form is None:
             raise click.UsageError(f"expected a target that ends in .car, .zarr, .zip or .json, found {target!r}: --as")
+    if target == "-" and form == "zarr":
+        raise click.UsageError("expected the path or URL of a folder or zip for zarr, found '-', which is one stream")
     if url is not None and form != "kerchunk":
         raise click.UsageError("expected --url with references for kerchunk only")
     with show_progress() as progress:

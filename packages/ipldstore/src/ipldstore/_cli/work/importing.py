@@ -16,6 +16,7 @@ from ipldstore._store.group_store import GroupStore
 from ipldstore._store.ipld_store import IPLDStore
 from ipldstore._there.copies.copy import copy
 from ipldstore._there.copies.overwriting import data_there
+from ipldstore._there.ends import is_zarr as is_zarr_target
 from ipldstore._there.icechunk_store import is_icechunk
 from ipldstore._xarray.source import is_dataset
 
@@ -52,9 +53,10 @@ def is_zarr(source: str) -> bool:
 
 def _copy(source: str, target: str, given: dict[str, Any], *, overwrite: bool) -> CID:
     if not given and "#" not in target:  # the copy notes beside the target how far it is
-        root = copy(_existing(source), target, overwrite=overwrite)
-        if root is None:
+        if is_zarr_target(target):
             raise ValueError(f"expected a target that is a dataset, found zarr's {target!r}: export writes zarr")
+        root = copy(_existing(source), target, overwrite=overwrite)
+        assert root is not None  # noqa: S101  # of a dataset
         return root
 
     def write(store: IPLDStore) -> None:
