@@ -60,3 +60,37 @@ def test_equal_nodes_are_not_read() -> None:
     castore.forget()
     assert [change.key for change in differences(index_tree.CHUNKS, before, after, nodes.load)] == ["c/7000"]
     assert len(castore.got) == 6  # the top, a node below and a leaf, of both
+
+
+def test_changes_come_while_the_indexes_are_read() -> None:
+    """Where each second key is new, changes wait for one leaf of the other side, and not for the end."""
+    castore = ObservedCAStore(MappingCAStore())
+    nodes = NodeStore(castore, DirectReader(castore))
+    every = {f"c/{number}": LINKS[0] for number in range(400)}
+    some = {key: link for at, (key, link) in enumerate(every.items()) if at % 2}
+    old, new = (index_of(index_tree.CHUNKS, links, nodes, LIMITS._replace(leaf=8)) for links in (some, every))
+    nodes.clear_cache()
+    castore.forget()
+    found = differences(index_tree.CHUNKS, old, new, nodes.load)
+    first = [next(found) for _ in range(4)]
+    assert [change.key for change in first] == ["c/0", "c/2", "c/4", "c/6"]
+    assert len(castore.got) < 12
+    assert [change.key for change in found] == sorted(set(every) - set(some), key=index_tree.CHUNKS.code)[4:]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_larger_of_two_children_is_opened_first(turned: bool) -> None:
+    """So a leaf that is also below an index node of the other side is not read."""
+    castore = ObservedCAStore(MappingCAStore())
+    nodes = NodeStore(castore, DirectReader(castore))
+    few = {f"c/{number}": LINKS[0] for number in range(12)}
+    many = few | {f"c/{number}": LINKS[0] for number in range(64, 1000)}
+    limits = LIMITS._replace(leaf=4, children=8)
+    old, new = (index_of(index_tree.CHUNKS, links, nodes, limits) for links in (few, many))
+    nodes.clear_cache()
+    castore.forget()
+    pair = (new, old) if turned else (old, new)
+    found = [change.key for change in differences(index_tree.CHUNKS, *pair, nodes.load)]
+    assert found == sorted(set(many) - set(few), key=index_tree.CHUNKS.code)
+    leaves = {child.ref.link for child in index_tree.leaf_refs(index_tree.CHUNKS, old, nodes.load, limits)}
+    assert leaves.isdisjoint(map(bytes, castore.got))

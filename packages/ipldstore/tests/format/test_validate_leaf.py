@@ -50,6 +50,21 @@ def test_both_checks_agree(top: dict[str, Any]) -> None:
     assert found is None or found == thorough
 
 
+@pytest.mark.parametrize(
+    ("top", "links", "depth"),
+    [
+        ({"0": V, "12": V}, {"0", "12"}, 0),
+        ({"0": V, "1": {"2": V}}, {"0", "1/2"}, 1),
+        ({"c": {"1": {"__ipld_value__": V, "2": V}, "3": {"4": {"5": V}}}}, {"c/1", "c/1/2", "c/3/4/5"}, 3),
+        ({"10": {"__ipld_value__": V, "2": V}}, {"10", "10/2"}, 1),
+    ],
+)
+def test_keys_and_depth_of_a_leaf(top: dict[str, Any], links: set[str], depth: int) -> None:
+    assert validate._check_leaf_by_key(top) == (dict.fromkeys(links, V), depth)
+    assert validate.check_chunk_leaf(top) == (dict.fromkeys(links, V), depth)
+    assert validate.check_name_leaf({"a": V, "b": V}) == ({"a": V, "b": V}, 0)
+
+
 @pytest.mark.parametrize("key", [*ORDINARY, *ODD, "c/0/1", "c.0.1", "0/1.2", "0.1/2", "c/0.1", "c.0/1", "9" * 256])
 def test_one_wrong_key_among_many_chunk_keys(key: str) -> None:
     many = [f"{number}" for number in range(30, 50)]
