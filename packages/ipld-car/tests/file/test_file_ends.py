@@ -217,7 +217,7 @@ def test_a_carv2_that_was_cut_off_gives_its_whole_blocks_and_is_made_whole(
         warnings.simplefilter("ignore", CarWarning)
         with CarFile.open(path, allow_truncated=True) as file:
             there = len(file)
-            for each, data in BLOCKS[: max(0, there - zeros)]:  # of the last, the end may be zeros
+            for each, data in BLOCKS[:there]:
                 assert file.get(each) == data
         CarFile.open(path, "a", allow_truncated=True).abandon()
         assert path.read_bytes() == cut

@@ -47,6 +47,7 @@ from ipld_car.errors import CarError, LimitError
 from ipld_car.fs import is_current, require_current, unlock
 
 from .block_table import key_of
+from .damaged_head import offsets_of, place_of
 from .file_blocks import FileBlocks
 from .layout import FIXED_SIZE, read_at, size_of, write_at
 from .scan import Section
@@ -90,6 +91,7 @@ class Appender:
         self._lock = RLock()
         self._pending: list[bytes] = []
         self._pending_bytes = 0
+        self._opened = blocks.table
         self._layout = blocks.table.layout
         """As the file was opened; where the CARv1 and its first section begin never changes."""
         self._end = blocks.table.end
@@ -103,6 +105,7 @@ class Appender:
         """The roots, as the header has them."""
         self._least_size = size_of(file)
         """Readers may have mapped so much."""
+        self._index_offsets: list[int] | None = None
         self._is_synced = True
         self._sync_failure: str | None = None
         self.closed = False
@@ -134,8 +137,14 @@ class Appender:
         return True
 
     def _has(self, key: bytes, cid: bytes, data: bytes) -> bool:
-        """Return whether the file has the block under the same CID; repair a damaged block of the same length."""
-        for found in self._blocks.find(key):
+        """Return whether the file has the block under the same CID; repair a damaged block where it is."""
+        try:
+            every = self._blocks.find(key)
+        except CarError:
+            if self._repair_section(key, cid, data):
+                return True
+            raise
+        for found in every:
             if found.cid == cid:
                 if self._blocks.read(found) == data:
                     return True
@@ -143,7 +152,25 @@ class Appender:
                     self._check()
                     self._write(found.location.payload_offset, [data])
                     return True
-        return False
+        # Without damage the table is still the one that was opened, and has what the index has.
+        is_as_opened = not every and self._blocks.table.scan_reason is None
+        return not is_as_opened and self._repair_section(key, cid, data)
+
+    def _repair_section(self, key: bytes, cid: bytes, data: bytes) -> bool:
+        """Write a whole section where the index has it, and its length or CID are damaged; return whether it was."""
+        table = self._opened
+        if not self._has_index or table.scan_reason is not None or not table.index.find(key):
+            return False
+        if self._index_offsets is None:
+            self._index_offsets = offsets_of(table)
+        head = varint.encode(len(cid) + len(data)) + cid
+        offset = place_of(table, self._index_offsets, key, len(head) + len(data))
+        if offset is None:
+            return False
+        self._check()
+        self._write(offset, [head, data])
+        self._blocks.restore(table)  # it may be right again
+        return True
 
     def _check(self) -> None:
         if self.closed:

@@ -297,7 +297,8 @@ class CarFile:
     def put(self, cid: CID | str | bytes, data: bytes, *, verify: bool = True) -> bool:
         """Add a block, unless the file has it under this CID; return whether it was added.
 
-        A block that is there with damaged bytes is mended. A block with an identity CID is not added.
+        A block that is there with damaged bytes is written again where it is, also where its length or CID is damaged
+        and the index tells its place. A block with an identity CID is not added.
 
         :param verify: False leaves out the hash, for a block that was verified before
         :raises HashMismatchError: if these are not the bytes that the CID names; nothing is put

@@ -107,6 +107,11 @@ class FileBlocks:
     def _replace(self, table: BlockTable) -> None:
         self._state = table, self.added
 
+    def restore(self, table: BlockTable) -> None:
+        """Go back to a table of before, as what was damaged was repaired."""
+        with self._lock:
+            self._replace(replace(table, generation=self.table.generation + 1))
+
     def _scan(self, reason: str, *, warns: bool = True) -> None:
         """Take an index of the sections that are there, instead of the file's own."""
         table = self.table

@@ -15,7 +15,7 @@ from ipld_car import cids, varint
 from ipld_car._car.index import MULTIHASH_INDEX_SORTED, CarIndex
 from ipld_car._car.index_writer import IndexWriter
 from ipld_car._car.limits import EMPTY_SECTION, MAX_SECTION_BYTES
-from ipld_car.errors import CarError, LimitError, MalformedError, TruncatedError, UnverifiableError
+from ipld_car.errors import CarError, HashMismatchError, LimitError, MalformedError, TruncatedError, UnverifiableError
 from ipld_car.hashes import verify_digest
 
 from .layout import Buffer, FileBuffer
@@ -183,6 +183,23 @@ def whole_sections(buffer: Buffer, start: int, stop: int) -> Iterator[Section]:
             unknown.clear()
     except CarError:  # that is where it was stopped
         return
+
+
+def without_damaged_end(buffer: Buffer, found: Iterator[Section]) -> Iterator[Section]:
+    """Give sections but for the last, if its block is not what its CID says: its end may never have been written."""
+    last = next(found, None)
+    while last is not None:
+        following = next(found, None)
+        if following is None:
+            _, cid, begin, size = last
+            try:
+                verify_digest(cid, buffer[begin : begin + size])
+            except UnverifiableError:
+                pass
+            except HashMismatchError:
+                return
+        yield last
+        last = following
 
 
 def is_zeros(buffer: Buffer, start: int, stop: int) -> bool:

@@ -14,7 +14,16 @@ from ipld_car.errors import CarError
 
 from .block_table import BlockTable
 from .layout import FIXED_SIZE, FileBuffer, Layout, read_at, read_layout, size_of
-from .scan import MAX_HEAD_BYTES, Section, index_of, is_zeros, sections, sections_until_torn, whole_sections
+from .scan import (
+    MAX_HEAD_BYTES,
+    Section,
+    index_of,
+    is_zeros,
+    sections,
+    sections_until_torn,
+    whole_sections,
+    without_damaged_end,
+)
 
 
 class Access(NamedTuple):
@@ -106,9 +115,10 @@ def scan_table(
         zero_is_end = access.zero_is_end and not access.for_writing
         found = sections_until_torn(buffer, layout.first, size, zero_is_end=zero_is_end)
     elif layout.is_cut:
-        found = sections_until_torn(
+        torn = sections_until_torn(
             buffer, layout.first, layout.end, zero_is_end=access.zero_is_end, head=MAX_HEAD_BYTES
         )
+        found = without_damaged_end(buffer, torn)
     elif not layout.finished or (access.for_writing and not layout.index_offset):
         found = chain(sections_of(file, layout, access), whole_sections(buffer, layout.end, size))
     else:
