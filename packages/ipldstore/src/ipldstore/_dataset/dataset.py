@@ -25,9 +25,8 @@ from ipldstore._writers.shared import Sharing
 from ipldstore._writers.take_in import OnConflict
 from ipldstore.errors import LOWER_ERRORS, IPLDStoreError, store_errors, translated
 
-from . import pickling, processes, values
+from . import in_flight, pickling, processes, values
 from .concurrent_tree import ConcurrentTree
-from .in_flight import Putting
 from .persistence import Persistence
 from .value_reader import ValueReader, View, as_it_is
 
@@ -210,7 +209,8 @@ class Dataset:
         parts = _keys.split_key(key) if place is None else None
         if only_new and self.find(key) is not None:
             return
-        with Putting(self.castore):
+        operation = in_flight.begin(self.castore)
+        try:
             try:
                 found = values.put(self.castore, self._nodes, None if parts is None else parts[-1], data)
             except LOWER_ERRORS as error:
@@ -220,6 +220,8 @@ class Dataset:
                 self.tree.put(key, found, place, only_new)
             else:
                 self.sharing.record(self, key, found)
+        finally:
+            in_flight.end(operation)
 
     def try_write_nowait(self, key: str, data: bytes) -> bool:
         """Give a key its bytes, if nothing has to be waited for; returns whether it has them. See :meth:`write`.

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -21,21 +20,26 @@ _operations: Final[ForkLocal[dict[object, tuple[ContentAddressableStore, float]]
 """The block store of each operation, and since when it runs, by the monotonic clock."""
 
 
-class Putting:
-    """A context in which blocks are put into a store, and linked at its end. Commits and collections do not wait."""
+def begin(castore: ContentAddressableStore) -> object:
+    """Begin to put blocks into a store that are linked later; return what :func:`end` takes when they are."""
+    operation = object()
+    _operations.value[operation] = castore, time.monotonic()
+    return operation
 
-    __slots__ = ("_castore",)
 
-    def __init__(self, castore: ContentAddressableStore) -> None:
-        self._castore = castore
+def end(operation: object) -> None:
+    """End an operation: what it has put is linked, or was given up."""
+    del _operations.value[operation]
 
-    def __enter__(self) -> None:
-        _operations.value[self] = self._castore, time.monotonic()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        del _operations.value[self]
+@contextmanager
+def putting(castore: ContentAddressableStore) -> Iterator[None]:
+    """Put blocks into a store in this context, and link them at its end. Collections do not wait."""
+    operation = begin(castore)
+    try:
+        yield
+    finally:
+        end(operation)
 
 
 def longest(castore: ContentAddressableStore) -> float | None:
@@ -67,5 +71,5 @@ def collecting(castore: ContentAddressableStore) -> Iterator[None]:
 @contextmanager
 def linking(castore: ContentAddressableStore) -> Iterator[None]:
     """Hold off collections while something is linked that may be garbage, without being put again."""
-    with collecting(castore), Putting(castore):
+    with collecting(castore), putting(castore):
         yield

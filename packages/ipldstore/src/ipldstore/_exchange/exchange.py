@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from ipld_castore import HeadMovedError
 
-from ipldstore._dataset.in_flight import Putting
+from ipldstore._dataset.in_flight import putting
 from ipldstore._history.state import StateNode, encode_state
 from ipldstore._revisions.history import History
 from ipldstore.errors import ConflictError, RepositoryNotFoundError, StoreUnavailableError
@@ -75,7 +75,7 @@ class Exchange:
             if (wanted.branches, wanted.tags, wanted.default) == known.state[:3]:
                 return known
             try:
-                with Putting(self.history.castore):
+                with putting(self.history.castore):
                     return self._move(known, wanted, operation, by)
             except HeadMovedError:
                 continue

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ipld_car import cids, dagcbor
 
-from ipldstore._dataset.in_flight import Putting
+from ipldstore._dataset.in_flight import putting
 from ipldstore._history.ancestry import jump_of_next, walk_newest_first
 from ipldstore._history.commit import MAX_META_BYTES, REWRITTEN_FROM, CommitNode
 from ipldstore._history.state import StateNode
@@ -35,7 +35,7 @@ def expire(exchange: Exchange, limit: int, by: Signature, *, keep_tags: bool) ->
             tags={name: kept[at] for name, at in tags.items()},
         )
 
-    with Putting(exchange.history.castore):
+    with putting(exchange.history.castore):
         exchange.update("expire", change, by)
     return kept
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ipld_car import CarError, Source, cids
 from ipld_castore import FileSystemCAStore, HeadMovedError
 
-from ipldstore._dataset.in_flight import Putting, linking
+from ipldstore._dataset.in_flight import linking, putting
 from ipldstore._exchange.committing import Signature, clock, put_commit, put_node
 from ipldstore._exchange.first import FIRST, FIRST_STATE, MAIN, put_first
 from ipldstore._history.state import StateNode, encode_state
@@ -34,7 +34,7 @@ def create(place: Place, by: Signature, *, adopt: bool) -> None:
     root = _adoptable(place, adopt=adopt)
     release = _lock(place)
     try:
-        with Putting(place.castore):
+        with putting(place.castore):
             put_first(place.castore)
             state = put_state(place, FIRST_STATE)
             if root is not None:

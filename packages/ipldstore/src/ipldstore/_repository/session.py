@@ -12,7 +12,7 @@ from ipld_castore import AnyCID
 from ipld_castore.concurrency import renew_after_fork
 from multiformats import CID
 
-from ipldstore._dataset.in_flight import Putting
+from ipldstore._dataset.in_flight import putting
 from ipldstore._dataset.roots import note_kept, replace_root, set_root
 from ipldstore._exchange import refs
 from ipldstore._exchange.advance import Advance
@@ -144,7 +144,7 @@ class RepositorySession:
         branch = self._require_writable("committing")
         check_resolve(resolve)
         by = sign(author, time)
-        with self._lock, Putting(self._history.castore):
+        with self._lock, putting(self._history.castore):
             for attempt in range(tries):
                 if attempt:
                     pause(attempt)
@@ -198,7 +198,7 @@ class RepositorySession:
         :raises ValueError: if an argument breaks a bound of the format
         """
         branch = self._require_writable("amending")
-        with self._lock, Putting(self._history.castore):
+        with self._lock, putting(self._history.castore):
             old = self._history.load(self._base)
             by = sign(author, time, otherwise=old.author)
             if not old.parents:
@@ -231,7 +231,7 @@ class RepositorySession:
         """
         branch = self._require_writable("rebasing")
         check_resolve(resolve)
-        with self._lock, Putting(self._history.castore):
+        with self._lock, putting(self._history.castore):
             tip = refs.require_branch(self._exchange.current().state, branch)
             self._rebase_onto(tip, resolve, append=append)
             return self.base
