@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from ipld_car import cids
 from ipldstore import IPLDStoreError
 from ipldstore._format import keys as _keys
-from ipldstore._format import validate
+from ipldstore._format import index_tree, validate
 
 from ..support import reference
 
 pytestmark = pytest.mark.smoke
 
-V = reference.cid(0x55, b"v")
-OTHERS = [reference.cid(0x70, b"v"), reference.cid(0x71, b"v"), cids.make(cids.RAW, b"v" * 64, 0x13), None, 1, "0"]
+V, IN_UNIXFS, NODE = (bytes(reference.cid(codec, b"v")) for codec in (0x55, 0x70, 0x71))
+OTHERS = [IN_UNIXFS, NODE, cids.make(cids.RAW, b"v" * 64, 0x13), None, 1, "0"]
 ORDINARY = ["0", "1", "22", "123456789012345678"]
 ODD = ["", "c", "c.0", "0.1", "0.1.2", "0/1", "c/0", "01", "-1", "0\n1", "1\n", "٣", "x", "1234567890123456789"]
 names = st.sampled_from([*ORDINARY * 4, "c", *ODD, "__ipld_value__", ".zarray"])
@@ -63,6 +63,15 @@ def test_keys_and_depth_of_a_leaf(top: dict[str, Any], links: set[str], depth: i
     assert validate._check_leaf_by_key(top) == (dict.fromkeys(links, V), depth)
     assert validate.check_chunk_leaf(top) == (dict.fromkeys(links, V), depth)
     assert validate.check_name_leaf({"a": V, "b": V}) == ({"a": V, "b": V}, 0)
+
+
+@pytest.mark.parametrize("link", [V, IN_UNIXFS], ids=["raw", "dag-pb"])
+@pytest.mark.parametrize("form", ["{}", "c/{}/{}", "{}/{}/{}", "c.{}.{}", "{}.{}"])
+def test_ordinary_leaves_are_checked_at_once(form: str, link: bytes) -> None:
+    """Key by key they take several times as long."""
+    keys = [form.format(number, number % 3, number % 2) for number in range(40)]
+    links = dict.fromkeys(keys, link)
+    assert validate._check_leaf_at_once(index_tree.nested_map(links)) == (links, form.count("/"))
 
 
 @pytest.mark.parametrize("key", [*ORDINARY, *ODD, "c/0/1", "c.0.1", "0/1.2", "0.1/2", "c/0.1", "c.0/1", "9" * 256])
