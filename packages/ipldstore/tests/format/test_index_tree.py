@@ -156,4 +156,7 @@ def test_the_longest_chunk_keys_have_codes() -> None:
     assert keys.is_chunk_key(key)
     assert chunk_code(key)[0] == 128
     assert chunk_code(key) == reference.chunk_code(key)
-    assert not keys.is_chunk_key(key + "/0")
+    assert keys.are_chunk_keys([key], 127)
+    for longer in ("1" + key, key + "/0"):
+        assert not keys.is_chunk_key(longer)
+        assert not keys.are_chunk_keys(["0", longer], longer.count("/"))

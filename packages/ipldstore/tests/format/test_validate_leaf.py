@@ -9,8 +9,8 @@ from hypothesis import event, example, given
 from hypothesis import strategies as st
 from ipld_car import cids
 from ipldstore import IPLDStoreError
-from ipldstore._format import keys as _keys
 from ipldstore._format import index_tree, validate
+from ipldstore._format import keys as _keys
 
 from ..support import reference
 
