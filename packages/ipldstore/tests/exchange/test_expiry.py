@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import combinations
 
@@ -10,11 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ipld_car import cids
+from ipld_castore import MappingCAStore
 from ipldstore import IPLDStoreError, Repository
 from ipldstore._exchange.committing import Signature, put_commit
 from ipldstore._history.ancestry import is_ancestor, merge_bases
 from ipldstore._revisions.history import History
 from ipldstore._revisions.times import to_micros
+from multiformats import CID
 
 from ..support.repositories import START, commit, contents_of, text
 
@@ -141,3 +145,60 @@ def test_an_amended_commit_was_not_written_anew_by_expiry() -> None:
     assert repo.lookup().meta == {"run": 7, "__ipld_was__": text(before.cid)}
     repo.writable_session().amend("another message")
     assert repo.lookup().meta == {"run": 7}
+
+
+class BusyCAStore(MappingCAStore):
+    """A store where somebody else commits whenever a try to move the head takes many blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other: Repository | None = None
+        self.puts = 0
+        self.meddle: Callable[[Repository], object] = lambda other: commit(other, {"b": os.urandom(9)}, "side")
+
+    def put_block(self, cid: CID, data: bytes) -> None:
+        self.puts += 1
+        super().put_block(cid, data)
+
+    def swap_head(self, expected: CID | None, new: CID) -> None:
+        took, self.puts = self.puts, 0
+        if self.other is not None and took > 10:
+            self.meddle(self.other)
+            self.puts = 0
+        super().swap_head(expected, new)
+
+
+@pytest.mark.parametrize("is_old", [False, True], ids=["goes on", "from what was dropped"])
+def test_expiry_ends_beside_others_who_commit_all_the_time(is_old: bool) -> None:
+    """Of a long history all would be written again each time: others would always be faster."""
+    castore = BusyCAStore()
+    repo = Repository.create(castore)
+    for day in range(40):
+        commit(repo, {"a": b"%d" % day}, time=START + timedelta(days=day))
+    repo.create_branch("side", "main~30" if is_old else "main")
+    castore.other = Repository.open(castore)
+    repo.expire(START + timedelta(days=15))
+    castore.other = None
+    assert repo.lookup("side").message == "set b"
+    assert len(list(repo.log())) == 40 - 15 + 1 + is_old
+    assert repo.verify() == 40 - 15 + 1 + 1 + is_old
+
+
+def test_expiry_starts_again_where_a_commit_follows_what_was_dropped() -> None:
+    castore = BusyCAStore()
+    repo = Repository.create(castore)
+    for day in range(40):
+        commit(repo, {"a": b"%d" % day}, time=START + timedelta(days=day))
+    old = repo.lookup("main~35").cid
+
+    def meddle(other: Repository) -> None:
+        castore.other = None
+        other.create_branch("late", old)
+        commit(other, {"b": b"1"}, "late", message="late")
+
+    castore.meddle = meddle
+    castore.other = Repository.open(castore)
+    repo.expire(START + timedelta(days=15))
+    assert [each.message for each in repo.log("late")] == ["late", "set a", ""]
+    assert contents_of(repo, "late") == {"a": b"4", "b": b"1"}
+    assert repo.verify() == 40 - 15 + 1 + 2

@@ -85,11 +85,6 @@ def put_commit(
         message,
         dict(meta or {}),
     )
-    return write_commit(history, node)
-
-
-def write_commit(history: History, node: CommitNode) -> bytes:
-    """Write a commit with these fields; return its binary CID."""
     block = encode_commit(node)
     cid = put_node(history.castore, block)
     history.decode(cid, block)  # it is cached: it will be the parent of the next
