@@ -33,20 +33,25 @@ def serving(
     limits: Limits | None = None,
     hosts: Iterable[str] = (),
     records: Iterable[object] = (),
+    head_seconds: float = 30.0,
 ) -> Iterator[Served]:
     """Serve files or sources until the block ends.
 
     :param what: paths, or sources that are open
     :param records: paths of IPNS records
+    :param head_seconds: how long a connection may be open without a request
     """
     uvicorn = pytest.importorskip("uvicorn", reason="the extra serve is not installed")
     pytest.importorskip("starlette", reason="the extra serve is not installed")
     from ipldstore._serve.app import make_app
+    from ipldstore._serve.connections import Connections
     from ipldstore._serve.names import read_records
 
+    connections = Connections(limits or Limits(), head_seconds)
     sources = [each if isinstance(each, Source) else open_source(str(each)) for each in what]
     config = uvicorn.Config(
-        make_app(sources, limits=limits, hosts=hosts, records=read_records(map(str, records))),
+        make_app(sources, limits=limits, hosts=hosts, records=read_records(map(str, records)), connections=connections),
+        http=connections.protocol(),
         log_level="critical",
         lifespan="off",
     )

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from ipldstore.errors import BlockMissingError, IPLDStoreError
 
+from .connections import Connections
 from .content import Content
 from .guard import Guard
 from .headers import CORS, PAGE, SAFE
@@ -36,11 +37,13 @@ def make_app(
     limits: Limits | None = None,
     hosts: Iterable[str] = (),
     records: Mapping[str, bytes] | None = None,
+    connections: Connections | None = None,
 ) -> Guard:
     """Return the server of some sources, for any ASGI server.
 
     :param records: IPNS records by name
     :param hosts: names under which the server may be reached, beside ``localhost`` and IP addresses
+    :param connections: those of the server, which it bounds in time
     """
     limits = limits or Limits()
     served = ServedBlocks(sources)
@@ -82,7 +85,7 @@ def make_app(
     routes = [Route("/", index), Route("/ipfs/{path:path}", ipfs), Route("/ipns/{path:path}", ipns)]
     app = Starlette(routes=routes, exception_handlers={404: _not_found})
     app.router.redirect_slashes = False
-    return Guard(app, hosts)
+    return Guard(app, hosts, limits, connections)
 
 
 def _decoded(part: str) -> str:

@@ -18,10 +18,9 @@ from ipldstore._display.outline import ArrayOutline, outline
 from ipldstore._store.ipld_store import IPLDStore
 from ipldstore.errors import NodeError
 
-from .bodies import ranged
 from .headers import CORS, IMMUTABLE, PAGE, SAFE, disposition, is_fresh
 from .limits import Limits
-from .negotiation import byte_range
+from .negotiation import byte_range, ranged
 from .pages.html import dataset_page, directory_page
 from .pages.picture import picture_of
 from .served_blocks import ServedBlocks

@@ -8,7 +8,9 @@ from ipaddress import ip_address
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .connections import Connections
 from .headers import CORS, SAFE
+from .limits import Limits
 
 _METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -34,19 +36,42 @@ class Guard:
 
     :param app: what answers
     :param hosts: names under which the server may be reached
+    :param limits: how many requests are answered at a time; further ones are told to come again
+    :param connections: where requests are noted
     """
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        hosts: Iterable[str] = (),
+        limits: Limits | None = None,
+        connections: Connections | None = None,
+    ) -> None:
         self._app = app
         self._hosts = {"localhost", *(host.lower() for host in hosts)}
+        self._limits = limits or Limits()
+        self._connections = connections or Connections(self._limits)
+        self._answered = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer or pass on one request (ASGI)."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        refusal = self._refusal(scope)
-        await (self._app if refusal is None else refusal)(scope, receive, send)
+        visitor = scope.get("client")
+        answer = self._busy if self._answered >= self._limits.requests else self._refusal(scope) or self._app
+        self._answered += 1
+        self._connections.begin(visitor)
+        try:
+            await answer(scope, receive, send)
+        finally:
+            self._answered -= 1
+            self._connections.end(visitor)
+
+    @property
+    def _busy(self) -> PlainTextResponse:
+        message = f"expected at most {self._limits.requests} requests at a time, found more: try again\n"
+        return PlainTextResponse(message, 503, headers={**SAFE, "Retry-After": "1"})
 
     def _refusal(self, scope: Scope) -> PlainTextResponse | None:
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]

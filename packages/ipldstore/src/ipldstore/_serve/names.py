@@ -10,9 +10,8 @@ from ipld_castore import BlockNotFoundError, IPFSStore, NameRefusedError, parse_
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .bodies import ranged
 from .headers import CORS, SAFE, disposition, is_fresh
-from .negotiation import IPNS_RECORD
+from .negotiation import IPNS_RECORD, ranged
 from .sources import Source
 from .traversal import NoSuchPathError
 

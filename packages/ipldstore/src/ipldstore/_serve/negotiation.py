@@ -1,4 +1,4 @@
-"""What form of an answer a request asks for: by the query, or else by the header ``Accept``.
+"""What form of an answer a request asks for, by the query or else the header ``Accept``; and which range of it.
 
 The rules are those of https://specs.ipfs.tech/http-gateways/trustless-gateway/: parameters of the query go before the
 header (IPIP-0523).
@@ -11,6 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, cast
+
+from starlette.requests import Request
+from starlette.responses import Response
 
 from .traversal import EntityBytes, Scope
 
@@ -144,3 +147,13 @@ class UnsatisfiableRangeError(ValueError):
     def __init__(self, size: int) -> None:
         super().__init__(f"expected a range within {size} bytes")
         self.size = size
+
+
+def ranged(request: Request, data: bytes, media_type: str, headers: dict[str, str]) -> Response:
+    """Return bytes, or the range of them that the request asks for."""
+    wanted = byte_range(request.headers.get("range"), len(data))
+    if wanted is None:
+        return Response(data, media_type=media_type, headers=headers)
+    start, stop = wanted
+    headers = headers | {"Content-Range": f"bytes {start}-{stop - 1}/{len(data)}"}
+    return Response(data[start:stop], status_code=206, media_type=media_type, headers=headers)

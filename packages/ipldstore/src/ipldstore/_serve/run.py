@@ -33,20 +33,23 @@ def run(
         import uvicorn
 
         from .app import make_app
+        from .connections import Connections
         from .names import read_records
     except ModuleNotFoundError as error:
         message = f'serving needs {error.name}: pip install "ipldstore[serve]"'
         raise ModuleNotFoundError(message, name=error.name) from error
     limits = limits or Limits()
-    app = make_app(sources, limits=limits, hosts=[*hosts, host], records=read_records(record_files))
+    connections = Connections(limits)
+    records = read_records(record_files)
+    app = make_app(sources, limits=limits, hosts=[*hosts, host], records=records, connections=connections)
     config = uvicorn.Config(
         app,
         log_level="warning",
         access_log=False,
         server_header=False,
         date_header=True,
-        limit_concurrency=limits.requests,
-        timeout_keep_alive=30,
+        http=connections.protocol(),
+        timeout_keep_alive=20,
         timeout_graceful_shutdown=10,
         h11_max_incomplete_event_size=64 << 10,
         lifespan="off",

@@ -15,10 +15,9 @@ from ipld_car import CarWriter, cids, varint
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from .bodies import ranged
 from .headers import CORS, IMMUTABLE, SAFE, disposition, is_fresh
 from .limits import Limits
-from .negotiation import RAW, CarParameters, car_parameters
+from .negotiation import RAW, CarParameters, car_parameters, ranged
 from .served_blocks import ServedBlocks
 from .traversal import Target, blocks, resolve
 
