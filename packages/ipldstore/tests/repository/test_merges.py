@@ -182,3 +182,17 @@ def test_different_keys_in_a_directory_that_both_have_made_are_no_conflict(ours:
     commit(repo, {theirs: b"2"}, "exp")
     repo.merge("exp")
     assert contents_of(repo) == {"base": b"1", ours: b"1", theirs: b"2"}
+
+
+def test_a_conflict_of_arrays_that_both_made_says_so() -> None:
+    zarr: Any = pytest.importorskip("zarr")
+    repo = Repository.create({})
+    commit(repo, {"base": b"1"})
+    repo.create_branch("exp")
+    for branch, value in (("main", 1), ("exp", 2)):
+        with repo.transaction(branch, message="make") as store:
+            zarr.create_array(store, name="g/a", shape=(4,), chunks=(2,), dtype="i4")[value : value + 1] = value
+    with pytest.raises(
+        MergeConflictError, match=r"both sides made the array, of the shape \[4\], with 2 chunks not"
+    ):
+        repo.merge("exp")

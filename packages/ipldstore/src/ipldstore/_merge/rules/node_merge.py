@@ -229,7 +229,18 @@ class NodeMerge:
         return made
 
     def _reason(self) -> str:
+        if self._is_made_on_both:
+            return self._made_words()
         return f"ours changed {self._changed_words('ours')}, theirs changed {self._changed_words('theirs')}"
+
+    def _made_words(self) -> str:
+        ours, theirs = (list(next(iter(self.parts[side].shape.values()), ())) for side in SIDES)
+        words = f"both sides made the array, of the shape {ours}" + ("" if ours == theirs else f" and {theirs}")
+        if self.parts["ours"].metadata != self.parts["theirs"].metadata:
+            words += ", with metadata not alike"
+        own, other = self.chunks["ours"], self.chunks["theirs"]
+        count = sum(own.get(key) != other.get(key) for key in {*own, *other})
+        return words + (f", with {count} chunk{'' if count == 1 else 's'} not alike" if count else "")
 
     def _changed_words(self, side: Side) -> str:
         words = []
