@@ -55,6 +55,7 @@ def test_depth() -> None:
         assert encode("zarr.json", nested(MAX_DEPTH + 1, innermost)) is None
     assert encode("zarr.json", nested(MAX_DEPTH - 2, f"[{many}]")) is not None
     assert encode("zarr.json", nested(MAX_DEPTH - 1, f"[{many}]")) is None
+    assert encode("zarr.json", b'{"before":[%s],"x":%s}' % (many.encode(), nested(MAX_DEPTH))) is None
     assert encode("zarr.json", nested(100_000)) is None  # which the parser could not take
 
 
@@ -68,6 +69,13 @@ def test_depth_of_metadata_that_is_read_leniently() -> None:
 def test_what_is_no_document(data: bytes) -> None:
     assert encode("zarr.json", data) is None
     assert parse_leniently(data) is None
+
+
+def test_text_is_as_short_as_it_can_be() -> None:
+    data = '{"x":[1,1.5,null,true,"é🎈"],"yy":{}}'.encode()
+    document = as_document("zarr.json", data)
+    assert document is not None
+    assert documents.to_json(document) == data
 
 
 def test_names_that_appear_twice() -> None:

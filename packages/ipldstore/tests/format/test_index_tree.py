@@ -13,12 +13,13 @@ from ipldstore._format import index_tree, keys
 from ipldstore._format.index_node import IndexNode
 from ipldstore._format.limits import Limits
 from ipldstore._format.nodes import NodeStore
-from ipldstore._format.path_hint import NO_HINT
+from ipldstore._format.path_hint import NO_HINT, PathHint
 from ipldstore._format.zorder import chunk_code, name_code, split
 from ipldstore._read.reader import DirectReader
 
 from ..support import reference
 from ..support.reference import Link
+from ..support.store_samples import ObservedCAStore
 
 LINKS = [reference.cid(0x55, bytes([number])) for number in range(3)]
 
@@ -148,6 +149,73 @@ def test_a_change_reads_the_leaves_it_falls_into_and_those_that_merge(kind: str,
     if key in links:
         codes = top.codes
         assert read == [firsts[bisect_left(codes, index.code(key) + b"\0") - 1]]
+
+
+def test_an_index_without_keys() -> None:
+    castore = MappingCAStore()
+    nodes = NodeStore(castore, DirectReader(castore))
+    assert index_tree.rebuild(index_tree.CHUNKS, None, {"0": None}, nodes, Limits()) is None
+    assert index_tree.total(index_tree.CHUNKS, None, nodes.load) == 0
+    assert list(index_tree.items(index_tree.CHUNKS, None, nodes.load)) == []
+    assert index_tree.find(index_tree.CHUNKS, None, "0", nodes.load) is None
+
+
+def test_a_top_node_is_embedded_up_to_its_limit() -> None:
+    castore = MappingCAStore()
+    nodes = NodeStore(castore, DirectReader(castore))
+    links = dict.fromkeys("0123", LINKS[0])
+    top = index_tree.rebuild(index_tree.CHUNKS, None, links, nodes, Limits(leaf=1))
+    assert isinstance(top, list)
+    size = len(reference.encode([[first, Link(link), count] for first, link, count in top]))
+    assert index_tree.rebuild(index_tree.CHUNKS, None, links, nodes, Limits(leaf=1, inline=size)) == top
+    assert isinstance(index_tree.rebuild(index_tree.CHUNKS, None, links, nodes, Limits(leaf=1, inline=size - 1)), bytes)
+
+
+def test_leaves_that_stay_the_same_are_not_written_again() -> None:
+    castore = ObservedCAStore(MappingCAStore())
+    nodes = NodeStore(castore, DirectReader(castore))
+    links = {str(number): LINKS[0] for number in range(8)}
+    limits = Limits(inline=0, leaf=2)
+    base = _rebuilt(index_tree.CHUNKS, None, links, nodes, limits)
+    castore.forget()
+    assert _rebuilt(index_tree.CHUNKS, base, {"5": LINKS[0], "77": None}, nodes, limits) == base
+    assert [bytes(cid) for cid in castore.put_cids] == [base]
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "hint"), [("chunks", "c/1/2", (["c", "1", "2"], 3)), ("names", "b", (["b"], 0))]
+)
+def test_a_look_up_says_where_it_goes_on(kind: str, key: str, hint: tuple[list[str], int]) -> None:
+    """A gateway sends the nodes on the way with the first one."""
+    index = KINDS[kind][0]
+    castore = MappingCAStore()
+    links = dict.fromkeys(["c/0/0", "c/1/2", "c/3/3"] if kind == "chunks" else "abc", LINKS[0])
+    base = _rebuilt(index, None, links, NodeStore(castore, DirectReader(castore)), Limits(inline=0))
+    hints: list[PathHint] = []
+
+    class Reading(NodeStore):
+        def load(self, cid, decoder, hint=NO_HINT):  # type: ignore[no-untyped-def]  # as Load has it
+            hints.append(hint)
+            return super().load(cid, decoder, hint)
+
+    assert index_tree.find(index, base, key, Reading(castore, DirectReader(castore)).load) == LINKS[0]
+    assert hints == [NO_HINT, PathHint(*hint)]
+
+
+def test_the_leaf_that_was_read_last_is_remembered() -> None:
+    castore = MappingCAStore()
+    nodes = NodeStore(castore, DirectReader(castore))
+    base = _rebuilt(index_tree.CHUNKS, None, dict.fromkeys("0123", LINKS[0]), nodes, Limits(leaf=2))
+    assert isinstance(base, IndexNode)
+    assert base.recent_leaf(3) is None
+    assert index_tree.find(index_tree.CHUNKS, base, "3", nodes.load, 3) == LINKS[0]
+    found = base.recent_leaf(3)
+    assert found is not None
+    assert (set(found[0].links), found[1]) == ({"2", "3"}, base.children[1].link)
+    assert base.recent_leaf(2) is None, "checked at another depth"
+    del found
+    nodes.clear_cache()
+    assert base.recent_leaf(3) is None
 
 
 def test_the_longest_chunk_keys_have_codes() -> None:

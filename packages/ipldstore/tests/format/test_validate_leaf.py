@@ -11,6 +11,7 @@ from ipld_car import cids
 from ipldstore import IPLDStoreError
 from ipldstore._format import index_tree, validate
 from ipldstore._format import keys as _keys
+from ipldstore.errors import NodeError
 
 from ..support import reference
 
@@ -63,6 +64,27 @@ def test_keys_and_depth_of_a_leaf(top: dict[str, Any], links: set[str], depth: i
     assert validate._check_leaf_by_key(top) == (dict.fromkeys(links, V), depth)
     assert validate.check_chunk_leaf(top) == (dict.fromkeys(links, V), depth)
     assert validate.check_name_leaf({"a": V, "b": V}) == ({"a": V, "b": V}, 0)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (cids.make(0x72, bytes(32)), "a link with codec 0x72"),
+        ({}, "a map"),
+        ([], "a list"),
+        (None, "null"),
+        ("x", "str"),
+    ],
+)
+def test_what_was_found_is_told(entry: Any, message: str) -> None:
+    with pytest.raises(NodeError, match=f"found {message}$"):
+        validate.check_chunk_leaf({"0": entry} if entry != {} else {"0": {"__ipld_value__": {}}})
+    with pytest.raises(NodeError, match=f"found {message}$"):
+        validate.check_name_leaf({"a": entry})
+    if not isinstance(entry, dict):
+        for check in (validate.check_chunk_leaf, validate.check_name_leaf):
+            with pytest.raises(NodeError, match=f"a map; found {message}$"):
+                check(entry)
 
 
 @pytest.mark.parametrize("link", [V, IN_UNIXFS], ids=["raw", "dag-pb"])

@@ -223,6 +223,36 @@ def test_where_links_cannot_be_set() -> None:
         store.set_links("a", [[0, 0]], GOOD)
 
 
+@pytest.mark.parametrize(
+    ("found", "form"),
+    [
+        ({"zarr_format": 2}, ("", ".")),
+        ({"zarr_format": 2, "dimension_separator": "/"}, ("", "/")),
+        ({}, ("c/", "/")),
+        ({"chunk_key_encoding": "default"}, ("c/", "/")),
+        ({"chunk_key_encoding": "v2"}, ("", ".")),
+        ({"chunk_key_encoding": {"name": "default"}}, ("c/", "/")),
+        ({"chunk_key_encoding": {"name": "default", "configuration": None}}, ("c/", "/")),
+        ({"chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}}}, ("c.", ".")),
+        ({"chunk_key_encoding": {"name": "v2", "configuration": {"separator": "/"}}}, ("", "/")),
+    ],
+)
+def test_form_of_chunk_keys(found: dict[str, Any], form: tuple[str, str]) -> None:
+    made = chunk_form(found, 2)
+    assert made == (*form, 2)
+    assert made.numbers(made.key([3, 4])) == [3, 4]
+    scalar = chunk_form(found, 0)
+    assert scalar.numbers(scalar.key([])) == []
+    assert scalar.numbers("1") is None
+    with pytest.raises(ValueError, match="expected 3 coordinates"):
+        chunk_form({**found, "shape": [1, 2, 3]}, 2)
+
+
+def test_a_separator_that_zarr_has_not() -> None:
+    with pytest.raises(ValueError, match=r"expected '/' or '\.' between the numbers of a chunk key, found '-'"):
+        chunk_form({"zarr_format": 2, "dimension_separator": "-"}, 2)
+
+
 def test_forks_take_links() -> None:
     store = IPLDStore()
     store["a/.zarray"] = json.dumps(v2(".", 2)).encode()

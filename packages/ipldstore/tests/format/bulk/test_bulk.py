@@ -136,7 +136,7 @@ FORMS = [ChunkForm(prefix, separator, 3) for prefix, separator in (("c/", "/"), 
 def test_leaves_are_the_maps_of_their_keys(form: ChunkForm, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """With 23 to 257 entries in a map of each level, and keys of all lengths around 24 characters."""
     monkeypatch.setattr(bulk_leaves, "_ROWS", rows)
-    leaves = [[[at, 0, 5] for at in range(count)] for count in (1, 22, 23, 24, 25, 254, 255, 256, 257)]
+    leaves = [[[at, 0, 5] for at in range(count)] for count in (257, 1, 22, 23, 24, 25, 254, 255, 256)]
     leaves += [[[7, at, 5] for at in range(count)] for count in (23, 24, 255, 256)]
     leaves += [[[7, 10**17, 8 + at] for at in range(count)] for count in (23, 24, 255, 256)]
     leaves += [[[number, 10**long, 10**7] for number in (0, 9, 10, 11, 100)] for long in range(7, 18)]
@@ -194,7 +194,7 @@ def test_links_join_any_index() -> None:
     """Into each leaf of an index and between them, one link and many, where leaves join and where they split."""
     index = Index(ChunkForm("c/", "/", 2))
     there = [[row, column] for row in (0, 1, 2, 8, 9, 40) for column in (0, 3, 4, 90)]
-    bases = [None, *(index.of(there[:count]) for count in (1, 3, 9, len(there)))]
+    bases = [None, *(index.of(there[:count]) for count in (1, 3, 9, len(there))), index.of(there[5:])]
     one_by_one = [[[row, column]] for row in (0, 1, 3, 5, 8, 39, 40, 41) for column in (0, 2, 3, 5, 70, 91)]
     far = [[[0, 2**40]], [[2**40, 0]], [[1, 5], [2**40, 2**40]]]
     many = [[[5, at] for at in range(9)], [[at, 3] for at in range(50)], there]
@@ -205,7 +205,13 @@ def test_links_join_any_index() -> None:
 def test_links_join_leaves_that_are_no_aligned_intervals() -> None:
     """A new key is between keys of a leaf, though its bits are nearer to the next leaf."""
     index = Index(ChunkForm("", "/", 1))
-    for leaves in ([(0, 3, 9), (10, 11, 200)], [(0, 3, 6), (8, 9), (14, 15, 200)], [(0,), (1, 2, 9), (10, 11, 300)]):
+    indexes: list[list[tuple[int, ...]]] = [
+        [(0, 3, 9), (10, 11, 200)],
+        [(0, 3, 6), (8, 9), (14, 15, 200)],
+        [(0,), (1, 2, 9), (10, 11, 300)],
+        [(4, 5, 6), (8, 9, 200)],
+    ]
+    for leaves in indexes:
         base = index.node(*(index.leaf(*numbers) for numbers in leaves))
         for number in [*range(24), 63, 64, 127, 128, 199, 200, 201, 255, 256, 299, 300, 301]:
             index.check(base, [[number]])
