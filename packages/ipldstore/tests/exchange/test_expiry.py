@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import combinations
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -202,3 +203,27 @@ def test_expiry_starts_again_where_a_commit_follows_what_was_dropped() -> None:
     assert [each.message for each in repo.log("late")] == ["late", "set a", ""]
     assert contents_of(repo, "late") == {"a": b"4", "b": b"1"}
     assert repo.verify() == 40 - 15 + 1 + 2
+
+
+def test_expiry_costs_in_proportion_to_the_history_whatever_its_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each commit of it has 16 parents: comparing any two of them takes hours if there are many."""
+    repo = Repository.create({})
+    choose, count = random.Random(0), 150
+    line = [cids.to_bytes(repo.lookup().cid)]
+    history, data = History(repo.castore), cids.to_bytes(repo.lookup().data)
+    for day in range(1, count + 1):
+        parents = choose.sample(line[-60:], min(len(line), 16))
+        line.append(put_commit(history, data, parents, "", None, Signature("", at(day))))
+    repo.reset_branch("main", cids.from_validated(line[-1]))
+    for number, tip in enumerate(line[::10]):
+        repo.create_tag(f"v{number}", cids.from_validated(tip))
+    loads, load = [0], History.load
+
+    def counted(self: History, cid: bytes) -> Any:
+        loads[0] += 1
+        return load(self, cid)
+
+    monkeypatch.setattr(History, "load", counted)
+    found = repo.expire(START + timedelta(days=count - 20))
+    assert loads[0] < 60 * count
+    assert repo.verify() == len(found) > 35

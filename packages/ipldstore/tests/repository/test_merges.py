@@ -192,7 +192,5 @@ def test_a_conflict_of_arrays_that_both_made_says_so() -> None:
     for branch, value in (("main", 1), ("exp", 2)):
         with repo.transaction(branch, message="make") as store:
             zarr.create_array(store, name="g/a", shape=(4,), chunks=(2,), dtype="i4")[value : value + 1] = value
-    with pytest.raises(
-        MergeConflictError, match=r"both sides made the array, of the shape \[4\], with 2 chunks not"
-    ):
+    with pytest.raises(MergeConflictError, match=r"both sides made the array, of the shape \[4\], with 2 chunks not"):
         repo.merge("exp")

@@ -9,7 +9,7 @@ from ipld_car import cids, dagcbor, hashes
 
 from ipldstore._history.ancestry import jump_of_next, walk_beyond, walk_newest_first
 from ipldstore._history.commit import MAX_META_BYTES, REWRITTEN_FROM, CommitNode, encode_commit
-from ipldstore._history.thinning import Ancestry, BaseFinder, Followed, followed, is_too_many
+from ipldstore._history.thinning import BaseFinder, Followed, Followers
 from ipldstore._revisions.history import History
 from ipldstore.errors import store_errors
 
@@ -31,8 +31,7 @@ class Rewriting:
     def __init__(self, history: History, limit: int) -> None:
         self._history = history
         self._limit = limit
-        self._ancestry = Ancestry(history.load)
-        self._followed: dict[bytes, Followed] = {}
+        self._followers = Followers()
         self._named: set[bytes] = set()
         """The commits that had names in the tries until now."""
         self._unsent: dict[bytes, tuple[bytes, CommitNode]] = {}
@@ -50,7 +49,7 @@ class Rewriting:
         :param named: binary CIDs of commits that are kept whatever their age
         """
         if not self._write_since(named):
-            self._followed.clear()
+            self._followers = Followers()
             self.kept.clear()
             self._write_all(named)
         self._named |= named
@@ -69,16 +68,22 @@ class Rewriting:
         return True
 
     def _write_all(self, named: set[bytes]) -> None:
-        bases = BaseFinder(self._ancestry)
+        load = self._history.load
+        bases = BaseFinder()
         newest_first: list[tuple[bytes, bool]] = []
-        for entry in walk_newest_first(self._history.load, *named):
-            wanted = not entry.commit.parents or entry.commit.time >= self._limit or entry.cid in named
-            newest_first.append((entry.cid, bases.stays(entry, wanted=wanted)))
+        for entry in walk_newest_first(load, *named):
+            parents = entry.commit.parents
+            borders = any(self._is_old(load(parent)) and parent not in named for parent in parents)
+            wanted = not parents or not self._is_old(entry.commit) or entry.cid in named
+            newest_first.append((entry.cid, bases.stays(entry, wanted=wanted, borders=borders)))
         for cid, stays in reversed(newest_first):
             if stays:
                 self._keep(cid)
             else:
-                self._followed[cid] = self._below(self._history.load(cid))
+                self._followers.drop(cid, self._below(load(cid)))
+
+    def _is_old(self, commit: CommitNode) -> bool:
+        return commit.time < self._limit
 
     def _keep(self, cid: bytes) -> None:
         """Write a commit over what is kept below it."""
@@ -89,16 +94,16 @@ class Rewriting:
             below = self._below(commit)
             parents = (below.first, *below.others)
         self.kept[cid] = self._over(cid, commit, tuple(self.kept[each] for each in parents))
-        self._followed[cid] = Followed(cid)
+        self._followers.keep(cid, parents, is_numbered=self._is_old(commit))
 
     def _below(self, commit: CommitNode) -> Followed:
         """Return what a commit follows. Where that is too much for one commit, parents that joined it are kept."""
-        found = followed(self._ancestry, [self._followed[parent] for parent in commit.parents])
-        if is_too_many(found):
+        found = self._followers.over(commit.parents)
+        if found.is_too_many:
             for parent in commit.parents:
-                if self._followed[parent].others:
+                if self._followers.of(parent).others:
                     self._keep(parent)
-            found = followed(self._ancestry, [self._followed[parent] for parent in commit.parents])
+            found = self._followers.over(commit.parents)
         return found
 
     def _over(self, cid: bytes, commit: CommitNode, parents: tuple[bytes, ...]) -> bytes:

@@ -1,46 +1,17 @@
 """What is left of a history without some of its commits: which must stay, and what each then follows.
 
 Merges of what is left must give what they gave before. So the bases of any two commits that stay must stay too, and of
-two commits that stay one must be an ancestor of the other exactly where it was.
+two commits that stay one must be an ancestor of the other exactly where it was. Sets of commits are bits of integers:
+the work is in proportion to the history, whatever its form.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from .ancestry import Entry, LoadCommit, is_ancestor
+from .ancestry import Entry
 from .commit import MAX_PARENTS
-
-
-class Ancestry:
-    """Tells whether a commit is an ancestor of another. Each answer is kept.
-
-    :param load: gives the fields of a commit
-    """
-
-    def __init__(self, load: LoadCommit) -> None:
-        self.load = load
-        self._known: dict[tuple[bytes, bytes], bool] = {}
-
-    def is_ancestor(self, ancestor: bytes, tip: bytes) -> bool:
-        """Return whether a commit is another or one of its ancestors."""
-        found = self._known.get((ancestor, tip))
-        if found is None:
-            found = self._known[ancestor, tip] = is_ancestor(self.load, ancestor, tip)
-        return found
-
-    def lowest(self, commits: Collection[bytes]) -> bytes | None:
-        """Return the one of these commits that is an ancestor of all the others; None if none is."""
-        if len(commits) == 1:
-            return next(iter(commits))
-        oldest = min(commits, key=lambda cid: self.load(cid).time)
-        return oldest if all(self.is_ancestor(oldest, each) for each in commits) else None
-
-    def tips(self, commits: Iterable[bytes]) -> list[bytes]:
-        """Return those of these commits that are no ancestors of others of them, each once, in the same order."""
-        found = list(dict.fromkeys(commits))
-        return [one for one in found if not any(one != other and self.is_ancestor(one, other) for other in found)]
 
 
 class BaseFinder:
@@ -48,25 +19,41 @@ class BaseFinder:
 
     A commit is a base of two others exactly if the nearest commits above it that stay do not all descend from one of
     them.
-
-    :param ancestry: of the history
     """
 
-    def __init__(self, ancestry: Ancestry) -> None:
-        self._ancestry = ancestry
-        self._above: dict[bytes, set[bytes]] = {}
-        """By commit, the nearest commits above it that stay."""
+    def __init__(self) -> None:
+        self._nearest: dict[bytes, set[int]] = {}
+        """By commit, the numbers of the nearest commits above it that stay."""
+        self._above: dict[bytes, int] = {}
+        """By commit, the numbers of all numbered commits above it, as bits."""
+        self._descendants: list[int] = []
+        """By number of a commit, its own number and those of its descendants, as bits."""
 
-    def stays(self, entry: Entry, *, wanted: bool) -> bool:
+    def stays(self, entry: Entry, *, wanted: bool, borders: bool) -> bool:
         """Return whether a commit stays. To be asked of each commit of a history, the newest first.
 
         :param wanted: whether it stays in any case, as each tip must
+        :param borders: whether a parent is not wanted
         """
-        above = self._above.pop(entry.cid, set())
-        nearest = None if wanted else self._ancestry.lowest(above)
+        nearest, above = self._nearest.pop(entry.cid, set()), self._above.pop(entry.cid, 0)
+        number = None if wanted else self._lowest(nearest)
+        stays = number is None
+        if stays and (borders or not wanted):
+            number = len(self._descendants)
+            self._descendants.append(above | 1 << number)
         for parent in entry.commit.parents:
-            self._above.setdefault(parent, set()).add(nearest or entry.cid)
-        return nearest is None
+            if number is not None:
+                above |= self._descendants[number]
+                self._nearest.setdefault(parent, set()).add(number)
+            self._above[parent] = self._above.get(parent, 0) | above
+        return stays
+
+    def _lowest(self, numbers: set[int]) -> int | None:
+        """Return the one of these commits that all the others descend from; None if there is none."""
+        wanted = 0
+        for number in numbers:
+            wanted |= 1 << number
+        return next((number for number in numbers if self._descendants[number] & wanted == wanted), None)
 
 
 class Followed(NamedTuple):
@@ -77,14 +64,59 @@ class Followed(NamedTuple):
     others: tuple[bytes, ...] = ()
     """Others that are no ancestors of each other, nor of the first."""
 
-
-def followed(ancestry: Ancestry, parents: Iterable[Followed]) -> Followed:
-    """Return what the child of commits follows, if only what these stand for stays."""
-    first, *rest = (each for parent in parents for each in (parent.first, *parent.others))
-    others = [each for each in ancestry.tips([first, *rest]) if each != first]
-    return Followed(first, tuple(others))
+    @property
+    def is_too_many(self) -> bool:
+        """Whether no commit can have as many parents."""
+        return 1 + len(self.others) > MAX_PARENTS
 
 
-def is_too_many(found: Followed) -> bool:
-    """Return whether a commit cannot have as many parents."""
-    return 1 + len(found.others) > MAX_PARENTS
+class Followers:
+    """Tells what commits follow if only some stay. To be told of each commit of a history, the oldest first."""
+
+    def __init__(self) -> None:
+        self._followed: dict[bytes, Followed] = {}
+        self._numbers: dict[bytes, int] = {}
+        """Of the commits that stay and that a dropped commit may follow."""
+        self._below: dict[bytes, int] = {}
+        """By commit that stays, its own number, if it has one, and those of its ancestors, as bits."""
+
+    def keep(self, cid: bytes, parents: Iterable[bytes], *, is_numbered: bool) -> None:
+        """Note that a commit stays.
+
+        :param parents: what it follows now
+        :param is_numbered: whether a commit that is dropped may follow it
+        """
+        below = 0
+        for parent in parents:
+            if below | self._below[parent] != below:  # else one integer serves a whole line
+                below = below | self._below[parent] if below else self._below[parent]
+        if is_numbered:
+            number = self._numbers[cid] = len(self._numbers)
+            below |= 1 << number
+        self._below[cid] = below
+        self._followed[cid] = Followed(cid)
+
+    def drop(self, cid: bytes, found: Followed) -> None:
+        """Note that a commit does not stay, and stands for others."""
+        self._followed[cid] = found
+
+    def of(self, cid: bytes) -> Followed:
+        """Return what a commit stands for."""
+        return self._followed[cid]
+
+    def over(self, parents: Iterable[bytes]) -> Followed:
+        """Return what the child of some commits follows."""
+        first, *rest = (each for parent in map(self.of, parents) for each in (parent.first, *parent.others))
+        return Followed(first, tuple(each for each in self._tips([first, *rest]) if each != first))
+
+    def _tips(self, commits: list[bytes]) -> list[bytes]:
+        """Return those of some commits that are no ancestors of others of them, each once, in the same order."""
+        found = list(dict.fromkeys(commits))
+        below = 0
+        for cid in found:
+            below |= self._below[cid] & ~self._bit(cid)
+        return [cid for cid in found if not below & self._bit(cid)]
+
+    def _bit(self, cid: bytes) -> int:
+        number = self._numbers.get(cid)
+        return 0 if number is None else 1 << number
