@@ -242,8 +242,8 @@ class IPLDStore(DatasetStore):
         """Put a whole dataset, group or array at a path, by its CID. Only the block of the root is read.
 
         The root is what freezing gives after all its keys were written below the path. Consolidated metadata of groups
-        above stay as they are, as with any write: ``zarr.consolidate_metadata`` makes them anew. No groups are made on the
-        way to the path: zarr lists what is in a group.
+        above stay as they are, as with any write: ``zarr.consolidate_metadata`` makes them anew. No groups are
+        made on the way to the path: zarr lists what is in a group.
 
         :param path: the path, such as "models/a"; "" is the root
         :param cid: a root, as CID object, text or bytes; :meth:`subtree` gives that of a group. A commit stands for its
