@@ -14,7 +14,7 @@ from ipldstore._format.index_node import IndexNode
 from ipldstore._format.limits import Limits
 from ipldstore._format.nodes import NodeStore
 from ipldstore._format.path_hint import NO_HINT, PathHint
-from ipldstore._format.zorder import chunk_code, name_code, split
+from ipldstore._format.zorder import chunk_code, has_bit, name_code, split
 from ipldstore._read.reader import DirectReader
 
 from ..support import reference
@@ -43,6 +43,12 @@ KINDS = {"chunks": (index_tree.CHUNKS, chunk_keys), "names": (index_tree.NAMES, 
 @example("0")
 def test_chunk_codes(key: str) -> None:
     assert chunk_code(key) == reference.chunk_code(key)
+
+
+def test_bits_of_a_code() -> None:
+    """Behind the end of a code there are zeros."""
+    bits = "".join(str(int(has_bit(b"\x81\x02", position))) for position in range(40))
+    assert bits == "1000000100000010" + 24 * "0"
 
 
 @given(names)
@@ -158,6 +164,19 @@ def test_an_index_without_keys() -> None:
     assert index_tree.total(index_tree.CHUNKS, None, nodes.load) == 0
     assert list(index_tree.items(index_tree.CHUNKS, None, nodes.load)) == []
     assert index_tree.find(index_tree.CHUNKS, None, "0", nodes.load) is None
+
+
+def test_a_change_deep_in_an_index_reads_few_leaves() -> None:
+    castore = ObservedCAStore(MappingCAStore())
+    nodes = NodeStore(castore, DirectReader(castore))
+    limits = Limits(inline=0, leaf=2, children=4)
+    base = _rebuilt(index_tree.CHUNKS, None, {str(number): LINKS[0] for number in range(64)}, nodes, limits)
+    nodes.clear_cache()
+    castore.forget()
+    _rebuilt(index_tree.CHUNKS, base, {"20": LINKS[1]}, nodes, limits)
+    read = [reference.decode(castore.inner.get_raw(bytes(cid))) for cid in castore.got]
+    assert sum(isinstance(node, dict) for node in read) == 1
+    assert sum(isinstance(node, list) for node in read) > 8
 
 
 def test_a_top_node_is_embedded_up_to_its_limit() -> None:

@@ -36,6 +36,7 @@ leaves = st.dictionaries(
 @example({"c": {"1": {"__ipld_value__": V, "2": V}}})
 @example({"/".join(["0"] * 128): V})
 @example({"9" * 18 + ("." + "9" * 18) * 13: V})
+@example({"0": V, "1": {"2/3/4": V}})
 @example({"0": V, "": V})
 @example({})
 def test_both_checks_agree(top: dict[str, Any]) -> None:

@@ -81,8 +81,10 @@ def differences(kind: IndexKind, before: Base, after: Base, load: Load, depth: i
         leaf = cursor.take()
         if leaf is None:
             continue
-        if held is not None and held[1] is not is_left and held[0].keys == leaf.keys:
-            yield from _changes_of_same_keys(leaf, held[0]) if is_left else _changes_of_same_keys(held[0], leaf)
+        if (
+            held is not None and held[1] and not is_left and held[0].keys == leaf.keys
+        ):  # of equal size, so left came first
+            yield from _changes_of_same_keys(held[0], leaf)
             held = None
             continue
         if held is None and not pending:

@@ -28,6 +28,12 @@ def hint_below_directory(rest: Sequence[str]) -> PathHint:
     It ends at the directory of a document, at the chunk index of an array, or at a value.
 
     :param rest: the parts of the key below the directory
+
+    >>> for key in ("air/c/0/1", "air/zarr.json", "air/notes/a.txt"):
+    ...     print(hint_below_directory(key.split("/")).names)
+    ['air', '__ipld_chunks__']
+    ['air']
+    ['air', 'notes', 'a.txt']
     """
     *above, last = rest
     if last in keys.DOCUMENTS:  # zarr looks for several documents of a directory, and not all are there
@@ -42,5 +48,8 @@ def hint_in_chunk_index(key: str, size: int) -> PathHint:
     """Return the path of a chunk key through the leaf of an index.
 
     :param size: number of keys in the leaf
+
+    >>> hint_in_chunk_index("c/0/1", 2048)
+    PathHint(names=['c', '0', '1'], keys=2048, start=None)
     """
     return PathHint(key.split("/"), size)

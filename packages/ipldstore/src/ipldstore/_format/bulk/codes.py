@@ -41,14 +41,13 @@ def codes_of(coordinates: Numbers) -> list[Words]:
     columns = [AxisTable.of(coordinates[:, axis]) for axis in range(axes)]
     shifts = [TIME_BITS if axis == 0 else 0 for axis in range(axes)]
     bits = max(int(table.numbers[-1]).bit_length() + shift for table, shift in zip(columns, shifts, strict=True))
-    words = [np.zeros(count, np.uint64) for _ in range(max(1, -(-bits * axes // _WORD_BITS)))]
+    words = [np.zeros(count, np.uint64) for _ in range(-(-bits * axes // _WORD_BITS))]
     for axis, (table, shift) in enumerate(zip(columns, shifts, strict=True)):
         spread = [np.zeros(len(table.numbers), np.uint64) for _ in words]
         numbers = table.numbers.astype(np.uint64) << np.uint64(shift)
         for bit in range(bits):
             word, position = divmod(bit * axes + axes - 1 - axis, _WORD_BITS)
-            if word < len(words):
-                spread[word] |= (numbers >> np.uint64(bit) & np.uint64(1)) << np.uint64(position)
+            spread[word] |= (numbers >> np.uint64(bit) & np.uint64(1)) << np.uint64(position)
         for number, own in enumerate(spread):
             if own.any():
                 words[number] |= own[table.at]

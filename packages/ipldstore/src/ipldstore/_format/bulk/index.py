@@ -127,8 +127,6 @@ def _with_leaves(form: ChunkForm, new: LinkArrays, leaves: list[BoundedChild], n
                 raise OtherFormError
             numbers.append(_numbers(form, key))
             links.append(link)
-    if not numbers:
-        return new
     old = np.frombuffer(b"".join(links), np.uint8).reshape(-1, CID_BYTES)
     return LinkArrays(np.concatenate([np.array(numbers, np.int64), new.coordinates]), np.concatenate([old, new.links]))
 
