@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 import zarr
 from ipldstore import IPLDStore
+from ipldstore._there.copies.listing import keys_of
 from ipldstore._there.copies.writing import read_sync
+from ipldstore._there.ends import End
+from zarr.core.sync import sync
 from zarr.storage import LocalStore, MemoryStore, ZipStore
 
 DATA = np.arange(60 * 40, dtype="i4").reshape(60, 40)
@@ -201,3 +204,23 @@ def test_threads_go_on_where_a_copy_was_stopped(tmp_path: Path, monkeypatch: pyt
     assert len(read) == len(set(read))
     assert 30 - there <= len(read) <= 30 - there + (8 if there < 30 else 0)  # two batches may be frozen and not noted
     assert ipldstore.copy(tmp_path / "a.zarr", IPLDStore()) == root
+
+
+def test_a_folder_is_listed_as_zarr_lists_it(tmp_path: Path) -> None:
+    """Links to files are followed, links to folders are not, and what is no file is no key."""
+    fill(LocalStore(tmp_path / "a.zarr"))
+    chunk = next(path for path in (tmp_path / "a.zarr" / "deep").rglob("*") if path.name.isdigit() and path.is_file())
+    (chunk.parent / "777").symlink_to(chunk)
+    (chunk.parent / "888").symlink_to(chunk.parent, target_is_directory=True)
+    (chunk.parent / "999").mkdir()
+    source = LocalStore(tmp_path / "a.zarr", read_only=True)
+
+    async def listed(prefix: str) -> set[str]:
+        return {key async for key in source.list_prefix(prefix)}
+
+    async def own(path: str) -> set[str]:
+        return {key async for key in keys_of(End(source, path, None))}
+
+    assert sync(own("")) == sync(listed("")) != set()
+    assert {f"deep/{key}" for key in sync(own("deep"))} == sync(listed("deep/")) != set()
+    assert sync(own("absent")) == set()

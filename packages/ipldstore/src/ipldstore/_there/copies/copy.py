@@ -21,6 +21,7 @@ from ipldstore._store.ipld_store import IPLDStore
 from ipldstore._there.ends import AnyEnd, End, opened
 
 from . import rechunking
+from .listing import keys_of
 from .marks import Marks, stamps_of
 from .overwriting import require_no_others
 from .writing import can_wait, finished, read_sync, writer_to
@@ -29,7 +30,9 @@ _WORKERS: Final = 32
 """Keys that are copied at a time where one end is far away."""
 _THREADS: Final = max(2, min(8, os.cpu_count() or 1))
 """Batches of keys that are copied at a time where both ends are on this machine."""
-_BATCH: Final = 16
+_BATCH: Final = 64
+_BATCH_BYTES: Final = 8 << 20
+"""Bytes of a batch, as far as the largest chunk so far tells: after each batch the bar moves."""
 _BYTES: Final = 256 << 20
 """Bytes of chunks in memory at a time, as far as the largest one so far tells."""
 _COMMIT_SECONDS: Final = 60.0
@@ -149,28 +152,25 @@ class _Copy:
     async def _documents(self) -> dict[str, bytes]:
         """Return the documents below the source by key, groups before what is in them."""
         found: dict[str, bytes] = {}
-        async for key in self._source.store.list_prefix(self._source.prefix):
-            rest = key.removeprefix(self._source.prefix)
-            if rest.rpartition("/")[2] in keys.DOCUMENTS:
-                data = await self._source.store.get(key, default_buffer_prototype())
+        async for key in keys_of(self._source):
+            if key.rpartition("/")[2] in keys.DOCUMENTS:
+                data = await self._source.store.get(self._source.prefix + key, default_buffer_prototype())
                 if data is not None:
-                    found[rest] = data.to_bytes()
+                    found[key] = data.to_bytes()
         return dict(sorted(found.items(), key=lambda item: (item[0].count("/"), item[0])))
 
     async def _chunk_keys(self, rechunked: tuple[str, ...]) -> AsyncIterator[str]:
         """Yield the keys that are copied as bytes, relative to the source."""
-        prefix = self._source.prefix
-        async for key in self._source.store.list_prefix(prefix):
-            rest = key.removeprefix(prefix)
-            if rest.rpartition("/")[2] not in keys.DOCUMENTS and not rest.startswith(rechunked):
-                yield rest
+        async for key in keys_of(self._source):
+            if key.rpartition("/")[2] not in keys.DOCUMENTS and not key.startswith(rechunked):
+                yield key
 
     async def _all_chunks(self, rechunked: tuple[str, ...], marks: Marks) -> None:
         """Copy all chunks in tasks: of one key each, or of a batch that a thread copies."""
         waits = can_wait(self._source, self._target)
         action = self._copy_batch if waits else self._copy_keys
-        workers, size = (_THREADS, _BATCH) if waits else (_WORKERS, 1)
-        queue: asyncio.Queue[list[str] | None] = asyncio.Queue(_QUEUED // size)
+        workers, most = (_THREADS, _BATCH) if waits else (_WORKERS, 1)
+        queue: asyncio.Queue[list[str] | None] = asyncio.Queue(_QUEUED // most)
         room = asyncio.Condition()
         busy = 0
         committed = time.monotonic()
@@ -200,7 +200,7 @@ class _Copy:
             batch: list[str] = []
             async for key in self._chunk_keys(rechunked):
                 batch.append(key)
-                if len(batch) >= size:
+                if len(batch) >= min(most, _BATCH_BYTES // self._largest):
                     await queue.put(batch)
                     batch = []
             await queue.put(batch)
