@@ -29,6 +29,8 @@ _MANY: Final = 64
 """Records that a writer puts together once more."""
 _MAX_TOGETHER: Final = 1024
 """The most records that are looked back for the begin of their object."""
+_DELETED_AT_ONCE: Final = 100
+"""Objects that are deleted with one request, several of which are under way: servers delete one after another."""
 _OBJECT: Final = re.compile(r"([0-9a-f]{1,64})/([0-9]{16})\.([0-9]{1,9})")
 """The name of an object of records: the writer, the number of the first one, and how many there are."""
 
@@ -307,8 +309,7 @@ class BucketJournal:
                     self._writers.setdefault(match[1], _Objects()).add(first, first + int(match[3]) - 1)
 
     def delete(self, upto: Mapping[str, int]) -> None:
-        """See :meth:`Journal.delete`; an object of which not all is known stays."""
-        self.mark()
+        """See :meth:`Journal.delete`; an object of which not all is known, or that was not listed yet, stays."""
         with self._lock:
             gone = [
                 (writer, first, last)
@@ -316,6 +317,11 @@ class BucketJournal:
                 for first, last in objects.all
                 if last <= upto.get(writer, 0)
             ]
+        batches = [gone[start : start + _DELETED_AT_ONCE] for start in range(0, len(gone), _DELETED_AT_ONCE)]
+        for _ in in_order(self._delete_objects, batches, threads=self._in_flight):
+            pass
+
+    def _delete_objects(self, gone: Sequence[tuple[str, int, int]]) -> None:
         self._client.delete((self._name(*each) for each in gone), f"notes of {self._what}")
         with self._lock:
             for writer, first, last in gone:
