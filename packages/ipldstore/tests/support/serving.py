@@ -52,6 +52,7 @@ def serving(
     config = uvicorn.Config(
         make_app(sources, limits=limits, hosts=hosts, records=read_records(map(str, records)), connections=connections),
         http=connections.protocol(),
+        ws="none",
         log_level="critical",
         lifespan="off",
     )

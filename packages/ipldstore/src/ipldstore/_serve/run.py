@@ -49,6 +49,7 @@ def run(
         server_header=False,
         date_header=True,
         http=connections.protocol(),
+        ws="none",
         timeout_keep_alive=20,
         timeout_graceful_shutdown=10,
         h11_max_incomplete_event_size=64 << 10,
