@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import sys
 import threading
@@ -12,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from ipld_castore import ContentAddressableStore, MappingCAStore
 from ipldstore import IPLDStore
+from ipldstore._format.nodes import NodeStore, decode_directory
+from ipldstore._read.reader import DirectReader
 from multiformats import CID
 from zarr.core.buffer import cpu, default_buffer_prototype
 
@@ -321,3 +324,18 @@ def test_a_slow_backend_holds_up_no_other_reader() -> None:
         finally:
             go_on.set()
             thread.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_while_a_thread_decodes_a_node() -> None:
+    """The child has locks of its own, which no thread holds that is not there any more."""
+    castore = MappingCAStore()
+    nodes = NodeStore(castore, DirectReader(castore))
+    cid = nodes.put({})
+    with nodes._lock, nodes._decoding:
+        child = os.fork()
+        if not child:
+            free = not nodes._lock.locked() and not nodes._decoding.locked()
+            os._exit(0 if free and nodes.load(cid, decode_directory).map == {} else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

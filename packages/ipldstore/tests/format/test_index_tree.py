@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 from hypothesis import assume, event, example, given
 from hypothesis import strategies as st
 from ipld_castore import MappingCAStore
 from ipldstore._format import index_tree, keys
+from ipldstore._format.index_difference import differences
 from ipldstore._format.index_node import IndexNode
 from ipldstore._format.limits import Limits
 from ipldstore._format.nodes import NodeStore
 from ipldstore._format.path_hint import NO_HINT, PathHint
 from ipldstore._format.zorder import chunk_code, has_bit, name_code, split
 from ipldstore._read.reader import DirectReader
+from ipldstore.errors import NodeError
 
 from ..support import reference
 from ..support.reference import Link
@@ -199,6 +201,45 @@ def test_leaves_that_stay_the_same_are_not_written_again() -> None:
     castore.forget()
     assert _rebuilt(index_tree.CHUNKS, base, {"5": LINKS[0], "77": None}, nodes, limits) == base
     assert [bytes(cid) for cid in castore.put_cids] == [base]
+
+
+def test_only_leaves_with_what_is_asked_for_are_read() -> None:
+    castore = ObservedCAStore(MappingCAStore())
+    nodes = NodeStore(castore, DirectReader(castore))
+    base = _rebuilt(index_tree.CHUNKS, None, dict.fromkeys("01234567", LINKS[0]), nodes, Limits(leaf=2))
+    alone = _rebuilt(index_tree.CHUNKS, None, dict.fromkeys("01", LINKS[0]), nodes, Limits(leaf=2))
+    nodes.clear_cache()
+    castore.forget()
+    low, high = map(chunk_code, "24")
+    assert dict(index_tree.items(index_tree.CHUNKS, base, nodes.load, low, high)) == dict.fromkeys("23", LINKS[0])
+    assert len(castore.got) == 1
+    assert len(list(index_tree.leaf_refs(index_tree.CHUNKS, base, nodes.load, Limits(leaf=2)))) == 4
+    assert len(list(index_tree.leaf_refs(index_tree.CHUNKS, alone, nodes.load, Limits(leaf=2)))) == 1
+    assert len(castore.got) == 1
+
+
+READS: dict[str, Callable[..., object]] = {
+    "find": lambda base, key, load, **depth: index_tree.find(index_tree.CHUNKS, base, key, load, **depth),
+    "items": lambda base, _, load, **depth: list(index_tree.items(index_tree.CHUNKS, base, load, **depth)),
+    "differences": lambda base, _, load, **depth: list(differences(index_tree.CHUNKS, None, base, load, **depth)),
+}
+
+
+@pytest.mark.parametrize("verb", READS)
+def test_directories_of_a_leaf_are_at_most_63_parts_deep(verb: str) -> None:
+    """Counted from the root, if the depth of the index is given."""
+    castore = MappingCAStore()
+    nodes = NodeStore(castore, DirectReader(castore))
+    for parts in (63, 64, 65):
+        key = "/".join(["0"] * parts)
+        base = _rebuilt(index_tree.CHUNKS, None, {key: LINKS[0]}, nodes, Limits(inline=0))
+        for depth in (0, 1, 2):
+            given = {"depth": depth} if depth else {}
+            if parts + depth <= 64:
+                assert READS[verb](base, key, nodes.load, **given)
+            else:
+                with pytest.raises(NodeError, match="at most 63 parts below the root"):
+                    READS[verb](base, key, nodes.load, **given)
 
 
 @pytest.mark.parametrize(
