@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from ipld_castore import MappingCAStore
 from ipldstore._format import index_tree, keys
 from ipldstore._format.index_difference import differences
-from ipldstore._format.index_node import IndexNode
-from ipldstore._format.limits import Limits
+from ipldstore._format.index_node import ChildRef, IndexNode
+from ipldstore._format.limits import LIMITS, Limits
 from ipldstore._format.nodes import NodeStore
 from ipldstore._format.path_hint import NO_HINT, PathHint
 from ipldstore._format.zorder import chunk_code, has_bit, name_code, split
@@ -179,6 +179,21 @@ def test_a_change_deep_in_an_index_reads_few_leaves() -> None:
     read = [reference.decode(castore.inner.get_raw(bytes(cid))) for cid in castore.got]
     assert sum(isinstance(node, dict) for node in read) == 1
     assert sum(isinstance(node, list) for node in read) > 8
+
+
+@pytest.mark.parametrize("count", [1024, 1025])
+def test_an_index_node_has_at_most_1024_children(count: int) -> None:
+    """The vector that has more than that is one of 2,200,000 keys."""
+    castore = MappingCAStore()
+    nodes = NodeStore(castore, DirectReader(castore))
+    leaf = reference.cid(0x71, b"leaf")
+    children = [ChildRef(str(number), bytes(leaf), 1) for number in range(count)]
+    top = index_tree.write_above(index_tree.CHUNKS, children, nodes, LIMITS)
+    items = reference.decode(castore.get_raw(top)) if isinstance(top, bytes) else top
+    assert isinstance(items, list)
+    assert len(items) == (1024 if count == 1024 else 2)
+    assert sum(size for _, _, size in items) == count
+    assert (items[0][1] == leaf) is (count == 1024)
 
 
 def test_a_top_node_is_embedded_up_to_its_limit() -> None:
