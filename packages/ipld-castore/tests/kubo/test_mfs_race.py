@@ -34,7 +34,7 @@ def files(kubo: Any) -> Any:
 
     assert call("mkdir", "/race").ok
     yield call
-    assert call("rm", "/race", recursive="true").ok
+    assert call("rm", "/race", recursive="true", force="true").ok
 
 
 def test_one_of_many_makes_a_folder(files: Any) -> None:
