@@ -93,7 +93,16 @@ def test_the_table_has_every_verb() -> None:
     assert set(verbs()) == {*READING, *WRITING, *WITHOUT}
 
 
-OPTIONS = ("--zero-length-section-as-eof", "--cache", "", "--no-fsync", "--allow", "/nowhere")
+OPTIONS = (
+    "--zero-length-section-as-eof",
+    "--cache",
+    "",
+    "--no-fsync",
+    "--allow",
+    "/nowhere",
+    "--moved",
+    "/old=/nowhere",
+)
 
 
 def copied(places: Path, tmp_path: Path) -> Path:

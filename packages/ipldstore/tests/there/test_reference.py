@@ -335,6 +335,19 @@ def test_another_process_opens_what_it_is_allowed(tmp_path: Path, python: Run) -
     assert int(python(code, tmp_path / "x.car", tmp_path).text) > 0
 
 
+def test_files_that_were_moved(tmp_path: Path, python: Run) -> None:
+    (tmp_path / "old").mkdir()
+    write(tmp_path / "old", 1, "deflate", "h5netcdf")
+    ipldstore.reference(tmp_path / "old" / "1.nc", tmp_path / "x.car")
+    (tmp_path / "old").rename(tmp_path / "new")
+    code = (
+        "import sys, ipldstore; archive, old, new = sys.argv[1:]\n"
+        "store = ipldstore.open(archive, allow=[new], moved={old: new})\n"
+        "print(bool(store.verify()))"
+    )
+    assert python(code, tmp_path / "x.car", tmp_path / "old", tmp_path / "new").text.strip() == "True"
+
+
 def test_push_moves_to_stored_blocks(tmp_path: Path) -> None:
     write(tmp_path, 1, "deflate", "h5netcdf")
     root = ipldstore.reference(tmp_path / "1.nc", tmp_path / "x.car")

@@ -20,6 +20,7 @@ from ipld_castore.concurrency import ForkLocal
 from ipld_castore.errors import BackendUnavailableError, FileRefusedError
 
 from .allow import AllowList, is_url
+from .moved import MovedFiles
 
 _MAX_SOURCES: Final = 256
 """Files at URLs of which the version is remembered."""
@@ -56,11 +57,13 @@ class FileRanges:
     """Read ranges of files by their names in an index, if they may be opened. Threads may share it.
 
     :param allow: what an index from others may open
+    :param moved: where files are now that an index has by older names
     :param options: of buckets: those of :meth:`ipld_castore.ObjectCAStore.from_url`; of HTTP: ``timeout``, ``retries``
     """
 
-    def __init__(self, allow: AllowList, options: Mapping[str, Any]) -> None:
+    def __init__(self, allow: AllowList, options: Mapping[str, Any], moved: MovedFiles | None = None) -> None:
         self._allow = allow
+        self._moved = moved or MovedFiles({})
         self._options = dict(options)
         timeout = self._options.get("timeout", 30.0)
         self._retries = self._options.get("retries", 3)
@@ -74,16 +77,23 @@ class FileRanges:
         :param exempt: whether the index was made by this process, and may name any file
         :raises FileRefusedError: if the file may not be opened
         """
-        if is_url(name):
+        path = self.place_of(name, folder)
+        if is_url(path):
             if not exempt:
-                self._allow.check_url(name)
-            return name
-        path = os.path.join(folder, name)  # noqa: PTH118  # a fifth of the time, at each block
+                self._allow.check_url(path)
+            return path
         if exempt:
             return path
         path = os.path.realpath(path)
         self._allow.check_path(path)
         return path
+
+    def place_of(self, name: str, folder: str | Path) -> str:
+        """Return the URL or path of a file by its name in an index.
+
+        :param folder: where relative paths begin
+        """
+        return self._moved.place_of(name if is_url(name) else os.path.join(folder, name))  # noqa: PTH118  # a fifth of the time, at each block
 
     def read(self, resolved: str, offset: int, length: int, *, exempt: bool) -> bytes:
         """Return a range of a file, fewer bytes where the file ends.

@@ -21,9 +21,10 @@ from ipld_castore.errors import (
     ReadOnlyStoreError,
 )
 
-from .allow import AllowList, is_url
+from .allow import AllowList
 from .index import ReferenceIndex
 from .layout import Place
+from .moved import AnyPlace, MovedFiles
 from .ranges import FileRanges
 from .verify import ChangedFile, changed_files
 
@@ -58,6 +59,8 @@ class ReferenceCAStore(ContentAddressableStore):
 
     :param index: the index file; or a folder of them, whose names end in ``.index``; or several indexes
     :param allow: folders, files and URLs that an index of others may read, each with all that is below it
+    :param moved: by the old path or URL of a file or folder, as the index has it, the new one: where files are that
+        were moved after they were referenced. ``allow`` has to name the new places
     :param storage_options: of files in buckets: the options of :meth:`ObjectCAStore.from_url`; of files on HTTP
         servers: ``timeout`` in seconds (30) and ``retries`` (3)
     :param local: whether to take the files for local, so that reading one costs no round trip
@@ -71,6 +74,7 @@ class ReferenceCAStore(ContentAddressableStore):
         index: AnyIndex | Iterable[AnyIndex],
         *,
         allow: Iterable[str | os.PathLike[str]] = (),
+        moved: Mapping[Any, AnyPlace] | None = None,
         storage_options: Mapping[str, Any] | None = None,
         local: bool = True,
     ) -> None:
@@ -79,7 +83,7 @@ class ReferenceCAStore(ContentAddressableStore):
         """The indexes, in the order in which they are searched."""
         self.local = local
         self._allow = AllowList(allow)
-        self._ranges = FileRanges(self._allow, storage_options or {})
+        self._ranges = FileRanges(self._allow, storage_options or {}, MovedFiles(moved or {}))
         self._cache_names()
 
     def _cache_names(self) -> None:
@@ -133,8 +137,11 @@ class ReferenceCAStore(ContentAddressableStore):
     def places_of(self, cid: CID | str | bytes) -> Iterator[tuple[str, int, int]]:
         """Yield file, offset and length of each place of a block. Names are absolute paths and URLs; none is opened."""
         for index, place in self._places(cids.from_validated(cids.to_bytes(cid))):
-            name = self._name(index, place.file)
-            yield name if is_url(name) else os.path.join(index.path.parent, name), place.offset, place.length  # noqa: PTH118  # as it may be absolute
+            yield self._place_of(index, place), place.offset, place.length
+
+    def _place_of(self, index: ReferenceIndex, place: Place) -> str:
+        """Return the URL or absolute path of a file, where it is now."""
+        return self._ranges.place_of(self._name(index, place.file), index.path.parent)
 
     def file_of(self, cid: CID | str | bytes) -> tuple[str, int, int]:
         """Return file name, offset and length of a block, as the index has them. No file is opened.
@@ -184,7 +191,7 @@ class ReferenceCAStore(ContentAddressableStore):
                 continue
             if hashes.sha2_256(data) == digest:
                 return data
-            name = self._name(found.source, found.place.file)
+            name = self._place_of(found.source, found.place)
             problem = problem or (
                 f"expected block {cid}, {found.place.length} bytes at {found.place.offset} of {name}; found other "
                 f"bytes there: the file has changed since it was referenced"

@@ -37,6 +37,8 @@ class PlaceOptions(NamedTuple):
     """What an index of references may open."""
     cache: Cache | None = None
     """The folder before what is far away; None for that of the environment."""
+    moved: Mapping[Any, Any] | None = None
+    """Where files of an index of references are now, by their old places."""
     allow_truncated: bool = False
     """Write a CAR file whose end is lost. One that is read may always be such."""
 
@@ -55,6 +57,10 @@ class OpenedCAStore(NamedTuple):
     """The names below the root that the address has."""
     resolved: str | None = None
     """What the name in the address points to, as ``/ipfs/CID/path``; None if there is none."""
+
+
+def _referencing(castore: ContentAddressableStore, path: Path, options: PlaceOptions) -> ContentAddressableStore:
+    return with_references(castore, path, options.allow, options.storage_options, options.moved)
 
 
 def _nothing() -> None:
@@ -137,9 +143,7 @@ def _open_file(path: Path, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
         castore.abandon()  # what is no dataset is not ours to finish
         raise
     castore.persist_moves_head = True
-    return OpenedCAStore(
-        with_references(castore, path, options.allow, options.storage_options), _nothing, castore.abandon
-    )
+    return OpenedCAStore(_referencing(castore, path, options), _nothing, castore.abandon)
 
 
 def _open_archive(url: str, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
@@ -206,11 +210,11 @@ def _open_folder(path: Path, mode: Mode, options: PlaceOptions) -> OpenedCAStore
                 f"IPLDStore(FileSystemCAStore(path), root=cid) reads the dataset of a CID"
             )
         castore.persist_moves_head = True
-        return OpenedCAStore(with_references(castore, path, options.allow, options.storage_options), _nothing, _nothing)
+        return OpenedCAStore(_referencing(castore, path, options), _nothing, _nothing)
     castore = FileSystemCAStore(path, fsync=options.fsync)
     release = castore.lock().release
     castore.persist_moves_head = True
-    return OpenedCAStore(with_references(castore, path, options.allow, options.storage_options), release, release)
+    return OpenedCAStore(_referencing(castore, path, options), release, release)
 
 
 def _open_bucket(url: str, mode: Mode, options: PlaceOptions) -> OpenedCAStore:

@@ -29,20 +29,24 @@ def has_references(path: Path) -> bool:
 
 
 def references_beside(
-    path: Path, allow: Iterable[str | os.PathLike[str]] = (), storage_options: Mapping[str, Any] | None = None
+    path: Path,
+    allow: Iterable[str | os.PathLike[str]] = (),
+    storage_options: Mapping[str, Any] | None = None,
+    moved: Mapping[Any, Any] | None = None,
 ) -> ReferenceCAStore | None:
     """Return the blocks that lie in other files, if there are indexes of such blocks; None if there are none.
 
     :param path: the CAR file or folder
     :param allow: what an index may open that another process has written
     :param storage_options: of the files, where they are in buckets or on servers
+    :param moved: where files are now, by their old places
     :raises CAStoreError: if an index cannot be read
     """
     if not has_references(path):
         return None
     from ipld_castore import ReferenceCAStore  # when it is needed: it reads URLs too
 
-    return ReferenceCAStore(references_of(path), allow=allow, storage_options=storage_options)
+    return ReferenceCAStore(references_of(path), allow=allow, moved=moved, storage_options=storage_options)
 
 
 def with_references(
@@ -50,12 +54,13 @@ def with_references(
     path: Path,
     allow: Iterable[str | os.PathLike[str]] = (),
     storage_options: Mapping[str, Any] | None = None,
+    moved: Mapping[Any, Any] | None = None,
 ) -> ContentAddressableStore:
     """Return a block store with the blocks that lie in other files, if it has indexes of such blocks.
 
     The arguments and errors are those of :func:`references_beside`.
     """
-    references = references_beside(path, allow, storage_options)
+    references = references_beside(path, allow, storage_options, moved)
     if references is None:
         return castore
     from ipld_castore import ReferencingCAStore

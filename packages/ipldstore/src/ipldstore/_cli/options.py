@@ -128,6 +128,19 @@ def age_value(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line, for programs.")
 what_argument = click.argument("what")
+
+
+def moved_value(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, str] | None:
+    """Return the new places of files by their old ones."""
+    found = {}
+    for text in value:
+        old, sign, new = text.partition("=")
+        if not (old and sign and new):
+            raise click.BadParameter(f"expected OLD=NEW, found {text!r}", ctx, param)
+        found[old] = new
+    return found or None
+
+
 storage_option = click.option(
     "--storage-option",
     "storage_options",
@@ -159,6 +172,13 @@ _OPTIONS: Final = (
     click.option("--cache", metavar="FOLDER", help="Keep blocks that are far away here; by default $IPLDSTORE_CACHE."),
     click.option("--cache-bytes", type=click.IntRange(min=0), help="The most bytes in that folder."),
     click.option("--allow", multiple=True, metavar="PLACE", help="A place whose files a dataset may refer to."),
+    click.option(
+        "--moved",
+        multiple=True,
+        metavar="OLD=NEW",
+        callback=moved_value,
+        help="Where files are now that a dataset refers to at an old place.",
+    ),
     click.option("--no-fsync", is_flag=True, help="Do not wait for the disk where something is written."),
     click.option(
         "--zero-length-section-as-eof", is_flag=True, help="The CAR file is padded with zeros; they are its end."
@@ -167,7 +187,7 @@ _OPTIONS: Final = (
 )
 _NAMES: Final = (
     *("branch", "tag", "commit", "as_of", "group", "cache", "cache_bytes"),
-    *("allow", "no_fsync", "zero_length_section_as_eof", "storage_options"),
+    *("allow", "moved", "no_fsync", "zero_length_section_as_eof", "storage_options"),
 )
 
 

@@ -41,6 +41,7 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
     cache_bytes: int | None = None,
     fsync: bool = True,
     allow: Iterable[str | os.PathLike[str]] = (),
+    moved: Mapping[Any, str | os.PathLike[str]] | None = None,
     zero_length_section_as_eof: bool = False,
     storage_options: Mapping[str, Any] | None = None,
 ) -> IPLDStore:
@@ -89,6 +90,8 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
         :class:`ipld_castore.FileSystemCAStore`
     :param allow: the folders, files and URLs that may be read of a dataset made by :func:`ipldstore.reference`, which
         has its chunks in other files; by default only what this process has referenced itself
+    :param moved: where the files of such a dataset are now, if they were moved since: by the old path or URL of a file
+        or folder the new one, as in ``moved={"/scratch/run7": "/archive/run7"}``. ``allow`` has to name the new places
     :param zero_length_section_as_eof: take a section of length zero for the end of a CAR file, as archives that are
         padded with zeros have it (pieces of Filecoin)
     :param storage_options: of a bucket: the options of :meth:`ipld_castore.ObjectCAStore.from_url`; of a CAR file at a
@@ -126,7 +129,7 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
         opened = open_in(castore_of(castore), address.place)
     else:
         options = PlaceOptions(
-            fsync, zero_length_section_as_eof, storage_options, tuple(allow), Cache(cache, cache_bytes)
+            fsync, zero_length_section_as_eof, storage_options, tuple(allow), Cache(cache, cache_bytes), moved
         )
         folder = open_repository_folder(address.place, fsync=fsync) if mode == "a" else None
         opened = (

@@ -28,6 +28,7 @@ def repair(  # noqa: PLR0913  # keywords
     *,
     fsync: bool = True,
     allow: Iterable[str | os.PathLike[str]] = (),
+    moved: Mapping[Any, str | os.PathLike[str]] | None = None,
     cache: str | os.PathLike[str] | None = "",
     cache_bytes: int | None = None,
     zero_length_section_as_eof: bool = False,
@@ -43,7 +44,8 @@ def repair(  # noqa: PLR0913  # keywords
 
     :param what: a CAR file, a folder or a bucket
     :param source: where good blocks are: an address of :func:`ipldstore.open`, or a block store or a store over one
-    :param fsync: see :func:`ipldstore.open`, as for ``allow``, ``zero_length_section_as_eof`` and ``storage_options``
+    :param fsync: see :func:`ipldstore.open`, as for ``allow``, ``moved``, ``zero_length_section_as_eof`` and
+        ``storage_options``
     :param cache: a folder before a bucket, by default none: what it has is not looked for in the bucket
     :param source_options: as ``storage_options``, but of ``source``
     :param progress: whether to show a bar; by default in a notebook, and where standard error is a terminal. Or a
@@ -73,6 +75,7 @@ def repair(  # noqa: PLR0913  # keywords
         storage_options,
         tuple(allow),
         Cache(cache, cache_bytes),
+        moved=moved,
         allow_truncated=True,
     )
     opened = open_castore(place, "a", options)

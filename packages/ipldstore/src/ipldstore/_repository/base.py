@@ -100,9 +100,9 @@ class RepositoryBase:
         :param what: what :func:`ipldstore.open` takes; or a block store, a store over one, or a mapping; or the CID of
             a state, with ``castore``, or as an address that says where its blocks are
         :param options: ``name``, of a block store on an IPFS node: the key whose IPNS name is the head; ``castore``,
-            the block store of a CID; ``read_only``; and ``fsync``, ``allow``, ``cache``, ``cache_bytes``,
-            ``zero_length_section_as_eof`` and ``storage_options`` as for :func:`ipldstore.open`. A cache is for content
-            and archives at URLs, whose state does not move
+            the block store of a CID; ``read_only``; and ``fsync``, ``allow``, ``moved``, ``cache``,
+            ``cache_bytes``, ``zero_length_section_as_eof`` and ``storage_options`` as for :func:`ipldstore.open`. A
+            cache is for content and archives at URLs, whose state does not move
         :raises RepositoryNotFoundError: if there is none
         :raises IPLDStoreError: if it cannot be read
         :raises OSError: if the file or folder cannot be opened, or another writer has the file

@@ -31,6 +31,7 @@ class Options(NamedTuple):
     read_only: bool = False
     fsync: bool = True
     allow: Iterable[str | os.PathLike[str]] = ()
+    moved: Mapping[Any, Any] | None = None
     cache: str | os.PathLike[str] | None = None
     cache_bytes: int | None = None
     zero_length_section_as_eof: bool = False
@@ -41,7 +42,7 @@ class Options(NamedTuple):
         """How its block store is opened."""
         cache = Cache(self.cache, self.cache_bytes)
         is_padded = self.zero_length_section_as_eof
-        return PlaceOptions(self.fsync, is_padded, self.storage_options, tuple(self.allow), cache)
+        return PlaceOptions(self.fsync, is_padded, self.storage_options, tuple(self.allow), cache, self.moved)
 
 
 def options_of(given: Mapping[str, Any]) -> Options:
