@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import sys
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,6 +15,7 @@ from typing import Any
 import pytest
 from ipld_castore import ContentAddressableStore
 from ipldstore import IPLDStore, MappingCAStore, NoChangesError, Repository
+from ipldstore._dataset.in_flight import longest, putting
 
 from ..support.repositories import KINDS, commit, contents_of, make, open_again, place_of
 
@@ -141,6 +145,74 @@ def test_stores_over_one_dict_know_of_each_other() -> None:
     cid = other.put(b"by the other")
     repo.garbage_collect(timedelta(hours=1))
     assert other.get(cid) == b"by the other"
+
+
+def test_changes_in_a_file_that_was_closed_are_in_nobodys_way(tmp_path: Path) -> None:
+    """A variable of a notebook may still have the session."""
+    what = place_of("file", tmp_path)
+    repo = make(what)
+    session = repo.writable_session()
+    session.store["a/0"] = b"never committed"
+    repo = open_again(repo, what)
+    commit(repo, {"b/0": b"1" * 900})
+    assert repo.garbage_collect(NOTHING).freed_blocks > 0
+    assert repo.verify() == 2
+    repo.close()
+
+
+def test_sessions_are_opened_while_another_thread_collects() -> None:
+    repo = Repository.create({})
+    commit(repo, {"a/0": b"0" * 900})
+    kept = [repo.readonly_session() for _ in range(300)]  # which a collection looks at
+    done = threading.Event()
+
+    def open_sessions() -> None:
+        while not done.is_set():
+            more = [repo.readonly_session() for _ in range(100)]
+            more.clear()
+
+    thread = threading.Thread(target=open_sessions)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread.start()
+    try:
+        for _ in range(100):
+            repo.garbage_collect(NOTHING)
+    finally:
+        done.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+    assert len(kept) == 300
+
+
+def test_sessions_of_writers_of_this_process_are_no_garbage(tmp_path: Path) -> None:
+    repo = make(place_of("folder", tmp_path))
+    session = repo.writable_session()
+    session.store["a/0"] = b"0" * 900
+    pickle.dumps(session.store)  # a session begins
+    before = list(repo.castore.sessions())  # type: ignore[attr-defined]  # a folder has them
+    assert len(before) == 1
+    repo.garbage_collect(NOTHING)
+    assert list(repo.castore.sessions()) == before  # type: ignore[attr-defined]  # likewise
+    session.commit("beside a collection")
+    assert contents_of(repo) == {"a/0": b"0" * 900}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_that_is_forked_in_an_operation_ends_it() -> None:
+    """A function that decides conflicts may fork."""
+    castore = MappingCAStore()
+    child = -1
+    try:
+        with putting(castore):
+            child = os.fork()
+        failed = child == 0 and longest(castore) is not None
+    except BaseException:  # noqa: BLE001  # the child must not go on with the tests
+        failed = True
+    if child == 0:
+        os._exit(failed)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert not failed
 
 
 @pytest.mark.parametrize("threads", [3])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from ipldstore import ConflictError, IPLDStoreError, RefExistsError, RefNotFoundError, Repository
@@ -38,11 +38,19 @@ def test_a_ref_is_a_cid_then_a_branch_then_a_tag_with_steps(repo: Repository) ->
         "main@2024-01-03T00:00Z": "step 2",
         "main@2024-01-02T23:59+00:00~1": "",
         "main@2030-01-01T00:00+02:00": "step 4",
+        "main@9999-12-31T23:59Z": "step 4",  # later than a commit can be
         str(repo.cid): "step 4",
     }.items():
         assert repo.lookup(ref).message == message, ref
     for same in (tip, tip.cid, bytes(tip.cid)):
         assert repo.lookup(same) == tip
+
+
+def test_a_time_later_than_commits_can_have_means_the_latest(repo: Repository) -> None:
+    for time in (datetime.max.replace(tzinfo=UTC), "2300-01-01T00:00Z"):
+        assert repo.readonly_session(as_of=time).base == repo.lookup()
+    with pytest.raises(ValueError, match="time zone"):
+        repo.readonly_session(as_of=START.replace(tzinfo=None))
 
 
 @pytest.mark.parametrize("ref", ["nothing", "main~5", "nothing~1"])

@@ -24,12 +24,13 @@ from ipld_castore.errors import (
     BackendUnavailableError,
     BlockCorruptError,
     BlockNotFoundError,
+    CAStoreError,
     HeadRefusedError,
     ReadOnlyStoreError,
     StoreReplacedError,
 )
 
-from .car_copies import WRITTEN, reading
+from .car_copies import join, register, replace_file
 from .put_times import hand_over, times_of
 
 _EMPTY_MAP: Final = cids.make(cids.DAG_CBOR, hashes.sha2_256(dagcbor.encode({})))
@@ -126,7 +127,7 @@ class CarCAStore(ContentAddressableStore):
         self._name = "" if mode == "r" else secrets.token_hex(16)
         """The name by which copies find the file in this process."""
         if self._name:
-            WRITTEN[self._name] = self._file
+            register(self, self._name)
 
     @property
     def path(self) -> Path:
@@ -301,11 +302,7 @@ class CarCAStore(ContentAddressableStore):
     def now(self) -> float:
         """Return the time, in seconds since the epoch, so that what is put from now on is recent since then."""
         with self._times.lock.value:
-            self.flush()
-            try:
-                return self._times.now(self._path.stat().st_size)
-            except OSError as error:
-                raise self._not_read(error, "its size") from error
+            return self._times.now()
 
     def recent(self, since: float) -> Iterator[CID]:
         """Return the CIDs of the blocks that this process has put since a time, and perhaps some from just before.
@@ -318,7 +315,7 @@ class CarCAStore(ContentAddressableStore):
         """Write the file anew, with the same head, these blocks and recent ones, and go on with it.
 
         The new file takes the place of the old one when all of it is on the disk; stopped before, the old one is there
-        as it was. Stores out of pickles that have read the old file are to be made anew.
+        as it was. Copies of the store in this process go on with it; those in others read what the old one had.
 
         :param blocks: verified blocks in the order of the new file; they are taken while the head cannot move
         :param since: keep the :meth:`recent` blocks since then too; by default those that are put from now on
@@ -347,6 +344,8 @@ class CarCAStore(ContentAddressableStore):
                     new.close()
                     self._replace(old, fresh)
                     self._times.restart(recent)
+        except CAStoreError:  # of a block that is read
+            raise
         except (OSError, ValueError) as error:
             raise self._not_written(error, "a new file") from error
         finally:
@@ -362,10 +361,9 @@ class CarCAStore(ContentAddressableStore):
             old.abandon()  # what is open is not replaced there
         fresh.replace(self._path)
         fs.sync_folder(self._path.parent)
-        self._file = CarFile.open(self._path, "a", fsync=self._fsync, zero_length_section_as_eof=self._zeros_end)
-        hand_over(old, self._file)
-        if self._name:
-            WRITTEN[self._name] = self._file
+        new = CarFile.open(self._path, "a", fsync=self._fsync, zero_length_section_as_eof=self._zeros_end)
+        hand_over(old, new)
+        replace_file(self._name, old, new)
         old.abandon()
 
     def abandon(self) -> None:
@@ -382,11 +380,8 @@ class CarCAStore(ContentAddressableStore):
         super().__init__(hash=hash_name)
         self._path, self._hash, self._is_copy = Path(path), hash_name, True
         self._fsync = True
-        file = WRITTEN.get(self._name)
-        if file is None or not file.writable:
-            file = reading(self._path, zeros_end=self._zeros_end, allow_truncated=self._allows_truncated)
-        self._file = file
-        self._times = times_of(file)
+        join(self, self._name, self._path, zeros_end=self._zeros_end, allow_truncated=self._allows_truncated)
+        self._times = times_of(self._file)
 
 
 def _copy(blocks: Iterable[CID], old: CarFile, new: CarFile) -> None:

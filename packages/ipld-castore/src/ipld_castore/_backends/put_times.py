@@ -80,6 +80,8 @@ class OffsetTimes:
         self._times: list[float] = []
         self._offsets: list[int] = []
         """What was put at a time or later lies at the offset of that time or behind it."""
+        self._mark: float | None = None
+        """A time since when no block was put that the file did not have; None where that is not known."""
         self._again: dict[bytes, float] = {}
         """By multihash, the last put of blocks that lie elsewhere: they were there, or the file was rewritten."""
 
@@ -91,16 +93,20 @@ class OffsetTimes:
         now = time.time()
         if not is_new:
             self._again[cids.multihash_of(bytes(cid))] = now
-        elif not self._times or now - self._times[-1] >= _GRAIN:
-            self._times.append(now)
+        elif self._mark is not None or not self._times or now - self._times[-1] >= _GRAIN:
+            begin, self._mark = now if self._mark is None else self._mark, None
+            # The mark, then offsets, then times: recent() holds no lock, and must not miss the block.
             self._offsets.append(file.location(cid).offset)
+            self._times.append(begin)
 
-    def now(self, end: int) -> float:
-        """Return the time, and note that the file ends there."""
+    def now(self) -> float:
+        """Return the time, so that what is put from now on is told from what was there.
+
+        Where the next block will be is not known: the file may end with an index, which blocks overwrite.
+        """
         now = time.time()
         if self._times:  # else this process has put nothing
-            self._times.append(now)
-            self._offsets.append(end)
+            self._mark = now
         return now
 
     def recent(self, file: CarFile, since: float) -> Iterator[tuple[CID, float]]:
@@ -109,22 +115,25 @@ class OffsetTimes:
         Of those that were put up to a second before, some are among them.
         """
         times, offsets = self._times.copy(), self._offsets.copy()
+        mark = self._mark
         again = {digest: put_at for digest, put_at in list(self._again.items()) if put_at >= since}
         if not times and not again:
             return
-        begin = offsets[max(0, bisect_right(times, since) - 1)] if times else math.inf
+        is_none_new = not times or (mark is not None and since >= mark)
+        begin = math.inf if is_none_new else offsets[max(0, bisect_right(times, since) - 1)]
+        latest = time.time() if mark is None else mark
         for cid, location in file:
             put_at = again.get(cids.multihash_of(bytes(cid))) if again else None
             if put_at is None and location.offset >= begin:
                 after = bisect_right(offsets, location.offset)
-                put_at = times[after] if after < len(times) else time.time()
+                put_at = times[after] if after < len(times) else latest
             if put_at is not None:
                 yield cid, put_at
 
     def restart(self, recent: Iterable[tuple[CID, float]]) -> None:
         """Go on with a file in which these blocks lie elsewhere."""
         self._again = {cids.multihash_of(bytes(cid)): put_at for cid, put_at in recent}
-        self._times, self._offsets = [], []
+        self._times, self._offsets, self._mark = [], [], None
 
 
 _offset_times: Final[WeakKeyDictionary[CarFile, OffsetTimes]] = WeakKeyDictionary()

@@ -29,7 +29,7 @@ def begin(castore: ContentAddressableStore) -> object:
 
 def end(operation: object) -> None:
     """End an operation: what it has put is linked, or was given up."""
-    del _operations.value[operation]
+    _operations.value.pop(operation, None)  # a child that was forked meanwhile has begun none
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from ipldstore.errors import IPLDStoreError, store_errors
 
 from .in_files import own_part
 from .limits import GRACE, OlderThan, begin_of_operations, limit_of
-from .needed import needed_roots, reach_all, reach_from_young, reach_in_use, require_head, states_of
+from .needed import needed_roots, reach_all, reach_from_young, reach_in_use, require_head, sessions_in_use, states_of
 
 _BATCH: Final = 1000
 """Blocks that are deleted at once."""
@@ -69,7 +69,7 @@ def collect(
         limit = min(limit, begin_of_operations(castore, own))
         head = require_head(own)
         if isinstance(own, SupportsJournal) and not dry_run:
-            _delete_old_sessions(own, own.now() - limit)
+            _delete_old_sessions(castore, own, own.now() - limit)
         seen: set[bytes] = set()
         log = _operation_log(own, bytes(head)) if older_than is not None else {}
 
@@ -92,13 +92,13 @@ def collect(
     return Compacted(sweep.kept_blocks, sweep.freed_blocks, sweep.freed_bytes)
 
 
-def _collect_sessions(castore: SupportsPin, older_than: timedelta | datetime) -> Compacted:
+def _collect_sessions(castore: ContentAddressableStore, older_than: timedelta | datetime) -> Compacted:
     """Delete old sessions in a store that frees blocks of its own accord, such as an IPFS node."""
     if not isinstance(castore, SupportsJournal) or not isinstance(castore, SupportsLeftovers):
         raise IPLDStoreError(f"expected a block store with sessions of writers and a clock, found {castore!r}")
     limit = limit_of(castore, older_than)
     with store_errors(f"compacting {castore!r}"):
-        _delete_old_sessions(castore, castore.now() - limit)
+        _delete_old_sessions(castore, castore, castore.now() - limit)
         castore.delete_leftovers(limit)
     return Compacted(0, 0, 0)
 
@@ -217,10 +217,14 @@ def _blocks_of_sessions(castore: ContentAddressableStore, journals: SupportsJour
     return {cids.multihash_of(cid) for cid in seen}
 
 
-def _delete_old_sessions(castore: SupportsJournal, age: float) -> None:
-    """Delete the sessions in which nothing has happened for longer than ``age`` seconds."""
-    for name in list(castore.sessions()):
-        journal = castore.journal(name)
+def _delete_old_sessions(castore: ContentAddressableStore, journals: SupportsJournal, age: float) -> None:
+    """Delete the sessions in which nothing has happened for longer than ``age`` seconds, but for those of this process.
+
+    :param castore: the block store that this process writes
+    :param journals: the part of it that has the sessions
+    """
+    for name in set(journals.sessions()) - sessions_in_use(castore):
+        journal = journals.journal(name)
         data = journal.state
         if data is not None and journal.age() > age and _end(journal, data):
             stop_writers(journal, decode_state(data).positions)

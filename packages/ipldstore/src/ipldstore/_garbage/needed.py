@@ -21,6 +21,7 @@ from ipldstore._display.bars import open_bar
 from ipldstore._history.state import StateNode
 from ipldstore._read.reach import reach
 from ipldstore._revisions.history import History
+from ipldstore._writers.coordinating import CoordinatorSharing
 from ipldstore._writers.forks import ForkSharing
 from ipldstore.errors import BlockMissingError, NodeError, store_errors
 
@@ -71,14 +72,29 @@ def needed_roots(castore: ContentAddressableStore, head: bytes, is_young: IsYoun
     return roots
 
 
+def _open_datasets(castore: ContentAddressableStore) -> Iterator[Dataset]:
+    """Yield the datasets of this process over a block store, but for copies of those of other processes."""
+    for reference in processes.REGISTRY.valuerefs():  # at once: other threads add to it
+        data = reference()
+        if isinstance(data, Dataset) and data.castore.address == castore.address and data.is_home:
+            yield data
+
+
+def sessions_in_use(castore: ContentAddressableStore) -> set[str]:
+    """Return the names of the sessions of writers whose coordinator is in this process."""
+    return {
+        data.sharing.coordinator.name
+        for data in _open_datasets(castore)
+        if isinstance(data.sharing, CoordinatorSharing) and not data.closed
+    }
+
+
 def reach_in_use(castore: ContentAddressableStore, seen: set[bytes]) -> None:
     """Find all blocks that open stores of this process have written: what they have frozen may be in no head yet.
 
     :param seen: see :func:`reach`
     """
-    for data in list(processes.REGISTRY.values()):
-        if not isinstance(data, Dataset) or data.castore.address != castore.address or not data.is_home:
-            continue
+    for data in _open_datasets(castore):
         sharing = data.sharing
         if isinstance(sharing, ForkSharing):
             reach(castore, sharing.root, seen)
@@ -87,7 +103,7 @@ def reach_in_use(castore: ContentAddressableStore, seen: set[bytes]) -> None:
                     if isinstance(note.after, bytes):
                         reach(castore, note.after, seen)
         elif (sharing is None or not sharing.notes_changes) and not data.closed:
-            if data.has_changes:
+            if data.castore.writable and data.has_changes:  # what is left in a file that was closed gets no root
                 reach(castore, data.write_root(), seen)
             elif data.own_changes and data.frozen_root is not None:  # not of those that only read
                 try:

@@ -54,7 +54,8 @@ def compact(
 
     With ``older_than`` it works beside writers, in folders, buckets and other block stores that tell the age of their
     blocks: it keeps all blocks that were put since, and what any session of writers needs, and deletes sessions in
-    which nothing has happened since, whose changes are lost then (:func:`ipldstore.recover` takes them in). A writer
+    which nothing has happened since, whose changes are lost then (:func:`ipldstore.recover` takes them in), but for
+    those of stores that are open in this process. A writer
     that has not frozen for longer loses what it wrote. Ages are by the clock of the store, not of this machine. It
     lists, and deletes in batches of a thousand. On an IPFS node it deletes such sessions alone: the node's own garbage
     collection frees blocks, and says what it freed.

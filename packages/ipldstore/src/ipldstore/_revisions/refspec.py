@@ -17,7 +17,7 @@ from ipldstore.errors import NodeError, RefNotFoundError
 
 from .history import History, path_down
 from .record import Commit
-from .times import parse_instant
+from .times import instant
 
 Ref = str | CID | bytes | Commit
 """A commit, its CID, or a text: a CID, a branch or a tag, each with steps behind it, such as ``main~3``."""
@@ -43,9 +43,7 @@ def find_commit(history: History, names: StateNode, ref: Ref) -> bytes:
     name, steps = _split(ref)
     at = _look_up(history, names, name)
     for down, time in steps:
-        at = (
-            newest_at_time(history.load, at, parse_instant(time)) if time else go_down(history, at, int(down or 1), ref)
-        )
+        at = newest_at_time(history.load, at, instant(time)) if time else go_down(history, at, int(down or 1), ref)
     return at
 
 

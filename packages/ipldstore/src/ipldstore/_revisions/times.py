@@ -26,23 +26,24 @@ def to_micros(time: datetime) -> int:
     :raises ValueError: if the datetime has no time zone, or is outside of what the format holds
     :raises TypeError: if it is no datetime
     """
-    if not isinstance(time, datetime):
-        raise TypeError(f"expected a datetime with a time zone, found {time!r}")
-    if time.tzinfo is None:
-        raise ValueError(f"expected a datetime with a time zone, found {time}: datetime.now(UTC) has one")
-    micros = (time - _EPOCH) // _MICROSECOND
+    micros = _micros(time)
     if not 0 <= micros <= MAX_TIME:
         raise ValueError(f"expected a time from {to_datetime(0)} to {to_datetime(MAX_TIME)}, found {time}")
     return micros
 
 
-def parse_instant(text: str) -> int:
-    """Return the time of a text in ISO 8601, for a block.
+def _micros(time: datetime) -> int:
+    if not isinstance(time, datetime):
+        raise TypeError(f"expected a datetime with a time zone, found {time!r}")
+    if time.tzinfo is None:
+        raise ValueError(f"expected a datetime with a time zone, found {time}: datetime.now(UTC) has one")
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def _parse(text: str) -> datetime:
+    """Return the datetime of a text in ISO 8601.
 
     :raises ValueError: if it is none, or has no time zone
-
-    >>> parse_instant("2024-05-01T00:00Z")
-    1714521600000000
     """
     try:
         found = datetime.fromisoformat(text)
@@ -50,15 +51,21 @@ def parse_instant(text: str) -> int:
         raise ValueError(f"expected an instant such as 2024-05-01T00:00Z, found {text!r}") from None
     if found.tzinfo is None:
         raise ValueError(f"expected an instant with a time zone, such as 2024-05-01T00:00Z, found {text!r}")
-    return to_micros(found)
+    return found
 
 
 def instant(time: datetime | str) -> int:
-    """Return the time of a datetime, or of a text in ISO 8601, for a block.
+    """Return the time by which a commit is looked up: that of a datetime, or of a text in ISO 8601.
 
-    :raises ValueError: see :func:`to_micros` and :func:`parse_instant`
+    A time that is later than the format holds is the latest that it holds: no commit is between the two.
+
+    :raises ValueError: if it is none, has no time zone, or is before 1970
+
+    >>> instant("2024-05-01T00:00Z")
+    1714521600000000
     """
-    return parse_instant(time) if isinstance(time, str) else to_micros(time)
+    found = _parse(time) if isinstance(time, str) else time
+    return MAX_TIME if _micros(found) > MAX_TIME else to_micros(found)
 
 
 def check_older_than(older_than: timedelta | datetime) -> None:
