@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ipld_car import cids
 from ipld_castore import BackendUnavailableError, Entry, IPFSStore, Journal, SupportsJournal
+from ipld_castore._kubo import pins
 from ipld_castore.testing import BlockServer, JournalTests
 
 SESSION = "5e55"
@@ -90,6 +91,23 @@ def test_of_those_who_begin_a_session_at_once_one_at_most_succeeds(node: IPFSSto
     state = node.journal(SESSION).state
     assert won.count(True) <= 1
     assert state == (b"%d" % won.index(True) if any(won) else None)
+
+
+@pytest.mark.kubo
+def test_a_node_that_is_killed_while_it_moves_the_state(node: IPFSStore) -> None:
+    """It has pinned the new state, and not unpinned the one before: all see the new one, and the other goes."""
+    mover, knows = node.journal(SESSION), node.journal(SESSION)
+    assert mover.exchange(None, b"begun")
+    assert knows.state == b"begun"
+    ((before, name),) = node.pins()
+    assert mover.exchange(b"begun", b"moved")
+    node.pin(before, name)  # what is left then
+    assert node.journal(SESSION).state == b"moved"
+    assert knows.state == b"moved"
+    assert not knows.exchange(b"begun", b"lost")
+    assert knows.exchange(b"moved", b"on")
+    ((_, left),) = node.pins()
+    assert left == name
 
 
 @pytest.mark.kubo
@@ -179,3 +197,21 @@ def test_leftovers_of_a_deleted_session(served: IPFSStore) -> None:
     served.delete_leftovers(served.now() + 60)
     assert list(journal.entries({A: 1})) == []
     assert list(other.entries({})) == [Entry(A, 1, b"one")]
+
+
+def test_a_session_that_listings_leave_out_is_there(served: IPFSStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node's listing lacks a state that moves meanwhile, time after time on a node with many pins."""
+    journal = served.journal(SESSION)
+    assert journal.exchange(None, b"begun")
+    journal.append(A, 1, [b"one"])
+    list_pins = pins.all_pins
+
+    def moving(rpc: Any, name_part: str = "") -> Iterator[pins.Pin]:
+        there = list(list_pins(rpc, name_part))
+        return (pin for pin in there if not (pin.name.endswith("/state") and next(left, 0)))
+
+    monkeypatch.setattr(pins, "all_pins", moving)
+    left = iter([True] * 6)
+    assert list(served.sessions()) == [SESSION]
+    left = iter([True] * 6)
+    assert served.journal(SESSION).state == b"begun"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from multiprocessing import spawn
 from pathlib import Path
+from typing import IO
 
 import pytest
 from ipld_castore import BackendUnavailableError, BlockCorruptError, RangeHasher
@@ -154,3 +156,58 @@ def test_a_forked_child_asks_processes_of_its_own(path: Path, started: list[obje
         _, status = os.waitpid(child, 0)
         assert status == 0
         assert hasher.digest(str(path), RANGES[:1]) == expected(path, RANGES[:1])
+
+
+class _Forking:
+    """The pipe to a process. With each write this process has a child, which has ended when the write returns."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe = pipe
+
+    def write(self, data: bytes) -> int:
+        count = self._pipe.write(data)
+        child = os.fork()
+        if not child:
+            self._pipe.close()
+            os._exit(0)
+        os.waitpid(child, 0)
+        return count
+
+    def flush(self) -> None:
+        self._pipe.flush()
+
+    def close(self) -> None:
+        self._pipe.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_that_is_forked_while_a_process_is_asked_asks_it_nothing(
+    path: Path, started: list[subprocess.Popen[bytes]]
+) -> None:
+    """Else the process would answer twice, and each later request would get the digests of the one before."""
+    with RangeHasher() as hasher:
+        hasher.digest(str(path), RANGES)
+        assert started[0].stdin is not None
+        started[0].stdin = _Forking(started[0].stdin)  # type: ignore[assignment]  # what it needs of a pipe
+        for ranges in (RANGES[:1], RANGES[1:2], RANGES[:1]):
+            assert hasher.digest(str(path), ranges) == expected(path, ranges)
+
+
+def test_where_processes_die_at_once_no_more_are_started(
+    path: Path, started: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where an application brings a Python that does not run alone."""
+    monkeypatch.setattr(processes, "_OPTIONS", ("-c", "raise SystemExit(1)"))
+    with RangeHasher() as hasher:
+        for _ in range(5):
+            assert hasher.digest(str(path), RANGES) == expected(path, RANGES)
+    assert len(started) == 3
+
+
+def test_an_application_with_python_in_it_is_not_started_again(
+    path: Path, started: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spawn, "get_executable", lambda: shutil.which("true"))
+    with RangeHasher() as hasher:
+        assert hasher.digest(str(path), RANGES) == expected(path, RANGES)
+    assert not started

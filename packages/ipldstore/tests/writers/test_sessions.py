@@ -6,13 +6,16 @@ import os
 import pickle
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import ipldstore
 import pytest
-from ipld_castore import FileSystemCAStore, MappingCAStore
+from ipld_castore import FileSystemCAStore, Journal, MappingCAStore
 from ipldstore import ConflictError, IPLDStore, IPLDStoreError, compact, recover, sessions
 from ipldstore._dataset.lifecycle import Opened
+from ipldstore._writers.coordinating import CoordinatorSharing
 from ipldstore._writers.coordinator import Coordinator
+from multiformats import CID
 
 from ..support.store_samples import block_file, contents, written
 from .workers.copies import Process
@@ -245,3 +248,69 @@ def test_the_state_of_a_session_moves_by_exchange(folder: Path) -> None:
     assert first.is_lost
     with pytest.raises(ConflictError):
         store.close()
+
+
+class _Unanswered:
+    """A journal whose next exchange is done, and then interrupted."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self.is_next = True
+
+    def exchange(self, old: bytes | None, new: bytes) -> bool:
+        done = self._journal.exchange(old, new)
+        if self.is_next:
+            self.is_next = False
+            raise KeyboardInterrupt
+        return done
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._journal, name)
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_a_freeze_that_was_interrupted_is_repeated(folder: Path, monkeypatch: pytest.MonkeyPatch, more: bool) -> None:
+    """The session has moved, and this process was not told: nobody else has taken it over."""
+    store, copy = begun(folder)
+    copy["a/c/2"] = b"two"
+    sharing = store._data.sharing
+    assert isinstance(sharing, CoordinatorSharing)
+    coordinator = sharing.coordinator
+    monkeypatch.setattr(coordinator, "_journal", _Unanswered(coordinator._journal))
+    with pytest.raises(KeyboardInterrupt):
+        store.freeze()
+    expected = SOME | {"a/c/2": b"two"}
+    if more:
+        copy["a/c/3"] = expected["a/c/3"] = b"three"
+    assert store.freeze() == written(expected).freeze()
+    copy["a/c/4"] = b"four"
+    store.close()
+    assert contents(ipldstore.open(folder)) == expected | {"a/c/4": b"four"}
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_a_head_that_moved_before_an_interrupt_is_known(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, more: bool
+) -> None:
+    """The next freeze goes on from it: nobody else has moved it."""
+    store = ipldstore.open(folder, "a", fsync=False)
+    castore = store.castore
+    assert isinstance(castore, FileSystemCAStore)
+    swap = castore.swap_head
+
+    def interrupted(*heads: CID) -> None:
+        swap(*heads)
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    store.mapping.update(SOME)
+    store.freeze()
+    store["a/c/2"] = b"two"
+    monkeypatch.setattr(castore, "swap_head", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.freeze()
+    expected = SOME | {"a/c/2": b"two"}
+    if more:
+        store["a/c/3"] = expected["a/c/3"] = b"three"
+    root = store.freeze()
+    assert castore.head == root == written(expected).freeze()

@@ -25,8 +25,9 @@ from .session_pins import NotesPin, find_notes, find_states, state_name, unpin_a
 
 _NONCE_BYTES: Final = 16
 """Random bytes before records and states: a node has one pin for each block, so that none may come twice."""
-_HEAD: Final = struct.Struct(f">{_NONCE_BYTES}sQ")
-"""Before the bytes of a state: the random bytes, and when it was put."""
+_DIGEST_BYTES: Final = 32
+_HEAD: Final = struct.Struct(f">{_NONCE_BYTES}sQ{_DIGEST_BYTES}s")
+"""Before the bytes of a state: the random bytes, when it was put, and the digest of the state before, or zeros."""
 _FOLLOWED: Final = frozenset((cids.RAW, cids.DAG_PB, cids.DAG_CBOR))
 """Codecs whose links a node follows. A block of another codec is kept, and not what it links."""
 
@@ -35,7 +36,13 @@ class _State(NamedTuple):
     cid: bytes
     """Binary CID of the block."""
     time: int
+    before: bytes
+    """Digest of the block of the state before; zeros of the first state."""
     state: bytes
+
+    @property
+    def digest(self) -> bytes:
+        return self.cid[-_DIGEST_BYTES:]
 
 
 class NodeJournal:
@@ -125,11 +132,21 @@ class NodeJournal:
         known = self._known
         if known is not None and pins.pinned(self._rpc, known.cid) is not None:
             return known
-        found = find_states(self._rpc, self._session)
-        if len(found) > 1:
-            raise BackendUnavailableError(f"expected one state of {self._what}, found {len(found)}: two began it")
-        self._known = self._read_state(found[0]) if found else None
+        found = [self._read_state(cid) for cid in find_states(self._rpc, self._session)]
+        self._known = self._newest(found) if found else None
         return self._known
+
+    def _newest(self, found: list[_State]) -> _State:
+        """Return the state that follows the others: a node that was killed may have pinned it, and not unpinned them.
+
+        What was broken off is brought to its end.
+        """
+        passed = {state.before for state in found}
+        last = [state for state in found if state.digest not in passed]
+        if len(last) != 1:
+            raise BackendUnavailableError(f"expected one state of {self._what}, found {len(found)}: two began it")
+        unpin_all(self._rpc, (state.cid for state in found if state is not last[0]))
+        return last[0]
 
     def _read_state(self, cid: bytes) -> _State:
         data = block_upload.get(self._rpc, cid, MAX_NODE_BYTES)
@@ -137,8 +154,8 @@ class NodeJournal:
             raise BackendUnavailableError(
                 f"expected a state of {self._what} in {cids.to_text(cid)}, found another block"
             )
-        _, time = _HEAD.unpack_from(data)
-        return _State(cid, time, data[_HEAD.size :])
+        _, time, before = _HEAD.unpack_from(data)
+        return _State(cid, time, before, data[_HEAD.size :])
 
     def exchange(self, old: bytes | None, new: bytes) -> bool:
         """See :meth:`Journal.exchange`."""
@@ -147,13 +164,17 @@ class NodeJournal:
         found = self._find_state()
         if found is None or found.state != old:
             return False
-        return self._move(found.cid, self._put_state(new))
+        try:
+            return self._move(found.cid, self._put_state(new, found.digest))
+        except BaseException:
+            self._known = None  # both may be pinned now
+            raise
 
     def _begin(self, new: bytes) -> bool:
         """Begin the session. Of two processes that do so at once neither may succeed."""
-        if find_states(self._rpc, self._session):
+        if find_states(self._rpc, self._session, looks=1):
             return False
-        cid = self._put_state(new)
+        cid = self._put_state(new, bytes(_DIGEST_BYTES))
         pins.add(self._rpc, cid, state_name(self._session), announce=False)
         there = find_states(self._rpc, self._session)
         if there == [cid]:
@@ -166,10 +187,10 @@ class NodeJournal:
             f"sessions of several writers need them, and the node has lost one"
         )
 
-    def _put_state(self, new: bytes) -> bytes:
+    def _put_state(self, new: bytes, before: bytes) -> bytes:
         with self._rpc.call("version") as answer:
             time = answer.time
-        data = _HEAD.pack(secrets.token_bytes(_NONCE_BYTES), max(int(time), 0)) + new
+        data = _HEAD.pack(secrets.token_bytes(_NONCE_BYTES), max(int(time), 0), before) + new
         if len(data) > MAX_RECORD_BYTES:
             raise BackendUnavailableError(
                 f"expected a state of at most {MAX_RECORD_BYTES} bytes for {self._what}, found {len(data)}: freeze the "
@@ -187,7 +208,8 @@ class NodeJournal:
             with self._rpc.call("pin/update", options, cid=new, repeat=False) as answer:
                 answer.field(answer.json(), "Pins", list)
         except BackendUnavailableError as error:
-            if pins.pinned(self._rpc, new) is not None:  # the answer was lost
+            if pins.pinned(self._rpc, new) is not None:  # the answer was lost; or the node was killed in between
+                pins.unpin(self._rpc, old)
                 return True
             if isinstance(error, RefusedError) and pins.pinned(self._rpc, old) is None:
                 return False

@@ -6,10 +6,9 @@ import os
 import subprocess
 import sys
 import threading
-from contextlib import suppress
 from multiprocessing import spawn
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from ipld_castore.concurrency import ForkLocal
 
@@ -19,6 +18,10 @@ _FIRST_BYTES: Final = 64 << 20
 """Bytes that callers hash themselves before a process is started, which takes as long as hashing a third of them."""
 _LEAST_BYTES: Final = 512 << 10
 """Bytes of a request that are worth asking another process."""
+_DEATHS: Final = 3
+"""Processes that die at work, one after the other, until none is started any more: they cannot run here."""
+_PYTHON: Final = ("python", "pypy")
+"""What names of programs that run Python begin with. Another one is an application with Python in it, as QGIS."""
 _OPTIONS: Final = ("-I", "-S")
 """Options of Python: the program imports nothing but the standard library."""
 
@@ -46,7 +49,10 @@ class HashProcesses:
     def __init__(self) -> None:
         self._state = ForkLocal(_State)
         executable = spawn.get_executable()  # where Python is embedded, ``multiprocessing`` is told which program it is
-        can_start = executable and not getattr(sys, "frozen", False) and Path(hashing.__file__).is_file()
+        is_python = Path(os.fsdecode(executable or b"")).name.lower().startswith(_PYTHON)
+        can_start = is_python and not getattr(sys, "frozen", False) and Path(hashing.__file__).is_file()
+        self._deaths = 0
+        """How many processes have died at work since one has answered."""
         self._command = [os.fsdecode(executable), *_OPTIONS, hashing.__file__] if can_start else []
 
     def hash(self, path: str, flags: int, spans: list[hashing.Span]) -> bytes | None:
@@ -62,18 +68,19 @@ class HashProcesses:
         size = hashing.DIGEST_BYTES * sum(len(ranges) for _, _, ranges in spans)
         try:
             state, digests = _ask(process, request, size)
-        except BaseException as error:
+        except OSError:
+            state, digests = b"", b""  # it has died
+        except BaseException:
             _end(process)
-            if isinstance(error, OSError):  # it has died
-                return None
             raise
-        if state == hashing.DONE and len(digests) == size:
+        if state == hashing.FAILED or (state == hashing.DONE and len(digests) == size):
+            self._deaths = 0
             self._put_back(process)
-            return digests
-        if state == hashing.FAILED:
-            self._put_back(process)
-        else:
-            _end(process)
+            return digests if state == hashing.DONE else None
+        _end(process)
+        self._deaths += 1
+        if self._deaths >= _DEATHS:
+            self._command = []
         return None
 
     def _take(self, size: int) -> subprocess.Popen[bytes] | None:
@@ -81,13 +88,15 @@ class HashProcesses:
         state = self._state.value
         with state.lock:
             state.left -= size
-            if not self._command or state.left > 0 or size < _LEAST_BYTES or not state.is_open:
+            command = self._command
+            if not command or state.left > 0 or size < _LEAST_BYTES or not state.is_open:
                 return None
             if state.idle:
                 return state.idle.pop()
         try:
             return subprocess.Popen(  # noqa: S603  # this Python, and a program of this package
-                self._command,
+                command,
+                bufsize=0,  # a child of ``fork`` would send what waits in a buffer once more
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
@@ -117,16 +126,25 @@ class HashProcesses:
 def _ask(process: subprocess.Popen[bytes], request: bytes, size: int) -> tuple[bytes, bytes]:
     """Return the state that a process answers, and the digests; less than ``size`` bytes where it has died."""
     assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018  # see _take
-    process.stdin.write(request)
-    process.stdin.flush()
+    rest = memoryview(request)
+    while rest:
+        rest = rest[process.stdin.write(rest) :]
     state = process.stdout.read(1)
-    return state, process.stdout.read(size) if state == hashing.DONE else b""
+    return state, _read(process.stdout, size) if state == hashing.DONE else b""
+
+
+def _read(stream: IO[bytes], size: int) -> bytes:
+    """Return ``size`` bytes, or less where the stream ends before."""
+    pieces = []
+    while size and (piece := stream.read(size)):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()  # it has nothing to lose
     assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018  # see _take
     process.stdout.close()
-    with suppress(BrokenPipeError):  # of a request that was not read any more
-        process.stdin.close()
+    process.stdin.close()
     process.wait()

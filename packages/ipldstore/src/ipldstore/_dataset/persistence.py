@@ -29,6 +29,8 @@ class Persistence:
         """Binary CID of a head that is known to be a root: the dataset has read it, or has moved the head to it."""
         self.unpersisted: bytes | None = None
         """Binary CID of a root that was written and is not persisted yet."""
+        self._tried: set[bytes] = set()
+        """Binary CIDs of roots that the head may have moved to: a call has failed, or was interrupted."""
         self.lock = threading.RLock()
         """One thread at a time persists: the head moves from one root to the next."""
 
@@ -46,11 +48,15 @@ class Persistence:
 
         :raises IPLDStoreError: if that fails, for a head that another writer has moved a :class:`ConflictError`
         """
+        if self._tried and (head := self.head()) in self._tried:
+            self.root = self._plain = head
         if self._castore.persist_moves_head and self.root is not None:
             self._require_plain(self.root)
         before = None if self.root is None else cids.from_validated(self.root)
+        self._tried.add(root)
         with store_errors("keeping the blocks"):
             self._castore.persist(cids.from_validated(root), before)
+        self._tried = set()
         self.root, self._plain, self.unpersisted = root, root, None
 
     def flush(self, root: bytes, *, for_writers: bool) -> bytes:

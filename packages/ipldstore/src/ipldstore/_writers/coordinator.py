@@ -44,6 +44,8 @@ class Coordinator:
         self._taken = dict(state.positions)
         """Of each writer, up to which number its notes are in the tree."""
         self._mark: object = None
+        self._unanswered: list[SessionState] = []
+        """States that the session was to move to, where it is unknown whether it did: the call has failed."""
         self._choices: dict[str, str] = {}
         self.is_lost = False
         """Whether another process has taken the session over."""
@@ -153,7 +155,9 @@ class Coordinator:
         if state == self._state:
             return
         with store_errors("writing the state of a session"):
-            done = self._journal.exchange(encode_state(self._state), encode_state(state))
+            done = self._try_exchange(state) or (
+                self._has_moved() and (state == self._state or self._try_exchange(state))
+            )
         if not done:
             self.is_lost = True
             raise ConflictError(
@@ -162,4 +166,21 @@ class Coordinator:
                 f"here: this store goes on without the session, and freezing it again gives its contents a root of "
                 f"their own"
             )
-        self._state = state
+
+    def _try_exchange(self, state: SessionState) -> bool:
+        """Move the session on; return whether it was where this process left it."""
+        self._unanswered.append(state)
+        if not self._journal.exchange(encode_state(self._state), encode_state(state)):
+            self._unanswered.pop()
+            return False
+        self._state, self._unanswered = state, []
+        return True
+
+    def _has_moved(self) -> bool:
+        """Return whether a call that has failed, or was interrupted, has moved the session nevertheless."""
+        found = self._journal.state
+        for state in self._unanswered:
+            if encode_state(state) == found:
+                self._state, self._unanswered = state, []
+                return True
+        return False
