@@ -7,14 +7,14 @@ import pickle
 import sys
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ipld_castore import ContentAddressableStore
-from ipldstore import IPLDStore, MappingCAStore, NoChangesError, Repository
+from ipldstore import ConflictError, IPLDStore, MappingCAStore, NoChangesError, Repository
 from ipldstore._dataset.in_flight import longest, putting
 
 from ..support.repositories import KINDS, commit, contents_of, make, open_again, place_of
@@ -158,6 +158,26 @@ def test_changes_in_a_file_that_was_closed_are_in_nobodys_way(tmp_path: Path) ->
     assert repo.garbage_collect(NOTHING).freed_blocks > 0
     assert repo.verify() == 2
     repo.close()
+
+
+def test_a_session_whose_commit_was_collected_is_in_nobodys_way(what: Any) -> None:
+    """Another thread has reset its branch before it wrote. What it has written since is kept, as far as it can be."""
+    repo = make(what)
+    commit(repo, {"a/b/0": b"0" * 900})
+    commit(repo, {"c/d/0": b"1" * 900})
+    session = repo.writable_session()
+    list(session.store)
+    repo.reset_branch("main", "main~1")
+    later = datetime.now(UTC) + timedelta(minutes=1)
+    assert repo.garbage_collect(later).freed_blocks > 0
+    session.store["n/0"] = b"new"
+    for _ in range(2):
+        repo.garbage_collect(later)
+        assert session.store["n/0"] == b"new"
+    with pytest.raises(ConflictError):
+        session.commit("too late")
+    assert contents_of(repo) == {"a/b/0": b"0" * 900}
+    assert open_again(repo, what).verify() == 2
 
 
 def test_sessions_are_opened_while_another_thread_collects() -> None:

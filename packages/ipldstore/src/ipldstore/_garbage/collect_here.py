@@ -57,7 +57,7 @@ def collect_here(
             there = sum(1 for _ in own)
             with open_bar(BAR, unit=" blocks", progress=progress) as bar:
                 kept, shorter = own.rewrite(_counted(_blocks_in_order(castore, own, log_limit, limit), bar), limit)
-            return Compacted(kept, max(0, there - kept), shorter)
+            return Compacted(kept, max(0, there - kept), max(0, shorter))  # an index that it got may be longer
         return _collect_here(castore, own, log_limit, limit, dry_run=dry_run, progress=progress)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Final
 
-from ipld_car import CarError, binary_links, cids
+from ipld_car import CarError, binary_links, cids, walk_binary
 from ipld_castore import (
     BlockMalformedError,
     BlockNotFoundError,
@@ -19,7 +20,7 @@ from ipldstore._dataset import processes
 from ipldstore._dataset.dataset import Dataset
 from ipldstore._display.bars import open_bar
 from ipldstore._history.state import StateNode
-from ipldstore._read.reach import reach
+from ipldstore._read.reach import is_node, reach
 from ipldstore._revisions.history import History
 from ipldstore._writers.coordinating import CoordinatorSharing
 from ipldstore._writers.forks import ForkSharing
@@ -92,24 +93,52 @@ def sessions_in_use(castore: ContentAddressableStore) -> set[str]:
 def reach_in_use(castore: ContentAddressableStore, seen: set[bytes]) -> None:
     """Find all blocks that open stores of this process have written: what they have frozen may be in no head yet.
 
+    Blocks that are not there are passed over: what a store has only read may have been collected before.
+
     :param seen: see :func:`reach`
     """
     for data in _open_datasets(castore):
         sharing = data.sharing
         if isinstance(sharing, ForkSharing):
-            reach(castore, sharing.root, seen)
+            _reach_what_is_there(castore, sharing.root, seen)
             for notes in sharing.changes().notes.values():
                 for note in notes:
                     if isinstance(note.after, bytes):
-                        reach(castore, note.after, seen)
+                        _reach_what_is_there(castore, note.after, seen)
         elif (sharing is None or not sharing.notes_changes) and not data.closed:
             if data.castore.writable and data.has_changes:  # what is left in a file that was closed gets no root
-                reach(castore, data.write_root(), seen)
-            elif data.own_changes and data.frozen_root is not None:  # not of those that only read
                 try:
-                    reach(castore, data.frozen_root, seen)
-                except BlockNotFoundError:
-                    continue  # it was collected before, or by another process: it keeps nothing
+                    root = data.write_root()
+                except BlockMissingError:  # it cannot be frozen any more
+                    continue
+                _reach_what_is_there(castore, root, seen)
+            elif data.own_changes and data.frozen_root is not None:  # not of those that only read
+                _reach_what_is_there(castore, data.frozen_root, seen)
+
+
+def _reach_what_is_there(castore: ContentAddressableStore, root: bytes, seen: set[bytes]) -> None:
+    """Find the blocks below a root, but for those that are not there, and what only they reach."""
+    try:
+        reach(castore, root, seen)
+    except BlockNotFoundError:
+        found: set[bytes] = set()
+        lost: set[bytes] = set()
+        for _ in walk_binary(partial(_node_of, castore), root, found, missing=lost.add):
+            pass
+        seen |= found
+        seen -= lost  # those that were met on the way to the first of them
+
+
+def _node_of(castore: ContentAddressableStore, cid: bytes) -> bytes:
+    """Return the bytes of a node, and nothing of a block that links no others.
+
+    :raises BlockNotFoundError: if it is not there
+    """
+    if is_node(cid):
+        return castore.get_raw(cid)
+    if cids.prefix_of(cid).hash_code != cids.IDENTITY and not castore.has_block(cids.from_validated(cid)):
+        raise BlockNotFoundError(f"no block {cids.to_text(cid)} in {castore!r}")
+    return b""
 
 
 def reach_from_young(castore: ContentAddressableStore, young: Iterator[bytes], seen: set[bytes]) -> None:
