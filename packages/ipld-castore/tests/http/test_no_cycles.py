@@ -12,7 +12,7 @@ from ipld_castore._core import pauses
 from ipld_castore.testing import BlockServer, Fault, faults
 from multiformats import CID
 
-from ..support.released import Block, Sockets, fails, let_go, no_cycles, watch_sockets
+from ..support.released import Block, Sockets, fails, join_threads, let_go, no_cycles, watch_sockets
 from ..support.remote import tree
 
 Store = TypeVar("Store", GatewayCAStore, IPFSStore)
@@ -115,5 +115,6 @@ def test_blocks_that_cannot_be_sent(server: BlockServer, sockets: Sockets, fault
         assert Block.alive == 3
         assert fails(store.close)
         del store
+        join_threads()  # the one that sent last holds the queue until it ends
         assert Block.alive == 0
         let_go(sockets)

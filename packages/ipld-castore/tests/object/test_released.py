@@ -88,4 +88,5 @@ def test_blocks_that_cannot_be_sent(s3: S3Server, s3_proxy: FaultProxy, bucket: 
         assert Block.alive == 3
         assert fails(store.close)
         del store
+        join_threads()  # the one that sent last holds the queue until it ends
         assert Block.alive == 0
