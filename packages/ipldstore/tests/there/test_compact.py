@@ -117,3 +117,19 @@ def test_repositories(tmp_path: Path, kind: str) -> None:
         assert np.asarray(zarr.open_array(store, path="a", mode="r")[:]).tobytes() == CHUNK
     assert not own.has_block(cids.from_validated(chunk)), "nothing was copied"
     own.close()
+
+
+@pytest.mark.parametrize("name", ["x.car", "x"])
+def test_a_reference_that_becomes_a_repository(tmp_path: Path, name: str) -> None:
+    """Where it is opened by its path, the chunks are found, also by a store that commits when it is closed."""
+    xr = pytest.importorskip("xarray")
+    into = tmp_path / name
+    data = referenced(tmp_path, into)
+    with Repository.create(into, adopt=True) as repo:
+        assert repo.garbage_collect(timedelta(0)).freed_blocks > 0
+    with ipldstore.open(into, "a") as store:
+        xr.testing.assert_identical(xr.open_zarr(store, consolidated=False).load(), data)
+        store["note/0"] = b"noted"
+    with Repository.open(into) as repo:
+        assert [commit.message for commit in repo.log()] == ["close", "adopt", ""]
+        assert repo.verify() == 3

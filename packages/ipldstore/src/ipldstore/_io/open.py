@@ -131,7 +131,7 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
         options = PlaceOptions(
             fsync, zero_length_section_as_eof, storage_options, tuple(allow), Cache(cache, cache_bytes), moved
         )
-        folder = open_repository_folder(address.place, fsync=fsync) if mode == "a" else None
+        folder = open_repository_folder(address.place, options) if mode == "a" else None
         opened = (
             open_castore(address.place, mode, options) if folder is None else OpenedCAStore(folder, _nothing, _nothing)
         )

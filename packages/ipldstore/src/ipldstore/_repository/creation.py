@@ -10,6 +10,7 @@ from ipld_castore import FileSystemCAStore, HeadMovedError
 from ipldstore._dataset.in_flight import linking, putting
 from ipldstore._exchange.committing import Signature, clock, put_commit, put_node
 from ipldstore._exchange.first import FIRST, FIRST_STATE, MAIN, put_first
+from ipldstore._garbage.in_files import own_part
 from ipldstore._history.state import StateNode, encode_state
 from ipldstore._revisions.history import History
 from ipldstore._revisions.verify import check_history
@@ -52,10 +53,11 @@ def _nothing() -> None:
 
 def _lock(place: Place) -> Callable[[], None]:
     """Keep out the one writer of a folder without history, until what is returned is called."""
-    if not isinstance(place.castore, FileSystemCAStore):
+    own = own_part(place.castore)
+    if not isinstance(own, FileSystemCAStore):
         return _nothing
     with store_errors("making a repository of a folder"):
-        return place.castore.lock().release
+        return own.lock().release
 
 
 def _unused_head(place: Place) -> bytes | None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from ipld_castore import ContentAddressableStore, FileSystemCAStore
 
+from ipldstore._address.castores import PlaceOptions
+from ipldstore._address.references import with_references
 from ipldstore._dataset.lifecycle import Opened, end_session, finish_session
 from ipldstore._exchange.exchange import Exchange
 from ipldstore._exchange.head import FixedHead, head_of, leave_head
@@ -114,7 +116,7 @@ def has_repository(castore: ContentAddressableStore) -> bool:
     return head is not None and History(castore).is_state(head)
 
 
-def open_repository_folder(place: object, *, fsync: bool) -> FileSystemCAStore | None:
+def open_repository_folder(place: object, options: PlaceOptions) -> ContentAddressableStore | None:
     """Return the block store of a folder that has a repository; None if there is none.
 
     A folder without history has one writer, whose lock is not for the many writers of a repository.
@@ -123,5 +125,7 @@ def open_repository_folder(place: object, *, fsync: bool) -> FileSystemCAStore |
     """
     if not isinstance(place, Path) or not (place / "SHARDING").exists():
         return None
-    castore = FileSystemCAStore(place, fsync=fsync)
-    return castore if has_repository(castore) else None
+    castore = FileSystemCAStore(place, fsync=options.fsync)
+    if not has_repository(castore):
+        return None
+    return with_references(castore, place, options.allow, options.storage_options, options.moved)

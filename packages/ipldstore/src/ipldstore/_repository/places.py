@@ -15,6 +15,7 @@ from ipldstore._address.cache import Cache
 from ipldstore._address.castores import PlaceOptions, open_castore
 from ipldstore._address.grammar import parse
 from ipldstore._address.places import Address, BucketURL, ContentPath
+from ipldstore._address.references import with_references
 from ipldstore._dataset.castores import AnyCAStore, castore_of
 from ipldstore._exchange.head import FixedHead, Head, NamedHead, head_of, leave_head
 from ipldstore.errors import IPLDStoreError, RepositoryNotFoundError
@@ -137,7 +138,8 @@ def _open_path(path: Path, options: Options, *, create: bool) -> Place:
         if not create and not (path / "SHARDING").exists():
             raise RepositoryNotFoundError(f"expected a folder of blocks, with a file SHARDING; found none in {path}")
         folder = FileSystemCAStore(path, fsync=options.fsync)  # its lock is for one writer: a repository has many
-        return _place(folder, head_of(folder), options, folder.close)
+        castore = with_references(folder, path, options.allow, options.storage_options, options.moved)
+        return _place(castore, head_of(castore), options, castore.close)
     file = open_castore(path, "r" if options.read_only else "a", options.place)
     return _place(file.castore, head_of(file.castore), options, file.castore.close)
 
