@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from ipld_car import CarFile, CarWarning, MalformedError, TruncatedError, cids
+from ipld_car import CarFile, CarWarning, MalformedError, TruncatedError, cids, varint
+from ipld_car.hashes import verify_digest
 
 from ..support.car_samples import car_v1, car_v2, cid, outcome, section
 from ..support.damaged_files import ABSENT, BLOCKS, PAIRS, PAYLOAD, index_of, warned
@@ -48,6 +49,41 @@ def test_a_length_that_nobody_writes_is_damage_and_no_torn_tail(tmp_path: Path) 
         with pytest.raises(MalformedError, match=f"offset {offset}"):
             CarFile.open(path, mode)
     assert path.read_bytes() == before
+
+
+def test_a_length_that_leads_behind_the_end_is_no_torn_tail(tmp_path: Path) -> None:
+    """One flipped bit in a length looks like a file that was cut off there; the whole sections behind it stay."""
+    path = tmp_path / "a.car"
+    offset = outcome(PAYLOAD).blocks[10][2].offset
+    damaged = PAYLOAD[:offset] + b"\xff\xff\x7f" + PAYLOAD[offset + 3 :]
+    for archive, start in ((damaged, 0), (car_v2(damaged, index=index_of(PAIRS))[:-1], 51)):
+        path.write_bytes(archive)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CarWarning)
+            with CarFile.open(path, allow_truncated=True) as file:
+                assert len(file) == 10
+            with pytest.raises(MalformedError, match=f"a whole section at offset .*offset {start + offset}"):
+                CarFile.open(path, "a", allow_truncated=True)
+        assert path.read_bytes() == archive
+
+
+@pytest.mark.parametrize("like", [b"\x80\x01\x01\x55\x12\x20", b"\xff\x7f\x12\x20"])
+def test_what_looks_like_many_sections_is_not_all_hashed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, like: bytes
+) -> None:
+    """A file that is made so would take hours; it is refused."""
+    path, hashed = tmp_path / "a.car", [0]
+
+    def counting(each: bytes, data: bytes) -> None:
+        hashed[0] += len(data)
+        verify_digest(each, data)
+
+    monkeypatch.setattr("ipld_car._file.damaged_head.verify_digest", counting)
+    tail = varint.encode(8 << 20) + bytes((1, cids.RAW, 0x12, 32)) + like * (100_000 // len(like))
+    path.write_bytes(PAYLOAD + tail)
+    with pytest.raises(MalformedError, match="whole section"):
+        CarFile.open(path, "a")
+    assert 0 < hashed[0] <= 8 * len(tail)
 
 
 def test_a_file_that_is_abandoned(tmp_path: Path) -> None:

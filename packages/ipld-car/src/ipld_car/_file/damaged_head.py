@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Final
 
-from ipld_car.errors import CarError
+from ipld_car import varint
+from ipld_car.errors import CarError, HashMismatchError
+from ipld_car.hashes import verify_digest
 
 from .block_table import BlockTable, key_of
+from .layout import Buffer
 from .scan import check_length, cid_at, length_at
+
+_DIGEST: Final = re.compile(rb"[\x12\x1e]\x20")
+"""How the multihash of nearly all blocks begins: SHA-256 or BLAKE3, with 32 bytes."""
+_BEFORE_DIGEST: Final = (2, 0, 3)
+"""Bytes of a CID before its multihash: of version 1 with a codec of one byte, of version 0, with a codec of two."""
+_MOST_HASHED: Final = 8
+"""How often the bytes of a tail are hashed, at most: a file may be made to look like many sections."""
+_MOST_TRIES: Final = 100_000
+"""Sections that are looked for in a tail, at most."""
 
 
 def offsets_of(table: BlockTable) -> list[int]:
@@ -54,3 +69,53 @@ def _end_of(table: BlockTable, offset: int) -> int | None:
         return None
     is_named = offset - table.layout.start in table.index.find(key_of(cid))
     return offset + width + size if is_named else None
+
+
+def whole_section_in(buffer: Buffer, start: int, stop: int) -> int | None:
+    """Return the offset of a whole section between two positions, neither of which has to be the end of one.
+
+    It is found by what CIDs look like, and by its hash. If more looks like sections than is there without bad intent,
+    the next that does is returned.
+    """
+    tail = bytes(buffer[start:stop])
+    bytes_left, tries_left = _MOST_HASHED * len(tail), _MOST_TRIES
+    for found in _DIGEST.finditer(tail):
+        for before in _BEFORE_DIGEST:
+            for begin in _lengths_before(tail, found.start() - before):
+                section = _section_at(tail, begin)
+                tries_left -= 1
+                bytes_left -= len(section[1]) if section else 0
+                if tries_left < 0 or bytes_left < 0 or (section and _is_whole(*section)):
+                    return start + begin
+    return None
+
+
+def _lengths_before(tail: bytes, end: int) -> Iterator[int]:
+    """Give the offsets of varints that end at a position and are not zero."""
+    if end < 1 or not 0 < tail[end - 1] < 0x80:
+        return
+    yield end - 1
+    for begin in range(end - 2, max(end - varint.MAX_BYTES, 0) - 1, -1):
+        if tail[begin] < 0x80:
+            return
+        yield begin
+
+
+def _section_at(tail: bytes, begin: int) -> tuple[bytes, bytes] | None:
+    """Return the CID and the bytes of the section that begins there; None if none can."""
+    try:
+        size, width = length_at(tail, begin, len(tail))
+        start = begin + width
+        check_length(size, len(tail) - start)
+        cid = cid_at(tail, start, size)
+    except CarError:
+        return None
+    return cid, tail[start + len(cid) : start + size]
+
+
+def _is_whole(cid: bytes, data: bytes) -> bool:
+    try:
+        verify_digest(cid, data)
+    except HashMismatchError:
+        return False
+    return True

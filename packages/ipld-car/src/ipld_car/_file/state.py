@@ -10,10 +10,11 @@ from mmap import ACCESS_READ, mmap
 from typing import NamedTuple
 
 from ipld_car._car.index import CarIndex
-from ipld_car.errors import CarError
+from ipld_car.errors import CarError, MalformedError
 
 from .block_table import BlockTable
-from .layout import FIXED_SIZE, FileBuffer, Layout, read_at, read_layout, size_of
+from .damaged_head import whole_section_in
+from .layout import FIXED_SIZE, Buffer, FileBuffer, Layout, read_at, read_layout, size_of
 from .scan import (
     MAX_HEAD_BYTES,
     Section,
@@ -126,10 +127,29 @@ def scan_table(
     index, end, is_complete = index_of(found, layout.start, vouched)
     if layout.version == 1 and end < size:
         reason, warns = _tail(buffer, end, size, access)
+    if access.for_writing and (layout.version == 1 or layout.is_cut):
+        _require_torn(buffer, end, size if layout.version == 1 else layout.end)
     if layout.is_cut:
         layout = layout._replace(end=end)
     end = max(least_end, end)  # a writer may have come further
     return Opened(BlockTable(layout, map_of(file, end), index, end, is_complete, reason, is_checked=True), warns)
+
+
+def _require_torn(buffer: Buffer, end: int, stop: int) -> None:
+    """Refuse to cut off what is behind the last section that was found, if whole sections are there.
+
+    A section whose length is damaged looks like one that was cut off, if the length leads behind the end.
+
+    :raises MalformedError: if one is
+    """
+    behind = whole_section_in(buffer, end, stop)
+    if behind is not None:
+        raise MalformedError(
+            f"expected a section, found a length that leads behind the end, and a whole section at offset {behind}. "
+            f"Opening the file to write would cut off all from here; copy it first, and cut it off at offset {end} if "
+            f"that is what you want",
+            offset=end,
+        )
 
 
 def _tail(buffer: FileBuffer, end: int, size: int, access: Access) -> tuple[str, bool]:
