@@ -87,6 +87,9 @@ def test_exit_codes(command: Run, car: Path, tmp_path: Path) -> None:
     for verb in ("cat", "stat", "ls", "tree", "info"):
         assert "found nothing" in command(verb, car, "nope", code=1).err
         assert "none.car" in command(verb, tmp_path / "none.car", *["x"] * (verb == "cat"), code=2).err
+    for verb in ("log", "branch", "undo"):
+        assert "none.car" in command(verb, tmp_path / "none.car", code=2).err
+        assert "expected a repository" in command(verb, car, code=1).err
     assert "No such option" in command("info", "--frobnicate", code=2).err
     assert "expected NAME=VALUE" in command("info", car, "--storage-option", "x", code=2).err
     assert "no repository" in command("info", car, "--branch", "main", code=2).err

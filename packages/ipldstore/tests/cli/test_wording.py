@@ -45,7 +45,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("code", "words", "expected"),
     [
         (1, "log air.car", "expected a repository"),
-        (1, "log none.car", "found nothing at none.car"),
+        (2, "log none.car", "found nothing at none.car"),
         (2, "branch one.car@main x", "this verb is for all of it"),
         (1, "branch one.car main --delete", "`ipldstore branch WHAT OTHER --default`"),
         (1, "push one.car two.car", "--force overwrites"),

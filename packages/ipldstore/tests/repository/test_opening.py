@@ -69,6 +69,29 @@ def test_opening_a_version(path: str) -> None:
         assert contents_of(repo, "main") == {"a": b"2"}
 
 
+def test_a_message_is_of_a_commit_or_refused(tmp_path: Path) -> None:
+    """It was dropped without a word where no commit is made."""
+    repo, file = str(tmp_path / "repo.car"), tmp_path / "air.car"
+    Repository.create(repo).close()
+    ipldstore.open(file, "x").close()
+    before = file.read_bytes()
+    for what, mode in (
+        (file, "a"),
+        (tmp_path / "new.car", "a"),
+        (tmp_path / "new", "a"),
+        (tmp_path / "n", "x"),
+        (repo, "r"),
+    ):
+        with pytest.raises(
+            ValueError, match=r"expected (no message, as there is no repository|a message with the mode)"
+        ):
+            ipldstore.open(what, mode, message="lost")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="expected no version"):
+        ipldstore.open(tmp_path / "new", "a", branch="main")
+    assert file.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["air.car", "repo.car"]
+
+
 def test_after_a_conflict_at_closing_the_session_of_the_store_rebases(tmp_path: Path) -> None:
     Repository.create(tmp_path / "blocks").close()
     store = ipldstore.open(tmp_path / "blocks", "a")

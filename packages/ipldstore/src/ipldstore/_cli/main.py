@@ -47,10 +47,11 @@ def _code_of(error: Exception) -> int | None:
     from ipld_car import CarError
     from ipld_castore import BackendUnavailableError, CAStoreError
 
-    from ipldstore.errors import IPLDStoreError
+    from ipldstore.errors import IPLDStoreError, RepositoryNotFoundError
 
-    if isinstance(error, BackendUnavailableError) and isinstance(error.__cause__, OSError) and error.__cause__.filename:
-        return USAGE  # a file
+    cause = error.__cause__
+    if isinstance(error, (BackendUnavailableError, RepositoryNotFoundError)) and isinstance(cause, OSError):
+        return USAGE if cause.filename else BAD  # a file that cannot be read
     if isinstance(error, (IPLDStoreError, CAStoreError, CarError)):
         return BAD
     if isinstance(error, (ValueError, ModuleNotFoundError)):

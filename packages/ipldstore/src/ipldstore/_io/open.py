@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from ipld_car import cids
@@ -80,7 +81,8 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
     :param tag: the tag of a repository
     :param commit: the commit of a repository
     :param as_of: a time: the newest commit of the branch then
-    :param message: of the commit that closing a session makes; by default "close"
+    :param message: of the commit that closing a session makes; by default "close". Only a branch that is opened to
+        write takes one
     :param path: the path of a group or an array, which the store is to have at its top; the address may have it too
     :param cache: a folder that keeps the blocks that are read from far away, by default that of ``$IPLDSTORE_CACHE``,
         else none; "" is none. It has no effect on files and folders of this machine
@@ -101,8 +103,9 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
     :raises FileNotFoundError: if there is nothing to read
     :raises FileExistsError: if the mode is "x" and something is there
     :raises OSError: if it cannot be opened, or another writer has it
-    :raises ValueError: if the address is a URL of an unknown scheme, or there is no dataset, or not one alone; with "a"
-        also if the header of a file has no place for another root
+    :raises ValueError: if the address is a URL of an unknown scheme, or there is no dataset, or not one alone; if a
+        version or a message is given where there is no history; with "a" also if the header of a file has no place for
+        another root
     :raises IPLDStoreError: if the root cannot be read
 
     >>> import tempfile
@@ -125,6 +128,11 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
         raise ValueError(
             f'expected with the mode "x" no version and no group, found {what!r}; a file of that name is Path({what!r})'
         )
+    if message is not None and mode != "a":
+        raise ValueError(f'expected a message with the mode "a" on a repository only, found it with {mode!r}')
+    if mode == "a" and isinstance(address.place, Path) and not address.place.exists():  # before a folder is made
+        refuse_version(version)
+        _refuse_message(message)
     if castore is not None:
         opened = open_in(castore_of(castore), address.place)
     else:
@@ -154,6 +162,15 @@ def _content_address(what: AnyAddress) -> Address:
         if found is not None and isinstance(found.place, (ContentPath, NamePath)):
             return found
     return Address(ContentPath(cids.from_validated(cids.to_bytes(what if isinstance(what, (CID, str)) else str(what)))))
+
+
+def _refuse_message(message: str | None) -> None:
+    """Refuse the message of a commit where no commit will be made."""
+    if message is not None:
+        raise ValueError(
+            f"expected no message, as there is no repository whose commit would have it; found {message!r}: "
+            f"Repository.create(...) makes one"
+        )
 
 
 def _group_of(address: Address, path: str | None) -> tuple[str, ...]:
@@ -191,6 +208,7 @@ def _store_over(opened: OpenedCAStore, mode: Mode, version: Version, message: st
     found = found_history(store)
     if found is None:
         refuse_version(version)
+        _refuse_message(message)
     elif version.is_given or not read_only:
         release = opened.release if owned else None
         store = open_version(castore, found, version, read_only=read_only, message=message, release=release)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from pathlib import Path
@@ -133,7 +134,7 @@ def _open_path(path: Path, options: Options, *, create: bool) -> Place:
     if not path.exists() and not create:
         raise RepositoryNotFoundError(
             f"expected a repository, found nothing at {path}: Repository.create(...) makes one"
-        )
+        ) from FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     if path.is_dir() or (not path.exists() and path.suffix.lower() != ".car"):
         if not create and not (path / "SHARDING").exists():
             raise RepositoryNotFoundError(f"expected a folder of blocks, with a file SHARDING; found none in {path}")
