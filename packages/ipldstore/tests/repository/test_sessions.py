@@ -159,7 +159,14 @@ def test_a_branch_that_was_deleted_or_reset_takes_no_commit() -> None:
     repo.reset_branch("main", "main~1")
     with pytest.raises(IPLDStoreError, match="no ancestor"):
         other.commit("on what is gone", rebase=True)
-    assert session.store["b"] == b"1"
+    with pytest.raises(ConflictError, match="set_root") as caught:
+        other.commit("on what is gone")
+    assert "rebase" not in str(caught.value), "which would refuse"
+    repo.create_branch("saved", other.base)
+    saved = repo.writable_session("saved")
+    saved.store.set_root(session.store.freeze())
+    saved.commit("saved")
+    assert contents_of(repo, "saved") == {"a": b"1", "b": b"1"}
 
 
 def test_amend_writes_the_latest_commit_anew(monkeypatch: pytest.MonkeyPatch) -> None:

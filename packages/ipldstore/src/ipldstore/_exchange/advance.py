@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ipld_car import cids
 
 from ipldstore._history.ancestry import Entry, is_ancestor
@@ -9,6 +11,15 @@ from ipldstore._history.state import StateNode
 from ipldstore._revisions.history import History
 from ipldstore._revisions.record import commit_of
 from ipldstore.errors import ConflictError
+
+from .forward import is_past
+
+_ELSEWHERE: Final = (
+    "the changes are still there, and a session on another branch takes all contents by "
+    "other.store.set_root(session.store.freeze())"
+)
+NO_LONGER_BELOW: Final = f"the branch was reset, amended or expired; {_ELSEWHERE}"
+"""Why a session cannot go on whose branch no longer goes on from its commit, and what it can do."""
 
 
 class Advance:
@@ -39,12 +50,14 @@ class Advance:
             return
         expected = f"expected the branch {self._branch!r} at the commit {cids.to_text(self._base)}, found "
         if tip is None:
-            raise ConflictError(f"{expected}that it was deleted; the changes are still there")
+            raise ConflictError(f"{expected}that it was deleted; {_ELSEWHERE}")
         found = commit_of(Entry(tip, self._history.load(tip)))
         by = f" by {found.author!r}" if found.author else ""
+        goes_on = is_past(self._history, self._base, tip)
+        advice = "the changes are still there: rebase() brings them onto it" if goes_on else NO_LONGER_BELOW
         raise ConflictError(
             f"{expected}it at {found.cid}, {found.message.partition(chr(10))[0][:100]!r}{by} at "
-            f"{found.time.isoformat(timespec='seconds')}; the changes are still there: rebase() brings them onto it"
+            f"{found.time.isoformat(timespec='seconds')}; {advice}"
         )
 
     def __call__(self, state: StateNode) -> StateNode:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ipld_car import cids
 
+from ipldstore._exchange.advance import NO_LONGER_BELOW
 from ipldstore._history.ancestry import is_ancestor, merge_bases
 from ipldstore._merge.conflicts import Merged, Resolve, Resolved
 from ipldstore._merge.merge import merge_roots
@@ -87,7 +88,7 @@ def rebased_data(
     if not is_ancestor(history.load, base, tip):
         raise IPLDStoreError(
             f"{what}: expected a branch that goes on from the commit {cids.to_text(base)}, found {cids.to_text(tip)}, "
-            f"of which it is no ancestor: the branch was reset, amended or expired"
+            f"of which it is no ancestor: {NO_LONGER_BELOW}"
         )
     before, theirs = history.load(base).data, history.load(tip).data
     if append and before not in (root, theirs) and root != theirs:
