@@ -152,7 +152,8 @@ class NodeJournal:
         data = block_upload.get(self._rpc, cid, MAX_NODE_BYTES)
         if len(data) < _HEAD.size:
             raise BackendUnavailableError(
-                f"expected a state of {self._what} in {cids.to_text(cid)}, found another block"
+                f"expected a state of {self._what} in {cids.to_text(cid)}, found another block: unpin it if "
+                f"no program needs it"
             )
         _, time, before = _HEAD.unpack_from(data)
         return _State(cid, time, before, data[_HEAD.size :])

@@ -109,12 +109,18 @@ def is_zarr(what: str | os.PathLike[str]) -> bool:
     return Path(text).suffix.lower() in (".zarr", ".zip") or is_zarr_folder(Path(text))
 
 
+def is_zip(what: str | os.PathLike[str]) -> bool:
+    """Return whether a path is that of a zip file."""
+    text = os.fspath(what)
+    return "://" not in text and Path(text).suffix.lower() == ".zip"
+
+
 def _zarr_store(what: str | os.PathLike[str], *, writing: bool, stack: ExitStack) -> Store:
     from zarr.storage import ZipStore
     from zarr.storage._common import make_store
 
     text = os.fspath(what)
-    if Path(text).suffix.lower() == ".zip" and "://" not in text:
+    if is_zip(text):
         store: Store = sync(ZipStore.open(text, mode="w" if writing else "r", read_only=not writing))
     else:
         store = sync(make_store(text, mode="a" if writing else "r"))

@@ -23,7 +23,7 @@ from ipldstore._there.ends import AnyEnd, End, opened
 from . import rechunking
 from .listing import keys_of
 from .marks import Marks, stamps_of
-from .overwriting import require_no_others
+from .overwriting import require_no_others, require_other_zip
 from .writing import can_wait, finished, read_sync, writer_to
 
 _WORKERS: Final = 32
@@ -67,7 +67,8 @@ def copy(
     :param overwrite: False refuses a target whose groups or arrays are others than those of the source that go there,
         unless they were copied from it
     :param progress: whether to show a bar; by default in a notebook, and where standard error is a terminal
-    :raises ValueError: if there is no hierarchy, or ``rechunk`` names what is not there
+    :raises ValueError: if there is no hierarchy, or ``rechunk`` names what is not there: the target is not opened then.
+        Also if a zip file would be written over itself
     :raises FileExistsError: if ``overwrite`` is false, and something would be overwritten; nothing has changed then
     :raises IPLDStoreError: if a block of a dataset cannot be read or written
 
@@ -80,19 +81,39 @@ def copy(
     >>> zarr.open_array(folder / "b.zarr")[:].tolist()
     [1, 2, 3, 4]
     """
-    with opened(source, writing=False) as begin, opened(target, writing=True) as end:
-        if end.store.read_only:
-            raise ValueError(f"expected a target that can be written, found one that is read-only: {end.store}")
-        with open_bar("copying", unit="B", progress=progress) as bar:
-            _Copy(begin, end, rechunk or {}, dask, bar).run(overwrite=overwrite)
-        return None if end.dataset is None else end.dataset.freeze()
+    with opened(source, writing=False) as begin:
+        documents = sync(_documents(begin))
+        plans = rechunking.plans(documents, rechunk or {})
+        require_other_zip(source, target, overwrite=overwrite)
+        with opened(target, writing=True) as end:
+            if end.store.read_only:
+                raise ValueError(f"expected a target that can be written, found one that is read-only: {end.store}")
+            with open_bar("copying", unit="B", progress=progress) as bar:
+                _Copy(begin, end, dask, bar).run(documents, plans, overwrite=overwrite)
+            return None if end.dataset is None else end.dataset.freeze()
 
 
 def copy_chunks(source: zarr.Array[Any], target: zarr.Array[Any]) -> None:
     """Copy the chunks of an array as bytes to another one with the same metadata. Nothing is frozen."""
     begin, end = (End(array.store_path.store, array.store_path.path, None) for array in (source, target))
     with open_bar("copying", unit="B", progress=False) as bar:
-        _Copy(begin, end, {}, None, bar, commits=False).copy_chunks()
+        _Copy(begin, end, None, bar, commits=False).copy_chunks()
+
+
+async def _documents(source: End) -> dict[str, bytes]:
+    """Return the documents below a source by key, groups before what is in them.
+
+    :raises ValueError: if there are none
+    """
+    found: dict[str, bytes] = {}
+    async for key in keys_of(source):
+        if key.rpartition("/")[2] in keys.DOCUMENTS:
+            data = await source.store.get(source.prefix + key, default_buffer_prototype())
+            if data is not None:
+                found[key] = data.to_bytes()
+    if not found:
+        raise ValueError(f"expected a zarr hierarchy, found none in {source.store} at {source.path!r}")
+    return dict(sorted(found.items(), key=lambda item: (item[0].count("/"), item[0])))
 
 
 class _Copy:
@@ -105,7 +126,6 @@ class _Copy:
         self,
         source: End,
         target: End,
-        rechunk: Mapping[str, int | tuple[int, ...]],
         dask: Any,
         bar: Bar,
         *,
@@ -113,7 +133,6 @@ class _Copy:
     ) -> None:
         self._source = source
         self._target = target
-        self._rechunk = rechunk
         self._dask = dask
         self._bar = bar
         self._largest = 1
@@ -123,15 +142,11 @@ class _Copy:
         self._committing = threading.Lock()
         self._commit_seconds = _COMMIT_SECONDS if commits else math.inf
 
-    def run(self, *, overwrite: bool) -> None:
+    def run(self, documents: Mapping[str, bytes], plans: rechunking.Plans, *, overwrite: bool) -> None:
         """Copy documents first, then chunks as bytes, then what is rechunked."""
-        documents = sync(self._documents())
-        if not documents:
-            raise ValueError(f"expected a zarr hierarchy, found none in {self._source.store} at {self._source.path!r}")
-        plans = rechunking.plans(documents, self._rechunk)
         with self._marks as marks:
             if not overwrite and not marks.are_there:
-                require_no_others(self._target, documents | plans.documents)
+                require_no_others(self._target, {**documents, **plans.documents})
             for key, text in documents.items():
                 sync(self._target.store.set(self._target.prefix + key, _buffer(plans.documents.get(key, text))))
             if self._dask is None:
@@ -148,16 +163,6 @@ class _Copy:
         """Copy chunks as bytes, and nothing else."""
         with self._marks as marks:
             sync(self._all_chunks((), marks))
-
-    async def _documents(self) -> dict[str, bytes]:
-        """Return the documents below the source by key, groups before what is in them."""
-        found: dict[str, bytes] = {}
-        async for key in keys_of(self._source):
-            if key.rpartition("/")[2] in keys.DOCUMENTS:
-                data = await self._source.store.get(self._source.prefix + key, default_buffer_prototype())
-                if data is not None:
-                    found[key] = data.to_bytes()
-        return dict(sorted(found.items(), key=lambda item: (item[0].count("/"), item[0])))
 
     async def _chunk_keys(self, rechunked: tuple[str, ...]) -> AsyncIterator[str]:
         """Yield the keys that are copied as bytes, relative to the source."""
@@ -194,9 +199,7 @@ class _Copy:
                     committed = time.monotonic()
                     await finished(self._commit, self._target.dataset, marks)
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(workers):
-                group.create_task(work())
+        async def give() -> None:
             batch: list[str] = []
             async for key in self._chunk_keys(rechunked):
                 batch.append(key)
@@ -206,6 +209,14 @@ class _Copy:
             await queue.put(batch)
             for _ in range(workers):
                 await queue.put(None)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(workers):
+                    group.create_task(work())
+                await give()
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None  # what one key has stopped, and other keys like it
         await finished(self._writer.flush)
 
     def _commit(self, dataset: IPLDStore, marks: Marks) -> None:

@@ -18,7 +18,8 @@ async def keys_of(source: End) -> AsyncIterator[str]:
         return
     prefix = source.prefix
     async for key in source.store.list_prefix(prefix):
-        yield key.removeprefix(prefix)
+        if not key.endswith("/"):  # zip files may list folders
+            yield key.removeprefix(prefix)
 
 
 def _files(folder: str) -> Iterator[str]:

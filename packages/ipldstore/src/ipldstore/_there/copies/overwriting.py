@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
 from ipldstore._format import keys
-from ipldstore._there.ends import End
+from ipldstore._there.ends import End, is_zip
 
 
 def require_no_others(target: End, documents: Mapping[str, bytes]) -> None:
@@ -26,6 +28,20 @@ def require_no_others(target: End, documents: Mapping[str, bytes]) -> None:
             found = sync(target.store.get(target.prefix + key, default_buffer_prototype()))
             if found is not None and not _is_same(found.to_bytes(), documents.get(key)):
                 raise data_there(f"{target.store}: {target.prefix}{key}")
+
+
+def require_other_zip(source: object, target: object, *, overwrite: bool) -> None:
+    """Return if a target is no zip file that is there, or is to be replaced: opening it to write empties it.
+
+    :raises ValueError: if it is the source
+    :raises FileExistsError: if it must not be replaced
+    """
+    if not isinstance(target, (str, os.PathLike)) or not is_zip(target) or not Path(target).exists():
+        return
+    if isinstance(source, (str, os.PathLike)) and is_zip(source) and Path(target).samefile(source):
+        raise ValueError(f"expected another target than the source, found a copy of {target} over itself")
+    if not overwrite:
+        raise data_there(os.fspath(target))
 
 
 def data_there(where: str, option: str = "overwrite=True") -> FileExistsError:
