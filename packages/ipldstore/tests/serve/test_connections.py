@@ -7,6 +7,8 @@ import select
 import socket
 import sys
 import threading
+import time
+from hashlib import sha256
 from urllib.parse import urlsplit
 
 import pytest
@@ -67,6 +69,25 @@ def test_who_sends_nothing_is_broken_off() -> None:
         assert server.get("/").status_code == 200
         wait_until_broken_off(stalled)
         assert requests.get(server.url, timeout=30).status_code == 200
+
+
+def test_who_reads_slowly_gets_the_rest_of_an_answer() -> None:
+    """What was answered and not sent yet has the seconds of an answer, not those of a visitor who asks for nothing."""
+    castore, data = MappingCAStore(), random.Random(1).randbytes(7 << 20)
+    binary = bytes((1, cids.RAW, 0x12, 32)) + sha256(data).digest()
+    root = cids.from_bytes(binary)
+    castore.put_block(root, data)
+    source = Source("memory", castore, (binary,), castore.close)
+    with serving([source], head_seconds=0.1) as server, connected(server) as slow:
+        slow.sendall(f"GET /ipfs/{root}?format=raw HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        found = slow.recv(1 << 10)
+        time.sleep(0.5)  # a line that stalls for longer than a visitor may be idle
+        slow.settimeout(30)
+        while len(found.partition(b"\r\n\r\n")[2]) < len(data):
+            piece = slow.recv(1 << 20)
+            assert piece
+            found += piece
+    assert found.endswith(data)
 
 
 def test_more_connections_than_are_kept_are_closed_at_once() -> None:

@@ -36,16 +36,18 @@ class Connections:
 
     def begin(self, visitor: Address | None) -> None:
         """Note that a request has come: its answer has the seconds of the limits."""
-        self._set(visitor, self._limits.seconds)
+        deadline = self._of(visitor)
+        if deadline is not None:
+            deadline.begin_answer(self._limits.seconds)
 
     def end(self, visitor: Address | None) -> None:
         """Note that a request was answered: the next one has the seconds for a head."""
-        self._set(visitor, self._head_seconds)
-
-    def _set(self, visitor: Address | None, seconds: float) -> None:
-        deadline = None if visitor is None else self._open.get((visitor[0], visitor[1]))
+        deadline = self._of(visitor)
         if deadline is not None:
-            deadline.set(seconds)
+            deadline.set(self._head_seconds)
+
+    def _of(self, visitor: Address | None) -> _Deadline | None:
+        return None if visitor is None else self._open.get((visitor[0], visitor[1]))
 
     def opened(self, transport: asyncio.Transport) -> None:
         """Note a new connection."""
@@ -91,7 +93,13 @@ class _Deadline:
         self.transport = transport
         self._loop = asyncio.get_running_loop()
         self._at = 0.0
+        self._answer_at = 0.0
+        """Until when the latest answer may be on its way."""
         self._timer: asyncio.TimerHandle | None = None
+
+    def begin_answer(self, seconds: float) -> None:
+        self._answer_at = self._loop.time() + seconds
+        self.set(seconds)
 
     def set(self, seconds: float) -> None:
         self._at = self._loop.time() + seconds
@@ -105,12 +113,20 @@ class _Deadline:
             self._timer = None
 
     def _look(self) -> None:
-        """Break the connection off if it is time, and drop what was not sent: the visitor may never read it."""
-        if self._loop.time() < self._at:
+        """Break the connection off if it is time.
+
+        An answer is done before the visitor has all of it: on a slow line the last megabytes wait here to be sent, and
+        may do so until the time of the answer is over. Then they are dropped, as the visitor may never read them.
+        """
+        now = self._loop.time()
+        is_sending = self.transport.get_write_buffer_size() > 0
+        if now >= self._at and is_sending:
+            self._at = min(self._answer_at, now + HEAD_SECONDS)
+        if now < self._at:
             self._timer = self._loop.call_at(self._at, self._look)
             return
         found = self.transport.get_extra_info("socket")
-        if found is not None:
+        if is_sending and found is not None:
             found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
         self.transport.abort()
 
