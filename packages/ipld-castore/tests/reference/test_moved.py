@@ -87,3 +87,8 @@ def test_prefixes() -> None:
     assert moved.place_of("https://h/xy/c.nc") == "https://h/xy/c.nc"
     with pytest.raises(ValueError, match="empty"):
         MovedFiles({"": "/x"})
+
+
+def test_places_are_given_by_the_old_ones() -> None:
+    with pytest.raises(TypeError, match=r"moved=\{old: new\}, found list"):
+        MovedFiles(["/a"])  # type: ignore[arg-type]

@@ -133,8 +133,7 @@ def test_what_a_manifest_cannot_name_is_refused(tmp_path: Path) -> None:
     for name, message in (("external", "other files"), ("virtual", "other files"), ("mask", "filter mask 1")):
         with pytest.raises(ValueError, match=message):
             ipldstore.reference(tmp_path / f"{name}.h5", tmp_path / f"{name}.car")
-        with ipldstore.open(tmp_path / f"{name}.car") as store:
-            assert list(store) == []
+        assert not (tmp_path / f"{name}.car").exists()
 
 
 def test_netcdf3(tmp_path: Path) -> None:
@@ -292,6 +291,24 @@ def test_sources_that_do_not_fit(tmp_path: Path) -> None:
 
 
 # -- what is found later --
+
+
+def test_what_is_refused_leaves_no_file(tmp_path: Path) -> None:
+    """A pattern without matches is no dataset without arrays; nor is a source taken in as often as it is named."""
+    source = write(tmp_path, 0, "chunked", "h5netcdf")
+    for sources, error, match in (
+        ([], ValueError, "found none"),
+        ([source, source], ValueError, "once"),
+        (tmp_path / "absent.nc", FileNotFoundError, "absent"),
+        (Path(__file__), ValueError, "netCDF"),
+    ):
+        with pytest.raises(error, match=match):
+            ipldstore.reference(sources, tmp_path / "x.car", concat_dim="time")
+        assert not (tmp_path / "x.car").exists()
+    root = ipldstore.reference(source, tmp_path / "x.car", concat_dim="time")
+    with pytest.raises(FileNotFoundError):
+        ipldstore.reference([source, tmp_path / "absent.nc"], tmp_path / "x.car", concat_dim="time")
+    assert ipldstore.open(tmp_path / "x.car").root_cid == root
 
 
 def flip(path: Path, position: int) -> None:

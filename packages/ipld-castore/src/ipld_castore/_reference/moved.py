@@ -19,6 +19,7 @@ class MovedFiles:
 
     :param prefixes: by the old path or URL of a file, or of a folder with all below it, the new one
     :raises ValueError: if one is empty
+    :raises TypeError: if they are no mapping
 
     >>> moved = MovedFiles({"/scratch/run7": "/archive/run7", "/scratch": "https://host/data"})
     >>> moved.place_of("/scratch/run7/x.nc"), moved.place_of("/scratch/run70/x.nc"), moved.place_of("/home/x.nc")
@@ -26,6 +27,8 @@ class MovedFiles:
     """
 
     def __init__(self, prefixes: Mapping[Any, AnyPlace]) -> None:
+        if not isinstance(prefixes, Mapping):
+            raise TypeError(f"expected moved={{old: new}}, found {type(prefixes).__name__}")
         found = {os.fspath(old): os.fspath(new) for old, new in prefixes.items()}
         if not all(found) or not all(found.values()):
             raise ValueError(f"expected paths and URLs as old and new places, found an empty text in moved={found!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
@@ -75,8 +76,8 @@ def reference(  # noqa: PLR0913  # keywords
     :param index: the folder of the index, by default beside ``into``
     :param storage_options: of sources at URLs: see :class:`ipld_castore.ReferenceCAStore`
     :param progress: whether to show a bar; by default in a notebook, and where standard error is a terminal
-    :raises ValueError: if a source has no known format, sources do not fit together, or one has changed since it was
-        taken in
+    :raises ValueError: if there is no source, or one twice, or of no known format; if sources do not fit together, or
+        one has changed since it was taken in
     :raises ImportError: if a package that reads a source is not installed
     :raises FileRefusedError: if references name a file that may not be read
     :raises IPLDStoreError: if a source or ``into`` cannot be read or written
@@ -91,6 +92,7 @@ def reference(  # noqa: PLR0913  # keywords
     ([1, 2, 3, 4], True)
     """
     names = names_of(what)
+    _require_distinct(names)
     if len(names) > 1 and concat_dim is None:
         raise ValueError(
             f"expected concat_dim with {len(names)} sources, the dimension along which they are one dataset"
@@ -113,6 +115,14 @@ def reference(  # noqa: PLR0913  # keywords
         return store.freeze()
 
 
+def _require_distinct(names: list[str]) -> None:
+    if not names:
+        raise ValueError("expected a source or more, found none")
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:  # a call that was stopped behind it would not take it in again
+        raise ValueError(f"expected each source once, found {twice} more often")
+
+
 def _index_folder(into: str | os.PathLike[str] | IPLDStore, index: str | os.PathLike[str] | None) -> Path:
     if index is not None:
         return Path(index)
@@ -126,15 +136,20 @@ def _writable(into: str | os.PathLike[str] | IPLDStore) -> Iterator[IPLDStore]:
     if isinstance(into, IPLDStore):
         yield into
         return
+    path = None if "://" in os.fspath(into) else local_path(into)
+    is_new, is_wanted = path is not None and not path.exists(), True
     store = open_store(into, "a")
     try:
         yield store
     except BaseException:
         if store.has_changes:
             discard_changes(store)
+        is_wanted = not is_new or any(store)
         raise
     finally:
         store.close()
+        if not is_wanted and path is not None and path.is_file():
+            path.unlink()
 
 
 def _left(names: list[str], done: list[Done], length: int) -> list[str]:
