@@ -235,6 +235,28 @@ def test_a_child_that_is_forked_in_an_operation_ends_it() -> None:
     assert not failed
 
 
+def test_a_state_that_is_freed_while_it_is_read_is_looked_up_again(what: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo = make(what)
+    kind: Any = type(repo.castore)
+    head, reads = kind.head, iter(range(10**9))
+    other = Repository.open(repo.castore)
+    other.create_branch("of another state")
+
+    def move_and_collect() -> None:
+        other.delete_branch("of another state")
+        other.garbage_collect(NOTHING)
+
+    def read(self: Any) -> Any:
+        found = head.fget(self)
+        if next(reads) == 0:
+            in_thread(move_and_collect)
+        return found
+
+    monkeypatch.setattr(kind, "head", property(read))
+    assert list(repo.branches) == ["main"]
+    repo.close()
+
+
 @pytest.mark.parametrize("threads", [3])
 def test_threads_commit_while_another_collects(what: Any, threads: int) -> None:
     repo = make(what)

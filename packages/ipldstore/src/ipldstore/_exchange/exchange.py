@@ -12,7 +12,7 @@ from ipld_castore import HeadMovedError
 from ipldstore._dataset.in_flight import putting
 from ipldstore._history.state import StateNode, encode_state
 from ipldstore._revisions.history import History
-from ipldstore.errors import ConflictError, RepositoryNotFoundError, StoreUnavailableError
+from ipldstore.errors import BlockMissingError, ConflictError, RepositoryNotFoundError, StoreUnavailableError
 
 from .committing import Signature, clock, put_node
 from .head import Head
@@ -50,10 +50,17 @@ class Exchange:
 
         :raises IPLDStoreError: if it cannot be read
         """
-        cid = self.head.read()
-        if cid is None:
-            raise RepositoryNotFoundError(f"expected a head in {self.history.castore!r}, found that it is gone")
-        return Known(cid, self.history.load_state(cid))
+        missed = None
+        while True:
+            cid = self.head.read()
+            if cid is None:
+                raise RepositoryNotFoundError(f"expected a head in {self.history.castore!r}, found that it is gone")
+            try:
+                return Known(cid, self.history.load_state(cid))
+            except BlockMissingError:
+                if cid == missed:
+                    raise
+                missed = cid  # the head may have moved meanwhile, and a collection freed the state
 
     def update(
         self, operation: str, change: Change, by: Signature, *, tries: int = TRIES, known: Known | None = None

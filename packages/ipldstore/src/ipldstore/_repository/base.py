@@ -61,7 +61,7 @@ class RepositoryBase:
                 f"expected a repository in {self._place.castore!r}, found none: Repository.create(...) makes one"
             )
         try:
-            self._history.load_state(head)
+            self._exchange.current()
         except NodeError:
             if self._history.is_state(head):
                 raise
