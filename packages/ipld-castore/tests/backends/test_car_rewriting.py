@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ipld_car import CarFile, fs
 from ipld_castore import BlockCorruptError, CarCAStore
 from multiformats import CID
 
@@ -53,3 +56,63 @@ def test_a_block_that_is_damaged_is_told_as_such(tmp_path: Path) -> None:
             store.rewrite(damaged())
         assert store.get(cid) == b"block"
     assert [each.name for each in tmp_path.iterdir()] == ["a.car"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "of_file"),
+    [("has_block", "__contains__"), ("block_size", "location"), ("location", "location"), ("get_replica", "get")],
+)
+def test_a_read_goes_on_in_the_new_file(
+    tmp_path: Path, verb: str, of_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread has rewritten the file between the look at it and the read."""
+    with CarCAStore(tmp_path / "a.car", fsync=False) as store:
+        cid = store.put(b"block")
+        expected = getattr(store, verb)(cid)
+        read, calls = getattr(CarFile, of_file), iter(range(10**9))
+
+        def rewrite_first(file: CarFile, *args: Any, **options: Any) -> Any:
+            if next(calls) == 0:
+                store.rewrite([(cid, b"block")])
+            return read(file, *args, **options)
+
+        monkeypatch.setattr(CarFile, of_file, rewrite_first)
+        found = getattr(store, verb)(cid)
+        assert found == (store.location(cid) if verb == "location" else expected)
+        assert next(calls) > 1
+
+
+@pytest.mark.parametrize("act", [CarCAStore.flush, pickle.dumps], ids=["flush", "pickle"])
+def test_a_flush_waits_for_the_new_file(
+    tmp_path: Path, act: Callable[[CarCAStore], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the new file is in its place and is not open yet, the old one would be taken for replaced by somebody."""
+    errors: list[Exception] = []
+    threads: list[threading.Thread] = []
+    begun = threading.Event()
+    sync_folder = fs.sync_folder
+    with CarCAStore(tmp_path / "a.car", fsync=False) as store:
+        cid = store.put(b"block")
+
+        def flush() -> None:
+            begun.set()
+            try:
+                act(store)
+            except Exception as error:  # noqa: BLE001  # the test shows it
+                errors.append(error)
+
+        def flush_beside(folder: Path) -> None:
+            threads.append(threading.Thread(target=flush))
+            threads[-1].start()
+            begun.wait()
+            threads[-1].join(0.05)  # what does not wait has ended by then
+            sync_folder(folder)
+
+        monkeypatch.setattr(fs, "sync_folder", flush_beside)
+        store.rewrite([(cid, b"block")])
+        monkeypatch.undo()
+        for thread in threads:
+            thread.join()
+        assert len(threads) == 1
+        assert errors == []
+        assert store.get(cid) == b"block"

@@ -7,11 +7,11 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, Self, cast
+from typing import Any, ClassVar, Final, Literal, Self, TypeVar, cast
 
 from ipld_car import BlockAbsentError, BlockLocation, CarError, CarFile, HashMismatchError, cids, dagcbor, fs, hashes
 from multiformats import CID
@@ -32,6 +32,8 @@ from ipld_castore.errors import (
 
 from .car_copies import join, register, replace_file
 from .put_times import hand_over, times_of
+
+T = TypeVar("T")
 
 _EMPTY_MAP: Final = cids.make(cids.DAG_CBOR, hashes.sha2_256(dagcbor.encode({})))
 
@@ -179,14 +181,25 @@ class CarCAStore(ContentAddressableStore):
                 return self.get_block(cid)
             raise self._not_read(error, str(cid)) from error
 
+    def _read(self, read: Callable[[CarFile], T], cid: AnyCID) -> T:
+        file = self._file
+        try:
+            return read(file)
+        except (OSError, ValueError) as error:
+            if file is not self._file:  # as above
+                return self._read(read, cid)
+            raise self._not_read(error, text_of(cid)) from error
+
     def get_replica(self, cid: CID) -> bytes | None:
         """See :meth:`ContentAddressableStore.get_replica`: an archive may have a block twice."""
-        try:
-            return self._file.get(cid)
-        except HashMismatchError:
-            return None
-        except (OSError, ValueError) as error:
-            raise self._not_read(error, str(cid)) from error
+
+        def get(file: CarFile) -> bytes | None:
+            try:
+                return file.get(cid)
+            except HashMismatchError:
+                return None
+
+        return self._read(get, cid)
 
     def put_block(self, cid: CID, data: bytes) -> None:
         """See :meth:`ContentAddressableStore.put_block`; it is in the file after the next flush.
@@ -204,25 +217,19 @@ class CarCAStore(ContentAddressableStore):
         """See :meth:`ContentAddressableStore.has_block`."""
         try:
             return cid in self._file
-        except (OSError, ValueError) as error:
-            raise self._not_read(error, str(cid)) from error
+        except (OSError, ValueError):
+            return self._read(lambda file: cid in file, cid)  # which says what is wrong
 
     def block_size(self, cid: CID) -> int:
         """See :meth:`ContentAddressableStore.block_size`."""
-        try:
-            return self._file.location(cid).payload_size
-        except (OSError, ValueError) as error:
-            raise self._not_read(error, str(cid)) from error
+        return self._read(lambda file: file.location(cid).payload_size, cid)
 
     def location(self, cid: AnyCID) -> BlockLocation:
         """Return where in the archive a block is, so that others can read it as a range of bytes.
 
         :raises BlockNotFoundError: if the archive lacks the block
         """
-        try:
-            return self._file.location(cid)
-        except (OSError, ValueError) as error:
-            raise self._not_read(error, text_of(cid)) from error
+        return self._read(lambda file: file.location(cid), cid)
 
     def __iter__(self) -> Iterator[CID]:
         """Return the CIDs that blocks were put with, in the order of the file."""
@@ -280,13 +287,13 @@ class CarCAStore(ContentAddressableStore):
 
     def flush(self) -> None:
         """See :meth:`ContentAddressableStore.flush`: the blocks first, then the head."""
-        if self._file.closed:
+        if not self._file.writable:
             return
-        try:
-            if self._file.writable:
+        with self._times.lock.value:  # it is not replaced meanwhile
+            try:
                 self._file.flush()
-        except (OSError, ValueError) as error:
-            raise self._not_written(error, "blocks") from error
+            except (OSError, ValueError) as error:
+                raise self._not_written(error, "blocks") from error
 
     def close(self) -> None:
         """Flush, write the index and close the file; a store out of a pickle only flushes."""
@@ -336,7 +343,7 @@ class CarCAStore(ContentAddressableStore):
                     new.put(cid, data, verify=False)
                 _copy(self.recent(since), old, new)
                 with self._times.lock.value:
-                    self.flush()
+                    old.flush()
                     size = self._path.stat().st_size
                     recent = list(self._times.recent(old, since))
                     _copy((cid for cid, _ in recent), old, new)  # those that were put since
