@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
@@ -14,6 +14,9 @@ from ipld_car import cids
 from ipld_castore import BackendUnavailableError, Entry, IPFSStore, Journal, SupportsJournal
 from ipld_castore._kubo import pins
 from ipld_castore.testing import BlockServer, JournalTests
+
+from ..support.fault_proxy import Exchange, FaultProxy, Request, right
+from ..support.proxy_faults import lost_answer, lost_request
 
 SESSION = "5e55"
 A = "aa"
@@ -108,6 +111,46 @@ def test_a_node_that_is_killed_while_it_moves_the_state(node: IPFSStore) -> None
     assert knows.exchange(b"moved", b"on")
     ((_, left),) = node.pins()
     assert left == name
+
+
+@pytest.mark.kubo
+@pytest.mark.usefixtures("node")
+def test_a_move_of_the_state_that_is_not_answered(kubo: Any) -> None:
+    """It is looked up, and taken neither for another's nor for a success; if that fails too, the next look tells."""
+
+    def call(command: str) -> Callable[[Request], bool]:
+        return lambda request: request.path.endswith(command)
+
+    with FaultProxy(kubo.url) as proxy, IPFSStore(proxy.url) as store:
+        journal = store.journal(SESSION)
+        assert journal.exchange(None, b"0")
+        proxy.inject(lost_answer, when=call("pin/update"))
+        assert journal.exchange(b"0", b"1")
+        proxy.inject(lost_request, when=call("pin/update"))
+        with pytest.raises(BackendUnavailableError):
+            journal.exchange(b"1", b"2")
+        assert journal.exchange(b"1", b"2")
+        proxy.inject(lost_answer, when=call("pin/update"))
+        with pytest.raises(BackendUnavailableError):
+            _lose_looks_after_a_move(proxy, lambda: journal.exchange(b"2", b"3"))
+        assert journal.state == b"3"
+        assert not journal.exchange(b"2", b"4")
+        assert len(list(store.pins())) == 1
+
+
+def _lose_looks_after_a_move(proxy: FaultProxy, action: Callable[[], object]) -> None:
+    """Let no listing of pins be answered once a state is moved."""
+
+    async def lose(exchange: Exchange) -> None:
+        moved = any(request.path.endswith("pin/update") for request in proxy.requests)
+        await (lost_request if moved and exchange.request.path.endswith("pin/ls") else right)(exchange)
+
+    proxy.requests.clear()
+    proxy.inject_always(lose)
+    try:
+        action()
+    finally:
+        proxy.clear()
 
 
 @pytest.mark.kubo

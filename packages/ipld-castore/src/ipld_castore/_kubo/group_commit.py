@@ -9,8 +9,9 @@ from typing import Final, NamedTuple
 from ipld_castore.concurrency import ForkLocal
 from ipld_castore.errors import BackendUnavailableError, CAStoreError
 
-_MAX_BYTES: Final = 1 << 20
+_MAX_BYTES: Final = 900 << 10
 _MAX_LINKS: Final = 1024
+"""With these the block has at most 1 MiB, the most that older nodes take."""
 
 
 class Records(NamedTuple):
