@@ -219,6 +219,7 @@ def test_sessions_of_writers_of_this_process_are_no_garbage(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork")
 def test_a_child_that_is_forked_in_an_operation_ends_it() -> None:
     """A function that decides conflicts may fork."""
     castore = MappingCAStore()
