@@ -90,6 +90,9 @@ def test_exit_codes(command: Run, car: Path, tmp_path: Path) -> None:
     for verb in ("log", "branch", "undo"):
         assert "none.car" in command(verb, tmp_path / "none.car", code=2).err
         assert "expected a repository" in command(verb, car, code=1).err
+    with ipldstore.open(tmp_path / "locked.car", "x"):
+        for arguments in (["gc"], ["undo"], ["repair", "--from", car]):
+            assert "locked" in command(arguments[0], tmp_path / "locked.car", *arguments[1:], code=2).err
     assert "No such option" in command("info", "--frobnicate", code=2).err
     assert "expected NAME=VALUE" in command("info", car, "--storage-option", "x", code=2).err
     assert "no repository" in command("info", car, "--branch", "main", code=2).err
@@ -142,6 +145,11 @@ def test_a_car_that_was_cut_off_is_verified_and_repaired(command: Run, car: Path
     assert {array["path"] for array in told_with["arrays"]} <= {"air", "time", "lat"}
     assert all(array["regions"][0]["labels"] for array in told_with["arrays"] if array["path"] == "air")
     assert "repair" in command("branch", copy, "new", code=1).err
+    for size in (10, 50, 60):  # without its header nothing is told of what it had
+        (tmp_path / "head.car").write_bytes(whole[:size])
+        told = command("repair", tmp_path / "head.car", "--from", car, code=1)
+        assert "head.car: expected a" in told.err
+        assert "can be read" not in told.err
     (done,) = command("repair", "--json", copy, "--from", car).json
     assert done["blocks"] == told_with["failed"] > 1
     assert command("verify", copy).text == command("verify", car).text

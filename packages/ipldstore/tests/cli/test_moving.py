@@ -50,6 +50,16 @@ def test_export_car(command: Run, car: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "x.car").exists()
 
 
+@pytest.mark.parametrize("name", ["other.car", "other.json"])
+def test_an_export_overwrites_no_file(command: Run, car: Path, tmp_path: Path, name: str) -> None:
+    """What is there may be all the versions of a repository."""
+    (tmp_path / name).write_bytes(b"other")
+    assert "--overwrite" in command("export", car, tmp_path / name, code=2).err
+    assert (tmp_path / name).read_bytes() == b"other"
+    command("export", car, tmp_path / name, "--overwrite")
+    assert (tmp_path / name).read_bytes() != b"other"
+
+
 def test_export_kerchunk(command: Run, car: Path, tmp_path: Path) -> None:
     """The references are those of the archive, in the form that fsspec reads."""
     command("export", car, tmp_path / "air.json", "--url", "https://example.org/air.car")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-from ipld_car import CarError, TruncatedError, cids
+from ipld_car import CarError, CarWarning, TruncatedError, cids
 from ipld_castore import CarCAStore, ContentAddressableStore, FileSystemCAStore, HeadRefusedError
 from multiformats import CID
 
@@ -128,7 +129,7 @@ def _open_file(path: Path, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
             allow_truncated=mode == "r" or options.allow_truncated,
         )
     except TruncatedError as error:
-        if mode == "a" and not _kind_of(path):
+        if mode == "a" and not _kind_of(path) and _has_header(path):
             error.message += "; what is whole can be read, and `repair` fetches the rest from elsewhere"
         _say_what_it_is(error, path)
         raise
@@ -173,6 +174,17 @@ def _kind_of(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(8)
     return next((kind for start, kind in _KINDS.items() if head.startswith(start)), "")
+
+
+def _has_header(path: Path) -> bool:
+    """Return whether the header of an archive is whole, and its end alone is lost."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CarWarning)
+        try:
+            CarCAStore(path, allow_truncated=True).close()
+        except CarError:
+            return False
+    return True
 
 
 def _check_one_root(castore: CarCAStore) -> None:

@@ -51,7 +51,7 @@ def _code_of(error: Exception) -> int | None:
 
     cause = error.__cause__
     if isinstance(error, (BackendUnavailableError, RepositoryNotFoundError)) and isinstance(cause, OSError):
-        return USAGE if cause.filename else BAD  # a file that cannot be read
+        return USAGE if cause.filename or isinstance(cause, BlockingIOError) else BAD  # a file, not a server
     if isinstance(error, (IPLDStoreError, CAStoreError, CarError)):
         return BAD
     if isinstance(error, (ValueError, ModuleNotFoundError)):

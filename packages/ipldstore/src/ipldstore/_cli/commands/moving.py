@@ -47,7 +47,7 @@ def import_command(
 @click.argument("target")
 @click.option("--as", "form", type=click.Choice(FORMS), help="The form; by default what the suffix of TARGET says.")
 @click.option("--url", help="Of kerchunk: where readers find SOURCE, by default where it is; or a gateway.")
-@click.option("--overwrite", is_flag=True, help="Of zarr: take the place of other groups and arrays in TARGET.")
+@click.option("--overwrite", is_flag=True, help="Take the place of a file, or of other groups and arrays of zarr.")
 @json_option
 @open_options
 def export(  # click passes by name

@@ -27,7 +27,12 @@ from ipldstore._there.copies.overwriting import data_there
 def export_dataset(
     source: str, target: str, form: str, url: str | None, opening: Opening, progress: Progress, *, overwrite: bool
 ) -> dict[str, Any]:
-    """Write a dataset in a form; return what was done, for programs."""
+    """Write a dataset in a form; return what was done, for programs.
+
+    :raises FileExistsError: if other data are there, without ``overwrite``
+    """
+    if form != "zarr" and not overwrite and target != "-" and Path(target).is_file():
+        raise data_there(target, "--overwrite")
     if form == "kerchunk":
         return _kerchunk(source, target, url, opening)
     with opening.store(source) as store:
