@@ -181,6 +181,7 @@ class _Forking:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_child_that_is_forked_while_a_process_is_asked_asks_it_nothing(
     path: Path, started: list[subprocess.Popen[bytes]]
 ) -> None:
