@@ -186,6 +186,21 @@ def test_a_node_that_restarts(server: BlockServer, store: IPFSStore) -> None:
     assert server.blocks.get(cid) == b"block"
 
 
+def test_a_graph_with_another_hash_function_comes_in_one_response(server: BlockServer, store: IPFSStore) -> None:
+    """As py-hamt writes them; a block of it that is wrong is got by itself, and that error names it."""
+    pytest.importorskip("blake3", reason="an extra of ipld-car: pip install 'ipld-car[blake3]'")
+    blake3 = MappingCAStore(hash="blake3")
+    root = tree(blake3)
+    for cid, data in blake3.get_dag(root):
+        server.blocks.put_block(cid, data)
+    assert list(store.get_dag(root)) == list(blake3.get_dag(root))
+    assert [request.path for request in server.requests] == ["/api/v0/dag/export"]
+    *_, (last, _) = blake3.get_dag(root)
+    damage(server.blocks, last, b"wrong")
+    with pytest.raises(BlockCorruptError, match=str(last)):
+        list(store.get_dag(root))
+
+
 def test_a_graph_that_lacks_a_block(server: BlockServer, store: IPFSStore) -> None:
     """A clean 200 without it does not pass for the graph, and a root without it is not kept."""
     root = tree(server.blocks)

@@ -59,6 +59,17 @@ def check_hash(cid: bytes) -> None:
         )
 
 
+def proves(cid: bytes) -> bool:
+    """Return whether bytes with the hash of a CID are its block: :func:`check_hash` as an answer."""
+    if cids.is_cidv1_sha256(cid):
+        return True
+    try:
+        check_hash(cid)
+    except HashRefusedError:
+        return False
+    return True
+
+
 def verify(cid: bytes, data: bytes) -> None:
     """Check bytes from a backend against their binary CID.
 

@@ -9,6 +9,7 @@ from typing import Final, Self
 from ipld_car import Block, CarError, CarReader, cids
 from ipld_car.lru import LRU
 
+from ipld_castore._core.hash_policy import proves
 from ipld_castore._core.store import MAX_NODE_BYTES
 from ipld_castore.concurrency import ReadAhead, drop_tracebacks
 from ipld_castore.errors import BackendUnavailableError, BlockNotFoundError
@@ -62,7 +63,7 @@ class GraphReader:
 
     def get(self, cid: bytes) -> bytes:
         """Return the block that the walk has come to, by its binary CID."""
-        data = self._from_export(cid) if cids.is_cidv1_sha256(cid) else None  # CarReader does not verify all others
+        data = self._from_export(cid) if proves(cid) else None  # else its error is that of the block alone
         return self._singles.get(cid) if data is None else data
 
     def _from_export(self, cid: bytes) -> bytes | None:
