@@ -70,7 +70,7 @@ def _collect_here(
     dry_run: bool,
     progress: bool | None,
 ) -> Compacted:
-    """Delete the garbage of a mapping.
+    """Delete the garbage of a mapping; or say what is garbage there, or in a CAR file.
 
     :param log_limit: the time before which states leave the operation log
     :param limit: the time before which blocks are old
@@ -84,7 +84,7 @@ def _collect_here(
     needed = {cids.multihash_of(cid) for cid in seen}
     log = {cids.multihash_of(cid): number for number, (cid, _) in enumerate(states_of(castore, head))}
     garbage = [cid for cid in there if cids.multihash_of(bytes(cid)) not in needed]
-    garbage.sort(key=lambda cid: -log.get(cids.multihash_of(bytes(cid)), -1))  # the oldest states first, as above
+    garbage.sort(key=lambda cid: -log.get(cids.multihash_of(bytes(cid)), -1))  # the oldest states first: see collect()
     sizes = {cid: own.block_size(cid) for cid in garbage}
     freed = garbage if dry_run else list(_delete_here(own, garbage, limit))
     return Compacted(len(there) - len(freed), len(freed), sum(sizes[cid] for cid in freed))
