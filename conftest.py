@@ -20,11 +20,12 @@ if "forkserver" in multiprocessing.get_all_start_methods():
     os.environ["DASK_MULTIPROCESSING__CONTEXT"] = "forkserver"
     os.environ["DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD"] = "forkserver"
 
-# A real IPFS node and a real S3 server, for the tests of ipld_castore and those across packages.
+# A real IPFS node and real servers of buckets, for the tests of ipld_castore and those across packages.
 _kubo = importlib.import_module("packages.ipld-castore.tests.support.kubo_fixtures")
 kubo, kubo_binary = _kubo.kubo, _kubo.kubo_binary
-_s3 = importlib.import_module("packages.ipld-castore.tests.support.s3_fixtures")
-atomic_s3, bucket, s3, s3_proxy = _s3.atomic_s3, _s3.bucket, _s3.s3, _s3.s3_proxy
+_buckets = importlib.import_module("packages.ipld-castore.tests.support.bucket_fixtures")
+atomic_s3, bucket, s3, s3_proxy = _buckets.atomic_s3, _buckets.bucket, _buckets.s3, _buckets.s3_proxy
+gcs = _buckets.gcs
 
 # The suite that backends subclass. Imported here, as doctests are collected first, and pytest collects a
 # package's __init__ without rewriting its asserts. (ipld_car is tested without ipld_castore being there.)

@@ -1,4 +1,4 @@
-"""What the tests of this package share: the fixtures of others, a real IPFS node and a real S3 server."""
+"""What the tests of this package share: the fixtures of others, a real IPFS node and real servers of buckets."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from ipld_castore._core import pauses
 from ipld_castore.testing import BlockServer, expiring_timeouts
 
+from .support.bucket_fixtures import atomic_s3, bucket, gcs, s3, s3_proxy
 from .support.kubo_fixtures import kubo, kubo_binary
-from .support.s3_fixtures import atomic_s3, bucket, s3, s3_proxy
 
-__all__ = ["atomic_s3", "bucket", "kubo", "kubo_binary", "s3", "s3_proxy"]
+__all__ = ["atomic_s3", "bucket", "gcs", "kubo", "kubo_binary", "s3", "s3_proxy"]
 
 HERE = Path(__file__).parent
 

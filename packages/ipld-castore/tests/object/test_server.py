@@ -6,8 +6,7 @@ import pytest
 
 from ..support.fault_proxy import FaultProxy, Request
 from ..support.proxy_faults import answered_503, lost_answer, reset_body, slow_down, status, truncated, wrong_bytes
-from ..support.s3_probe import WRITERS, check_one_winner, race
-from ..support.s3_server import S3Server
+from ..support.s3_server import WRITERS, S3Server, check_one_winner, race
 
 obstore = pytest.importorskip("obstore", reason="the extra object is not installed")
 

@@ -54,9 +54,9 @@ class Exchange:
         self._client = client
         self._upstream = upstream
 
-    async def forward(self) -> Answer:
-        """Pass the request on; return the server's answer."""
-        return await self._upstream.ask(self.request)
+    async def forward(self, request: Request | None = None) -> Answer:
+        """Pass the request on, or another in its place; return the server's answer."""
+        return await self._upstream.ask(request or self.request)
 
     async def send(self, data: bytes) -> None:
         """Send bytes to the client."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from threading import Barrier
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
 ACCESS_KEY = "test-access-key"
 SECRET_KEY = "test-secret-key"  # noqa: S105  # of a server that stops with the tests
+WRITERS = 32
+"""How many act at once when a server is probed: what races show with it is worth no more than its conditional puts."""
 
 
 def find_binary() -> str:
@@ -174,3 +179,32 @@ def start(folder: Path) -> S3Server:
             raise error from None
     server.start()
     return server
+
+
+def race(action: Callable[[int], object]) -> list[int]:
+    """Let writers act at once; return the numbers of those whose condition held."""
+    from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+    start = Barrier(WRITERS)
+
+    def act(number: int) -> bool:
+        start.wait()
+        try:
+            action(number)
+        except (AlreadyExistsError, PreconditionError):
+            return False
+        return True
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        return [number for number, won in enumerate(pool.map(act, range(WRITERS))) if won]
+
+
+def check_one_winner(server: S3Server, bucket: str, path: str) -> None:
+    """Let 32 make an object at once, and then replace it by its ETag; each time one must win, whose bytes are there."""
+    stores = [server.client(bucket) for _ in range(WRITERS)]
+    (winner,) = race(lambda number: stores[number].put(path, b"%d" % number, mode="create"))
+    found = stores[0].get(path)
+    assert bytes(found.bytes()) == b"%d" % winner
+    etag = found.meta["e_tag"]
+    (winner,) = race(lambda number: stores[number].put(path, b"second %d" % number, mode={"e_tag": etag}))
+    assert bytes(stores[0].get(path).bytes()) == b"second %d" % winner

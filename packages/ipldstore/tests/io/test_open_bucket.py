@@ -13,10 +13,12 @@ from ..support.store_samples import contents
 pytest.importorskip("obstore", reason="the extra object is not installed")
 
 
-@pytest.fixture
-def address(s3: Any, bucket: str) -> dict[str, Any]:
+@pytest.fixture(params=["s3", "gcs"])
+def address(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Return the address for open()."""
-    return {"what": f"s3://{bucket}/air", "storage_options": s3.options()}
+    server = request.getfixturevalue(request.param)
+    url = f"s3://{request.getfixturevalue('bucket')}" if request.param == "s3" else server.new_bucket()
+    return {"what": f"{url}/air", "storage_options": server.options()}
 
 
 def test_written_and_read_again(address: dict[str, Any]) -> None:
@@ -58,9 +60,12 @@ def test_of_two_writers_the_second_is_told(address: dict[str, Any]) -> None:
     assert isinstance(cause, HeadMovedError)
     assert cause.found == root
     assert second["b"] == b"2"
+    assert "set_root" in "".join(caught.value.__notes__)
     first.close()
+    ours = second.changes()
+    assert set(ours.keys) == {"b"}
     second.set_root(root, discard_changes=True)
-    second["b"] = b"2"
+    second.merge(ours)
     second.close()
     assert contents(ipldstore.open(**address)) == {"a": b"1", "b": b"2"}
 

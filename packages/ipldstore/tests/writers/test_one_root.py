@@ -42,7 +42,12 @@ def root_of_one_thread(field: fields.Field) -> CID:
 
 
 @pytest.fixture(
-    params=["folder", pytest.param("bucket", marks=slow), pytest.param("node", marks=[slow, pytest.mark.kubo])]
+    params=[
+        "folder",
+        pytest.param("bucket", marks=slow),
+        pytest.param("bucket of Google's", marks=slow),
+        pytest.param("node", marks=[slow, pytest.mark.kubo]),
+    ]
 )
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[IPLDStore]:
     if request.param == "node":
@@ -55,6 +60,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[IPLDStore]
     if request.param == "bucket":
         server, bucket = request.getfixturevalue("atomic_s3"), request.getfixturevalue("bucket")
         place = {"what": f"s3://{bucket}/air", "storage_options": server.options()}
+    if request.param == "bucket of Google's":
+        server = request.getfixturevalue("gcs")
+        place = {"what": f"{server.new_bucket()}/air", "storage_options": server.options()}
     with ipldstore.open(**place, mode="a", fsync=False) as store:
         yield store
     with ipldstore.open(**place) as again:

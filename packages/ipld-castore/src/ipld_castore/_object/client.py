@@ -23,7 +23,13 @@ MAX_OBJECT_BYTES: Final = 64 << 20
 DELETED_AT_ONCE: Final = 1000
 """Objects that S3 deletes by one request."""
 _LISTED_AT_ONCE: Final = 1000
-_ENDPOINT_VARIABLES: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "AWS_ENDPOINT_URL")
+_ENDPOINT_VARIABLES: Final = {
+    "S3Store": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "AWS_ENDPOINT_URL"),
+    "GCSStore": ("GOOGLE_BASE_URL",),
+    "AzureStore": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
+"""By the class of a store, the variables that name its endpoint, in the order in which obstore looks at them."""
+_ENDPOINT_OPTIONS: Final = ("aws_endpoint_url_s3", "endpoint", "base_url")
 
 
 _REFUSALS: Final = ("PermissionDeniedError", "UnauthenticatedError", "NotSupportedError", "NotImplementedError")
@@ -225,10 +231,10 @@ def _address(client: Client, prefix: str) -> str:
 def _place(client: Client) -> tuple[str, str | None]:
     """Return the URL of the bucket, and the endpoint."""
     store, config = client.store, client.config
-    endpoint = config.get("endpoint")
+    told = [config[name] for name in _ENDPOINT_OPTIONS if config.get(name)]
+    told += [os.environ[name] for name in _ENDPOINT_VARIABLES.get(client.kind, ()) if os.environ.get(name)]
+    endpoint = next(iter(told), None)
     if client.kind == "S3Store":
-        told = [os.environ[name] for name in _ENDPOINT_VARIABLES if os.environ.get(name)]
-        endpoint = config.get("aws_endpoint_url_s3") or endpoint or next(iter(told), None)
         return f"s3://{config.get('bucket')}", endpoint
     if client.kind == "GCSStore":
         return f"gs://{config.get('bucket')}", endpoint

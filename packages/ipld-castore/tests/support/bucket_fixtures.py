@@ -1,4 +1,4 @@
-"""Fixtures of a real S3 server, for the tests of this package and those across packages."""
+"""Fixtures of real servers of buckets, S3 and Google's, for the tests of this package and those across packages."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from . import s3_server
+from . import gcs_server, s3_server
 from .fault_proxy import FaultProxy
+from .gcs_server import GCSServer
 from .peer_binary import NoBinaryError
-from .s3_probe import check_one_winner
-from .s3_server import S3Server
+from .s3_server import S3Server, check_one_winner
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +50,18 @@ def s3_proxy(s3: S3Server) -> Iterator[FaultProxy]:
     """A proxy before the server, which does what it is told."""
     with FaultProxy(s3.endpoint) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GCSServer]:
+    """A server of Google Cloud Storage that runs; its conditional puts have one winner, as ``test_gcs`` probes."""
+    pytest.importorskip("obstore", reason="the extra object is not installed")
+    try:
+        binary = gcs_server.find_binary()
+    except NoBinaryError as error:
+        pytest.skip(str(error))
+    server = GCSServer(binary, tmp_path_factory.mktemp("gcs"))
+    try:
+        yield server
+    finally:
+        server.stop()
