@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore
 from ipldstore import BlockMissingError, Changes, Conflict, ConflictError, IPLDStore, IPLDStoreError
@@ -177,8 +177,6 @@ def test_an_answer_that_is_none_of_the_contents() -> None:
 def test_what_is_no_fork() -> None:
     store = written(SOME)
     with pytest.raises(IPLDStoreError, match=r"store\.fork\(\)"):
-        store.changes()
-    with pytest.raises(IPLDStoreError, match=r"store\.fork\(\)"):
         store.merge(written(SOME))
     with pytest.raises(ValueError, match="read-only"):
         store.with_read_only(True).merge(store.fork())
@@ -188,6 +186,55 @@ def test_what_is_no_fork() -> None:
     fork["a/c/0"] = b"x"
     with pytest.raises(IPLDStoreError, match=r"changes\(\)"):
         fork.freeze()
+
+
+@settings(max_examples=15)
+@given(st.data())
+def test_changes_of_a_store_lead_from_its_root_to_what_it_has(data: st.DataObject) -> None:
+    """Keys in directories and indexes, documents embedded and linked, nodes that come and go."""
+    names = st.sampled_from(
+        ["zarr.json", "a/zarr.json", "a/c/0", "a/c/1", "a/b/c/1", "a/b/.zarray", "b", "b/c", "b/c/d"]
+    )
+    documents = st.sampled_from([b"{}", b'{"node_type":"array"}', b'{"x":1}', b'{"x":1.0}', b"no document"])
+    before, after = (data.draw(st.dictionaries(names, documents)) for _ in range(2))
+    many = {f"a/c/{number}": b"%d" % number for number in range(100)}  # an index
+    before |= data.draw(st.sampled_from([{}, many]))
+    after |= data.draw(st.sampled_from([{}, many]))
+    store = written(before)
+    base = store.freeze()
+    change(store, dict.fromkeys(before, None) | after)
+    changes = store.changes()
+    assert set(changes.keys) == {key for key in {*before, *after} if before.get(key) != after.get(key)}
+    again = IPLDStore(store.castore, root=base)
+    again.merge(pickle.loads(pickle.dumps(changes)))  # noqa: S301  # our own pickle
+    assert contents(again) == contents(store) == after
+    again.merge(changes)
+    assert again.freeze() == store.freeze() == written(after).freeze()
+    assert len(store.changes()) == 0
+
+
+def test_changes_of_a_store_are_since_it_was_frozen_or_set_to_a_root() -> None:
+    store = written(SOME)
+    assert set(store.changes().keys) == set(SOME), "a new one"
+    pickle.dumps(store)
+    root = store.freeze()
+    store["a/c/5"] = b"five"
+    pickle.dumps(store)  # writes a root, which is kept nowhere
+    del store["a/c/0"]
+    assert set(store.changes().keys) == {"a/c/0", "a/c/5"}
+    assert store.has_changes, "they are not frozen by that"
+    other = store.freeze()
+    store.set_root(root)
+    assert len(store.changes()) == 0
+    store["a/c/6"] = b"six"
+    ours = store.changes()
+    assert ours.base_root == root
+    store.set_root(other, discard_changes=True)
+    store.merge(ours)
+    assert contents(store) == {key: data for key, data in SOME.items() if key != "a/c/0"} | {
+        "a/c/5": b"five",
+        "a/c/6": b"six",
+    }
 
 
 def test_a_fork_that_is_closed_closes_nothing_else(castore: ContentAddressableStore) -> None:

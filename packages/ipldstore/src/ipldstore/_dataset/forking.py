@@ -6,7 +6,12 @@ from collections.abc import Iterable
 
 from ipld_car import cids
 
-from ipldstore._writers.changes import Changes, notes_of
+from ipldstore._format.nodes import NodeStore
+from ipldstore._read.reader import reader_of
+from ipldstore._tree.difference import key_changes
+from ipldstore._tree.directory import Frozen
+from ipldstore._tree.tree import EMPTY_ROOT, Tree
+from ipldstore._writers.changes import Changes, changes_between, notes_of
 from ipldstore._writers.coordinating import CoordinatorSharing
 from ipldstore._writers.forks import ForkSharing
 from ipldstore._writers.notes import Content
@@ -25,15 +30,15 @@ def fork(data: Dataset) -> Dataset:
     return forked
 
 
-def changes_of(data: Dataset) -> Changes:
+def changes_of_fork(data: Dataset) -> Changes:
     """Return what a fork has changed; the blocks are where they stay.
 
     :raises IPLDStoreError: if the dataset is no fork, or blocks cannot be written
     """
     if not isinstance(data.sharing, ForkSharing):
         raise IPLDStoreError(
-            "expected a fork, which keeps what it changes, found another store: store.fork() makes one, and freeze() "
-            "gives the root of this one"
+            "expected a fork, which keeps what it changes, found another store: store.fork() makes one, and changes() "
+            "returns what another store has changed"
         )
     changes = data.sharing.changes()
     with store_errors("flushing the blocks"):
@@ -41,14 +46,39 @@ def changes_of(data: Dataset) -> Changes:
     return changes
 
 
-def merge(data: Dataset, changes: Iterable[Changes], on_conflict: OnConflict) -> None:
-    """Make the changes of forks in a dataset.
+def changes_of(data: Dataset) -> Changes:
+    """Return what a fork has changed, or a dataset since it was opened, frozen or set to a root.
+
+    The blocks are in the store when it returns.
+
+    :raises ConflictError: if changes of writers in other processes do not follow each other
+    :raises IPLDStoreError: if blocks cannot be read or written, or this is a copy of the dataset of another process
+    """
+    if isinstance(data.sharing, ForkSharing):
+        return changes_of_fork(data)
+    data.check_home()
+    if data.sharing is not None and data.sharing.notes_changes:
+        raise IPLDStoreError(
+            "expected a fork, or the dataset itself, found a copy in another process: the process that has the dataset "
+            "takes its changes in"
+        )
+    with data.persistence.lock:
+        root = data.write_for_copies()
+        base = EMPTY_ROOT if data.persistence.base is None else data.persistence.base
+    nodes = NodeStore(data.castore, reader_of(data.castore))
+    before, after = (Tree(nodes, None if each == EMPTY_ROOT else each).top for each in (base, root))
+    assert isinstance(before, Frozen) and isinstance(after, Frozen)  # noqa: S101, PT018  # nothing has changed them
+    return changes_between(base, key_changes(before, after, nodes.load))
+
+
+def merge(data: Dataset, changes: Iterable[Changes | Dataset], on_conflict: OnConflict) -> None:
+    """Make changes, or those of forks, in a dataset.
 
     :raises ConflictError: if they do not follow each other, and nothing says what to do; then nothing has changed
     :raises BlockMissingError: if the block of a key is not there; then nothing has changed
     """
     data.check_home()
-    given = list(changes)
+    given = [each if isinstance(each, Changes) else changes_of_fork(each) for each in changes]
     data.catch_up()
     with data.lock:
         taken = resolve_notes(notes_of(given, data.merged), data.content_of, on_conflict)

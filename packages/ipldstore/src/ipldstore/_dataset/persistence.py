@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import threading
+from typing import Final
 
 from ipld_car import cids
 from ipld_castore import ContentAddressableStore, SupportsPin
 
 from ipldstore._revisions.history import History
-from ipldstore.errors import IPLDStoreError, store_errors
+from ipldstore.errors import ConflictError, IPLDStoreError, store_errors
 
 from .castores import moving_head
+
+_GOING_ON: Final = (
+    "The changes are still there: changes() returns them, set_root(found, discard_changes=True) goes on from the other "
+    "root, and merge() brings them in."
+)
 
 
 class Persistence:
@@ -25,6 +31,8 @@ class Persistence:
         self._castore = castore
         self.root = self.head() if castore.persist_moves_head else root
         """Binary CID of the root that is persisted; None if there is none."""
+        self.base = root
+        """Binary CID of the root that changes which are not persisted go on from; None for an empty dataset."""
         self._plain = root
         """Binary CID of a head that is known to be a root: the dataset has read it, or has moved the head to it."""
         self.unpersisted: bytes | None = None
@@ -54,10 +62,14 @@ class Persistence:
             self._require_plain(self.root)
         before = None if self.root is None else cids.from_validated(self.root)
         self._tried.add(root)
-        with store_errors("keeping the blocks"):
-            self._castore.persist(cids.from_validated(root), before)
+        try:
+            with store_errors("keeping the blocks"):
+                self._castore.persist(cids.from_validated(root), before)
+        except ConflictError as error:
+            error.add_note(_GOING_ON)
+            raise
         self._tried = set()
-        self.root, self._plain, self.unpersisted = root, root, None
+        self.root, self.base, self._plain, self.unpersisted = root, root, root, None
 
     def flush(self, root: bytes, *, for_writers: bool) -> bytes:
         """Return a root when its blocks are in the store.
@@ -89,4 +101,4 @@ class Persistence:
         """
         self.unpersisted = None
         if head == root:
-            self.root = root
+            self.root = self.base = root

@@ -66,6 +66,7 @@ def set_root(
         is_there = data.tree.go_to(root, discard_changes=discard_changes)
     if not is_there:
         raise _changes_would_be_lost(what)  # another thread has made them since
+    data.persistence.base = root
     _went_to(data, root, head, is_complete)
 
 

@@ -305,18 +305,35 @@ class IPLDStore(DatasetStore):
     def changes(self) -> Changes:
         """Return what this fork has changed, as a small value that a task can return.
 
-        :raises IPLDStoreError: if this is no fork, or blocks cannot be written
+        Of another store it is what has changed since it was opened, frozen, or set to a root. Where :meth:`freeze`
+        found that another process had moved the head, :meth:`set_root` and :meth:`merge` go on from there with it.
+
+        :raises ConflictError: if changes of writers in other processes conflict
+        :raises IPLDStoreError: if blocks cannot be read or written, or this is a copy in another process
+
+        >>> from ipldstore import IPLDStore
+        >>> store = IPLDStore()
+        >>> old = store.freeze()
+        >>> store["a/0"] = b"theirs"
+        >>> theirs = store.freeze()
+        >>> store.set_root(old)
+        >>> store["a/1"] = b"ours"
+        >>> ours = store.changes()
+        >>> store.set_root(theirs, discard_changes=True)
+        >>> store.merge(ours)
+        >>> sorted(store)
+        ['a/0', 'a/1']
         """
         return forking.changes_of(self._data)
 
     def merge(self, *changes: Changes | IPLDStore, on_conflict: OnConflict = "raise") -> None:
-        """Take in what forks have changed, in any order; what was taken in already changes nothing.
+        """Take in what forks or other stores have changed, in any order; what was taken in already changes nothing.
 
         The changes of a key must follow each other, from what this store has to one content: each began with what
         another one, or this store, ended with. Else they conflict. Where ``castore`` is on this machine, it is checked
         that the blocks are there.
 
-        :param changes: forks, or what their :meth:`changes` returned
+        :param changes: forks, or what :meth:`changes` of a fork or a store returned
         :param on_conflict: where changes conflict, "raise" raises an error, "first" takes what the fork that was given
             first has, and a callable gets a :class:`~ipldstore.Conflict` and returns one of its contents
         :raises ConflictError: if changes conflict; it names keys, CIDs and writers, and nothing has changed
@@ -335,7 +352,7 @@ class IPLDStore(DatasetStore):
         b'left'
         """
         self._check_writable()
-        given = [each if isinstance(each, Changes) else each.changes() for each in changes]
+        given = [each if isinstance(each, Changes) else each._data for each in changes]  # noqa: SLF001  # its own class
         forking.merge(self._data, given, on_conflict)
 
     def resolve_conflict(self, key: str, writer: str) -> None:

@@ -94,6 +94,25 @@ def changes(before: Frozen, after: Frozen, load: Load, path: str = "") -> Iterat
             stack.pop()
 
 
+def key_changes(
+    before: Frozen, after: Frozen, load: Load
+) -> Iterator[tuple[str, lookup.KeyTarget | None, lookup.KeyTarget | None]]:
+    """Yield each key that differs between two roots, with what it leads to in both; None where it is absent."""
+    for change in changes(before, after, load):
+        if isinstance(change, ValueChange):
+            yield change.key, change.before, change.after
+        elif isinstance(change, DocumentsChange):
+            prefix = f"{change.path}/" if change.path else ""
+            for name in sorted(keys.DOCUMENTS):
+                one, other = change.before.map.get(name), change.after.map.get(name)
+                if not is_same_target(one, other):
+                    yield prefix + name, one, other
+        else:
+            for directory, is_new in ((change.before, False), (change.after, True)):
+                found = () if directory is None else lookup.items_below(directory, change.path, load)
+                yield from ((key, None, target) if is_new else (key, target, None) for key, target in found)
+
+
 def _below(pair: _Pair, load: Load) -> Iterator[Change | _Pair]:
     """Yield what differs directly in two directories, and the pairs of subdirectories to look into."""
     prefix, before, after = pair.prefix, pair.before, pair.after

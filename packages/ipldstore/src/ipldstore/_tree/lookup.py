@@ -164,6 +164,11 @@ def items(top: AnyDirectory, load: Load, prefix: str = "") -> Iterator[tuple[str
         yield from _below(directory, path + slash, fragment, owners, load)
 
 
+def items_below(directory: AnyDirectory, path: str, load: Load) -> Iterator[tuple[str, KeyTarget]]:
+    """Yield all keys of a directory that is at a path, which no index above it has."""
+    return _below(directory, f"{path}/", "", [], load)
+
+
 def _below(
     top: AnyDirectory, prefix: str, fragment: str, owners: Owners, load: Load
 ) -> Iterator[tuple[str, KeyTarget]]:

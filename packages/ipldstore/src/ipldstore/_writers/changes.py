@@ -1,20 +1,25 @@
-"""The changes of a fork: a small value that a task returns, and that the dataset it was forked from takes in."""
+"""The changes of a fork or of a dataset: a small value that a task returns, and that another dataset takes in."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from ipld_car import cids
 from multiformats import CID
 
-from .notes import Note
+from .notes import Content, Note
+
+ID_BYTES: Final = 8
+"""Random bytes in the name of a writer of changes."""
 
 _Notes = dict[str, tuple[Note, ...]]
 """By writer, its notes in order, numbered from 1 on."""
 
 
 class Changes:
-    """The changes of a fork: keys and their contents, and the root that the fork began with.
+    """The changes of a fork or a store: keys and their contents, and the root that it began with.
 
     A small value that is picklable and never changed; the blocks are in the block store already. See
     :meth:`ipldstore.IPLDStore.changes`.
@@ -38,7 +43,7 @@ class Changes:
 
     @property
     def base_root(self) -> CID:
-        """The root that the fork began with."""
+        """The root that the changes began with."""
         return cids.from_validated(self._root)
 
     @property
@@ -75,6 +80,19 @@ class Changes:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {len(self)} keys since {self.base_root}>"
+
+
+def changes_between(root: bytes, changed: Iterable[tuple[str, Content, Content]]) -> Changes:
+    """Return the changes of a dataset that kept no notes, under a name of their own.
+
+    :param root: binary CID of the root that they began with
+    :param changed: each key that has changed, what it had and what it has
+    """
+    notes = [
+        Note(number, key, before, after, was_read=False, confirmed=number)
+        for number, (key, before, after) in enumerate(changed, 1)
+    ]
+    return Changes(root, {secrets.token_hex(ID_BYTES): notes} if notes else {})
 
 
 def notes_of(changes: Iterable[Changes], after: Mapping[str, int]) -> Iterator[tuple[str, Note]]:

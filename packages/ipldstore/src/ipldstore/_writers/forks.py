@@ -5,14 +5,11 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from .chain import is_same_content
-from .changes import Changes
+from .changes import ID_BYTES, Changes
 from .notes import Content, Note
 from .shared import SharedDataset
-
-_ID_BYTES: Final = 8
 
 
 class ForkSharing:
@@ -40,7 +37,7 @@ class ForkSharing:
         """Return what the fork has changed."""
         with self._lock:
             if self._since:
-                self._writer = self._writer or secrets.token_hex(_ID_BYTES)
+                self._writer = self._writer or secrets.token_hex(ID_BYTES)
                 given = self._given.get(self._writer, ())
                 self._given[self._writer] = given + tuple(
                     Note(number, key, before, after, was_read=False, confirmed=number)
