@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import zarr
 from ipld_car.terminal.testing import Run
-from ipld_castore.testing import PinningServer
+from ipld_castore.testing import BlockServer, PinningServer
 
 from ..support.command import air_car, write_air
 from ..support.repositories import commit, make
@@ -253,6 +253,21 @@ def test_gc_and_sessions(command: Run, tmp_path: Path) -> None:
     assert not found["ended"]
     store.close()
     assert command("sessions", "--json", folder).json[0]["ended"]
+
+
+def test_sessions_of_a_node(command: Run) -> None:
+    """By the address of the node, and by that of content on it."""
+    with BlockServer() as server:
+        store = ipldstore.IPLDStore(ipldstore.IPFSStore(server.url))
+        write_air(store)
+        root = store.freeze()
+        pickle.loads(pickle.dumps(store))["x"] = b"new"  # noqa: S301  # our own pickle
+        (found,) = command("sessions", "--json", server.url).json
+        (same,) = command("sessions", "--json", f"ipfs://{root}", "--storage-option", f"node={server.url}").json
+        assert found["session"] == same["session"]
+        assert command("sessions", server.url, "--recover", found["session"]).text
+        assert "--older-than" in command("gc", server.url, code=2).err
+        command("gc", server.url, "--older-than", "1h")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

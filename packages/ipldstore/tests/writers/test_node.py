@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import ipldstore
 import pytest
@@ -101,6 +102,24 @@ def test_a_session_whose_coordinator_died(served: IPFSStore) -> None:
     store["a/c/3"] = b"three"
     with pytest.raises(IPLDStoreError, match="taken it over"):
         store.freeze()
+
+
+def test_a_node_by_its_address(served: IPFSStore) -> None:
+    """Its sessions are found, recovered, which pins the root, and compacted."""
+    store = written(BASE, served)
+    copy = Process("worker").open(pickle.dumps(store))
+    copy["a/c/1"] = b"one"
+    root = written(BASE).freeze()
+    content: dict[str, Any] = {"where": f"ipfs://{root}", "storage_options": {"node": served.host}}
+    (session,) = ipldstore.sessions(served.host)
+    assert (session.keys, ipldstore.sessions(**content)) == (("a/c/1",), [session._replace(age=ANY)])
+    assert ipldstore.recover(served.host) == written(BASE | {"a/c/1": b"one"}).freeze()
+    assert written(BASE | {"a/c/1": b"one"}).freeze() in [cid for cid, _ in served.pins()]
+    with pytest.raises(ValueError, match="older_than"):
+        ipldstore.compact(served.host)
+    store.abandon()  # sessions of stores that are open here stay
+    ipldstore.compact(**content, older_than=timedelta(hours=-1))
+    assert session_pins(served) == []
 
 
 @pytest.mark.slow

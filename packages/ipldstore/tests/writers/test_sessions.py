@@ -159,6 +159,28 @@ def test_where_there_are_no_sessions(folder: Path, tmp_path: Path) -> None:
         sessions(folder, storage_options={"region": "x"})
 
 
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ("air.car", "the file .*air.car, which one process at a time writes"),
+        ("https://host/air.car", "the URL of a CAR file"),
+        ("bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua", r"the CID bafy.* \(ipfs://"),
+        ("https://gateway.example/ipfs/bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua", "a gateway"),
+        ("s3://bucket/air@main", "the version 'main'"),
+        ("s3://bucket/air#ocean", "the group 'ocean'"),
+    ],
+)
+def test_places_that_have_no_sessions(tmp_path: Path, where: str, found: str) -> None:
+    """What has them is named."""
+    with ipldstore.open(tmp_path / "air.car", "a"):
+        pass
+    place = str(tmp_path / where) if where == "air.car" else where
+    verbs: list[Any] = [sessions, recover, lambda place: compact(place, HOUR)]
+    for verb in verbs[:2] if where == "air.car" else verbs:
+        with pytest.raises(ValueError, match=f"a folder of blocks, a bucket or an IPFS node,.* found {found}"):
+            verb(place)
+
+
 def test_compacting_keeps_what_a_live_session_needs(folder: Path) -> None:
     """What a note, the session's root or the head names stays, and so does what was put of late."""
     store, copy = begun(folder)

@@ -13,10 +13,9 @@ from ipld_car import CarFile, cids, fs, walk_binary
 from ipld_castore import CarCAStore, ContentAddressableStore, FileSystemCAStore, SupportsHead
 from multiformats import CID
 
-from ipldstore._address.castores import shared_castore
 from ipldstore._address.grammar import local_path, parse
 from ipldstore._address.references import references_beside, with_references
-from ipldstore._dataset.castores import AnyCAStore
+from ipldstore._address.shared import AnyShared, is_node, opened_shared
 from ipldstore._display.bars import open_bar
 from ipldstore._exchange.head import leave_head
 from ipldstore._format.nodes import STATE_FIELD, history_field
@@ -30,7 +29,7 @@ from ipldstore.errors import ConflictError, store_errors
 
 
 def compact(
-    where: str | os.PathLike[str] | AnyCAStore,
+    where: AnyShared,
     older_than: timedelta | datetime | None = None,
     *,
     zero_length_section_as_eof: bool = False,
@@ -62,12 +61,12 @@ def compact(
 
     Memory: at most 150 bytes for each block that is kept.
 
-    :param where: a CAR file, or a folder that :func:`ipldstore.open` has written, or the URL of a bucket, or a block
-        store with a head
-    :param older_than: an age, or an instant with a time zone; for a bucket it must be given, as nothing keeps writers
-        from it
+    :param where: a CAR file, or a folder that :func:`ipldstore.open` has written, or the URL of a bucket, or a node as
+        :func:`ipldstore.sessions` takes it, or a block store with a head
+    :param older_than: an age, or an instant with a time zone; for a bucket and a node it must be given, as nothing
+        keeps writers from them
     :param zero_length_section_as_eof: of a CAR file: see :func:`ipldstore.open`; the new file has no such padding
-    :param storage_options: of a bucket: the options of :meth:`ipld_castore.ObjectCAStore.from_url`
+    :param storage_options: of a bucket or a node; see :func:`ipldstore.sessions`
     :param progress: whether to show a bar of the blocks that are kept; by default in a notebook, and where standard
         error is a terminal
     :raises OSError: if it cannot be read or written, or another writer has it
@@ -85,22 +84,30 @@ def compact(
     >>> compact(path)
     Compacted(kept_blocks=2, freed_blocks=2, freed_bytes=204)
     """
-    if isinstance(where, (str, os.PathLike)) and isinstance(place := parse(where).place, Path) and not place.is_dir():
-        path = Path(os.path.realpath(local_path(where)))
+    if (path := _file_of(where)) is not None:
         if storage_options:
-            raise ValueError(f"expected storage_options with the URL of a bucket, found the file {path}")
+            raise ValueError(f"expected storage_options with the URL of a bucket or a node, found the file {path}")
         if older_than is None or (path.exists() and _is_repository(path, zeros_end=zero_length_section_as_eof)):
             return _compact_file(path, older_than, progress, zeros_end=zero_length_section_as_eof)
         raise ValueError(f"expected older_than with a folder or bucket, which several may write, found the file {path}")
-    castore = _with_files(shared_castore(where, storage_options))
-    if older_than is not None or (isinstance(castore, SupportsHead) and has_repository(castore)):
-        return collect(castore, older_than, progress=progress)
-    if not isinstance(own_part(castore), FileSystemCAStore):
-        raise ValueError(  # noqa: TRY004  # an argument is missing
+    with opened_shared(where, storage_options) as shared:
+        castore = _with_files(shared)
+        if older_than is not None or (isinstance(castore, SupportsHead) and has_repository(castore)):
+            return collect(castore, older_than, progress=progress)
+        if isinstance(own_part(castore), FileSystemCAStore):
+            return _compact_folder(castore, progress)
+        raise ValueError(
             f"expected older_than with {castore!r}, as nothing keeps others from writing it meanwhile, found none: "
             f"timedelta(days=1) keeps all that was put in the last day"
         )
-    return _compact_folder(castore, progress)
+
+
+def _file_of(where: AnyShared) -> Path | None:
+    """Return the path of a CAR file, whether it is there or not; None for a folder and for places that are no path."""
+    if not isinstance(where, (str, os.PathLike)) or (isinstance(where, str) and is_node(where)):
+        return None
+    place = parse(where).place
+    return None if not isinstance(place, Path) or place.is_dir() else Path(os.path.realpath(local_path(where)))
 
 
 def _is_repository(path: Path, *, zeros_end: bool) -> bool:

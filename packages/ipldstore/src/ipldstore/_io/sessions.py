@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -11,8 +11,7 @@ from ipld_car import cids
 from ipld_castore import ContentAddressableStore, FileSystemCAStore, SupportsHead, SupportsJournal
 from multiformats import CID
 
-from ipldstore._address.castores import shared_castore
-from ipldstore._dataset.castores import AnyCAStore
+from ipldstore._address.shared import AnyShared, opened_shared
 from ipldstore._dataset.dataset import Dataset
 from ipldstore._dataset.lifecycle import end_session, finish_session
 from ipldstore._writers.coordinating import CoordinatorSharing
@@ -42,24 +41,21 @@ class Session(NamedTuple):
         return cids.record_repr(self)
 
 
-AnyShared = str | os.PathLike[str] | AnyCAStore
-"""A folder of blocks or a bucket by its address, or a block store, or a store over one."""
-
-
+@contextmanager
 def _journaled(
     where: AnyShared, storage_options: Mapping[str, Any] | None
-) -> tuple[ContentAddressableStore, SupportsJournal]:
-    """Return the block store of an address, twice: as a block store, and as one that has journals.
+) -> Iterator[tuple[ContentAddressableStore, SupportsJournal]]:
+    """Give the block store of an address, twice: as a block store, and as one that has journals.
 
     :raises IPLDStoreError: if the block store has no journal
     """
-    castore = shared_castore(where, storage_options)
-    if not isinstance(castore, SupportsJournal):
-        raise IPLDStoreError(
-            f"expected a block store with a journal, such as a folder, a bucket or an IPFS node, found {castore!r}: no "
-            f"other process writes to it"
-        )
-    return castore, castore
+    with opened_shared(where, storage_options) as castore:
+        if not isinstance(castore, SupportsJournal):
+            raise IPLDStoreError(
+                f"expected a block store with a journal, such as a folder, a bucket or an IPFS node, found "
+                f"{castore!r}: no other process writes to it"
+            )
+        yield castore, castore
 
 
 def sessions(where: AnyShared, *, storage_options: Mapping[str, Any] | None = None) -> list[Session]:
@@ -67,10 +63,13 @@ def sessions(where: AnyShared, *, storage_options: Mapping[str, Any] | None = No
 
     A session begins when a store is pickled for other processes to write, and ends when that store is closed.
 
-    :param where: the path of a folder, also as a ``file:`` URL; the URL of a bucket, such as ``s3://bucket/prefix``; or
-        a block store, or a store over one
-    :param storage_options: of a bucket: the options of :meth:`ipld_castore.ObjectCAStore.from_url`
-    :raises ValueError: if there is no folder of blocks
+    :param where: the path of a folder, also as a ``file:`` URL; the URL of a bucket, such as ``s3://bucket/prefix``;
+        the address of a node's RPC API, such as ``http://127.0.0.1:5001``, or ``ipfs://CID`` for the node of this
+        machine; or a block store, or a store over one
+    :param storage_options: of a bucket: the options of :meth:`ipld_castore.ObjectCAStore.from_url`; of a node: those
+        of :class:`ipld_castore.IPFSStore`; of ``ipfs:`` and ``ipns:``: those of :func:`ipldstore.open`
+    :raises ValueError: if there is no folder of blocks, or the address is that of a place which no other process
+        writes, or of a part of one
     :raises IPLDStoreError: if the block store has no journal, or it cannot be read
 
     >>> import pickle, tempfile, ipldstore
@@ -83,8 +82,8 @@ def sessions(where: AnyShared, *, storage_options: Mapping[str, Any] | None = No
     >>> [session.ended for session in sessions(folder)]
     [True]
     """
-    _, castore = _journaled(where, storage_options)
-    return _sessions_of(castore)
+    with _journaled(where, storage_options) as (_, castore):
+        return _sessions_of(castore)
 
 
 def _sessions_of(castore: SupportsJournal) -> list[Session]:
@@ -128,8 +127,11 @@ def recover(
     :raises IPLDStoreError: if blocks are missing or cannot be written
     :raises BackendUnavailableError: if the coordinator lives and has the folder open for writing
     """
-    castore, journals = _journaled(where, storage_options)
-    name = name or _only_session(journals)
+    with _journaled(where, storage_options) as (castore, journals):
+        return _recover(castore, journals, name or _only_session(journals), on_conflict)
+
+
+def _recover(castore: ContentAddressableStore, journals: SupportsJournal, name: str, on_conflict: OnConflict) -> CID:
     state = _state(journals, name)
     lock = castore.lock() if state.moves_head and isinstance(castore, FileSystemCAStore) else None
     try:

@@ -21,7 +21,8 @@ def gc(what: str, older_than: timedelta | datetime | None, dry_run: bool, as_jso
 
     With --older-than it works beside writers, in a folder or a bucket: what was put since is kept, and of a repository
     what the operation log has reached since. AGE should be longer than any writer takes. Without it, a file or folder
-    must not be open for writing; a bucket needs it.
+    must not be open for writing; a bucket needs it, and a node, which frees blocks itself: there only sessions of
+    writers are deleted.
     """
     from ipld_car.terminal import open_printer
 
@@ -49,10 +50,11 @@ def gc(what: str, older_than: timedelta | datetime | None, dry_run: bool, as_jso
 @json_option
 @open_options
 def sessions(what: str, recover: str | None, as_json: bool, opening: Opening) -> None:
-    """List the sessions of writers in a folder or a bucket.
+    """List the sessions of writers, in a folder, bucket or node.
 
-    A session is one dataset that several processes write. One that has not ended and in which nothing happens any more
-    was left by a coordinator that was killed; --recover takes in its changes, and prints the root.
+    WHAT of a node is the address of its RPC API, such as http://127.0.0.1:5001, or any ipfs://CID for the node of this
+    machine. A session is one dataset that several processes write. One that has not ended and in which nothing happens
+    any more was left by a coordinator that was killed; --recover takes in its changes, and prints the root.
     """
     from ipld_car.terminal import open_printer
 
