@@ -24,6 +24,7 @@ MODULES = [
     "ipld_car.fs",
     "ipld_car.hashes",
     "ipld_car.lru",
+    "ipld_car.messages",
     "ipld_car.ops",
     "ipld_car.streams",
     "ipld_car.terminal",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import ipld_car
+import ipld_castore
 import ipldstore
 import pytest
 from ipld_car import CarWriter
-from ipld_car.terminal.testing import Run
+from ipld_car.terminal.testing import Run, terms_of
 from ipldstore import Repository
+from ipldstore._cli.wording import WORDS
 
 from ..support.command import air_car, write_air
 
@@ -87,3 +90,9 @@ def test_the_words_of_the_command(code: int, words: str, expected: str, places: 
     told = re.sub(r"ipldstore\.Repository\.create\(.*?\) of Python|<.*?>", "", done.err)
     assert not PYTHON.search(told), done.err
     assert not [each for each in places.iterdir() if each.name.startswith(("none", "-"))]
+
+
+def test_the_command_has_words_for_each_term() -> None:
+    """A term without words would be told as Python has it; words without a term are left from an older message."""
+    of_ipld_car = {"max_entries", "set_root=True", "skip_unsafe_links=True"}
+    assert set(terms_of(ipld_car, ipld_castore, ipldstore)) == WORDS.keys() | of_ipld_car

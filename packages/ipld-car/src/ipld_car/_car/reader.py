@@ -13,6 +13,7 @@ from ipld_car import cids, varint
 from ipld_car.cids import _BinaryCID as BinaryCID
 from ipld_car.errors import CarError, LimitError, MalformedError, TruncatedError, without_frames
 from ipld_car.hashes import verify_digest
+from ipld_car.messages import Message, Term
 from ipld_car.streams import Source
 
 from .block import Block, BlockLocation
@@ -23,6 +24,9 @@ from .source import BufferedSource
 # The payload of a longer section is read by itself, not through the buffer: it is not copied, and not held twice.
 # Of a shorter one, a copy costs less than two reads.
 _LARGE = 1 << 15
+
+# These make objects in half the time of the constructors.
+_new_object, _new_tuple = object.__new__, tuple.__new__
 
 # A gateway that fails in mid-response appends this. As a section it has length 10 and CID version 10.
 _GATEWAY_MARK = b"\n\n[Gateway Error:"
@@ -149,14 +153,13 @@ class CarReader:
 
     # -- sections --
 
-    def _read_blocks(self, *, triples: bool) -> Iterator[Any]:  # noqa: PLR0912, PLR0915 - calls cost a third more
+    def _read_blocks(self, *, triples: bool) -> Iterator[Any]:  # noqa: PLR0912 - calls cost a third more
         """Iterate over the blocks: the hot loop, fast for sections in the buffer whose CID is like the previous one.
 
         :param triples: yield a tuple of CID, bytes and location for each block, instead of a :class:`Block`
         """
         source, verify, max_section = self._source, self._verify, self._max_section_bytes
         buffer, position, stop, base = source.buffer, source.position, source.stop, source.base
-        new_object, new_tuple = object.__new__, tuple.__new__  # in half the time of the constructors
         number = cid_size = offset = 0
         # Of the previous CID. The same prefix means the same sizes and hash function, if the section is long enough.
         prefix, enough, is_sha256 = b"", sys.maxsize, False
@@ -172,19 +175,14 @@ class CarReader:
                     if not size:
                         return
                     buffer, position, stop, base = source.buffer, source.position, source.stop, source.base
-                start = position + varint_size
-                end = start + size
-                if end > stop or size > max_section:
+                if position + varint_size + size > stop or size > max_section:
                     source.position = position
                     self._fill_section(size, varint_size, prefix, cid_size)
                     buffer, position, stop, base = source.buffer, source.position, source.stop, source.base
-                    start = position + varint_size
-                    end = start + size
+                start = position + varint_size
+                end = start + size
                 if size < enough or not buffer.startswith(prefix, start):
-                    form = self._cid_form(start, min(end, stop))
-                    cid_size = form.cid_size
-                    prefix, enough = buffer[start : start + form.size], cid_size if form.version else sys.maxsize
-                    is_sha256 = form.hash_code == cids.SHA2_256 and form.digest_size == 32
+                    prefix, enough, cid_size, is_sha256 = self._cid_form(start, min(end, stop))
                 split = start + cid_size
                 cid = buffer[start:split]
                 if end <= stop:
@@ -197,16 +195,15 @@ class CarReader:
                 if verify and not (is_sha256 and cid.endswith(sha256(data).digest())):
                     verify_digest(cid, data)
                 if triples:
-                    name = new_object(BinaryCID)
+                    name = _new_object(BinaryCID)
                     name._binary = cid  # noqa: SLF001 - as cids.from_validated does
-                    yield name, data, new_tuple(BlockLocation, (offset, varint_size, cid_size, size - cid_size))
+                    yield name, data, _new_tuple(BlockLocation, (offset, varint_size, cid_size, size - cid_size))
                 else:
                     yield Block(cid, data, offset, varint_size)
                 number += 1
-        except CarError as error:
-            self._failure = without_frames(error.at(offset, number))
-            raise error from None
-        except Exception as error:  # of the stream: to go on would begin in the middle of a section
+        except Exception as error:  # of the stream too: to go on would begin in the middle of a section
+            if isinstance(error, CarError):
+                error.at(offset, number)
             self._failure = without_frames(error)
             raise
 
@@ -247,8 +244,10 @@ class CarReader:
         source = self._source
         if size > self._max_section_bytes:
             raise LimitError(
-                f"expected a section of at most {self._max_section_bytes} bytes, found a length of {size} "
-                f"(max_section_bytes raises the limit)"
+                Message(
+                    f"expected a section of at most {self._max_section_bytes} bytes, found a length of {size}",
+                    Term("max_section_bytes", " (max_section_bytes raises the limit)"),
+                )
             )
         head = varint_size + cid_size
         if size <= _LARGE:
@@ -275,11 +274,15 @@ class CarReader:
         source.next_read = varint_size + cid_size
         return data
 
-    def _cid_form(self, start: int, end: int) -> cids.Prefix:
-        """Parse the prefix of the CID of the section from ``start`` to ``end``."""
+    def _cid_form(self, start: int, end: int) -> tuple[bytes, int, int, bool]:
+        """Parse the prefix of the CID of the section from ``start`` to ``end``.
+
+        :returns: the prefix, the size of sections from which on the same prefix means a CID of the same form, the size
+            of the CID, and whether its hash function is sha2-256
+        """
         buffer = self._source.buffer
         try:
-            return cids.prefix_of(buffer, start, end)
+            form = cids.prefix_of(buffer, start, end)
         except TruncatedError as error:
             raise MalformedError(f"expected a section with a whole CID: {error.message}") from None
         except MalformedError:
@@ -287,6 +290,13 @@ class CarReader:
             if self._source.startswith(_GATEWAY_MARK):
                 raise _truncated_response() from None
             raise
+        is_sha256 = form.hash_code == cids.SHA2_256 and form.digest_size == 32
+        return (
+            buffer[start : start + form.size],
+            form.cid_size if form.version else sys.maxsize,
+            form.cid_size,
+            is_sha256,
+        )
 
 
 def _truncated_section(size: int, found: int) -> TruncatedError:

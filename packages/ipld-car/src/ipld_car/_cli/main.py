@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from ipld_car.errors import CarError, CarWarning
@@ -24,6 +26,16 @@ ALIASES = {
     "v": "verify",
     "x": "extract",
 }
+
+
+WORDS: Final = {
+    "max_entries": "--max-entries",
+    "max_section_bytes": "",
+    "set_root=True": "--set-root",
+    "skip_unsafe_links=True": "--skip-unsafe-links",
+    "zero_length_section_as_eof=True": "--zero-length-section-as-eof",
+}
+"""What the command says for the terms in messages of the library."""
 
 
 @click.group(
@@ -49,7 +61,7 @@ for command in (*UNIXFS, *READING, *INDEXING, *WRITING):
 
 def main() -> int:
     """Run the command line; returns the exit code."""
-    return run(cli, "ipld-car", _code_of, warns=CarWarning)
+    return run(cli, "ipld-car", _code_of, warns=CarWarning, words=WORDS)
 
 
 def _code_of(error: Exception) -> int | None:

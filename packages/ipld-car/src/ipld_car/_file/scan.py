@@ -100,13 +100,9 @@ def sections(
     report = position if reach else sys.maxsize
     usual, least, most = cids.CIDV1_SHA256_PREFIXES, cids.CIDV1_SHA256_SIZE, min(limit, MAX_SECTION_BYTES)
     # To slice a FileBuffer costs more than all else here. `last` is where a whole head in the piece begins at most.
-    file: FileBuffer | None = None
-    piece: bytes | mmap = b""
-    base, last = position, -1
-    if isinstance(buffer, FileBuffer):
-        file = buffer
-    else:
-        piece, base, last = buffer, 0, min(len(buffer), stop) - _HEAD
+    file = buffer if isinstance(buffer, FileBuffer) else None
+    piece: bytes | mmap
+    piece, base, last = (b"", 0, -1) if isinstance(buffer, FileBuffer) else (buffer, 0, min(len(buffer), stop) - _HEAD)
     try:
         while position < stop:
             if position > last and file is not None:

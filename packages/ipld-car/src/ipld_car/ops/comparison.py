@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from ipld_car import cids
 from ipld_car.errors import LimitError
+from ipld_car.messages import Message, Term
 
 from .archive import Source, open_archive
 from .errors import Progress, naming
@@ -147,8 +148,12 @@ def _paths(  # what diff_paths has
             size += len(entry.path)
             if count > max_entries or size > max_entries * _PATH_SIZE:
                 raise LimitError(
-                    f"expected at most {max_entries} entries, and {_PATH_SIZE} characters of path for each, "
-                    "found more: max_entries (--max-entries) raises it"
+                    Message(
+                        f"expected at most {max_entries} entries, and {_PATH_SIZE} characters of path for each, "
+                        f"found more: ",
+                        Term("max_entries"),
+                        " raises it",
+                    )
                 )
             if entry.kind == MISSING_SHARD:
                 shards += 1

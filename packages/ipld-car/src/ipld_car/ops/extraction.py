@@ -19,6 +19,7 @@ from multiformats import CID
 
 from ipld_car import cids, unixfs
 from ipld_car.errors import LimitError, MalformedError
+from ipld_car.messages import Message, Term
 from ipld_car.unixfs import Kind, PBLink
 
 from .archive import Archive, Source, open_archive
@@ -199,7 +200,9 @@ class _Writer:
         self._entries += 1
         if self._entries > self._max_entries:
             raise LimitError(
-                f"expected at most {self._max_entries} entries, found more: max_entries (--max-entries) raises it"
+                Message(
+                    f"expected at most {self._max_entries} entries, found more: ", Term("max_entries"), " raises it"
+                )
             )
         if names:
             _check_system_name(names[-1])
@@ -228,8 +231,11 @@ class _Writer:
             self._count(ExtractedEntry(_shown(names), cids.from_bytes(cid), 0, unsafe_target=target))
         else:
             raise MalformedError(
-                f"expected a symbolic link that stays in the folder, found {_shown(names)} -> {target[:200]!r}: "
-                "skip_unsafe_links (--skip-unsafe-links) leaves such links out"
+                Message(
+                    f"expected a symbolic link that stays in the folder, found {_shown(names)} -> {target[:200]!r}: ",
+                    Term("skip_unsafe_links=True"),
+                    " leaves such links out",
+                )
             )
 
     def _kind(self, cid: bytes, names: tuple[str, ...]) -> Kind | None:

@@ -23,6 +23,7 @@ from ipld_car._graph.selector_json import parse
 from ipld_car._graph.walk import KNOWN_CODECS, binary_links, walk_binary
 from ipld_car.errors import CarError
 from ipld_car.hashes import verify_digest
+from ipld_car.messages import Message, Term
 
 from .archive import Archive, Source, binary_or_none, missing_block, open_archive, open_stream
 from .errors import Meter, Progress, RefusedError, naming
@@ -341,6 +342,6 @@ def put_block(target: Target, cid: CID | str | bytes, data: bytes, *, version: i
         with write_archive(target, [binary] if set_root else [], version) as out:
             return out.write(binary, data)
     if set_root:
-        raise RefusedError(f"{target} has its roots already: set_root (--set-root) is for a new file")
+        raise RefusedError(Message(f"{target} has its roots already: ", Term("set_root=True"), " is for a new file"))
     with CarFile.open(target, "a") as archive:
         return archive.put(binary, data)

@@ -8,12 +8,14 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 import click
+
+from ipld_car.messages import message_in_words
 
 from .exit_codes import BROKEN_PIPE, GOOD, INTERRUPTED, USAGE
 from .printer import printable
@@ -73,7 +75,7 @@ def run(
     code_of: Callable[[Exception], int | None],
     *,
     warns: type[Warning],
-    in_words: Callable[[str], str] = str,
+    words: Mapping[str, str],
 ) -> int:
     """Run the command line of this process; return the exit code.
 
@@ -82,10 +84,10 @@ def run(
     :param code_of: returns the exit code of an error whose message is for the user, and None for any other error, which
         then passes through
     :param warns: warnings that are printed each time
-    :param in_words: returns the message of an error in the words of the command
+    :param words: what the command says for a :class:`ipld_car.messages.Term` in a message, by its name
     """
     try:
-        return _run(group, name, code_of, warns, in_words)
+        return _run(group, name, code_of, warns, words)
     finally:
         gc.freeze()  # the process ends; to search all modules for cycles would take a third of a short command
 
@@ -95,11 +97,11 @@ def _run(
     name: str,
     code_of: Callable[[Exception], int | None],
     warns: type[Warning],
-    in_words: Callable[[str], str],
+    words: Mapping[str, str],
 ) -> int:
     _fill_streams()
     _handle_signals()
-    _print_warnings(warns)
+    _print_warnings(warns, words)
     try:
         code = group.main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()
@@ -114,10 +116,10 @@ def _run(
     except Exception as error:
         found = code_of(error)
         if found is not None:
-            return _failed(name, in_words(str(error)), found)
+            return _failed(name, message_in_words(error, words), found)
         if isinstance(error, OSError):
             _drop_output()  # all commands flush what is good, so what is left could not be written
-            return _failed(name, in_words(_reason(error)), USAGE)
+            return _failed(name, _reason(error), USAGE)
         raise
     return code if isinstance(code, int) else GOOD
 
@@ -145,11 +147,12 @@ def _handle_signals() -> None:
             signal.signal(number, _stop)
 
 
-def _print_warnings(kind: type[Warning]) -> None:
+def _print_warnings(kind: type[Warning], words: Mapping[str, str]) -> None:
     """Print what the library warns of, each time, as a command does."""
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        click.echo(f"warning: {message}", err=True)
+        text = message if isinstance(message, str) else message_in_words(message, words)
+        click.echo(f"warning: {text}", err=True)
 
     warnings.showwarning = show
     warnings.simplefilter("always", kind)

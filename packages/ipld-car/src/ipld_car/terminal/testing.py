@@ -7,6 +7,7 @@ and imports. As a program this module is that one process, and forks for each li
 from __future__ import annotations
 
 import array
+import ast
 import gc
 import json
 import os
@@ -18,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, NamedTuple, Protocol
 
 _REQUEST_BYTES: Final = 1 << 20
@@ -160,6 +162,19 @@ def _become(request: dict[str, Any], streams: list[int], name: str) -> None:
     os.chdir(str(request["cwd"]))
     os.environ.clear()
     os.environ.update(request["environ"])
+
+
+def terms_of(*packages: ModuleType) -> Iterator[str]:
+    """Yield the names of the :class:`ipld_car.messages.Term` in the sources of packages, for which a command has words.
+
+    :param packages: the modules, as they are imported
+    """
+    for package in packages:
+        for path in Path(str(package.__file__)).parent.rglob("*.py"):
+            source = path.read_text("utf-8")
+            for node in ast.walk(ast.parse(source)) if "Term(" in source else ():
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Term":
+                    yield ast.literal_eval(node.args[0])
 
 
 if __name__ == "__main__":

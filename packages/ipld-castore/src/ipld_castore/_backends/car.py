@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self, TypeVar, cast
 
 from ipld_car import BlockAbsentError, BlockLocation, CarError, CarFile, HashMismatchError, cids, dagcbor, fs, hashes
+from ipld_car.messages import Message, Term
 from multiformats import CID
 
 from ipld_castore._core.backend import AnyCID, text_of
@@ -107,7 +108,11 @@ class CarCAStore(ContentAddressableStore):
         storage_options: Mapping[str, Any] | None = None,
     ) -> None:
         if storage_options:
-            raise ValueError(f"expected storage_options with a URL, found them with the path {os.fspath(path)!r}")
+            raise ValueError(
+                Message(
+                    "expected ", Term("storage_options"), f" with a URL, found them with the path {os.fspath(path)!r}"
+                )
+            )
         super().__init__(hash=hash)
         self._path = Path(os.path.realpath(path))
         self._hash = hash
@@ -307,15 +312,12 @@ class CarCAStore(ContentAddressableStore):
             raise kind(f"cannot finish {self._path}: {error}") from error
 
     def now(self) -> float:
-        """Return the time, in seconds since the epoch, so that what is put from now on is recent since then."""
+        """See :meth:`SupportsRecent.now`."""
         with self._times.lock.value:
             return self._times.now()
 
     def recent(self, since: float) -> Iterator[CID]:
-        """Return the CIDs of the blocks that this process has put since a time, and perhaps some from just before.
-
-        Putting a block that is there already counts.
-        """
+        """See :meth:`SupportsRecent.recent`."""
         return (cid for cid, _ in self._times.recent(self._file, since))
 
     def rewrite(self, blocks: Iterable[tuple[CID, bytes]], since: float | None = None) -> tuple[int, int]:

@@ -167,7 +167,7 @@ class MappingCAStore(ContentAddressableStore):
         return (cid for key in self._times.since(since) if (cid := _cid_of(key)) is not None)
 
     def delete_old(self, cids: Iterable[CID], before: float) -> Iterator[CID]:
-        """See :meth:`SupportsRecent.delete_old`; puts by other threads wait meanwhile."""
+        """See :meth:`SupportsDeleteOld.delete_old`; puts by other threads wait meanwhile."""
         with self._times.deleting(before) as forget:
             deleted = [cid for cid in cids if forget(_key(cid))]
             for cid in deleted:

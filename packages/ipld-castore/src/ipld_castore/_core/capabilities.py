@@ -24,6 +24,7 @@ __all__ = [
     "BlockStatus",
     "SupportsAge",
     "SupportsDelete",
+    "SupportsDeleteOld",
     "SupportsHead",
     "SupportsLeftovers",
     "SupportsList",
@@ -80,7 +81,20 @@ class SupportsLeftovers(Protocol):
 
 
 @runtime_checkable
-class SupportsAge(SupportsLeftovers, Protocol):
+class SupportsDeleteOld(Protocol):
+    """A store that deletes blocks, but for those that somebody has put meanwhile."""
+
+    def delete_old(self, cids: Iterable[CID], before: float) -> Iterator[CID]:
+        """Delete blocks that were put last before a time, and yield those that were deleted; put ones stay.
+
+        :param before: the time, in seconds by the clock of the store
+        :raises BackendUnavailableError: if a block cannot be deleted
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsAge(SupportsLeftovers, SupportsDeleteOld, Protocol):
     """A store that knows when each block was put last, so that garbage is collected beside running writers.
 
     Putting a block that is there already counts.
@@ -90,14 +104,6 @@ class SupportsAge(SupportsLeftovers, Protocol):
         """Return size and time of each block, in no particular order.
 
         :raises BackendUnavailableError: if the backend cannot be asked
-        """
-        ...
-
-    def delete_old(self, cids: Iterable[CID], before: float) -> Iterator[CID]:
-        """Delete blocks that were put last before a time, and yield those that were deleted; put ones stay.
-
-        :param before: the time, in seconds by the clock of the store
-        :raises BackendUnavailableError: if a block cannot be deleted
         """
         ...
 
@@ -116,13 +122,6 @@ class SupportsRecent(Protocol):
 
     def recent(self, since: float) -> Iterator[CID]:
         """Return the CIDs of the blocks that were put at a time or later, in no particular order; perhaps more."""
-        ...
-
-    def delete_old(self, cids: Iterable[CID], before: float) -> Iterator[CID]:
-        """Delete blocks but for those that were put at a time or later, and yield those that were deleted.
-
-        :raises BackendUnavailableError: if a block cannot be deleted
-        """
         ...
 
 

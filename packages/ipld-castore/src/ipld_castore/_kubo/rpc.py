@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlencode
 
 from ipld_car import cids
+from ipld_car.messages import Message, Term
 
 from ipld_castore._core.pauses import pause_before_retry
 from ipld_castore._http.address import Address
@@ -135,8 +136,11 @@ class RPC:
             return BackendUnavailableError(f"{command} did not reach the IPFS node at {url}: {error}")
         source = f" (the address is from {self.node.source}, which may be stale)" if self.node.source else ""
         return BackendUnavailableError(
-            f"no IPFS node answers at {url}{source}: start one with `ipfs daemon`, or give the address of its RPC API "
-            f"as IPFSStore(host)"
+            Message(
+                f"no IPFS node answers at {url}{source}: start one with `ipfs daemon`, or give the address of its RPC "
+                f"API ",
+                Term("IPFSStore(host)", "as IPFSStore(host)"),
+            )
         )
 
     def _refusal(self, command: str, cid: bytes | None, answer: RPCResponse) -> Exception:
@@ -146,8 +150,11 @@ class RPC:
             return unexpected(url, f"{command} with a redirect, which is not followed")
         if status == 403:
             return BackendUnavailableError(
-                f"the IPFS node at {url} forbids {command}: its API.Authorizations ask for credentials, which can "
-                f"be given as http://user:password@host:port, or IPFSStore(host, auth='bearer:token')"
+                Message(
+                    f"the IPFS node at {url} forbids {command}: its API.Authorizations ask for credentials, which can "
+                    f"be given as http://user:password@host:port",
+                    Term("IPFSStore(host, auth=...)", ", or IPFSStore(host, auth='bearer:token')"),
+                )
             )
         if status != 500:
             return unexpected(url, f"{command} with HTTP {status} {answer.read_all()[:200]!r}")

@@ -30,13 +30,14 @@ _ELSEWHERE: Final = {
 
 _TRIED: Final = {
     "S3Store": "the options access_key_id and secret_access_key, the environment (AWS_ACCESS_KEY_ID), {boto3}a web "
-    "identity, a container's role, and the instance metadata service; for a public bucket pass skip_signature=True",
+    "identity, a container's role, and the instance metadata service; for a public bucket set the option "
+    "skip_signature",
     "GCSStore": "the options service_account_path and service_account_key, the environment "
     "(GOOGLE_APPLICATION_CREDENTIALS, GOOGLE_SERVICE_ACCOUNT), gcloud's application default credentials, and the "
-    "metadata service; for a public bucket pass skip_signature=True",
+    "metadata service; for a public bucket set the option skip_signature",
     "AzureStore": "the options account_key, sas_key, bearer_token and client_secret, the environment "
     "(AZURE_STORAGE_ACCOUNT_KEY and the like), a workload identity, and the managed identity service; for a public "
-    "container pass skip_signature=True",
+    "container set the option skip_signature",
 }
 _METADATA_SIGNS: Final = ("169.254.169.254", "metadata.google.internal", "latest/api/token", "identity/oauth2/token")
 _REFUSALS: Final = ("PermissionDeniedError", "UnauthenticatedError")

@@ -156,7 +156,7 @@ class Calls:
         """Return the error for a call that has no response."""
         text = f"no response from the pinning service at {self.url} to {what}: {self.shown(str(error))}"
         if changes and isinstance(error, (SilenceError, ConnectionBrokenError)):
-            text += "; the service may have carried it out: list() tells"
+            text += "; the service may have carried it out: its list of pins tells"
         return BackendUnavailableError(text)
 
     def _unexpected(self, what: str, found: str) -> BackendUnavailableError:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, NoReturn, Self
 from urllib.parse import quote
 
 from ipld_car import cids
+from ipld_car.messages import Message, Term
 
 from ipld_castore._core import pauses
 from ipld_castore._core.backend import AnyCID
@@ -269,8 +270,11 @@ class PinningService:
             left = pause if end is None else end - time.monotonic()
             if left <= 0:
                 raise PinTimeoutError(
-                    f"expected {status.cid} pinned at {self.endpoint} within {timeout:g} s, found it {status.status}: "
-                    f"the service goes on with the request {status.request_id}, for which wait() waits",
+                    Message(
+                        f"expected {status.cid} pinned at {self.endpoint} within {timeout:g} s, found it "
+                        f"{status.status}: the service goes on with the request {status.request_id}",
+                        Term("wait()", ", for which wait() waits"),
+                    ),
                     status,
                 )
             calls.sleep(min(pause, left))

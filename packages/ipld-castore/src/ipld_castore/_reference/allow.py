@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from ipld_car.messages import Message, Term
+
 from ipld_castore.errors import FileRefusedError
 
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -81,8 +83,10 @@ class AllowList:
 
     def _refusal(self, found: str) -> FileRefusedError:
         return FileRefusedError(
-            f"expected a file below one of {self._shown}, found {found}: an index from others opens nothing else; "
-            f"pass allow=[prefix, ...] with the folders and URLs that it may read"
+            Message(
+                f"expected a file below one of {self._shown}, found {found}: an index from others opens nothing else; ",
+                Term("allow=[...]", "pass allow=[prefix, ...] with the folders and URLs that it may read"),
+            )
         )
 
     def __repr__(self) -> str:

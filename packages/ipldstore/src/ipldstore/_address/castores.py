@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from ipld_car import CarError, CarWarning, TruncatedError, cids
+from ipld_car.messages import Message, Term
 from ipld_castore import CarCAStore, ContentAddressableStore, FileSystemCAStore, HeadRefusedError
 from multiformats import CID
 
@@ -84,7 +85,9 @@ def open_castore(place: Place, mode: Mode, options: PlaceOptions) -> OpenedCASto
     if isinstance(place, (ContentPath, NamePath)):
         return _open_content(place, mode, options)
     if options.storage_options and not has_references(place):
-        raise ValueError(f"expected storage_options with a URL, found them with the path {str(place)!r}")
+        raise ValueError(
+            Message("expected ", Term("storage_options"), f" with a URL, found them with the path {str(place)!r}")
+        )
     if mode == "r" and not place.exists():
         raise FileNotFoundError(errno.ENOENT, "expected a CAR file or a folder of blocks, found nothing", str(place))
     if mode == "x" and place.exists():
@@ -110,7 +113,9 @@ def shared_castore(
 
         return ObjectCAStore.from_url(found.place.url, **(storage_options or {}))
     if storage_options:
-        raise ValueError(f"expected storage_options with the URL of a bucket, found them with {where!r}")
+        raise ValueError(
+            Message("expected ", Term("storage_options"), f" with the URL of a bucket, found them with {where!r}")
+        )
     if not isinstance(where, (str, os.PathLike)):
         return castore_of(where)
     path = Path(os.path.realpath(local_path(where)))
@@ -190,8 +195,13 @@ def _has_header(path: Path) -> bool:
 def _check_one_root(castore: CarCAStore) -> None:
     if len(castore.roots) != 1:
         raise ValueError(
-            f"expected an archive with one root, found {len(castore.roots)} in {castore.address}: {castore!r} gives "
-            f"its blocks, and IPLDStore(castore, root=cid) one of its datasets"
+            Message(
+                f"expected an archive with one root, found {len(castore.roots)} in {castore.address}: ",
+                Term(
+                    "IPLDStore(castore, root=cid)",
+                    f"{castore!r} gives its blocks, and IPLDStore(castore, root=cid) one of its datasets",
+                ),
+            )
         )
 
 
@@ -201,11 +211,12 @@ def _check_room(castore: CarCAStore) -> None:
         castore.check_head(cids.from_validated(EMPTY_ROOT))
     except HeadRefusedError as error:
         if len(bytes(castore.roots[0])) == len(EMPTY_ROOT):
-            advice = "compact(path) makes a new file, whose header has room"
+            advice = Message(Term("compact(path)"), " makes a new file, whose header has room")
         else:
-            advice = 'to go on from it, write it into a new one: open(new, "x").mapping.update(open(path).mapping)'
+            update = 'write it into a new one: open(new, "x").mapping.update(open(path).mapping)'
+            advice = Message("to go on from it, ", Term("mapping.update(...)", update))
         raise ValueError(
-            f"expected an archive whose header has room for a new root, found none: {error} ({advice})"
+            Message(f"expected an archive whose header has room for a new root, found none: {error} (", advice, ")")
         ) from error
 
 
@@ -218,8 +229,13 @@ def _open_folder(path: Path, mode: Mode, options: PlaceOptions) -> OpenedCAStore
         castore = FileSystemCAStore(path)
         if castore.head is None:
             raise ValueError(
-                f"expected a folder whose file HEAD names a root, found none in {path}: "
-                f"IPLDStore(FileSystemCAStore(path), root=cid) reads the dataset of a CID"
+                Message(
+                    f"expected a folder whose file HEAD names a root, found none in {path}",
+                    Term(
+                        "IPLDStore(FileSystemCAStore(path), root=cid)",
+                        ": IPLDStore(FileSystemCAStore(path), root=cid) reads the dataset of a CID",
+                    ),
+                )
             )
         castore.persist_moves_head = True
         return OpenedCAStore(_referencing(castore, path, options), _nothing, _nothing)

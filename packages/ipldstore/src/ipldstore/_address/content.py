@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ipld_car.messages import Message, Term
 from ipld_castore import ContentAddressableStore
 from multiformats import CID
 
@@ -36,14 +37,28 @@ def open_content(place: ContentPath | NamePath, options: Mapping[str, Any]) -> C
     """
     if isinstance(place, ContentPath) and place.is_bare:
         raise ValueError(
-            f"expected with a CID the castore that has its blocks, found none: open({str(place.cid)!r}, castore=...), "
-            f"or open('ipfs://{place.cid}') to ask a node or gateways"
+            Message(
+                "expected with a CID ",
+                Term("castore=...", "the castore that has its blocks"),
+                ", found none: ",
+                Term(
+                    "open(cid, castore=...)",
+                    f"open({str(place.cid)!r}, castore=...), or open('ipfs://{place.cid}') to ask a node or gateways",
+                    cid=str(place.cid),
+                ),
+            )
         )
     given = dict(options)
     doh = given.pop("doh", None)
     if place.gateway is not None:
         if given.get("gateways") is not None or given.get("node"):
-            raise ValueError("expected a node or gateways in storage_options, or a gateway in the URL, found both")
+            raise ValueError(
+                Message(
+                    "expected a node or gateways in ",
+                    Term("storage_options"),
+                    ", or a gateway in the URL, found both",
+                )
+            )
         given["gateways"] = place.gateway
     from ipld_castore import find_ipfs
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ipld_car import CarError, cids
+from ipld_car.messages import Message, Term
 from multiformats import CID
 
 from .content_url import parse_content_url, parse_gateway_url
@@ -174,9 +175,14 @@ def _parse_remote(url: str) -> Address:
         if found is not None:
             return found._replace(group=group)
         raise ValueError(
-            f"expected the URL of a CAR file, whose path ends in .car, or one behind a gateway, such as "
-            f"https://gateway/ipfs/CID; found the path {parts.path!r} "
-            f"(GatewayCAStore(url) reads from a gateway, and CarCAStore(url) an archive at any URL)"
+            Message(
+                f"expected the URL of a CAR file, whose path ends in .car, or one behind a gateway, such as "
+                f"https://gateway/ipfs/CID; found the path {parts.path!r}",
+                Term(
+                    "GatewayCAStore(url)",
+                    " (GatewayCAStore(url) reads from a gateway, and CarCAStore(url) an archive at any URL)",
+                ),
+            )
         )
     before, slash, name = parts.path.rpartition("/")
     name, at, ref = name.partition("@")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from ipld_car import cids
+from ipld_car.messages import Message, Term
 from ipld_castore import ContentAddressableStore
 from ipld_castore.concurrency import in_order
 from multiformats import CID
@@ -91,8 +92,11 @@ def _target(data: Dataset, into: ContentAddressableStore | None) -> ContentAddre
         raise IPLDStoreError(processes.CLOSED)
     target = data.castore if into is None else into
     if not target.writable:
-        advice = "pass one that is" if into is not None else "canonicalize(into=castore) writes into another"
-        raise IPLDStoreError(f"canonicalizing: expected a block store that can be written, found {target!r}; {advice}")
+        other = Message(Term("canonicalize(into=castore)"), " writes into another")
+        advice = "pass one that is" if into is not None else other
+        raise IPLDStoreError(
+            Message(f"canonicalizing: expected a block store that can be written, found {target!r}; ", advice)
+        )
     return target
 
 

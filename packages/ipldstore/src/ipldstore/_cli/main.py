@@ -13,6 +13,7 @@ from .commands.names import NAMES
 from .commands.network import NETWORK
 from .commands.serving import SERVING
 from .commands.upkeep import UPKEEP
+from .wording import WORDS
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -34,13 +35,7 @@ for command in (*LOOKING, *CHECKING, *HISTORY, *NAMES, *MOVING, *UPKEEP, *NETWOR
 
 def main() -> int:
     """Run the command line; return the exit code."""
-    return run(cli, "ipldstore", _code_of, warns=UserWarning, in_words=_in_words)
-
-
-def _in_words(message: str) -> str:
-    from .wording import in_words
-
-    return in_words(message)
+    return run(cli, "ipldstore", _code_of, warns=UserWarning, words=WORDS)
 
 
 def _code_of(error: Exception) -> int | None:

@@ -1,75 +1,55 @@
-"""What messages of the library say in the words of the command: options and verbs for arguments and functions."""
+"""What the command says for the terms in messages of the libraries: options and verbs for arguments and functions."""
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
-_WORDS: Final = tuple(
-    (re.compile(pattern), text)
-    for pattern, text in (
-        (r"zero_length_section_as_eof=True, in the command (--[a-z-]+),", r"\1"),
-        (r"\bopen\('[^']*', castore=\.\.\.\), or open\('(ipfs://[^']*)'\) to ask", r"\1 asks"),
-        (r"with a CID the castore that has its blocks", "with a CID where its blocks are"),
-        (r"\bstorage_options\b", "--storage-option"),
-        (r" or give the address of its RPC API as IPFSStore\(host\)", " or give the address of its RPC API by --node"),
-        (r"pass allow=\[prefix, \.\.\.\] with the folders and URLs that it may read", "--allow names one more place"),
-        (r": \S.* gives its blocks, and IPLDStore\(castore, root=cid\) one of its datasets", ": `ipld-car` reads such"),
-        (r"\bcompact\(path\) makes", "`ipldstore gc` makes"),
-        (
-            r'write it into a new one: open\(new, "x"\)\.mapping\.update\(open\(path\)\.mapping\)',
-            "`ipldstore import` writes it into a new one",
-        ),
-        (r": IPLDStore\(FileSystemCAStore\(path\), root=cid\) reads the dataset of a CID", ""),
-        (r" \(GatewayCAStore\(url\) reads from a gateway, and CarCAStore\(url\) an archive at any URL\)", ""),
-        (r"Repository\.open\(\.\.\.\)\.writable_session\(\) commits to it", "with @ and a branch it is written"),
-        (r"; the changes are still there(: rebase\(\) brings them onto it)?", "; nothing was changed: do it again"),
-        (r", or pass time=\.\.\.", ""),
-        (r"\bpull\(\) brings", "`ipldstore pull` brings"),
-        (r"\bmerge\('(\w+)', into='([^']*)'\) brings", r"`ipldstore merge WHAT \1 --into \2` brings"),
-        (r"\bdelete_tag (t?here)", r"`ipldstore tag WHAT NAME --delete` \1"),
-        (r"\bforce=True\b", "--force"),
-        (r"\breset_branch moves it", "`ipldstore branch WHAT NAME AT --reset` moves it"),
-        (r"\bset_default\(other\) first makes", "`ipldstore branch WHAT OTHER --default` first makes"),
-        (r"\bcanonicalize\(into=castore\) makes", "`ipldstore import` makes"),
-        (r"\bcanonicalize\(\)", "`ipldstore import`"),
-        (r"\brecover\(\.\.\.\) takes it in", "`ipldstore sessions WHAT --recover NAME` takes it in"),
-        (r"\bolder_than=\.\.\. compacts", "`ipldstore gc --older-than AGE` collects"),
-        (r"timedelta\(days=1\) keeps", "--older-than 1d keeps"),
-        (r"\bolder_than\b", "--older-than"),
-        (
-            r", as reference\(\) makes it; found (.*) \(car_references\(\) gives references into an archive\)",
-            r"; found \1",
-        ),
-        (r"\bresolve=\.\.\. decides", "--resolve decides"),
-        (r"from before expire\(\)", "from before `ipldstore expire`"),
-        (r"\bunrelated=True\b", "--unrelated"),
-        (r"readonly_session\(\.\.\.\) and writable_session\(\.\.\.\) name versions", "this verb is for all of it"),
-        (r": Repository\.create\(\.\.\.\) makes one", ": ipldstore.Repository.create(...) of Python makes one"),
-        (
-            r"Repository\.create\(\.\.\., adopt=True\) makes",
-            "ipldstore.Repository.create(..., adopt=True) of Python makes",
-        ),
-        (r": IPLDStore\(castore, root=\.\.\.\) reads it", ""),
-        (r": Repository\.open\(\.\.\.\)$", ""),
-        (r"; adopt=True makes it the data of the first commit", ""),
-        (r"\bpull\(\.\.\.\) adds", "`ipldstore pull` adds"),
-        (r": compare or merge groups of them, which subtree\(path\) names", ": compare groups of them, by #"),
-        (
-            r"on_conflict=\.\.\. of freeze and merge decides, or resolve_conflict\(key, writer\)",
-            "ipldstore.recover(..., on_conflict=...) of Python decides",
-        ),
-    )
-)
-"""A pattern in a message, and what stands for it."""
-
-
-def in_words(message: str) -> str:
-    """Return a message in the words of the command.
-
-    >>> in_words("expected names that are in our past; force=True overwrites what is there")
-    'expected names that are in our past; --force overwrites what is there'
-    """
-    for pattern, text in _WORDS:
-        message = pattern.sub(text, message)
-    return message
+WORDS: Final = {
+    "GatewayCAStore(url)": "",
+    "IPFSStore(host)": "by --node",
+    "IPFSStore(host, auth=...)": "",
+    "IPLDStore(FileSystemCAStore(path), root=cid)": "",
+    "IPLDStore(castore, root=...)": "",
+    "IPLDStore(castore, root=cid)": "`ipld-car` reads such",
+    "IPLDStore.subtree(path)": "`ipldstore import WHAT NEW`",
+    "Repository.create(...)": "ipldstore.Repository.create(...) of Python",
+    "Repository.create(..., adopt=True)": "ipldstore.Repository.create(..., adopt=True) of Python",
+    "Repository.open(...)": "",
+    "adopt=True": "",
+    "allow=[...]": "--allow names one more place",
+    "allow_empty=True": "",
+    "canonicalize()": "`ipldstore import`",
+    "canonicalize(into=castore)": "`ipldstore import`",
+    "car_references()": "",
+    "castore=...": "where its blocks are",
+    "compact(path)": "`ipldstore gc`",
+    "delete_tag": "`ipldstore tag WHAT NAME --delete`",
+    "expire()": "`ipldstore expire`",
+    "force=True": "--force",
+    "mapping.update(...)": "`ipldstore import` writes it into a new one",
+    "max_inline_bytes": "",
+    "max_section_bytes": "",
+    "merge()": "`ipldstore merge WHAT {ref} --into {branch}`",
+    "older_than": "--older-than",
+    "older_than=...": "`ipldstore gc --older-than AGE` collects beside it",
+    "on_conflict=...": "ipldstore.recover(..., on_conflict=...) of Python decides",
+    "open(cid, castore=...)": "ipfs://{cid} asks a node or gateways",
+    "parser=...": "",
+    "pull()": "`ipldstore pull`",
+    "readonly_session(...)": "this verb is for all of it",
+    "rebase()": "nothing was changed: do it again",
+    "recover(...)": "`ipldstore sessions WHAT --recover NAME`",
+    "reference()": "",
+    "reset_branch": "`ipldstore branch WHAT NAME AT --reset`",
+    "resolve=...": "--resolve",
+    "set_default(other)": "`ipldstore branch WHAT OTHER --default`",
+    "storage_options": "--storage-option",
+    "subtree(path)": "#",
+    "time=...": "",
+    "timedelta(days=1)": "--older-than 1d",
+    "unrelated=True": "--unrelated",
+    "wait()": "",
+    "writable_session()": "with @ and a branch it is written",
+    "zero_length_section_as_eof=True": "--zero-length-section-as-eof",
+}
+"""The words for each :class:`ipld_car.messages.Term`, by its name; nothing where Python alone has what it names."""

@@ -6,6 +6,7 @@ import threading
 from typing import Final
 
 from ipld_car import cids
+from ipld_car.messages import Message, Term
 from ipld_castore import ContentAddressableStore, SupportsPin
 
 from ipldstore._revisions.history import History
@@ -89,8 +90,11 @@ class Persistence:
         """Refuse to replace the state of a repository by a root, and lose its names and history."""
         if head != self._plain and History(self._castore).is_state(head):
             raise IPLDStoreError(
-                f"keeping the blocks: expected a root as the head of {self._castore!r}, found the repository "
-                f"{cids.to_text(head)}: Repository.open(...).writable_session() commits to it"
+                Message(
+                    f"keeping the blocks: expected a root as the head of {self._castore!r}, found the repository "
+                    f"{cids.to_text(head)}: ",
+                    Term("writable_session()", "Repository.open(...).writable_session() commits to it"),
+                )
             )
         self._plain = head
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ipld_car import cids
+from ipld_car.messages import Message, Term
 
 from ipldstore._history.ancestry import Entry, is_ancestor
 from ipldstore._history.state import StateNode
@@ -14,11 +15,12 @@ from ipldstore.errors import ConflictError
 
 from .forward import is_past
 
-_ELSEWHERE: Final = (
+_ELSEWHERE: Final = Term(
+    "rebase()",
     "the changes are still there, and a session on another branch takes all contents by "
-    "other.store.set_root(session.store.freeze())"
+    "other.store.set_root(session.store.freeze())",
 )
-NO_LONGER_BELOW: Final = f"the branch was reset, amended or expired; {_ELSEWHERE}"
+NO_LONGER_BELOW: Final = Message("the branch was reset, amended or expired; ", _ELSEWHERE)
 """Why a session cannot go on whose branch no longer goes on from its commit, and what it can do."""
 
 
@@ -50,14 +52,17 @@ class Advance:
             return
         expected = f"expected the branch {self._branch!r} at the commit {cids.to_text(self._base)}, found "
         if tip is None:
-            raise ConflictError(f"{expected}that it was deleted; {_ELSEWHERE}")
+            raise ConflictError(Message(f"{expected}that it was deleted; ", _ELSEWHERE))
         found = commit_of(Entry(tip, self._history.load(tip)))
         by = f" by {found.author!r}" if found.author else ""
         goes_on = is_past(self._history, self._base, tip)
-        advice = "the changes are still there: rebase() brings them onto it" if goes_on else NO_LONGER_BELOW
+        rebase = Term("rebase()", "the changes are still there: rebase() brings them onto it")
         raise ConflictError(
-            f"{expected}it at {found.cid}, {found.message.partition(chr(10))[0][:100]!r}{by} at "
-            f"{found.time.isoformat(timespec='seconds')}; {advice}"
+            Message(
+                f"{expected}it at {found.cid}, {found.message.partition(chr(10))[0][:100]!r}{by} at "
+                f"{found.time.isoformat(timespec='seconds')}; ",
+                rebase if goes_on else NO_LONGER_BELOW,
+            )
         )
 
     def __call__(self, state: StateNode) -> StateNode:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from ipld_car import cids, hashes
+from ipld_car.messages import Message, Term
 from ipld_castore import ContentAddressableStore
 
 from ipldstore._history.ancestry import jump_of_next
@@ -102,7 +103,10 @@ def _time_after(latest: int, told: int | None) -> int:
     here = clock()
     if latest > here + MAX_AHEAD:
         raise IPLDStoreError(
-            f"expected parents of a time up to {to_datetime(here)}, by the clock of this machine; found one of "
-            f"{to_datetime(latest)}: set the clock that is wrong, or pass time=..."
+            Message(
+                f"expected parents of a time up to {to_datetime(here)}, by the clock of this machine; found one of "
+                f"{to_datetime(latest)}: set the clock that is wrong",
+                Term("time=...", ", or pass time=..."),
+            )
         )
     return max(here, latest + 1)

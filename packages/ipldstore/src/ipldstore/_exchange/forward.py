@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from ipld_car import cids
+from ipld_car.messages import Message, Term
 from ipld_castore import ContentAddressableStore
 from multiformats import CID
 
@@ -107,14 +108,19 @@ def refused_push(lost: list[Lost], to: ContentAddressableStore) -> ConflictError
     """Return the error for a push that would overwrite names."""
     kinds = {each.kind for each in lost}
     if kinds & {"root", "commit"}:
-        advice = "it is no repository there"
+        advice = Message("it is no repository there")
     elif kinds == {"tag"}:
-        advice = "a tag does not move: delete_tag there makes room for another"
+        advice = Message("a tag does not move: ", Term("delete_tag"), " there makes room for another")
     else:
-        advice = "pull() brings here what is there, to be merged"
+        advice = Message(Term("pull()"), " brings here what is there, to be merged")
     return ConflictError(
-        f"pushing to {to!r}: expected names that are in our past, found there {_listed(lost, 'here')}: {advice}; "
-        f"force=True overwrites what is there"
+        Message(
+            f"pushing to {to!r}: expected names that are in our past, found there {_listed(lost, 'here')}: ",
+            advice,
+            "; ",
+            Term("force=True"),
+            " overwrites what is there",
+        )
     )
 
 
@@ -152,12 +158,20 @@ def refused_pull(lost: list[Lost]) -> ConflictError:
     """Return the error for a pull that would overwrite names. The commits of the source are here by now."""
     branch = next((each for each in lost if each.kind == "branch" and each.new is not None), None)
     if branch is not None and branch.new is not None:
-        advice = f"merge({cids.to_text(branch.new)!r}, into={branch.name!r}) brings the two together"
+        new = cids.to_text(branch.new)
+        merge = Term("merge()", f"merge({new!r}, into={branch.name!r})", ref=new, branch=branch.name)
+        advice = Message(merge, " brings the two together")
     else:
-        advice = "a tag does not move: delete_tag here makes room for theirs"
+        advice = Message("a tag does not move: ", Term("delete_tag"), " here makes room for theirs")
     return ConflictError(
-        f"pulling: expected names that are in the past of those of the source, found here {_listed(lost, 'there')}: "
-        f"{advice}; force=True overwrites what is here"
+        Message(
+            f"pulling: expected names that are in the past of those of the source, found here "
+            f"{_listed(lost, 'there')}: ",
+            advice,
+            "; ",
+            Term("force=True"),
+            " overwrites what is here",
+        )
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ipld_car import cids
+from ipld_car.messages import Message, Term
 from multiformats import CID
 
 from ipldstore._history.names import normalize_name
@@ -86,10 +87,9 @@ def _new_name(state: StateNode, name: str) -> str:
     normal = normalize_name(name)
     for kind, names in (("branch", state.branches), ("tag", state.tags)):
         if normal in names:
-            raise RefExistsError(
-                f"expected a new name, found the {kind} {normal!r} at {cids.to_text(names[normal])}: delete it first"
-                + (", or reset_branch moves it" if kind == "branch" else "")
-            )
+            found = f"found the {kind} {normal!r} at {cids.to_text(names[normal])}"
+            reset = Message(", or ", Term("reset_branch"), " moves it") if kind == "branch" else ""
+            raise RefExistsError(Message(f"expected a new name, {found}: delete it first", reset))
     return normal
 
 
@@ -113,7 +113,11 @@ def delete_branch(state: StateNode, name: str) -> StateNode:
     name = branch_name(state, name)
     if name == state.default:
         raise IPLDStoreError(
-            f"expected a branch that is not the default, found {name!r}: set_default(other) first makes another one so"
+            Message(
+                f"expected a branch that is not the default, found {name!r}: ",
+                Term("set_default(other)"),
+                " first makes another one so",
+            )
         )
     return state._replace(branches=_without(state.branches, name))
 

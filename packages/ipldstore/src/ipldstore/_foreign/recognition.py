@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Never
 
 from ipld_car import cids, unixfs
+from ipld_car.messages import Message, Term
 
 from ipldstore._format.limits import Limits
 from ipldstore._format.nodes import NodeStore
@@ -88,9 +89,12 @@ class ForeignTree(Tree):
         """Return the error for what only datasets of the block format can do."""
         assert self._frozen is not None  # noqa: S101  # it has a root
         return IPLDStoreError(
-            f"expected a dataset in the block format of ipldstore, found {self.contents.what}, which is only read: "
-            f"{cids.to_text(self._frozen)}. canonicalize(into=castore) makes a dataset of it that can be changed; "
-            f"chunks are not copied"
+            Message(
+                f"expected a dataset in the block format of ipldstore, found {self.contents.what}, which is only read: "
+                f"{cids.to_text(self._frozen)}. ",
+                Term("canonicalize(into=castore)"),
+                " makes a dataset of it that can be changed; chunks are not copied",
+            )
         )
 
 

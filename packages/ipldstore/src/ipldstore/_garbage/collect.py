@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from ipld_car import cids
+from ipld_car.messages import Message, Term
 from ipld_castore import (
     BlockNotFoundError,
     BlockStatus,
@@ -66,7 +67,7 @@ def collect(
     require_head(own)
     limit = limit_of(own, GRACE if older_than is None else older_than)
     with store_errors(f"compacting {castore!r}"), collecting(castore):
-        limit = min(limit, begin_of_operations(castore, own))
+        limit = min(limit, begin_of_operations(castore, own.now))
         head = require_head(own)
         if isinstance(own, SupportsJournal) and not dry_run:
             _delete_old_sessions(castore, own, own.now() - limit)
@@ -250,8 +251,12 @@ def end_sessions(castore: SupportsJournal) -> None:
         state = decode_state(data)
         if not state.done:
             raise IPLDStoreError(
-                f"expected no session of writers that has not ended, found {name}: recover(...) takes it in, and "
-                f"older_than=... compacts beside it"
+                Message(
+                    f"expected no session of writers that has not ended, found {name}: ",
+                    Term("recover(...)"),
+                    " takes it in, and ",
+                    Term("older_than=...", "older_than=... compacts beside it"),
+                )
             )
     for name in names:
         castore.journal(name).remove()

@@ -11,6 +11,7 @@ from ipld_castore import (
     CarCAStore,
     ContentAddressableStore,
     SupportsDelete,
+    SupportsDeleteOld,
     SupportsHead,
     SupportsList,
     SupportsRecent,
@@ -50,20 +51,34 @@ def collect_here(
     if older_than is not None:
         check_older_than(older_than)
     with store_errors(f"compacting {castore!r}"), collecting(castore):
-        now = own.now() if isinstance(own, (CarCAStore, SupportsRecent)) else time.time()
+        puts = own if isinstance(own, SupportsRecent) else _UnknownPuts()
+        now = puts.now()
         log_limit = -math.inf if older_than is None else instant(older_than, now)
-        limit = min(now if older_than is None else log_limit, begin_of_operations(castore, own))
+        limit = min(now if older_than is None else log_limit, begin_of_operations(castore, puts.now))
         if isinstance(own, CarCAStore) and not dry_run:
             there = sum(1 for _ in own)
             with open_bar(BAR, unit=" blocks", progress=progress) as bar:
                 kept, shorter = own.rewrite(_counted(_blocks_in_order(castore, own, log_limit, limit), bar), limit)
             return Compacted(kept, max(0, there - kept), max(0, shorter))  # an index that it got may be longer
-        return _collect_here(castore, own, log_limit, limit, dry_run=dry_run, progress=progress)
+        return _collect_here(castore, own, puts, log_limit, limit, dry_run=dry_run, progress=progress)
+
+
+class _UnknownPuts:
+    """What a store that does not know what was put lately says of it."""
+
+    def now(self) -> float:
+        """See :meth:`SupportsRecent.now`."""
+        return time.time()
+
+    def recent(self, since: float) -> Iterator[CID]:
+        """See :meth:`SupportsRecent.recent`."""
+        return iter(())
 
 
 def _collect_here(
     castore: ContentAddressableStore,
     own: ContentAddressableStore,
+    puts: SupportsRecent,
     log_limit: float,
     limit: float,
     *,
@@ -72,6 +87,7 @@ def _collect_here(
 ) -> Compacted:
     """Delete the garbage of a mapping; or say what is garbage there, or in a CAR file.
 
+    :param puts: knows what was put into the store lately
     :param log_limit: the time before which states leave the operation log
     :param limit: the time before which blocks are old
     """
@@ -80,7 +96,7 @@ def _collect_here(
     head = bytes(require_head(own))
     seen: set[bytes] = set()
     reach_all(castore, _roots_here(castore, head, log_limit), seen, progress)
-    _reach_beside(castore, own, limit, seen)
+    _reach_beside(castore, own, puts, limit, seen)
     needed = {cids.multihash_of(cid) for cid in seen}
     log = {cids.multihash_of(cid): number for number, (cid, _) in enumerate(states_of(castore, head))}
     garbage = [cid for cid in there if cids.multihash_of(bytes(cid)) not in needed]
@@ -95,7 +111,7 @@ def _roots_here(castore: ContentAddressableStore, head: bytes, log_limit: float)
 
 
 def _delete_here(own: ContentAddressableStore, garbage: list[CID], limit: float) -> Iterator[CID]:
-    if isinstance(own, SupportsRecent):
+    if isinstance(own, SupportsDeleteOld):
         yield from own.delete_old(garbage, limit)
     elif isinstance(own, SupportsDelete):  # which tells not what it gets meanwhile
         for cid in garbage:
@@ -104,14 +120,13 @@ def _delete_here(own: ContentAddressableStore, garbage: list[CID], limit: float)
 
 
 def _reach_beside(
-    castore: ContentAddressableStore, own: ContentAddressableStore, limit: float, seen: set[bytes]
+    castore: ContentAddressableStore, own: ContentAddressableStore, puts: SupportsRecent, limit: float, seen: set[bytes]
 ) -> None:
     """Find what stores of this process need, and what they have put lately, with what that links."""
     reach_in_use(castore, seen)
-    if isinstance(own, (CarCAStore, SupportsRecent)):
-        recent = [bytes(cid) for cid in own.recent(limit)]
-        reach_from_young(castore, (cid for cid in recent if cid not in seen and _is_small(own, cid)), seen)
-        seen.update(recent)
+    recent = [bytes(cid) for cid in puts.recent(limit)]
+    reach_from_young(castore, (cid for cid in recent if cid not in seen and _is_small(own, cid)), seen)
+    seen.update(recent)
 
 
 def _is_small(own: ContentAddressableStore, cid: bytes) -> bool:
@@ -143,7 +158,7 @@ def _blocks_in_order(
             for binary, data in walk_binary(own.get_raw, root, seen, missing=absent):
                 yield cids.from_validated(binary), data
     beside: set[bytes] = set()
-    _reach_beside(castore, own, limit, beside)
+    _reach_beside(castore, own, own, limit, beside)
     for binary in sorted(beside - seen):
         cid = cids.from_validated(binary)
         if references is None or own.has_block(cid):

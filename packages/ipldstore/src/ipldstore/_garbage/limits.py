@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from ipld_castore import CarCAStore, ContentAddressableStore, SupportsAge, SupportsLeftovers, SupportsRecent
+from ipld_castore import ContentAddressableStore, SupportsLeftovers
 
 from ipldstore._dataset.in_flight import longest
 from ipldstore._revisions.times import check_older_than
@@ -40,13 +40,12 @@ def instant(older_than: timedelta | datetime, now: float) -> float:
     return now - older_than.total_seconds() if isinstance(older_than, timedelta) else older_than.timestamp()
 
 
-def begin_of_operations(castore: ContentAddressableStore, own: ContentAddressableStore) -> float:
+def begin_of_operations(castore: ContentAddressableStore, now: Callable[[], float]) -> float:
     """Return since when operations of this process have been running, by the clock of the store; infinity without any.
 
     Call it before the head is read: an operation that has ended by then is in the head.
+
+    :param now: returns the time by that clock
     """
     seconds = longest(castore)
-    if seconds is None:
-        return math.inf
-    now = own.now() if isinstance(own, (CarCAStore, SupportsAge, SupportsRecent)) else time.time()
-    return now - seconds - _GRAIN
+    return math.inf if seconds is None else now() - seconds - _GRAIN

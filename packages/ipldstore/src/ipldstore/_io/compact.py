@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ipld_car import CarFile, cids, fs, walk_binary
+from ipld_car.messages import Message, Term
 from ipld_castore import CarCAStore, ContentAddressableStore, FileSystemCAStore, SupportsHead
 from multiformats import CID
 
@@ -86,10 +87,22 @@ def compact(
     """
     if (path := _file_of(where)) is not None:
         if storage_options:
-            raise ValueError(f"expected storage_options with the URL of a bucket or a node, found the file {path}")
+            raise ValueError(
+                Message(
+                    "expected ",
+                    Term("storage_options"),
+                    f" with the URL of a bucket or a node, found the file {path}",
+                )
+            )
         if older_than is None or (path.exists() and _is_repository(path, zeros_end=zero_length_section_as_eof)):
             return _compact_file(path, older_than, progress, zeros_end=zero_length_section_as_eof)
-        raise ValueError(f"expected older_than with a folder or bucket, which several may write, found the file {path}")
+        raise ValueError(
+            Message(
+                "expected ",
+                Term("older_than"),
+                f" with a folder or bucket, which several may write, found the file {path}",
+            )
+        )
     with opened_shared(where, storage_options) as shared:
         castore = _with_files(shared)
         if older_than is not None or (isinstance(castore, SupportsHead) and has_repository(castore)):
@@ -97,8 +110,13 @@ def compact(
         if isinstance(own_part(castore), FileSystemCAStore):
             return _compact_folder(castore, progress)
         raise ValueError(
-            f"expected older_than with {castore!r}, as nothing keeps others from writing it meanwhile, found none: "
-            f"timedelta(days=1) keeps all that was put in the last day"
+            Message(
+                "expected ",
+                Term("older_than"),
+                f" with {castore!r}, as nothing keeps others from writing it meanwhile, found none: ",
+                Term("timedelta(days=1)"),
+                " keeps all that was put in the last day",
+            )
         )
 
 

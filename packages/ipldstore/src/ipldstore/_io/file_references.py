@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ipld_car import cids, unixfs
+from ipld_car.messages import Message, Term
 from ipld_castore import ReferenceCAStore, ReferencingCAStore
 
 from ipldstore._store.ipld_store import IPLDStore
@@ -30,8 +31,12 @@ def file_references(store: IPLDStore, *, max_inline_bytes: int = MAX_INLINE_BYTE
     castore = store.castore
     if not isinstance(castore, ReferencingCAStore):
         raise ValueError(  # noqa: TRY004  # a wrong value
-            f"expected a dataset whose chunks lie in other files, as reference() makes it; found {castore!r} "
-            f"(car_references() gives references into an archive)"
+            Message(
+                "expected a dataset whose chunks lie in other files",
+                Term("reference()", ", as reference() makes it"),
+                f"; found {castore!r}",
+                Term("car_references()", " (car_references() gives references into an archive)"),
+            )
         )
 
     def reference(key: str, link: bytes) -> Reference | None:

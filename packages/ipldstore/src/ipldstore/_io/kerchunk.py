@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from ipld_car import CarReader, cids
+from ipld_car.messages import Message, Term
 from ipld_castore import (
     BackendUnavailableError,
     BlockNotFoundError,
@@ -173,9 +174,12 @@ def references_of(
             inlined += data.values.size(key, target)
             if inlined > max_inline_bytes:
                 raise ValueError(
-                    f"expected at most {max_inline_bytes} bytes in chunks that are no range of a file, which would "
-                    f"stand in the references themselves; found more at {key!r} (make chunks smaller, or "
-                    f"max_inline_bytes larger)"
+                    Message(
+                        f"expected at most {max_inline_bytes} bytes in chunks that are no range of a file, which would "
+                        f"stand in the references themselves; found more at {key!r} (make chunks smaller",
+                        Term("max_inline_bytes", ", or max_inline_bytes larger"),
+                        ")",
+                    )
                 )
         found[key] = inline(data.values.read(key, target, WHOLE, arranged))
     return found

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ipld_car import cids
+from ipld_car.messages import Message, Term
 from ipld_castore import SupportsHead
 from multiformats import CID
 
@@ -116,20 +117,11 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
     ...     print(store.root_cid, store["a/0"])
     bafyreieyzoqqgs3l3tinb3llbqke53v2i52plrc67tdqih2ddciwjaqrh4 b'chunk'
     """
-    if mode not in ("r", "a", "x"):
-        raise ValueError(f'expected the mode "r", "a" or "x", found {mode!r}')
     address = parse(what) if castore is None else _content_address(what)
     version = Version(address.ref, branch, tag, commit, as_of)
     version.check()
     group = _group_of(address, path)
-    if castore is not None and mode != "r":
-        raise ValueError(f'expected the mode "r" with a CID, found {mode!r}: IPLDStore(castore, root=cid) writes')
-    if mode == "x" and (version.is_given or group):
-        raise ValueError(
-            f'expected with the mode "x" no version and no group, found {what!r}; a file of that name is Path({what!r})'
-        )
-    if message is not None and mode != "a":
-        raise ValueError(f'expected a message with the mode "a" on a repository only, found it with {mode!r}')
+    _check_mode(mode, what, is_part=version.is_given or bool(group), of_cid=castore is not None, message=message)
     if mode == "a" and isinstance(address.place, Path) and not address.place.exists():  # before a folder is made
         refuse_version(version)
         _refuse_message(message)
@@ -152,6 +144,24 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
         raise
 
 
+def _check_mode(mode: Mode, what: AnyAddress, *, is_part: bool, of_cid: bool, message: str | None) -> None:
+    """Refuse a mode that is none, or that what else is asked for does not go with.
+
+    :param is_part: whether a version or a group is named
+    :param of_cid: whether blocks of a CID are read from a given block store
+    """
+    if mode not in ("r", "a", "x"):
+        raise ValueError(f'expected the mode "r", "a" or "x", found {mode!r}')
+    if of_cid and mode != "r":
+        raise ValueError(f'expected the mode "r" with a CID, found {mode!r}: IPLDStore(castore, root=cid) writes')
+    if mode == "x" and is_part:
+        raise ValueError(
+            f'expected with the mode "x" no version and no group, found {what!r}; a file of that name is Path({what!r})'
+        )
+    if message is not None and mode != "a":
+        raise ValueError(f'expected a message with the mode "a" on a repository only, found it with {mode!r}')
+
+
 def _content_address(what: AnyAddress) -> Address:
     """Return the address of a CID whose blocks are in a given block store.
 
@@ -168,8 +178,11 @@ def _refuse_message(message: str | None) -> None:
     """Refuse the message of a commit where no commit will be made."""
     if message is not None:
         raise ValueError(
-            f"expected no message, as there is no repository whose commit would have it; found {message!r}: "
-            f"Repository.create(...) makes one"
+            Message(
+                f"expected no message, as there is no repository whose commit would have it; found {message!r}: ",
+                Term("Repository.create(...)"),
+                " makes one",
+            )
         )
 
 

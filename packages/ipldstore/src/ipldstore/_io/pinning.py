@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from ipld_car.messages import Message, Term
 from ipld_castore import CAStoreError, IPFSStore, PinningService, PinStatus, SupportsHead
 from multiformats import CID
 
@@ -120,7 +121,10 @@ def _frozen(store: IPLDStore) -> CID:
     """
     if isinstance(store, GroupStore):
         raise ValueError(  # noqa: TRY004  # the address names a group
-            f"expected a whole dataset to pin, found the group {store.path!r} of one: IPLDStore.subtree({store.path!r})"
-            f" makes it a dataset of its own, whose CID can be pinned"
+            Message(
+                f"expected a whole dataset to pin, found the group {store.path!r} of one: ",
+                Term("IPLDStore.subtree(path)", f"IPLDStore.subtree({store.path!r})"),
+                " makes it a dataset of its own, whose CID can be pinned",
+            )
         )
     return store.freeze()

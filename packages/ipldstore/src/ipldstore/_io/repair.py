@@ -10,6 +10,7 @@ from typing import Any
 
 from ipld_car import cids
 from ipld_castore import SupportsHead
+from multiformats import CID
 
 from ipldstore._address.cache import Cache
 from ipldstore._address.castores import OpenedCAStore, PlaceOptions, open_castore
@@ -80,11 +81,7 @@ def repair(  # noqa: PLR0913  # keywords
     )
     opened = open_castore(place, "a", options)
     try:
-        root = opened.root
-        if root is None and isinstance(opened.castore, SupportsHead):
-            root = opened.castore.head
-        if root is None:
-            raise IPLDStoreError(f"repairing {what!r}: expected a dataset, found no root")
+        root = _root_of(opened, what)
         opened_source = _source(source, source_options)
         try:
             with reporting(progress) as report:
@@ -97,6 +94,15 @@ def repair(  # noqa: PLR0913  # keywords
     opened.release()
     opened.castore.close()
     return done
+
+
+def _root_of(opened: OpenedCAStore, what: AnyAddress) -> CID:
+    root = opened.root
+    if root is None and isinstance(opened.castore, SupportsHead):
+        root = opened.castore.head
+    if root is None:
+        raise IPLDStoreError(f"repairing {what!r}: expected a dataset, found no root")
+    return root
 
 
 def _source(source: AnyAddress | AnyCAStore, options: Mapping[str, Any] | None) -> OpenedCAStore:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipld_car import cids
+from ipld_car.messages import Message, Term
 from ipld_castore import AnyCID, SupportsHead, Transferred
 
 from ipldstore._dataset.castores import AnyCAStore, castore_of, moving_head
@@ -60,8 +61,12 @@ def push(
     head = moving_head(target)
     if head is not None and not force and History(target).is_state(cids.to_bytes(head)):
         raise ConflictError(
-            f"pushing to {target!r}: expected a dataset without history, found the repository {head}, which the root "
-            f"{cids.to_text(binary)} would replace: force=True does that"
+            Message(
+                f"pushing to {target!r}: expected a dataset without history, found the repository {head}, which the "
+                f"root {cids.to_text(binary)} would replace: ",
+                Term("force=True"),
+                " does that",
+            )
         )
     sent = transfer_all("pushing", root, castore_of(src), target, progress)
     with store_errors("pushing"):

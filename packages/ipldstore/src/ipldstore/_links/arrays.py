@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from ipld_car import cids, hashes
+from ipld_car.messages import Message, Term
 
 from ipldstore._dataset.dataset import Dataset
 from ipldstore._format import keys
@@ -72,8 +73,11 @@ def links(data: Dataset, array_path: str) -> Links:
             continue
         if len(target) != CID_BYTES:
             raise IPLDStoreError(
-                f"expected CIDs of {CID_BYTES} bytes in array {path!r}, found {cids.to_text(target)} at {key!r}: "
-                f"canonicalize() gives such chunks a CID of that size"
+                Message(
+                    f"expected CIDs of {CID_BYTES} bytes in array {path!r}, found {cids.to_text(target)} at {key!r}: ",
+                    Term("canonicalize()"),
+                    " gives such chunks a CID of that size",
+                )
             )
         numbers += own
         found.append(target)

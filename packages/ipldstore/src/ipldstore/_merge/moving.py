@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipld_car import cids
+from ipld_car.messages import Message, Term
 
 from ipldstore._dataset.dataset import Dataset
 from ipldstore._format import keys
@@ -72,7 +73,11 @@ def graft(data: Dataset, path: str, root: bytes, *, overwrite: bool) -> None:
         )
     if parts and node.size > MAX_NODE_BYTES:
         raise IPLDStoreError(
-            f"{what}: expected a root of at most {MAX_NODE_BYTES} bytes, found {node.size}: canonicalize() makes one"
+            Message(
+                f"{what}: expected a root of at most {MAX_NODE_BYTES} bytes, found {node.size}: ",
+                Term("canonicalize()"),
+                " makes one",
+            )
         )
     if overwrite:
         data.delete_below("/".join(parts))

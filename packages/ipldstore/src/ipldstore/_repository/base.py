@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from ipld_car import Source, Writable, cids
+from ipld_car.messages import Message, Term
 from ipld_castore import ContentAddressableStore
 from multiformats import CID
 
@@ -58,7 +59,11 @@ class RepositoryBase:
         head = self._place.head.read()
         if head is None:
             raise RepositoryNotFoundError(
-                f"expected a repository in {self._place.castore!r}, found none: Repository.create(...) makes one"
+                Message(
+                    f"expected a repository in {self._place.castore!r}, found none: ",
+                    Term("Repository.create(...)"),
+                    " makes one",
+                )
             )
         try:
             self._exchange.current()
@@ -66,10 +71,14 @@ class RepositoryBase:
             if self._history.is_state(head):
                 raise
             if self._history.is_commit(head):
-                found = f"the commit {cids.to_text(head)}: IPLDStore(castore, root=...) reads it"
+                read = Term("IPLDStore(castore, root=...)", ": IPLDStore(castore, root=...) reads it")
+                found = Message(f"the commit {cids.to_text(head)}", read)
             else:
-                found = f"the root {cids.to_text(head)}: Repository.create(..., adopt=True) makes a repository of it"
-            raise RepositoryNotFoundError(f"expected a repository in {self._place.castore!r}, found {found}") from None
+                adopt = Term("Repository.create(..., adopt=True)")
+                found = Message(f"the root {cids.to_text(head)}: ", adopt, " makes a repository of it")
+            raise RepositoryNotFoundError(
+                Message(f"expected a repository in {self._place.castore!r}, found ", found)
+            ) from None
 
     # -- making and opening --
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ipld_car import cids
+from ipld_car.messages import Message, Term
 
 from ipldstore._exchange.advance import Advance
 from ipldstore._exchange.committing import Signature, put_commit
@@ -92,8 +93,11 @@ def _first_parent(history: History, commit: bytes, what: str) -> bytes:
         raise IPLDStoreError(f"{what}: expected a commit with a parent, found the first commit, which changes nothing")
     if found.parents[0] == FIRST and REWRITTEN_FROM in found.meta:
         raise IPLDStoreError(
-            f"{what} the commit {cids.to_text(commit)}: expected to know what it changed, found that expire() has "
-            f"dropped the commit before it"
+            Message(
+                f"{what} the commit {cids.to_text(commit)}: expected to know what it changed, found that ",
+                Term("expire()"),
+                " has dropped the commit before it",
+            )
         )
     return history.load(found.parents[0]).data
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ipld_car import CarError, Source, cids
+from ipld_car.messages import Message, Term
 from ipld_castore import FileSystemCAStore, HeadMovedError
 
 from ipldstore._dataset.in_flight import linking, putting
@@ -78,12 +79,17 @@ def _adoptable(place: Place, *, adopt: bool) -> bytes | None:
         return None
     if History(place.castore).is_state(root):
         raise RepositoryExistsError(
-            f"expected no repository in {place.castore!r}, found the state {cids.to_text(root)}: Repository.open(...)"
+            Message(
+                f"expected no repository in {place.castore!r}, found the state {cids.to_text(root)}",
+                Term("Repository.open(...)", ": Repository.open(...) opens it"),
+            )
         )
     if not adopt:
         raise RepositoryExistsError(
-            f"expected nothing in {place.castore!r}, found the root {cids.to_text(root)}: "
-            f"adopt=True makes it the data of the first commit"
+            Message(
+                f"expected nothing in {place.castore!r}, found the root {cids.to_text(root)}",
+                Term("adopt=True", ": adopt=True makes it the data of the first commit"),
+            )
         )
     return root
 
@@ -116,7 +122,7 @@ def import_state(place: Place, source: Source) -> None:
     found = place.head.read()
     if found is not None:
         raise RepositoryExistsError(
-            f"expected a place without a head, found {cids.to_text(found)}: pull(...) adds to it"
+            Message(f"expected a place without a head, found {cids.to_text(found)}: ", Term("pull()"), " adds to it")
         )
     with linking(place.castore):
         _import(place, source)

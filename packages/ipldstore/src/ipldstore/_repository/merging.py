@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ipld_car import cids
+from ipld_car.messages import Message, Term
 
 from ipldstore._exchange.advance import NO_LONGER_BELOW
 from ipldstore._history.ancestry import is_ancestor, merge_bases
@@ -49,9 +50,8 @@ def _merged_data(merged: Merged, what: str) -> MergedData:
     lines = [f"- {each}" for each in merged.conflicts[:_MOST_SHOWN]]
     if len(merged.conflicts) > _MOST_SHOWN:
         lines.append(f"- and {len(merged.conflicts) - _MOST_SHOWN} more")
-    raise MergeConflictError(
-        "\n".join([f"{what}: {count}, and nothing was changed (resolve=... decides):", *lines]), merged.conflicts
-    )
+    first = Message(f"{what}: {count}, and nothing was changed (", Term("resolve=..."), " decides):")
+    raise MergeConflictError(Message(first, *(f"\n{line}" for line in lines)), merged.conflicts)
 
 
 def bases_of(history: History, ours: bytes, theirs: bytes, *, unrelated: bool) -> list[bytes]:
@@ -65,9 +65,14 @@ def bases_of(history: History, ours: bytes, theirs: bytes, *, unrelated: bool) -
     related = any(each.height > 0 for each in found) or ours in bases or theirs in bases
     if not found or (not related and not unrelated):
         raise IPLDStoreError(
-            f"merging {cids.to_text(theirs)} into {cids.to_text(ours)}: expected commits that have more in common than "
-            f"the first commit, found two histories, such as one and its copy from before expire(): a merge could "
-            f"bring back what was deleted. unrelated=True merges them as they are"
+            Message(
+                f"merging {cids.to_text(theirs)} into {cids.to_text(ours)}: expected commits that have more in common "
+                f"than the first commit, found two histories, such as one and its copy from before ",
+                Term("expire()"),
+                ": a merge could bring back what was deleted. ",
+                Term("unrelated=True"),
+                " merges them as they are",
+            )
         )
     return list(dict.fromkeys(each.data for each in found))
 

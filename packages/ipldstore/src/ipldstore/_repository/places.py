@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ipld_car import cids
+from ipld_car.messages import Message, Term
 from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore, SupportsJournal
 from multiformats import CID
 
@@ -111,8 +112,10 @@ def _open_address(where: str | os.PathLike[str] | CID, options: Options, *, crea
     address = parse(where)
     if address.ref is not None or address.group:
         raise ValueError(
-            f"expected the address of a repository, without a version or a group; found {where!r}: "
-            f"readonly_session(...) and writable_session(...) name versions"
+            Message(
+                f"expected the address of a repository, without a version or a group; found {where!r}: ",
+                Term("readonly_session(...)", "readonly_session(...) and writable_session(...) name versions"),
+            )
         )
     place = address.place
     if options.castore is not None:
@@ -133,7 +136,7 @@ def _open_address(where: str | os.PathLike[str] | CID, options: Options, *, crea
 def _open_path(path: Path, options: Options, *, create: bool) -> Place:
     if not path.exists() and not create:
         raise RepositoryNotFoundError(
-            f"expected a repository, found nothing at {path}: Repository.create(...) makes one"
+            Message(f"expected a repository, found nothing at {path}: ", Term("Repository.create(...)"), " makes one")
         ) from FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     if path.is_dir() or (not path.exists() and path.suffix.lower() != ".car"):
         if not create and not (path / "SHARDING").exists():

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from ipld_car import cids
+from ipld_car.messages import Message, Term
 from ipld_castore import AnyCID
 from ipld_castore.concurrency import renew_after_fork
 from multiformats import CID
@@ -169,8 +170,11 @@ class RepositorySession:
 
     def _nothing_to_commit(self) -> NoChangesError:
         return NoChangesError(
-            f"committing to {self._branch!r}: expected changes, found the contents of the commit "
-            f"{cids.to_text(self._base)}: allow_empty=True commits them again"
+            Message(
+                f"committing to {self._branch!r}: expected changes, found the contents of the commit "
+                f"{cids.to_text(self._base)}",
+                Term("allow_empty=True", ": allow_empty=True commits them again"),
+            )
         )
 
     def _finish(self, commit: bytes, root: bytes) -> CID:
@@ -248,8 +252,11 @@ class RepositorySession:
                 self._resolved += merged.resolved
                 return
         raise ConflictError(
-            f"{what}: expected a moment without changes by other threads of this process, found some in each of "
-            f"{TRIES} tries; the changes are still there"
+            Message(
+                f"{what}: expected a moment without changes by other threads of this process, found some in each of "
+                f"{TRIES} tries; ",
+                Term("rebase()", "the changes are still there"),
+            )
         )
 
     def fork(self) -> IPLDStore:

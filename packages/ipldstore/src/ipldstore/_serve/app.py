@@ -46,10 +46,40 @@ def make_app(
     :param connections: those of the server, which it bounds in time
     """
     limits = limits or Limits()
-    served = ServedBlocks(sources)
-    content = Content(served, limits)
+    endpoints = _Endpoints(sources, limits, records or {})
+    routes = [
+        Route("/", endpoints.index),
+        Route("/ipfs/{path:path}", endpoints.content),
+        Route("/ipns/{path:path}", endpoints.record),
+    ]
+    app = Starlette(routes=routes, exception_handlers={404: _not_found})
+    app.router.redirect_slashes = False
+    return Guard(app, hosts, limits, connections)
 
-    def answer(request: Request) -> Response:
+
+class _Endpoints:
+    """What answers requests, by path. Blocks are read in threads."""
+
+    def __init__(self, sources: Sequence[Source], limits: Limits, records: Mapping[str, bytes]) -> None:
+        self._sources = sources
+        self._limits = limits
+        self._records = records
+        self._served = ServedBlocks(sources)
+        self._content = Content(self._served, limits)
+
+    async def index(self, _: Request) -> Response:
+        """Answer with the page of all sources."""
+        return HTMLResponse(index_page(self._sources), headers={**PAGE, "Cache-Control": "no-cache"})
+
+    async def content(self, request: Request) -> Response:
+        """Answer with what is below a CID."""
+        return await run_in_threadpool(_with_errors, self._content_response, request)
+
+    async def record(self, request: Request) -> Response:
+        """Answer with the record of a name."""
+        return await run_in_threadpool(_with_errors, self._record_response, request)
+
+    def _content_response(self, request: Request) -> Response:
         # The path as it was sent: a decoded one would take %2F in a name for a slash.
         path = request.scope["raw_path"].decode("latin-1").partition("?")[0]
         parts = [_decoded(part) for part in path.split("/")[2:] if part]
@@ -60,32 +90,18 @@ def make_app(
         shown = f"/ipfs/{'/'.join([first, *path.split('/')[3:]])}"
         form = form_of(request.query_params, request.headers.get("accept", ""))
         if form is Form.RAW:
-            return raw_response(request, served, root, names, shown)
+            return raw_response(request, self._served, root, names, shown)
         if form is Form.CAR:
-            return car_response(request, served, root, names, shown, limits)
+            return car_response(request, self._served, root, names, shown, self._limits)
         if form is Form.IPNS_RECORD:
             raise BadRequestError("expected the format ipns-record below /ipns/, found it below /ipfs/")
-        return content.response(request, root, names, shown)
+        return self._content.response(request, root, names, shown)
 
-    async def ipfs(request: Request) -> Response:
-        return await run_in_threadpool(_with_errors, answer, request)
-
-    def answer_name(request: Request) -> Response:
+    def _record_response(self, request: Request) -> Response:
         name = request.path_params["path"]
         if form_of(request.query_params, request.headers.get("accept", "")) is not Form.IPNS_RECORD:
             raise BadRequestError("expected format=ipns-record with a name: what it points to is below /ipfs/")
-        return record_response(request, name, sources, records or {})
-
-    async def ipns(request: Request) -> Response:
-        return await run_in_threadpool(_with_errors, answer_name, request)
-
-    async def index(_: Request) -> Response:
-        return HTMLResponse(index_page(sources), headers={**PAGE, "Cache-Control": "no-cache"})
-
-    routes = [Route("/", index), Route("/ipfs/{path:path}", ipfs), Route("/ipns/{path:path}", ipns)]
-    app = Starlette(routes=routes, exception_handlers={404: _not_found})
-    app.router.redirect_slashes = False
-    return Guard(app, hosts, limits, connections)
+        return record_response(request, name, self._sources, self._records)
 
 
 def _decoded(part: str) -> str:

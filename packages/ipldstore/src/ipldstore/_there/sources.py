@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from ipld_car.messages import Message, Term
 from ipld_castore import RangeHasher
 
 from . import keyed, manifests
@@ -136,8 +137,10 @@ class SourceReader:
 
 def _unknown(name: str) -> ValueError:
     return ValueError(
-        f"expected netCDF-4, HDF5, netCDF-3, a zarr folder or kerchunk references, found something else: {name} "
-        f"(parser=... takes a parser of VirtualiZarr for other formats)"
+        Message(
+            f"expected netCDF-4, HDF5, netCDF-3, a zarr folder or kerchunk references, found something else: {name}",
+            Term("parser=...", " (parser=... takes a parser of VirtualiZarr for other formats)"),
+        )
     )
 
 

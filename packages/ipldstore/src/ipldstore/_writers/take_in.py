@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
 from ipld_car import cids
+from ipld_car.messages import Message, Term
 from ipld_castore import Entry
 from multiformats import CID
 
@@ -130,9 +131,11 @@ def conflict_error(conflicts: list[Conflict]) -> ConflictError:
     told = "; ".join(map(str, conflicts[:_MOST_TOLD]))
     more = f"; and {len(conflicts) - _MOST_TOLD} more" if len(conflicts) > _MOST_TOLD else ""
     return ConflictError(
-        f"expected the changes of several writers to follow each other, found {len(conflicts)} keys where they do not: "
-        f"{told}{more}. Nothing was changed. on_conflict=... of freeze and merge decides, or "
-        f"resolve_conflict(key, writer)"
+        Message(
+            f"expected the changes of several writers to follow each other, found {len(conflicts)} keys where they do "
+            f"not: {told}{more}. Nothing was changed. ",
+            Term("on_conflict=...", "on_conflict=... of freeze and merge decides, or resolve_conflict(key, writer)"),
+        )
     )
 
 

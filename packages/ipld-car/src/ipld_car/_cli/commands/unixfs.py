@@ -128,17 +128,12 @@ def extract(  # noqa: PLR0913, PLR0917 - one for each option
     """
     from ipld_car import ops
     from ipld_car._cli.render.extract import render_entry, render_result
-    from ipld_car.ops.output import open_output
     from ipld_car.terminal import BAD, GOOD, open_printer, show_progress
 
     source = source_of(file)
     with show_progress() as progress, open_printer(to_stderr=True) as warn:
         if output == STANDARD:
-            if len(paths) > 1:
-                raise click.UsageError("standard output takes one PATH, that of a file")
-            with open_output(target_of(STANDARD)) as stream:
-                for piece in ops.cat(source, *paths, zero_length_section_as_eof=zero_is_end, progress=progress):
-                    stream.write(piece)
+            _print_file(source, paths, zero_is_end=zero_is_end, progress=progress)
             warn("extracted 1 file(s)")
             return GOOD
         with open_printer() as print_line:
@@ -164,6 +159,18 @@ def extract(  # noqa: PLR0913, PLR0917 - one for each option
             for line in render_result(done):
                 warn(line)
     return GOOD if partial or not done.missing + done.missing_shards else BAD
+
+
+def _print_file(source: Any, paths: tuple[str, ...], *, zero_is_end: bool, progress: Any) -> None:
+    """Write one file of an archive to standard output."""
+    from ipld_car import ops
+    from ipld_car.ops.output import open_output
+
+    if len(paths) > 1:
+        raise click.UsageError("standard output takes one PATH, that of a file")
+    with open_output(target_of(STANDARD)) as stream:
+        for piece in ops.cat(source, *paths, zero_length_section_as_eof=zero_is_end, progress=progress):
+            stream.write(piece)
 
 
 UNIXFS: Final[list[Any]] = [create, extract]

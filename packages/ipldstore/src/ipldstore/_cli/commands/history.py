@@ -93,9 +93,10 @@ def merge(what: str, ref: str, as_json: bool, opening: Opening, **options: Any) 
     What is merged are contents, three-way. Where both sides have changed the same, the conflicts are listed, nothing
     is changed, and the exit code is 1; --resolve decides them.
     """
+    from ipld_car.messages import message_in_words
     from ipld_car.terminal import BAD, GOOD, open_printer, printable
 
-    from ipldstore._cli.wording import in_words
+    from ipldstore._cli.wording import WORDS
     from ipldstore.errors import MergeConflictError
 
     with opening.repository(what, read_only=False) as repository, open_printer() as print_line:
@@ -104,7 +105,8 @@ def merge(what: str, ref: str, as_json: bool, opening: Opening, **options: Any) 
         except MergeConflictError as error:
             for conflict in error.conflicts:
                 print_line({"conflict": str(conflict)} if as_json else printable(f"conflict: {conflict}"))
-            click.echo(f"ipldstore: {printable(in_words(str(error).splitlines()[0]))}", err=True)
+            told = message_in_words(error, WORDS).splitlines()[0]
+            click.echo(f"ipldstore: {printable(told)}", err=True)
             return BAD
         print_line({"commit": str(cid)} if as_json else str(cid))
         return GOOD

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
+from ipld_car.messages import Message, Term
+
 from ipldstore._merge.nodes.documents import DocumentReader
 from ipldstore._merge.nodes.grid import coordinates_of
 from ipldstore._tree.difference import Change, DirectoryChange, DocumentsChange, ValueChange, changes, is_same_target
@@ -68,8 +70,12 @@ class SideChanges:
             self._count += 1
             if self._count > MAX_CHANGES:
                 raise IPLDStoreError(
-                    f"expected two roots that differ in at most {MAX_CHANGES} keys, found more: compare or merge "
-                    f"groups of them, which subtree(path) names"
+                    Message(
+                        f"expected two roots that differ in at most {MAX_CHANGES} keys, found more: compare or merge "
+                        f"groups of them, which ",
+                        Term("subtree(path)"),
+                        " names",
+                    )
                 )
             if isinstance(change, ValueChange):
                 self.set_value(change.key, change.array, LinkChange(change.before, change.after))
