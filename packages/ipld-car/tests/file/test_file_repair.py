@@ -15,6 +15,8 @@ from ..support.damaged_files import BLOCKS, PAIRS, PAYLOAD, index_of
 WHOLE = car_v2(PAYLOAD, index=index_of(PAIRS))
 FIRST = 51 + PAIRS[0][1]
 END = 51 + len(PAYLOAD)
+CODECS = {51 + at.offset + at.varint_size + 1 for _, _, at in outcome(PAYLOAD).blocks}
+"""Where the codecs of CIDs are, of which no hash and no index tells."""
 
 
 def repaired(path: Path, damaged: bytes) -> bytes:
@@ -34,14 +36,18 @@ def repaired(path: Path, damaged: bytes) -> bytes:
 
 @given(st.integers(FIRST, END - 1), st.sampled_from([1, 2, 40, 400, 4096]), st.sampled_from(["flip", "zeros", "noise"]))
 def test_a_damaged_span_comes_back(tmp_path_factory: pytest.TempPathFactory, at: int, size: int, kind: str) -> None:
-    """Some bytes of sections are others, in heads, in payloads, over several sections: the file is what it was."""
+    """Some bytes of sections are others, in heads, in payloads, over several sections: the file is what it was.
+
+    A block with another codec is not lost: it is found by its multihash.
+    """
     stop = min(at + size, END)
     if kind == "flip":
         wrong = bytes([WHOLE[at] ^ 1 << size % 8]) + WHOLE[at + 1 : stop]
     else:
         wrong = bytes(stop - at) if kind == "zeros" else random.Random(at).randbytes(stop - at)
     damaged = WHOLE[:at] + wrong + WHOLE[stop:]
-    assert repaired(tmp_path_factory.mktemp("a") / "a.car", damaged) == WHOLE
+    lost = any(old != new and place not in CODECS for place, (old, new) in enumerate(zip(WHOLE, damaged, strict=True)))
+    assert repaired(tmp_path_factory.mktemp("a") / "a.car", damaged) == (WHOLE if lost else damaged)
 
 
 def test_nothing_is_written_where_it_is_not_certain_what_was_there(tmp_path: Path) -> None:

@@ -258,6 +258,27 @@ def test_a_state_that_is_freed_while_it_is_read_is_looked_up_again(what: Any, mo
     repo.close()
 
 
+def test_a_block_that_is_being_put_is_not_taken_for_lost() -> None:
+    """A mapping notes that a block was put before it is there."""
+    asked, go = threading.Event(), threading.Event()
+
+    class Held(dict[str, bytes]):
+        def __setitem__(self, key: str, value: bytes) -> None:
+            if value == b"held":
+                asked.set()
+                assert go.wait(60)
+            super().__setitem__(key, value)
+
+    with Repository.create(Held()) as repo:
+        writer = threading.Thread(target=repo.castore.put, args=[b"held"])
+        writer.start()
+        assert asked.wait(60)
+        repo.garbage_collect(NOTHING)
+        go.set()
+        writer.join()
+        assert repo.castore.get(MappingCAStore().put(b"held")) == b"held"
+
+
 @pytest.mark.parametrize("threads", [3])
 def test_threads_commit_while_another_collects(what: Any, threads: int) -> None:
     repo = make(what)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
+from ipld_car.messages import Message, Term
+
 from ipld_castore._core.pauses import pause_before_retry
 from ipld_castore._http.address import Address
 from ipld_castore._http.client import HTTPClient
@@ -156,7 +158,7 @@ class Calls:
         """Return the error for a call that has no response."""
         text = f"no response from the pinning service at {self.url} to {what}: {self.shown(str(error))}"
         if changes and isinstance(error, (SilenceError, ConnectionBrokenError)):
-            text += "; the service may have carried it out: its list of pins tells"
+            text = Message(text, "; the service may have carried it out: ", Term("list()"), " tells")
         return BackendUnavailableError(text)
 
     def _unexpected(self, what: str, found: str) -> BackendUnavailableError:

@@ -26,6 +26,7 @@ WORDS: Final = {
     "delete_tag": "`ipldstore tag WHAT NAME --delete`",
     "expire()": "`ipldstore expire`",
     "force=True": "--force",
+    "list()": "the list of its pins",
     "mapping.update(...)": "`ipldstore import` writes it into a new one",
     "max_inline_bytes": "",
     "max_section_bytes": "",

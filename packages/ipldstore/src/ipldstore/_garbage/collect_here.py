@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from ipld_car import cids, walk_binary
 from ipld_castore import (
+    BlockNotFoundError,
     CarCAStore,
     ContentAddressableStore,
     SupportsDelete,
@@ -130,8 +131,11 @@ def _reach_beside(
 
 
 def _is_small(own: ContentAddressableStore, cid: bytes) -> bool:
-    """Return whether a block can be a node."""
-    return own.block_size(cids.from_validated(cid)) <= MAX_NODE_BYTES
+    """Return whether a block can be a node; not one that is being put just now, whose links are to young blocks."""
+    try:
+        return own.block_size(cids.from_validated(cid)) <= MAX_NODE_BYTES
+    except BlockNotFoundError:
+        return False
 
 
 def _counted(blocks: Iterable[tuple[CID, bytes]], bar: Bar) -> Iterator[tuple[CID, bytes]]:
