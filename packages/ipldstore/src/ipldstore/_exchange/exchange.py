@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from ipld_castore import HeadMovedError
@@ -16,6 +17,7 @@ from ipldstore.errors import BlockMissingError, ConflictError, RepositoryNotFoun
 
 from .committing import Signature, clock, put_node
 from .head import Head
+from .moves import Move, Moves
 
 TRIES: Final = 100
 """How often to try where others move the head."""
@@ -44,6 +46,7 @@ class Exchange:
     def __init__(self, history: History, head: Head) -> None:
         self.history = history
         self.head = head
+        self._moves = Moves()
 
     def current(self) -> Known:
         """Return the state as it is now.
@@ -76,14 +79,16 @@ class Exchange:
         for attempt in range(tries):
             if attempt:
                 pause(attempt)
-                known = None
+                known = self.current()
+                if self._made(known) is not None:  # an answer was lost, and others have gone on
+                    return known
             known = known or self.current()
             wanted = change(known.state)
             if (wanted.branches, wanted.tags, wanted.default) == known.state[:3]:
                 return known
             try:
                 with putting(self.history.castore):
-                    return self._move(known, wanted, operation, by)
+                    return self._move(known, wanted, operation, by, change)
             except HeadMovedError:
                 continue
         raise ConflictError(
@@ -91,7 +96,30 @@ class Exchange:
             f"moved it each time; nothing was changed"
         )
 
-    def _move(self, known: Known, wanted: StateNode, operation: str, by: Signature) -> Known:
+    @contextmanager
+    def asked(self, what: object) -> Iterator[Move | None]:
+        """Say what a caller asks for in this context, so that another call for the same does not do it once more.
+
+        A call that fails, or is interrupted, may have moved the head before it knew. The next call of the thread for
+        the same is given that move.
+
+        :param what: the verb and its arguments
+        """
+        moves = self._moves
+        moves.asked = what
+        try:
+            yield self._made(self.current()) if moves.begun else None
+        finally:
+            moves.asked = None
+        moves.begun.clear()  # after an error they stay
+
+    def _made(self, known: Known) -> Move | None:
+        """Return the move that was made for what is asked, as the operation log of a state shows; None if none was."""
+        asked = self._moves.asked
+        begun = [] if asked is None else [move for move in self._moves.begun if move.asked == asked]
+        return next((move for move in reversed(begun) if move.was_made(self.history, *known)), None)
+
+    def _move(self, known: Known, wanted: StateNode, operation: str, by: Signature, change: Change) -> Known:
         castore = self.history.castore
         state = wanted._replace(
             previous=known.cid,
@@ -101,6 +129,8 @@ class Exchange:
         )
         block = encode_state(state, lambda names: put_node(castore, names))
         cid = put_node(castore, block)
+        if self._moves.asked is not None:
+            self._moves.begun.append(Move(self._moves.asked, known.cid, cid, state, change))
         try:
             self.head.swap(known.cid, cid)
         except StoreUnavailableError:

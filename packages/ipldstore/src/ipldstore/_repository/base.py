@@ -163,6 +163,13 @@ class RepositoryBase:
         """Whether the repository can only be read."""
         return self._place.read_only
 
+    def _require_writable(self, what: str) -> None:
+        if self.read_only:
+            raise IPLDStoreError(
+                f"{what}: expected a repository that can be written, found one that can only be read, over "
+                f"{self.castore!r}"
+            )
+
     def close(self) -> None:
         """Close what :meth:`open` or :meth:`create` has opened; a block store that was given stays open."""
         self._place.close()

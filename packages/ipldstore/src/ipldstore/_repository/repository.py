@@ -15,12 +15,12 @@ from ipldstore._exchange import refs
 from ipldstore._exchange.committing import sign
 from ipldstore._exchange.exchange import TRIES, Change
 from ipldstore._exchange.expire import expire
+from ipldstore._exchange.once import commit_of, kept_by, nothing, once, state_of, tip_of
 from ipldstore._exchange.operations import restore, undo
 from ipldstore._garbage.collect import Compacted
 from ipldstore._merge.conflicts import Resolve, check_resolve
 from ipldstore._revisions.refspec import Ref
 from ipldstore._revisions.times import limit_of
-from ipldstore.errors import IPLDStoreError
 
 from . import combining
 from .base import RepositoryBase
@@ -42,6 +42,9 @@ class Repository(RepositoryBase):
 
     Wherever a commit is asked for, a CID, a branch or a tag will do, looked up in this order, each also with steps
     behind it: ``main~3``, ``main@2024-05-01T00:00Z``.
+
+    A verb that failed, or was interrupted, may have moved names before it knew. The same call, made again by the same
+    thread, then finds what it has done, and does not do it twice.
 
     :meth:`create`, :meth:`open`, :meth:`open_or_create` and :meth:`from_car` make one. Safe with threads.
 
@@ -114,6 +117,7 @@ class Repository(RepositoryBase):
 
     # -- branches and tags --
 
+    @once(commit_of)
     def create_branch(self, name: str, at: Ref | None = None) -> CID:
         """Make a branch; return the CID of its commit.
 
@@ -127,6 +131,7 @@ class Repository(RepositoryBase):
             self._update(f"create branch {name}", lambda state: refs.create_branch(state, name, commit))
         return cids.from_validated(commit)
 
+    @once(commit_of)
     def reset_branch(self, name: str, to: Ref, expected: Ref | None = None) -> CID:
         """Move a branch to any commit; return its CID. Where it was is in the operation log.
 
@@ -140,6 +145,7 @@ class Repository(RepositoryBase):
             self._update(f"reset branch {name}", lambda state: refs.move_branch(state, name, commit, before))
         return cids.from_validated(commit)
 
+    @once(nothing)
     def delete_branch(self, name: str) -> None:
         """Delete a branch that is not the default. The operation log brings it back: see :meth:`undo`.
 
@@ -148,6 +154,7 @@ class Repository(RepositoryBase):
         """
         self._update(f"delete branch {name}", lambda state: refs.delete_branch(state, name))
 
+    @once(nothing)
     def rename_branch(self, old: str, new: str) -> None:
         """Give a branch another name.
 
@@ -156,6 +163,7 @@ class Repository(RepositoryBase):
         """
         self._update(f"rename branch {old} to {new}", lambda state: refs.rename_branch(state, old, new))
 
+    @once(commit_of)
     def create_tag(self, name: str, at: Ref | None = None) -> CID:
         """Make a tag, which does not move; return the CID of its commit. The arguments are those of a branch.
 
@@ -166,6 +174,7 @@ class Repository(RepositoryBase):
             self._update(f"create tag {name}", lambda state: refs.create_tag(state, name, commit))
         return cids.from_validated(commit)
 
+    @once(nothing)
     def delete_tag(self, name: str) -> None:
         """Delete a tag.
 
@@ -235,6 +244,7 @@ class Repository(RepositoryBase):
             )
         return cids.from_validated(made)
 
+    @once(tip_of)
     def cherry_pick(
         self,
         commit: Ref,
@@ -258,6 +268,7 @@ class Repository(RepositoryBase):
         with self._linking():
             return cids.from_validated(combining.cherry_pick(self._exchange, self._find_whole(commit), request))
 
+    @once(tip_of)
     def revert(
         self,
         commit: Ref,
@@ -291,6 +302,7 @@ class Repository(RepositoryBase):
 
     # -- undo, forgetting, freeing --
 
+    @once(state_of)
     def undo(self) -> CID:
         """Give all names back what they were before the latest operation; return the CID of the new state.
 
@@ -312,6 +324,7 @@ class Repository(RepositoryBase):
         with self._linking():
             return cids.from_validated(restore(self._exchange, cids.to_bytes(state), sign(None, None)).cid)
 
+    @once(kept_by)
     def expire(self, older_than: timedelta | datetime, *, keep_tags: bool = True) -> dict[CID, CID]:
         """Write the kept commits anew without what is older; return the new CID of each commit that is kept.
 
@@ -324,8 +337,7 @@ class Repository(RepositoryBase):
         :param keep_tags: keep commits that tags name; else tags of older commits are deleted
         """
         self._require_writable("expire")
-        found = expire(self._exchange, limit_of(older_than), sign(None, None), keep_tags=keep_tags)
-        return {cids.from_validated(old): cids.from_validated(new) for old, new in found.items()}
+        return expire(self._exchange, limit_of(older_than), sign(None, None), keep_tags=keep_tags)
 
     def garbage_collect(
         self, older_than: timedelta | datetime, *, dry_run: bool = False, progress: bool | None = None
@@ -382,10 +394,3 @@ class Repository(RepositoryBase):
         self._require_writable("pull")
         place = open_place(source, options_of({"read_only": True} | options))
         return pull(self._exchange, place, force=force, progress=progress)
-
-    def _require_writable(self, what: str) -> None:
-        if self.read_only:
-            raise IPLDStoreError(
-                f"{what}: expected a repository that can be written, found one that can only be read, over "
-                f"{self.castore!r}"
-            )

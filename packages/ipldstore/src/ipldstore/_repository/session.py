@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import count
 from typing import Any, NoReturn
 
 from ipld_car import cids
@@ -17,8 +18,9 @@ from ipldstore._dataset.in_flight import putting
 from ipldstore._dataset.roots import note_kept, replace_root, set_root
 from ipldstore._exchange import refs
 from ipldstore._exchange.advance import Advance
-from ipldstore._exchange.committing import put_commit, sign
-from ipldstore._exchange.exchange import TRIES, Exchange, pause
+from ipldstore._exchange.attempts import Attempt, Attempts, Request
+from ipldstore._exchange.committing import Signature, put_commit, sign
+from ipldstore._exchange.exchange import TRIES, Exchange, Known, pause
 from ipldstore._history.ancestry import Entry
 from ipldstore._history.commit import REWRITTEN_FROM
 from ipldstore._merge.conflicts import Resolve, Resolved, check_resolve
@@ -51,6 +53,7 @@ class RepositorySession:
         self._base = commit
         self._base_root = self._history.load(commit).data
         self._resolved: tuple[Resolved, ...] = ()
+        self._attempts = Attempts(self._history)
         root = cids.from_validated(self._base_root)
         self._store = IPLDStore(self._history.castore, root=root, read_only=branch is None)
         if self._store._history_node is not None:  # noqa: SLF001  # the store's own floor below
@@ -107,6 +110,7 @@ class RepositorySession:
             self._data.catch_up()  # what copies have written is lost with the rest
             set_root(self._data, self._base_root, "discarding changes", discard_changes=True)
             self._resolved = ()
+            self._attempts.clear()  # the contents are not those of such a commit
 
     def commit(  # noqa: PLR0913  # keywords
         self,
@@ -124,7 +128,9 @@ class RepositorySession:
         """Commit what has changed, and move the branch to the commit; return its CID. The session goes on from it.
 
         Blocks are written first, and then the head of the repository moves. If only other names have moved meanwhile,
-        that is no conflict. If the commit fails, all changes are still in the session.
+        that is no conflict. If the commit fails, all changes are still in the session. A call that failed or was
+        interrupted may have made its commit before it knew: then the next call finds that commit, and goes on from it.
+        Where nothing has changed since, it returns its CID.
 
         :param message: what was done; at most 65,536 bytes. Decisions of a rebase are added to it
         :param author: who did it; by default what the environment has as ``IPLDSTORE_AUTHOR``, else nobody
@@ -145,13 +151,17 @@ class RepositorySession:
         branch = self._require_writable("committing")
         check_resolve(resolve)
         by = sign(author, time)
+        request = Request("commit", (message, author, meta, time))
+        if tries < 1:
+            raise ValueError(f"expected at least one try, found {tries}")
         with self._lock, putting(self._history.castore):
-            for attempt in range(tries):
-                if attempt:
-                    pause(attempt)
+            earlier = self._go_on_from_attempt(branch)
+            for attempt in count(1):
                 root = self._data.write_root()
+                if root == self._base_root and self._is_done(earlier, request, allow_empty=allow_empty):
+                    return self._finish(self._base, root)
                 if root == self._base_root and not allow_empty:
-                    if attempt:  # the branch has got the same changes meanwhile
+                    if attempt > 1:  # the branch has got the same changes meanwhile
                         return self._finish(self._base, root)
                     raise self._nothing_to_commit()
                 known = self._exchange.current()
@@ -160,13 +170,48 @@ class RepositorySession:
                     advance.check(known.state)  # before anything is written
                     text = with_resolved(message, self._resolved)
                     advance.commit = put_commit(self._history, root, [self._base], text, meta, by)
-                    self._exchange.update(f"commit {branch}", advance, by, tries=tries, known=known)
+                    self._move(advance, request, by, known, tries)
                     return self._finish(advance.commit, root)
                 except ConflictError:
-                    if advance.moved_to is None or not rebase or attempt == tries - 1:
+                    if advance.moved_to is None or attempt == tries:
                         raise
-                self._rebase_onto(advance.moved_to, resolve, append=append)
-        raise ValueError(f"expected at least one try, found {tries}")
+                    earlier = self._go_on_from_attempt(branch)  # whose exchange may have been late
+                    if earlier is None and not rebase:
+                        raise
+                if earlier is None:
+                    pause(attempt)
+                    self._rebase_onto(advance.moved_to, resolve, append=append)
+        raise AssertionError  # the last try returns or raises
+
+    def _go_on_from_attempt(self, branch: str) -> Attempt | None:
+        """Go on from the commit of an earlier call, which did not come to know it, if the branch has it.
+
+        :return: what that call was; None if there was none, or the branch does not have its commit
+        """
+        made = None
+        if self._attempts:
+            made = self._attempts.find_made(self._exchange.current().state.branches.get(branch))
+        if made is not None:
+            self._base, self._base_root = made.commit, self._history.load(made.commit).data
+            self._resolved = self._resolved[made.decisions :]
+            self._attempts.clear()
+        return made
+
+    def _is_done(self, earlier: Attempt | None, request: Request, *, allow_empty: bool) -> bool:
+        """Return whether an earlier call has made the commit that is asked for, whose contents are the same."""
+        if earlier is None:
+            return False
+        return earlier.request == request or (earlier.request.verb == request.verb == "commit" and not allow_empty)
+
+    def _move(self, advance: Advance, request: Request, by: Signature, known: Known, tries: int = TRIES) -> None:
+        """Move the branch to a commit; until the session knows that it has moved, the commit is an attempt."""
+        self._attempts.begin(Attempt(request, advance.commit, len(self._resolved)))
+        try:
+            self._exchange.update(f"{request.verb} {self._branch}", advance, by, tries=tries, known=known)
+        except ConflictError:
+            if advance.moved_to is not None:
+                self._attempts.drop_last()
+            raise
 
     def _nothing_to_commit(self) -> NoChangesError:
         return NoChangesError(
@@ -180,6 +225,7 @@ class RepositorySession:
     def _finish(self, commit: bytes, root: bytes) -> CID:
         self._base, self._base_root, self._resolved = commit, root, ()
         note_kept(self._data, root)
+        self._attempts.clear()
         return cids.from_validated(commit)
 
     def amend(
@@ -202,7 +248,12 @@ class RepositorySession:
         :raises ValueError: if an argument breaks a bound of the format
         """
         branch = self._require_writable("amending")
+        request = Request("amend", (message, author, meta, time))
         with self._lock, putting(self._history.castore):
+            earlier = self._go_on_from_attempt(branch)
+            root = self._data.write_root()
+            if root == self._base_root and self._is_done(earlier, request, allow_empty=True):
+                return self._finish(self._base, root)
             old = self._history.load(self._base)
             by = sign(author, time, otherwise=old.author)
             if not old.parents:
@@ -210,7 +261,6 @@ class RepositorySession:
                     f"amending {branch!r}: expected a commit of this repository, found the first one, which all "
                     f"repositories share: commit(...) makes the next"
                 )
-            root = self._data.write_root()
             text = with_resolved(old.message if message is None else message, self._resolved)
             if meta is None:  # what expire() has noted is about the commit that was
                 meta = {name: value for name, value in old.meta.items() if name != REWRITTEN_FROM}
@@ -218,7 +268,7 @@ class RepositorySession:
             known = self._exchange.current()
             advance.check(known.state)
             advance.commit = put_commit(self._history, root, old.parents, text, meta, by)
-            self._exchange.update(f"amend {branch}", advance, by, known=known)
+            self._move(advance, request, by, known)
             return self._finish(advance.commit, root)
 
     def rebase(self, resolve: Resolve | None = None, *, append: bool = False) -> Commit:
@@ -236,6 +286,7 @@ class RepositorySession:
         branch = self._require_writable("rebasing")
         check_resolve(resolve)
         with self._lock, putting(self._history.castore):
+            self._go_on_from_attempt(branch)
             tip = refs.require_branch(self._exchange.current().state, branch)
             self._rebase_onto(tip, resolve, append=append)
             return self.base
@@ -250,6 +301,7 @@ class RepositorySession:
             if replace_root(self._data, root, merged.root):  # else another thread has written meanwhile
                 self._base, self._base_root = tip, self._history.load(tip).data
                 self._resolved += merged.resolved
+                self._attempts.clear()
                 return
         raise ConflictError(
             Message(
