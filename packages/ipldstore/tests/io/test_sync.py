@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from ipld_car import binary_links
 from ipld_castore import (
     BlockNotFoundError,
     ContentAddressableStore,
@@ -16,7 +17,7 @@ from ipld_castore import (
     Transferred,
     transfer,
 )
-from ipldstore import IPLDStore, IPLDStoreError, pull, push
+from ipldstore import IPLDStore, IPLDStoreError, Repository, pull, push
 from multiformats import CID
 
 from ..support.store_samples import ObservedCAStore, contents, written
@@ -199,24 +200,72 @@ def test_progress(source: IPLDStore, capsys: pytest.CaptureFixture[str]) -> None
     assert "pushing: 100%" in capsys.readouterr().err
 
 
+class Counting(ObservedCAStore):
+    """A store that counts what it is asked for many blocks at a time."""
+
+    def __init__(self, inner: ContentAddressableStore, *, sends_graphs: bool = False) -> None:
+        super().__init__(inner)
+        self.calls: list[str] = []
+        self.sends_graphs = sends_graphs
+
+    def has_blocks(self, wanted: Iterable[CID]) -> Iterator[bool]:
+        self.calls.append("has")
+        return super().has_blocks(wanted)
+
+    def get_blocks(self, wanted: Iterable[CID]) -> Iterator[tuple[CID, bytes]]:
+        self.calls.append("get")
+        return super().get_blocks(wanted)
+
+    def get_dag(self, root: CID | str | bytes) -> Iterator[tuple[CID, bytes]]:
+        self.calls.append("dag")
+        return super().get_dag(root)
+
+
 def test_many_blocks_are_asked_for_at_once(source: IPLDStore) -> None:
-    """Leaves below one node are one question, and come in one answer where all are missing."""
+    """All links of a level of nodes are one question. Leaves come with their node where graphs are one response."""
+    for sends_graphs in (False, True):
+        near, far = Counting(source.castore, sends_graphs=sends_graphs), Counting(MappingCAStore())
+        push(source.freeze(), near, far)
+        nodes = sum(not str(cid).startswith("bafkrei") for cid, _ in source.castore.get_dag(source.freeze()))
+        levels = 3
+        assert far.calls.count("has") <= 2 * levels + 2 < nodes + 4  # for the root, for levels, and at the end
+        assert (3 <= near.calls.count("dag") < nodes) is sends_graphs
 
-    class Counting(ObservedCAStore):
-        def __init__(self, inner: ContentAddressableStore) -> None:
-            super().__init__(inner)
-            self.calls: list[str] = []
 
-        def has_blocks(self, wanted: Iterable[CID]) -> Iterator[bool]:
-            self.calls.append("has")
-            return super().has_blocks(wanted)
+def test_a_long_history_is_sent_in_few_round_trips() -> None:
+    """Commits lead far back by their jumps: many of them are on their way at a time, where each had to wait."""
+    repo = Repository.create({})
+    session = repo.writable_session()
+    for number in range(200):
+        session.store[f"a/{number}"] = b"%d" % number
+        session.commit(f"commit {number}")
+    near, far, here = Counting(repo.castore), Counting(MappingCAStore()), MappingCAStore()
+    push(repo.cid, near, far)
+    assert far.calls.count("has") + near.calls.count("get") + near.calls.count("dag") < 120
+    far.calls.clear()
+    pull(repo.cid, far, here)
+    assert far.calls.count("get") + far.calls.count("dag") < 60
+    assert Repository.open(repo.cid, castore=here).verify() == 201
 
-        def get_dag(self, root: CID | str | bytes) -> Iterator[tuple[CID, bytes]]:
-            self.calls.append("dag")
-            return super().get_dag(root)
 
-    near, far = Counting(source.castore), Counting(MappingCAStore())
-    push(source.freeze(), near, far)
-    nodes = sum(not str(cid).startswith("bafkrei") for cid, _ in source.castore.get_dag(source.freeze()))
-    assert far.calls.count("has") == nodes + 2  # one for the root before, one for the leaves after
-    assert 3 <= near.calls.count("dag") < nodes
+def test_blocks_are_put_before_what_links_them_in_a_history() -> None:
+    """A block that is there vouches for those below, wherever the transfer was broken off."""
+    repo = Repository.create({})
+    session = repo.writable_session()
+    for number in range(40):
+        session.store[f"a/{number}"] = b"%d" % number
+        session.commit(f"commit {number}")
+    repo.create_branch("exp", "main~7")
+    commit_on(repo, "exp")
+    repo.merge("exp")
+    far = Far()
+    push(repo.cid, repo.castore, far)
+    there: set[bytes] = set()
+    for cid in map(bytes, far.put_cids):
+        assert there.issuperset(binary_links(cid, repo.castore.get_raw(cid)))
+        there.add(cid)
+
+
+def commit_on(repo: Repository, branch: str) -> None:
+    with repo.transaction(branch, message="there") as store:
+        store["b"] = b"1"

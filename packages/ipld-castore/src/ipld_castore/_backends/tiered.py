@@ -72,6 +72,7 @@ class TieredCAStore(ContentAddressableStore):
         """Where all blocks are."""
         self.blocking = near.blocking or far.blocking
         self.local = near.local and far.local
+        self.sends_graphs = far.sends_graphs
         self._max_bytes = max_bytes
         self._in_flight: InFlight[bytes] = InFlight()
         self._limit = self._bounded()

@@ -41,6 +41,9 @@ class Backend(ABC):
     local: bool = True
     """Whether the blocks are on this machine, so that looking for one costs no round trip."""
 
+    sends_graphs: bool = False
+    """Whether :meth:`get_dag` gets a graph in one response, and not block by block."""
+
     persist_moves_head: bool = False
     """Whether :meth:`persist` moves the head of the store, and a dataset over it begins at that head.
 
@@ -170,7 +173,7 @@ class Backend(ABC):
         :raises BlockNotFoundError: if it lacks one
         """
         try:
-            graph.check(self.get_raw, self.has_blocks, cids.to_bytes(root))
+            graph.check(self.get_many_raw, self.has_blocks, cids.to_bytes(root))
         except BlockNotFoundError as error:
             raise BlockNotFoundError(f"{error} (checked in {self!r})") from error
 

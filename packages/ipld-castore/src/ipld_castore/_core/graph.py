@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import tee
 
-from ipld_car import CarError, cids, shared_cids, walk_binary
+from ipld_car import CarError, binary_links, cids, shared_cids, walk_binary
 from multiformats import CID
 
 from ipld_castore.errors import BlockMalformedError, BlockNotFoundError
@@ -55,19 +55,53 @@ def follow_path(get: Get, root: bytes, names: Sequence[str]) -> Iterator[tuple[C
         yield cid, data
 
 
-def check(get: Get, has_blocks: Callable[[Iterable[CID]], Iterator[bool]], root: bytes) -> None:
+def check(
+    get_many: Callable[[Iterable[CID]], Iterator[tuple[CID, bytes]]],
+    has_blocks: Callable[[Iterable[CID]], Iterator[bool]],
+    root: bytes,
+) -> None:
     """Return if every block that ``root`` reaches is there; raw blocks are looked for and not read.
 
-    :param get: returns a verified block
+    The graph is read level by level, so that many blocks are asked for at a time.
+
+    :param get_many: gives verified blocks
     :param has_blocks: tells of each of many blocks whether it is there
     :raises BlockNotFoundError: if one is missing
+    :raises BlockMalformedError: if one is not what its codec says
     """
+    seen = {root}
+    level = [root]
+    while level:
+        asked, wanted = tee(cids.from_validated(cid) for cid in level if _is_leaf(cid) and identity_bytes(cid) is None)
+        for cid, is_there in zip(wanted, has_blocks(asked), strict=True):
+            if not is_there:
+                raise BlockNotFoundError(f"no block {cid} below {cids.to_text(root)}")
+        below: list[bytes] = []
+        for node, data in _nodes(get_many, level):
+            try:
+                fresh = [link for link in dict.fromkeys(binary_links(node, data)) if link not in seen]
+            except CarError as error:
+                raise BlockMalformedError(f"block {cids.to_text(node)} below {cids.to_text(root)}: {error}") from error
+            seen.update(fresh)
+            below += fresh
+        level = below
 
-    def get_node(cid: bytes) -> bytes:
-        return b"" if cids.codec_of(cid) == cids.RAW else get(cid)
 
-    leaves = (cid for cid, _ in walk(get_node, root) if cids.codec_of(bytes(cid)) == cids.RAW)
-    asked, wanted = tee(cid for cid in leaves if identity_bytes(bytes(cid)) is None)
-    for cid, there in zip(wanted, has_blocks(asked), strict=True):
-        if not there:
-            raise BlockNotFoundError(f"no block {cid} below {cids.to_text(root)}")
+def _is_leaf(cid: bytes) -> bool:
+    return cids.codec_of(cid) == cids.RAW
+
+
+def _nodes(
+    get_many: Callable[[Iterable[CID]], Iterator[tuple[CID, bytes]]], level: Iterable[bytes]
+) -> Iterator[tuple[bytes, bytes]]:
+    """Give the blocks of a level that can have links; identity CIDs hold their bytes themselves."""
+    far: list[CID] = []
+    for cid in level:
+        if not _is_leaf(cid):
+            inline = identity_bytes(cid)
+            if inline is None:
+                far.append(cids.from_validated(cid))
+            else:
+                yield cid, inline
+    for node, data in get_many(far):
+        yield bytes(node), data

@@ -21,6 +21,11 @@ Progress = Callable[[int, int, int], object]
 
 _FEW: Final = 4
 """Leaves below a node, from which on it is worth while to ask for all of them at once."""
+_BATCH_NODES: Final = 256
+_BATCH_BYTES: Final = 4 << 20
+"""Nodes whose links are looked for at once."""
+_HELD_BYTES: Final = 64 << 20
+"""Bytes of nodes that are kept until they are sent; those beyond are read again."""
 
 
 class Transferred(NamedTuple):
@@ -31,15 +36,12 @@ class Transferred(NamedTuple):
 
 
 class _Node(NamedTuple):
-    """A block that has links, and what of them the other store lacks."""
+    """A block that can have links, as it was read."""
 
     cid: bytes
     data: bytes
     is_missing: bool
-    leaves: list[bytes]
-    """Links to raw blocks that are missing."""
-    all_missing: bool
-    """Whether it links nothing but these."""
+    """Whether the other store lacks it."""
 
 
 def transfer(
@@ -55,6 +57,9 @@ def transfer(
     Blocks are put before those that link them. So where a block is, all below it should be, and nothing below is asked
     for: a transfer that was broken off is resumed by calling this again. That everything has arrived is checked at the
     end, by ``dst``; if it has not, as blocks were deleted there, all of it is compared and sent once more.
+
+    The graph is read level by level from the root, so that either store is asked for many blocks at a time. In memory
+    are up to 64 MiB of nodes, and at most 150 bytes for each link that was met.
 
     :param src: where its blocks are: a block store, or a dataset over one
     :param dst: where they are to be, likewise
@@ -95,65 +100,93 @@ class _Transfer:
 
         :param trusting: where a block is, take it that all below it is
         """
-        met: set[bytes] = set()
         (root_is_there,) = self._there([root])
         if root_is_there and (trusting or cids.codec_of(root) == cids.RAW):
             return
-        self.known += not root_is_there
-        stack: list[tuple[bytes, bool] | _Node] = [(root, not root_is_there)]
-        while stack:
-            item = stack.pop()
-            if isinstance(item, _Node):
-                self._send(item)
-                continue
-            cid, is_missing = item
-            if cid in met:
-                continue
-            met.add(cid)
-            data = (self._src if is_missing else self._dst).get_raw(cid)
-            node, below = self._look(cid, data, is_missing, met, trusting=trusting)
-            stack.append(node)
-            stack.extend(below)
+        self._note_missing([] if root_is_there else [root])
+        waiting = _WaitingNodes(self._src.get_raw)
+        met = {root}
+        level = [(root, not root_is_there)]
+        waiting.expect([root])
+        while level:
+            below: list[tuple[bytes, bool]] = []
+            for batch in self._read(level):
+                below += self._look(batch, met, waiting, trusting=trusting)
+            level = below
+        self._dst.put_blocks(self._counted(waiting.in_order(root)))
+
+    def _read(self, level: list[tuple[bytes, bool]]) -> Iterator[list[_Node]]:
+        """Yield the nodes of a level, read from the store that has them."""
+        batch: list[_Node] = []
+        size = 0
+        for is_missing, store in ((True, self._src), (False, self._dst)):
+            wanted = [cid for cid, missing in level if missing is is_missing]
+            inline = {cid: data for cid in wanted if (data := identity_bytes(cid)) is not None}
+            batch += [_Node(cid, data, is_missing) for cid, data in inline.items()]
+            asked = (cids.from_validated(cid) for cid in wanted if cid not in inline)
+            for cid, data in store.get_many_raw(asked):
+                batch.append(_Node(cids.to_bytes(cid), data, is_missing))
+                size += len(data)
+                if len(batch) >= _BATCH_NODES or size >= _BATCH_BYTES:
+                    yield batch
+                    batch, size = [], 0
+        if batch:
+            yield batch
 
     def _look(
-        self, cid: bytes, data: bytes, is_missing: bool, met: set[bytes], *, trusting: bool
-    ) -> tuple[_Node, list[tuple[bytes, bool]]]:
-        """Return the node of a block, and the links below it that are to be looked at."""
-        try:
-            all_links = list(dict.fromkeys(binary_links(cid, data)))
-        except CarError as error:
-            raise BlockMalformedError(f"block {cids.to_text(cid)}: {error}") from error
-        links = [link for link in all_links if link not in met]
-        leaves: list[bytes] = []
+        self, batch: list[_Node], met: set[bytes], waiting: _WaitingNodes, *, trusting: bool
+    ) -> list[tuple[bytes, bool]]:
+        """Send the leaves of some nodes, and the nodes below which nothing else is missing; return what to read next.
+
+        :return: nodes, and whether they are missing
+        """
+        links_of = [_links_of(node) for node in batch]
+        links = [link for found in links_of for link in found if link not in met]
+        links = list(dict.fromkeys(links))
+        met.update(links)
+        leaves: set[bytes] = set()
         below: list[tuple[bytes, bool]] = []
-        for link, there in zip(links, self._there(links), strict=True):
+        missing: list[bytes] = []
+        for link, is_there in zip(links, self._there(links), strict=True):
+            if not is_there:
+                missing.append(link)
             if cids.codec_of(link) == cids.RAW:
-                if not there:
-                    leaves.append(link)
-                met.add(link)
-            elif not there or not trusting:
-                below.append((link, not there))
-            if not there and link not in self._queued:
-                self._queued.add(link)
-                self.known += 1
-        below.reverse()
-        return _Node(cid, data, is_missing, leaves, len(leaves) == len(all_links)), below
+                if not is_there:
+                    leaves.add(link)
+            elif not is_there or not trusting or identity_bytes(link) is not None:
+                below.append((link, not is_there))
+        self._note_missing(missing)
+        self._send_leaves(batch, links_of, leaves)
+        waiting.expect(link for link, _ in below)
+        ready = [node for node, found in zip(batch, links_of, strict=True) if not waiting.add(*node, found)]
+        self._dst.put_blocks(
+            self._counted((cids.from_validated(node.cid), node.data) for node in ready if node.is_missing)
+        )
+        return below
+
+    def _send_leaves(self, batch: list[_Node], links_of: list[list[bytes]], leaves: set[bytes]) -> None:
+        """Send the leaves of some nodes that are missing."""
+        if self._src.sends_graphs:
+            for node, links in zip(batch, links_of, strict=True):
+                if node.is_missing and len(links) >= _FEW and leaves.issuperset(links):
+                    pairs = self._src.get_dag(node.cid)  # verified
+                    self._dst.put_blocks(self._counted(pair for pair in pairs if bytes(pair[0]) != node.cid))
+                    leaves.difference_update(links)
+        if leaves:
+            in_order = [link for links in links_of for link in links if link in leaves]
+            wanted = map(cids.from_validated, dict.fromkeys(in_order))
+            self._dst.put_blocks(self._counted(self._src.get_many_raw(wanted)))
+
+    def _note_missing(self, missing: list[bytes]) -> None:
+        fresh = [cid for cid in missing if cid not in self._queued]
+        self._queued.update(fresh)
+        self.known += len(fresh)
 
     def _there(self, links: list[bytes]) -> list[bool]:
         """Return whether the other store has each of these; identity CIDs hold their bytes themselves."""
         asked = [link for link in links if identity_bytes(link) is None]
         found = dict(zip(asked, self._dst.has_blocks(map(cids.from_validated, asked)), strict=True))
         return [found.get(link, True) for link in links]
-
-    def _send(self, node: _Node) -> None:
-        """Send the leaves, then the node."""
-        if node.all_missing and node.is_missing and len(node.leaves) >= _FEW:
-            pairs = self._src.get_dag(node.cid)  # verified, and in one answer if it can be
-            self._dst.put_blocks(self._counted(pair for pair in pairs if bytes(pair[0]) != node.cid))
-        elif node.leaves:
-            self._dst.put_blocks(self._counted(self._src.get_many_raw(map(cids.from_validated, node.leaves))))
-        if node.is_missing:
-            self._dst.put_blocks(self._counted([(cids.from_validated(node.cid), node.data)]))
 
     def _counted(self, pairs: Iterable[tuple[CID, bytes]]) -> Iterator[tuple[CID, bytes]]:
         for pair in pairs:
@@ -162,3 +195,64 @@ class _Transfer:
             self.bytes += len(pair[1])
             if self._progress is not None:
                 self._progress(self.blocks, self.known, self.bytes)
+
+
+class _WaitingNodes:
+    """The nodes of a transfer below which something is still missing.
+
+    :param get: reads the verified block of a node again, if its bytes were not kept
+    """
+
+    def __init__(self, get: Callable[[bytes], bytes]) -> None:
+        self._get = get
+        self._expected: set[bytes] = set()
+        """Nodes that are not sent yet, read or not."""
+        self._below: dict[bytes, list[bytes]] = {}
+        """Of each node that was read, the nodes that must be sent before it."""
+        self._held: dict[bytes, bytes] = {}
+        self._held_bytes = 0
+        self._missing: set[bytes] = set()
+
+    def expect(self, nodes: Iterable[bytes]) -> None:
+        """Take note of nodes that are going to be read."""
+        self._expected.update(nodes)
+
+    def add(self, cid: bytes, data: bytes, is_missing: bool, links: Iterable[bytes]) -> bool:  # of a record
+        """Take a node that was read; return whether it has to wait.
+
+        :param is_missing: whether it is to be sent at all
+        :param links: all that it links
+        """
+        below = [link for link in links if link in self._expected]
+        if not below:
+            self._expected.discard(cid)
+            return False
+        self._below[cid] = below
+        if is_missing:
+            self._missing.add(cid)
+            if self._held_bytes < _HELD_BYTES:
+                self._held[cid] = data
+                self._held_bytes += len(data)
+        return True
+
+    def in_order(self, root: bytes) -> Iterator[tuple[CID, bytes]]:
+        """Yield the nodes that wait and are to be sent, each after those below it."""
+        begun: set[bytes] = set()
+        stack = [(root, False)]
+        while stack:
+            cid, is_done = stack.pop()
+            if is_done:
+                if cid in self._missing:
+                    data = self._held.pop(cid, None)
+                    yield cids.from_validated(cid), self._get(cid) if data is None else data
+            elif cid in self._below and cid not in begun:
+                begun.add(cid)
+                stack.append((cid, True))
+                stack += [(link, False) for link in reversed(self._below[cid])]
+
+
+def _links_of(node: _Node) -> list[bytes]:
+    try:
+        return list(dict.fromkeys(binary_links(node.cid, node.data)))
+    except CarError as error:
+        raise BlockMalformedError(f"block {cids.to_text(node.cid)}: {error}") from error

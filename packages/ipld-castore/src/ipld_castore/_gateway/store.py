@@ -64,6 +64,7 @@ class GatewayCAStore(ContentAddressableStore):
     """
 
     local = False
+    sends_graphs = True
 
     def __init__(
         self,

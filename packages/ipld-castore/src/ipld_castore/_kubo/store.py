@@ -71,6 +71,7 @@ class IPFSStore(ContentAddressableStore):
     """
 
     local = False
+    sends_graphs = True
 
     def __init__(
         self,
