@@ -116,3 +116,42 @@ def test_a_flush_waits_for_the_new_file(
         assert len(threads) == 1
         assert errors == []
         assert store.get(cid) == b"block"
+
+
+def test_another_file_does_not_wait_for_one_that_is_rewritten(tmp_path: Path) -> None:
+    """Rewriting a large file takes minutes."""
+    swapped = threading.Event()
+
+    def swap() -> None:
+        other.swap_head(None, head)
+        swapped.set()
+
+    def blocks() -> Iterator[tuple[CID, bytes]]:
+        threading.Thread(target=swap).start()
+        assert swapped.wait(10), "the head of the other file waits"
+        yield cid, b"block"
+
+    with CarCAStore(tmp_path / "a.car", fsync=False) as store, CarCAStore(tmp_path / "b.car", fsync=False) as other:
+        cid, head = store.put(b"block"), other.put([1])
+        store.rewrite(blocks())
+        assert other.head == head
+
+
+def test_a_head_waits_for_its_own_file_to_be_rewritten(tmp_path: Path) -> None:
+    """Also that of a copy of the store: else the new file would not have it."""
+    moved: list[CID | None] = []
+
+    def blocks() -> Iterator[tuple[CID, bytes]]:
+        thread.start()
+        thread.join(0.05)  # what does not wait has ended by then
+        moved.append(copy.head)
+        yield cid, b"block"
+
+    with CarCAStore(tmp_path / "a.car", fsync=False) as store:
+        cid, head = store.put(b"block"), store.put([1])
+        copy = pickle.loads(pickle.dumps(store))  # noqa: S301  # made here
+        thread = threading.Thread(target=lambda: copy.swap_head(None, head))
+        store.rewrite(blocks())
+        thread.join()
+        assert moved == [None]
+        assert store.head == copy.head == head

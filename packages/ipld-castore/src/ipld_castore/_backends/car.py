@@ -6,7 +6,6 @@ import errno
 import os
 import secrets
 import shutil
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib import import_module
@@ -20,7 +19,6 @@ from multiformats import CID
 from ipld_castore._core.backend import AnyCID, text_of
 from ipld_castore._core.heads import check_head, is_head
 from ipld_castore._core.store import ContentAddressableStore
-from ipld_castore.concurrency import ForkLocal
 from ipld_castore.errors import (
     BackendUnavailableError,
     BlockCorruptError,
@@ -37,9 +35,6 @@ from .put_times import hand_over, times_of
 T = TypeVar("T")
 
 _EMPTY_MAP: Final = cids.make(cids.DAG_CBOR, hashes.sha2_256(dagcbor.encode({})))
-
-_swapping = ForkLocal(threading.Lock)
-"""Held while the head of a file is compared and replaced."""
 
 
 class CarCAStore(ContentAddressableStore):
@@ -64,7 +59,7 @@ class CarCAStore(ContentAddressableStore):
     :param fsync: wait for the disk at :meth:`flush` and :meth:`close`
     :param hash: see :class:`ContentAddressableStore`
     :param zero_length_section_as_eof: see :meth:`ipld_car.CarFile.open`; for archives that are padded with zeros
-    :param allow_truncated: likewise; for a file whose end is lost. Not with a URL
+    :param allow_truncated: likewise; for a file whose end is lost, or that is damaged. At a URL the end may be lost
     :param storage_options: of a URL: ``timeout`` in seconds, ``retries`` and a bearer ``token`` for ``http`` and
         ``https``; for buckets the options of :meth:`ObjectCAStore.from_url`
     :raises BackendUnavailableError: if the file cannot be opened or made, or another writer has it
@@ -258,7 +253,7 @@ class CarCAStore(ContentAddressableStore):
 
         Safe with threads and with copies of the store in this process; no other process can write the file.
         """
-        with _swapping.value:
+        with self._times.swapping.value:
             self.check_head(new)
             check_head(self._path, expected, self.head)
             before = self._file.roots
@@ -339,7 +334,7 @@ class CarCAStore(ContentAddressableStore):
         fresh = self._path.with_name(f".{self._path.name}.rewriting")
         try:
             fresh.unlink(missing_ok=True)  # of one that was stopped
-            with _swapping.value, CarFile.open(fresh, "x", roots=self.roots, fsync=self._fsync) as new:
+            with self._times.swapping.value, CarFile.open(fresh, "x", roots=self.roots, fsync=self._fsync) as new:
                 old = self._file
                 for cid, data in blocks:
                     new.put(cid, data, verify=False)

@@ -77,6 +77,8 @@ class OffsetTimes:
     def __init__(self) -> None:
         self.lock: Final = ForkLocal(threading.Lock)
         """Held while a block is put, and while the file is replaced."""
+        self.swapping: Final = ForkLocal(threading.Lock)
+        """Held while the head of the file is compared and replaced, and so while the file is rewritten."""
         self._times: list[float] = []
         self._offsets: list[int] = []
         """What was put at a time or later lies at the offset of that time or behind it."""
@@ -146,5 +148,5 @@ def times_of(file: CarFile) -> OffsetTimes:
 
 
 def hand_over(old: CarFile, new: CarFile) -> None:
-    """Give the times of a file to the one that takes its place."""
-    _offset_times[new] = _offset_times.pop(old)
+    """Give the times of a file to the one that takes its place; a store that is just being made may ask for the old."""
+    _offset_times[new] = times_of(old)
