@@ -119,6 +119,7 @@ VERBS: dict[str, Callable[[Path, Path], object]] = {
     "concat": lambda source, folder: ops.concat([source, source], folder / "out.car"),
     "merge": lambda source, folder: ops.merge([source, source], folder / "out.car"),
     "split": lambda source, folder: ops.split(source, folder / "part", 100),
+    "repair": lambda source, folder: ops.repair(source, folder / "out.car"),
     "convert": lambda source, folder: ops.convert(source, folder / "out.car"),
     "create_index": lambda source, folder: ops.create_index(source, folder / "out.idx"),
     "detach_index": lambda source, folder: ops.detach_index(source, folder / "out.idx"),

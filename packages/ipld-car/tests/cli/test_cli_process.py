@@ -22,7 +22,7 @@ from ..support.cli_samples import Tree, text
 
 VERBS = [
     *("create", "extract", "list", "inspect", "verify", "root", "get-block", "get-dag", "index", "detach-index"),
-    *("put-block", "filter", "concat", "cat", "wrap", "unwrap", "merge", "split", "diff"),
+    *("put-block", "filter", "concat", "cat", "wrap", "unwrap", "merge", "split", "repair", "diff"),
 ]
 
 

@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from ipld_car import BlockAbsentError, CarFile, CarWarning, IndexWriter, cids
@@ -59,8 +59,8 @@ def check_continued(path: Path, archive: bytes) -> None:
 
 
 @contextmanager
-def warned(path: Path, match: str, mode: Literal["r", "a"] = "r") -> Iterator[CarFile]:
+def warned(path: Path, match: str, mode: Literal["r", "a"] = "r", **options: Any) -> Iterator[CarFile]:
     """An open file of which something is said, once."""
-    with pytest.warns(CarWarning, match=match) as caught, CarFile.open(path, mode) as file:
+    with pytest.warns(CarWarning, match=match) as caught, CarFile.open(path, mode, **options) as file:
         yield file
     assert len(caught) == 1

@@ -12,6 +12,7 @@ from pathlib import Path
 import ipldstore
 import pytest
 from click.testing import CliRunner
+from ipld_car import read_car
 from ipld_car.terminal.testing import Run
 from ipldstore._cli.main import cli
 
@@ -154,6 +155,22 @@ def test_a_car_that_was_cut_off_is_verified_and_repaired(command: Run, car: Path
     assert done["blocks"] == told_with["failed"] > 1
     assert command("verify", copy).text == command("verify", car).text
     assert not command("info", copy).err  # it has an index again
+
+
+def test_a_car_without_index_that_is_damaged_is_repaired(command: Run, car: Path, tmp_path: Path) -> None:
+    """One length is damaged, so that nothing leads to what stands behind it: one block is lost, and comes back."""
+    with ipldstore.open(car) as store:
+        whole = store.to_car()
+    copy = tmp_path / "copy.car"
+    places = [at for _, _, at in read_car(whole)[1]]
+    offset = places[len(places) // 2].offset
+    copy.write_bytes(whole[:offset] + bytes(1) + whole[offset + 1 :])
+    told = command("verify", copy, code=1)
+    assert f"the bytes {offset} to {places[len(places) // 2 + 1].offset}" in told.err
+    assert "missing" in told.text
+    (done,) = command("repair", "--json", copy, "--from", car).json
+    assert (done["blocks"], done["lost"]) == (1, [])
+    assert copy.read_bytes() == whole
 
 
 @pytest.mark.parametrize(

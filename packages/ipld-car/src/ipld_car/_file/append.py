@@ -126,6 +126,12 @@ class Appender:
             if (key in blocks.added.offsets or len(blocks.table.index)) and self._has(key, cid, data):
                 return False
             self._check()
+            for lost in blocks.table.lost:
+                if lost[1] - lost[0] == len(head) + len(data):  # what is lost is likely to be this block
+                    self._write(lost[0], [head, data])
+                    blocks.fill(lost)
+                    blocks.added.add(key, lost[0])
+                    return True
             if self._pending_bytes > _SPILL_BYTES:
                 self._spill()
             offset = self._end

@@ -11,7 +11,7 @@ from ipld_car._car.block import BlockLocation
 from ipld_car._car.index import CarIndex
 from ipld_car.errors import CarError
 
-from .layout import Layout
+from .layout import Layout, Lost
 
 _HEAD: Final = 2 * varint.MAX_BYTES + 1
 """Bytes before the multihash of a section at most: length, CID version and codec."""
@@ -64,6 +64,8 @@ class BlockTable:
     """Whether the index was compared with the sections, or made of them."""
     generation: int = 0
     """Counts the indexes of one file."""
+    lost: tuple[Lost, ...] = ()
+    """Ranges of bytes between the sections in which there is none, as they are damaged."""
 
     def find(self, key: bytes) -> list[SectionRef]:
         """Return the sections with a multihash, the last one in the archive first.

@@ -122,8 +122,9 @@ class CarFile:
             are padded with zeros need it. It is for reading: the zeros behind a CARv1 that is appended to are cut off,
             and a CARv2 with zeros in its data is not appended to
         :param allow_truncated: take the whole sections of a CARv2 that was cut off, or whose end is zeros, as those of
-            a CARv1 always are; with a :class:`CarWarning`. What is put goes behind them, and :meth:`close` makes it an
-            archive again
+            a CARv1 always are; and those behind damage, of an archive whose sections are scanned. A
+            :class:`CarWarning` says which bytes are lost. What is put goes behind them, or into damage of its length,
+            and :meth:`close` makes a CARv2 an archive again
         :raises FileExistsError: if there is a file and the mode is "x"
         :raises BlockingIOError: if another writer has the file open
         :raises OSError: if it cannot be opened or made

@@ -16,6 +16,8 @@ from ipld_car._car.index import MULTIHASH_INDEX_SORTED, CarIndex
 from ipld_car.errors import CarError, CarWarning, MalformedError
 
 from .block_table import BlockTable, SectionRef, WrongIndexError, key_of
+from .layout import Lost
+from .salvage import stretches
 from .scan import Section, is_index_of, sections
 from .state import Access, Opened, map_of, read_file_layout, read_table, scan_table, sections_of
 
@@ -121,6 +123,12 @@ class FileBlocks:
             error.of_file(self._path)
             raise
         self._publish(found)
+
+    def fill(self, lost: Lost) -> None:
+        """Note that there is a section in a range of bytes that was damaged."""
+        with self._lock:
+            left = tuple(each for each in self.table.lost if each != lost)
+            self._replace(replace(self.table, lost=left))
 
     def grow(self, end: int) -> None:
         """Note that there are sections up to ``end`` in the file now."""
@@ -280,7 +288,8 @@ class FileBlocks:
         """Give all that is in the file, in its order, as it is now; nothing may be held."""
         table = self._table_beyond(self.table.end - 1)
         zero_is_end = self._access.zero_is_end and not self._access.for_writing
-        return sections(table.buffer, table.layout.first, table.end, zero_is_end=zero_is_end, limit=sys.maxsize)
+        for start, stop in stretches(table.layout.first, table.end, table.lost):
+            yield from sections(table.buffer, start, stop, zero_is_end=zero_is_end, limit=sys.maxsize)
 
     def leave_fork(self) -> None:
         """Make a new lock in a forked process: the thread that held the old one is not here."""

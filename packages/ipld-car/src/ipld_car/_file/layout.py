@@ -88,6 +88,10 @@ Buffer = bytes | mmap | FileBuffer
 """An archive whose bytes are got as slices ``buffer[start:stop]``."""
 
 
+Lost = tuple[int, int]
+"""A range of bytes in which no whole section was found: its start, and the position behind it."""
+
+
 class Layout(NamedTuple):
     """The layout of an archive as its headers give it; offsets in bytes from the start of the file."""
 

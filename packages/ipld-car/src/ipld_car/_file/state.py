@@ -14,16 +14,15 @@ from ipld_car.errors import CarError, MalformedError
 
 from .block_table import BlockTable
 from .damaged_head import whole_section_in
-from .layout import FIXED_SIZE, Buffer, FileBuffer, Layout, read_at, read_layout, size_of
+from .layout import FIXED_SIZE, Buffer, FileBuffer, Layout, Lost, read_at, read_layout, size_of
+from .salvage import described, undamaged_sections
 from .scan import (
-    MAX_HEAD_BYTES,
     Section,
     index_of,
     is_zeros,
     sections,
     sections_until_torn,
     whole_sections,
-    without_damaged_end,
 )
 
 
@@ -35,7 +34,7 @@ class Access(NamedTuple):
     zero_is_end: bool = False
     """Take a section of length zero for the end of the archive."""
     allow_truncated: bool = False
-    """Take the whole sections of a CARv2 that was cut off."""
+    """Take the whole sections of an archive that was cut off, or is damaged."""
 
 
 class Opened(NamedTuple):
@@ -111,15 +110,14 @@ def scan_table(
     :raises CarError: if it is damaged
     """
     buffer, size = FileBuffer(file), size_of(file)
+    lost: list[Lost] = []
     vouched = layout.first if layout.version == 1 or layout.is_cut else layout.end
-    if layout.version == 1:
-        zero_is_end = access.zero_is_end and not access.for_writing
+    zero_is_end = access.zero_is_end and not access.for_writing
+    if access.allow_truncated and (layout.version == 1 or layout.finished):
+        stop, cut = size if layout.version == 1 else layout.end, layout.is_cut
+        found = undamaged_sections(buffer, layout.first, stop, lost, zero_is_end=zero_is_end, verifies_end=cut)
+    elif layout.version == 1:
         found = sections_until_torn(buffer, layout.first, size, zero_is_end=zero_is_end)
-    elif layout.is_cut:
-        torn = sections_until_torn(
-            buffer, layout.first, layout.end, zero_is_end=access.zero_is_end, head=MAX_HEAD_BYTES
-        )
-        found = without_damaged_end(buffer, torn)
     elif not layout.finished or (access.for_writing and not layout.index_offset):
         found = chain(sections_of(file, layout, access), whole_sections(buffer, layout.end, size))
     else:
@@ -129,10 +127,14 @@ def scan_table(
         reason, warns = _tail(buffer, end, size, access)
     if access.for_writing and (layout.version == 1 or layout.is_cut):
         _require_torn(buffer, end, size if layout.version == 1 else layout.end)
+    between = [each for each in lost if each[1] <= end]
+    if between:
+        reason, warns = f"{reason}; it is damaged: {described(between)}", True
     if layout.is_cut:
         layout = layout._replace(end=end)
     end = max(least_end, end)  # a writer may have come further
-    return Opened(BlockTable(layout, map_of(file, end), index, end, is_complete, reason, is_checked=True), warns)
+    table = BlockTable(layout, map_of(file, end), index, end, is_complete, reason, is_checked=True, lost=tuple(between))
+    return Opened(table, warns)
 
 
 def _require_torn(buffer: Buffer, end: int, stop: int) -> None:

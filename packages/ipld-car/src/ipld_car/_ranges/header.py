@@ -11,10 +11,11 @@ from ipld_car.errors import CarError, MalformedError, TruncatedError
 from .source import RangeSource, RangeStream
 
 
-def read_range_layout(source: RangeSource, head: bytes) -> Layout:
+def read_range_layout(source: RangeSource, head: bytes, *, allow_truncated: bool = False) -> Layout:
     """Read the headers of an archive. What lies between them is not read.
 
     :param head: the first bytes of the archive
+    :param allow_truncated: take a CARv2 that ends before its data do
     :raises CarError: if there is no archive, or one that ends before its data do
     """
     size = source.size
@@ -29,16 +30,17 @@ def read_range_layout(source: RangeSource, head: bytes) -> Layout:
     except CarError as error:
         raise error.at(len(PRAGMA)) from None
     start, end = header.data_offset, header.data_offset + header.data_size
-    if end > size:
+    is_cut = end > size and allow_truncated
+    if end > size and not allow_truncated:
         raise TruncatedError(f"expected data up to offset {end}, found the end of the archive", offset=size)
     try:
-        reader = CarReader(RangeStream(source, head, start, end))
+        reader = CarReader(RangeStream(source, head, start, min(end, size)))
     except CarError as error:
         error.offset = start + (error.offset or 0)
         raise
     if reader.version != 1:
         raise MalformedError("expected a CARv1 inside the CARv2, found version 2", offset=start)
-    return Layout(2, _roots(reader), start, start + reader.header_end, end, header, fixed)
+    return Layout(2, _roots(reader), start, start + reader.header_end, min(end, size), header, fixed, is_cut)
 
 
 def _roots(reader: CarReader) -> list[bytes]:

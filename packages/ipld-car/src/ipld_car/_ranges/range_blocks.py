@@ -12,7 +12,14 @@ from ipld_car import cids, varint
 from ipld_car._car.index import CarIndex
 from ipld_car._car.limits import MAX_SECTION_BYTES
 from ipld_car._file.block_table import key_of
-from ipld_car._file.scan import Section, index_of, sections, sections_until_torn
+from ipld_car._file.scan import (
+    MAX_HEAD_BYTES,
+    Section,
+    index_of,
+    sections,
+    sections_until_torn,
+    without_damaged_end,
+)
 from ipld_car.errors import CarError, CarWarning, MalformedError, TruncatedError
 from ipld_car.hashes import verify_digest
 
@@ -44,17 +51,20 @@ class RangeBlocks:
     :param source: the archive
     :param cache_bytes: the most bytes of blocks, and of entries of each bucket of the index, that are kept
     :param zero_is_end: take a section of length zero for the end of the archive
+    :param allow_truncated: take the whole sections of a CARv2 that was cut off
     :raises CarError: if it is no archive, or shorter than its header says
     """
 
-    def __init__(self, source: RangeSource, cache_bytes: int, *, zero_is_end: bool) -> None:
+    def __init__(
+        self, source: RangeSource, cache_bytes: int, *, zero_is_end: bool, allow_truncated: bool = False
+    ) -> None:
         self._source = source
         self._zero_is_end = zero_is_end
         self._cache_bytes = cache_bytes
         head = read_exactly(source, 0, min(source.size, _HEAD_BYTES))
         self._whole = head if len(head) == source.size else b""
         """The archive, if the first read has taken all of it."""
-        self.layout = read_range_layout(source, head)
+        self.layout = read_range_layout(source, head, allow_truncated=allow_truncated)
         self.end = self.layout.end
         """Behind the last section, as far as is known."""
         self.windows = WindowCache(cache_bytes)
@@ -225,6 +235,8 @@ class RangeBlocks:
 
     def _open_index(self) -> CarIndex | RangeIndex:
         start, size = self.layout.index_offset, self._source.size
+        if self.layout.is_cut:
+            return self._scan("it was cut off before the end that its header says", warns=True)
         if not start:
             return self._scan("a CARv1 has no index" if self.layout.version == 1 else "it has no index")
         if start >= size:
@@ -280,6 +292,11 @@ class RangeBlocks:
             data = b"".join(self._read(at, min(MOST_WINDOW, layout.end - at)) for at in places)
             self.windows.add(Window(layout.first, data))
         buffer = ScanBuffer(self._source, layout.end, data, layout.first)
+        if layout.is_cut:
+            torn = sections_until_torn(
+                buffer, layout.first, layout.end, zero_is_end=self._zero_is_end, head=MAX_HEAD_BYTES
+            )
+            return without_damaged_end(buffer, torn)
         if layout.version == 1:
             return sections_until_torn(buffer, layout.first, layout.end, zero_is_end=self._zero_is_end)
         return sections(buffer, layout.first, layout.end, zero_is_end=self._zero_is_end, limit=sys.maxsize)

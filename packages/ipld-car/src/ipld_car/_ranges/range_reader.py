@@ -39,16 +39,24 @@ class CarRangeReader:
     :param cache_bytes: the most bytes of blocks, and of entries of the index, that are kept in memory
     :param zero_length_section_as_eof: take a section of length zero for the end of the archive, as archives that are
         padded with zeros need it
+    :param allow_truncated: take the whole sections of a CARv2 that was cut off, with a :class:`CarWarning`
     :raises CarError: if it is no archive, or shorter than its header says
     """
 
     __module__ = "ipld_car"  # where users import it from; the package does so when it is first used
 
     def __init__(
-        self, source: RangeSource, *, cache_bytes: int = 64 << 20, zero_length_section_as_eof: bool = False
+        self,
+        source: RangeSource,
+        *,
+        cache_bytes: int = 64 << 20,
+        zero_length_section_as_eof: bool = False,
+        allow_truncated: bool = False,
     ) -> None:
         self._source = source
-        self._blocks = RangeBlocks(source, cache_bytes, zero_is_end=zero_length_section_as_eof)
+        self._blocks = RangeBlocks(
+            source, cache_bytes, zero_is_end=zero_length_section_as_eof, allow_truncated=allow_truncated
+        )
 
     @property
     def version(self) -> int:

@@ -64,6 +64,7 @@ __all__ = [
     "PathEntry",
     "Progress",
     "RefusedError",
+    "Repaired",
     "Report",
     "Sizes",
     "Source",
@@ -92,6 +93,7 @@ __all__ = [
     "merge",
     "put_block",
     "read_index",
+    "repair",
     "split",
     "verify",
 ]
@@ -116,7 +118,18 @@ _NAMES: Final = {
     ),
     "output": ("Target", "Written"),
     "paths": ("PathEntry", "cat", "list_paths"),
-    "rewrite": ("Dag", "SplitPart", "concat", "filter_blocks", "get_dag", "merge", "put_block", "split"),
+    "rewrite": (
+        "Dag",
+        "Repaired",
+        "SplitPart",
+        "concat",
+        "filter_blocks",
+        "get_dag",
+        "merge",
+        "put_block",
+        "repair",
+        "split",
+    ),
     "verification": ("Report", "verify"),
 }
 """The modules of this room, and the names that each gives to users."""

@@ -1,4 +1,4 @@
-"""Archives out of archives: filter, concat, merge, split, the DAG below a block; and one block into an archive."""
+"""Archives out of archives: filter, concat, merge, split, repair, the DAG below a block; a block into an archive."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from ipld_car._car.header import encode_header
 from ipld_car._car.limits import MAX_SECTION_BYTES
 from ipld_car._car.reader import CarReader
 from ipld_car._file.car_file import CarFile
+from ipld_car._file.layout import read_layout
+from ipld_car._file.salvage import undamaged_sections
 from ipld_car._graph.selector import Selector, walk_selected
 from ipld_car._graph.selector_json import parse
 from ipld_car._graph.walk import KNOWN_CODECS, binary_links, walk_binary
@@ -25,7 +27,7 @@ from ipld_car.errors import CarError
 from ipld_car.hashes import verify_digest
 from ipld_car.messages import Message, Term
 
-from .archive import Archive, Source, binary_or_none, missing_block, open_archive, open_stream
+from .archive import Archive, Source, binary_or_none, missing_block, open_archive, open_buffer, open_stream
 from .errors import Meter, Progress, RefusedError, naming
 from .output import Target, Written, check_not_input, write_archive
 
@@ -231,6 +233,58 @@ def _walk(
     if selector is not None:
         return walk_selected(archive.get, root, selector, missing)
     return walk_binary(archive.get, root, missing=missing)
+
+
+# -- repair ------------------------------------------------------------------------------------------
+
+
+class Repaired(NamedTuple):
+    """The result of :func:`repair`."""
+
+    roots: list[CID]
+    blocks: int
+    lost: list[tuple[int, int]]
+    """Ranges of bytes of the source in which there is no whole block: the start, and the position behind the end."""
+
+    def __repr__(self) -> str:
+        return cids.record_repr(self)
+
+
+def repair(
+    source: Source,
+    target: Target,
+    *,
+    version: int = 2,
+    zero_length_section_as_eof: bool = False,
+    progress: Progress | None = None,
+) -> Repaired:
+    """Write what is whole of a damaged archive: each block that is what its CID says, once, with the same roots.
+
+    Behind damage the next section is found whose block has the SHA-256 or BLAKE3 in its CID. A block whose hash
+    function is not known here stays where the sections lead to it.
+
+    :param source: path, bytes or stream; its header must be whole
+    :param target: path or stream; the archive itself may be replaced
+    :param version: of the archive that is written
+    :param zero_length_section_as_eof: see :func:`verify`
+    :param progress: see :data:`Progress`
+    :raises CarError: if the header is damaged; nothing is written
+    :raises OSError: if something cannot be read or written
+    """
+    lost: list[tuple[int, int]] = []
+    with open_buffer(source, progress) as (_, buffer):
+        with naming(source if isinstance(source, (str, os.PathLike)) else None):
+            layout = read_layout(buffer, allow_unfinished=True, allow_truncated=True)
+        stop = layout.end if layout.finished else len(buffer)
+        meter = Meter(progress, "repairing", stop - layout.first)
+        found = undamaged_sections(
+            buffer, layout.first, stop, lost, zero_is_end=zero_length_section_as_eof, verifies_all=True
+        )
+        with write_archive(target, layout.roots, version) as out:
+            for _, cid, begin, size in found:
+                out.write(cid, bytes(buffer[begin : begin + size]))
+                meter.reach(begin + size - layout.first)
+    return Repaired(out.written.roots, out.written.blocks, lost)
 
 
 # -- split -------------------------------------------------------------------------------------------

@@ -80,10 +80,9 @@ class RemoteCarCAStore(CarCAStore, schemes=(*_HTTP, *_BUCKETS)):
         ContentAddressableStore.__init__(self, hash=hash)
         if mode != "r":
             raise ValueError(f'expected the mode "r" with a URL, found {mode!r}: an archive at a URL is only read')
-        if allow_truncated:
-            raise ValueError("expected allow_truncated with a file on this machine, found it with a URL")
         self._source = _source_of(url, dict(storage_options or {}))
         self._zeros_end = zero_length_section_as_eof
+        self._allows_truncated = allow_truncated
         self._opened = ForkLocal(_Opened)
         self._is_copy = False
         self._reader()
@@ -98,14 +97,19 @@ class RemoteCarCAStore(CarCAStore, schemes=(*_HTTP, *_BUCKETS)):
 
     def _new_reader(self) -> CarRangeReader:
         try:
-            return CarRangeReader(self._source, cache_bytes=_MAX_BYTES, zero_length_section_as_eof=self._zeros_end)
+            return CarRangeReader(
+                self._source,
+                cache_bytes=_MAX_BYTES,
+                zero_length_section_as_eof=self._zeros_end,
+                allow_truncated=self._allows_truncated,
+            )
         except CarError as error:
             error.of_file(self.address)
             raise
 
     def _shared_reader(self) -> CarRangeReader:
         """Return the reader of all copies of one store in this process."""
-        key = pickle.dumps((self._source, self._zeros_end))
+        key = pickle.dumps((self._source, self._zeros_end, self._allows_truncated))
         shared = _readers.value
         with shared.lock:
             reader = shared.by_pickle.get(key)
@@ -255,10 +259,10 @@ class RemoteCarCAStore(CarCAStore, schemes=(*_HTTP, *_BUCKETS)):
     # -- the store itself --
 
     def __getstate__(self) -> Any:
-        return self._source, self._hash_code, self._zeros_end
+        return self._source, self._hash_code, self._zeros_end, self._allows_truncated
 
     def __setstate__(self, state: Any) -> None:
-        self._source, self._hash_code, self._zeros_end = state
+        self._source, self._hash_code, self._zeros_end, self._allows_truncated = state
         self._opened, self._is_copy = ForkLocal(_Opened), True
 
 

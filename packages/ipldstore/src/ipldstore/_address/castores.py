@@ -42,7 +42,7 @@ class PlaceOptions(NamedTuple):
     moved: Mapping[Any, Any] | None = None
     """Where files of an index of references are now, by their old places."""
     allow_truncated: bool = False
-    """Write a CAR file whose end is lost. One that is read may always be such."""
+    """Write a CAR file whose end is lost, or that is damaged. One that is read may always be such."""
 
 
 class OpenedCAStore(NamedTuple):
@@ -157,6 +157,7 @@ def _open_archive(url: str, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
         url,
         mode,
         zero_length_section_as_eof=options.zero_length_section_as_eof,
+        allow_truncated=True,
         storage_options=options.storage_options,
     )
     try:

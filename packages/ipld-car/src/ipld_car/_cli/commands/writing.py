@@ -231,6 +231,40 @@ def split(file: str, prefix: str | None, size: int, as_json: bool, zero_is_end: 
             print_line(found if as_json else f"{part.path}: {part.blocks} blocks, {part.size} bytes")
 
 
+@click.command()
+@click.argument("file")
+@click.argument("output", default="-")
+@version_option(2)
+@json_option
+@zero_option()
+def repair(file: str, output: str, version: int, as_json: bool, zero_is_end: bool) -> int:
+    """Write what is whole of a damaged archive.
+
+    OUTPUT has the roots of FILE, and each of its blocks that is what its CID says, once. Behind damage the next whole
+    block is found by its hash. The ranges of bytes of FILE that are lost are printed; the exit code is 1 if there are
+    any. "ipldstore repair" fetches from elsewhere what a dataset has lost.
+    """
+    from ipld_car import ops
+    from ipld_car.terminal import open_printer, show_progress
+
+    with open_printer(to_stderr=output == STANDARD) as print_line, show_progress() as progress:
+        done = ops.repair(
+            source_of(file),
+            target_of(output),
+            version=version,
+            zero_length_section_as_eof=zero_is_end,
+            progress=progress,
+        )
+        lost = [{"offset": start, "size": stop - start} for start, stop in done.lost]
+        if as_json:
+            print_line({"roots": list(map(str, done.roots)), "blocks": done.blocks, "lost": lost})
+        else:
+            print_line(f"{done.blocks} blocks")
+            for each in lost:
+                print_line(f"lost: {each['size']} bytes from offset {each['offset']}")
+    return 1 if lost else 0
+
+
 _CODECS: Final = {"raw": cids.RAW, "dag-pb": cids.DAG_PB, "dag-cbor": cids.DAG_CBOR, "dag-json": cids.DAG_JSON}
 
 
@@ -267,4 +301,4 @@ def put_block(
         print_line({"cid": text, "size": len(data), "added": added} if as_json else text)
 
 
-WRITING: Final[list[Any]] = [put_block, get_dag, filter_command, concat, merge, split]
+WRITING: Final[list[Any]] = [put_block, get_dag, filter_command, concat, merge, split, repair]

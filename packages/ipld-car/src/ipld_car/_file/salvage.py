@@ -1,0 +1,202 @@
+"""The whole sections of an archive that is damaged, found behind the damage by what CIDs look like and by their hashes.
+
+A section whose length is damaged leads to where none begins. Nothing tells then where the next one begins, but its
+bytes: a length, a CID with SHA-256 or BLAKE3, and a block that has this hash. Of any other hash function nothing is
+looked for, as it may prove nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from ipld_car._car.limits import MAX_SECTION_BYTES
+from ipld_car.errors import CarError, HashMismatchError, UnverifiableError
+from ipld_car.hashes import verify_digest
+
+from .layout import Buffer, Lost
+from .scan import Section, cid_at, sections
+
+_DIGEST: Final = re.compile(rb"[\x12\x1e]\x20")
+"""How the multihash of nearly all blocks begins: SHA-256 or BLAKE3, with 32 bytes."""
+_PIECE: Final = 1 << 20
+_HEAD: Final = 8
+"""Bytes of a section before its multihash, at most: a length of 4 bytes and a CID with a codec of 2."""
+_MOST_RECENT: Final = 1000
+"""Sections before an error that may not be there, as a damaged length has led to them."""
+_LEAST_TRIES: Final = 100_000
+_BYTES_A_TRY: Final = 64
+"""Of so many bytes one may look like the beginning of a section."""
+_MOST_HASHED: Final = 8
+"""How often the bytes of an archive are hashed, at most."""
+
+
+def undamaged_sections(
+    buffer: Buffer,
+    first: int,
+    stop: int,
+    lost: list[Lost],
+    *,
+    zero_is_end: bool = False,
+    verifies_end: bool = False,
+    verifies_all: bool = False,
+) -> Iterator[Section]:
+    """Give the sections between two positions, also those behind damage.
+
+    Where all is well, nothing is hashed. Time is in proportion to the bytes, whatever they are: each is hashed at most
+    some ten times, and one in 64 is tried for the beginning of a section. When that is used up, the rest is lost.
+
+    :param lost: takes the ranges that are lost, in their order
+    :param zero_is_end: see :func:`sections`
+    :param verifies_end: drop the last section if its block is not what its CID says, as its end may never have been
+        written
+    :param verifies_all: drop each such section; one whose hash function is not known here stays where it leads to one
+        that is right, or to the end
+    """
+    search = _Search(buffer, first, stop)
+    position = first
+    while True:
+        recent: deque[Section] = deque()
+        end, is_damaged = position, False
+        try:
+            for section in sections(buffer, position, stop, zero_is_end=zero_is_end, limit=sys.maxsize):
+                proof = _proof(buffer, section) if verifies_all else None
+                if proof is False:
+                    is_damaged = True
+                    break
+                recent.append(section)
+                while proof or len(recent) > _MOST_RECENT:
+                    given = recent.popleft()
+                    end = _end_of(given)
+                    yield given
+                    if not recent:
+                        break
+        except CarError:
+            is_damaged = True
+        if is_damaged and verifies_all:
+            recent.clear()  # nothing shows that they are there
+        count = _count_there(buffer, recent) if is_damaged or verifies_end else len(recent)
+        is_damaged = is_damaged or count < len(recent)
+        for section in list(recent)[:count]:
+            end = _end_of(section)
+            yield section
+        if not is_damaged:
+            return
+        found = search.find_whole(end)
+        lost.append((end, stop if found is None else found))
+        if found is None:
+            return
+        position = found
+
+
+def stretches(first: int, stop: int, lost: Iterable[Lost]) -> Iterator[tuple[int, int]]:
+    """Give the ranges of bytes between two positions that are not lost."""
+    position = first
+    for start, behind in lost:
+        yield position, start
+        position = behind
+    yield position, stop
+
+
+def described(lost: list[Lost]) -> str:
+    """Return ranges of bytes in words."""
+    shown = ", ".join(f"{start} to {behind}" for start, behind in lost[:5])
+    more = f" and {len(lost) - 5} more ranges" if len(lost) > 5 else ""  # as many as are shown
+    size = sum(behind - start for start, behind in lost)
+    return f"no whole section is in the bytes {shown}{more}, {size} bytes"
+
+
+def _end_of(section: Section) -> int:
+    return section[2] + section[3]
+
+
+def _proof(buffer: Buffer, section: Section) -> bool | None:
+    """Return whether a block is what its CID says; None if its hash function is not known here."""
+    _, cid, begin, size = section
+    try:
+        verify_digest(cid, buffer[begin : begin + size])
+    except UnverifiableError:
+        return None
+    except HashMismatchError:
+        return False
+    return True
+
+
+def _count_there(buffer: Buffer, recent: deque[Section]) -> int:
+    """Return how many of the sections before an error are there: up to the last whose block is what its CID says.
+
+    Where there is none, as their hash functions are not known here, up to the first that is wrong.
+    """
+    count = len(recent)
+    for number in range(len(recent) - 1, -1, -1):
+        proof = _proof(buffer, recent[number])
+        if proof:
+            return number + 1
+        if proof is False:
+            count = number
+    return count
+
+
+class _Search:
+    """Looks for whole sections in an archive, within bounds for all of it.
+
+    :param buffer: the archive
+    :param first: where its sections begin
+    :param stop: where they end
+    """
+
+    def __init__(self, buffer: Buffer, first: int, stop: int) -> None:
+        self._buffer = buffer
+        self._stop = stop
+        self._tries = _LEAST_TRIES + (stop - first) // _BYTES_A_TRY
+        self._bytes = _MOST_HASHED * (stop - first)
+
+    def find_whole(self, start: int) -> int | None:
+        """Return the offset of the first whole section that begins at a position or behind it; None without one."""
+        for base in range(start, self._stop, _PIECE):
+            # With what may stand before a multihash in the piece before, and one byte of the next.
+            begin = max(base - _HEAD, start)
+            piece = bytes(self._buffer[begin : min(base + _PIECE + 1, self._stop)])
+            for found in _DIGEST.finditer(piece, base - begin):
+                self._tries -= 1
+                if self._tries < 0 or self._bytes < 0:
+                    return None
+                for at, width, size in _lengths_before(piece, found.start()):
+                    if self._is_whole(begin + at, width, size):
+                        return begin + at
+        return None
+
+    def _is_whole(self, offset: int, width: int, size: int) -> bool:
+        start = offset + width
+        if size > min(MAX_SECTION_BYTES, self._stop - start):
+            return False
+        self._tries -= 1
+        try:
+            cid = cid_at(self._buffer, start, size)
+        except CarError:
+            return False
+        self._bytes -= size - len(cid)
+        return _proof(self._buffer, (offset, cid, start + len(cid), size - len(cid))) is True
+
+
+def _lengths_before(piece: bytes, multihash: int) -> Iterator[tuple[int, int, int]]:
+    """Give the lengths that may begin a section with a multihash at a position: offset, bytes of the length, length."""
+    for before in (2, 0, 3):  # a CID of version 1 with a codec of one byte, of version 0, of version 1 with two
+        end = multihash - before
+        if end < 1 or (before and (piece[end] != 1 or (piece[end + 1] > 0x7F) is not (before == 3))):
+            continue
+        last = piece[end - 1]
+        if not 0 < last < 0x80:  # the last byte of a varint, in its shortest form
+            continue
+        size, at = last, end - 1
+        least = before + 34
+        if size >= least:
+            yield at, 1, size
+        while at and piece[at - 1] > 0x7F and end - at < 4:  # a length of 4 bytes is over every limit
+            at -= 1
+            size = size << 7 | piece[at] & 0x7F
+            if size >= least:
+                yield at, end - at, size
