@@ -260,8 +260,7 @@ def repair(
 ) -> Repaired:
     """Write what is whole of a damaged archive: each block that is what its CID says, once, with the same roots.
 
-    Behind damage the next section is found whose block has the SHA-256 or BLAKE3 in its CID. A block whose hash
-    function is not known here stays where the sections lead to it.
+    Behind damage the next section is found whose block has the SHA-256 or BLAKE3 in its CID.
 
     :param source: path, bytes or stream; its header must be whole
     :param target: path or stream; the archive itself may be replaced
@@ -277,9 +276,8 @@ def repair(
             layout = read_layout(buffer, allow_unfinished=True, allow_truncated=True)
         stop = layout.end if layout.finished else len(buffer)
         meter = Meter(progress, "repairing", stop - layout.first)
-        found = undamaged_sections(
-            buffer, layout.first, stop, lost, zero_is_end=zero_length_section_as_eof, verifies_all=True
-        )
+        zeros = zero_length_section_as_eof
+        found = undamaged_sections(buffer, layout.first, stop, lost, zero_is_end=zeros, verifies_all=True)
         with write_archive(target, layout.roots, version) as out:
             for _, cid, begin, size in found:
                 out.write(cid, bytes(buffer[begin : begin + size]))
