@@ -7,10 +7,11 @@ are medians. With ``--workers 2`` each half is written by a process of its own, 
 a note.
 icechunk is left out where it is not installed: `hatch run rivals:buckets` has it, on Python 3.13.
 
-After that, what is asked of a dataset of 10^6 chunks: for one cold chunk, and for appending a step of 1,000 chunks. The
-step of 25 x 40 chunks that is appended is in one leaf of the index. A step of 1,000 in one row crosses eight leaves: with
-the node above them and the root these are 10 blocks that the format makes anew, so more than 8 requests are beside the puts
-of the chunks, however they are asked. That shape has no target. docs/benchmarks.md has what other steps need.
+After that, what is asked of a dataset of 10^6 chunks: for one cold chunk, and for appending a step of 1,000 chunks.
+The step of 25 x 40 chunks that is appended is in one leaf of the index. A step of 1,000 in one row crosses eight
+leaves: with the node above them and the root these are 10 blocks that the format makes anew, so more than 8 requests
+are beside the puts of the chunks, however they are asked. That shape has no target. docs/benchmarks.md has what other
+steps need.
 
     python benchmarks/buckets/bench_buckets.py             # exits with 1 if a target is missed
     python benchmarks/buckets/bench_buckets.py --workers 2 --rounds 3

@@ -17,7 +17,7 @@ import ipldstore
 import numpy as np
 import pytest
 from ipld_car.terminal.testing import Run
-from ipld_castore import ContentAddressableStore, MappingCAStore
+from ipld_castore import ContentAddressableStore, FileSystemCAStore, MappingCAStore, SupportsJournal
 from ipldstore import IPLDStore
 
 from ..support.processes import FRESH
@@ -281,6 +281,25 @@ def test_a_fork_reads_and_refuses_to_write(castore: ContentAddressableStore) -> 
     assert found == SOME
     assert all("another process" in message for message in said)
     assert contents(store) == SOME
+    if isinstance(castore, SupportsJournal):
+        assert all("pickle.dumps(store) before a fork" in message for message in said)
+
+
+def _write_out_of_a_pickle(pickled: bytes) -> None:
+    pickle.loads(pickled)["b"] = b"b"  # noqa: S301  # made by the test
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork")
+def test_a_fork_writes_out_of_a_pickle(tmp_path: Path) -> None:
+    """The way that the error of the others names."""
+    store = written(SOME, FileSystemCAStore(tmp_path / "blocks", fsync=False))
+    context: BaseContext = multiprocessing.get_context("fork")
+    process = context.Process(target=_write_out_of_a_pickle, args=(pickle.dumps(store),))  # type: ignore[attr-defined]  # as above
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    assert contents(store) == SOME | {"b": b"b"}
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system does not fork")

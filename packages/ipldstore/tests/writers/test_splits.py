@@ -45,7 +45,8 @@ class Program:
         self.looks_once = not castore.local
         """Whether a copy looks for notes of other processes once for each pickle."""
         self.model: dict[str, bytes] = dict(BASE)
-        self.reads: dict[tuple[int, str], bytes | None] = {}
+        self.reads: dict[tuple[int, str], dict[bytes | None, bytes | None]] = {}
+        """By writer and key, what it has read, by the root of the pickle through which it did."""
         self.history: dict[str, list[bytes | None]] = {key: [BASE.get(key)] for key in KEYS}
         self.processes = [Process(f"process {number}") for number in range(5)]
         self.pickled = pickle.dumps(self.store)
@@ -74,10 +75,15 @@ class Program:
             assert contents_without_reading(self.of(writer)) == set(self.model)
         elif what == "read":
             assert self.of(writer).mapping.get(key) == self.model.get(key)
-            self.reads[writer, key] = self.model.get(key)
+            self.reads.setdefault((writer, key), {})[self.pickle_of(writer)] = self.model.get(key)
         else:
             return self._change(what, writer, key)
         return None
+
+    def pickle_of(self, writer: int) -> bytes | None:
+        """Return the root of the pickle that a writer has opened; what it read through another is of no account."""
+        origin = self.of(writer)._data.origin
+        return None if origin is None else origin.root
 
     def forget_reads_of_the_coordinator(self) -> None:
         """What it reads next is what it knows, and what it read before was the program's order."""
@@ -86,13 +92,13 @@ class Program:
     def _change(self, what: str, writer: int, key: str) -> str | None:
         now = self.model.get(key)
         after = None if what == "delete" else b'{"n":%d}' % next(self._numbers)
-        read = self.reads.pop((writer, key), now)
+        read = self.reads.pop((writer, key), {}).get(self.pickle_of(writer), now)
         stale = read != now and after != now
         store = self.of(writer)
         if stale and writer < 0:
             with pytest.raises(ConflictError, match=key):
                 self._apply(store, key, after)
-            self.reads[writer, key] = read
+            self.reads[writer, key] = {None: read}
             return None
         if what.startswith("lose"):
             with failing_appends(arriving=what == "lose answer"), pytest.raises(IPLDStoreError, match=key):
@@ -128,6 +134,16 @@ def contents_without_reading(store: IPLDStore) -> set[str]:
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEP, max_size=24))
 @example([("write", 0, "a/c/1"), ("delete", -1, "a/c/1"), ("list", 0, "")])  # the root is the one before
+@example(
+    [
+        ("read", 0, "a/c/0"),  # in an earlier task
+        ("write", 1, "a/c/0"),
+        ("pickle", -1, ""),
+        ("reopen", 0, ""),
+        ("write", 0, "a/c/0"),  # in one that was sent after the other had written
+        ("freeze", -1, ""),
+    ]
+)
 def test_any_split_of_any_program(steps: list[tuple[str, int, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         check(FileSystemCAStore(folder, fsync=False), steps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import Final
 
-from ipld_castore import ContentAddressableStore, MappingCAStore
+from ipld_castore import ContentAddressableStore, MappingCAStore, SupportsJournal
 from ipld_castore.concurrency import process_id
 
 from ipldstore.errors import IPLDStoreError
@@ -23,6 +23,10 @@ CLOSED: Final = (
 _THREADS: Final = "from threads of one process (for example dask.config.set(scheduler='threads'))"
 _JOURNALS: Final = (
     "over a folder, a bucket or an IPFS node (FileSystemCAStore, ObjectCAStore, IPFSStore), where copies write"
+)
+_PICKLED: Final = (
+    "to a copy out of a pickle of the open store: what a pool sends to its processes, and what processes are given "
+    "that are started by spawn or forkserver, is one; pickle.dumps(store) before a fork is another"
 )
 _FORKS: Final = "to a fork() of the store in each process, whose changes() the first process takes in by merge()"
 
@@ -44,13 +48,15 @@ def require_owner(owner: str, castore: ContentAddressableStore) -> None:
     if owner == process_id():
         return
     ways: tuple[str, ...] = (_THREADS, _JOURNALS)
-    if isinstance(castore, MappingCAStore):
-        reason = "has its blocks in the memory of one process"
+    if isinstance(castore, SupportsJournal) and castore.writable:
+        reason, ways = "it came with the memory of a forked process, or as the pickle of a closed store", (_PICKLED,)
+    elif isinstance(castore, MappingCAStore):
+        reason = f"{castore!r} has its blocks in the memory of one process"
     elif not castore.writable:
-        reason = "takes no blocks from this process"
+        reason = f"{castore!r} takes no blocks from this process"
     else:
-        reason, ways = "has no journal that tells of changes", (_FORKS, *ways)
+        reason, ways = f"{castore!r} has no journal that tells of changes", (_FORKS, *ways)
     raise IPLDStoreError(
-        f"this store was copied into another process, where it can only be read, as {castore!r} {reason}: what is "
+        f"this store was copied into another process, where it can only be read, as {reason}: what is "
         f"written here would be lost to the store it was copied from. Write {', or '.join(ways)}"
     )

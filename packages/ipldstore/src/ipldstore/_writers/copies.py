@@ -30,6 +30,7 @@ class CopySharing:
 
     def __init__(self, writer: SessionWriter, root: bytes, positions: dict[str, int]) -> None:
         self.writer = writer
+        self._reads = writer.new_reads()
         self._base = root, dict(positions)
         """The root that the changes here go on from, and the positions in it."""
         self._positions = dict(positions)
@@ -149,12 +150,12 @@ class CopySharing:
 
     def remember_read(self, key: str, content: Content) -> None:
         """See :meth:`Sharing.remember_read`."""
-        self.writer.remember_read(key, content)
+        self.writer.remember_read(self._reads, key, content)
 
     def record(self, dataset: SharedDataset, key: str, content: Content) -> None:
         """See :meth:`Sharing.record`."""
         self.catch_up(dataset, reading=False)
-        self.writer.record(dataset, key, content, self._see)
+        self.writer.record(dataset, self._reads, key, content, self._see)
 
     def _see(self, noted: Noted) -> bool:
         """Take note that notes of this copy are there; return whether they were not read yet."""

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple, TypeVar
+from weakref import WeakSet
 
 from ipld_car import cids
 from ipld_car.lru import LRU
@@ -56,7 +57,8 @@ class SessionWriter:
         self._begin()
         self._copies: LRU[bytes, SharedDataset] = LRU(_MAX_COPIES)
         """By the binary CID of the root that each began with; strong, as what a task wrote must outlive it."""
-        self._reads = Reads()
+        self._reads: WeakSet[Reads] = WeakSet()
+        """What each copy here has read."""
 
     def _begin(self) -> None:
         """Begin as a writer that has noted nothing."""
@@ -105,18 +107,32 @@ class SessionWriter:
             with self._lock:
                 self._watching = [each for each in self._watching if each is not keys]
 
-    def remember_read(self, key: str, content: Content) -> None:
-        """Keep what a key had when it was read: a write that follows may depend on it."""
-        with self._lock:
-            self._reads.remember(key, content)
+    def new_reads(self) -> Reads:
+        """Return a place for what a copy reads.
 
-    def record(self, copy: SharedDataset, key: str, after: Content, noted: Callable[[Noted], bool]) -> None:
+        What was read through one copy says nothing of what is written through another one: that is out of a pickle that
+        was made of another root, so by the program's order it came after or before.
+        """
+        reads = Reads()
+        with self._lock:
+            self._reads.add(reads)
+        return reads
+
+    def remember_read(self, reads: Reads, key: str, content: Content) -> None:
+        """Keep what a key had when a copy read it: what is written through the copy then may depend on it."""
+        with self._lock:
+            reads.remember(key, content)
+
+    def record(
+        self, copy: SharedDataset, reads: Reads, key: str, after: Content, noted: Callable[[Noted], bool]
+    ) -> None:
         """Note a change, and make it in a copy; other copies here find the note.
 
         The blocks of ``after`` have been put. Where the journal is remote they may be under way: note and block travel
         side by side, unless the note is to keep the block, and so do the notes of several threads, except those of one
         key. It returns when the block, the note and all notes before it are there.
 
+        :param reads: what the copy has read
         :param noted: called with the notes when they are there, and :attr:`lock` held; returns whether the copy has not
             read them yet, nor what others have noted after them
         :raises IPLDStoreError: if the note or the block cannot be written, or the session has ended: the change is then
@@ -126,7 +142,7 @@ class SessionWriter:
         is_remote = self.journal.is_remote
         with self._lock:
             self._idle.wait_for(lambda: key not in self._busy)
-            notes = self._notes_of(copy, key, after)
+            notes = self._notes_of(copy, reads, key, after)
             self._busy.add(key)
         try:
             sequence, put_notes = self._put_beside_others(copy, notes) if is_remote else self._put_alone(notes)
@@ -147,7 +163,7 @@ class SessionWriter:
                 self._busy.discard(key)
                 self._idle.notify_all()
 
-    def _notes_of(self, copy: SharedDataset, key: str, after: Content) -> list[Note]:
+    def _notes_of(self, copy: SharedDataset, reads: Reads, key: str, after: Content) -> list[Note]:
         """Return the note of a change, behind those of the same key that have failed and may be there."""
         content = copy.content_of(key)
         failed = self._failed.get(key, [])
@@ -155,12 +171,13 @@ class SessionWriter:
             before = failed[-1].after
             following = [] if is_same_content(before, after) else [Note(0, key, before, after, False, confirmed=0)]
             return [*failed, *following]
-        was_read = key in self._reads
-        return [Note(0, key, self._reads[key] if was_read else content, after, was_read, confirmed=0)]
+        was_read = key in reads
+        return [Note(0, key, reads[key] if was_read else content, after, was_read, confirmed=0)]
 
     def _forget(self, key: str) -> None:
         """Forget what a key had before it was changed, and tell those that watch."""
-        self._reads.forget(key)
+        for reads in self._reads:
+            reads.forget(key)
         self._failed.pop(key, None)
         self.noted += 1
         for keys in self._watching:
