@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from ipld_car import cids
 from ipldstore._read import prefetch_policy
 from ipldstore._read.prefetch_policy import (
     MAX_LEAF_BYTES,
+    MAX_MIXED_BYTES,
     MAX_USELESS_GUESSES,
     MIN_READS,
     MIN_READS_TO_EXPECT_MORE,
@@ -95,6 +97,28 @@ def test_a_leaf_that_is_too_large_is_considered_again_after_twice_the_reads() ->
     known.sizes = dict.fromkeys(CHUNKS[:20], 8)
     fetched = [bool(known.read(policy, chunk)) for chunk in CHUNKS[20 : 20 + 2 * MIN_READS]]
     assert fetched.index(True) == MIN_READS - 1
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_chunks_that_stand_by_a_hash_come_node_by_node(more: int) -> None:
+    """Where all are too many to come at once, and few enough for the cache to keep them until they are read."""
+    policy, known = PrefetchPolicy(), Known()
+    node = reference.cid(cids.DAG_CBOR, b"node")
+    leaf = LeafLinks(LEAF, CHUNKS, mixed=10 * len(CHUNKS), node=node)
+    size = MAX_MIXED_BYTES // leaf.mixed + more
+    parts = []
+    for chunk in CHUNKS:
+        part = policy.part_of(leaf)
+        fetched = policy.chunks_to_fetch(chunk, part, known)
+        parts.append((part.cid, len(fetched)))
+        known.sizes.update(dict.fromkeys([*fetched, chunk], size))
+    alone = leaf.mixed // 64  # reads from which on all of them are considered
+    assert parts[:alone] == [(LEAF, 0)] * alone
+    if more:
+        assert parts == [(LEAF, 0)] * len(CHUNKS)
+    else:
+        first = len(CHUNKS) // 16  # reads of the node from which on it is fetched
+        assert parts[alone : alone + first] == [(node, 0)] * (first - 1) + [(node, len(CHUNKS) - alone - first + 1)]
 
 
 def test_a_leaf_with_a_block_that_cannot_be_had_is_never_fetched_again() -> None:

@@ -9,7 +9,7 @@ import ipldstore
 import numpy as np
 import pytest
 import zarr
-from ipldstore import IPLDStore, IPLDStoreError, ObjectCAStore, ReferencingCAStore
+from ipldstore import IPLDStore, IPLDStoreError, ObjectCAStore, ReferenceCAStore, ReferencingCAStore
 from zarr.storage import ObjectStore
 
 obstore: Any = pytest.importorskip("obstore", reason="the extra object is not installed")
@@ -44,13 +44,54 @@ def test_copies_from_and_to_a_bucket(s3: Any, bucket: str, tmp_path: Path, monke
     assert not any(key.startswith("a/c/") for key in read)
     with ipldstore.open(f"s3://{bucket}/ours", "x", storage_options=s3.options()) as there:
         assert ipldstore.copy(tmp_path / "a.car", there) == root
-    with ipldstore.open(f"s3://{bucket}/ours", storage_options=s3.options()) as there:
+    options: dict[str, Any] = {"source_options": s3.options(), "storage_options": s3.options()}
+    assert ipldstore.copy(f"s3://{bucket}/ours", f"s3://{bucket}/other", **options) == root
+    with ipldstore.open(f"s3://{bucket}/other", storage_options=s3.options()) as there:
         assert there.root_cid == root
         assert np.array_equal(values(there), DATA)
         back = ObjectStore(ObjectCAStore.from_url(f"s3://{bucket}/back", **s3.options()).store)
         assert ipldstore.copy(there, back) is None
     assert np.array_equal(values(back), DATA)
     assert ipldstore.copy(back, IPLDStore()) == root
+
+
+def test_a_file_and_its_dataset_in_buckets(s3: Any, bucket: str, tmp_path: Path) -> None:
+    """Each of the two places has its own options; one that has those of the other alone is not reached."""
+    h5py: Any = pytest.importorskip("h5py")
+    pytest.importorskip("virtualizarr")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("a", data=DATA, chunks=(10, 40), compression="gzip")
+    objects = ObjectCAStore.from_url(f"s3://{bucket}", **s3.options()).store
+    obstore.put(objects, "data/x.h5", tmp_path / "x.h5")
+    url, into = f"s3://{bucket}/data/x.h5", f"s3://{bucket}/ours"
+    bad = s3.options() | {"secret_access_key": "of another place"}
+    for of_source, of_target in ((bad, s3.options()), (s3.options(), bad)):
+        with pytest.raises((IPLDStoreError, OSError, ValueError)):
+            ipldstore.reference(url, into, index=tmp_path / "bad", storage_options=of_target, source_options=of_source)
+    root = ipldstore.reference(
+        url, into, index=tmp_path / "index", storage_options=s3.options(), source_options=s3.options()
+    )
+    assert root == ipldstore.reference(tmp_path / "x.h5", tmp_path / "local.car")
+    assert root == ipldstore.reference(url, f"s3://{bucket}/one", index=tmp_path / "one", storage_options=s3.options())
+    references = ReferenceCAStore(tmp_path / "index", storage_options=s3.options())
+    blocks = ReferencingCAStore(ObjectCAStore.from_url(into, **s3.options()), references)
+    assert np.array_equal(values(IPLDStore(blocks, root=root)), DATA)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_zarr_in_a_bucket(s3: Any, bucket: str, tmp_path: Path, zarr_format: Any) -> None:
+    """Its objects are listed; the root is that of the same hierarchy on this machine."""
+    group = zarr.create_group(tmp_path / "x.zarr", zarr_format=zarr_format)
+    group.create_array("deep/a", shape=DATA.shape, chunks=(10, 8), dtype="i4")[:] = DATA
+    objects = ObjectCAStore.from_url(f"s3://{bucket}", **s3.options()).store
+    for path in (tmp_path / "x.zarr").rglob("*"):
+        if path.is_file():
+            obstore.put(objects, f"far/{path.relative_to(tmp_path)}", path)
+    url = f"s3://{bucket}/far/x.zarr"
+    root = ipldstore.reference(url, tmp_path / "x.car", storage_options=s3.options())
+    assert root == ipldstore.reference(tmp_path / "x.zarr", tmp_path / "local.car")
+    with ipldstore.open(tmp_path / "x.car", storage_options=s3.options()) as store:
+        assert np.array_equal(values(store, "deep/a"), DATA)
 
 
 def test_a_file_in_a_bucket(s3: Any, bucket: str, tmp_path: Path) -> None:

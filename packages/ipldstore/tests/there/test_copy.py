@@ -6,6 +6,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import ipldstore
 import numpy as np
@@ -71,6 +72,29 @@ def test_zip_memory_and_groups(tmp_path: Path) -> None:
     target = IPLDStore()
     ipldstore.copy(deep, zarr.create_group(target).require_group("below/here"))
     assert np.array_equal(values(target, "below/here/t2m"), DATA)
+
+
+def test_a_zip_file_that_is_damaged(tmp_path: Path) -> None:
+    """Its sums are checked: what they do not match is no chunk of the copy."""
+    ipldstore.copy(fill(MemoryStore()), tmp_path / "a.zip")
+    with ZipFile(tmp_path / "a.zip") as archive:
+        data = archive.read("deep/t2m/c/3/2")
+    text = (tmp_path / "a.zip").read_bytes()
+    assert text.count(data) == 1
+    (tmp_path / "a.zip").write_bytes(text.replace(data, data[:-1] + bytes([data[-1] ^ 1])))
+    with pytest.raises(BadZipFile, match="deep/t2m/c/3/2"):
+        ipldstore.copy(tmp_path / "a.zip", tmp_path / "a.car")
+
+
+@pytest.mark.parametrize("end", ["storage_options", "source_options"])
+def test_options_are_for_urls(tmp_path: Path, end: str) -> None:
+    """What is on this machine has none, and would leave them out without a word."""
+    group = fill(tmp_path / "a.zarr")
+    options: Any = {end: {"region": "x"}}
+    for source, target in ((tmp_path / "a.zarr", tmp_path / "b.zarr"), (group, IPLDStore())):
+        with pytest.raises(ValueError, match="with a URL"):
+            ipldstore.copy(source, target, **options)
+    assert not (tmp_path / "b.zarr").exists()
 
 
 def test_rechunked_arrays_have_the_same_values() -> None:

@@ -174,7 +174,10 @@ class HamtContents(ForeignContents):
             found = self._resolve(key, self._nodes.cached)
         except NodeNotCachedError:
             return None
-        return None if found is None else (self._value(found[0]), LeafLinks(self._root, found[1].links, found[1].keys))
+        if found is None:
+            return None
+        link, node, cid = found
+        return self._value(link), LeafLinks(self._root, node.links, node.keys, cid)
 
     def items(self, prefix: str = "") -> Iterator[tuple[str, Found]]:
         """See :meth:`ForeignContents.items`. All nodes are read, whatever the prefix, as keys stand by their hashes."""
@@ -197,8 +200,8 @@ class HamtContents(ForeignContents):
     def _value(self, link: bytes) -> Found:
         return link
 
-    def _resolve(self, key: str, load: Load) -> tuple[bytes, Node] | None:
-        """Return the link of a key, and the node that has the link."""
+    def _resolve(self, key: str, load: Load) -> tuple[bytes, Node, bytes] | None:
+        """Return the link of a key, the node that has the link, and the node's binary CID."""
         try:
             hashed = hash_of(key)
         except UnicodeEncodeError:
@@ -208,7 +211,7 @@ class HamtContents(ForeignContents):
             node = self._load(load, cid, hashed[:depth], self._hint(hashed, depth))
             link = node.buckets.get(hashed[depth], {}).get(key)
             if link is not None:
-                return link, node
+                return link, node, cid
             below = node.children.get(hashed[depth])
             if below is None:
                 return None

@@ -19,7 +19,7 @@ from .block_fetch import BlockFetch
 from .byte_range import WHOLE, ByteRange, read_range
 from .prefetch_policy import MAX_LEAF_BYTES, MAX_VALUE_BYTES, LeafLinks, PrefetchPolicy
 
-CACHE_BYTES: Final = 64 << 20
+CACHE_BYTES: Final = 128 << 20
 """Bytes of blocks that are cached, read or prefetched."""
 
 Blocks = Iterator[tuple[CID, bytes]]
@@ -118,8 +118,9 @@ class PrefetchingReader(ContentAddressableStore):
         self._fetch_unasked(flight, self._fetch_file(link))
 
     def _prefetch_leaf(self, chunk: bytes, found: LeafLinks) -> None:
-        leaf = found.cid
         with self._lock:
+            found = self._policy.part_of(found)
+            leaf = found.cid
             others = self._in_flight.get(leaf) if found.mixed and self.is_missing(chunk) else None
             missing = set() if others is not None else self._policy.chunks_to_fetch(chunk, found, self)
             flight = self._register([leaf, *missing] if found.mixed and missing else missing)

@@ -14,6 +14,12 @@ from ipld_car.lru import LRU
 MAX_LEAF_BYTES: Final = 24 << 20
 """Largest estimated size in bytes of a leaf with its chunks that is fetched whole."""
 
+MAX_MIXED_BYTES: Final = 112 << 20
+"""Largest estimated size in bytes of all chunks that stand by a hash, where those of one node are fetched together.
+
+They are read in another order than they are fetched in: the cache has to hold all of them.
+"""
+
 MIN_READS: Final = 3
 """Reads of chunks of one leaf before the whole leaf is considered."""
 
@@ -28,6 +34,9 @@ MAX_VALUE_BYTES: Final = 32 << 20
 
 MAX_USELESS_GUESSES: Final = 3
 """Leaves fetched whole in advance, none of which had enough reads, after which no more are."""
+
+_OF_NODE_PER_READ: Final = 16
+"""Chunks of one node for each read of one, before all of them are fetched, where those of all nodes are too many."""
 
 _MAX_LEAVES: Final = 1024
 """Leaves that are remembered."""
@@ -44,6 +53,8 @@ class LeafLinks(NamedTuple):
     """Binary CIDs of the chunks."""
     mixed: int = 0
     """Number of chunks below the node in all, where these are only some of them, as chunks stand by a hash; else 0."""
+    node: bytes | None = None
+    """Binary CID of the node below that has just these chunks, if it can be fetched alone."""
 
 
 class KnownBlocks(Protocol):
@@ -64,6 +75,8 @@ class _LeafUse:
     """Reads of its chunks."""
     next_decision: int = MIN_READS
     """Number of reads at which the whole leaf is considered again."""
+    by_node: bool = False
+    """Whether there are too many chunks to fetch all, and few enough to fetch those of one node below together."""
     fetched: Collection[bytes] = field(default_factory=frozenset)
     """CIDs of the chunks that were fetched with the leaf."""
 
@@ -100,11 +113,22 @@ class PrefetchPolicy:
             return set()
         use.next_decision = 2 * use.reads
         if not _is_small(leaf, known):
+            use.by_node = leaf.node is not None and _is_small(leaf, known, MAX_MIXED_BYTES)
             return set()
         missing = {link for link in leaf.links if cids.codec_of(link) == cids.RAW and known.is_missing(link)}
         if missing:
             use.fetched = missing
         return missing
+
+    def part_of(self, leaf: LeafLinks) -> LeafLinks:
+        """Return the node below that has the links, as a leaf of its own, where the whole leaf is too large."""
+        use = self._leaves.peek(leaf.cid)
+        if leaf.node is None or use is None or not use.by_node:
+            return leaf
+        if leaf.node not in self._leaves:
+            first = max(MIN_READS, len(leaf.links) // _OF_NODE_PER_READ)
+            self._leaves.put(leaf.node, _LeafUse(next_decision=first))
+        return LeafLinks(leaf.node, leaf.links)
 
     def note_failure(self, leaf: bytes) -> None:
         """Never fetch a leaf whole again: one of its blocks cannot be had, and each attempt would wait for it."""
@@ -139,8 +163,8 @@ class PrefetchPolicy:
                 self._chunk_bytes = sum(sizes) / len(sizes)
 
 
-def _is_small(leaf: LeafLinks, known: KnownBlocks) -> bool:
-    """Return whether a leaf with its chunks is small enough to be fetched whole, by the chunks that are cached."""
+def _is_small(leaf: LeafLinks, known: KnownBlocks, most: int = MAX_LEAF_BYTES) -> bool:
+    """Return whether a leaf with its chunks has at most so many bytes, by the chunks that are cached."""
     sizes: list[int] = []
     for link in leaf.links:
         size = known.cached_size(link)
@@ -148,4 +172,4 @@ def _is_small(leaf: LeafLinks, known: KnownBlocks) -> bool:
             sizes.append(size)
             if len(sizes) == _SAMPLES:
                 break
-    return bool(sizes) and max(leaf.mixed, len(leaf.links)) * sum(sizes) <= MAX_LEAF_BYTES * len(sizes)
+    return bool(sizes) and max(leaf.mixed, len(leaf.links)) * sum(sizes) <= most * len(sizes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -54,16 +54,21 @@ class End(NamedTuple):
 
 
 @contextmanager
-def opened(what: AnyEnd, *, writing: bool) -> Iterator[End]:
+def opened(what: AnyEnd, *, writing: bool, options: Mapping[str, Any] | None = None) -> Iterator[End]:
     """Give an end of a copy. What is opened here is closed, a dataset frozen; after an error it is as it was.
 
     A path or URL is zarr's if a zarr folder is there, or it ends in ``.zarr`` or ``.zip``. A repository of icechunk, as
     ``icechunk:s3://bucket/prefix@branch`` or the path of its folder, is read. All else is an address of
     :func:`ipldstore.open`.
 
+    :param options: of a dataset of ours, the ``storage_options`` of :func:`ipldstore.open`; of zarr's URL, those of
+        fsspec; of a repository of icechunk in a bucket, those of ``icechunk.s3_storage`` or ``icechunk.gcs_storage``
     :raises OSError: if it cannot be opened
-    :raises ValueError: if it is no address
+    :raises ValueError: if it is no address, or has options and is no URL
     """
+    is_here = not isinstance(what, (str, os.PathLike)) or (is_zarr(what) and "://" not in os.fspath(what))
+    if options and is_here:
+        raise ValueError(f"expected options of storage with a URL, found them with {what!r}")
     if isinstance(what, (zarr.Group, zarr.Array)):
         yield End(what.store_path.store, what.store_path.path, None)
         return
@@ -72,16 +77,16 @@ def opened(what: AnyEnd, *, writing: bool) -> Iterator[End]:
         return
     with ExitStack() as stack:
         if is_zarr(what):
-            yield End(_zarr_store(what, writing=writing, stack=stack), "", None)
+            yield End(_zarr_store(what, options, writing=writing, stack=stack), "", None)
             return
         if is_icechunk(os.fspath(what)):
             if writing:
                 raise ValueError(
                     f"expected a target, found a repository of icechunk: write to a session's store: {what}"
                 )
-            yield End(icechunk_store(os.fspath(what)), "", None)
+            yield End(icechunk_store(os.fspath(what), options), "", None)
             return
-        store = open_store(what, "a" if writing else "r")
+        store = open_store(what, "a" if writing else "r", storage_options=options)
         stack.callback(store.close)
         try:
             yield End(store, "", _marks_of(what) if writing else None)
@@ -115,7 +120,9 @@ def is_zip(what: str | os.PathLike[str]) -> bool:
     return "://" not in text and Path(text).suffix.lower() == ".zip"
 
 
-def _zarr_store(what: str | os.PathLike[str], *, writing: bool, stack: ExitStack) -> Store:
+def _zarr_store(
+    what: str | os.PathLike[str], options: Mapping[str, Any] | None, *, writing: bool, stack: ExitStack
+) -> Store:
     from zarr.storage import ZipStore
     from zarr.storage._common import make_store
 
@@ -123,7 +130,8 @@ def _zarr_store(what: str | os.PathLike[str], *, writing: bool, stack: ExitStack
     if is_zip(text):
         store: Store = sync(ZipStore.open(text, mode="w" if writing else "r", read_only=not writing))
     else:
-        store = sync(make_store(text, mode="a" if writing else "r"))
+        given = dict(options) if options else None
+        store = sync(make_store(text, mode="a" if writing else "r", storage_options=given))
     stack.callback(store.close)
     return store
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,14 +21,15 @@ def is_icechunk(what: str) -> bool:
     )
 
 
-def icechunk_store(what: str) -> Store:
+def icechunk_store(what: str, options: Mapping[str, Any] | None = None) -> Store:
     """Return the store of a commit of a repository of icechunk, for reading.
 
     :param what: ``icechunk:PATH``, ``icechunk:s3://BUCKET/PREFIX`` or ``icechunk:gs://...``, each also with ``@`` and a
-        branch, a tag or a snapshot behind it, by default ``main``; or the path of its folder. Credentials of buckets
-        are those of the environment
+        branch, a tag or a snapshot behind it, by default ``main``; or the path of its folder
+    :param options: of a bucket: those of ``icechunk.s3_storage`` or ``icechunk.gcs_storage``; by default the
+        environment has the credentials
     :raises ImportError: if icechunk is not installed
-    :raises ValueError: if there is no such repository, branch, tag or snapshot
+    :raises ValueError: if there is no such repository, branch, tag or snapshot, or a folder has options
     """
     try:
         import icechunk  # type: ignore[import-not-found,unused-ignore]  # it runs on Python 3.12 and later
@@ -37,7 +39,7 @@ def icechunk_store(what: str) -> Store:
         ) from error
     place, ref = (what, "") if not what.startswith(_SCHEME) else _parts(what.removeprefix(_SCHEME))
     try:
-        repository = icechunk.Repository.open(_storage(icechunk, place))
+        repository = icechunk.Repository.open(_storage(icechunk, place, options))
         return _session(repository, ref or "main").store  # type: ignore[no-any-return,unused-ignore]
     except icechunk.IcechunkError as error:
         raise ValueError(f"expected a repository of icechunk with {ref or 'main'!r} at {place}: {error}") from error
@@ -49,15 +51,18 @@ def _parts(text: str) -> tuple[str, str]:
     return (place, ref) if sign and "/" not in ref and not Path(text).exists() else (text, "")
 
 
-def _storage(icechunk: Any, place: str) -> Any:
+def _storage(icechunk: Any, place: str, options: Mapping[str, Any] | None) -> Any:
     scheme, separator, rest = place.partition("://")
     if not separator:
+        if options:
+            raise ValueError(f"expected options of storage with a URL, found them with the folder {place}")
         return icechunk.local_filesystem_storage(str(Path(place).absolute()))
     bucket, _, prefix = rest.partition("/")
+    own = dict(options or {"from_env": True})
     if scheme == "s3":
-        return icechunk.s3_storage(bucket=bucket, prefix=prefix, from_env=True)
+        return icechunk.s3_storage(bucket=bucket, prefix=prefix, **own)
     if scheme == "gs":
-        return icechunk.gcs_storage(bucket=bucket, prefix=prefix, from_env=True)
+        return icechunk.gcs_storage(bucket=bucket, prefix=prefix, **own)
     raise ValueError(f"expected a path, s3:// or gs:// behind {_SCHEME}, found {place}")
 
 

@@ -31,6 +31,26 @@ def zarr_folder(path: str) -> Source:
     return source_of(path, walk())
 
 
+def zarr_bucket(url: str, store: Any, path: str) -> Source:
+    """Return a zarr store in a bucket. Each key is an object; the formats stay what they are.
+
+    :param url: the URL of the hierarchy
+    :param store: the object store of obstore, from the top of the bucket on
+    :param path: of the hierarchy in the bucket
+    """
+    prefix = f"{path.strip('/')}/"
+
+    def walk() -> Iterator[tuple[str, Reference]]:
+        for page in store.list(prefix=prefix):
+            for found in page:
+                key = found["path"].removeprefix(prefix)
+                is_document = key.rpartition("/")[2] in keys.DOCUMENTS
+                text = store.get(found["path"]).bytes().to_bytes() if is_document else b""
+                yield key, text if is_document else (f"{url.rstrip('/')}/{key}", 0, found["size"])
+
+    return source_of(url, walk())
+
+
 def is_zarr_folder(path: Path) -> bool:
     """Return whether a folder is a zarr group or array."""
     return path.is_dir() and any((path / name).exists() for name in keys.DOCUMENTS)

@@ -15,7 +15,7 @@ from ipld_castore import CAStoreError, ContentAddressableStore, FileRefusedError
 from ipld_castore.concurrency import in_order
 from multiformats import CID
 
-from ipldstore._address.grammar import local_path
+from ipldstore._address.grammar import local_path, parse
 from ipldstore._address.references import references_of
 from ipldstore._display.bars import Bar, open_bar
 from ipldstore._io.open import open as open_store
@@ -46,6 +46,7 @@ def reference(  # noqa: PLR0913  # keywords
     allow: Iterable[str | os.PathLike[str]] | None = None,
     index: str | os.PathLike[str] | None = None,
     storage_options: Mapping[str, Any] | None = None,
+    source_options: Mapping[str, Any] | None = None,
     progress: bool | None = None,
 ) -> CID:
     """Make a dataset of files that stay where they are; return its root.
@@ -74,7 +75,9 @@ def reference(  # noqa: PLR0913  # keywords
     :param registry: the object stores that parsers read by (``obspec_utils.registry.ObjectStoreRegistry``)
     :param allow: what kerchunk's references may name beside the folder that they are in; paths and URLs
     :param index: the folder of the index, by default beside ``into``
-    :param storage_options: of sources at URLs: see :class:`ipld_castore.ReferenceCAStore`
+    :param storage_options: of ``into``, where it is a bucket: see :func:`ipldstore.open`. Without ``source_options``
+        also of the sources
+    :param source_options: of sources at URLs: see :class:`ipld_castore.ReferenceCAStore`
     :param progress: whether to show a bar; by default in a notebook, and where standard error is a terminal
     :raises ValueError: if there is no source, or one twice, or of no known format; if sources do not fit together, or
         one has changed since it was taken in
@@ -98,7 +101,8 @@ def reference(  # noqa: PLR0913  # keywords
             f"expected concat_dim with {len(names)} sources, the dimension along which they are one dataset"
         )
     files = IndexFiles(_index_folder(into, index))
-    with RangeHasher(storage_options=storage_options) as hasher, _writable(into) as store:
+    of_sources = storage_options if source_options is None else source_options
+    with RangeHasher(storage_options=of_sources) as hasher, _writable(into, storage_options) as store:
         appender = Appender(store, concat_dim, hasher.read)
         left = _left(names, files.done(appender.length), appender.length)
         if left:
@@ -108,7 +112,7 @@ def reference(  # noqa: PLR0913  # keywords
                 appender,
                 hasher,
                 _Allowed(allow, left),
-                SourceReader(hasher, parser, registry, storage_options),
+                SourceReader(hasher, parser, registry, of_sources),
             )
             with open_bar("hashing", unit=" sources", total=len(left), progress=progress) as bar:
                 run.take_in(left, bar, chosen=parser is not None)
@@ -132,13 +136,16 @@ def _index_folder(into: str | os.PathLike[str] | IPLDStore, index: str | os.Path
 
 
 @contextmanager
-def _writable(into: str | os.PathLike[str] | IPLDStore) -> Iterator[IPLDStore]:
+def _writable(
+    into: str | os.PathLike[str] | IPLDStore, storage_options: Mapping[str, Any] | None
+) -> Iterator[IPLDStore]:
     if isinstance(into, IPLDStore):
         yield into
         return
-    path = None if "://" in os.fspath(into) else local_path(into)
+    place = parse(into).place
+    path = place if isinstance(place, Path) else None
     is_new, is_wanted = path is not None and not path.exists(), True
-    store = open_store(into, "a")
+    store = open_store(into, "a", storage_options=storage_options if path is None else None)
     try:
         yield store
     except BaseException:

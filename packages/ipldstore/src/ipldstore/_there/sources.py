@@ -6,7 +6,7 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,6 +84,8 @@ class SourceReader:
             if keyed.is_zarr_folder(path):
                 return keyed.zarr_folder(name)
             raise _unknown(name)
+        if not is_local and name.rstrip("/").lower().endswith(".zarr"):
+            return self._zarr_at(name)
         head = self._head(name)
         if head.startswith(hdf5.SIGNATURE) or (is_local and hdf5.has_user_block(name)):
             return self._hdf5(name, is_local=is_local)
@@ -94,6 +96,21 @@ class SourceReader:
             if content is not None:
                 return keyed.kerchunk_references(name, str(path.parent), content)
         raise _unknown(name)
+
+    def _zarr_at(self, url: str) -> Source:
+        """Return a zarr hierarchy in a bucket, whose objects can be listed."""
+        if url.startswith(("http://", "https://")):
+            raise ValueError(f"expected the URL of a file, found a zarr folder, which HTTP does not list: {url}")
+        with self._lock:
+            store, path = self._resolved(url)
+        return keyed.zarr_bucket(url, store, path)
+
+    def _resolved(self, url: str) -> Any:
+        """Return the object store of a URL, and the path in it."""
+        if self._registry is None:
+            self._registry = manifests.registry()
+        manifests.add_store(self._registry, url, self._options)
+        return self._registry.resolve(url)
 
     def _hdf5(self, name: str, *, is_local: bool) -> Source:
         if not is_local:
@@ -111,10 +128,8 @@ class SourceReader:
             return self._parse(name, parser, complete)
 
     def _parse(self, name: str, parser: Callable[[], Any], complete: Complete | None = None) -> Source:
-        if self._registry is None:
-            self._registry = manifests.registry()
         url = manifests.as_url(name)
-        manifests.add_store(self._registry, url, self._options)
+        self._resolved(url)
         try:
             source = manifests.parse(url, parser(), self._registry)
         except ImportError:
@@ -167,10 +182,10 @@ def warn_of_codecs(source: Source, *, chosen: bool) -> None:
         those that neither zarr nor numcodecs brings
     """
     codecs = {
-        str(codec.get("name"))
+        name
         for array in source.arrays.values()
-        for codec in array.metadata.get("codecs", ())
-        if isinstance(codec, dict) and not _is_known(codec, numcodecs_too=not chosen)
+        for name in _codecs_of(array.metadata)
+        if not _is_known(name, numcodecs_too=not chosen)
     }
     if codecs:
         warnings.warn(
@@ -180,8 +195,23 @@ def warn_of_codecs(source: Source, *, chosen: bool) -> None:
         )
 
 
-def _is_known(codec: Mapping[str, Any], *, numcodecs_too: bool) -> bool:
-    name = str(codec.get("name"))
+def _codecs_of(metadata: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of the codecs of an array; those of format 2 are codecs of numcodecs."""
+    for codec in (*(metadata.get("filters") or ()), metadata.get("compressor")):
+        if codec:
+            yield f"numcodecs.{codec['id']}"
+    todo = list(metadata.get("codecs", ()))
+    while todo:
+        codec = todo.pop()
+        if isinstance(codec, str):  # the short form of one without a configuration
+            yield codec
+            continue
+        yield str(codec.get("name"))
+        own = codec.get("configuration") or {}
+        todo += [*own.get("codecs", ()), *own.get("index_codecs", ())]  # of shards
+
+
+def _is_known(name: str, *, numcodecs_too: bool) -> bool:
     if numcodecs_too and name.startswith("numcodecs."):
         from numcodecs import registry  # type: ignore[import-untyped,unused-ignore]  # it has no types
 

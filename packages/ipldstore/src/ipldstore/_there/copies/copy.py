@@ -27,10 +27,12 @@ from .overwriting import require_no_others, require_other_zip
 from .writing import can_wait, finished, read_sync, writer_to
 
 _WORKERS: Final = 32
-"""Keys that are copied at a time where one end is far away."""
+"""Keys that are copied at a time where one end is far away, or batches where the target waits for a disk."""
 _THREADS: Final = max(2, min(8, os.cpu_count() or 1))
 """Batches of keys that are copied at a time where both ends are on this machine."""
 _BATCH: Final = 64
+_BATCH_AT_DISK: Final = 4
+"""Keys of a batch where each waits for the disk: several threads wait at once then, from few keys on."""
 _BATCH_BYTES: Final = 8 << 20
 """Bytes of a batch, as far as the largest chunk so far tells: after each batch the bar moves."""
 _BYTES: Final = 256 << 20
@@ -47,6 +49,8 @@ def copy(
     rechunk: Mapping[str, int | tuple[int, ...]] | None = None,
     dask: Any = None,
     overwrite: bool = True,
+    storage_options: Mapping[str, Any] | None = None,
+    source_options: Mapping[str, Any] | None = None,
     progress: bool | None = None,
 ) -> CID | None:
     """Copy a zarr hierarchy; return the root if the target is a dataset of ours.
@@ -66,9 +70,13 @@ def copy(
         and target must be reachable from them, the target a folder, a bucket, or zarr's
     :param overwrite: False refuses a target whose groups or arrays are others than those of the source that go there,
         unless they were copied from it
+    :param storage_options: of ``target``, where it is a URL: as :func:`ipldstore.open` has them, or for zarr's URL as
+        fsspec has them
+    :param source_options: as ``storage_options``, but of ``source``; for a repository of icechunk in a bucket those of
+        ``icechunk.s3_storage`` or ``icechunk.gcs_storage``
     :param progress: whether to show a bar; by default in a notebook, and where standard error is a terminal
     :raises ValueError: if there is no hierarchy, or ``rechunk`` names what is not there: the target is not opened then.
-        Also if a zip file would be written over itself
+        Also if a zip file would be written over itself, or options are given for what is no URL
     :raises FileExistsError: if ``overwrite`` is false, and something would be overwritten; nothing has changed then
     :raises IPLDStoreError: if a block of a dataset cannot be read or written
 
@@ -81,11 +89,11 @@ def copy(
     >>> zarr.open_array(folder / "b.zarr")[:].tolist()
     [1, 2, 3, 4]
     """
-    with opened(source, writing=False) as begin:
+    with opened(source, writing=False, options=source_options) as begin:
         documents = sync(_documents(begin))
         plans = rechunking.plans(documents, rechunk or {})
         require_other_zip(source, target, overwrite=overwrite)
-        with opened(target, writing=True) as end:
+        with opened(target, writing=True, options=storage_options) as end:
             if end.store.read_only:
                 raise ValueError(f"expected a target that can be written, found one that is read-only: {end.store}")
             with open_bar("copying", unit="B", progress=progress) as bar:
@@ -175,6 +183,8 @@ class _Copy:
         waits = can_wait(self._source, self._target)
         action = self._copy_batch if waits else self._copy_keys
         workers, most = (_THREADS, _BATCH) if waits else (_WORKERS, 1)
+        if waits and self._target.dataset is not None and self._target.dataset.castore.blocking:
+            workers, most = _WORKERS, _BATCH_AT_DISK
         queue: asyncio.Queue[list[str] | None] = asyncio.Queue(_QUEUED // most)
         room = asyncio.Condition()
         busy = 0

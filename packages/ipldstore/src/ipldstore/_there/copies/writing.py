@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeVar
 
+from zarr.abc.store import Store
 from zarr.core.buffer import Buffer, default_buffer_prototype
-from zarr.storage import LocalStore, MemoryStore
+from zarr.storage import LocalStore, MemoryStore, ZipStore
 
 from ipldstore._dataset import values
 from ipldstore._links.batch import LinkBatch
@@ -98,10 +99,11 @@ def writer_to(target: End) -> ChunkWriter:
 
 def can_wait(source: End, target: End) -> bool:
     """Return whether both ends read and write without an event loop, so that a thread copies a chunk in one go."""
-    return all(
-        type(end.store) in (LocalStore, MemoryStore) if end.dataset is None else end.dataset.castore.local
-        for end in (source, target)
-    )
+    return _is_at_hand(source, LocalStore, MemoryStore, ZipStore) and _is_at_hand(target, LocalStore, MemoryStore)
+
+
+def _is_at_hand(end: End, *kinds: type[Store]) -> bool:
+    return type(end.store) in kinds if end.dataset is None else end.dataset.castore.local
 
 
 def read_sync(source: End, key: str) -> bytes | None:
@@ -109,6 +111,11 @@ def read_sync(source: End, key: str) -> bytes | None:
     store: Any = source.store
     if source.dataset is not None:
         return source.dataset._data.read(source.key_prefix + key)  # noqa: SLF001  # without zarr's buffer around it
+    if isinstance(store, ZipStore):  # zarr's own lock would let one thread read at a time
+        try:
+            return store._zf.read(source.prefix + key)  # noqa: SLF001  # threads may share it for reading
+        except KeyError:
+            return None
     if not isinstance(store, LocalStore):
         found = store.get_sync(source.prefix + key)
         return None if found is None else bytes(found.to_bytes())
