@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import multiprocessing
 import os
+import signal
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import combinations
@@ -14,6 +15,10 @@ from types import ModuleType
 
 import pytest
 from hypothesis import settings
+
+# What runs in the background of a shell ignores interrupts, and so would the processes that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The processes of dask: spawned ones take seconds to import what they need.
 if "forkserver" in multiprocessing.get_all_start_methods():

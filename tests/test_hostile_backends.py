@@ -261,7 +261,7 @@ def test_a_node_that_lies_or_fails(
     monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.0)
     root = formats[zarr_format - 2][0]
     url = f"http://127.0.0.1:{node.server_address[1]}"
-    store = IPLDStore(IPFSStore(url, timeout=20), root=root)
+    store = IPLDStore(IPFSStore(url, timeout=60), root=root)
     xr.testing.assert_identical(xr.open_zarr(store, consolidated=False, chunks=None).load(), dataset())
     node.honest, node.act = str(root), act
     uses: list[Use] = [
@@ -271,4 +271,4 @@ def test_a_node_that_lies_or_fails(
     ]
     for use in uses:
         with pytest.raises(IPLDStoreError):
-            use(IPLDStore(IPFSStore(url, timeout=20), root=root))
+            use(IPLDStore(IPFSStore(url, timeout=60), root=root))

@@ -61,7 +61,7 @@ def test_the_first_example(node: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_from_one_node_to_another(node: Any, other: Any) -> None:
     """Written on one, read through the other by the CID alone."""
     dataset = field()
-    with IPFSStore(node.url) as here, IPFSStore(other.url, timeout=20) as there:
+    with IPFSStore(node.url) as here, IPFSStore(other.url, timeout=60) as there:
         root = write(dataset, IPLDStore(here))
         assert not there.has_block(root)
         read = xr.open_zarr(IPLDStore(there, root=str(root), read_only=True))
@@ -79,7 +79,7 @@ def test_a_lost_chunk_is_an_error_on_both(node: Any, other: Any) -> None:
         del blocks[lost]
         assert dict(there.get_blocks(blocks)) == blocks
     for each in (node, other):
-        with IPFSStore(each.url, timeout=1) as castore:  # for the lost block: all others are there
+        with IPFSStore(each.url, timeout=3) as castore:  # for the lost block: all others are there
             dataset = xr.open_zarr(IPLDStore(castore, root=root, read_only=True))
             with pytest.raises(IPLDStoreError, match=f"no block {lost}"):
                 dataset.load()
@@ -153,15 +153,15 @@ def test_the_nodes_gateway_serves_keys(node: Any) -> None:
     with IPFSStore(node.url) as castore:
         store = IPLDStore(castore)
         root = write(example(), store, 2)
-        answer = requests.get(f"{gateway}/ipfs/{root}/a/0", timeout=10)
+        answer = requests.get(f"{gateway}/ipfs/{root}/a/0", timeout=60)
         assert answer.content == store["a/0"] == np.array([1, 2, 3]).tobytes()
         store = IPLDStore(castore)
         root = write(field(steps=20), store)  # enough chunks for an index
-        answer = requests.get(f"{gateway}/ipfs/{root}/large/c/0", timeout=10)
+        answer = requests.get(f"{gateway}/ipfs/{root}/large/c/0", timeout=60)
         assert answer.content == store["large/c/0"]
         index = store.stats().index_blocks
         assert index > 0
-        answer = requests.get(f"{gateway}/ipfs/{root}/t/__ipld_chunks__/0/1/c/0/1/1", timeout=10)
+        answer = requests.get(f"{gateway}/ipfs/{root}/t/__ipld_chunks__/0/1/c/0/1/1", timeout=60)
         assert answer.content == store["t/c/0/1/1"]
 
 
@@ -186,7 +186,7 @@ def test_push_to_a_node_and_pull_from_another(node: Any, other: Any, tmp_path: P
     local = IPLDStore(FileSystemCAStore(tmp_path / "local", fsync=False))
     root = write(field(), local)
     blocks = dict(local.castore.get_dag(root))
-    with IPFSStore(node.url) as there, IPFSStore(other.url, timeout=20) as elsewhere:
+    with IPFSStore(node.url) as there, IPFSStore(other.url, timeout=60) as elsewhere:
         assert ipldstore.push(root, local.castore, there).blocks == len(blocks)
         assert dict(there.pins()) == {root: ""}
         assert ipldstore.push(root, local.castore, there) == (0, 0)

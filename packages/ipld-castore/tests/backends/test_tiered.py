@@ -318,7 +318,7 @@ def test_a_folder_before_a_gateway(server: BlockServer, tmp_path: Path) -> None:
     """A folder before a gateway has all blocks after one read; the gateway is not asked again."""
     root = tree(server.blocks)
     folder = FileSystemCAStore(tmp_path, fsync=False)
-    with TieredCAStore(folder, GatewayCAStore(server.url, timeout=5)) as store:
+    with TieredCAStore(folder, GatewayCAStore(server.url, timeout=60)) as store:
         server.inject(faults.wrong_bytes, where="format=car")
         with pytest.raises(BlockCorruptError):
             store.to_car(root)
@@ -327,7 +327,7 @@ def test_a_folder_before_a_gateway(server: BlockServer, tmp_path: Path) -> None:
         with pytest.raises(ReadOnlyStoreError):
             store.put(b"x")
         assert not list(folder) or set(map(bytes, folder)) < {b"\x01\x55" + bytes(cid)[2:] for cid in server.blocks}
-    with TieredCAStore(folder, GatewayCAStore(server.url, timeout=5)) as store:
+    with TieredCAStore(folder, GatewayCAStore(server.url, timeout=60)) as store:
         archive = store.to_car(root)
         copy = pickle.loads(pickle.dumps(store))  # noqa: S301  # our own
         assert copy == store

@@ -33,7 +33,7 @@ from ..support.remote import ABSENT, ServedCAStore, damage, tree
 
 @pytest.fixture
 def store(server: BlockServer) -> Iterator[GatewayCAStore]:
-    with GatewayCAStore(server.url, timeout=5) as store:
+    with GatewayCAStore(server.url, timeout=60) as store:
         yield store
 
 
@@ -308,7 +308,7 @@ def test_a_graph_from_two_gateways(server: BlockServer) -> None:
     with BlockServer() as other:
         for number, (cid, data) in enumerate(whole.get_dag(root)):
             (server if number % 3 else other).blocks.put_block(cid, data)
-        with GatewayCAStore([server.url, other.url], timeout=5) as store:
+        with GatewayCAStore([server.url, other.url], timeout=60) as store:
             assert store.to_car(root) == whole.to_car(root)
 
 

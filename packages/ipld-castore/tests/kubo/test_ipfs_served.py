@@ -56,7 +56,7 @@ class TestOverTheTestServer(CAStoreTests):
     @pytest.fixture
     def castore(self, server: BlockServer) -> Iterator[ContentAddressableStore]:
         self.server = server
-        with IPFSStore(server.url, timeout=20) as store:
+        with IPFSStore(server.url, timeout=60) as store:
             yield store
 
     def corrupt(self, castore: ContentAddressableStore, cid: CID, data: bytes | None) -> None:

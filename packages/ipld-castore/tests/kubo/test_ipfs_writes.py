@@ -51,7 +51,7 @@ def test_more_than_a_car(kubo: Any) -> None:
 def test_a_node_that_dies_while_it_is_written_to(own: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error comes soon, nothing is lost, and when the node is back a second flush finishes the work."""
     monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.0)
-    store = IPFSStore(own.url, offline=True, timeout=5)
+    store = IPFSStore(own.url, offline=True, timeout=60)
     sent = [store.put_raw(data) for data in LARGE[:12]]
     own.kill()
     taken: list[Any] = []

@@ -224,7 +224,7 @@ def test_a_lost_or_damaged_block_is_not_an_absent_file(server: BlockServer, samp
 
 
 def test_options(server: BlockServer, sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fs = fsspec.filesystem("ipld", gateways=[server.url], cache=tmp_path / "cache", timeout=5, retries=0)
+    fs = fsspec.filesystem("ipld", gateways=[server.url], cache=tmp_path / "cache", timeout=60, retries=0)
     assert fs.cat_file(f"{sample.top}/small.csv") == CSV
     server.forget()
     again = fsspec.filesystem("ipld", gateways=[server.url], cache=tmp_path / "cache")
