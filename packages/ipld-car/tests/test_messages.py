@@ -7,7 +7,7 @@ import pickle
 import ipld_car
 import pytest
 from ipld_car import MalformedError
-from ipld_car._cli.main import WORDS
+from ipld_car._cli.wording import WORDS
 from ipld_car.messages import Message, Term, message_in_words
 from ipld_car.terminal.testing import terms_of
 

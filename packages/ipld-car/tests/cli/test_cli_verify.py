@@ -63,6 +63,16 @@ def test_archives_of_other_programs(ipld_car: Run, fixtures: Path) -> None:
             assert ipld_car("verify", path, code=code).lines[-1] == last
 
 
+def test_advice_is_in_the_words_of_the_command() -> None:
+    from ipld_car._cli.render.verify import render_report
+
+    found, _ = report(SMALL_V1 + bytes(100))
+    for as_json in (False, True):
+        told = str(list(render_report(found, as_json=as_json, partial=False)))
+        assert "--zero-length-section-as-eof reads" in told
+        assert "zero_length" not in told
+
+
 def test_partial_archives_are_good_where_they_may_be(ipld_car: Run, fixtures: Path) -> None:
     path = fixtures / "go-car-cmd/simple-unixfs-missing-blocks.car"
     assert [line.split()[0] for line in ipld_car("verify", path, code=1).lines] == ["missing"] * 3 + ["BAD:"]

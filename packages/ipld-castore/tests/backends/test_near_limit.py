@@ -36,6 +36,15 @@ def test_stores_over_one_folder_share_the_limit(tmp_path: Path) -> None:
     assert all(cid in first.near for cid in cids[50:])
 
 
+def test_a_folder_that_was_replaced_has_a_limit_of_its_own(tmp_path: Path) -> None:
+    """Also in the process that had the first one open: a cache that was deleted is made anew."""
+    folder = tmp_path / "cache"
+    for number in range(2):
+        with tiered(folder, MappingCAStore()) as store:
+            assert store.near.has_block(store.put(b"block"))
+        folder.rename(tmp_path / f"old {number}")
+
+
 def test_the_oldest_are_deleted_first_after_a_new_start(tmp_path: Path) -> None:
     near = FileSystemCAStore(tmp_path, fsync=False)
     cids = [near.put(os.urandom(BLOCK)) for _ in range(100)]

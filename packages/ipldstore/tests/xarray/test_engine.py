@@ -204,7 +204,7 @@ def test_a_cid_with_a_block_store(blocks: tuple[MappingCAStore, CID]) -> None:
     castore, root = blocks
     for what in (str(root), f"ipfs://{root}", root):
         chunks: Any
-        for chunks in (None, {}):
+        for chunks in (None, {}) if xr.__version__ >= "2026.7" else (None,):  # before, dask needs a file for a bare CID
             found = xr.open_dataset(what, engine="ipldstore", castore=castore, chunks=chunks)
             xr.testing.assert_identical(found.load(), example())
     several = [str(root), f"ipfs://{root}"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import click
 
 from ipld_car.errors import CarError, CarWarning
@@ -13,6 +11,7 @@ from .commands.indexing import INDEXING
 from .commands.reading import READING
 from .commands.unixfs import UNIXFS
 from .commands.writing import WRITING
+from .wording import WORDS
 
 ALIASES = {
     "c": "create",
@@ -26,16 +25,6 @@ ALIASES = {
     "v": "verify",
     "x": "extract",
 }
-
-
-WORDS: Final = {
-    "max_entries": "--max-entries",
-    "max_section_bytes": "",
-    "set_root=True": "--set-root",
-    "skip_unsafe_links=True": "--skip-unsafe-links",
-    "zero_length_section_as_eof=True": "--zero-length-section-as-eof",
-}
-"""What the command says for the terms in messages of the library."""
 
 
 @click.group(

@@ -106,6 +106,11 @@ class FileSystemCAStore(ContentAddressableStore):
         return self._path
 
     @property
+    def is_current(self) -> bool:
+        """Whether the folder at the path is still the one that was opened: it was neither removed nor replaced."""
+        return self._identity.is_current()
+
+    @property
     def address(self) -> str:
         """See :attr:`ContentAddressableStore.address`."""
         return str(self._path)

@@ -36,14 +36,21 @@ class FolderIdentity:
             raise BackendUnavailableError(f"cannot look at {self._folder}: {error}") from error
         return status.st_dev, status.st_ino
 
+    def is_current(self) -> bool:
+        """Return whether the folder is still the one at its path.
+
+        :raises BackendUnavailableError: if it cannot be looked at
+        """
+        found = self._look()
+        return found is not None and found == self._stamp
+
     def require_current(self) -> None:
         """Return if the folder is still the one at its path.
 
         :raises StoreReplacedError: if it was removed or replaced
         :raises BackendUnavailableError: if it was not there in the first place, or it cannot be looked at
         """
-        found = self._look()
-        if found is not None and found == self._stamp:
+        if self.is_current():
             return
         if self._stamp is None:
             raise BackendUnavailableError(

@@ -17,6 +17,8 @@ from ipld_castore._core.store import ContentAddressableStore
 from ipld_castore.concurrency import ForkLocal
 from ipld_castore.errors import BlockNotFoundError
 
+from .filesystem import FileSystemCAStore
+
 _MAX_LIMITS: Final = 8
 
 RECOUNT_AFTER: Final = 4
@@ -98,6 +100,11 @@ class NearLimit:
                 self._count()
 
     @property
+    def is_current(self) -> bool:
+        """Whether the store can still be written: its folder was neither removed nor replaced."""
+        return not isinstance(self._near, FileSystemCAStore) or self._near.is_current
+
+    @property
     def _is_shared(self) -> bool:
         """Whether other processes can write to the store."""
         return isinstance(self._near, SupportsAge)
@@ -131,7 +138,7 @@ def limit_of(near: BoundableStore, max_bytes: int) -> NearLimit:
     mine = _limits.value
     with mine.lock:
         found = mine.by_place.get(place)
-        if found is None:
+        if found is None or not found.is_current:
             found = mine.by_place[place] = NearLimit(near, max_bytes)
         mine.by_place.move_to_end(place)
         while len(mine.by_place) > _MAX_LIMITS:

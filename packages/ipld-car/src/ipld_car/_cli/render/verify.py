@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from ipld_car import cids
+from ipld_car._cli.wording import WORDS
 from ipld_car.errors import CarError, TruncatedError
+from ipld_car.messages import Message, message_in_words
 from ipld_car.ops import Report, Verdict
 from ipld_car.terminal import Line
 
@@ -46,7 +48,7 @@ def _json(report: Report, partial: bool) -> Iterator[Line]:
     if report.error:
         yield {
             "type": "error",
-            "detail": report.error.message,
+            "detail": Message(report.error.message).in_words(WORDS),
             "offset": report.error.offset,
             "block": report.error.block,
         }
@@ -78,7 +80,7 @@ def _text(report: Report, partial: bool) -> Iterator[Line]:
     if report.index_faults > len(report.index_details):
         yield f"index        and {report.index_faults - len(report.index_details)} more faults"
     if report.error:
-        yield f"unreadable   {report.error}"
+        yield f"unreadable   {message_in_words(report.error, WORDS)}"
     yield f"{'good' if report.is_good(partial=partial) else 'BAD'}: {_summary(report)}"
 
 
