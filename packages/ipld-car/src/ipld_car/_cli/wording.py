@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 WORDS: Final = {
+    "force=True": "--force",
     "max_entries": "--max-entries",
     "max_section_bytes": "",
     "set_root=True": "--set-root",

@@ -360,8 +360,8 @@ def _moves(tree: Path, output: Path, *, force: bool) -> Iterator[tuple[Path, Pat
         elif _is_folder(source) and _is_folder(target):
             waiting += [(below, target / below.name) for below in sorted(source.iterdir(), reverse=True)]
         elif not force or _is_folder(source) or _is_folder(target):
-            hint = "" if force else " (force, --force, replaces files)"
-            raise FileExistsError(errno.EEXIST, f"is there already: nothing is written{hint}", str(target))
+            hint = "" if force else Message(" (", Term("force=True"), " replaces files)")
+            raise FileExistsError(errno.EEXIST, Message("is there already: nothing is written", hint), str(target))
         else:
             yield source, target
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from ipld_car.messages import message_in_words
+from ipld_car.messages import Message, message_in_words
 
 from .exit_codes import BROKEN_PIPE, GOOD, INTERRUPTED, USAGE
 from .printer import printable
@@ -119,7 +119,7 @@ def _run(
             return _failed(name, message_in_words(error, words), found)
         if isinstance(error, OSError):
             _drop_output()  # all commands flush what is good, so what is left could not be written
-            return _failed(name, _reason(error), USAGE)
+            return _failed(name, _reason(error, words), USAGE)
         raise
     return code if isinstance(code, int) else GOOD
 
@@ -162,10 +162,10 @@ def _stop(number: int, _: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError, words: Mapping[str, str]) -> str:
     if error.errno == errno.EBADF:
         return "expected standard input or output, found it closed"
-    reason = error.strerror or str(error)
+    reason = Message(error.strerror or str(error)).in_words(words)
     return f"{os.fsdecode(error.filename)}: {reason}" if error.filename else reason
 
 
