@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -97,27 +96,6 @@ def test_a_parser_of_the_users_choice(tmp_path: Path) -> None:
         root = ipldstore.reference(tmp_path / "x.h5", tmp_path / "x.car", parser=HDFParser())
     assert ipldstore.reference(tmp_path / "x.h5", tmp_path / "y.car") == root
     assert np.array_equal(values(tmp_path / "x.car", "a"), DATA)
-
-
-def test_codecs_of_format_2(tmp_path: Path) -> None:
-    """Of kerchunk's references to GRIB: its codec is that of another package."""
-    (tmp_path / "raw").write_bytes(bytes(8))
-    array = {"zarr_format": 2, "shape": [2], "chunks": [2], "dtype": "<f4", "fill_value": 0, "order": "C"}
-    array |= {"filters": [{"id": "grib", "var": "t"}], "compressor": {"id": "zlib", "level": 1}}
-    references = {".zgroup": '{"zarr_format": 2}', "t/.zarray": json.dumps(array), "t/0": ["raw", 0, 8]}
-    (tmp_path / "x.json").write_text(json.dumps(references))
-    with pytest.warns(UserWarning, match=r"x\.json need the zarr codecs numcodecs\.grib: "):
-        ipldstore.reference(tmp_path / "x.json", tmp_path / "x.car")
-
-
-def test_tiff(tmp_path: Path) -> None:
-    virtual_tiff: Any = pytest.importorskip("virtual_tiff", reason="virtual-tiff is not installed: by hand")
-    tifffile: Any = pytest.importorskip("tifffile")
-    data = np.arange(64 * 64, dtype="u2").reshape(64, 64)
-    tifffile.imwrite(tmp_path / "x.tif", data, tile=(32, 32), compression="zlib")
-    with pytest.warns(UserWarning, match=r"numcodecs\.zlib"):
-        ipldstore.reference(tmp_path / "x.tif", tmp_path / "x.car", parser=virtual_tiff.VirtualTIFF(ifd=0))
-    assert np.array_equal(values(tmp_path / "x.car", "0"), data)
 
 
 class Ranges(SimpleHTTPRequestHandler):
