@@ -7,7 +7,7 @@ import multiprocessing
 import pickle
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from copy import copy, deepcopy
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -31,7 +31,7 @@ from ..support.processes.copies import (
     refusals,
     write_one_of_its_own,
 )
-from ..support.store_samples import contents, through_pickle, written, zarr
+from ..support.store_samples import block_file, contents, through_pickle, written, zarr
 
 SOME = {"zarr.json": b"{}", "a/zarr.json": b'{"node_type":"array"}', "a/c/0": b"zero", "a/c/1": b"one"}
 MANY = SOME | {f"a/c/{number}": b"%d" % number for number in range(500)}
@@ -330,6 +330,34 @@ def test_a_fork_while_a_thread_holds_the_store(castore: ContentAddressableStore)
         thread.join()
         if process.is_alive():
             process.kill()
+
+
+def test_a_block_that_cannot_be_read_is_an_error_of_the_task(tmp_path: Path) -> None:
+    """A pickle reads nothing: an error of unpickling would end a process of the pool, and with it all tasks."""
+    castore = FileSystemCAStore(tmp_path / "blocks", fsync=False)
+    store = written(SOME, castore)
+    file, aside = block_file(castore, store.freeze()), tmp_path / "aside"
+    file.rename(aside)
+    with ProcessPoolExecutor(1, mp_context=FRESH) as pool:
+        with pytest.raises(ipldstore.IPLDStoreError, match="no block"):
+            pool.submit(contents, store).result(60)
+        assert "over <FileSystemCAStore" in pool.submit(repr, store).result(60)
+        aside.rename(file)
+        assert pool.submit(contents, store).result(60) == SOME
+
+
+def test_threads_that_use_a_fork_first_at_once_use_one(tmp_path: Path) -> None:
+    """What one of them has written the other reads."""
+    fork = through_pickle(written(SOME, FileSystemCAStore(tmp_path / "blocks", fsync=False)).fork())
+    start = threading.Barrier(8)
+
+    def write(number: int) -> None:
+        start.wait()
+        fork[f"b/{number}"] = b"%d" % number
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    assert set(fork.changes().keys) == {f"b/{number}" for number in range(8)}
 
 
 def test_a_pickle_that_a_new_process_loads(castore: ContentAddressableStore, tmp_path: Path, python: Run) -> None:

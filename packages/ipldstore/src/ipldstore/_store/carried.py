@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Final
+
+from ipld_car import cids
+from ipld_castore.concurrency import ForkLocal, process_id
+
 from ipldstore._dataset import pickling
 from ipldstore._dataset.dataset import Dataset, make_dataset
+
+_lock: Final = ForkLocal(threading.RLock)
+"""Held while a dataset is made of a pickle: threads that use one store make one."""
 
 
 class CarriedDataset:
@@ -17,9 +26,26 @@ class CarriedDataset:
     def __init__(self, data: Dataset, *, shared: bool) -> None:
         self._state = pickling.pickled(data, shared=shared)
 
-    def dataset(self) -> Dataset:
-        """Return what the pickle becomes in this process; see :func:`pickling.restore`."""
-        return pickling.restore(make_dataset, self._state)
+    @property
+    def is_home(self) -> bool:
+        """Whether this is the process that has the dataset itself."""
+        return self._state.home == process_id()
+
+    def dataset_of(self, owner: dict[str, object]) -> Dataset:
+        """Return what the pickle becomes in this process, and keep it in a store; see :func:`pickling.restore`.
+
+        :param owner: the attributes of the store, of which two threads may ask at once
+        """
+        with _lock.value:
+            found = owner.get("_data")
+            if not isinstance(found, Dataset):
+                found = pickling.restore(make_dataset, self._state)
+                owner.update(_data=found, _changes_when_pickled=found.own_changes)
+            return found
+
+    def __repr__(self) -> str:
+        root = self._state.root
+        return f"{'without keys' if root is None else cids.to_text(root)} over {self._state.castore!r}"
 
     def __getstate__(self) -> pickling.Pickled:
         return self._state

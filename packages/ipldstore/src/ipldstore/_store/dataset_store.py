@@ -54,6 +54,8 @@ class DatasetStore(ZarrStore):
         self._canonicalized: Canonicalized | None = None
 
     def __repr__(self) -> str:
+        if "_data" not in self.__dict__:  # what is printed reads nothing
+            return f"<{type(self).__name__} {self._pickled!r}>"
         text = super().__repr__()
         return text if self._resolved is None else f"{text[:-1]}, found as {self._resolved}>"
 
@@ -149,7 +151,7 @@ class DatasetStore(ZarrStore):
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickle of what came out of a pickle is the same pickle, without I/O: schedulers pickle a store once a task.
-        if self._pickled is None or self._data.own_changes != self._changes_when_pickled:
+        if self._pickled is None or ("_data" in self.__dict__ and self._data.own_changes != self._changes_when_pickled):
             carried = CarriedDataset(self._data, shared=not self.read_only)
         else:
             carried = self._pickled
@@ -159,8 +161,20 @@ class DatasetStore(ZarrStore):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         assert self._pickled is not None  # noqa: S101  # see above
-        self._data = self._pickled.dataset()
-        self._changes_when_pickled = self._data.own_changes
+        del self.__dict__["_data"]
+        if self._pickled.is_home:
+            self._pickled.dataset_of(self.__dict__)  # which is there
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Return the dataset of a store out of a pickle, when it is used first: no pickle reads a block.
+
+            An error of that is one of the task, where an error of unpickling would end the process of a pool.
+            """
+            if name == "_data" and self.__dict__.get("_pickled") is not None:
+                return self.__dict__["_pickled"].dataset_of(self.__dict__)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # -- roots --
 

@@ -32,13 +32,14 @@ class GroupStore(IPLDStore):
         :param path: the path of the group, without slashes at its ends
         """
         made = object.__new__(cls)
-        made.__dict__.update(store.__dict__, _prefix=f"{path}/")
+        made.__dict__.update(store.__dict__, _data=store._data, _prefix=f"{path}/")  # noqa: SLF001  # its own base
         return made
 
     def whole(self) -> IPLDStore:
         """Return the store of the whole dataset; closing it closes what this store has open."""
         made = object.__new__(IPLDStore)
-        made.__dict__.update({name: value for name, value in self.__dict__.items() if name != "_prefix"})
+        own = self.__dict__ | {"_data": self._data}
+        made.__dict__.update({name: value for name, value in own.items() if name != "_prefix"})
         return made
 
     @property

@@ -80,7 +80,7 @@ class ZarrStore(Store):
     def _copy(self, **state: object) -> Self:
         """Return a store over the same contents. ``copy()`` would pickle them, which writes a root."""
         copied = object.__new__(type(self))
-        copied.__dict__.update(self.__dict__ | state)
+        copied.__dict__.update(self.__dict__ | {"_data": self._data} | state)
         return copied
 
     @property
