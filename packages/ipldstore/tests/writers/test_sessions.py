@@ -11,7 +11,7 @@ from typing import Any
 import ipldstore
 import pytest
 from ipld_castore import FileSystemCAStore, Journal, MappingCAStore
-from ipldstore import ConflictError, IPLDStore, IPLDStoreError, compact, recover, sessions
+from ipldstore import ConflictError, IPLDStore, IPLDStoreError, Repository, compact, recover, sessions
 from ipldstore._dataset.lifecycle import Opened
 from ipldstore._writers.coordinating import CoordinatorSharing
 from ipldstore._writers.coordinator import Coordinator
@@ -130,6 +130,41 @@ def test_a_head_that_was_moved_meanwhile_stays(folder: Path) -> None:
     assert contents(ipldstore.open(folder)) == SOME | {"b": b"b"}
     (session,) = sessions(folder)
     assert session.root == written(SOME | {"a/c/2": b"two"}).freeze(), "what was recovered has a root"
+
+
+def test_what_is_recovered_in_a_repository_takes_back_nothing_of_others(folder: Path) -> None:
+    """It is a commit over the one that the session went on from: as a root alone it would replace what others wrote."""
+    repo = Repository.create(str(folder), fsync=False)
+    with repo.transaction(message="first") as store:
+        store["a"] = b"1"
+    session = repo.writable_session()
+    copy = Process("worker").open(pickle.dumps(session.store))
+    copy["w/0"] = b"zero"
+    session.commit("by the coordinator")
+    copy["w/1"] = b"one"
+    with repo.transaction(message="by others") as store:
+        store["b"] = b"2"
+    session.store._data.closed = True  # as a killed process leaves it
+    (left,) = sessions(folder)
+    root = recover(folder)
+    branch = f"recovered-{left.name[:8]}"
+    assert contents(repo.readonly_session(branch).store) == {"a": b"1", "w/0": b"zero", "w/1": b"one"}
+    assert repo.lookup(branch).data == root
+    assert repo.lookup("main").message == "by others"
+    repo.merge(branch)
+    expected = {"a": b"1", "b": b"2", "w/0": b"zero", "w/1": b"one"}
+    assert contents(repo.readonly_session().store) == expected
+    assert recover(folder, left.name) == root, "again is no harm"
+    assert contents(repo.readonly_session().store) == expected
+
+
+def test_a_session_of_a_repository_that_wrote_nothing_makes_no_branch(folder: Path) -> None:
+    repo = Repository.create(str(folder), fsync=False)
+    session = repo.writable_session()
+    pickle.dumps(session.store)
+    session.store._data.closed = True
+    recover(folder)
+    assert list(repo.branches) == ["main"]
 
 
 def test_a_conflict_is_decided_when_a_session_is_recovered(folder: Path) -> None:

@@ -42,8 +42,7 @@ class Dataset:
 
     def __init__(self, castore: ContentAddressableStore, root: bytes | None = None, *, limits: Limits = LIMITS) -> None:
         self.castore = castore
-        self.limits = limits
-        """The numbers of the format."""
+        self.limits = limits  # the numbers of the format
         self._reader = reader_of(castore)
         self._nodes = NodeStore(castore, self._reader)
         self.values = ValueReader(castore, self._nodes, self._reader)
@@ -61,6 +60,7 @@ class Dataset:
         """How others write this dataset too; None where it was never given to others."""
         self.origin: pickling.Pickled | None = None
         """The pickle that this is a copy out of, and that its own pickles are."""
+        self.base_commit: bytes | None = None  # in a repository: binary CID of the commit that the contents go on from
         self.own_changes = 0
         """How often this process has changed the contents."""
         self.merged: dict[str, int] = {}
@@ -82,8 +82,8 @@ class Dataset:
 
     @property
     def head(self) -> bytes | None:
-        """Binary CID of the head that freezing moves on; None without one."""
-        return self.persistence.root if self.moves_head else None
+        """Binary CID of the head that freezing moves on, or of the commit that the contents go on from."""
+        return self.persistence.root if self.moves_head else self.base_commit
 
     def catch_up(self) -> None:
         """See what others have written."""

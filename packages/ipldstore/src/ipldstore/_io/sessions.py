@@ -14,6 +14,7 @@ from multiformats import CID
 from ipldstore._address.shared import AnyShared, opened_shared
 from ipldstore._dataset.dataset import Dataset
 from ipldstore._dataset.lifecycle import end_session, finish_session
+from ipldstore._exchange.recovered import keep_recovered
 from ipldstore._writers.coordinating import CoordinatorSharing
 from ipldstore._writers.coordinator import Coordinator
 from ipldstore._writers.notes import decode_note
@@ -117,6 +118,9 @@ def recover(
     :class:`~ipldstore.ConflictError`. The head of the folder or bucket moves to the root if the coordinator had
     :func:`opened <ipldstore.open>` it. An IPFS node pins the root, unless its store was made with ``pin=False``.
 
+    In a repository the root becomes a commit over the one that the session went on from, on a branch of its own,
+    ``recovered-`` and the first 8 digits of the session's name: :meth:`Repository.merge` brings it to the others.
+
     :param where: see :func:`sessions`
     :param name: the name of the session; by default the one that has not ended
     :param on_conflict: what to do where changes conflict; see :meth:`ipldstore.IPLDStore.merge`
@@ -144,6 +148,8 @@ def _recover(castore: ContentAddressableStore, journals: SupportsJournal, name: 
         root = cids.from_validated(data.write_for_copies(on_conflict))
         if state.moves_head and isinstance(castore, SupportsHead):
             _move_head(castore, state, root)
+        elif state.head is not None and isinstance(castore, SupportsHead):
+            keep_recovered(castore, name, state.head, cids.to_bytes(root))
         finish_session(data)
         return root
     finally:

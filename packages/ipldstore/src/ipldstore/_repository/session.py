@@ -18,9 +18,9 @@ from ipldstore._dataset.in_flight import putting
 from ipldstore._dataset.roots import note_kept, replace_root, set_root
 from ipldstore._exchange import refs
 from ipldstore._exchange.advance import Advance
-from ipldstore._exchange.attempts import Attempt, Attempts, Request
 from ipldstore._exchange.committing import Signature, put_commit, sign
 from ipldstore._exchange.exchange import TRIES, Exchange, Known, pause
+from ipldstore._exchange.once import Attempt, Attempts, Request
 from ipldstore._history.ancestry import Entry
 from ipldstore._history.commit import REWRITTEN_FROM
 from ipldstore._merge.conflicts import Resolve, Resolved, check_resolve
@@ -59,6 +59,7 @@ class RepositorySession:
         if self._store._history_node is not None:  # noqa: SLF001  # the store's own floor below
             raise not_a_root(commit, self._base_root)
         self._data = self._store._data  # noqa: SLF001  # likewise
+        self._data.base_commit = commit
         self._renew()
         renew_after_fork(self._renew)
 
@@ -192,7 +193,7 @@ class RepositorySession:
         if self._attempts:
             made = self._attempts.find_made(self._exchange.current().state.branches.get(branch))
         if made is not None:
-            self._base, self._base_root = made.commit, self._history.load(made.commit).data
+            self._go_on_from(made.commit)
             self._resolved = self._resolved[made.decisions :]
             self._attempts.clear()
         return made
@@ -222,8 +223,13 @@ class RepositorySession:
             )
         )
 
+    def _go_on_from(self, commit: bytes) -> None:
+        self._base, self._base_root = commit, self._history.load(commit).data
+        self._data.base_commit = commit
+
     def _finish(self, commit: bytes, root: bytes) -> CID:
-        self._base, self._base_root, self._resolved = commit, root, ()
+        self._go_on_from(commit)
+        self._resolved = ()
         note_kept(self._data, root)
         self._attempts.clear()
         return cids.from_validated(commit)
@@ -299,7 +305,7 @@ class RepositorySession:
             root = self._data.write_root()
             merged = rebased_data(self._history, self._base, tip, root, resolve=resolve, append=append, what=what)
             if replace_root(self._data, root, merged.root):  # else another thread has written meanwhile
-                self._base, self._base_root = tip, self._history.load(tip).data
+                self._go_on_from(tip)
                 self._resolved += merged.resolved
                 self._attempts.clear()
                 return

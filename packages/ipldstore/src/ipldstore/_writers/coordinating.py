@@ -89,7 +89,9 @@ class CoordinatorSharing:
         with self._lock:  # nothing is taken in that the root has not
             self._take_in(dataset, on_conflict)
             root = write()
-            self.coordinator.publish(root, dataset.head if dataset.moves_head else self.coordinator.state.head)
+            head = dataset.head
+            is_kept = head is None and not dataset.moves_head  # of a session that is being recovered
+            self.coordinator.publish(root, self.coordinator.state.head if is_kept else head)
             return root
 
     def finish(self) -> None:

@@ -24,7 +24,8 @@ class SessionState(NamedTuple):
     ended: bool
     """Whether writers are refused."""
     head: bytes | None = None
-    """Binary CID of the head of the block store that the coordinator moves on when it freezes; None without one."""
+    """Binary CID of the head of the block store that the coordinator moves on when it freezes, or in a repository of
+    the commit that the contents go on from; None without."""
     moves_head: bool = False
     """Whether the root is to become the head of the block store."""
     done: bool = False
