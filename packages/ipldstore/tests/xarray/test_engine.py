@@ -202,12 +202,13 @@ def server(blocks: tuple[MappingCAStore, CID]) -> Iterator[BlockServer]:
 
 def test_a_cid_with_a_block_store(blocks: tuple[MappingCAStore, CID]) -> None:
     castore, root = blocks
+    takes_bare_cids = xr.__version__ >= "2026.7"  # with dask, older ones ask for the time of the file of that name
     for what in (str(root), f"ipfs://{root}", root):
         chunks: Any
-        for chunks in (None, {}) if xr.__version__ >= "2026.7" else (None,):  # before, dask needs a file for a bare CID
+        for chunks in (None, {}) if takes_bare_cids else (None,):
             found = xr.open_dataset(what, engine="ipldstore", castore=castore, chunks=chunks)
             xr.testing.assert_identical(found.load(), example())
-    several = [str(root), f"ipfs://{root}"]
+    several = [str(root) if takes_bare_cids else f"ipfs://{root}", f"ipfs://{root}"]
     both = xr.open_mfdataset(several, engine="ipldstore", castore=castore, combine="nested", concat_dim="n")
     assert both.sizes["n"] == 2
     found = xr.open_dataset(IPLDStore(castore, root=root, read_only=True), engine="ipldstore")

@@ -21,8 +21,8 @@ from .wording import WORDS
 def cli() -> None:
     """Work with zarr datasets on IPLD: look at them, check, copy, share and serve them.
 
-    WHAT is a CAR file, a folder, or a URL (s3://, https://.../x.car, ipfs://CID, ipns://name), with @ and a branch,
-    tag or commit, and # and a group behind it.
+    WHAT is a CAR file, a folder, or a URL (s3://, https://.../x.car, ipfs://CID, ipns://name). It may be followed by @
+    and a branch, tag or commit, and by # and a group: air.car@v1#ocean.
 
     Exit codes: 0 all is good; 1 the dataset is damaged, or does not have what was asked for; 2 wrong usage, or a
     file that cannot be read or written.

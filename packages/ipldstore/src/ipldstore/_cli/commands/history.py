@@ -53,8 +53,7 @@ def log(
     """Print the commits of a repository, the newest first.
 
     REF is a branch, a tag or a commit, also with steps behind it: main~3, main@2026-05-01T00:00Z. It may stand behind
-    "@" in WHAT, or be named by --branch, --tag, --commit and --as-of. Without it the default branch is meant. It
-    streams.
+    "@" in WHAT, or be named by --branch, --tag, --commit and --as-of. Without it the default branch is meant.
     """
     from itertools import islice
 
@@ -90,7 +89,7 @@ def log(
 def merge(what: str, ref: str, as_json: bool, opening: Opening, **options: Any) -> int:
     """Merge a branch, a tag or a commit into a branch.
 
-    What is merged are contents, three-way. Where both sides have changed the same, the conflicts are listed, nothing
+    The contents are merged, three-way. Where both sides have changed the same part, the conflicts are listed, nothing
     is changed, and the exit code is 1; --resolve decides them.
     """
     from ipld_car.messages import message_in_words

@@ -130,8 +130,8 @@ def cat(what: str, key: str, offset: int, length: int | None, output: str, openi
 def stat(what: str, path: str, as_json: bool, opening: Opening) -> int:
     """Print figures about a key, an array or a group.
 
-    Of a key the size in bytes and the CID; of an array also how many of its chunks are written; of a group how many
-    keys are below it. No chunk is read; of an array and a group all nodes of their indexes are.
+    Of a key these are the size in bytes and the CID; of an array also how many of its chunks are written; of a group
+    how many keys are below it. No chunk is read; of an array and a group all nodes of their indexes are.
     """
     from ipld_car.terminal import GOOD, open_printer
 
