@@ -24,11 +24,11 @@ def import_command(
     """Write netCDF, HDF5 or zarr as a dataset.
 
     SOURCE is a file or URL that xarray opens (netCDF), or a zarr hierarchy: a folder, a zip, a URL that ends in .zarr;
-    or a repository of icechunk: its folder, or icechunk:s3://bucket/prefix@branch; or another dataset of ipldstore. Zarr
-    is copied chunk by chunk as it is, beside what TARGET has; other files are written by to_zarr. Both go on where they
-    were stopped, if TARGET is a path without options: what is done is noted in TARGET.copied. TARGET is anything that
-    opens for writing, also with "#" and a group. Other data there are refused; with --overwrite, zarr takes the place
-    of groups and arrays of the same path, and other files of all that is there. Prints the root.
+    or a repository of icechunk: its folder, or icechunk:s3://bucket/prefix@branch; or another dataset of ipldstore.
+    Zarr is copied chunk by chunk as it is, beside what TARGET has; other files are written by to_zarr. Both go on
+    where they were stopped, if TARGET is a path without options: what is done is noted in TARGET.copied. TARGET is
+    anything that opens for writing, also with "#" and a group. Other data there are refused; with --overwrite, zarr
+    takes the place of groups and arrays of the same path, and other files of all that is there. Prints the root.
     """
     from ipld_car.terminal import open_printer, show_progress
 
