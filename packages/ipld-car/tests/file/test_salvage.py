@@ -160,6 +160,18 @@ def test_what_looks_like_many_sections_takes_time_in_proportion(monkeypatch: pyt
     assert tried[0] <= len(archive) // 64 + 200
 
 
+@pytest.mark.parametrize("verifies_all", [False, True])
+def test_many_sections_before_and_behind_the_damage(verifies_all: bool) -> None:
+    """More than are looked at once more, when one behind them is damaged."""
+    pieces = [section(b"%d" % number) for number in range(5000)]
+    names = [cid(b"%d" % number) for number in range(5000)]
+    for wrong in (2100, 4900):
+        pieces[wrong] = b"\xff" + pieces[wrong][1:]
+    found, lost = found_in(PAYLOAD + b"".join(pieces), verifies_all=verifies_all)
+    assert found[300:] == [name for number, name in enumerate(names) if number not in (2100, 4900)]
+    assert [stop - start for start, stop in lost] == [len(pieces[2100]), len(pieces[4900])]
+
+
 def test_an_archive_within_a_damaged_block_does_no_harm() -> None:
     inner = car_v1(*(section(b"%d" % number) for number in range(1000, 1010)))
     large = bytearray(section(bytes(100) + inner + bytes(100)))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from ipld_car._car.limits import MAX_SECTION_BYTES
@@ -59,37 +59,61 @@ def undamaged_sections(
     search = _Search(buffer, first, stop)
     position = first
     while True:
-        recent: deque[Section] = deque()
+        found = sections(buffer, position, stop, zero_is_end=zero_is_end, limit=sys.maxsize)
+        recent: list[Section] = []
         end, is_damaged = position, False
         try:
-            for section in sections(buffer, position, stop, zero_is_end=zero_is_end, limit=sys.maxsize):
-                proof = _proof(buffer, section) if verifies_all else None
-                if proof is False:
-                    is_damaged = True
-                    break
-                recent.append(section)
-                while proof or len(recent) > _MOST_RECENT:
-                    given = recent.popleft()
-                    end = _end_of(given)
-                    yield given
-                    if not recent:
-                        break
+            for batch in _right(buffer, found, recent) if verifies_all else _all_but_last(found, recent):
+                yield from batch
+                end = _end_of(batch[-1])
         except CarError:
             is_damaged = True
-        if is_damaged and verifies_all:
-            recent.clear()  # nothing shows that they are there
+            if verifies_all:
+                recent.clear()  # nothing shows that they are there
         count = _count_there(buffer, recent) if is_damaged or verifies_end else len(recent)
-        is_damaged = is_damaged or count < len(recent)
-        for section in list(recent)[:count]:
-            end = _end_of(section)
-            yield section
-        if not is_damaged:
+        if count:
+            yield from recent[:count]
+            end = _end_of(recent[count - 1])
+        if not is_damaged and count == len(recent):
             return
-        found = search.find_whole(end)
-        lost.append((end, stop if found is None else found))
-        if found is None:
+        whole = search.find_whole(end)
+        lost.append((end, stop if whole is None else whole))
+        if whole is None:
             return
-        position = found
+        position = whole
+
+
+def _all_but_last(found: Iterator[Section], recent: list[Section]) -> Iterator[list[Section]]:
+    """Give sections in batches, and keep the last ones back.
+
+    :param found: if it raises, the sections before are among those that were given or kept back
+    :param recent: takes the sections that are kept back
+    """
+    size = -1
+    while len(recent) > size:
+        size = len(recent)
+        recent.extend(islice(found, _MOST_RECENT))  # which keeps what came before an error
+        if len(recent) > _MOST_RECENT:
+            batch = recent[:-_MOST_RECENT]
+            del recent[:-_MOST_RECENT]
+            size = len(recent) - 1
+            yield batch
+
+
+def _right(buffer: Buffer, found: Iterator[Section], recent: list[Section]) -> Iterator[list[Section]]:
+    """Give sections whose blocks are what their CIDs say, and those before them whose hash function is not known.
+
+    :param recent: takes sections of unknown hash functions, until a right one follows
+    :raises HashMismatchError: at a section that is wrong
+    """
+    for section in found:
+        proof = _proof(buffer, section)
+        if proof is False:
+            raise HashMismatchError(f"expected the bytes that the CID names, found others at offset {section[0]}")
+        recent.append(section)
+        if proof or len(recent) > _MOST_RECENT:
+            yield recent.copy()
+            recent.clear()
 
 
 def stretches(first: int, stop: int, lost: Iterable[Lost]) -> Iterator[tuple[int, int]]:
@@ -125,7 +149,7 @@ def _proof(buffer: Buffer, section: Section) -> bool | None:
     return True
 
 
-def _count_there(buffer: Buffer, recent: deque[Section]) -> int:
+def _count_there(buffer: Buffer, recent: list[Section]) -> int:
     """Return how many of the sections before an error are there: up to the last whose block is what its CID says.
 
     Where there is none, as their hash functions are not known here, up to the first that is wrong.
