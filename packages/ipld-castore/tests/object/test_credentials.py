@@ -11,11 +11,12 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ipld_castore import BackendUnavailableError, CAStoreError, ObjectCAStore
+from ipld_castore import BackendUnavailableError, CAStoreError, ObjectCAStore, SupportsJournal
 from ipld_castore._object.secrets import is_secret, redact
 
 from ..support.fault_proxy import FaultProxy
@@ -182,6 +183,26 @@ def test_a_worker_finds_its_own_credentials(s3: S3Server, bucket: str, tmp_path:
     done = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=False)
     assert done.returncode
     assert "cannot find credentials; tried the options access_key_id" in done.stderr
+
+
+def test_a_worker_without_credentials_fails_its_task(
+    s3: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pickle looks for none: an error of unpickling would end the process of a pool."""
+    store = ObjectCAStore.from_url(f"s3://{bucket}", **s3.options(), credentials="worker")
+    cid = store.put(b"for the worker")
+    copy = pickle.loads(pickle.dumps(store))  # noqa: S301  # our own pickle
+    assert (isinstance(copy, SupportsJournal), copy.local) == (True, False)
+    assert "has not looked" in repr(copy)
+    with pytest.raises(BackendUnavailableError, match="cannot find credentials"):
+        copy.get(cid)
+    copy = pickle.loads(pickle.dumps(copy))  # noqa: S301  # our own pickle
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(copy.get, [cid] * 8)) == [b"for the worker"] * 8
+    assert copy == store
+    assert repr(copy) == repr(store)
 
 
 # -- what is found --

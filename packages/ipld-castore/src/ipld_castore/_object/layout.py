@@ -20,6 +20,17 @@ T = TypeVar("T")
 _MAX_RULE_BYTES: Final = 1024
 
 
+def checked_prefix(prefix: str) -> str:
+    """Return a prefix without "/" at its ends.
+
+    :raises ValueError: if a part of it is empty or names a folder above
+    """
+    bare = prefix.strip("/")
+    if bare and any(part in ("", ".", "..") for part in bare.split("/")):
+        raise ValueError(f"expected a prefix like 'data/blocks', found {prefix!r}")
+    return bare
+
+
 class Layout:
     """The object of each block, by the rule in the object ``SHARDING``, which is read when the default rule fails.
 

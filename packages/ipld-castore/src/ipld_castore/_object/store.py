@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from itertools import islice
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from ipld_car import cids
 from multiformats import CID
@@ -20,19 +21,23 @@ from ipld_castore._core.composed import base_of, blank, composed
 from ipld_castore._core.heads import is_head
 from ipld_castore._core.store import ContentAddressableStore
 from ipld_castore._core.upload_queue import Pairs, UploadQueue
-from ipld_castore.concurrency import ReadAhead, in_order
+from ipld_castore.concurrency import ForkLocal, ReadAhead, in_order
 from ipld_castore.errors import BlockNotFoundError
 
 from .client import DELETED_AT_ONCE, Client, NoObjectError
 from .clock import read_clock
 from .head import head_of
 from .journal import HasJournals
-from .layout import Layout
+from .layout import Layout, checked_prefix
 from .options import open_store
 from .recipe import recipe_of, store_of
 
 _QUEUE_BYTES: Final = 64 << 20
 """Bytes of blocks that may be on their way."""
+_PARTS: Final = ("_client", "_layout", "_head", "_queue")
+"""What a store has that is not pickled, by name."""
+_connecting: Final = ForkLocal(threading.RLock)
+"""Held while a store out of a pickle looks for credentials: threads that use it have one queue."""
 _WITHOUT_JOURNALS: Final = ("MemoryStore", "HTTPStore")
 """No other process reaches the one, and the other has no conditional puts."""
 _LOCAL: Final = ("LocalStore", "MemoryStore")
@@ -86,7 +91,7 @@ class ObjectCAStore(ContentAddressableStore):
             raise ValueError(f"expected credentials to be 'pickle' or 'worker', found {credentials!r}")
         if in_flight < 1:
             raise ValueError(f"expected at least 1 request in flight, found {in_flight}")
-        self._prefix = _checked_prefix(prefix)
+        self._prefix = checked_prefix(prefix)
         self._credentials = credentials
         self._in_flight = in_flight
         self._connect(store)
@@ -99,8 +104,32 @@ class ObjectCAStore(ContentAddressableStore):
         # The queue must not refer to the store: a store that is dropped frees its blocks at once.
         send = partial(_send, self._client, self._layout)
         self._queue = UploadQueue(send, batch_bytes=1, in_flight=self._in_flight, capacity=_QUEUE_BYTES)
-        self.local = self._client.kind in _LOCAL
-        self.__class__ = composed(type(self), () if self._client.kind in _WITHOUT_JOURNALS else (HasJournals,))
+        self._become(self._client.kind)
+
+    def _become(self, kind: str) -> None:
+        """Set what depends on the kind of the store of obstore: its verbs, and whether it is on this machine."""
+        self.local = kind in _LOCAL
+        self.__class__ = composed(type(self), () if kind in _WITHOUT_JOURNALS else (HasJournals,))
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Return a part of a store out of a pickle that finds its own credentials, which it does when it is used.
+
+            An error of that is one of the task, where an error of unpickling would end the process of a pool.
+            """
+            if name in _PARTS:
+                with _connecting.value:
+                    if (recipe := self.__dict__.get("_recipe")) is not None:
+                        self._connect(store_of(recipe))
+                        del self._recipe
+                    if name in self.__dict__:
+                        return self.__dict__[name]
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        recipe = self.__dict__.get("_recipe")  # what is printed asks nobody
+        return super().__repr__() if recipe is None else f"<{type(self).__name__} that has not looked for credentials>"
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
@@ -340,9 +369,12 @@ class ObjectCAStore(ContentAddressableStore):
         return blank, (base_of(type(self)),), self.__getstate__()
 
     def __getstate__(self) -> dict[str, Any]:
+        if "_recipe" in self.__dict__:
+            state = self.__dict__.copy()
+            return state | {"recipe": state.pop("_recipe")}
         self.flush()  # blocks are not in a pickle: the copy finds them in the bucket
         state = self.__dict__.copy()
-        for name in ("_client", "_layout", "_head", "_queue", "local"):
+        for name in _PARTS:
             del state[name]
         state["recipe"] = recipe_of(self.store, with_secrets=self._credentials == "pickle")
         return state
@@ -350,18 +382,11 @@ class ObjectCAStore(ContentAddressableStore):
     def __setstate__(self, state: dict[str, Any]) -> None:
         recipe = state.pop("recipe")
         self.__dict__.update(state)
-        self._connect(store_of(recipe))
-
-
-def _checked_prefix(prefix: str) -> str:
-    """Return a prefix without "/" at its ends.
-
-    :raises ValueError: if a part of it is empty or names a folder above
-    """
-    bare = prefix.strip("/")
-    if bare and any(part in ("", ".", "..") for part in bare.split("/")):
-        raise ValueError(f"expected a prefix like 'data/blocks', found {prefix!r}")
-    return bare
+        if recipe.finds_credentials:
+            self._recipe = recipe
+            self._become(recipe.make.__name__)
+        else:
+            self._connect(store_of(recipe))
 
 
 def _send(client: Client, layout: Layout, pairs: Pairs) -> None:
