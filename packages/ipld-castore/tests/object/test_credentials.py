@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from ipld_castore import BackendUnavailableError, CAStoreError, ObjectCAStore, SupportsJournal
+from ipld_castore._object.recipe import _store_of
 from ipld_castore._object.secrets import is_secret, redact
 
 from ..support.fault_proxy import FaultProxy
@@ -216,6 +217,29 @@ def profile(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> st
     file.write_text(f"[mine]\naws_access_key_id = {s3.access_key}\naws_secret_access_key = {s3.secret_key}\n")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
     return "mine"
+
+
+@pytest.mark.parametrize("credentials", ["pickle", "worker"])
+def test_a_worker_without_the_profile_fails_its_task(
+    s3: S3Server, bucket: str, profile: str, monkeypatch: pytest.MonkeyPatch, credentials: Any
+) -> None:
+    """The one that it names, or that of the environment."""
+    options = public_options(s3) | {"credentials": credentials}
+    if credentials == "pickle":
+        monkeypatch.setenv("AWS_PROFILE", profile)
+    else:
+        options["profile"] = profile
+    store = ObjectCAStore.from_url(f"s3://{bucket}", **options)
+    cid = store.put(b"for the worker")
+    pickled = pickle.dumps(store)
+    file = Path(os.environ["AWS_SHARED_CREDENTIALS_FILE"])
+    file.rename(file.with_name("aside"))
+    _store_of.cache_clear()  # as in another process
+    copy = pickle.loads(pickled)  # noqa: S301  # our own pickle
+    with pytest.raises(BackendUnavailableError, match="mine"):
+        copy.get(cid)
+    file.with_name("aside").rename(file)
+    assert copy.get(cid) == b"for the worker"
 
 
 def test_profiles_of_boto3(s3: S3Server, bucket: str, profile: str, monkeypatch: pytest.MonkeyPatch) -> None:

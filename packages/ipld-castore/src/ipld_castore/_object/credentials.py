@@ -60,13 +60,14 @@ class BotoCredentials:
 
         try:
             session = boto3.Session(profile_name=self._profile)
-            self._found = session.get_credentials()
+            found = session.get_credentials()
         except BotoCoreError as error:
             raise BackendUnavailableError(f"cannot find credentials by boto3: {error}") from error
+        if found is None:
+            raise BackendUnavailableError(_missing("S3Store", self._profile))
         self.config: dict[str, Any] = {} if session.region_name is None else {"region": session.region_name}
         """The region of the profile, which obstore takes if no other is given."""
-        if self._found is None:
-            raise BackendUnavailableError(_missing("S3Store", self._profile))
+        self._found = found
 
     def __call__(self) -> S3Credential:
         """Return credentials as obstore wants them."""
@@ -91,8 +92,20 @@ class BotoCredentials:
     def __hash__(self) -> int:
         return hash(self._profile)
 
-    def __reduce__(self) -> tuple[type[BotoCredentials], tuple[str | None]]:
-        return BotoCredentials, (self._profile,)
+    def __getstate__(self) -> tuple[str | None]:
+        return (self._profile,)
+
+    def __setstate__(self, state: tuple[str | None]) -> None:
+        (self._profile,) = state
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Find credentials where a copy in another process is used, and not where it is unpickled."""
+            if name in ("_found", "config") and "_found" not in self.__dict__:
+                self._find()
+                return self.__dict__[name]
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {'default profile' if self._profile is None else self._profile}>"

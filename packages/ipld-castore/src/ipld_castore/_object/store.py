@@ -382,7 +382,7 @@ class ObjectCAStore(ContentAddressableStore):
     def __setstate__(self, state: dict[str, Any]) -> None:
         recipe = state.pop("recipe")
         self.__dict__.update(state)
-        if recipe.finds_credentials:
+        if recipe.finds_credentials or "credential_provider" in recipe.keywords:
             self._recipe = recipe
             self._become(recipe.make.__name__)
         else:
