@@ -293,24 +293,6 @@ def test_sources_that_do_not_fit(tmp_path: Path) -> None:
 # -- what is found later --
 
 
-def test_what_is_refused_leaves_no_file(tmp_path: Path) -> None:
-    """A pattern without matches is no dataset without arrays; nor is a source taken in as often as it is named."""
-    source = write(tmp_path, 0, "chunked", "h5netcdf")
-    for sources, error, match in (
-        ([], ValueError, "found none"),
-        ([source, source], ValueError, "once"),
-        (tmp_path / "absent.nc", FileNotFoundError, "absent"),
-        (Path(__file__), ValueError, "netCDF"),
-    ):
-        with pytest.raises(error, match=match):
-            ipldstore.reference(sources, tmp_path / "x.car", concat_dim="time")
-        assert not (tmp_path / "x.car").exists()
-    root = ipldstore.reference(source, tmp_path / "x.car", concat_dim="time")
-    with pytest.raises(FileNotFoundError):
-        ipldstore.reference([source, tmp_path / "absent.nc"], tmp_path / "x.car", concat_dim="time")
-    assert ipldstore.open(tmp_path / "x.car").root_cid == root
-
-
 def flip(path: Path, position: int) -> None:
     data = bytearray(path.read_bytes())
     data[position] ^= 1

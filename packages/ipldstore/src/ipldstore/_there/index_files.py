@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -63,6 +64,11 @@ class IndexFiles:
 
     def _paths(self) -> list[Path]:
         return sorted(self._folder.glob("*.index")) if self._folder.is_dir() else []
+
+    def remove_if_empty(self) -> None:
+        """Remove the folder, unless there is an index in it."""
+        with suppress(OSError):
+            self._folder.rmdir()
 
     def writer(self) -> ReferenceIndexWriter:
         """Return a writer of the next index."""

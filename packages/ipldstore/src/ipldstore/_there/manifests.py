@@ -17,26 +17,43 @@ from .model import Ranges, Source, SourceArray, parse_json
 MISSING = 'expected VirtualiZarr for sources that are no zarr: pip install "ipldstore[virtual]"'
 
 
-def parse(url: str, parser: Any, registry: Any) -> Source:
+def parse(name: str, parser: Any, registry: Any) -> Source:
     """Return what a parser of VirtualiZarr finds in a file.
 
-    :param url: the file, with a scheme
+    :param name: the path or URL of the file
     :param parser: called with the URL and the registry, returns a ``ManifestStore``
     :param registry: the object stores that the parser reads by
     :raises ValueError: if the manifest is none of a regular grid
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of data types without a specification, which zarr repeats when it reads
+        url = as_url(name)
         group = parser(url, registry)._group  # noqa: SLF001  # its one way to the manifests of all groups
-        source = Source(local_name(url), [], {}, {})
-        numbers: dict[str, int] = {}
+        source = Source(name, [], {}, {})
+        names = _Names({url: name})
         for path, node in _nodes(group):
             document = f"{path}/zarr.json" if path else "zarr.json"
             source.documents[document] = _document(node.metadata)
             if hasattr(node, "manifest"):
-                source.arrays[path] = _array(path, parse_json(source.documents[document]), node.manifest, numbers)
-    source.files = list(numbers)
+                source.arrays[path] = _array(path, parse_json(source.documents[document]), node.manifest, names)
+    source.files = list(names.numbers)
     return source
+
+
+class _Names:
+    """The files of a source, by their URLs in manifests.
+
+    :param known: the names of files whose URL is known not to be percent-encoded
+    """
+
+    def __init__(self, known: dict[str, str]) -> None:
+        self._known = known
+        self.numbers: dict[str, int] = {}
+        """The position of each file, by its path or URL."""
+
+    def number(self, url: str) -> int:
+        """Return the position of a file; a new one is the last."""
+        return self.numbers.setdefault(self._known.get(url) or local_name(url), len(self.numbers))
 
 
 def local_name(url: str) -> str:
@@ -62,17 +79,14 @@ def _document(metadata: Any) -> bytes:
     return found
 
 
-def _array(path: str, metadata: dict[str, Any], manifest: Any, numbers: dict[str, int]) -> SourceArray:
-    """Return an array; ``numbers`` gets the position of each new file."""
+def _array(path: str, metadata: dict[str, Any], manifest: Any, known: _Names) -> SourceArray:
+    """Return an array; ``known`` gets the position of each new file."""
     names = manifest._paths  # noqa: SLF001  # the arrays behind the dict, which would be an object for each chunk
     grid = names.shape
     if len(grid) != len(metadata["shape"]):
         raise ValueError(f"expected the chunks of {path!r} in {len(metadata['shape'])} axes, found {len(grid)}")
     flat = [str(name) for name in names.ravel().tolist()] if names.ndim else [str(names.item())]
-    for name in dict.fromkeys(flat):
-        if name:
-            numbers.setdefault(local_name(name), len(numbers))
-    of_name = {name: numbers[local_name(name)] if name else -1 for name in dict.fromkeys(flat)}
+    of_name = {name: known.number(name) if name else -1 for name in dict.fromkeys(flat)}
     file = np.array([of_name[name] for name in flat], np.int64)
     offset, length = (np.asarray(each).ravel() for each in (manifest._offsets, manifest._lengths))  # noqa: SLF001  # as above
     there = np.flatnonzero(file >= 0)
@@ -119,5 +133,9 @@ def add_store(registry: Any, url: str, options: Mapping[str, Any]) -> None:
 
 
 def as_url(name: str) -> str:
-    """Return the URL of a path; a URL as it is."""
-    return name if "://" in name else Path(name).absolute().as_uri()
+    """Return the URL of a path, as parsers take one: nothing is percent-encoded, and they decode nothing. A URL stays.
+
+    >>> as_url("/data/model=a/1 2.nc")
+    'file:///data/model=a/1 2.nc'
+    """
+    return name if "://" in name else f"file:///{Path(name).absolute().as_posix().removeprefix('/')}"

@@ -66,7 +66,7 @@ def reference(  # noqa: PLR0913  # keywords
     ``x.car``; :func:`ipldstore.open` reads it. Other processes must pass it ``allow=[prefix, ...]`` with the folders of
     the original files, as an index could name any file. :func:`ipldstore.push` copies all to another store.
 
-    :param what: a path or URL, or several
+    :param what: a path or URL, or several, or a pattern of paths such as ``"2026/*.nc"``, whose matches are sorted
     :param into: where :func:`ipldstore.open` writes a dataset, a file or a folder; or with ``index`` also a bucket, or
         a store that is open
     :param parser: a parser of VirtualiZarr for all sources, of GRIB, TIFF, FITS and others. A warning names the codecs
@@ -81,6 +81,7 @@ def reference(  # noqa: PLR0913  # keywords
     :param progress: whether to show a bar; by default in a notebook, and where standard error is a terminal
     :raises ValueError: if there is no source, or one twice, or of no known format; if sources do not fit together, or
         one has changed since it was taken in
+    :raises FileNotFoundError: if there is no such file, or none that matches
     :raises ImportError: if a package that reads a source is not installed
     :raises FileRefusedError: if references name a file that may not be read
     :raises IPLDStoreError: if a source or ``into`` cannot be read or written
@@ -104,7 +105,7 @@ def reference(  # noqa: PLR0913  # keywords
     of_sources = storage_options if source_options is None else source_options
     with RangeHasher(storage_options=of_sources) as hasher, _writable(into, storage_options) as store:
         appender = Appender(store, concat_dim, hasher.read)
-        left = _left(names, files.done(appender.length), appender.length)
+        left = _left(names, files.done(appender.length), concat_dim, appender.length)
         if left:
             run = _Run(
                 store,
@@ -159,18 +160,20 @@ def _writable(
             path.unlink()
 
 
-def _left(names: list[str], done: list[Done], length: int) -> list[str]:
+def _left(names: list[str], done: list[Done], dimension: str | None, length: int) -> list[str]:
     """Return the sources that are still to be taken in.
 
-    :raises ValueError: if one has changed since, or a dataset without a dimension is there already
+    :param length: see :attr:`Appender.length`
+    :raises ValueError: if one has changed since, or a dataset is there already and no dimension to append along
     """
     known = {each.name: each for each in done}
     for name in names:
         if name in known and known[name].stamp != stamp_of(name):
             raise ValueError(f"expected {name} as it was taken in before, found it changed: make a new dataset")
     left = [name for name in names if name not in known]
-    if left and done and not any(each.length for each in done) and length:
-        raise ValueError(f"expected concat_dim to take {left[0]} in behind {done[-1].name}")
+    if left and dimension is None and length:
+        behind = done[-1].name if done else "the arrays that are there"
+        raise ValueError(f"expected concat_dim to take {left[0]} in behind {behind}")
     return left
 
 
@@ -219,6 +222,15 @@ class _Run:
 
         :param chosen: whether the user has chosen the parser
         """
+        try:
+            self._take_in(names, bar, chosen=chosen)
+        except BaseException:
+            if self._writer is not None:
+                self._writer.discard()
+                self._files.remove_if_empty()
+            raise
+
+    def _take_in(self, names: list[str], bar: Bar, *, chosen: bool) -> None:
         committed = time.monotonic()
         with _hashing_errors():
             first = self._hash(self._parse(names[0]))  # alone: metadata of a series are those of the source read first

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import glob
 import os
 import re
 import threading
@@ -32,8 +34,23 @@ _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def names_of(what: AnySource | Iterable[AnySource]) -> list[str]:
-    """Return the absolute paths and URLs of sources, in the order in which they were given."""
-    given = [what] if isinstance(what, (str, os.PathLike)) else list(what)
+    """Return the absolute paths and URLs of sources, in the order in which they were given.
+
+    Of a pattern they are those that match, sorted.
+
+    :raises TypeError: if one is no path or URL
+    :raises FileNotFoundError: if nothing matches a pattern
+    """
+    if isinstance(what, str) and glob.has_magic(what) and _URL.match(what) is None and not Path(what).exists():
+        found = sorted(glob.glob(what, recursive=True))  # noqa: PTH207  # the pattern may be absolute
+        if not found:
+            raise FileNotFoundError(errno.ENOENT, "expected files that match the pattern, found none", what)
+        return [_name(each) for each in found]
+    is_one = isinstance(what, (str, bytes, os.PathLike, Mapping))
+    given: list[Any] = [what] if is_one else list(what)  # type: ignore[arg-type]  # what is left
+    for each in given:
+        if not isinstance(each, (str, os.PathLike)):
+            raise TypeError(f"expected a path or URL, or several; found {type(each).__name__}")
     return [_name(each) for each in given]
 
 
@@ -83,7 +100,7 @@ class SourceReader:
                 return keyed.kerchunk_references(name, str(path.parent), name)
             if keyed.is_zarr_folder(path):
                 return keyed.zarr_folder(name)
-            raise _unknown(name)
+            raise _unknown(name, "a folder of something else, whose files a pattern such as 'folder/*.nc' gives")
         if not is_local and name.rstrip("/").lower().endswith(".zarr"):
             return self._zarr_at(name)
         head = self._head(name)
@@ -129,9 +146,11 @@ class SourceReader:
 
     def _parse(self, name: str, parser: Callable[[], Any], complete: Complete | None = None) -> Source:
         url = manifests.as_url(name)
-        self._resolved(url)
+        _, path = self._resolved(url)
+        if _URL.match(name) is None and not url.endswith(path):
+            raise ValueError(f"expected a path without '#' and '?', which end that of a URL; found {name}: link to it")
         try:
-            source = manifests.parse(url, parser(), self._registry)
+            source = manifests.parse(name, parser(), self._registry)
         except ImportError:
             raise
         except OSError as error:
@@ -150,10 +169,10 @@ class SourceReader:
             return head + file.read(_JSON_HEAD_BYTES) if head[:1].isspace() else head
 
 
-def _unknown(name: str) -> ValueError:
+def _unknown(name: str, found: str = "something else") -> ValueError:
     return ValueError(
         Message(
-            f"expected netCDF-4, HDF5, netCDF-3, a zarr folder or kerchunk references, found something else: {name}",
+            f"expected netCDF-4, HDF5, netCDF-3, a zarr folder or kerchunk references, found {found}: {name}",
             Term("parser=...", " (parser=... takes a parser of VirtualiZarr for other formats)"),
         )
     )

@@ -1,0 +1,95 @@
+"""What may be given as sources: several ways of naming files, and what is refused, which leaves nothing behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ipldstore
+import numpy as np
+import pytest
+from ipldstore import ReferencingCAStore
+
+h5py: Any = pytest.importorskip("h5py")
+xr: Any = pytest.importorskip("xarray")
+pytest.importorskip("virtualizarr")
+
+pytestmark = pytest.mark.filterwarnings("ignore:numpy.ndarray size changed", "ignore:Numcodecs codecs are not")
+
+
+def day(number: int) -> Any:
+    time = ("time", np.arange(4) + 4 * number, {"units": "hours since 2026-01-01"})
+    values = np.random.default_rng(number).random((4, 3), "f4")
+    return xr.Dataset({"t2m": (("time", "x"), values)}, coords={"time": time})
+
+
+def write(folder: Path, number: int) -> Path:
+    path = folder / f"{number}.nc"
+    day(number).to_netcdf(path, engine="h5netcdf")
+    return path
+
+
+def test_what_is_refused_leaves_no_file(tmp_path: Path) -> None:
+    """A pattern without matches is no dataset without arrays; nor is a source taken in as often as it is named."""
+    source = write(tmp_path, 0)
+    refused: tuple[tuple[Any, type[Exception], str], ...] = (
+        ([], ValueError, "found none"),
+        ([source, source], ValueError, "once"),
+        (tmp_path / "absent.nc", FileNotFoundError, "absent"),
+        (Path(__file__), ValueError, "netCDF"),
+        (tmp_path, ValueError, "pattern"),
+        (f"{tmp_path}/absent*.nc", FileNotFoundError, "pattern"),
+        (day(0), TypeError, "found Dataset"),
+        ([b"0.nc"], TypeError, "found bytes"),
+    )
+    for sources, error, match in refused:
+        with pytest.raises(error, match=match):
+            ipldstore.reference(sources, tmp_path / "x.car", concat_dim="time")
+        assert [path.name for path in tmp_path.iterdir()] == ["0.nc"]
+    other = write(tmp_path, 1)
+    with pytest.raises(ValueError, match="same values of array 'time'"):  # of the second, when the first is taken in
+        ipldstore.reference([source, other], tmp_path / "x.car", concat_dim="x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.nc", "1.nc"]
+    root = ipldstore.reference(source, tmp_path / "x.car", concat_dim="time")
+    with pytest.raises(FileNotFoundError):
+        ipldstore.reference([source, tmp_path / "absent.nc"], tmp_path / "x.car", concat_dim="time")
+    assert ipldstore.open(tmp_path / "x.car").root_cid == root
+
+
+def test_patterns_and_what_is_there_already(tmp_path: Path) -> None:
+    """A pattern names its matches in their order; without a dimension nothing is taken in behind what is there."""
+    files = [write(tmp_path, number) for number in range(2)]
+    both = ipldstore.reference(f"{tmp_path}/[0-9].nc", tmp_path / "y.car", concat_dim="time")
+    assert ipldstore.reference(files, tmp_path / "z.car", concat_dim="time") == both
+    ipldstore.reference(files[0], tmp_path / "x.car")
+    with pytest.raises(ValueError, match=r"expected concat_dim to take .*1\.nc in behind .*0\.nc"):
+        ipldstore.reference(files[1], tmp_path / "x.car")
+    assert ipldstore.reference(files[1], tmp_path / "x.car", concat_dim="time") == both
+    with ipldstore.open(tmp_path / "x.car") as store:
+        expected = xr.concat([day(0), day(1)], "time")
+        xr.testing.assert_identical(xr.open_zarr(store, consolidated=False, decode_times=False).load(), expected)
+
+
+@pytest.mark.parametrize("engine", ["h5netcdf", "scipy"])
+def test_names_that_a_url_would_encode(tmp_path: Path, engine: str) -> None:
+    """Folders such as ``model=a``, blanks, letters beyond ASCII, and what looks like a pattern or encoded already."""
+    for name in ("my data.nc", "model=a/1+2.nc", "ü.nc", "[0].nc", "1%202.nc"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        day(0).to_netcdf(path, engine=engine)
+        archive = tmp_path / f"{path.name}.car"
+        ipldstore.reference(str(path), archive)
+        with ipldstore.open(archive) as store:
+            assert isinstance(store.castore, ReferencingCAStore)
+            found = store.castore.references.file_of(store.links("t2m").cids[0].tobytes())
+            assert found[0] == str(path)
+            data = xr.open_zarr(store, consolidated=False, decode_times=False)
+            xr.testing.assert_identical(data.load(), day(0))
+
+
+def test_names_that_end_in_a_url(tmp_path: Path) -> None:
+    """A parser would read another file, which may be there."""
+    write(tmp_path, 0).rename(tmp_path / "0")
+    write(tmp_path, 1).rename(tmp_path / "0#1")
+    with pytest.raises(ValueError, match="link to it"):
+        ipldstore.reference(tmp_path / "0#1", tmp_path / "x.car")
