@@ -12,7 +12,7 @@ from pathlib import Path
 import ipldstore
 import pytest
 from click.testing import CliRunner
-from ipld_car import read_car
+from ipld_car import CarFile, read_car
 from ipld_car.terminal.testing import Run
 from ipldstore._cli.main import cli
 
@@ -171,6 +171,14 @@ def test_a_car_without_index_that_is_damaged_is_repaired(command: Run, car: Path
     (done,) = command("repair", "--json", copy, "--from", car).json
     assert (done["blocks"], done["lost"]) == (1, [])
     assert copy.read_bytes() == whole
+    start, stop = places[3].offset, places[6].offset
+    copy.write_bytes(whole[:start] + bytes(stop - start) + whole[stop:])
+    (done,) = command("repair", "--json", copy, "--from", car).json
+    assert (done["blocks"], done["lost"]) == (3, [])
+    assert not command("verify", copy).err, "it is whole for every tool"
+    with CarFile.open(copy) as found, CarFile.open(car) as expected:
+        assert len(found) == len(places)
+        assert found.roots == expected.roots
 
 
 @pytest.mark.parametrize(

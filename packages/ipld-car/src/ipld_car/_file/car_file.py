@@ -178,6 +178,11 @@ class CarFile:
         return self._blocks.table.scan_reason
 
     @property
+    def lost(self) -> list[tuple[int, int]]:
+        """The ranges of bytes between sections that are damaged, each with the position behind it; see :meth:`open`."""
+        return list(self._blocks.table.lost)
+
+    @property
     def roots(self) -> list[CID]:
         """The CIDs that the header names, or will name at the next flush.
 

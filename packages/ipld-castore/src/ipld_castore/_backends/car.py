@@ -147,6 +147,11 @@ class CarCAStore(ContentAddressableStore):
         return self._file.roots
 
     @property
+    def lost(self) -> list[tuple[int, int]]:
+        """See :attr:`ipld_car.CarFile.lost`. :meth:`rewrite` leaves these ranges out."""
+        return self._file.lost
+
+    @property
     def writable(self) -> bool:
         """Whether blocks can be put."""
         return self._file.writable

@@ -147,6 +147,11 @@ class RemoteCarCAStore(CarCAStore, schemes=(*_HTTP, *_BUCKETS)):
         return self._reader().roots
 
     @property
+    def lost(self) -> list[tuple[int, int]]:
+        """Nothing: behind damage at a URL nothing is read."""
+        return []
+
+    @property
     def writable(self) -> bool:
         """False: an archive at a URL is only read."""
         return False

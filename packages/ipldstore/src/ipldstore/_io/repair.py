@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ipld_car import cids
-from ipld_castore import SupportsHead
+from ipld_castore import BlockCorruptError, CarCAStore, ContentAddressableStore, HashRefusedError, SupportsHead
 from multiformats import CID
 
 from ipldstore._address.cache import Cache
@@ -18,9 +18,10 @@ from ipldstore._address.grammar import parse
 from ipldstore._address.places import AnyAddress
 from ipldstore._dataset.castores import AnyCAStore, castore_of
 from ipldstore._display.bars import AnyProgress, reporting
+from ipldstore._garbage.in_files import own_part
 from ipldstore._verify.repair import Repaired
 from ipldstore._verify.repair import repair as repair_blocks
-from ipldstore.errors import IPLDStoreError
+from ipldstore.errors import IPLDStoreError, store_errors
 
 
 def repair(  # noqa: PLR0913  # keywords
@@ -41,7 +42,8 @@ def repair(  # noqa: PLR0913  # keywords
 
     All blocks that the root reaches are read, and those that are not right are read from the other place, verified, and
     put where the damaged ones were. Of a repository that is all of its history. The root itself may be lost too, and
-    the end of a CAR file, with its index.
+    the end of a CAR file, with its index; and bytes in the middle of one without index. Where what is fetched does not
+    fill these bytes, the file is written anew, as a CARv2 of all blocks that are right.
 
     :param what: a CAR file, a folder or a bucket
     :param source: where good blocks are: an address of :func:`ipldstore.open`, or a block store or a store over one
@@ -86,6 +88,7 @@ def repair(  # noqa: PLR0913  # keywords
         try:
             with reporting(progress) as report:
                 done = repair_blocks(opened.castore, cids.to_bytes(root), opened_source.castore, report)
+                _leave_damage_out(opened.castore)
         finally:
             opened_source.abandon()
     except BaseException:
@@ -103,6 +106,28 @@ def _root_of(opened: OpenedCAStore, what: AnyAddress) -> CID:
     if root is None:
         raise IPLDStoreError(f"repairing {what!r}: expected a dataset, found no root")
     return root
+
+
+def _leave_damage_out(castore: ContentAddressableStore) -> None:
+    """Write a CAR file anew, as a CARv2, if what was fetched did not fill the damage in it, which ends other tools.
+
+    Blocks that are not right stay out; those whose hash function is not known here stay.
+    """
+    file = own_part(castore)
+    if not isinstance(file, CarCAStore) or not file.lost:
+        return
+
+    def blocks() -> Iterator[tuple[CID, bytes]]:
+        for cid in file:
+            try:
+                yield cid, file.get_raw(cid)
+            except HashRefusedError:
+                yield cid, file.get_raw(cid, verify=False)
+            except BlockCorruptError:
+                continue
+
+    with store_errors("repairing"):
+        file.rewrite(blocks())
 
 
 def _source(source: AnyAddress | AnyCAStore, options: Mapping[str, Any] | None) -> OpenedCAStore:
