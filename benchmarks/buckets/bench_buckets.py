@@ -3,8 +3,9 @@
 A real S3 server, versitygw (``IPLD_BUILD_S3=1`` builds it with Go), stands behind a proxy that makes each request take
 20 ms longer. Written is one array of random chunks, which are not compressed, by zarr, with ``freeze()`` or a commit.
 It is then read whole by a store that is opened anew. Each round measures each store once, in alternating order; figures
-are medians. With ``--workers 2`` each half is written by a process of its own, in which puts double: each chunk has
-a note.
+are medians. With ``--workers 2`` each half is written by a process of its own, and each chunk is noted too. Beside it
+stands an ObjectStore that puts two objects a chunk, as a store does that puts each note by itself; and of writing the
+processor seconds are told, as two processors serve the workers, the server and the proxy.
 icechunk is left out where it is not installed: `hatch run rivals:buckets` has it, on Python 3.13.
 
 After that, what is asked of a dataset of 10^6 chunks: for one cold chunk, and for appending a step of 1,000 chunks.
@@ -22,6 +23,7 @@ steps need.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import hashlib
 import importlib
 import importlib.util
@@ -37,10 +39,12 @@ from typing import Any
 
 import ipldstore
 import numpy as np
+import psutil
 import zarr
 from ipld_car import cids
 from ipldstore import IPLDStore, ObjectCAStore
 from shared.latency import behind
+from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import ObjectStore
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -52,6 +56,15 @@ TARGET, TARGET_OF_WORKERS = 1.1, 1.15
 SIZES = ((2_000, 128 << 10), (5_000, 4 << 10))
 ROUND_TRIPS, OTHERS = 5, 8
 STEPS = ((25, 40), (1, 1000))
+
+
+class TwoPuts(ObjectStore):
+    """An ObjectStore that puts a small object beside each."""
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Put both at once."""
+        note = default_buffer_prototype().buffer.from_bytes(bytes(160))
+        await asyncio.gather(super().set(key, value), super().set(f"notes/{key}", note))
 
 
 class Bucket:
@@ -67,8 +80,8 @@ class Bucket:
         """Return a store of zarr, to write a new dataset or to read what was written."""
         if kind == "ipldstore":
             return ipldstore.open(f"s3://{self.name}/ours", "x" if new else "r", storage_options=self.options)
-        if kind == "ObjectStore":
-            return ObjectStore(self._client, read_only=not new)
+        if kind in ("ObjectStore", "two puts"):
+            return (ObjectStore if kind == "ObjectStore" else TwoPuts)(self._client, read_only=not new)
         icechunk = importlib.import_module("icechunk")
         storage = icechunk.s3_storage(
             bucket=self.name,
@@ -137,6 +150,35 @@ def hashing(chunks: int, size: int) -> float:
     return time.perf_counter() - start
 
 
+def processors() -> dict[str, float]:
+    """Return the processor seconds until now of this process, the workers, the server and the proxy."""
+    names = {"spawn_main": "workers", "versitygw": "server", "latency.py": "proxy"}
+    own = psutil.Process()
+    seconds = {"this process": sum(own.cpu_times()[:2])}
+    for child in own.children(recursive=True):
+        command = " ".join(child.cmdline())
+        for word, name in names.items():
+            if word in command:
+                seconds[name] = seconds.get(name, 0) + sum(child.cpu_times()[:2])
+    return seconds
+
+
+def report(times: dict[tuple[str, str], list[float]], chunks: int, size: int, target: float, workers: int) -> bool:
+    """Print the medians of one size of chunks; return whether the targets are met."""
+    hashed = statistics.median(hashing(chunks, size) for _ in range(3)) / workers
+    met = True
+    for verb in ("write", "read"):
+        found = {kind: statistics.median(own) for (each, kind), own in times.items() if each == verb}
+        ratio = found["ipldstore"] / (found["ObjectStore"] + hashed)
+        limit = target if verb == "write" else TARGET
+        met &= ratio <= limit and found["ipldstore"] <= found.get("icechunk", float("inf"))
+        told = ", ".join(f"{kind} {seconds:.2f} s" for kind, seconds in found.items())
+        print(f"{verb} {chunks} x {size >> 10} KiB: {told}, hashing {hashed:.2f} s: {ratio:.2f} (target {limit})")
+        if "two puts" in found:
+            print(f"of two puts a chunk and hashing: {found['ipldstore'] / (found['two puts'] + hashed):.2f}")
+    return met
+
+
 def compare(server: Any, url: str, sizes: list[tuple[int, int]], rounds: int, workers: int) -> bool:
     """Measure some sizes; return whether each target is met."""
     kinds = ["ipldstore", "ObjectStore"]
@@ -144,26 +186,30 @@ def compare(server: Any, url: str, sizes: list[tuple[int, int]], rounds: int, wo
         print("icechunk is not installed here: it is left out")
     elif workers == 1:
         kinds.append("icechunk")
+    if workers > 1:
+        kinds.append("two puts")
     met = True
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context) if workers > 1 else None
     target = TARGET if pool is None else TARGET_OF_WORKERS
     for chunks, size in sizes:
         times: dict[tuple[str, str], list[float]] = {}
+        spent: dict[str, list[dict[str, float]]] = {}
         for number in range(rounds + 1):
             for kind in kinds if number % 2 else reversed(kinds):
                 bucket = Bucket(server, url)
-                took = {"write": write(bucket, kind, chunks, size, pool, workers), "read": read(bucket, kind, chunks)}
+                before = processors()
+                took = {"write": write(bucket, kind, chunks, size, pool, workers)}
+                after = processors()
+                if kind != "two puts":
+                    took["read"] = read(bucket, kind, chunks)
                 for verb, seconds in took.items() if number else ():  # the first warms up
                     times.setdefault((verb, kind), []).append(seconds)
-        hashed = statistics.median(hashing(chunks, size) for _ in range(3)) / workers
-        for verb in ("write", "read"):
-            found = {kind: statistics.median(times[verb, kind]) for kind in kinds}
-            ratio = found["ipldstore"] / (found["ObjectStore"] + hashed)
-            limit = target if verb == "write" else TARGET
-            met &= ratio <= limit and found["ipldstore"] <= found.get("icechunk", float("inf"))
-            told = ", ".join(f"{kind} {seconds:.2f} s" for kind, seconds in found.items())
-            print(f"{verb} {chunks} x {size >> 10} KiB: {told}, hashing {hashed:.2f} s: {ratio:.2f} (target {limit})")
+                spent.setdefault(kind, []).append({name: after[name] - before.get(name, 0.0) for name in after})
+        met &= report(times, chunks, size, target, workers)
+        for kind, rows in spent.items() if workers > 1 else ():
+            medians = ", ".join(f"{name} {statistics.median(row[name] for row in rows[1:]):.2f}" for name in rows[1])
+            print(f"processor seconds of {kind}: {medians}")
     if pool is not None:
         pool.shutdown()
     return met

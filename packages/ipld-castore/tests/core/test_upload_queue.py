@@ -256,14 +256,14 @@ def test_a_fork_sends_what_was_under_way(place: Place) -> None:
     sent = {put(queue, data): data for data in (bytes([number]) * 600 for number in range(3))}
     while place.under_way < 1:
         time.sleep(0.01)
-    queue._changed.acquire()
+    queue._lock.acquire()
     child = os.fork()
     if not child:
         place.open, place.lock = threading.Event(), threading.Lock()
         place.open.set()
         queue.flush()
         os._exit(0 if place.blocks == sent and len(queue) == 0 else 1)
-    queue._changed.release()
+    queue._lock.release()
     assert os.waitpid(child, 0)[1] == 0
     assert place.blocks == {}
     place.open.set()

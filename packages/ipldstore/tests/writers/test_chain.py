@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import cids, hashes
 from ipldstore._writers.chain import Conflict, follow_chain
-from ipldstore._writers.notes import Content, Note, decode_note, encode_note
+from ipldstore._writers.notes import Content, Note, decode_notes, encode_notes
+from ipldstore._writers.sequence import NoteGroup
 from ipldstore.errors import NodeError
 
 X, Y, Z, W = (cids.make(cids.RAW, hashes.digest_of(cids.SHA2_256, text)) for text in (b"x", b"y", b"z", b"w"))
@@ -42,8 +43,8 @@ def test_one_end(base: Content, writers: list[list[Note]], end: Content) -> None
     for order in itertools.permutations(writers):
         found = follow_chain(base, {str(number): own for number, own in enumerate(order)})
         assert found == end
-        assert encode_note(Note(1, ".zattrs", found, None, False, 0)) == encode_note(
-            Note(1, ".zattrs", end, None, False, 0)
+        assert encode_notes([Note(1, ".zattrs", found, None, False, 0)]) == encode_notes(
+            [Note(1, ".zattrs", end, None, False, 0)]
         )
 
 
@@ -92,9 +93,8 @@ def test_very_many_notes_are_bounded() -> None:
 
 def test_notes_are_read_as_they_were_written() -> None:
     note = Note(3, "a/.zattrs", X, ONE, True, 2)
-    assert decode_note(encode_note(note)) == note
-    again = note._replace(repeats=(("0a", 2), ("0b", 1)))
-    assert decode_note(encode_note(again)) == again
+    again = note._replace(key="a/0", before=None, after=X, repeats=(("0a", 2), ("0b", 1)))
+    assert decode_notes(encode_notes([note, again])) == [note, again]
 
 
 @pytest.mark.parametrize(
@@ -115,4 +115,35 @@ def test_notes_are_read_as_they_were_written() -> None:
 def test_what_is_no_note(change: dict[str, Any]) -> None:
     note = Note(3, "a/.zattrs", X, ONE, True, 2)._replace(**change)
     with pytest.raises(NodeError):
-        decode_note(encode_note(note))
+        decode_notes(encode_notes([note]))
+
+
+@pytest.mark.parametrize(
+    "record", [b"", b"\x80", b"\xa0", bytes((1 << 19) + 1)], ids=["nothing", "none", "map", "large"]
+)
+def test_what_is_no_record_of_notes(record: bytes) -> None:
+    with pytest.raises(NodeError):
+        decode_notes(record)
+
+
+def test_notes_that_were_put_together_have_one_number() -> None:
+    note = Note(3, "a/0", None, X, False, 2)
+    for other in (note._replace(number=4), note._replace(confirmed=1)):
+        with pytest.raises(NodeError, match="numbers of the first"):
+            decode_notes(encode_notes([note, other]))
+
+
+def test_notes_of_very_many_failures_fit_in_a_record() -> None:
+    """The oldest become one, which repeats the same attempts."""
+    documents = [{"n": number, "text": "x" * 30_000} for number in range(40)]
+    changes = itertools.pairwise([None, *documents])
+    failed = [
+        Note(3, "a/.zattrs", before, after, False, 2, ((f"{number:x}", 1),))
+        for number, (before, after) in enumerate(changes)
+    ]
+    again = NoteGroup().to_repeat(failed)
+    assert len(encode_notes(again)) <= 1 << 19
+    assert again[0].before is None
+    assert all(one.after == other.before for one, other in itertools.pairwise(again))
+    assert again[-1] == failed[-1]
+    assert {name for note in again for name in note.repeats} >= {(f"{number:x}", 1) for number in range(8, 40)}

@@ -97,6 +97,10 @@ class FolderJournal:
             raise BackendUnavailableError(f"cannot write to the journal in {self._folder}: {error}") from error
         return None if after is None else (after - 1, after)  # Windows does not append in one step
 
+    async def try_append_async(self, writer: str, first: int, record: bytes) -> bool:
+        """See :meth:`Journal.try_append_async`; there is no such way here."""
+        return False
+
     def _segment(self, writer: str, first: int) -> _OpenSegment:
         """Return the file that a writer appends to, and begin another if it is full or another number comes."""
         segment = self._segments.get(writer)

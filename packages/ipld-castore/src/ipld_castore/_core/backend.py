@@ -147,6 +147,14 @@ class Backend(ABC):
         self.put_block(cid, data)
         return True
 
+    async def try_put_async(self, cid: CID, data: bytes) -> bool:
+        """Store ``data`` in the running event loop; return whether it is known to be stored, as after a flush.
+
+        Where it returns False, :meth:`put_block` stores the block, or tells why it cannot. A backend overrides this if
+        it can wait for the network without a thread.
+        """
+        return False
+
     def get_replica(self, cid: CID) -> bytes | None:
         """Return another copy of a block, of which the copy that :meth:`get_block` returned is damaged.
 

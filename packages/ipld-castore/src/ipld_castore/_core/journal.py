@@ -67,6 +67,13 @@ class Journal(Protocol):
             may be stored or not. Do not use the writer again; use a new one
         """
 
+    async def try_append_async(self, writer: str, first: int, record: bytes) -> bool:
+        """Append a record in the running event loop; return whether it is known to be stored and readable.
+
+        Where it returns False, :meth:`append` with the same number appends the record, or tells why it cannot. So does
+        a backend that cannot wait for the network without a thread.
+        """
+
     def stop_writers(self, known: Mapping[str, int]) -> None:
         """Return when each writer that has appended fails with its next append, if the journal :attr:`refuses_stopped`.
 

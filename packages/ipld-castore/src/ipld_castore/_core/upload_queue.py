@@ -19,6 +19,8 @@ Pairs = Sequence[tuple[bytes, bytes]]
 
 _OVERHEAD: Final = 200
 """Bytes of memory that a block takes beside its own."""
+_IDLE_SECONDS: Final = 0.1
+"""A thread that has sent a batch waits so long for another one: to start a thread takes as long as a small request."""
 
 
 class _Batch:
@@ -42,9 +44,11 @@ class _Batch:
 class _Flush:
     """A call of :meth:`UploadQueue.flush`, and what it waits for."""
 
-    __slots__ = ("failed", "left")
+    __slots__ = ("changed", "failed", "left")
 
-    def __init__(self) -> None:
+    def __init__(self, lock: threading.RLock) -> None:
+        self.changed = threading.Condition(lock)
+        """Notified when nothing is left, and when the queue gives up."""
         self.left = 0
         """How many batches are to be sent, or under way."""
         self.failed: set[_Batch] = set()
@@ -83,7 +87,11 @@ class UploadQueue:
 
         In the child of a fork the threads that sent blocks, or held a lock, are not there.
         """
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._room = threading.Condition(self._lock)
+        """Notified when blocks have arrived or failed, for puts that wait."""
+        self._work_added = threading.Condition(self._lock)
+        """Notified when there are batches to send, for threads that have none."""
         self._open = _Batch()
         self._ready: deque[_Batch] = deque()
         self._active: set[_Batch] = set()
@@ -115,7 +123,7 @@ class UploadQueue:
         :param wait: False adds the block only if there is room now
         :raises CAStoreError: if blocks that were put before did not arrive; they are kept, this one is not added
         """
-        with self._changed:
+        with self._lock:
             if key in self._held:
                 return True
             self._raise_pending()
@@ -126,7 +134,7 @@ class UploadQueue:
                     self._seal()
                     self._retry_failed()
                 self._start()
-                self._changed.wait()
+                self._room.wait()
                 self._raise_pending()
             self._held[key] = cid, data
             self._collect(key, len(data))
@@ -139,19 +147,19 @@ class UploadQueue:
         :param keys: the multihashes of blocks that are waited for; None is all
         :raises CAStoreError: if some did not; they are kept, and the next call sends them again
         """
-        with self._changed:
+        with self._lock:
             if keys is not None and not any(key in self._held for key in keys):
                 return
             self._seal()
             self._retry_failed(keys)
-            mine = _Flush()
+            mine = _Flush(self._lock)
             for batch in (*self._ready, *self._active):
                 if batch.has_any(keys):
                     batch.flushes.append(mine)
                     mine.left += 1
             self._start()
             while mine.left and (self._active or not self._has_given_up):
-                self._changed.wait()
+                mine.changed.wait()
                 self._start()
             failed = [batch.error for batch in self._failed if batch in mine.failed and batch.error is not None]
             if mine.left and not failed:  # the failures of others have made it give up
@@ -204,7 +212,9 @@ class UploadQueue:
         flush.failed.clear()
 
     def _start(self) -> None:
-        """Start threads until there is one for each batch to send."""
+        """Wake or start threads until there is one for each batch to send."""
+        if self._ready and not self._has_given_up:
+            self._work_added.notify(len(self._ready))
         while self._ready and self._threads < min(self._in_flight, len(self._ready) + len(self._active)):
             if self._has_given_up:
                 return
@@ -231,13 +241,15 @@ class UploadQueue:
     def _work(self) -> None:
         while (batch := self._next()) is not None:
             self._deliver(batch)
+            del batch
 
     def _next(self) -> _Batch | None:
-        """Return the batch to send next; None ends the thread."""
-        with self._changed:
-            if not self._ready or self._has_given_up:
-                self._threads -= 1
-                return None
+        """Return the batch to send next; None ends the thread, as none has come for a while."""
+        with self._lock:
+            while not self._ready or self._has_given_up:
+                if not self._work_added.wait(_IDLE_SECONDS) and (not self._ready or self._has_given_up):
+                    self._threads -= 1
+                    return None
             batch = self._ready.popleft()
             self._active.add(batch)
             return batch
@@ -247,7 +259,7 @@ class UploadQueue:
         if error is not None:
             drop_tracebacks(error)  # the queue keeps the error
         wrong = [] if error is None else [key for key in batch.keys if _is_wrong(*self._held[key])]
-        with self._changed:
+        with self._lock:
             self._active.discard(batch)
             if wrong:  # they would keep the others from ever arriving
                 self._dropped.append(
@@ -269,9 +281,14 @@ class UploadQueue:
                 flush.left -= 1
                 if batch.keys:
                     flush.failed.add(batch)
+                if not flush.left:
+                    flush.changed.notify()
             if not batch.keys:
                 batch.flushes.clear()
-            self._changed.notify_all()
+            if self._has_given_up and not self._active:
+                for flush in {flush for waiting in self._ready for flush in waiting.flushes}:
+                    flush.changed.notify()
+            self._room.notify_all()
 
     def _try_send(self, pairs: Pairs) -> CAStoreError | None:
         """Send blocks and return the error, if there was one: whatever it is, as a flush may wait for the batch."""

@@ -76,6 +76,10 @@ class NodeJournal:
         """See :meth:`Journal.append`."""
         self._commit.append(writer, Records(first, tuple(records), tuple(blocks), frame(records)))
 
+    async def try_append_async(self, writer: str, first: int, record: bytes) -> bool:
+        """See :meth:`Journal.try_append_async`; there is no such way here."""
+        return False
+
     def _put(self, writer: str, group: Sequence[Records]) -> None:
         """Put records whose numbers follow each other."""
         links = dict.fromkeys(_link(block) for each in group for block in each.blocks if not _is_inline(block))

@@ -128,6 +128,18 @@ class Client:
             return Failure(FailureKind.REFUSED, self._no_bucket(verb))
         return result
 
+    async def try_put_async(self, name: str, data: bytes, mode: Any) -> bool:
+        """Put an object whole in the running event loop; return whether it is known to be there.
+
+        Where it is not, :meth:`try_put` tells why.
+        """
+        try:
+            check_process()
+            await self.store.put_async(name, data, mode=mode, use_multipart=False)
+        except Exception:  # noqa: BLE001  # see above
+            return False
+        return True
+
     def list(self, prefix: str | None, what: str, behind: str | None = None) -> Iterator[dict[str, Any]]:
         """Yield ``path``, ``size`` and ``last_modified`` of the objects whose names begin with a prefix and "/".
 

@@ -17,6 +17,7 @@ from ipld_castore.errors import BackendUnavailableError
 from .client import Client, Failure, FailureKind, NoObjectError
 from .clock import read_clock
 from .conditional import ConditionalObject
+from .journal_objects import Appended, Objects
 from .layout import Layout
 
 _NONCE_BYTES: Final = 16
@@ -25,90 +26,10 @@ _MAX_STATE_BYTES: Final = 16 << 20
 _MAX_OBJECT_BYTES: Final = 64 * MAX_RECORD_BYTES
 _MAX_LOST: Final = 3
 """Attempts to append whose answer was lost; each of them is as many requests as obstore makes."""
-_MANY: Final = 64
-"""Records that a writer puts together once more."""
-_MAX_TOGETHER: Final = 1024
-"""The most records that are looked back for the begin of their object."""
 _DELETED_AT_ONCE: Final = 100
 """Objects that are deleted with one request, several of which are under way: servers delete one after another."""
 _OBJECT: Final = re.compile(r"([0-9a-f]{1,64})/([0-9]{16})\.([0-9]{1,9})")
 """The name of an object of records: the writer, the number of the first one, and how many there are."""
-
-
-class _Objects:
-    """The objects of records of one writer, as far as they were listed."""
-
-    def __init__(self) -> None:
-        self.all: set[tuple[int, int]] = set()
-        """The numbers of the first and the last record of each object."""
-        self.ends: dict[int, int] = {}
-        """By the number of the first record, that of the last, in the longest object that begins there."""
-        self.last = 0
-        """Up to which number nothing is missing: what is new has a higher number, and a name behind."""
-        self.beyond: set[int] = set()
-        """The first numbers of the objects behind a gap."""
-
-    def add(self, first: int, last: int) -> None:
-        """See an object."""
-        self.all.add((first, last))
-        self.ends[first] = max(last, self.ends.get(first, 0))
-        if first > self.last:
-            self.beyond.add(first)
-        self.go_on()
-
-    def remove(self, first: int, last: int) -> None:
-        """Forget an object, which was deleted."""
-        self.all.discard((first, last))
-        if self.ends.get(first) == last:
-            del self.ends[first]
-
-    def go_on(self, known: int = 0) -> None:
-        """Go on as far as nothing is missing.
-
-        :param known: up to which number a reader knows all records, which may be deleted
-        """
-        self.last = max(self.last, known)
-        while (last := self.ends.get(self.last + 1)) is not None:
-            self.beyond.discard(self.last + 1)
-            self.last = last
-        if known:
-            self.beyond = {first for first in self.beyond if first > self.last}
-
-    def behind(self, known: int) -> Iterator[tuple[int, int]]:
-        """Yield first and last number of the objects that have more than what is known, up to the first gap."""
-        while (found := self._holding(known + 1)) is not None:
-            yield found
-            known = found[1]
-
-    def _holding(self, number: int) -> tuple[int, int] | None:
-        """Return an object that has a record: of several the one that holds most behind it."""
-        start = _begin_of_many(number)
-        if self.ends.get(start, 0) > max(number, self.ends.get(number, 0)):
-            return start, self.ends[start]
-        begun = (each for each in range(number, max(number - _MAX_TOGETHER, 0), -1) if each in self.ends)
-        return next(((first, self.ends[first]) for first in begun if self.ends[first] >= number), None)
-
-
-class _Appended:
-    """The last records of a writer that this process has appended, until they are put together once more."""
-
-    def __init__(self) -> None:
-        self._records: dict[int, bytes] = {}
-
-    def add(self, first: int, records: Sequence[bytes]) -> list[tuple[int, list[bytes]]]:
-        """See records that are there; return those to put together, with the number of the first."""
-        self._records.update(enumerate(records, first))
-        full = []
-        for start in {_begin_of_many(first), _begin_of_many(first + len(records) - 1)}:
-            numbers = range(start, start + _MANY)
-            if all(number in self._records for number in numbers):
-                full.append((start, [self._records.pop(number) for number in numbers]))
-        return full
-
-
-def _begin_of_many(number: int) -> int:
-    """Return the number of the first of the records that are put together with one."""
-    return (number - 1) // _MANY * _MANY + 1
 
 
 class BucketJournal:
@@ -142,8 +63,8 @@ class BucketJournal:
         self._marks: SharedCall[object] = SharedCall()
         self._renew_lock()
         renew_after_fork(self._renew_lock)
-        self._writers: dict[str, _Objects] = {}
-        self._appended: dict[str, _Appended | None] = {}
+        self._writers: dict[str, Objects] = {}
+        self._appended: dict[str, Appended | None] = {}
         """By writer that appends by this journal, what it has appended: its objects need no listing.
 
         None once an append has failed, which may be there all the same.
@@ -163,26 +84,48 @@ class BucketJournal:
         try:
             self._put(segment, data)
         except BaseException:
-            with self._lock:
-                self._appended[writer] = None
+            self._lose(writer)
             raise
-        with self._lock:
-            self._writers.setdefault(writer, _Objects()).add(*segment[1:])
-            appended = self._appended.setdefault(writer, _Appended())
-            full = [] if appended is None else appended.add(first, records)
-        for start, many in full:
-            self._put_together(writer, start, many)
+        for many, framed in self._arrived(segment, records):
+            result = self._client.try_put(self._name(*many), framed, f"notes in {self._what}", "overwrite")
+            if not isinstance(result, Failure):  # else readers take the single ones
+                self._add(many)
 
-    def _put_together(self, writer: str, first: int, records: list[bytes]) -> None:
-        """Put records that are there once more, many in one object, as a reader of all then needs few requests."""
-        segment = writer, first, first + len(records) - 1
-        data = frame(records)
-        if len(data) > _MAX_OBJECT_BYTES:
-            return
-        result = self._client.try_put(self._name(*segment), data, f"notes in {self._what}", "overwrite")
-        if not isinstance(result, Failure):  # else readers take the single ones
-            with self._lock:
-                self._writers[writer].add(*segment[1:])
+    async def try_append_async(self, writer: str, first: int, record: bytes) -> bool:
+        """See :meth:`Journal.try_append_async`."""
+        segment = writer, first, first
+        try:
+            if not await self._client.try_put_async(self._name(*segment), frame([record]), "create"):
+                return False
+            for many, framed in self._arrived(segment, [record]):
+                if await self._client.try_put_async(self._name(*many), framed, "overwrite"):
+                    self._add(many)
+        except BaseException:  # the task was cancelled
+            self._lose(writer)
+            raise
+        return True
+
+    def _lose(self, writer: str) -> None:
+        """Take note that an append of a writer may be there or not."""
+        with self._lock:
+            self._appended[writer] = None
+
+    def _add(self, segment: tuple[str, int, int]) -> None:
+        """See an object of records that is there."""
+        with self._lock:
+            self._writers.setdefault(segment[0], Objects()).add(*segment[1:])
+
+    def _arrived(
+        self, segment: tuple[str, int, int], records: Sequence[bytes]
+    ) -> list[tuple[tuple[str, int, int], bytes]]:
+        """See records that were appended; return the objects that hold many of them once more, for who reads all."""
+        writer, first, last = segment
+        with self._lock:
+            self._writers.setdefault(writer, Objects()).add(first, last)
+            appended = self._appended.setdefault(writer, Appended())
+            full = [] if appended is None else appended.add(first, records)
+        framed = [((writer, start, start + len(many) - 1), frame(many)) for start, many in full]
+        return [(many, data) for many, data in framed if len(data) <= _MAX_OBJECT_BYTES]
 
     def _put(self, segment: tuple[str, int, int], data: bytes) -> None:
         """Put an object of records, if there is none of the name."""
@@ -306,7 +249,7 @@ class BucketJournal:
             if match:
                 first = int(match[2])
                 with self._lock:
-                    self._writers.setdefault(match[1], _Objects()).add(first, first + int(match[3]) - 1)
+                    self._writers.setdefault(match[1], Objects()).add(first, first + int(match[3]) - 1)
 
     def delete(self, upto: Mapping[str, int]) -> None:
         """See :meth:`Journal.delete`; an object of which not all is known, or that was not listed yet, stays."""

@@ -63,6 +63,11 @@ class Layout:
         binary = flatfs.cid_of_file(shard, file, rule) if name.startswith(self._below) else None
         return None if binary is None else cids.from_validated(binary)
 
+    @property
+    def known_rule(self) -> flatfs.Sharding | None:
+        """The rule, once it is known without a request."""
+        return self._rule
+
     def with_rule(self, action: Callable[[flatfs.Sharding], T]) -> T:
         """Return the result of an action that finds a block by the rule.
 

@@ -178,6 +178,13 @@ class ObjectCAStore(ContentAddressableStore):
         """See :meth:`ContentAddressableStore.try_put_nowait`; True while there is room for what waits to be sent."""
         return self._put(cid, data, wait=False)
 
+    async def try_put_async(self, cid: CID, data: bytes) -> bool:
+        """See :meth:`ContentAddressableStore.try_put_async`; False until the rule of the names is known."""
+        rule = self._layout.known_rule
+        if rule is None or self.local:
+            return False
+        return await self._client.try_put_async(self._layout.block_name(cids.to_bytes(cid), rule), data, "overwrite")
+
     def _put(self, cid: CID, data: bytes, *, wait: bool) -> bool:
         binary = cids.to_bytes(cid)
         return self._queue.put(cids.multihash_of(binary), binary, data, wait=wait)

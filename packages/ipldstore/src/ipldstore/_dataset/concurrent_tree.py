@@ -118,6 +118,15 @@ class ConcurrentTree:
 
         return self.read(find)
 
+    def has_at_hand(self, key: str) -> bool:
+        """Return whether :meth:`find` reads no block for a key."""
+        try:
+            with self.lock:
+                lookup.find(self._tree.top, key.split("/"), self._nodes.cached_load({}))
+        except NodeNotCached:
+            return False
+        return True
+
     def find_cached(self, key: str) -> tuple[bytes, bytes] | None:
         """Return the link of a chunk and the CID of the leaf that has the link, if both are known without any reading.
 

@@ -31,7 +31,7 @@ def put_bytes(castore: ContentAddressableStore, data: bytes) -> bytes:
     """Write the bytes of a value; returns its link."""
     if len(data) > unixfs.CHUNK_SIZE:
         return unixfs.build(data, lambda cid, leaf: castore.put_block(cids.from_validated(cid), leaf))
-    link = _link_of(data)  # nearly all values: as build() does, at half the cost
+    link = link_of(data)  # nearly all values: as build() does, at half the cost
     castore.put_block(cids.from_validated(link), data)
     return link
 
@@ -40,10 +40,10 @@ def try_put_nowait(castore: ContentAddressableStore, data: bytes) -> bytes | Non
     """Return the link of a value that is kept now, in one block; None if something has to be waited for."""
     if len(data) > unixfs.CHUNK_SIZE:
         return None
-    link = _link_of(data)
+    link = link_of(data)
     return link if castore.try_put_nowait(cids.from_validated(link), data) else None
 
 
-def _link_of(data: bytes) -> bytes:
+def link_of(data: bytes) -> bytes:
     """Return the binary CID of a block of bytes."""
     return RAW_SHA256_PREFIX + hashes.sha2_256(data)

@@ -26,7 +26,7 @@ from ipldstore._dataset.in_flight import collecting
 from ipldstore._format.nodes import MAX_NODE_BYTES
 from ipldstore._read.reach import reach
 from ipldstore._writers.coordinator import stop_writers
-from ipldstore._writers.notes import decode_note
+from ipldstore._writers.notes import decode_notes
 from ipldstore._writers.session_state import decode_state, encode_state
 from ipldstore.errors import IPLDStoreError, store_errors
 
@@ -208,8 +208,8 @@ def _blocks_of_sessions(castore: ContentAddressableStore, journals: SupportsJour
             continue
         state = decode_state(data)
         reach(castore, state.root, seen)
-        for entry in () if state.done else journal.entries(state.positions):
-            content = decode_note(entry.record).after
+        entries = () if state.done else journal.entries(state.positions)
+        for content in (note.after for entry in entries for note in decode_notes(entry.record)):
             if isinstance(content, bytes):
                 try:
                     reach(castore, content, seen)

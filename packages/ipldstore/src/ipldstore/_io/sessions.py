@@ -17,7 +17,7 @@ from ipldstore._dataset.lifecycle import end_session, finish_session
 from ipldstore._exchange.recovered import keep_recovered
 from ipldstore._writers.coordinating import CoordinatorSharing
 from ipldstore._writers.coordinator import Coordinator
-from ipldstore._writers.notes import decode_note
+from ipldstore._writers.notes import decode_notes
 from ipldstore._writers.session_state import SessionState, decode_state
 from ipldstore._writers.take_in import OnConflict
 from ipldstore.errors import ConflictError, IPLDStoreError, store_errors
@@ -97,7 +97,7 @@ def _sessions_of(castore: SupportsJournal) -> list[Session]:
                 continue
             state = decode_state(data)
             entries = () if state.done else journal.entries(state.positions)
-            notes = [(entry.writer, decode_note(entry.record)) for entry in entries]
+            notes = [(entry.writer, note) for entry in entries for note in decode_notes(entry.record)]
             age = timedelta(seconds=journal.age())
             keys, writers = {note.key for _, note in notes}, {writer for writer, _ in notes}
             root = cids.from_validated(state.root)

@@ -15,6 +15,7 @@ from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from ipldstore._dataset.dataset import Dataset
 from ipldstore._read.byte_range import WHOLE, ByteRange
 
+from .async_writes import try_write_async
 from .determinism import warn_if_blosc_has_threads
 from .executor import in_far_thread
 from .zarr_compat import for_zarr
@@ -209,7 +210,9 @@ class ZarrStore(Store):
             if not self._data.castore.blocking:
                 self._data.write(key, data, only_new=only_new)
                 return
-            if not only_new and self._data.try_write_nowait(key, data):
+            if not only_new and (
+                self._data.try_write_nowait(key, data) or await try_write_async(self._data, key, data, in_far_thread)
+            ):
                 return
         await self._in_thread(lambda: self._data.write(key, data, only_new=only_new))
 

@@ -11,10 +11,11 @@ from ipldstore.errors import store_errors
 from .attempts import CLOSED
 from .chain import Conflict
 from .notes import Content, NoteName
+from .sequence import Noted
 from .session_state import SessionState, decode_state
-from .shared import SharedDataset
-from .take_in import ConfirmedNotes, Notes, read_with_repeated, resolve_notes
-from .writer import Noted, SessionWriter
+from .shared import AsyncWork, SharedDataset
+from .take_in import ConfirmedNotes, Made, Notes, read_with_repeated, resolve_notes
+from .writer import SessionWriter
 
 
 class CopySharing:
@@ -41,8 +42,8 @@ class CopySharing:
         """How many pickles this copy has come out of: what was written before one of them is seen after it."""
         self._noted = 0
         """How many changes were noted through this copy, which therefore has them."""
-        self._made: set[NoteName] = set()
-        """Their notes, until they are read: what the copy has follows them already."""
+        self._made: dict[NoteName, Made] = {}
+        """Their records, until these are read or all of them was made here: what the copy has follows them already."""
         self._void: dict[str, int] = {}
         """Of earlier names of this writer, from which number on their notes do not count: this copy has repeated them.
 
@@ -121,7 +122,7 @@ class CopySharing:
         if session.done or self._is_behind(session):
             dataset.rebase(session.root)
             self._base = session.root, session.positions
-            self._positions, self._made, self._void = dict(session.positions), set(), {}
+            self._positions, self._made, self._void = dict(session.positions), {}, {}
         return session.done
 
     def _take_in(self, dataset: SharedDataset, own: Collection[str] = ()) -> None:
@@ -145,7 +146,7 @@ class CopySharing:
             taken = resolve_notes(notes, dataset.content_of, settle, taken=self._positions, made=self._made, void=void)
             dataset.apply(taken.changes)
             self._positions |= taken.positions
-            self._made = {(writer, number) for writer, number in self._made if number > self._positions.get(writer, 0)}
+            self._made = {name: made for name, made in self._made.items() if name[1] > self._positions.get(name[0], 0)}
             self._void = {name: number for name, number in self._void.items() if self._positions.get(name, 0) < CLOSED}
 
     def remember_read(self, key: str, content: Content) -> None:
@@ -157,19 +158,27 @@ class CopySharing:
         self.catch_up(dataset, reading=False)
         self.writer.record(dataset, self._reads, key, content, self._see)
 
+    async def try_record_async(self, dataset: SharedDataset, key: str, link: bytes, work: AsyncWork) -> bool:
+        """Give a key a block, as :meth:`record` does; see :meth:`SessionWriter.try_record_async`."""
+        if self._looked != self._causes():
+            return False
+        return await self.writer.try_record_async(dataset, self._reads, key, link, self._see, work)
+
     def _see(self, noted: Noted) -> bool:
         """Take note that notes of this copy are there; return whether they were not read yet."""
         self._noted += 1
         for writer, number in noted.repeats:
             if number > self._positions.get(writer, 0):
                 self._void[writer] = min(number, self._void.get(writer, number))
-        known = self._positions.get(noted.writer, 0)
-        if known >= noted.last:
+        name = noted.sequence.writer
+        known = self._positions.get(name, 0)
+        if known >= noted.number:
             return False
-        if known == noted.first - 1:
-            self._positions[noted.writer] = noted.last
-        else:
-            self._made.update((noted.writer, number) for number in range(noted.first, noted.last + 1))
+        self._made.setdefault((name, noted.number), Made(set(), noted.size)).keys.add(noted.key)
+        while (made := self._made.get((name, known + 1))) is not None and len(made.keys) == made.size:
+            known += 1
+            del self._made[name, known]
+            self._positions[name] = known
         if self._mark is not None and noted.marks is not None and self._mark[1] == noted.marks[0]:
             self._mark = self._mark[0], noted.marks[1]
         return True

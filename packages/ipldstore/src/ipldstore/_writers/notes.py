@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from ipld_car import CarError, cids, dagcbor
@@ -20,8 +21,13 @@ Content = dict[str, Any] | bytes | None
 MAX_REPEATS: Final = 32
 """Attempts to put a note that the last attempt names."""
 
-MAX_BYTES: Final = 2 * documents.MAX_EMBEDDED + 4096 + 128 * MAX_REPEATS
-"""Bytes of the largest note: two documents, a key and the names of earlier attempts."""
+MAX_BYTES: Final = 1 << 19
+"""Bytes of the largest record of notes, which any journal takes."""
+
+_OVERHEAD: Final = 256
+"""Bytes of a note beside its key, its documents and the names of earlier attempts; at least."""
+_NAME_BYTES: Final = 96
+"""Bytes of the name of a note, or more."""
 
 _MAX_READS: Final = 1 << 20
 """Keys of which it is known what was read; beyond, those that were read first are forgotten."""
@@ -35,7 +41,7 @@ class Note(NamedTuple):
     """One change of a writer."""
 
     number: int
-    """Position among the notes of its writer, from 1 on."""
+    """Position of its record among those of its writer, from 1 on: notes that were put together have one number."""
     key: str
     before: Content
     """What the key had as the writer knew it: what it has read, or else what it saw when it wrote."""
@@ -52,26 +58,55 @@ class Note(NamedTuple):
     """
 
 
-def encode_note(note: Note) -> bytes:
-    """Return the bytes of a note."""
-    *fields, repeats = note
-    if repeats:
-        fields.append([list(name) for name in repeats])
-    block: bytes = dagcbor.encode_node(fields)
+def encode_notes(notes: Sequence[Note]) -> bytes:
+    """Return the record of some notes, which count together, or not at all."""
+    block: bytes = dagcbor.encode_node([_fields_of(note) for note in notes])
     return block
 
 
-def decode_note(data: bytes) -> Note:
-    """Return the note of some bytes.
+def _fields_of(note: Note) -> list[Any]:
+    *fields, repeats = note
+    if repeats:
+        fields.append([list(name) for name in repeats])
+    return fields
+
+
+def links_of(notes: Sequence[Note]) -> set[bytes]:
+    """Return the links of a record whose blocks have to be there: of a key the last, as those before have failed."""
+    ends = {note.key: note.after for note in notes}.values()
+    return {end for end in ends if isinstance(end, bytes) and cids.prefix_of(end).hash_code != cids.IDENTITY}
+
+
+def room_of(note: Note) -> int:
+    """Return how many bytes a note takes in a record, or more."""
+    documents_ = sum(documents.MAX_EMBEDDED for content in (note.before, note.after) if isinstance(content, dict))
+    return _OVERHEAD + 4 * len(note.key) + documents_ + _NAME_BYTES * len(note.repeats)
+
+
+def decode_notes(data: bytes) -> list[Note]:
+    """Return the notes of a record, in their order.
 
     :raises NodeError: if they are none
     """
     if len(data) > MAX_BYTES:
-        raise NodeError(f"expected a note of at most {MAX_BYTES} bytes, found {len(data)}")
+        raise NodeError(f"expected notes of at most {MAX_BYTES} bytes, found {len(data)}")
     try:
-        fields = dagcbor.decode_node(data)
+        found = dagcbor.decode_node(data)
     except CarError as error:
-        raise NodeError(f"expected a note: {error}") from error
+        raise NodeError(f"expected notes: {error}") from error
+    if not isinstance(found, list) or not found:
+        raise NodeError("expected notes, a list of at least one")
+    notes = [_note(fields) for fields in found]
+    if len({(note.number, note.confirmed) for note in notes}) > 1:
+        raise NodeError(f"expected notes with the numbers of the first one, {notes[0].number} and {notes[0].confirmed}")
+    return notes
+
+
+def _note(fields: object) -> Note:
+    """Return the note of some fields.
+
+    :raises NodeError: if they are those of none
+    """
     if not isinstance(fields, list) or len(fields) not in _FIELDS:
         raise NodeError(f"expected a note, a list of {_FIELDS[0]} or {_FIELDS[1]} fields")
     number, key, before, after, was_read, confirmed, *rest = fields

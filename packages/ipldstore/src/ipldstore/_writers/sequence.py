@@ -1,11 +1,18 @@
-"""The numbers of a writer whose notes are put side by side."""
+"""The numbers of a writer whose notes are put side by side, those that come together in one record."""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import threading
 import time
+from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Final, NamedTuple
+
+from ipld_castore import BackendUnavailableError
+
+from .notes import MAX_BYTES, MAX_REPEATS, Note, NoteName, encode_notes, room_of
 
 _RECENT_SECONDS: Final = 60.0
 _ID_BYTES: Final = 8
@@ -29,14 +36,135 @@ class Look(NamedTuple):
         return now.monotonic - self.monotonic < _RECENT_SECONDS and abs(now.wall - self.wall) < _RECENT_SECONDS
 
 
+class Noted(NamedTuple):
+    """A change that was noted."""
+
+    key: str
+    sequence: NoteSequence
+    number: int
+    """Of the record that it is in."""
+    size: int
+    """How many keys that record has."""
+    marks: tuple[object, object] | None
+    """Those of the journal before and after the record, if nothing else was noted between."""
+    repeats: tuple[NoteName, ...]
+    """Earlier attempts to note it, which do not count any more."""
+
+
+class NoteGroup:
+    """Notes of several keys that are put as one record: all of them count, or none.
+
+    A group is there when its record is, the blocks of all its notes, and all groups before it. Safe with threads, but
+    for what a caller holds a lock for: notes are added and removed, and the group gets its number.
+
+    :param loop: the event loop whose tasks add notes
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self.loop = loop
+        self.leader: asyncio.Task[None] | None = None
+        """Puts the record, in that loop."""
+        self.notes: list[Note] = []
+        self.number = 0
+        """Position of the record among those of its writer, from 1 on; 0 until it is put."""
+        self.sequence: NoteSequence | None = None
+        self._room = MAX_BYTES
+        self._lock = threading.Lock()
+        self._missing = 1
+        """How many parts are not there yet: the record, and of each key the blocks."""
+        self._is_there: Future[bool] = Future()
+        self._error: str | None = None
+
+    def add(self, notes: Sequence[Note]) -> bool:
+        """Add the notes of a key, if there is room for them; return whether there was."""
+        room = self._room - sum(map(room_of, notes))
+        if room < 0 and self.notes:
+            return False
+        self.notes += notes
+        self._room = room
+        self._missing += 1
+        return True
+
+    def remove(self, notes: Sequence[Note]) -> None:
+        """Remove the notes of a key, as they are given up before they are put."""
+        self.notes = [note for note in self.notes if all(note is not other for other in notes)]
+
+    def encode(self, confirmed: int) -> bytes:
+        """Return the record.
+
+        :param confirmed: up to which number the blocks of all groups are there
+        """
+        self.notes = [note._replace(number=self.number, confirmed=confirmed) for note in self.notes]
+        return encode_notes(self.notes)
+
+    def noted(self, notes: Sequence[Note], marks: tuple[object, object] | None = None) -> Noted:
+        """Return the change of a key, whose notes are among those of the group, when it is there.
+
+        :param marks: see :class:`Noted`
+        """
+        assert self.sequence is not None  # noqa: S101  # it was put
+        repeats = tuple(name for note in notes for name in note.repeats)
+        size = len({note.key for note in self.notes})
+        return Noted(notes[0].key, self.sequence, self.number, size, marks, repeats)
+
+    def to_repeat(self, notes: Sequence[Note]) -> list[Note]:
+        """Return notes of the group, which may be there or not, as they are put again."""
+        name = [] if self.sequence is None else [(self.sequence.writer, self.number)]
+        again = [note._replace(repeats=(*note.repeats, *name)[-MAX_REPEATS:]) for note in notes]
+        while len(again) > 2 and sum(map(room_of, again)) > MAX_BYTES:  # very many failures
+            first, second = again[:2]
+            repeats = (*first.repeats, *second.repeats)[-MAX_REPEATS:]
+            again[:2] = [first._replace(after=second.after, repeats=repeats)]
+        return again
+
+    def part_arrived(self) -> None:
+        """Take note that the record is there, or the blocks of a key."""
+        with self._lock:
+            self._missing -= 1
+            is_whole = not self._missing
+        if is_whole and self.sequence is not None:
+            self.sequence.arrived(self.number)
+
+    def fail(self, error: str | None = None) -> None:
+        """Give the group up; nobody knows whether its record is there.
+
+        :param error: why the record cannot be put; None where the notes are put again
+        """
+        self.settle(False, error)
+        if self.sequence is not None:
+            self.sequence.fail(self.number)
+
+    def settle(self, is_there: bool, error: str | None = None) -> None:
+        """Say whether the group is there; what was said first holds."""
+        with self._lock:
+            if not self._is_there.done():
+                self._error = error
+                self._is_there.set_result(is_there)
+
+    def wait(self) -> bool:
+        """Return whether the group is there, when it is known.
+
+        :raises BackendUnavailableError: if its record cannot be put
+        """
+        is_there = self._is_there.result()
+        if self._error is not None:
+            raise BackendUnavailableError(self._error)
+        return is_there
+
+    async def wait_async(self) -> bool:
+        """Return and raise the same in the running event loop."""
+        await asyncio.shield(asyncio.wrap_future(self._is_there))  # it is that of others too: never cancelled
+        return self.wait()
+
+
 class NoteSequence:
     """The notes of one writer id that are under way. Safe with threads.
 
-    Readers of a journal stop at a gap, so a note counts when all before it are there. When one fails, those after it
+    Readers of a journal stop at a gap, so a group counts when all before it are there. When one fails, those after it
     have to be noted again, under another id, when it is known of all before the gap that they are there: who reads that
     a note repeats one of this id does not wait for others of it.
 
-    :param predecessor: the id under which the writer has noted before, of which a note has failed
+    :param predecessor: the id under which the writer has noted before, of which a group has failed
     """
 
     def __init__(self, predecessor: NoteSequence | None = None) -> None:
@@ -46,25 +174,25 @@ class NoteSequence:
         self._changed = threading.Condition()
         self._begun = 0
         self._confirmed = 0
+        self._under_way: dict[int, NoteGroup] = {}
+        """By number, the groups above ``_confirmed``."""
         self._arrived: set[int] = set()
-        """The numbers above ``_confirmed`` whose notes and blocks are there."""
+        """The numbers above ``_confirmed`` whose records and blocks are there."""
         self._failed: int | None = None
         """The lowest number that will never arrive."""
-        self._has_groups = False
-        """Whether several notes were put together: such a put does not fail where its first number is taken."""
         self._open: Look | None = None
         """The last look that found the session open, when a note of this id was there."""
 
-    def begin(self, count: int) -> tuple[int, int]:
-        """Return the first of the next numbers, and up to which number all notes and their blocks are there.
-
-        :param count: how many notes are put together
-        """
+    def begin(self, group: NoteGroup) -> int:
+        """Give a group the next number; return up to which number all groups are there."""
         with self._changed:
-            first = self._begun + 1
-            self._begun += count
-            self._has_groups |= count > 1
-            return first, self._confirmed
+            self._begun += 1
+            group.sequence, group.number = self, self._begun
+            self._under_way[group.number] = group
+            confirmed, has_failed = self._confirmed, self._failed is not None
+        if has_failed:
+            group.settle(False)
+        return confirmed
 
     def seen_open(self, look: Look) -> None:
         """Take note that a look found the session open, which had begun when a note of this id was there.
@@ -78,22 +206,25 @@ class NoteSequence:
 
         Now and then a note looks all the same, as a session that ended long ago is deleted with all that is in it.
         """
-        return not self._has_groups and self._open is not None and self._open.is_recent
+        return self._open is not None and self._open.is_recent
 
-    def arrived(self, first: int, count: int) -> bool:
-        """Return when the notes before some that are there are there too; False if one of them has failed."""
+    def arrived(self, number: int) -> None:
+        """Take note that the record and the blocks of a group are there."""
         with self._changed:
-            number = first + count - 1
-            self._arrived.update(range(first, number + 1))
+            self._arrived.add(number)
+            there = []
             while self._confirmed + 1 in self._arrived:
                 self._confirmed += 1
                 self._arrived.discard(self._confirmed)
+                there.append(self._under_way.pop(self._confirmed))
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._confirmed >= number or self._has_failed_before(number))
-            return self._confirmed >= number
+        for group in there:
+            group.settle(True)
 
-    def _has_failed_before(self, number: int) -> bool:
-        return self._failed is not None and self._failed < number
+    @property
+    def has_predecessor(self) -> bool:
+        """Whether :meth:`wait_for_predecessor` may have to wait."""
+        return self._predecessor is not None
 
     def wait_for_predecessor(self) -> None:
         """Return when no note of the writer's earlier ids is under way any more that may count."""
@@ -103,13 +234,16 @@ class NoteSequence:
             self._predecessor = None
 
     def wait_until_settled(self) -> None:
-        """Return when all notes before the first one that has failed are there."""
+        """Return when all groups before the first one that has failed are there."""
         self.wait_for_predecessor()
         with self._changed:
             self._changed.wait_for(lambda: self._failed is not None and self._confirmed >= self._failed - 1)
 
     def fail(self, number: int) -> None:
-        """Give up a number; nobody knows whether its note, or its block, is there."""
+        """Give up a number, and with it all that follow."""
         with self._changed:
             self._failed = number if self._failed is None else min(self._failed, number)
+            lost = [group for other, group in self._under_way.items() if other >= self._failed]
             self._changed.notify_all()
+        for group in lost:
+            group.settle(False)

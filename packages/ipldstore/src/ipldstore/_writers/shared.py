@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from multiformats import CID
 
 from .notes import Content
+
+
+class AsyncWork(NamedTuple):
+    """What a change asks for that is noted in an event loop."""
+
+    put_block: Callable[[], Awaitable[None]]
+    """Puts the block, and returns when it is there."""
+    in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
+    """Runs what waits."""
 
 
 class SharedDataset(Protocol):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import Final, Literal, NamedTuple
 
 from ipld_car import cids
@@ -14,7 +15,7 @@ from ipldstore.errors import ConflictError
 
 from .attempts import CLOSED, Attempts
 from .chain import Conflict, follow_chain, is_same_content
-from .notes import Content, Note, NoteName, decode_note
+from .notes import Content, Note, NoteName, decode_notes, links_of
 
 ContentOf = Callable[[str], Content]
 """Gives what a key has in the tree."""
@@ -27,7 +28,7 @@ HasBlocks = Callable[[Iterable[CID]], Iterator[bool]]
 
 _MOST_TOLD: Final = 10
 _ASKED_AT_ONCE: Final = 1024
-"""Blocks."""
+"""Records, whose blocks are."""
 
 
 class TakenIn(NamedTuple):
@@ -39,6 +40,17 @@ class TakenIn(NamedTuple):
     """Of each writer, the number of its last note."""
 
 
+class Made(NamedTuple):
+    """The changes of a record that have been made already."""
+
+    keys: set[str]
+    size: int
+    """How many keys the record has."""
+
+
+_NOT_MADE: Final = Made(set(), 0)
+
+
 def resolve_notes(
     notes: Iterable[tuple[str, Note]],
     content_of: ContentOf,
@@ -46,7 +58,7 @@ def resolve_notes(
     choices: Mapping[str, str] | None = None,
     *,
     taken: Mapping[str, int] | None = None,
-    made: Collection[NoteName] = (),
+    made: Mapping[NoteName, Made] | None = None,
     void: Mapping[str, int] | None = None,
 ) -> TakenIn:
     """Return what notes come to; change nothing.
@@ -56,12 +68,16 @@ def resolve_notes(
     :param on_conflict: what to do where they do not chain
     :param choices: by key, the writer whose content counts where they do not chain
     :param taken: of each writer, up to which number its notes were taken in before
-    :param made: notes whose changes have been made already
+    :param made: of records, the changes that have been made already
     :param void: of each writer, from which number on its notes do not count, as notes that were made repeat them
     :raises ConflictError: if they do not, and nothing says what to do
     """
     by_key: dict[str, dict[str, list[Note]]] = {}
     attempts = Attempts(taken or {}, void)
+
+    def is_made(writer: str, note: Note) -> bool:
+        return made is not None and note.key in made.get((writer, note.number), _NOT_MADE).keys
+
     for writer, note in notes:
         attempts.add(writer, note)
         by_key.setdefault(note.key, {}).setdefault(writer, []).append(note)
@@ -69,7 +85,7 @@ def resolve_notes(
     conflicts: list[Conflict] = []
     for key, seen in by_key.items():
         counting = (
-            (writer, [note for note in all_ if (writer, note.number) not in made and attempts.counts(writer, note)])
+            (writer, [note for note in all_ if attempts.counts(writer, note) and not is_made(writer, note)])
             for writer, all_ in seen.items()
         )
         own = {writer: left for writer, left in counting if left}
@@ -140,11 +156,11 @@ def conflict_error(conflicts: list[Conflict]) -> ConflictError:
 
 
 class ConfirmedNotes:
-    """The notes of a journal up to the first one of each writer whose block is not there.
+    """The notes of a journal up to the first record of each writer of which a block is not there.
 
-    A note confirms those of its writer before it, so blocks are asked for behind the last confirmation only. What is
-    left out comes again: the positions of a reader do not pass it. A writer has told nobody that the note is there, nor
-    any after it.
+    A record confirms those of its writer before it, so blocks are asked for behind the last confirmation only. What is
+    left out comes again: the positions of a reader do not pass it. A writer has told nobody that the record is there,
+    nor any after it.
 
     :param entries: the records of the journal, each writer's in order
     :param has_blocks: asks the store
@@ -159,57 +175,27 @@ class ConfirmedNotes:
     def __iter__(self) -> Iterator[tuple[str, Note]]:
         """Yield writer and note.
 
-        :raises NodeError: if a record is no note
+        :raises NodeError: if a record is none of notes
         :raises CAStoreError: if the journal or the store cannot be asked
         """
-        writer: str | None = None
-        waiting: list[Note] = []
-        for entry in self._entries:
-            if entry.writer != writer:
-                yield from self._arrived(writer, waiting)
-                writer, waiting = entry.writer, []
-            note = decode_note(entry.record)
-            waiting.append(note)
-            if note.confirmed >= waiting[0].number:
-                known = note.confirmed - waiting[0].number + 1
-                for each in waiting[:known]:
-                    yield writer, each
-                del waiting[:known]
-        yield from self._arrived(writer, waiting)
+        for writer, entries in groupby(self._entries, lambda entry: entry.writer):
+            waiting: list[list[Note]] = []
+            for entry in entries:
+                waiting.append(decode_notes(entry.record))
+                known = waiting[-1][0].confirmed - waiting[0][0].number + 1
+                if known > 0:
+                    yield from ((writer, note) for notes in waiting[:known] for note in notes)
+                    del waiting[:known]
+            yield from ((writer, note) for note in self._arrived(waiting))
 
-    def _arrived(self, writer: str | None, waiting: list[Note]) -> Iterator[tuple[str, Note]]:
-        """Yield notes that nothing confirms, up to the first one whose block is not there."""
-        assert writer is not None or not waiting  # noqa: S101  # see the caller
-        groups = _groups(waiting)
-        for start in range(0, len(groups), _ASKED_AT_ONCE):
-            batch = groups[start : start + _ASKED_AT_ONCE]
-            asked = list({link for group in batch if (link := _needed(group)) is not None})
+    def _arrived(self, waiting: list[list[Note]]) -> Iterator[Note]:
+        """Yield the notes of records that nothing confirms, up to the first one of which a block is not there."""
+        for start in range(0, len(waiting), _ASKED_AT_ONCE):
+            needed = [links_of(notes) for notes in waiting[start : start + _ASKED_AT_ONCE]]
+            asked = list(set().union(*needed))
             there = dict(zip(asked, self._has_blocks(map(cids.from_validated, asked)), strict=True))
-            for group in batch:
-                link = _needed(group)
-                if link is not None and not there[link]:
+            for notes, links in zip(waiting[start:], needed, strict=False):
+                if not all(there[link] for link in links):
                     self.is_complete = False
                     return
-                for note in group:
-                    yield str(writer), note
-
-
-def _groups(notes: list[Note]) -> list[list[Note]]:
-    """Return notes by what counts together: attempts that failed, and the change of the same key put with them.
-
-    Only what the last of them has is needed.
-    """
-    groups: list[list[Note]] = []
-    for note in notes:
-        if groups and groups[-1][-1].repeats and groups[-1][-1].key == note.key:
-            groups[-1].append(note)
-        else:
-            groups.append([note])
-    return groups
-
-
-def _needed(group: list[Note]) -> bytes | None:
-    """Return the link whose block has to be there; None where there is none."""
-    after = group[-1].after
-    is_block = isinstance(after, bytes) and cids.prefix_of(after).hash_code != cids.IDENTITY
-    return after if isinstance(after, bytes) and is_block else None
+                yield from notes

@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Final, NamedTuple, TypeVar
+from contextlib import contextmanager, nullcontext
+from typing import Final, TypeVar
 from weakref import WeakSet
 
 from ipld_car import cids
 from ipld_car.lru import LRU
-from ipld_castore import Journal
+from ipld_castore import CAStoreError, Journal
 from ipld_castore.concurrency import ForkLocal
 
 from ipldstore.errors import IPLDStoreError, store_errors
 
 from .chain import is_same_content
-from .notes import MAX_REPEATS, Content, Note, NoteName, Reads, encode_note
-from .sequence import Look, NoteSequence
+from .notes import Content, Note, Reads, links_of
+from .sequence import Look, Noted, NoteGroup, NoteSequence
 from .session_state import decode_state
-from .shared import SharedDataset
+from .shared import AsyncWork, SharedDataset
 
 D = TypeVar("D", bound=SharedDataset)
 
 _MAX_COPIES: Final = 8
 """Copies that are kept by the root that they began with: a worker's tasks come with few different ones."""
-
-
-class Noted(NamedTuple):
-    """Notes that were put together."""
-
-    writer: str
-    first: int
-    last: int
-    marks: tuple[object, object] | None
-    """Those of the journal before and after them, if nothing else was noted between."""
-    repeats: tuple[NoteName, ...]
-    """Earlier attempts to put them, which do not count any more."""
 
 
 class SessionWriter:
@@ -63,6 +52,8 @@ class SessionWriter:
     def _begin(self) -> None:
         """Begin as a writer that has noted nothing."""
         self._sequence = NoteSequence()
+        self._open_group: NoteGroup | None = None
+        """The notes of an event loop that are put in its next step."""
         self._idle = threading.Condition(self._lock)
         self._busy: set[str] = set()
         """Keys whose notes are under way: those of one key follow each other."""
@@ -139,29 +130,93 @@ class SessionWriter:
             not made, and may have been noted or not, which the next change of the key allows for. Also if it is unknown
             whether the session has ended; the change is then made
         """
-        is_remote = self.journal.is_remote
         with self._lock:
             self._idle.wait_for(lambda: key not in self._busy)
             notes = self._notes_of(copy, reads, key, after)
             self._busy.add(key)
         try:
-            sequence, put_notes = self._put_beside_others(copy, notes) if is_remote else self._put_alone(notes)
-            is_open = True
-            try:
-                is_stopped_by_number = self.journal.refuses_stopped and sequence.stops_by_number()
-                is_open = is_stopped_by_number or self._is_open_for(sequence)
-            finally:
-                if is_open:
-                    with self._lock:
-                        self._forget(key)
-                        if noted(put_notes):
-                            copy.apply({key: after})
-            if not is_open:
-                raise self._closed_error(key)
+            with nullcontext() if self.journal.is_remote else self._lock:  # one record after the other
+                put = self._put(copy, notes)
+            self._make(copy, after, put, noted)
         finally:
+            self._release(key)
+
+    async def try_record_async(
+        self,
+        copy: SharedDataset,
+        reads: Reads,
+        key: str,
+        after: bytes,
+        noted: Callable[[Noted], bool],
+        work: AsyncWork,
+    ) -> bool:
+        """Note a change, and make it, as :meth:`record` does, in the running event loop.
+
+        What is noted at once is put in one record. Return False, with nothing done, if the call would have to wait
+        before it begins.
+
+        :param after: the link of one block, which need not be put
+        """
+        if not self.journal.refuses_stopped or not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if key in self._busy or key in self._failed:
+                return False
+            notes = self._notes_of(copy, reads, key, after)
+            group, leads = self._join(notes)
+            self._busy.add(key)
+        finally:
+            self._lock.release()
+        try:
+            if leads:
+                group.leader = asyncio.ensure_future(self._lead(group, work))  # in the next step of the loop
+            with store_errors(f"noting a change of {key!r}"):
+                is_there = await self._wait_async(group, notes, work)
+            if is_there:
+                put = group.noted(notes)
+            else:
+                again = group.to_repeat(notes)
+                put = await work.in_thread(lambda: self._put(copy, again))
+            if put.sequence.stops_by_number():
+                self._make(copy, after, put, noted)
+            else:
+                await work.in_thread(lambda: self._make(copy, after, put, noted))
+        finally:
+            self._release(key)
+        return True
+
+    async def _wait_async(self, group: NoteGroup, notes: list[Note], work: AsyncWork) -> bool:
+        """Put the block of notes; return whether their group is there."""
+        has_blocks = False
+        try:
+            await work.put_block()
+            group.part_arrived()
+            has_blocks = True
+            return await group.wait_async()
+        except BaseException as error:
+            self._give_up(group, notes, has_blocks=has_blocks)
+            if isinstance(error, CAStoreError) and await work.in_thread(self._is_known_to_be_closed):
+                raise self._closed_error(notes[0].key) from None
+            raise
+
+    async def _lead(self, group: NoteGroup, work: AsyncWork) -> None:
+        """Put the record of a group, with all that was added to it until now. Those that wait for it get the error."""
+        try:
             with self._lock:
-                self._busy.discard(key)
-                self._idle.notify_all()
+                sequence, confirmed = self._begin_record(group)
+                if not group.notes:  # all have been given up
+                    return
+            if sequence.has_predecessor:
+                await work.in_thread(sequence.wait_for_predecessor)
+            record = group.encode(confirmed)
+            if not await self.journal.try_append_async(sequence.writer, group.number, record):
+                await work.in_thread(lambda: self.journal.append(sequence.writer, group.number, [record]))
+            group.part_arrived()
+        except CAStoreError as error:
+            self._fail(group, str(error))
+        except BaseException:  # the task was cancelled: the notes are put again
+            self._fail(group)
+            raise
 
     def _notes_of(self, copy: SharedDataset, reads: Reads, key: str, after: Content) -> list[Note]:
         """Return the note of a change, behind those of the same key that have failed and may be there."""
@@ -183,61 +238,110 @@ class SessionWriter:
         for keys in self._watching:
             keys.add(key)
 
-    def _put_alone(self, notes: list[Note]) -> tuple[NoteSequence, Noted]:
-        """Put notes whose blocks are there, one group at a time."""
-        with self._lock, store_errors(f"noting a change of {notes[0].key!r}"):
-            sequence = self._sequence
-            first, _ = sequence.begin(len(notes))
-            marks = self._append(sequence, _numbered(notes, first))
-            sequence.arrived(first, len(notes))
-            return sequence, Noted(sequence.writer, first, first + len(notes) - 1, marks, _repeats_of(notes))
-
-    def _put_beside_others(self, copy: SharedDataset, notes: list[Note]) -> tuple[NoteSequence, Noted]:
-        """Put notes; return when the last one's blocks and all notes before them are there."""
-        after = notes[-1].after
-        with store_errors(f"noting a change of {notes[0].key!r}"):
-            if isinstance(after, bytes) and cids.codec_of(after) != cids.RAW:
-                copy.flush()  # it is told of one block whether it is there, not of those that it links
-            blocks = [cids.from_validated(after)] if isinstance(after, bytes) else []
-
-            def flush() -> None:
-                copy.flush(blocks)
-
-            while True:
-                with self._lock:  # numbers are drawn in the order of the confirmations
-                    sequence = self._sequence
-                    first, confirmed = sequence.begin(len(notes))
-                numbered = _numbered(notes, first, None if self.journal.keeps_blocks else confirmed)
-                self._append(sequence, numbered, flush)
-                if sequence.arrived(first, len(notes)):
-                    return sequence, Noted(sequence.writer, first, first + len(notes) - 1, None, _repeats_of(notes))
-                notes = _to_repeat(sequence, numbered)
-
-    def _append(
-        self, sequence: NoteSequence, notes: list[Note], flush: Callable[[], None] = lambda: None
-    ) -> tuple[object, object] | None:
-        """Append notes. After an error the writer goes on under another name, as they may be there or not."""
+    def _make(self, copy: SharedDataset, after: Content, put: Noted, noted: Callable[[Noted], bool]) -> None:
+        """Make a change whose note is there, unless the session has ended."""
+        is_open = True
         try:
-            sequence.wait_for_predecessor()
-            records = [encode_note(note) for note in notes]
-            if self.journal.keeps_blocks:
-                flush()  # there is nothing to keep before
-                after = notes[-1].after
-                kept = [after] if isinstance(after, bytes) else []
-                marks = self.journal.append(sequence.writer, notes[0].number, records, kept)
-            else:
-                marks = self.journal.append(sequence.writer, notes[0].number, records)
-                flush()
-        except BaseException:
-            sequence.fail(notes[0].number)
+            is_stopped_by_number = self.journal.refuses_stopped and put.sequence.stops_by_number()
+            is_open = is_stopped_by_number or self._is_open_for(put.sequence)
+        finally:
+            if is_open:
+                with self._lock:
+                    self._forget(put.key)
+                    if noted(put):
+                        copy.apply({put.key: after})
+        if not is_open:
+            raise self._closed_error(put.key)
+
+    def _release(self, key: str) -> None:
+        """Let the next change of a key begin."""
+        with self._lock:
+            self._busy.discard(key)
+            self._idle.notify_all()
+
+    def _put(self, copy: SharedDataset, notes: list[Note]) -> Noted:
+        """Put the notes of a key; return when the last one's blocks and all notes before them are there."""
+        after = notes[-1].after
+        blocks = [cids.from_validated(after)] if isinstance(after, bytes) and self.journal.is_remote else []
+        with store_errors(f"noting a change of {notes[0].key!r}"):
+            if blocks and cids.codec_of(bytes(blocks[0])) != cids.RAW:
+                copy.flush()  # it is told of one block whether it is there, not of those that it links
+            if blocks and self.journal.keeps_blocks:
+                copy.flush(blocks)  # there is nothing to keep before
+            while True:
+                group = NoteGroup()
+                group.add(notes)
+                has_blocks = False
+                try:
+                    marks = self._append(group)
+                    if blocks:
+                        copy.flush(blocks)
+                    group.part_arrived()
+                    has_blocks = True
+                    if group.wait():
+                        return group.noted(notes, marks)
+                except BaseException:
+                    self._give_up(group, notes, has_blocks=has_blocks)
+                    if self.journal.is_remote and self._is_known_to_be_closed():
+                        raise self._closed_error(notes[0].key) from None
+                    raise
+                notes = group.to_repeat(notes)
+
+    def _join(self, notes: list[Note]) -> tuple[NoteGroup, bool]:
+        """Return the group of the running event loop that notes were added to, and whether they are its first."""
+        loop = asyncio.get_running_loop()
+        group = self._open_group
+        if group is not None and group.loop is loop and group.add(notes):
+            return group, False
+        group = self._open_group = NoteGroup(loop)
+        group.add(notes)
+        return group, True
+
+    def _begin_record(self, group: NoteGroup) -> tuple[NoteSequence, int]:
+        """Give a group, to which no other notes are added then, its number; return what it confirms too."""
+        if self._open_group is group:
+            self._open_group = None
+        sequence = self._sequence
+        confirmed = sequence.begin(group) if group.notes else 0
+        is_beside = self.journal.is_remote and not self.journal.keeps_blocks
+        return sequence, confirmed if is_beside else group.number
+
+    def _append(self, group: NoteGroup) -> tuple[object, object] | None:
+        """Put the record of a group."""
+        try:
             with self._lock:
-                self._failed[notes[0].key] = _to_repeat(sequence, notes)
-                if self._sequence is sequence:
-                    self._sequence = NoteSequence(sequence)
-            if self.journal.is_remote and self._is_known_to_be_closed():
-                raise self._closed_error(notes[0].key) from None
+                sequence, confirmed = self._begin_record(group)
+            sequence.wait_for_predecessor()
+            kept = links_of(group.notes) if self.journal.keeps_blocks else ()
+            marks = self.journal.append(sequence.writer, group.number, [group.encode(confirmed)], kept)
+        except BaseException as error:
+            self._fail(group, str(error) if isinstance(error, CAStoreError) else None)
             raise
+        group.part_arrived()
         return marks
+
+    def _fail(self, group: NoteGroup, error: str | None = None) -> None:
+        """Give up a group, of which nobody knows whether it is there. The writer goes on under another name.
+
+        :param error: why its record cannot be put; None where its notes are put again
+        """
+        with self._lock:
+            if self._open_group is group:
+                self._open_group = None
+            group.fail(error)
+            if group.sequence is not None and self._sequence is group.sequence:
+                self._sequence = NoteSequence(group.sequence)
+
+    def _give_up(self, group: NoteGroup, notes: list[Note], *, has_blocks: bool = False) -> None:
+        """Give up the notes of a thread, which may be there or not: they are put again with the next of their key."""
+        with self._lock:
+            if group.number == 0:
+                group.remove(notes)
+            if not has_blocks and group.number:
+                self._fail(group)
+            elif not has_blocks:
+                group.part_arrived()
+            self._failed[notes[0].key] = group.to_repeat(notes)
 
     def _is_open_for(self, sequence: NoteSequence) -> bool:
         """Return whether the session is open; see :meth:`_is_open`.
@@ -270,23 +374,6 @@ class SessionWriter:
             f"writing {key!r}: expected the session {self.name} to be open, found that its coordinator has closed it: "
             f"open the dataset again to write to it"
         )
-
-
-def _numbered(notes: list[Note], first: int, confirmed: int | None = None) -> list[Note]:
-    """Return notes with their numbers, and what they confirm; by default each its own block."""
-    return [
-        note._replace(number=number, confirmed=number if confirmed is None else confirmed)
-        for number, note in enumerate(notes, first)
-    ]
-
-
-def _to_repeat(sequence: NoteSequence, notes: list[Note]) -> list[Note]:
-    """Return notes that may be there or not, as they are put again."""
-    return [note._replace(repeats=(*note.repeats, (sequence.writer, note.number))[-MAX_REPEATS:]) for note in notes]
-
-
-def _repeats_of(notes: list[Note]) -> tuple[NoteName, ...]:
-    return tuple(name for note in notes for name in note.repeats)
 
 
 class _Writers:

@@ -14,10 +14,10 @@ import ipldstore
 import pytest
 from ipldstore import FileSystemCAStore, IPLDStore, IPLDStoreError, ObjectCAStore, TieredCAStore
 
-from ..support.processes import FRESH
-from ..support.store_samples import contents
-from .workers import buckets as workers
-from .workers.buckets import copy_elsewhere
+from ...support.processes import FRESH
+from ...support.store_samples import contents
+from ..workers import buckets as workers
+from ..workers.buckets import copy_elsewhere
 
 pytest.importorskip("obstore", reason="the extra object is not installed")
 

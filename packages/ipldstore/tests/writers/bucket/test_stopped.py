@@ -14,7 +14,7 @@ import pytest
 from ipldstore import IPLDStore, IPLDStoreError, ObjectCAStore
 from ipldstore._writers import sequence
 
-from .workers.buckets import copy_elsewhere
+from ..workers.buckets import copy_elsewhere
 
 pytest.importorskip("obstore", reason="the extra object is not installed")
 

@@ -1,0 +1,87 @@
+"""What is known of the objects in which the journal of a bucket has the records of a writer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+_MANY: Final = 64
+"""Records that a writer puts together once more."""
+_MAX_TOGETHER: Final = 1024
+"""The most records that are looked back for the begin of their object."""
+
+
+class Objects:
+    """The objects of records of one writer, as far as they were listed."""
+
+    def __init__(self) -> None:
+        self.all: set[tuple[int, int]] = set()
+        """The numbers of the first and the last record of each object."""
+        self.ends: dict[int, int] = {}
+        """By the number of the first record, that of the last, in the longest object that begins there."""
+        self.last = 0
+        """Up to which number nothing is missing: what is new has a higher number, and a name behind."""
+        self.beyond: set[int] = set()
+        """The first numbers of the objects behind a gap."""
+
+    def add(self, first: int, last: int) -> None:
+        """See an object."""
+        self.all.add((first, last))
+        self.ends[first] = max(last, self.ends.get(first, 0))
+        if first > self.last:
+            self.beyond.add(first)
+        self.go_on()
+
+    def remove(self, first: int, last: int) -> None:
+        """Forget an object, which was deleted."""
+        self.all.discard((first, last))
+        if self.ends.get(first) == last:
+            del self.ends[first]
+
+    def go_on(self, known: int = 0) -> None:
+        """Go on as far as nothing is missing.
+
+        :param known: up to which number a reader knows all records, which may be deleted
+        """
+        self.last = max(self.last, known)
+        while (last := self.ends.get(self.last + 1)) is not None:
+            self.beyond.discard(self.last + 1)
+            self.last = last
+        if known:
+            self.beyond = {first for first in self.beyond if first > self.last}
+
+    def behind(self, known: int) -> Iterator[tuple[int, int]]:
+        """Yield first and last number of the objects that have more than what is known, up to the first gap."""
+        while (found := self._holding(known + 1)) is not None:
+            yield found
+            known = found[1]
+
+    def _holding(self, number: int) -> tuple[int, int] | None:
+        """Return an object that has a record: of several the one that holds most behind it."""
+        start = _begin_of_many(number)
+        if self.ends.get(start, 0) > max(number, self.ends.get(number, 0)):
+            return start, self.ends[start]
+        begun = (each for each in range(number, max(number - _MAX_TOGETHER, 0), -1) if each in self.ends)
+        return next(((first, self.ends[first]) for first in begun if self.ends[first] >= number), None)
+
+
+class Appended:
+    """The last records of a writer that this process has appended, until they are put together once more."""
+
+    def __init__(self) -> None:
+        self._records: dict[int, bytes] = {}
+
+    def add(self, first: int, records: Sequence[bytes]) -> list[tuple[int, list[bytes]]]:
+        """See records that are there; return those to put together, with the number of the first."""
+        self._records.update(enumerate(records, first))
+        full = []
+        for start in {_begin_of_many(first), _begin_of_many(first + len(records) - 1)}:
+            numbers = range(start, start + _MANY)
+            if all(number in self._records for number in numbers):
+                full.append((start, [self._records.pop(number) for number in numbers]))
+        return full
+
+
+def _begin_of_many(number: int) -> int:
+    """Return the number of the first of the records that are put together with one."""
+    return (number - 1) // _MANY * _MANY + 1

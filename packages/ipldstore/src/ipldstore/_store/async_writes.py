@@ -1,0 +1,57 @@
+"""Sets of a copy of a store over a bucket, in another process: block and note travel without a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ipld_car import cids, unixfs
+from ipld_castore import ContentAddressableStore
+from multiformats import CID
+
+from ipldstore._dataset import in_flight, values
+from ipldstore._dataset.dataset import Dataset
+from ipldstore._format import keys
+from ipldstore._writers.copies import CopySharing
+from ipldstore._writers.shared import AsyncWork
+
+__all__ = ["try_write_async"]
+
+
+async def try_write_async(
+    data: Dataset, key: str, value: bytes, in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
+) -> bool:
+    """Give a key of a copy its bytes in the running event loop, as :meth:`Dataset.write` does in a thread.
+
+    Return False, with nothing done, where a thread is needed: for what is no copy over a bucket, for documents, values
+    of several blocks, and keys whose directory has to be read.
+
+    :param in_thread: runs what waits in a thread
+    :raises IPLDStoreError: as :meth:`Dataset.write`
+    """
+    sharing = data.sharing
+    if not isinstance(sharing, CopySharing) or not data.castore.blocking or len(value) > unixfs.CHUNK_SIZE:
+        return False
+    data.check_home()
+    if keys.split_key(key)[-1] in keys.DOCUMENTS or not data.tree.has_at_hand(key):
+        return False
+    link = values.link_of(value)
+    cid = cids.from_validated(link)
+
+    async def put_block() -> None:
+        if not await data.castore.try_put_async(cid, value):
+            await in_thread(lambda: _put_and_flush(data.castore, cid, value))
+
+    operation = in_flight.begin(data.castore)
+    try:
+        is_set = await sharing.try_record_async(data, key, link, AsyncWork(put_block, in_thread))
+    finally:
+        in_flight.end(operation)
+    data.own_changes += is_set
+    return is_set
+
+
+def _put_and_flush(castore: ContentAddressableStore, cid: CID, data: bytes) -> None:
+    """Store a block; return when it has arrived."""
+    castore.put_block(cid, data)
+    castore.flush_blocks([cid])
