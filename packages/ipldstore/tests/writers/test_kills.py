@@ -62,7 +62,8 @@ def test_workers(place: dict[str, Any], tmp_path: Path) -> None:
         pickled.write_bytes(pickle.dumps(store))
         said = []
         for number in range(KILLS):
-            said += kill_after(number % 7 + 1, killed.write_as_worker, str(pickled))
+            worker = killed.write_as_worker if number % 2 else killed.write_at_once
+            said += kill_after(number % 7 + 1, worker, str(pickled))
             if number % 5 == 4:
                 assert set(store) >= {*said, *BASE}
                 store.freeze()

@@ -23,6 +23,8 @@ from .session_state import decode_state
 from .shared import AsyncWork, SharedDataset
 
 D = TypeVar("D", bound=SharedDataset)
+IsNew = Callable[[Noted], bool]
+"""Sees a change that was noted, and returns whether the copy is to make it; see :meth:`SessionWriter.record`."""
 
 _MAX_COPIES: Final = 8
 """Copies that are kept by the root that they began with: a worker's tasks come with few different ones."""
@@ -114,9 +116,7 @@ class SessionWriter:
         with self._lock:
             reads.remember(key, content)
 
-    def record(
-        self, copy: SharedDataset, reads: Reads, key: str, after: Content, noted: Callable[[Noted], bool]
-    ) -> None:
+    def record(self, copy: SharedDataset, reads: Reads, key: str, after: Content, noted: IsNew) -> None:
         """Note a change, and make it in a copy; other copies here find the note.
 
         The blocks of ``after`` have been put. Where the journal is remote they may be under way: note and block travel
@@ -142,13 +142,7 @@ class SessionWriter:
             self._release(key)
 
     async def try_record_async(
-        self,
-        copy: SharedDataset,
-        reads: Reads,
-        key: str,
-        after: bytes,
-        noted: Callable[[Noted], bool],
-        work: AsyncWork,
+        self, copy: SharedDataset, reads: Reads, key: str, after: bytes, noted: IsNew, work: AsyncWork
     ) -> bool:
         """Note a change, and make it, as :meth:`record` does, in the running event loop.
 
@@ -238,7 +232,7 @@ class SessionWriter:
         for keys in self._watching:
             keys.add(key)
 
-    def _make(self, copy: SharedDataset, after: Content, put: Noted, noted: Callable[[Noted], bool]) -> None:
+    def _make(self, copy: SharedDataset, after: Content, put: Noted, noted: IsNew) -> None:
         """Make a change whose note is there, unless the session has ended."""
         is_open = True
         try:
@@ -262,9 +256,10 @@ class SessionWriter:
     def _put(self, copy: SharedDataset, notes: list[Note]) -> Noted:
         """Put the notes of a key; return when the last one's blocks and all notes before them are there."""
         after = notes[-1].after
-        blocks = [cids.from_validated(after)] if isinstance(after, bytes) and self.journal.is_remote else []
+        links = [after] if isinstance(after, bytes) and self.journal.is_remote else []
+        blocks = [cids.from_validated(link) for link in links]
         with store_errors(f"noting a change of {notes[0].key!r}"):
-            if blocks and cids.codec_of(bytes(blocks[0])) != cids.RAW:
+            if any(cids.codec_of(link) != cids.RAW for link in links):
                 copy.flush()  # it is told of one block whether it is there, not of those that it links
             if blocks and self.journal.keeps_blocks:
                 copy.flush(blocks)  # there is nothing to keep before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pickle
@@ -11,6 +12,7 @@ from typing import Any
 
 import ipldstore
 from ipldstore import ConflictError, FileSystemCAStore, IPFSStore, IPLDStore, ObjectCAStore
+from zarr.core.buffer import default_buffer_prototype
 
 from .buckets import copy_of_another_process
 from .elsewhere import wait_for
@@ -34,6 +36,24 @@ def write_as_worker(pickled: str) -> None:
         key = f"w{os.getpid()}/{number}"
         store[key] = content(key)
         tell(key)
+
+
+def write_at_once(pickled: str) -> None:
+    """Write six keys at a time to a copy, in one event loop, as zarr does; and tell of each that it is there."""
+    store: IPLDStore = pickle.loads(Path(pickled).read_bytes())  # noqa: S301  # made by the test
+    make = default_buffer_prototype().buffer.from_bytes
+
+    async def write(first: int) -> None:
+        for number in range(first, 1_000_000, 6):
+            key = f"w{os.getpid()}/{number}"
+            await store.set(key, make(content(key)))
+            tell(key)
+
+    async def write_all() -> None:
+        await asyncio.gather(*map(write, range(6)))
+
+    tell("ready")
+    asyncio.run(write_all())
 
 
 def write_as_coordinator(place: dict[str, Any]) -> None:
