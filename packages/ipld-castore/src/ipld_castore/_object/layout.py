@@ -63,10 +63,9 @@ class Layout:
         binary = flatfs.cid_of_file(shard, file, rule) if name.startswith(self._below) else None
         return None if binary is None else cids.from_validated(binary)
 
-    @property
-    def known_rule(self) -> flatfs.Sharding | None:
-        """The rule, once it is known without a request."""
-        return self._rule
+    def known_name(self, cid: bytes) -> str | None:
+        """Return the name of the object that holds a block; None while the rule is not known without a request."""
+        return None if self._rule is None else self.block_name(cid, self._rule)
 
     def with_rule(self, action: Callable[[flatfs.Sharding], T]) -> T:
         """Return the result of an action that finds a block by the rule.

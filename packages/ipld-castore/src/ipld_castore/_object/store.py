@@ -180,10 +180,8 @@ class ObjectCAStore(ContentAddressableStore):
 
     async def try_put_async(self, cid: CID, data: bytes) -> bool:
         """See :meth:`ContentAddressableStore.try_put_async`; False until the rule of the names is known."""
-        rule = self._layout.known_rule
-        if rule is None or self.local:
-            return False
-        return await self._client.try_put_async(self._layout.block_name(cids.to_bytes(cid), rule), data, "overwrite")
+        name = None if self.local else self._layout.known_name(cids.to_bytes(cid))
+        return name is not None and await self._client.try_put_async(name, data, "overwrite")
 
     def _put(self, cid: CID, data: bytes, *, wait: bool) -> bool:
         binary = cids.to_bytes(cid)
@@ -314,8 +312,8 @@ class ObjectCAStore(ContentAddressableStore):
         :raises BackendUnavailableError: if they cannot all be deleted; some of them may be
         """
         self.flush()  # they may be on their way
-        rule = self._layout.rule()
-        self._client.delete((self._layout.block_name(cids.to_bytes(cid), rule) for cid in wanted), "blocks")
+        name_of, rule = self._layout.block_name, self._layout.rule()
+        self._client.delete((name_of(cids.to_bytes(cid), rule) for cid in wanted), "blocks")
 
     # -- ages --
 
@@ -353,8 +351,7 @@ class ObjectCAStore(ContentAddressableStore):
             meta = self._client.ask("look at blocks in", lambda: self.store.head(name))
         except NoObjectError:
             return None
-        time: float = meta["last_modified"].timestamp()
-        return time
+        return float(meta["last_modified"].timestamp())
 
     def delete_leftovers(self, before: float) -> int:
         """See :meth:`SupportsAge.delete_leftovers`: notes of writers whose session was deleted."""
