@@ -8,7 +8,7 @@ from typing import Any
 import ipldstore
 import numpy as np
 import pytest
-from ipldstore import ReferencingCAStore
+from ipldstore import IPLDStore, ReferencingCAStore
 
 h5py: Any = pytest.importorskip("h5py")
 xr: Any = pytest.importorskip("xarray")
@@ -68,6 +68,35 @@ def test_patterns_and_what_is_there_already(tmp_path: Path) -> None:
     with ipldstore.open(tmp_path / "x.car") as store:
         expected = xr.concat([day(0), day(1)], "time")
         xr.testing.assert_identical(xr.open_zarr(store, consolidated=False, decode_times=False).load(), expected)
+
+
+@pytest.mark.parametrize("dimension", [None, "tyme", "x"])
+def test_a_forgotten_dimension_loses_nothing(tmp_path: Path, dimension: str | None) -> None:
+    """The indexes of what was taken in along another dimension were taken for leftovers, and were removed."""
+    into = tmp_path / "x.car"
+    files = [write(tmp_path, number) for number in range(3)]
+    ipldstore.reference(files[:2], into, concat_dim="time")
+    with pytest.raises(ValueError, match=r"2\.nc"):
+        ipldstore.reference(files[2], into, concat_dim=dimension)
+    expected = xr.concat([day(0), day(1)], "time")
+    with ipldstore.open(into) as store:
+        xr.testing.assert_identical(xr.open_zarr(store, consolidated=False, decode_times=False).load(), expected)
+    whole = ipldstore.reference(files, into, concat_dim="time")
+    assert whole == ipldstore.reference(files, tmp_path / "y.car", concat_dim="time")
+
+
+def test_datasets_may_share_indexes(tmp_path: Path) -> None:
+    """The first dataset was without its index when the second one was made, and a version when it was cleared."""
+    files = [write(tmp_path, number) for number in range(2)]
+    first = ipldstore.reference(files[0], tmp_path / "blocks")
+    with ipldstore.open(tmp_path / "blocks", "a") as store:
+        store.mapping.clear()
+    second = ipldstore.reference(files[1], tmp_path / "blocks")
+    with ipldstore.open(tmp_path / "blocks") as store:
+        for number, root in enumerate((first, second)):
+            found = xr.open_zarr(IPLDStore(store.castore, root=root), consolidated=False, decode_times=False).load()
+            xr.testing.assert_identical(found, day(number))
+    assert ipldstore.reference(files[1], tmp_path / "blocks") == second
 
 
 @pytest.mark.parametrize("engine", ["h5netcdf", "scipy"])

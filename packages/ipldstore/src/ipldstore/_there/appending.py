@@ -72,6 +72,11 @@ class Appender:
                 return array.shape[axis]
         return 0
 
+    @property
+    def tells_length(self) -> bool:
+        """Whether the length tells what was taken in: not if there are arrays, none of which has the dimension."""
+        return not self._arrays or any(array.axis_of(self._dimension) is not None for array in self._arrays.values())
+
     def add(self, source: Source, linked: dict[str, Linked], values: dict[str, bytes]) -> int:
         """Take in a source; return how long it made the dataset along the dimension.
 

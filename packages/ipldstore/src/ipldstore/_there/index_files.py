@@ -12,6 +12,8 @@ from ipld_castore import ReferenceIndex, ReferenceIndexWriter
 
 _STAMP: Final = struct.Struct(">QQ")
 _SOURCE: Final = struct.Struct(">QQQ")
+_RECORDS: Final = 1 << 16
+"""Records that are copied at a time."""
 
 
 class Done(NamedTuple):
@@ -36,27 +38,30 @@ class IndexFiles:
     """The indexes of one dataset, in a folder.
 
     A commit writes an index and then freezes. Where a process was killed in between, the last index names sources that
-    the dataset lacks: it is removed, as the dataset's length tells.
+    the dataset lacks, as the dataset's length tells. What such an index says of sources is forgotten when the next one
+    is written. Its blocks stay: older versions, or another dataset with these indexes, may have them.
 
     :param folder: the folder
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._stale: list[Path] = []
 
-    def done(self, length: int) -> list[Done]:
-        """Return the sources that a dataset has taken in, and remove indexes of sources that it lacks.
+    def done(self, length: int | None) -> list[Done]:
+        """Return the sources that a dataset has taken in. Nothing is changed.
 
-        :param length: how long the dataset is along the dimension of concatenation; without one, 1 if it holds
-            anything, else 0
+        :param length: how long the dataset is along the dimension of concatenation; None if that is not known, and all
+            sources of the indexes are taken for taken in
         """
         found: list[Done] = []
         total = 0
+        self._stale = []
         for path in self._paths():
             own = [done for file in ReferenceIndex(path).files() if (done := _done(file.name, file.stamp)) is not None]
             added = sum(done.length for done in own)
-            if total + added > length:
-                path.unlink()
+            if length is not None and total + added > length:
+                self._stale.append(path)
                 continue
             total += added
             found += own
@@ -71,7 +76,9 @@ class IndexFiles:
             self._folder.rmdir()
 
     def writer(self) -> ReferenceIndexWriter:
-        """Return a writer of the next index."""
+        """Return a writer of the next index. Sources that the dataset lacks are forgotten."""
+        while self._stale:
+            _forget_sources(self._stale.pop())
         self._folder.mkdir(parents=True, exist_ok=True)
         paths = self._paths()
         number = int(paths[-1].stem) + 1 if paths else 1
@@ -89,3 +96,14 @@ def _done(name: str, stamp: bytes) -> Done | None:
         return None
     size, time, length = _SOURCE.unpack(stamp)
     return Done(name, _STAMP.pack(size, time) if size or time else b"", length)
+
+
+def _forget_sources(path: Path) -> None:
+    """Write an index anew with the same blocks, and without what says that sources were taken in."""
+    index = ReferenceIndex(path)
+    with ReferenceIndexWriter(path, made_here=index.made_here) as writer:
+        for file in index.files():
+            done = _done(file.name, file.stamp)
+            writer.file(file.name, file.stamp if done is None else done.stamp)
+        for start in range(0, len(index), _RECORDS):
+            writer.add_records(index.raw_records(start, start + _RECORDS))

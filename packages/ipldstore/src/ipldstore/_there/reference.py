@@ -106,7 +106,8 @@ def reference(  # noqa: PLR0913  # keywords
     of_sources = storage_options if source_options is None else source_options
     with RangeHasher(storage_options=of_sources) as hasher, _writable(into, storage_options) as store:
         appender = Appender(store, concat_dim, hasher.read)
-        left = _left(names, files.done(appender.length), concat_dim, appender.length)
+        done = files.done(appender.length if appender.tells_length else None)
+        left = _left(names, done, concat_dim, appender.length)
         if left:
             run = _Run(
                 store,
