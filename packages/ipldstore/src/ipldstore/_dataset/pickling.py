@@ -13,11 +13,10 @@ from multiformats import CID
 from ipldstore._format.limits import Limits
 from ipldstore._writers.coordinating import CoordinatorSharing
 from ipldstore._writers.coordinator import Coordinator
-from ipldstore._writers.copies import CopySharing
+from ipldstore._writers.copies import CopySharing, writer_of
 from ipldstore._writers.forks import ForkSharing
 from ipldstore._writers.notes import Content, Note
 from ipldstore._writers.shared import Sharing
-from ipldstore._writers.writer import writer_of
 
 from . import processes
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import threading
+from collections.abc import Callable, Collection
+from typing import Final
 
-from ipld_castore.concurrency import SharedCall
+from ipld_castore import Journal
+from ipld_castore.concurrency import ForkLocal, SharedCall
 
 from ipldstore.errors import store_errors
 
@@ -186,3 +189,30 @@ class CopySharing:
     def renew_locks(self) -> None:
         """See :meth:`Sharing.renew_locks`: the child of a process is another writer."""
         self.writer.renew()
+
+
+class _Writers:
+    """The writers of one process. A forked child is another writer, and has none of the threads that hold a lock."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.by_session: dict[tuple[str, str], SessionWriter] = {}
+        """By address of the block store and name of the session."""
+
+
+_writers: Final = ForkLocal(_Writers)
+
+
+def writer_of(address: str, name: str, journal: Callable[[], Journal]) -> SessionWriter:
+    """Return the writer of a session in this process.
+
+    :param address: of the block store
+    :param name: of the session
+    :param journal: opens the journal of the session
+    """
+    known = _writers.value
+    with known.lock:
+        writer = known.by_session.get((address, name))
+        if writer is None:
+            writer = known.by_session[address, name] = SessionWriter(journal(), name)
+        return writer

@@ -6,16 +6,42 @@ import asyncio
 import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from ipld_castore import BackendUnavailableError
 
+from ipldstore.errors import IPLDStoreError
+
 from .notes import MAX_BYTES, MAX_REPEATS, Note, NoteName, encode_notes, room_of
 
+LOOK_SECONDS: Final = 1.0
+"""Who waits looks as often whether the event loop that has begun what is waited for still runs."""
 _RECENT_SECONDS: Final = 60.0
 _ID_BYTES: Final = 8
+
+
+Loop = asyncio.AbstractEventLoop | None
+"""An event loop; None for a thread without one."""
+
+
+def running_loop() -> Loop:
+    """Return the event loop of the caller, which does not run while the caller waits; None in another thread."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def is_stopped(loop: Loop, blocked: Loop) -> bool:
+    """Return whether what an event loop has begun cannot go on while the caller waits.
+
+    :param loop: None for what is done in a thread
+    :param blocked: the loop that the caller keeps from running
+    """
+    return loop is not None and (loop is blocked or not loop.is_running())
 
 
 class Look(NamedTuple):
@@ -60,7 +86,7 @@ class NoteGroup:
     :param loop: the event loop whose tasks add notes
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def __init__(self, loop: Loop = None) -> None:
         self.loop = loop
         self.leader: asyncio.Task[None] | None = None
         """Puts the record, in that loop."""
@@ -146,6 +172,10 @@ class NoteGroup:
 
         :raises BackendUnavailableError: if its record cannot be put
         """
+        while not self._is_there.done():
+            self._fail_stopped(running_loop())
+            with suppress(TimeoutError):
+                self._is_there.result(LOOK_SECONDS)
         is_there = self._is_there.result()
         if self._error is not None:
             raise BackendUnavailableError(self._error)
@@ -153,8 +183,14 @@ class NoteGroup:
 
     async def wait_async(self) -> bool:
         """Return and raise the same in the running event loop."""
-        await asyncio.shield(asyncio.wrap_future(self._is_there))  # it is that of others too: never cancelled
+        future = asyncio.wrap_future(self._is_there)
+        while not (await asyncio.wait({future}, timeout=LOOK_SECONDS))[0]:  # it is that of others too: never cancelled
+            self._fail_stopped(None)
         return self.wait()
+
+    def _fail_stopped(self, blocked: Loop) -> None:
+        if self.sequence is not None:
+            self.sequence.fail_stopped(blocked)
 
 
 class NoteSequence:
@@ -222,6 +258,11 @@ class NoteSequence:
             group.settle(True)
 
     @property
+    def has_failed(self) -> bool:
+        """Whether no further group of this id will arrive."""
+        return self._failed is not None
+
+    @property
     def has_predecessor(self) -> bool:
         """Whether :meth:`wait_for_predecessor` may have to wait."""
         return self._predecessor is not None
@@ -236,8 +277,13 @@ class NoteSequence:
     def wait_until_settled(self) -> None:
         """Return when all groups before the first one that has failed are there."""
         self.wait_for_predecessor()
-        with self._changed:
-            self._changed.wait_for(lambda: self._failed is not None and self._confirmed >= self._failed - 1)
+        is_settled = False
+        while not is_settled:
+            self.fail_stopped(running_loop())
+            with self._changed:
+                is_settled = self._changed.wait_for(
+                    lambda: self._failed is not None and self._confirmed >= self._failed - 1, LOOK_SECONDS
+                )
 
     def fail(self, number: int) -> None:
         """Give up a number, and with it all that follow."""
@@ -247,3 +293,91 @@ class NoteSequence:
             self._changed.notify_all()
         for group in lost:
             group.settle(False)
+
+    def fail_stopped(self, blocked: Loop) -> None:
+        """Give up the groups of event loops that do not run any more: their tasks would put the record, or a block.
+
+        :param blocked: see :func:`is_stopped`
+        """
+        if self._predecessor is not None:
+            self._predecessor.fail_stopped(blocked)
+        with self._changed:
+            under_way = [each for each in self._under_way.items() if each[0] not in self._arrived]
+            stopped = [number for number, group in under_way if is_stopped(group.loop, blocked)]
+        if stopped:
+            self.fail(min(stopped))
+
+
+class Claim:
+    """A key whose change is under way.
+
+    :param group: that its notes were added to in an event loop; None for what is done in a thread
+    """
+
+    __slots__ = ("group", "has_blocks", "notes")
+
+    def __init__(self, group: NoteGroup | None = None, notes: Sequence[Note] = ()) -> None:
+        self.group = group
+        self.notes = list(notes)
+        self.has_blocks = False
+        """Whether the group was told that the blocks of the notes are there."""
+
+    @property
+    def loop(self) -> Loop:
+        """The event loop in which the change is made; None in a thread."""
+        return None if self.group is None else self.group.loop
+
+
+class Claims:
+    """The keys whose changes are under way: those of one key follow each other. The caller holds the lock.
+
+    :param lock: of the writer
+    """
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self._lock = lock
+        self._idle = threading.Condition(lock)
+        self._by_key: dict[str, Claim] = {}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._by_key
+
+    def wait_for(self, key: str, give_up: Callable[[str, Claim], None], fail_stopped: Callable[[Loop], None]) -> None:
+        """Return when the next change of a key may begin.
+
+        :param give_up: gives up the change in an event loop that does not run any more
+        :param fail_stopped: see :meth:`NoteSequence.fail_stopped`; a thread that makes the change may wait for the
+            caller's loop
+        """
+        blocked = running_loop()
+        while (claim := self._by_key.get(key)) is not None:
+            if is_stopped(claim.loop, blocked):
+                give_up(key, claim)
+                del self._by_key[key]
+            else:
+                fail_stopped(blocked)
+                self._idle.wait(LOOK_SECONDS)
+
+    def take(self, key: str, group: NoteGroup | None = None, notes: Sequence[Note] = ()) -> Claim:
+        """Begin the change of a key; see :class:`Claim`."""
+        claim = self._by_key[key] = Claim(group, notes)
+        return claim
+
+    def has(self, key: str, claim: Claim) -> bool:
+        """Return whether the change of a key is under way, and was not given up."""
+        return self._by_key.get(key) is claim
+
+    def check(self, key: str, claim: Claim) -> None:
+        """Raise IPLDStoreError if the change of a key was given up."""
+        if not self.has(key, claim):
+            raise IPLDStoreError(
+                f"writing {key!r}: expected its event loop to run on, found that it was stopped, and that the key was "
+                f"written by another call since"
+            )
+
+    def release(self, key: str, claim: Claim) -> None:
+        """Let the next change of a key begin, unless this one was given up. Takes the lock."""
+        with self._lock:
+            if self.has(key, claim):
+                del self._by_key[key]
+                self._idle.notify_all()

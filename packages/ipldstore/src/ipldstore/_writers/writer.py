@@ -12,13 +12,12 @@ from weakref import WeakSet
 from ipld_car import cids
 from ipld_car.lru import LRU
 from ipld_castore import CAStoreError, Journal
-from ipld_castore.concurrency import ForkLocal
 
 from ipldstore.errors import IPLDStoreError, store_errors
 
 from .chain import is_same_content
 from .notes import Content, Note, Reads, links_of
-from .sequence import Look, Noted, NoteGroup, NoteSequence
+from .sequence import Claim, Claims, Look, Noted, NoteGroup, NoteSequence
 from .session_state import decode_state
 from .shared import AsyncWork, SharedDataset
 
@@ -56,9 +55,7 @@ class SessionWriter:
         self._sequence = NoteSequence()
         self._open_group: NoteGroup | None = None
         """The notes of an event loop that are put in its next step."""
-        self._idle = threading.Condition(self._lock)
-        self._busy: set[str] = set()
-        """Keys whose notes are under way: those of one key follow each other."""
+        self._claims = Claims(self._lock)
         self._failed: dict[str, list[Note]] = {}
         """By key the notes that have failed since its last change, as they are put again."""
         self._watching: list[set[str]] = []
@@ -131,15 +128,16 @@ class SessionWriter:
             whether the session has ended; the change is then made
         """
         with self._lock:
-            self._idle.wait_for(lambda: key not in self._busy)
+            if key in self._claims:
+                self._claims.wait_for(key, self._give_up_claim, self._sequence.fail_stopped)
             notes = self._notes_of(copy, reads, key, after)
-            self._busy.add(key)
+            claim = self._claims.take(key)
         try:
             with nullcontext() if self.journal.is_remote else self._lock:  # one record after the other
                 put = self._put(copy, notes)
             self._make(copy, after, put, noted)
         finally:
-            self._release(key)
+            self._claims.release(key, claim)
 
     async def try_record_async(
         self, copy: SharedDataset, reads: Reads, key: str, after: bytes, noted: IsNew, work: AsyncWork
@@ -147,50 +145,73 @@ class SessionWriter:
         """Note a change, and make it, as :meth:`record` does, in the running event loop.
 
         What is noted at once is put in one record. Return False, with nothing done, if the call would have to wait
-        before it begins.
+        before it begins. Who waits for a loop that does not run any more gives up what it has begun.
 
         :param after: the link of one block, which need not be put
+        :raises IPLDStoreError: also if the loop was stopped, and the key changed by another call before it went on
         """
         if not self.journal.refuses_stopped or not self._lock.acquire(blocking=False):
             return False
         try:
-            if key in self._busy or key in self._failed:
+            if key in self._claims or key in self._failed:
                 return False
             notes = self._notes_of(copy, reads, key, after)
             group, leads = self._join(notes)
-            self._busy.add(key)
+            claim = self._claims.take(key, group, notes)
         finally:
             self._lock.release()
         try:
             if leads:
                 group.leader = asyncio.ensure_future(self._lead(group, work))  # in the next step of the loop
             with store_errors(f"noting a change of {key!r}"):
-                is_there = await self._wait_async(group, notes, work)
-            if is_there:
-                put = group.noted(notes)
-            else:
-                again = group.to_repeat(notes)
-                put = await work.in_thread(lambda: self._put(copy, again))
-            if put.sequence.stops_by_number():
+                is_there = await self._wait_async(claim, key, work)
+            put = group.noted(notes) if is_there else None
+            if put is not None and put.sequence.stops_by_number():
                 self._make(copy, after, put, noted)
             else:
-                await work.in_thread(lambda: self._make(copy, after, put, noted))
+
+                def end() -> None:
+                    self._make(copy, after, put or self._put(copy, group.to_repeat(notes)), noted)
+
+                await self._end_in_thread(claim, key, work, end)
         finally:
-            self._release(key)
+            self._claims.release(key, claim)
         return True
 
-    async def _wait_async(self, group: NoteGroup, notes: list[Note], work: AsyncWork) -> bool:
-        """Put the block of notes; return whether their group is there."""
-        has_blocks = False
+    async def _wait_async(self, claim: Claim, key: str, work: AsyncWork) -> bool:
+        """Put the block of a key; return whether the group of its notes is there."""
+        assert claim.group is not None  # noqa: S101  # it is that of an event loop
         try:
             await work.put_block()
-            group.part_arrived()
-            has_blocks = True
-            return await group.wait_async()
+            with self._lock:
+                self._claims.check(key, claim)
+                claim.has_blocks = True
+            claim.group.part_arrived()
+            is_there = await claim.group.wait_async()
+            self._claims.check(key, claim)
         except BaseException as error:
-            self._give_up(group, notes, has_blocks=has_blocks)
+            self._give_up_claim(key, claim)
             if isinstance(error, CAStoreError) and await work.in_thread(self._is_known_to_be_closed):
-                raise self._closed_error(notes[0].key) from None
+                raise self._closed_error(key) from None
+            raise
+        return is_there
+
+    async def _end_in_thread(self, claim: Claim, key: str, work: AsyncWork, end: Callable[[], None]) -> None:
+        """End the change of a key in a thread, which goes on where the task is cancelled."""
+
+        def run() -> None:
+            with self._lock:
+                self._claims.check(key, claim)
+                own = self._claims.take(key)
+            try:
+                end()
+            finally:
+                self._claims.release(key, own)
+
+        try:
+            await work.in_thread(run)
+        except BaseException:
+            self._give_up_claim(key, claim)  # if the thread has not begun
             raise
 
     async def _lead(self, group: NoteGroup, work: AsyncWork) -> None:
@@ -247,11 +268,11 @@ class SessionWriter:
         if not is_open:
             raise self._closed_error(put.key)
 
-    def _release(self, key: str) -> None:
-        """Let the next change of a key begin."""
+    def _give_up_claim(self, key: str, claim: Claim) -> None:
+        """Give up the change of a key in an event loop, unless the key is not that of the caller any more."""
         with self._lock:
-            self._busy.discard(key)
-            self._idle.notify_all()
+            if claim.group is not None and self._claims.has(key, claim):
+                self._give_up(claim.group, claim.notes, has_blocks=claim.has_blocks)
 
     def _put(self, copy: SharedDataset, notes: list[Note]) -> Noted:
         """Put the notes of a key; return when the last one's blocks and all notes before them are there."""
@@ -296,6 +317,8 @@ class SessionWriter:
         """Give a group, to which no other notes are added then, its number; return what it confirms too."""
         if self._open_group is group:
             self._open_group = None
+        if self._sequence.has_failed:  # as an event loop was stopped
+            self._sequence = NoteSequence(self._sequence)
         sequence = self._sequence
         confirmed = sequence.begin(group) if group.notes else 0
         is_beside = self.journal.is_remote and not self.journal.keeps_blocks
@@ -369,30 +392,3 @@ class SessionWriter:
             f"writing {key!r}: expected the session {self.name} to be open, found that its coordinator has closed it: "
             f"open the dataset again to write to it"
         )
-
-
-class _Writers:
-    """The writers of one process. A forked child is another writer, and has none of the threads that hold a lock."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.by_session: dict[tuple[str, str], SessionWriter] = {}
-        """By address of the block store and name of the session."""
-
-
-_writers: Final = ForkLocal(_Writers)
-
-
-def writer_of(address: str, name: str, journal: Callable[[], Journal]) -> SessionWriter:
-    """Return the writer of a session in this process.
-
-    :param address: of the block store
-    :param name: of the session
-    :param journal: opens the journal of the session
-    """
-    known = _writers.value
-    with known.lock:
-        writer = known.by_session.get((address, name))
-        if writer is None:
-            writer = known.by_session[address, name] = SessionWriter(journal(), name)
-        return writer

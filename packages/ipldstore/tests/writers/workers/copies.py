@@ -14,7 +14,7 @@ from ipld_castore._kubo.journal import NodeJournal
 from ipld_castore.concurrency import ForkLocal
 from ipldstore import IPLDStore
 from ipldstore._dataset import pickling, processes
-from ipldstore._writers import writer
+from ipldstore._writers import copies
 
 
 class Process:
@@ -22,13 +22,13 @@ class Process:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._writers = ForkLocal(writer._Writers)
+        self._writers = ForkLocal(copies._Writers)
 
     @contextmanager
     def _running(self) -> Iterator[None]:
         """Run as that process: with another identity, and what its modules hold."""
         with (
-            patch.object(writer, "_writers", self._writers),
+            patch.object(copies, "_writers", self._writers),
             patch.object(pickling, "process_id", lambda: self.name),
             patch.object(processes, "REGISTRY", WeakValueDictionary()),
         ):

@@ -1,0 +1,183 @@
+"""Event loops that end, stop or wait while sets are under way: nobody else waits for what they have begun."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ipldstore import IPLDStore, IPLDStoreError, ObjectCAStore
+from ipldstore._writers import sequence
+from zarr.core.buffer import default_buffer_prototype
+
+from ...support.store_samples import contents, written
+from ..workers.buckets import copy_elsewhere
+from ..workers.copies import Process
+from .test_async import BASE, KEYS, is_note, values_of
+
+pytest.importorskip("obstore", reason="the extra object is not installed")
+
+FIRST = {"a/c/first": b"first"}
+
+
+@pytest.fixture
+def castore(atomic_s3: Any, bucket: str, s3_proxy: Any, monkeypatch: pytest.MonkeyPatch) -> ObjectCAStore:
+    """An empty bucket behind the proxy; who waits looks often."""
+    monkeypatch.setattr(sequence, "LOOK_SECONDS", 0.02)
+    return ObjectCAStore.from_url(f"s3://{bucket}/air", **atomic_s3.options(s3_proxy.url))
+
+
+def begin_all(copy: IPLDStore, values: dict[str, bytes]) -> list[asyncio.Task[None]]:
+    make = default_buffer_prototype().buffer.from_bytes
+    return [asyncio.ensure_future(copy.set(key, make(value))) for key, value in values.items()]
+
+
+async def begin(copy: IPLDStore, values: dict[str, bytes], steps: int) -> list[asyncio.Task[None]]:
+    """Begin to set values; return after a few steps of the loop."""
+    tasks = begin_all(copy, values)
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    return tasks
+
+
+def in_time(action: Callable[[], None]) -> None:
+    """Run an action in a thread, so that a test ends where it does not."""
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            action()
+        except BaseException as error:  # noqa: BLE001  # the test raises it
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive(), "waits for ever"
+    for error in errors:
+        raise error
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_loop_that_is_closed(castore: ObjectCAStore, steps: int) -> None:
+    """What it has begun may be there or not. Neither other keys nor the same ones wait for it."""
+    store = written(BASE, castore)
+    pickled = pickle.dumps(store)
+    process = Process("worker")
+    copy = process.open(pickled)
+    copy["a/c/first"] = b"first"
+    loop = asyncio.new_event_loop()
+    tasks = loop.run_until_complete(begin(copy, values_of(KEYS[:3], "1"), steps))
+    loop.close()
+
+    def write() -> None:
+        copy["a/c/other"] = b"other"
+        copy[KEYS[0]] = b"again"
+        asyncio.run(set_async(copy, KEYS[1], b"again"))
+
+    in_time(write)
+    expected = BASE | FIRST | {"a/c/other": b"other", KEYS[0]: b"again", KEYS[1]: b"again"}
+    found = contents(store)
+    assert found.pop(KEYS[2], None) in (None, *values_of(KEYS[2:3], "1").values())
+    assert found == expected
+    copy[KEYS[2]] = b"at last"
+    assert contents(process.open(pickled)) == expected | {KEYS[2]: b"at last"}
+    assert store.freeze() == written(expected | {KEYS[2]: b"at last"}).freeze()
+    for task in tasks:
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio tells of it
+
+
+async def set_async(copy: IPLDStore, key: str, value: bytes) -> None:
+    await copy.set(key, default_buffer_prototype().buffer.from_bytes(value))
+
+
+def test_a_call_in_the_loop_that_it_waits_for(castore: ObjectCAStore) -> None:
+    """As in a notebook, whose cells run in its loop. What the loop has begun goes on after the call."""
+    store = written(BASE, castore)
+    copy = copy_elsewhere(store)
+    copy["a/c/first"] = b"first"
+    values = values_of(KEYS[:4], "1")
+
+    async def run() -> None:
+        tasks = await begin(copy, values, 2)
+        copy["a/c/other"] = b"other"
+        copy[KEYS[0]] = b"again"
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(found[0], IPLDStoreError)
+        assert "written by another call" in str(found[0])
+        assert found[1:] == [None] * 3
+
+    in_time(lambda: asyncio.run(run()))
+    expected = BASE | FIRST | values | {"a/c/other": b"other", KEYS[0]: b"again"}
+    assert contents(copy) == contents(store) == expected
+    assert store.freeze() == written(expected).freeze()
+
+
+def test_a_loop_that_stops_for_a_while(castore: ObjectCAStore) -> None:
+    store = written(BASE, castore)
+    copy = copy_elsewhere(store)
+    copy["a/c/first"] = b"first"
+    values = values_of(KEYS[:4], "1")
+    loop = asyncio.new_event_loop()
+    tasks = loop.run_until_complete(begin(copy, values, 2))
+
+    def write() -> None:
+        copy["a/c/other"] = b"other"
+        copy[KEYS[0]] = b"again"
+
+    in_time(write)
+    found = loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.close()
+    assert isinstance(found[0], IPLDStoreError)
+    assert found[1:] == [None] * 3
+    expected = BASE | FIRST | values | {"a/c/other": b"other", KEYS[0]: b"again"}
+    assert contents(copy) == contents(store) == expected
+
+
+def test_a_set_that_is_cancelled_while_its_note_is_put_again(castore: ObjectCAStore, s3_proxy: Any) -> None:
+    """The thread that puts it goes on, and the next set of the key waits: the writer conflicted with itself."""
+    store = written(BASE, castore)
+    pickled = pickle.dumps(store)
+    process = Process("worker")
+    copy = process.open(pickled)
+    copy["a/c/first"] = b"first"
+    values = values_of(KEYS[:2], "1")
+    notes: list[str] = []
+
+    def is_second_note(request: Any) -> bool:
+        notes.extend([request.path] if is_note(request) else [])
+        return is_note(request) and len(notes) == 2
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        held, go_on = asyncio.Event(), asyncio.Event()
+
+        async def hold_until_cancelled(exchange: Any) -> None:
+            loop.call_soon_threadsafe(tasks[1].cancel)
+            await exchange.reset()
+
+        async def hold(exchange: Any) -> None:
+            loop.call_soon_threadsafe(held.set)
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(go_on.wait(), loop))
+            answer = await exchange.forward()
+            await exchange.send(answer.head + answer.body)
+
+        s3_proxy.inject(hold_until_cancelled, when=lambda r: r.body == values[KEYS[1]])
+        s3_proxy.inject(hold, when=is_second_note)
+        tasks = begin_all(copy, values)
+        await asyncio.wait_for(held.wait(), 60)  # the note is put again, as the group has failed with the block
+        tasks[0].cancel()
+        await asyncio.sleep(0)
+        again = asyncio.ensure_future(set_async(copy, KEYS[0], b"again"))
+        await asyncio.sleep(0.1)
+        go_on.set()
+        await again
+
+    in_time(lambda: asyncio.run(run()))
+    assert contents(copy)[KEYS[0]] == b"again"
+    assert contents(store)[KEYS[0]] == contents(process.open(pickled))[KEYS[0]] == b"again"
+    store.freeze()
