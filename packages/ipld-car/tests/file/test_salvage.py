@@ -156,6 +156,35 @@ def test_what_looks_like_many_sections_takes_time_in_proportion(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("verifies_all", [False, True])
+def test_what_damage_leads_to_many_times_is_not_hashed_each_time(
+    monkeypatch: pytest.MonkeyPatch, verifies_all: bool
+) -> None:
+    """Behind each whole section is a length that leads far, to sections that are wrong: 1 MiB took 25 s."""
+    hashed = [0]
+
+    def counting(each: bytes, data: bytes) -> None:
+        hashed[0] += len(data)
+        verify_digest(each, data)
+
+    monkeypatch.setattr("ipld_car._file.salvage.verify_digest", counting)
+    wrong = b"\x01\x55\x13\x40" + bytes(64)  # of SHA-512: nothing looks for such
+    end = section(bytes(20_000), wrong)
+    pairs = [section(b"%06d" % number) for number in range(1800)]
+    size = sum(map(len, pairs)) + len(pairs) * (3 + len(wrong))
+    archive, at = b"", 0
+    for pair in pairs:
+        at += len(pair) + 3
+        archive += pair + varint.encode(size + len(end) - at) + wrong  # each of 3 bytes, to the second of the ends
+        at += len(wrong)
+    assert len(archive) == size
+    archive = PAYLOAD + archive + end * 6 + b"\xff"
+    found, lost = found_in(archive, verifies_all=verifies_all)
+    assert found[:300] == [name for name, _ in BLOCKS]
+    assert lost
+    assert hashed[0] <= 10 * len(archive)
+
+
+@pytest.mark.parametrize("verifies_all", [False, True])
 def test_many_sections_before_and_behind_the_damage(verifies_all: bool) -> None:
     """More than are looked at once more, when one behind them is damaged."""
     names = [cids.make(cids.RAW, sha2_256(b"%d" % number)) for number in range(3000)]

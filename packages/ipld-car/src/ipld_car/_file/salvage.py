@@ -22,6 +22,7 @@ from .scan import Section, cid_at, sections
 
 _DIGEST: Final = re.compile(rb"[\x12\x1e]\x20")
 """How the multihash of nearly all blocks begins: SHA-256 or BLAKE3, with 32 bytes."""
+_FIRST_PIECE: Final = 1 << 12
 _PIECE: Final = 1 << 20
 _HEAD: Final = 8
 """Bytes of a section before its multihash, at most: a length of 4 bytes and a CID with a codec of 2."""
@@ -31,7 +32,7 @@ _LEAST_TRIES: Final = 100_000
 _BYTES_A_TRY: Final = 64
 """Of so many bytes one may look like the beginning of a section."""
 _MOST_HASHED: Final = 8
-"""How often the bytes of an archive are hashed, at most."""
+"""How often the bytes of an archive are hashed in vain, at most."""
 
 
 def undamaged_sections(
@@ -63,14 +64,17 @@ def undamaged_sections(
         recent: list[Section] = []
         end, is_damaged = position, False
         try:
-            for batch in _right(buffer, found, recent) if verifies_all else _all_but_last(found, recent):
+            for batch in _right(buffer, found, recent, search) if verifies_all else _all_but_last(found, recent):
                 yield from batch
                 end = _end_of(batch[-1])
         except CarError:
             is_damaged = True
-            if verifies_all:
-                recent.clear()  # nothing shows that they are there
-        count = _count_there(buffer, recent) if is_damaged or verifies_end else len(recent)
+        count = len(recent)
+        if is_damaged and verifies_all:
+            count = 0  # nothing shows that they are there
+        elif is_damaged or verifies_end:
+            count = _count_there(buffer, recent)
+        search.spend(recent[count:])
         if count:
             yield from recent[:count]
             end = _end_of(recent[count - 1])
@@ -100,15 +104,17 @@ def _all_but_last(found: Iterator[Section], recent: list[Section]) -> Iterator[l
             yield batch
 
 
-def _right(buffer: Buffer, found: Iterator[Section], recent: list[Section]) -> Iterator[list[Section]]:
+def _right(buffer: Buffer, found: Iterator[Section], recent: list[Section], search: _Search) -> Iterator[list[Section]]:
     """Give sections whose blocks are what their CIDs say, and those before them whose hash function is not known.
 
     :param recent: takes sections of unknown hash functions, until a right one follows
+    :param search: is told what was hashed in vain
     :raises HashMismatchError: at a section that is wrong
     """
     for section in found:
         proof = _proof(buffer, section)
         if proof is False:
+            search.spend([section])
             raise HashMismatchError(f"expected the bytes that the CID names, found others at offset {section[0]}")
         recent.append(section)
         if proof or len(recent) > _MOST_RECENT:
@@ -178,12 +184,19 @@ class _Search:
         self._tries = _LEAST_TRIES + (stop - first) // _BYTES_A_TRY
         self._bytes = _MOST_HASHED * (stop - first)
 
+    def spend(self, dropped: Iterable[Section]) -> None:
+        """Count sections that were looked at and are not there: damage may lead to the same ones many times."""
+        for _, _, _, size in dropped:
+            self._tries -= 1
+            self._bytes -= size
+
     def find_whole(self, start: int) -> int | None:
         """Return the offset of the first whole section that begins at a position or behind it; None without one."""
-        for base in range(start, self._stop, _PIECE):
+        base, length = start, _FIRST_PIECE  # mostly it is near
+        while base < self._stop:
             # With what may stand before a multihash in the piece before, and one byte of the next.
             begin = max(base - _HEAD, start)
-            piece = bytes(self._buffer[begin : min(base + _PIECE + 1, self._stop)])
+            piece = bytes(self._buffer[begin : min(base + length + 1, self._stop)])
             for found in _DIGEST.finditer(piece, base - begin):
                 self._tries -= 1
                 if self._tries < 0 or self._bytes < 0:
@@ -191,6 +204,7 @@ class _Search:
                 for at, width, size in _lengths_before(piece, found.start()):
                     if self._is_whole(begin + at, width, size):
                         return begin + at
+            base, length = base + length, min(2 * length, _PIECE)
         return None
 
     def _is_whole(self, offset: int, width: int, size: int) -> bool:
