@@ -118,6 +118,37 @@ def test_a_flush_waits_for_the_new_file(
         assert store.get(cid) == b"block"
 
 
+def test_threads_that_rewrite_a_file_do_so_one_after_the_other(tmp_path: Path) -> None:
+    """The second removed the file that the first was writing."""
+    errors: list[Exception] = []
+    threads: list[threading.Thread] = []
+    begun = threading.Event()
+    with CarCAStore(tmp_path / "a.car", fsync=False) as store:
+        cid = store.put(b"block")
+
+        def rewrite() -> None:
+            begun.set()
+            try:
+                store.rewrite([(cid, b"block")])
+            except Exception as error:  # noqa: BLE001  # the test shows it
+                errors.append(error)
+
+        def blocks() -> Iterator[tuple[CID, bytes]]:
+            threads.append(threading.Thread(target=rewrite))
+            threads[-1].start()
+            begun.wait()
+            threads[-1].join(0.05)  # what does not wait has removed the new file by then
+            yield cid, b"block"
+
+        store.rewrite(blocks())
+        for thread in threads:
+            thread.join()
+        assert len(threads) == 1
+        assert errors == []
+        assert store.get(cid) == b"block"
+    assert [each.name for each in tmp_path.iterdir()] == ["a.car"]
+
+
 def test_another_file_does_not_wait_for_one_that_is_rewritten(tmp_path: Path) -> None:
     """Rewriting a large file takes minutes."""
     swapped = threading.Event()

@@ -255,3 +255,17 @@ def test_a_verb_that_was_not_interrupted_refuses_as_ever(castore: InterruptedCAS
         repo.create_tag("newer", "main")
     with pytest.raises(RefExistsError):
         repo.create_tag("newer", "main~1")
+
+
+def test_what_was_done_before_is_done_again_once_the_thread_has_gone_on(
+    castore: InterruptedCAStore, repo: Repository
+) -> None:
+    """An undo that was interrupted, and seen to be done, is not the one that is asked for after another commit."""
+    repo.create_tag("v2")
+    repo.delete_tag("v2")
+    castore.armed = KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        repo.undo()
+    commit(repo, {"b": b"1"})
+    repo.undo()
+    assert repo.lookup().message == "set a/2"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import signal
 import textwrap
+from datetime import timedelta
 from pathlib import Path
 
 import ipldstore
 import pytest
 from ipld_car import CarFile, CarReader, CarWriter, cids, hashes
 from ipld_castore import BackendUnavailableError, CarCAStore, FileSystemCAStore, MappingCAStore
-from ipldstore import Compacted, IPLDStoreError, compact
+from ipldstore import Compacted, IPLDStore, IPLDStoreError, compact
 from multiformats import CID
 
 from ..support.archive_samples import as_carv2
@@ -314,3 +315,15 @@ def test_the_lock_is_let_go(path: Path) -> None:
         ipldstore.open(path, "a").close()
     except BackendUnavailableError as error:  # pragma: no cover
         pytest.fail(str(error))
+
+
+@pytest.mark.parametrize("older_than", [None, timedelta(0)])
+def test_a_store_over_a_file_says_that_its_path_is_wanted(tmp_path: Path, older_than: timedelta | None) -> None:
+    """An age was asked for, and given one, an age of blocks, which a file has not."""
+    path = tmp_path / "a.car"
+    with CarCAStore(path, fsync=False) as castore:
+        store = IPLDStore(castore)
+        store["a"] = b"1"
+        store.freeze()
+        with pytest.raises(IPLDStoreError, match=r"found <CarCAStore.*: close it, and call compact\('.*a.car'\)$"):
+            compact(castore, older_than)

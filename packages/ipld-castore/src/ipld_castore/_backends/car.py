@@ -337,28 +337,29 @@ class CarCAStore(ContentAddressableStore):
             raise self._not_written(ValueError("read only"), "a new file")
         since = self.now() if since is None else since
         fresh = self._path.with_name(f".{self._path.name}.rewriting")
-        try:
-            fresh.unlink(missing_ok=True)  # of one that was stopped
-            with self._times.swapping.value, CarFile.open(fresh, "x", roots=self.roots, fsync=self._fsync) as new:
-                old = self._file
-                for cid, data in blocks:
-                    new.put(cid, data, verify=False)
-                _copy(self.recent(since), old, new)
-                with self._times.lock.value:
-                    old.flush()
-                    size = self._path.stat().st_size
-                    recent = list(self._times.recent(old, since))
-                    _copy((cid for cid, _ in recent), old, new)  # those that were put since
-                    kept = len(new)
-                    new.close()
-                    self._replace(old, fresh)
-                    self._times.restart(recent)
-        except CAStoreError:  # of a block that is read
-            raise
-        except (OSError, ValueError) as error:
-            raise self._not_written(error, "a new file") from error
-        finally:
-            fresh.unlink(missing_ok=True)
+        with self._times.swapping.value:  # held while the new file is there: other threads write it too
+            try:
+                fresh.unlink(missing_ok=True)  # of one that was stopped
+                with CarFile.open(fresh, "x", roots=self.roots, fsync=self._fsync) as new:
+                    old = self._file
+                    for cid, data in blocks:
+                        new.put(cid, data, verify=False)
+                    _copy(self.recent(since), old, new)
+                    with self._times.lock.value:
+                        old.flush()
+                        size = self._path.stat().st_size
+                        recent = list(self._times.recent(old, since))
+                        _copy((cid for cid, _ in recent), old, new)  # those that were put since
+                        kept = len(new)
+                        new.close()
+                        self._replace(old, fresh)
+                        self._times.restart(recent)
+            except CAStoreError:  # of a block that is read
+                raise
+            except (OSError, ValueError) as error:
+                raise self._not_written(error, "a new file") from error
+            finally:
+                fresh.unlink(missing_ok=True)
         return kept, size - self._path.stat().st_size
 
     def _replace(self, old: CarFile, fresh: Path) -> None:

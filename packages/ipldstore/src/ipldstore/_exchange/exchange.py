@@ -88,9 +88,12 @@ class Exchange:
                 return known
             try:
                 with putting(self.history.castore):
-                    return self._move(known, wanted, operation, by, change)
+                    moved = self._move(known, wanted, operation, by, change)
             except HeadMovedError:
                 continue
+            if self._moves.asked is None:  # what was asked for before has been left behind
+                self._moves.begun.clear()
+            return moved
         raise ConflictError(
             f"{operation}: expected to move the head of {self.history.castore!r} in {tries} tries, found that others "
             f"moved it each time; nothing was changed"
@@ -101,7 +104,7 @@ class Exchange:
         """Say what a caller asks for in this context, so that another call for the same does not do it once more.
 
         A call that fails, or is interrupted, may have moved the head before it knew. The next call of the thread for
-        the same is given that move.
+        the same is given that move, unless the thread has moved the head otherwise since.
 
         :param what: the verb and its arguments
         """

@@ -12,6 +12,7 @@ from ipld_car.messages import Message, Term
 from ipld_castore import (
     BlockNotFoundError,
     BlockStatus,
+    CarCAStore,
     ContentAddressableStore,
     Journal,
     SupportsAge,
@@ -63,7 +64,13 @@ def collect(
     if isinstance(own, SupportsPin) and not dry_run and older_than is not None:
         return _collect_sessions(own, older_than)
     if not isinstance(own, SupportsAge) or not isinstance(own, SupportsHead):
-        raise IPLDStoreError(f"expected a block store with a head that tells the age of blocks, found {castore!r}")
+        own_file = isinstance(own, CarCAStore) and own.writable
+        raise IPLDStoreError(
+            Message(
+                f"expected a block store with a head that tells the age of blocks, found {castore!r}",
+                Term("compact(path)", f": close it, and call compact({own.address!r})") if own_file else "",
+            )
+        )
     require_head(own)
     limit = limit_of(own, GRACE if older_than is None else older_than)
     with store_errors(f"compacting {castore!r}"), collecting(castore):

@@ -11,7 +11,7 @@ from typing import Any
 
 from ipld_car import CarFile, cids, fs, walk_binary
 from ipld_car.messages import Message, Term
-from ipld_castore import CarCAStore, ContentAddressableStore, FileSystemCAStore, SupportsHead
+from ipld_castore import CarCAStore, ContentAddressableStore, FileSystemCAStore, SupportsAge, SupportsHead, SupportsPin
 from multiformats import CID
 
 from ipldstore._address.grammar import local_path, parse
@@ -105,9 +105,11 @@ def compact(
         )
     with opened_shared(where, storage_options) as shared:
         castore = _with_files(shared)
-        if older_than is not None or (isinstance(castore, SupportsHead) and has_repository(castore)):
+        own = own_part(castore)
+        needs_age = isinstance(own, (SupportsAge, SupportsPin))  # collect() says what others need
+        if older_than is not None or not needs_age or (isinstance(castore, SupportsHead) and has_repository(castore)):
             return collect(castore, older_than, progress=progress)
-        if isinstance(own_part(castore), FileSystemCAStore):
+        if isinstance(own, FileSystemCAStore):
             return _compact_folder(castore, progress)
         raise ValueError(
             Message(

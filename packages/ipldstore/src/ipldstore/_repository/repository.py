@@ -44,7 +44,7 @@ class Repository(RepositoryBase):
     behind it: ``main~3``, ``main@2024-05-01T00:00Z``.
 
     A verb that failed, or was interrupted, may have moved names before it knew. The same call, made again by the same
-    thread, then finds what it has done, and does not do it twice.
+    thread before it moves names otherwise, then finds what it has done, and does not do it twice.
 
     :meth:`create`, :meth:`open`, :meth:`open_or_create` and :meth:`from_car` make one. Safe with threads.
 
