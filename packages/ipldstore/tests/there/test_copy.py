@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
@@ -285,3 +285,72 @@ def test_an_error_of_a_key_is_raised_as_it_is(tmp_path: Path) -> None:
     sync(source.set("deep/t2m/c/\udcff", default_buffer_prototype().buffer.from_bytes(b"x")))
     with pytest.raises(ValueError, match="lone surrogate"):
         ipldstore.copy(source, tmp_path / "a.car")
+
+
+@pytest.mark.parametrize("target", ["x.car", "x", "x.zarr"])
+def test_a_copy_over_another_is_the_source(tmp_path: Path, target: str) -> None:
+    """Chunks that were overwritten since, had other lengths, or that the source lacks, were taken for its own."""
+    source, into = tmp_path / "a.zarr", tmp_path / target
+    fill(source)
+
+    def copied(**options: Any) -> Any:
+        ipldstore.copy(source, into, **options)
+        return values(ipldstore.open(into)) if target != "x.zarr" else values(LocalStore(into))
+
+    ipldstore.copy(source, into)
+    if target != "x.zarr":
+        with ipldstore.open(into, "a") as store:
+            zarr.open_array(store, path="deep/t2m", mode="r+")[:10, :8] = 7
+    assert (copied() == DATA).all()
+    assert (copied(rechunk={"deep/t2m": [30, np.int64(8)]}) == DATA).all()
+    assert (copied() == DATA).all()
+    array = zarr.open_array(source, path="deep/t2m", mode="r+")
+    array[:10] = 0  # the chunks are deleted
+    array.resize((20, 40))
+    assert (copied() == array[:]).all()
+    if target == "x.zarr":
+        assert contents(into) == contents(source)
+    else:
+        assert ipldstore.open(into).root_cid == ipldstore.copy(source, IPLDStore())
+
+
+def test_nothing_is_copied_over_itself(tmp_path: Path) -> None:
+    """Metadata for other chunks were written before the old chunks were read, which were lost by that."""
+    memory, ours = MemoryStore(), IPLDStore()
+    for place in (tmp_path / "a.zarr", LocalStore(tmp_path / "b.zarr"), memory, ours):
+        group = fill(place)
+        for target in (place, group, group["deep"]):
+            with pytest.raises(ValueError, match="another target"):
+                ipldstore.copy(place, target, rechunk={"time": 20})
+        assert (values(place) == DATA).all()
+    ipldstore.copy(zarr.open_group(memory)["deep"], zarr.open_group(memory).create_group("other"))
+    assert (values(memory, "other/t2m") == DATA).all()
+
+
+def test_a_zip_file_appears_whole(tmp_path: Path) -> None:
+    """What stopped a copy left half of it, where a whole file had been."""
+    fill(tmp_path / "a.zarr")
+    path = tmp_path / "x.zip"
+    for before in (None, b"before"):
+        if before is not None:
+            path.write_bytes(before)
+        source = counting(tmp_path / "a.zarr")
+        source.most = 12
+        with pytest.raises(ConnectionError, match="stopped"):
+            ipldstore.copy(source, path)
+        assert (path.read_bytes() if path.exists() else None) == before
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.zarr", "x.zip"]
+    ipldstore.copy(tmp_path / "a.zarr", path)
+    assert (values(ZipStore(path)) == DATA).all()
+
+
+def test_what_workers_cannot_write(tmp_path: Path) -> None:
+    """Each process had a memory store, or a zip file, of its own: chunks were lost, and nobody said so."""
+    fill(tmp_path / "a.zarr")
+    with ProcessPoolExecutor(1) as pool:
+        for target in (tmp_path / "x.zip", MemoryStore(), zarr.create_group(MemoryStore())):
+            with pytest.raises(ValueError, match="without dask"):
+                ipldstore.copy(tmp_path / "a.zarr", target, dask=pool)
+    with pytest.raises(TypeError, match="Client"):
+        ipldstore.copy(tmp_path / "a.zarr", tmp_path / "x", dask=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]

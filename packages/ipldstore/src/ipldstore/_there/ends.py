@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -128,11 +129,32 @@ def _zarr_store(
 
     text = os.fspath(what)
     if is_zip(text):
-        store: Store = sync(ZipStore.open(text, mode="w" if writing else "r", read_only=not writing))
+        if writing:
+            return _new_zip(text, stack)
+        store: Store = sync(ZipStore.open(text, mode="r", read_only=True))
     else:
         given = dict(options) if options else None
         store = sync(make_store(text, mode="a" if writing else "r", storage_options=given))
     stack.callback(store.close)
+    return store
+
+
+def _new_zip(path: str, stack: ExitStack) -> Store:
+    """Return a zip file that is written beside its place, and put there whole; after an error it is removed."""
+    from zarr.storage import ZipStore
+
+    place = Path(path).resolve()
+    beside = place.with_name(f".{place.name}.{secrets.token_hex(4)}.tmp")
+    store = sync(ZipStore.open(beside, mode="w", read_only=False))
+
+    def finish(kind: type[BaseException] | None, *_: object) -> None:
+        store.close()
+        if kind is None:
+            beside.replace(place)
+        else:
+            beside.unlink(missing_ok=True)
+
+    stack.push(finish)
     return store
 
 

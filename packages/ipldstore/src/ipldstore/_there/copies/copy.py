@@ -23,7 +23,7 @@ from ipldstore._there.ends import AnyEnd, End, opened
 from . import rechunking
 from .listing import keys_of
 from .marks import Marks, stamps_of
-from .overwriting import require_no_others, require_other_zip
+from .overwriting import chunks_there, require_apart, require_no_others, require_other_zip, require_reachable
 from .writing import can_wait, finished, read_sync, writer_to
 
 _WORKERS: Final = 32
@@ -56,9 +56,10 @@ def copy(
     """Copy a zarr hierarchy; return the root if the target is a dataset of ours.
 
     Chunks are copied as the bytes that they are, with documents and formats as they are, many at a time. The target
-    keeps what it has beside. A dataset is frozen now and then, and at the end; a copy that was stopped goes on where
-    it was. What is there already is not read again if the source is a dataset of ours (CIDs tell), or has ETags or
-    files (ETag, size and time tell, which are noted beside the target).
+    keeps what it has beside the arrays of the source. A zip file is put in its place when it is whole. A dataset is
+    frozen now and then, and at the end; a copy that was stopped goes on where it was. What is there already is not read
+    again if the source is a dataset of ours (CIDs tell), or has ETags or files (ETag, size and time tell, which are
+    noted beside the target).
 
     :param source: a path or URL, a store, or a group or array of zarr. A path or URL is zarr's if a zarr folder is
         there or it ends in ``.zarr`` or ``.zip``; a repository of icechunk is ``icechunk:s3://bucket/prefix@branch``,
@@ -76,7 +77,8 @@ def copy(
         ``icechunk.s3_storage`` or ``icechunk.gcs_storage``
     :param progress: whether to show a bar; by default in a notebook, and where standard error is a terminal
     :raises ValueError: if there is no hierarchy, or ``rechunk`` names what is not there: the target is not opened then.
-        Also if a zip file would be written over itself, or options are given for what is no URL
+        Also if the source would be written over itself, options are given for what is no URL, or workers of ``dask``
+        cannot write the target
     :raises FileExistsError: if ``overwrite`` is false, and something would be overwritten; nothing has changed then
     :raises IPLDStoreError: if a block of a dataset cannot be read or written
 
@@ -92,10 +94,12 @@ def copy(
     with opened(source, writing=False, options=source_options) as begin:
         documents = sync(_documents(begin))
         plans = rechunking.plans(documents, rechunk or {})
+        require_reachable(target, dask)
         require_other_zip(source, target, overwrite=overwrite)
         with opened(target, writing=True, options=storage_options) as end:
             if end.store.read_only:
                 raise ValueError(f"expected a target that can be written, found one that is read-only: {end.store}")
+            require_apart(begin, end)
             with open_bar("copying", unit="B", progress=progress) as bar:
                 _Copy(begin, end, dask, bar).run(documents, plans, overwrite=overwrite)
             return None if end.dataset is None else end.dataset.freeze()
@@ -155,6 +159,8 @@ class _Copy:
         with self._marks as marks:
             if not overwrite and not marks.are_there:
                 require_no_others(self._target, {**documents, **plans.documents})
+            for key in sync(chunks_there(documents, self._source, self._target, plans.paths)):
+                sync(self._target.store.delete(self._target.prefix + key))
             for key, text in documents.items():
                 sync(self._target.store.set(self._target.prefix + key, _buffer(plans.documents.get(key, text))))
             if self._dask is None:
@@ -245,8 +251,7 @@ class _Copy:
                 continue
             data = await self._source.store.get(self._source.prefix + key, default_buffer_prototype())
             if data is not None:  # else deleted since it was listed
-                await self._writer.write(key, data)
-                size += self._note(key, stamp, marks, len(data))
+                size += self._note(key, stamp, await self._writer.write(key, data), marks, len(data))
         return size
 
     async def _copy_batch(self, batch: list[str], marks: Marks) -> int:
@@ -261,15 +266,14 @@ class _Copy:
                 continue
             data = read_sync(self._source, key)
             if data is not None:  # else deleted since it was listed
-                self._writer.write_sync(key, data)
-                size += self._note(key, stamp, marks, len(data))
+                size += self._note(key, stamp, self._writer.write_sync(key, data), marks, len(data))
         return size
 
-    def _note(self, key: str, stamp: str | None, marks: Marks, size: int) -> int:
+    def _note(self, key: str, stamp: str | None, link: bytes, marks: Marks, size: int) -> int:
         """Note a chunk that was put; return its size."""
         self._largest = max(self._largest, size)
-        if stamp is not None:
-            marks.note(key, stamp)
+        if stamp is not None and marks.are_kept:
+            marks.note(key, f"{stamp} {link.hex()}")
         return size
 
     def _is_there(self, key: str, stamp: str | None, marks: Marks) -> bool:
@@ -281,8 +285,10 @@ class _Copy:
         if source is not None:
             own = source._data.find(self._source.key_prefix + key)  # noqa: SLF001  # as above
             return isinstance(own, bytes) and own == there(self._target.key_prefix + key)
-        is_noted = stamp is not None and marks.has(key, stamp)
-        return is_noted and there(self._target.key_prefix + key) is not None
+        if stamp is None or not marks.are_there:
+            return False
+        link = there(self._target.key_prefix + key)
+        return isinstance(link, bytes) and marks.has(key, f"{stamp} {link.hex()}")  # else it was overwritten since
 
     def _submit_all(self, rechunked: tuple[str, ...]) -> None:
         """Submit the chunks to the workers of a cluster or executor, some hundred keys a task."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import zarr
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
+from zarr.storage import LocalStore, MemoryStore, ZipStore
 
 from ipldstore._format import keys
-from ipldstore._there.ends import End, is_zip
+from ipldstore._there.ends import AnyEnd, End, is_zip
+
+from .listing import keys_of
 
 
 def require_no_others(target: End, documents: Mapping[str, bytes]) -> None:
@@ -28,6 +34,78 @@ def require_no_others(target: End, documents: Mapping[str, bytes]) -> None:
             found = sync(target.store.get(target.prefix + key, default_buffer_prototype()))
             if found is not None and not _is_same(found.to_bytes(), documents.get(key)):
                 raise data_there(f"{target.store}: {target.prefix}{key}")
+
+
+def require_reachable(target: AnyEnd, dask: Any) -> None:
+    """Return if the workers of an executor can write a target, as far as its kind tells.
+
+    :raises TypeError: if there is an executor that is none
+    :raises ValueError: if each worker would have a memory store, or a zip file, of its own
+    """
+    if dask is None or isinstance(dask, ThreadPoolExecutor):
+        return
+    if not hasattr(dask, "submit"):
+        raise TypeError(f"expected dask as a Client or another executor with submit(), found {dask!r}")
+    store = target.store if isinstance(target, (zarr.Group, zarr.Array)) else target
+    is_path = isinstance(store, (str, os.PathLike))
+    if is_zip(store) if is_path else isinstance(store, (MemoryStore, ZipStore)):  # type: ignore[arg-type]  # a path
+        raise ValueError(f"expected a target that workers can write, found {store}: copy without dask")
+
+
+def require_apart(source: End, target: End) -> None:
+    """Return if a target is not the source, nor below it.
+
+    :raises ValueError: if it is: the source would be read while it is overwritten
+    """
+    ours, theirs = source.dataset, target.dataset
+    if isinstance(source.store, LocalStore) and isinstance(target.store, LocalStore):
+        above, below = (f"{os.path.realpath(end.store.root / end.path)}/" for end in (source, target))  # type: ignore[attr-defined]
+        is_one = True
+    elif ours is not None and theirs is not None:
+        above, below = source.key_prefix, target.key_prefix
+        is_one = ours._data is theirs._data  # noqa: SLF001  # two stores may have one dataset
+    else:
+        above, below = source.prefix, target.prefix
+        is_one = source.store is target.store
+    if is_one and below.startswith(above):
+        raise ValueError(f"expected another target than the source, found {target.store} {target.path!r} below it")
+
+
+async def chunks_there(
+    documents: Mapping[str, bytes], source: End, target: End, rechunked: tuple[str, ...]
+) -> list[str]:
+    """Return the keys of chunks that a target has of arrays that are copied, and the source has not.
+
+    Chunks that a source lacks have its fill value; those of a rechunked array are all made anew. A listing of one array
+    is in memory at a time.
+
+    :param documents: all documents of the source by key
+    :param rechunked: what the keys of rechunked arrays begin with
+    """
+    paths = [key.rpartition("/")[0] for key, text in documents.items() if _is_array(key, text)]
+    found: list[str] = []
+    for path, is_there in zip(paths, await asyncio.gather(*(_is_there(target, path) for path in paths)), strict=True):
+        if not is_there:
+            continue
+        prefix = f"{path}/" if path else ""
+        begin, end = (each._replace(path=(each.prefix + path).rstrip("/")) for each in (source, target))
+        wanted = set() if prefix in rechunked else {rest async for rest in keys_of(begin)}
+        found += [prefix + rest async for rest in keys_of(end) if _is_chunk(rest) and rest not in wanted]
+    return found
+
+
+def _is_array(key: str, text: bytes) -> bool:
+    name = key.rpartition("/")[2]
+    return name == keys.ZARRAY or (name == keys.ZARR_JSON and (_parsed(text) or {}).get("node_type") == "array")
+
+
+async def _is_there(target: End, path: str) -> bool:
+    above = target.prefix + (f"{path}/" if path else "")
+    return await target.store.exists(above + keys.ZARR_JSON) or await target.store.exists(above + keys.ZARRAY)
+
+
+def _is_chunk(rest: str) -> bool:
+    return keys.is_chunk_key(rest) or rest == "c"  # of an array without axes
 
 
 def require_other_zip(source: object, target: object, *, overwrite: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -52,11 +53,12 @@ def plans(documents: Mapping[str, bytes], rechunk: Mapping[str, int | tuple[int,
 
     :param documents: the documents of the source by key
     :param rechunk: see :func:`ipldstore.copy`
-    :raises ValueError: if a name is neither a dimension nor an array, or a length is not positive
+    :raises ValueError: if a name is neither a dimension nor an array, or a length is no positive number
     """
     found = Plans([], {})
     if not rechunk:
         return found
+    rechunk = {name: _lengths(name, value) for name, value in rechunk.items()}
     unused = set(rechunk)
     for array in source_of("the source", documents.items()).arrays.values():
         chunks = _chunks_of(array, rechunk, unused)
@@ -66,6 +68,17 @@ def plans(documents: Mapping[str, bytes], rechunk: Mapping[str, int | tuple[int,
     if unused:
         raise ValueError(f"expected names of dimensions or paths of arrays to rechunk, found {sorted(unused)}")
     return found
+
+
+def _lengths(name: str, given: Any) -> int | tuple[int, ...]:
+    try:
+        if isinstance(given, (list, tuple)):
+            return tuple(map(operator.index, given))
+        if not isinstance(given, bool):
+            return operator.index(given)  # also of numpy
+    except TypeError:
+        pass
+    raise ValueError(f"expected a length of chunks for {name!r}, or one for each axis; found {given!r}")
 
 
 def _chunks_of(array: SourceArray, rechunk: Mapping[str, int | tuple[int, ...]], unused: set[str]) -> tuple[int, ...]:

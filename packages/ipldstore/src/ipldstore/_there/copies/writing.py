@@ -24,11 +24,11 @@ _INLINE_BYTES: Final = 1 << 18
 class ChunkWriter(Protocol):
     """Puts chunks by their keys, relative to the target."""
 
-    async def write(self, key: str, value: Buffer) -> None:
-        """Put a chunk."""
+    async def write(self, key: str, value: Buffer) -> bytes:
+        """Put a chunk; return its link, empty where there are none."""
 
-    def write_sync(self, key: str, data: bytes) -> None:
-        """Put a chunk, in a thread that may wait."""
+    def write_sync(self, key: str, data: bytes) -> bytes:
+        """Put a chunk, in a thread that may wait; return its link, empty where there are none."""
 
     def flush(self) -> None:
         """Return when the store has the keys of all chunks that were put."""
@@ -46,15 +46,14 @@ class DatasetWriter:
         self._prefix = target.key_prefix
         self._batch = LinkBatch(self._data)
 
-    async def write(self, key: str, value: Buffer) -> None:
+    async def write(self, key: str, value: Buffer) -> bytes:
         """See :meth:`ChunkWriter.write`."""
         data = value.as_numpy_array().tobytes()  # to_bytes() does the same, at three times the cost for a small chunk
         if len(data) <= _INLINE_BYTES and not self._data.castore.blocking:
-            self.write_sync(key, data)
-        else:
-            await finished(self.write_sync, key, data)
+            return self.write_sync(key, data)
+        return await finished(self.write_sync, key, data)
 
-    def write_sync(self, key: str, data: bytes) -> None:
+    def write_sync(self, key: str, data: bytes) -> bytes:
         """See :meth:`ChunkWriter.write_sync`.
 
         :raises IPLDStoreError: if the block cannot be put
@@ -64,6 +63,7 @@ class DatasetWriter:
         except LOWER_ERRORS as error:
             raise translated(f"writing {key!r}", error) from error
         self._batch.add(self._prefix + key, link)
+        return link
 
     def flush(self) -> None:
         """See :meth:`ChunkWriter.flush`."""
@@ -80,13 +80,15 @@ class StoreWriter:
         self._store: Any = target.store
         self._prefix = target.prefix
 
-    async def write(self, key: str, value: Buffer) -> None:
+    async def write(self, key: str, value: Buffer) -> bytes:
         """See :meth:`ChunkWriter.write`."""
         await self._store.set(self._prefix + key, value)
+        return b""
 
-    def write_sync(self, key: str, data: bytes) -> None:
+    def write_sync(self, key: str, data: bytes) -> bytes:
         """See :meth:`ChunkWriter.write_sync`."""
         self._store.set_sync(self._prefix + key, default_buffer_prototype().buffer.from_bytes(data))
+        return b""
 
     def flush(self) -> None:
         """Return at once: each chunk has its key already."""
