@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import ipldstore
 import numpy as np
 import pytest
+import zarr
 from ipldstore import IPLDStore, ReferencingCAStore
 
 h5py: Any = pytest.importorskip("h5py")
@@ -122,3 +124,40 @@ def test_names_that_end_in_a_url(tmp_path: Path) -> None:
     write(tmp_path, 1).rename(tmp_path / "0#1")
     with pytest.raises(ValueError, match="link to it"):
         ipldstore.reference(tmp_path / "0#1", tmp_path / "x.car")
+
+
+def test_a_folder_that_changed(tmp_path: Path) -> None:
+    """It was taken for taken in: the root was that of chunks that are no longer there."""
+    day(0).to_zarr(tmp_path / "a.zarr", consolidated=False)
+    root = ipldstore.reference(tmp_path / "a.zarr", tmp_path / "x.car")
+    assert ipldstore.reference(tmp_path / "a.zarr", tmp_path / "x.car") == root
+    zarr.open_array(tmp_path / "a.zarr" / "t2m", mode="r+")[:] = 7
+    with pytest.raises(ValueError, match=r"a\.zarr .*changed"):
+        ipldstore.reference(tmp_path / "a.zarr", tmp_path / "x.car")
+
+
+@pytest.mark.parametrize(
+    "given", [5, None, [], ["in", 0], ["in", -1, 8], ["in", 0, -8], ["in", 2**70, 8], ["", 0, 8], ["in\0", 0, 8]]
+)
+def test_references_that_are_none(tmp_path: Path, given: Any) -> None:
+    (tmp_path / "in").write_bytes(bytes(16))
+    array = {"zarr_format": 2, "shape": [2], "chunks": [2], "dtype": "<i4", "order": "C", "fill_value": 0}
+    array |= {"compressor": None, "filters": None}
+    (tmp_path / "x.json").write_text(json.dumps({"version": 1, "refs": {".zarray": json.dumps(array), "0": given}}))
+    with pytest.raises(ValueError, match="at '0' of the references"):
+        ipldstore.reference(tmp_path / "x.json", tmp_path / "x.car")
+    assert not (tmp_path / "x.car").exists()
+
+
+@pytest.mark.parametrize("kind", [str, bytes, Path])
+def test_one_prefix_is_no_list(tmp_path: Path, kind: Any) -> None:
+    """Each letter of a text was a prefix, so ``/`` was one: any file could be read."""
+    into, source = tmp_path / "x.car", write(tmp_path, 0)
+    allow: Any = kind(tmp_path) if kind is not bytes else bytes(tmp_path)
+    with pytest.raises(TypeError, match="list of prefixes"):
+        ipldstore.reference(source, into, allow=allow)
+    ipldstore.reference(source, into)
+    with pytest.raises(TypeError, match="list of prefixes"):
+        ipldstore.open(into, allow=allow)
+    with pytest.raises(TypeError, match="list of prefixes"):
+        ipldstore.repair(into, into, allow=allow)

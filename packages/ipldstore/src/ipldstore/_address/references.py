@@ -13,6 +13,23 @@ if TYPE_CHECKING:
     from ipld_castore import ReferenceCAStore
 
 
+def prefixes_of(allow: Iterable[str | os.PathLike[str]]) -> tuple[str | os.PathLike[str], ...]:
+    """Return what a caller allows.
+
+    :raises TypeError: if it is one prefix, and no list of them: each letter of a text would be one, also ``/``
+
+    >>> prefixes_of(["/data", "https://host/data"])
+    ('/data', 'https://host/data')
+    """
+    if isinstance(allow, (str, bytes, os.PathLike)) or not isinstance(allow, Iterable):
+        raise TypeError(f"expected a list of prefixes, as in allow=['/data'], found {allow!r}")
+    found = tuple(allow)
+    for prefix in found:
+        if not isinstance(prefix, (str, os.PathLike)):
+            raise TypeError(f"expected paths and URLs as prefixes, found {prefix!r}")
+    return found
+
+
 def references_of(path: Path) -> Path:
     """Return the folder of the indexes of a CAR file or a folder of blocks, whether it is there or not.
 

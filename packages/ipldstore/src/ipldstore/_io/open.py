@@ -19,6 +19,7 @@ from ipldstore._address.cache import Cache
 from ipldstore._address.castores import Mode, OpenedCAStore, PlaceOptions, open_castore, open_in
 from ipldstore._address.grammar import parse, parse_cid
 from ipldstore._address.places import Address, AnyAddress, ContentPath, NamePath
+from ipldstore._address.references import prefixes_of
 from ipldstore._dataset.castores import AnyCAStore, castore_of
 from ipldstore._dataset.lifecycle import Opened
 from ipldstore._foreign.paths import resolve_path
@@ -129,7 +130,7 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
         opened = open_in(castore_of(castore), address.place)
     else:
         options = PlaceOptions(
-            fsync, zero_length_section_as_eof, storage_options, tuple(allow), Cache(cache, cache_bytes), moved
+            fsync, zero_length_section_as_eof, storage_options, prefixes_of(allow), Cache(cache, cache_bytes), moved
         )
         folder = open_repository_folder(address.place, options) if mode == "a" else None
         opened = (

@@ -16,6 +16,7 @@ from ipldstore._address.cache import Cache
 from ipldstore._address.castores import OpenedCAStore, PlaceOptions, open_castore
 from ipldstore._address.grammar import parse
 from ipldstore._address.places import AnyAddress
+from ipldstore._address.references import prefixes_of
 from ipldstore._dataset.castores import AnyCAStore, castore_of
 from ipldstore._display.bars import AnyProgress, reporting
 from ipldstore._garbage.in_files import own_part
@@ -76,7 +77,7 @@ def repair(  # noqa: PLR0913  # keywords
         fsync,
         zero_length_section_as_eof,
         storage_options,
-        tuple(allow),
+        prefixes_of(allow),
         Cache(cache, cache_bytes),
         moved=moved,
         allow_truncated=True,

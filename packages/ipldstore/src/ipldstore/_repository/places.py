@@ -17,7 +17,7 @@ from ipldstore._address.cache import Cache
 from ipldstore._address.castores import PlaceOptions, open_castore
 from ipldstore._address.grammar import parse
 from ipldstore._address.places import Address, BucketURL, ContentPath
-from ipldstore._address.references import with_references
+from ipldstore._address.references import prefixes_of, with_references
 from ipldstore._dataset.castores import AnyCAStore, castore_of
 from ipldstore._exchange.head import FixedHead, Head, NamedHead, head_of, leave_head
 from ipldstore.errors import IPLDStoreError, RepositoryNotFoundError
@@ -45,7 +45,8 @@ class Options(NamedTuple):
         """How its block store is opened."""
         cache = Cache(self.cache, self.cache_bytes)
         is_padded = self.zero_length_section_as_eof
-        return PlaceOptions(self.fsync, is_padded, self.storage_options, tuple(self.allow), cache, self.moved)
+        allow = prefixes_of(self.allow)
+        return PlaceOptions(self.fsync, is_padded, self.storage_options, allow, cache, self.moved)
 
 
 def options_of(given: Mapping[str, Any]) -> Options:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import stat
 import struct
 from contextlib import suppress
@@ -26,12 +28,34 @@ class Done(NamedTuple):
 
 
 def stamp_of(name: str) -> bytes:
-    """Return what tells one state of a file from the next: size and time; empty for a folder or a URL."""
+    """Return what tells one state of a file from the next: size and time; of a folder those of all files in it.
+
+    It is empty for a URL, and where nothing is.
+    """
     try:
         status = Path(name).stat()
     except OSError:
         return b""
-    return b"" if stat.S_ISDIR(status.st_mode) else _STAMP.pack(status.st_size, status.st_mtime_ns)
+    return _stamp_of_folder(name) if stat.S_ISDIR(status.st_mode) else _STAMP.pack(status.st_size, status.st_mtime_ns)
+
+
+def _stamp_of_folder(path: str) -> bytes:
+    """Return 16 bytes that depend on the names, sizes and times of all files below a folder."""
+    digest = hashlib.blake2b(digest_size=_STAMP.size)
+    for folder, folders, files in os.walk(path):
+        folders.sort()
+        for name in sorted(files):
+            file = f"{folder}/{name}"
+            try:
+                status = os.stat(file)  # noqa: PTH116  # a fifth of the time, at each chunk
+            except OSError:  # a link to nowhere, or removed by now
+                continue
+            digest.update(
+                f"{os.path.relpath(file, path)}\0{status.st_size}\0{status.st_mtime_ns}\0".encode(
+                    errors="surrogateescape"
+                )
+            )
+    return digest.digest()
 
 
 class IndexFiles:

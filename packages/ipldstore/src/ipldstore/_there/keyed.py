@@ -74,7 +74,7 @@ def kerchunk_references(name: str, folder: str, content: Any) -> Source:
 
     def items() -> Iterator[tuple[str, Reference]]:
         for key in list(found):  # items() of a parquet mapping pairs keys and values of two orders (fsspec 2026.9)
-            reference = _reference(found[key], folder)
+            reference = _reference(key, found[key], folder)
             if key != keys.ZMETADATA or b'"record_size"' not in reference:  # kerchunk's own
                 yield key, reference
 
@@ -94,18 +94,31 @@ def load_json(text: bytes) -> Any:
     return found if is_one else None
 
 
-def _reference(found: Any, folder: str) -> Reference:
+def _reference(key: str, found: Any, folder: str) -> Reference:
+    """Return what a key has.
+
+    :raises ValueError: if it is neither a text nor the range of a file
+    """
     if isinstance(found, (bytes, str)):
         text = found.encode() if isinstance(found, str) else found
         return b64decode(text[7:]) if text.startswith(b"base64:") else text
     if isinstance(found, dict):  # a document that stands in the references as JSON
         return json.dumps(found).encode()
-    name = str(found[0])
+    try:
+        name, *numbers = found
+        offset, length = map(int, numbers) if numbers else (0, None)
+        is_good = isinstance(name, str) and name and "\0" not in name
+        if not is_good or not 0 <= offset <= offset + (length or 0) < 1 << 63:
+            raise ValueError  # as where it is no range at all
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"expected a text, or [file] or [file, offset, length], at {key!r} of the references; found {found!r:.200}"
+        ) from None
     if name.startswith("file://"):
         name = name.removeprefix("file://")
     if "://" not in name:
         name = os.path.join(folder, name)  # noqa: PTH118  # as it may be absolute
-    return (name, int(found[1]), int(found[2])) if len(found) == 3 else (name, 0, None)
+    return name, offset, length
 
 
 def source_of(name: str, items: Iterable[tuple[str, Reference]]) -> Source:

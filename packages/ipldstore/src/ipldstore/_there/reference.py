@@ -16,7 +16,7 @@ from ipld_castore.concurrency import in_order
 from multiformats import CID
 
 from ipldstore._address.grammar import local_path, parse
-from ipldstore._address.references import references_of
+from ipldstore._address.references import prefixes_of, references_of
 from ipldstore._display.bars import Bar, open_bar
 from ipldstore._io.open import open as open_store
 from ipldstore._store.ipld_store import IPLDStore
@@ -102,6 +102,7 @@ def reference(  # noqa: PLR0913  # keywords
         raise ValueError(
             f"expected concat_dim with {len(names)} sources, the dimension along which they are one dataset"
         )
+    prefixes = prefixes_of(() if allow is None else allow)
     files = IndexFiles(_index_folder(into, index))
     of_sources = storage_options if source_options is None else source_options
     with RangeHasher(storage_options=of_sources) as hasher, _writable(into, storage_options) as store:
@@ -114,7 +115,7 @@ def reference(  # noqa: PLR0913  # keywords
                 files,
                 appender,
                 hasher,
-                _Allowed(allow, left),
+                _Allowed(prefixes, left),
                 SourceReader(hasher, parser, registry, of_sources),
             )
             with open_bar("hashing", unit=" sources", total=len(left), progress=progress) as bar:
@@ -170,7 +171,7 @@ def _left(names: list[str], done: list[Done], dimension: str | None, length: int
     """
     known = {each.name: each for each in done}
     for name in names:
-        if name in known and known[name].stamp != stamp_of(name):
+        if name in known and known[name].stamp and known[name].stamp != stamp_of(name):  # URLs have none
             raise ValueError(f"expected {name} as it was taken in before, found it changed: make a new dataset")
     left = [name for name in names if name not in known]
     if left and dimension is None and length:
@@ -186,9 +187,9 @@ _Begun = tuple[SourceLinks, bytes]
 class _Allowed:
     """The files that sources may name: themselves, what is beside or below them, and what the user allows."""
 
-    def __init__(self, allow: Iterable[str | os.PathLike[str]] | None, names: list[str]) -> None:
+    def __init__(self, allow: Iterable[str | os.PathLike[str]], names: list[str]) -> None:
         beside = [name.rpartition("/")[0] if "://" in name else str(Path(name).parent) for name in names]
-        self._hasher = RangeHasher(allow=[*dict.fromkeys(beside), *(allow or ())])
+        self._hasher = RangeHasher(allow=[*dict.fromkeys(beside), *allow])
 
     def check(self, files: Iterable[str]) -> None:
         """Return if all files may be read.
