@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 from ipld_car import cids, unixfs
 from ipld_castore import ContentAddressableStore
 from multiformats import CID
@@ -15,18 +12,17 @@ from ipldstore._format import keys
 from ipldstore._writers.copies import CopySharing
 from ipldstore._writers.shared import AsyncWork
 
+from .executor import in_end_thread, in_request_thread
+
 __all__ = ["try_write_async"]
 
 
-async def try_write_async(
-    data: Dataset, key: str, value: bytes, in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
-) -> bool:
+async def try_write_async(data: Dataset, key: str, value: bytes) -> bool:
     """Give a key of a copy its bytes in the running event loop, as :meth:`Dataset.write` does in a thread.
 
     Return False, with nothing done, where a thread is needed: for what is no copy over a bucket, for documents, values
     of several blocks, and keys whose directory has to be read.
 
-    :param in_thread: runs what waits in a thread
     :raises IPLDStoreError: as :meth:`Dataset.write`
     """
     sharing = data.sharing
@@ -40,11 +36,11 @@ async def try_write_async(
 
     async def put_block() -> None:
         if not await data.castore.try_put_async(cid, value):
-            await in_thread(lambda: _put_and_flush(data.castore, cid, value))
+            await in_request_thread(lambda: _put_and_flush(data.castore, cid, value))
 
     operation = in_flight.begin(data.castore)
     try:
-        is_set = await sharing.try_record_async(data, key, link, AsyncWork(put_block, in_thread))
+        is_set = await sharing.try_record_async(data, key, link, AsyncWork(put_block, in_end_thread, in_request_thread))
     finally:
         in_flight.end(operation)
     data.own_changes += is_set

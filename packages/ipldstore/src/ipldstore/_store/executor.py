@@ -17,9 +17,25 @@ THREADS: Final = 64
 
 _threads: Final = ForkLocal(lambda: ThreadPoolExecutor(THREADS, thread_name_prefix="ipldstore"))
 """One pool for the process; it starts threads when they are needed."""
+_ends: Final = ForkLocal(lambda: ThreadPoolExecutor(THREADS, thread_name_prefix="ipldstore-end"))
+_requests: Final = ForkLocal(lambda: ThreadPoolExecutor(THREADS, thread_name_prefix="ipldstore-request"))
 
 
 async def in_far_thread(action: Callable[[], T]) -> T:
     """Return the result of an action that waits for a network: as ``asyncio.to_thread``, with more threads."""
+    return await _run(_threads.value, action)
+
+
+async def in_end_thread(action: Callable[[], T]) -> T:
+    """Return the result of an action for which actions of :func:`in_far_thread` may wait, in another thread."""
+    return await _run(_ends.value, action)
+
+
+async def in_request_thread(action: Callable[[], T]) -> T:
+    """Return the result of an action that waits for nothing but the network; those in all other threads may for it."""
+    return await _run(_requests.value, action)
+
+
+async def _run(pool: ThreadPoolExecutor, action: Callable[[], T]) -> T:
     context = copy_context()
-    return await asyncio.get_running_loop().run_in_executor(_threads.value, lambda: context.run(action))
+    return await asyncio.get_running_loop().run_in_executor(pool, lambda: context.run(action))

@@ -211,7 +211,7 @@ class ZarrStore(Store):
                 self._data.write(key, data, only_new=only_new)
                 return
             if not only_new and (
-                self._data.try_write_nowait(key, data) or await try_write_async(self._data, key, data, in_far_thread)
+                self._data.try_write_nowait(key, data) or await try_write_async(self._data, key, data)
             ):
                 return
         await self._in_thread(lambda: self._data.write(key, data, only_new=only_new))

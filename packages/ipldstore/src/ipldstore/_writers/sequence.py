@@ -19,6 +19,7 @@ from .notes import MAX_BYTES, MAX_REPEATS, Note, NoteName, encode_notes, room_of
 
 LOOK_SECONDS: Final = 1.0
 """Who waits looks as often whether the event loop that has begun what is waited for still runs."""
+_POLL_SECONDS: Final = 0.01
 _RECENT_SECONDS: Final = 60.0
 _ID_BYTES: Final = 8
 
@@ -262,11 +263,6 @@ class NoteSequence:
         """Whether no further group of this id will arrive."""
         return self._failed is not None
 
-    @property
-    def has_predecessor(self) -> bool:
-        """Whether :meth:`wait_for_predecessor` may have to wait."""
-        return self._predecessor is not None
-
     def wait_for_predecessor(self) -> None:
         """Return when no note of the writer's earlier ids is under way any more that may count."""
         predecessor = self._predecessor
@@ -281,9 +277,27 @@ class NoteSequence:
         while not is_settled:
             self.fail_stopped(running_loop())
             with self._changed:
-                is_settled = self._changed.wait_for(
-                    lambda: self._failed is not None and self._confirmed >= self._failed - 1, LOOK_SECONDS
-                )
+                is_settled = self._changed.wait_for(self._is_settled, LOOK_SECONDS)
+
+    async def wait_for_predecessor_async(self) -> None:
+        """Return as :meth:`wait_for_predecessor` does, in the running event loop; it is seldom called for."""
+        while (predecessor := self._predecessor) is not None:
+            predecessor.fail_stopped(None)
+            if predecessor.is_settled():
+                self._predecessor = None
+            else:
+                await asyncio.sleep(_POLL_SECONDS)
+
+    def is_settled(self) -> bool:
+        """Return whether :meth:`wait_until_settled` returns at once."""
+        predecessor = self._predecessor
+        if predecessor is not None and not predecessor.is_settled():
+            return False
+        with self._changed:
+            return self._is_settled()
+
+    def _is_settled(self) -> bool:
+        return self._failed is not None and self._confirmed >= self._failed - 1
 
     def fail(self, number: int) -> None:
         """Give up a number, and with it all that follow."""
@@ -299,8 +313,9 @@ class NoteSequence:
 
         :param blocked: see :func:`is_stopped`
         """
-        if self._predecessor is not None:
-            self._predecessor.fail_stopped(blocked)
+        predecessor = self._predecessor
+        if predecessor is not None:
+            predecessor.fail_stopped(blocked)
         with self._changed:
             under_way = [each for each in self._under_way.items() if each[0] not in self._arrived]
             stopped = [number for number, group in under_way if is_stopped(group.loop, blocked)]

@@ -17,7 +17,9 @@ class AsyncWork(NamedTuple):
     put_block: Callable[[], Awaitable[None]]
     """Puts the block, and returns when it is there."""
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
-    """Runs what waits."""
+    """Runs what may wait for the changes of others, in a thread in which nobody waits to begin one."""
+    request: Callable[[Callable[[], Any]], Awaitable[Any]]
+    """Runs what waits for the network alone, in a thread in which nobody waits for the changes of others."""
 
 
 class SharedDataset(Protocol):

@@ -191,7 +191,7 @@ class SessionWriter:
             self._claims.check(key, claim)
         except BaseException as error:
             self._give_up_claim(key, claim)
-            if isinstance(error, CAStoreError) and await work.in_thread(self._is_known_to_be_closed):
+            if isinstance(error, CAStoreError) and await work.request(self._is_known_to_be_closed):
                 raise self._closed_error(key) from None
             raise
         return is_there
@@ -221,11 +221,10 @@ class SessionWriter:
                 sequence, confirmed = self._begin_record(group)
                 if not group.notes:  # all have been given up
                     return
-            if sequence.has_predecessor:
-                await work.in_thread(sequence.wait_for_predecessor)
+            await sequence.wait_for_predecessor_async()  # the threads may all wait for this record
             record = group.encode(confirmed)
             if not await self.journal.try_append_async(sequence.writer, group.number, record):
-                await work.in_thread(lambda: self.journal.append(sequence.writer, group.number, [record]))
+                await work.request(lambda: self.journal.append(sequence.writer, group.number, [record]))
             group.part_arrived()
         except CAStoreError as error:
             self._fail(group, str(error))

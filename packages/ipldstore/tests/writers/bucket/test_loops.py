@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ipldstore import IPLDStore, IPLDStoreError, ObjectCAStore
+from ipldstore._store.executor import THREADS
 from ipldstore._writers import sequence
 from zarr.core.buffer import default_buffer_prototype
 
@@ -136,6 +137,57 @@ def test_a_loop_that_stops_for_a_while(castore: ObjectCAStore) -> None:
     assert found[1:] == [None] * 3
     expected = BASE | FIRST | values | {"a/c/other": b"other", KEYS[0]: b"again"}
     assert contents(copy) == contents(store) == expected
+
+
+def test_more_sets_of_one_key_than_threads(castore: ObjectCAStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have all threads while the first one, which has none, has to look at the session in one."""
+    store = written(BASE, castore)
+    copy = copy_elsewhere(store)
+    copy["a/c/first"] = b"first"
+    monkeypatch.setattr(sequence, "_RECENT_SECONDS", 0)
+
+    async def run() -> None:
+        await asyncio.gather(*(set_async(copy, KEYS[0], b"%d" % number) for number in range(THREADS + 2)))
+
+    in_time(lambda: asyncio.run(run()))
+    assert contents(store)[KEYS[0]] == contents(copy)[KEYS[0]]
+
+
+@pytest.mark.parametrize("fails", ["its own", "that of another"])
+def test_a_note_that_more_threads_wait_for_than_there_are(castore: ObjectCAStore, s3_proxy: Any, fails: str) -> None:
+    """What has no thread needs one when its request fails."""
+    store = written(BASE, castore)
+    copy = copy_elsewhere(store)
+    copy["a/c/first"] = b"first"
+    many = {f"a/c/{number}": bytes(300_000) for number in range(THREADS + 2)}  # large ones have threads
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        held, go_on = asyncio.Event(), asyncio.Event()
+
+        async def hold(exchange: Any) -> None:
+            loop.call_soon_threadsafe(held.set)
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(go_on.wait(), loop))
+            await exchange.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+        s3_proxy.inject(hold, when=is_note)
+        one = asyncio.ensure_future(set_async(copy, "a/one", b"one"))
+        await held.wait()
+        if fails == "that of another":  # whose group is given up while the one is under way
+            held.clear()
+            s3_proxy.inject(hold, when=is_note)
+            other = begin_all(copy, {"a/other": b"other"})[0]
+            await held.wait()
+            other.cancel()
+        sets = begin_all(copy, many)
+        await asyncio.sleep(0.3)  # until they have the threads
+        go_on.set()
+        await asyncio.gather(one, *sets)
+
+    in_time(lambda: asyncio.run(run()))
+    found = contents(store)
+    assert found.pop("a/other", b"other") == b"other"
+    assert found == BASE | FIRST | many | {"a/one": b"one"}
 
 
 def test_a_set_that_is_cancelled_while_its_note_is_put_again(castore: ObjectCAStore, s3_proxy: Any) -> None:
