@@ -184,6 +184,21 @@ def test_what_damage_leads_to_many_times_is_not_hashed_each_time(
     assert hashed[0] <= 10 * len(archive)
 
 
+def test_a_length_of_zero_that_is_damage_does_not_end_an_archive_that_is_padded(tmp_path: Path) -> None:
+    """All behind it was lost without a word; behind the length that ends one are zeros alone."""
+    path, at = tmp_path / "a.car", PLACES[7]
+    damaged = PAYLOAD[: at.offset] + b"\0" + PAYLOAD[at.offset + 1 :]
+    for padding in (b"", bytes(1000)):
+        done = ops.repair(damaged + padding, io.BytesIO(), zero_length_section_as_eof=True)
+        assert (done.blocks, done.lost) == (299, [(at.offset, at.offset + at.size)])
+        path.write_bytes(damaged + padding)
+        told = f"the bytes {at.offset} to {at.offset + at.size}, {at.size} bytes"
+        with warned(path, told, allow_truncated=True, zero_length_section_as_eof=True) as file:
+            assert len(file) == 299
+    done = ops.repair(PAYLOAD + bytes(1000), io.BytesIO(), zero_length_section_as_eof=True)
+    assert (done.blocks, done.lost) == (300, [])
+
+
 @pytest.mark.parametrize("verifies_all", [False, True])
 def test_many_sections_before_and_behind_the_damage(verifies_all: bool) -> None:
     """More than are looked at once more, when one behind them is damaged."""

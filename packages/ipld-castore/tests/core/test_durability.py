@@ -254,7 +254,7 @@ def test_blocks_on_their_way_are_few(tmp_path: Path, monkeypatch: pytest.MonkeyP
     put_block = FileSystemCAStore.put_block
 
     def slow(store: FileSystemCAStore, cid: CID, data: bytes) -> None:
-        several.wait(20)  # the bound below fails if the iterable is not read on meanwhile
+        several.wait(60)  # the bound below fails if the iterable is not read on meanwhile
         put_block(store, cid, data)
         with lock:
             waiting[0] -= len(data)

@@ -148,10 +148,10 @@ def test_after_a_lost_answer_another_writer_went_on(
 
     thread = Thread(target=swap)
     thread.start()
-    assert at.wait(20)
+    assert at.wait(60)
     direct.swap_head(two, three)
     go.set()
-    thread.join(20)
+    thread.join(60)
     (error,) = caught
     assert isinstance(error, HeadMovedError)
     assert (error.expected, error.found) == (one, three)
@@ -172,7 +172,7 @@ def test_a_put_that_arrives_late_does_no_harm(
     import requests
 
     first = late[0]
-    answer = requests.put(s3_proxy.url + first.path, data=first.body, headers=first.headers, timeout=20)
+    answer = requests.put(s3_proxy.url + first.path, data=first.body, headers=first.headers, timeout=60)
     assert answer.status_code == 412
     assert direct.head == three
 

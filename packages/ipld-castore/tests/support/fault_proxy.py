@@ -192,7 +192,7 @@ class FaultProxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        if not self._ready.wait(10):
+        if not self._ready.wait(60):
             raise RuntimeError("the proxy did not start")
         return self
 

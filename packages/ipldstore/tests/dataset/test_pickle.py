@@ -322,9 +322,9 @@ def test_a_fork_while_a_thread_holds_the_store(castore: ContentAddressableStore)
         results = context.Queue()
         process = context.Process(target=_in_a_fork, args=(store, results))  # type: ignore[attr-defined]  # a context that can fork has it
         process.start()
-        process.join(20)
+        process.join(60)
         assert process.exitcode == 0, "the child waits for a lock whose holder is gone"
-        assert results.get(timeout=20)[0] == SOME
+        assert results.get(timeout=60)[0] == SOME
     finally:
         stop.set()
         thread.join()

@@ -18,7 +18,7 @@ from ipld_car.errors import CarError, HashMismatchError, UnverifiableError
 from ipld_car.hashes import verify_digest
 
 from .layout import Buffer, Lost
-from .scan import Section, cid_at, sections
+from .scan import Section, cid_at, is_zeros, sections
 
 _DIGEST: Final = re.compile(rb"[\x12\x1e]\x20")
 """How the multihash of nearly all blocks begins: SHA-256 or BLAKE3, with 32 bytes."""
@@ -51,7 +51,7 @@ def undamaged_sections(
     some ten times, and one in 64 is tried for the beginning of a section. When that is used up, the rest is lost.
 
     :param lost: takes the ranges that are lost, in their order
-    :param zero_is_end: see :func:`sections`
+    :param zero_is_end: see :func:`sections`; a length of zero before anything but zeros is damage
     :param verifies_end: drop the last section if its block is not what its CID says, as its end may never have been
         written
     :param verifies_all: drop each such section; one whose hash function is not known here stays where it leads to one
@@ -78,7 +78,7 @@ def undamaged_sections(
         if count:
             yield from recent[:count]
             end = _end_of(recent[count - 1])
-        if not is_damaged and count == len(recent):
+        if not is_damaged and count == len(recent) and not (zero_is_end and _is_damaged_length(buffer, end, stop)):
             return
         whole = search.find_whole(end)
         lost.append((end, stop if whole is None else whole))
@@ -137,6 +137,11 @@ def described(lost: list[Lost]) -> str:
     more = f" and {len(lost) - 5} more ranges" if len(lost) > 5 else ""  # as many as are shown
     size = sum(behind - start for start, behind in lost)
     return f"no whole section is in the bytes {shown}{more}, {size} bytes"
+
+
+def _is_damaged_length(buffer: Buffer, end: int, stop: int) -> bool:
+    """Return whether a length of zero is none that ends an archive, as it is not followed by zeros alone."""
+    return end < stop and not is_zeros(buffer, end, stop)
 
 
 def _end_of(section: Section) -> int:

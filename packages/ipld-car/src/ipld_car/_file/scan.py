@@ -32,6 +32,8 @@ _HEAD: Final = 3 + cids.CIDV1_SHA256_SIZE
 _REPORT_BYTES: Final = 1 << 18
 """Bytes between two calls of ``reach``."""
 _PIECE: Final = 1 << 20
+_FEW: Final = 1 << 14
+"""Bytes to look at where the first of them mostly tell."""
 
 
 def length_at(buffer: Buffer, position: int, stop: int) -> tuple[int, int]:
@@ -200,7 +202,7 @@ def without_damaged_end(buffer: Buffer, found: Iterator[Section]) -> Iterator[Se
 
 def is_zeros(buffer: Buffer, start: int, stop: int) -> bool:
     """Tell whether there are only zeros between two positions: what a crash leaves of bytes never written."""
-    return not any(any(buffer[at : min(at + _PIECE, stop)]) for at in range(start, stop, _PIECE))
+    return not any(any(buffer[at : min(at + _FEW, stop)]) for at in range(start, stop, _FEW))
 
 
 # -- indexes made of sections ----------------------------------------------------------------------------

@@ -265,7 +265,7 @@ def repair(
     :param source: path, bytes or stream; its header must be whole
     :param target: path or stream; the archive itself may be replaced
     :param version: of the archive that is written
-    :param zero_length_section_as_eof: see :func:`verify`
+    :param zero_length_section_as_eof: see :func:`verify`; but if anything but zeros follows, it is damage
     :param progress: see :data:`Progress`
     :raises CarError: if the header is damaged; nothing is written
     :raises OSError: if something cannot be read or written
