@@ -118,6 +118,14 @@ def test_what_is_no_note(change: dict[str, Any]) -> None:
         decode_notes(encode_notes([note]))
 
 
+def test_a_note_by_itself() -> None:
+    """As sessions have them that were left behind before notes were put together."""
+    note = Note(3, "a/.zattrs", X, ONE, True, 2)
+    record = encode_notes([note])
+    assert record[0] == 0x81, "a list of one"
+    assert decode_notes(record[1:]) == [note]
+
+
 @pytest.mark.parametrize(
     "record", [b"", b"\x80", b"\xa0", bytes((1 << 19) + 1)], ids=["nothing", "none", "map", "large"]
 )

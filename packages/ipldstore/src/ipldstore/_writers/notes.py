@@ -86,6 +86,8 @@ def room_of(note: Note) -> int:
 def decode_notes(data: bytes) -> list[Note]:
     """Return the notes of a record, in their order.
 
+    A record that is a note, not a list of notes, is one that was written before notes were put together.
+
     :raises NodeError: if they are none
     """
     if len(data) > MAX_BYTES:
@@ -96,7 +98,7 @@ def decode_notes(data: bytes) -> list[Note]:
         raise NodeError(f"expected notes: {error}") from error
     if not isinstance(found, list) or not found:
         raise NodeError("expected notes, a list of at least one")
-    notes = [_note(fields) for fields in found]
+    notes = [_note(fields) for fields in (found if isinstance(found[0], list) else [found])]
     if len({(note.number, note.confirmed) for note in notes}) > 1:
         raise NodeError(f"expected notes with the numbers of the first one, {notes[0].number} and {notes[0].confirmed}")
     return notes
