@@ -314,6 +314,26 @@ def test_a_copy_over_another_is_the_source(tmp_path: Path, target: str) -> None:
         assert ipldstore.open(into).root_cid == ipldstore.copy(source, IPLDStore())
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+def test_consolidated_metadata_have_the_new_chunks(tmp_path: Path, zarr_format: Any) -> None:
+    """They had the old ones, by which no chunk could be read."""
+    fill(tmp_path / "a.zarr", zarr_format)
+    zarr.consolidate_metadata(tmp_path / "a.zarr")
+    ipldstore.copy(tmp_path / "a.zarr", tmp_path / "b.zarr", rechunk={"time": 30})
+    found: Any = zarr.open_consolidated(tmp_path / "b.zarr")["deep/t2m"]
+    assert (found.chunks, np.array_equal(found[:], DATA)) == ((30, 8), True)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_copy_over_another_format(tmp_path: Path, zarr_format: Any) -> None:
+    """The metadata of the other format stayed, by which the chunks were not found."""
+    fill(tmp_path / "a.zarr", zarr_format)
+    fill(tmp_path / "b.zarr", 5 - zarr_format)
+    ipldstore.copy(tmp_path / "a.zarr", tmp_path / "b.zarr")
+    assert contents(tmp_path / "b.zarr") == contents(tmp_path / "a.zarr")
+
+
 def test_nothing_is_copied_over_itself(tmp_path: Path) -> None:
     """Metadata for other chunks were written before the old chunks were read, which were lost by that."""
     memory, ours = MemoryStore(), IPLDStore()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,29 @@ def test_references_that_are_none(tmp_path: Path, given: Any) -> None:
     with pytest.raises(ValueError, match="at '0' of the references"):
         ipldstore.reference(tmp_path / "x.json", tmp_path / "x.car")
     assert not (tmp_path / "x.car").exists()
+
+
+def test_files_with_other_chunks(tmp_path: Path) -> None:
+    """HDF5 compares no length of chunks along the last axis: such a file was taken for one like the first."""
+    days = [day(0), day(1).isel(time=slice(3))]
+    for number, each in enumerate(days):
+        chunks: Any = {"t2m": {"chunksizes": (4, 3)}, "time": {"chunksizes": (len(each.time),)}}
+        each.to_netcdf(tmp_path / f"{number}.nc", engine="h5netcdf", encoding=chunks, unlimited_dims=["time"])
+    ipldstore.reference(f"{tmp_path}/*.nc", tmp_path / "x.car", concat_dim="time")
+    with ipldstore.open(tmp_path / "x.car") as store:
+        found = xr.open_zarr(store, consolidated=False, decode_times=False).load()
+        xr.testing.assert_identical(found, xr.concat(days, "time"))
+    day(1).to_netcdf(tmp_path / "2.nc", engine="h5netcdf", encoding={"t2m": {"chunksizes": (4, 2)}})
+    with pytest.raises(ValueError, match=r"chunk_grid .* of array 't2m'.* in .*2\.nc"):
+        ipldstore.reference([tmp_path / "0.nc", tmp_path / "2.nc"], tmp_path / "y.car", concat_dim="time")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_a_pipe_is_no_source(tmp_path: Path) -> None:
+    """Opening it waited for a writer."""
+    os.mkfifo(tmp_path / "x.nc")
+    with pytest.raises(ValueError, match="neither a file nor a folder"):
+        ipldstore.reference(tmp_path / "x.nc", tmp_path / "x.car")
 
 
 @pytest.mark.parametrize("kind", [str, bytes, Path])

@@ -91,10 +91,12 @@ class SourceReader:
         :raises ValueError: if it has no format that is known
         :raises ImportError: if what reads its format is not installed
         """
-        if self._parser is not None:
-            return self._parsed(name, lambda: self._parser)
         is_local = _URL.match(name) is None
         path = Path(name)
+        if is_local and path.exists() and not (path.is_file() or path.is_dir()):  # opening a pipe would wait
+            raise _unknown(name, "neither a file nor a folder")
+        if self._parser is not None:
+            return self._parsed(name, lambda: self._parser)
         if is_local and path.is_dir():
             if _is_parquet(path):
                 return keyed.kerchunk_references(name, str(path.parent), name)

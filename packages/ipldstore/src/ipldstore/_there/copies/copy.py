@@ -23,7 +23,7 @@ from ipldstore._there.ends import AnyEnd, End, opened
 from . import rechunking
 from .listing import keys_of
 from .marks import Marks, stamps_of
-from .overwriting import chunks_there, require_apart, require_no_others, require_other_zip, require_reachable
+from .overwriting import require_apart, require_no_others, require_other_zip, require_reachable, stale_keys
 from .writing import can_wait, finished, read_sync, writer_to
 
 _WORKERS: Final = 32
@@ -159,7 +159,7 @@ class _Copy:
         with self._marks as marks:
             if not overwrite and not marks.are_there:
                 require_no_others(self._target, {**documents, **plans.documents})
-            for key in sync(chunks_there(documents, self._source, self._target, plans.paths)):
+            for key in sync(stale_keys(documents, self._source, self._target, plans.paths)):
                 sync(self._target.store.delete(self._target.prefix + key))
             for key, text in documents.items():
                 sync(self._target.store.set(self._target.prefix + key, _buffer(plans.documents.get(key, text))))

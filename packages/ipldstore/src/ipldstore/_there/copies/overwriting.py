@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import json
 import os
@@ -71,23 +70,25 @@ def require_apart(source: End, target: End) -> None:
         raise ValueError(f"expected another target than the source, found {target.store} {target.path!r} below it")
 
 
-async def chunks_there(
-    documents: Mapping[str, bytes], source: End, target: End, rechunked: tuple[str, ...]
-) -> list[str]:
-    """Return the keys of chunks that a target has of arrays that are copied, and the source has not.
+async def stale_keys(documents: Mapping[str, bytes], source: End, target: End, rechunked: tuple[str, ...]) -> list[str]:
+    """Return the keys that a target has of nodes that are copied, and the source has not.
 
-    Chunks that a source lacks have its fill value; those of a rechunked array are all made anew. A listing of one array
-    is in memory at a time.
+    These are documents, as of another zarr format, and chunks: those that a source lacks have its fill value, and those
+    of a rechunked array are all made anew. A listing of one array is in memory at a time.
 
     :param documents: all documents of the source by key
     :param rechunked: what the keys of rechunked arrays begin with
     """
-    paths = [key.rpartition("/")[0] for key, text in documents.items() if _is_array(key, text)]
+    if await target.store.is_empty(target.prefix):
+        return []
+    arrays = {key.rpartition("/")[0] for key, text in documents.items() if _is_array(key, text)}
     found: list[str] = []
-    for path, is_there in zip(paths, await asyncio.gather(*(_is_there(target, path) for path in paths)), strict=True):
-        if not is_there:
-            continue
+    for path in dict.fromkeys(key.rpartition("/")[0] for key in documents):
         prefix = f"{path}/" if path else ""
+        there = [name for name in sorted(keys.DOCUMENTS) if await target.store.exists(target.prefix + prefix + name)]
+        found += [prefix + name for name in there if prefix + name not in documents]
+        if not there or path not in arrays:
+            continue
         begin, end = (each._replace(path=(each.prefix + path).rstrip("/")) for each in (source, target))
         wanted = set() if prefix in rechunked else {rest async for rest in keys_of(begin)}
         found += [prefix + rest async for rest in keys_of(end) if _is_chunk(rest) and rest not in wanted]
@@ -97,11 +98,6 @@ async def chunks_there(
 def _is_array(key: str, text: bytes) -> bool:
     name = key.rpartition("/")[2]
     return name == keys.ZARRAY or (name == keys.ZARR_JSON and (_parsed(text) or {}).get("node_type") == "array")
-
-
-async def _is_there(target: End, path: str) -> bool:
-    above = target.prefix + (f"{path}/" if path else "")
-    return await target.store.exists(above + keys.ZARR_JSON) or await target.store.exists(above + keys.ZARRAY)
 
 
 def _is_chunk(rest: str) -> bool:

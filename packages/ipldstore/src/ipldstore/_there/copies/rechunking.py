@@ -11,9 +11,10 @@ from typing import Any, Final, NamedTuple
 import zarr
 
 from ipldstore._display.bars import Bar
+from ipldstore._format import keys
 from ipldstore._there.ends import End
 from ipldstore._there.keyed import source_of
-from ipldstore._there.model import SourceArray, encode_json
+from ipldstore._there.model import SourceArray, encode_json, parse_json
 
 _REGION_BYTES: Final = 64 << 20
 """Bytes of values that are in memory at a time, unless one new chunk has more."""
@@ -65,6 +66,7 @@ def plans(documents: Mapping[str, bytes], rechunk: Mapping[str, int | tuple[int,
         if chunks != array.chunk_shape:
             found.arrays.append(ArrayPlan(array.path, chunks))
             found.documents[array.document] = encode_json(_with_chunks(array, chunks))
+    found.documents.update(_consolidated(documents, found.documents))
     if unused:
         raise ValueError(f"expected names of dimensions or paths of arrays to rechunk, found {sorted(unused)}")
     return found
@@ -108,6 +110,25 @@ def _with_chunks(array: SourceArray, chunks: tuple[int, ...]) -> dict[str, Any]:
         codecs = codecs[0]["configuration"]["codecs"]
     grid = {"name": "regular", "configuration": {"chunk_shape": list(chunks)}}
     return array.metadata | {"chunk_grid": grid, "codecs": codecs}
+
+
+def _consolidated(documents: Mapping[str, bytes], changed: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the documents that repeat metadata of arrays with other chunks, with the new ones."""
+    found = {}
+    for key, text in documents.items():
+        above, _, name = key.rpartition("/")
+        if name not in (keys.ZMETADATA, keys.ZARR_JSON):
+            continue
+        document = parse_json(text)
+        holder = document.get("consolidated_metadata") if name == keys.ZARR_JSON else document
+        repeated = (holder or {}).get("metadata") or {}
+        prefix = f"{above}/" if above else ""
+        ending = f"/{keys.ZARR_JSON}" if name == keys.ZARR_JSON else ""
+        own = {each: changed[f"{prefix}{each}{ending}"] for each in repeated if f"{prefix}{each}{ending}" in changed}
+        if own:
+            repeated.update((each, parse_json(new)) for each, new in own.items())
+            found[key] = encode_json(document)
+    return found
 
 
 def regions(shape: tuple[int, ...], chunks: tuple[int, ...], item: int) -> Iterator[tuple[slice, ...]]:

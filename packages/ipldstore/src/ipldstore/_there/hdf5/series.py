@@ -199,11 +199,14 @@ class Series:
 
 
 def _is_like(file: _File, dataset: Any, attributes: Mapping[str, _Attribute], first: _Dataset) -> bool:
+    creation = dataset.get_create_plist()
     return (
         len(dataset.shape) == len(first.shape)
         and (dataset.shape == first.shape or first.chunks is not None)
         and dataset.get_type().equal(first.kind)
-        and dataset.get_create_plist().equal(first.creation)
+        and creation.equal(first.creation)
+        and (creation.get_chunk() if file.is_chunked(creation) else None)
+        == first.chunks  # HDF5 passes over the last axis
         and file.is_scale(dataset) == first.is_scale
         and file.dimensions(dataset) == first.dimensions
         and attributes.keys() == first.attributes.keys()
