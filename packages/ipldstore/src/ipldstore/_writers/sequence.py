@@ -168,6 +168,11 @@ class NoteGroup:
                 self._error = error
                 self._is_there.set_result(is_there)
 
+    @property
+    def is_known_to_be_there(self) -> bool:
+        """Whether the group was said to be there."""
+        return self._is_there.done() and self._is_there.result()
+
     def wait(self) -> bool:
         """Return whether the group is there, when it is known.
 
@@ -215,6 +220,7 @@ class NoteSequence:
         """By number, the groups above ``_confirmed``."""
         self._arrived: set[int] = set()
         """The numbers above ``_confirmed`` whose records and blocks are there."""
+        self.has_failed = False
         self._failed: int | None = None
         """The lowest number that will never arrive."""
         self._open: Look | None = None
@@ -258,11 +264,6 @@ class NoteSequence:
         for group in there:
             group.settle(True)
 
-    @property
-    def has_failed(self) -> bool:
-        """Whether no further group of this id will arrive."""
-        return self._failed is not None
-
     def wait_for_predecessor(self) -> None:
         """Return when no note of the writer's earlier ids is under way any more that may count."""
         predecessor = self._predecessor
@@ -302,7 +303,7 @@ class NoteSequence:
     def fail(self, number: int) -> None:
         """Give up a number, and with it all that follow."""
         with self._changed:
-            self._failed = number if self._failed is None else min(self._failed, number)
+            self._failed, self.has_failed = number if self._failed is None else min(self._failed, number), True
             lost = [group for other, group in self._under_way.items() if other >= self._failed]
             self._changed.notify_all()
         for group in lost:

@@ -58,6 +58,8 @@ class SessionWriter:
         self._claims = Claims(self._lock)
         self._failed: dict[str, list[Note]] = {}
         """By key the notes that have failed since its last change, as they are put again."""
+        self._unmade: set[str] = set()
+        """Those of these keys whose notes are there."""
         self._watching: list[set[str]] = []
         """The keys that were noted since each of the calls of :meth:`watch_own` began that run."""
         self.noted = 0
@@ -238,6 +240,8 @@ class SessionWriter:
         failed = self._failed.get(key, [])
         if failed and any(is_same_content(content, each) for each in (failed[0].before, *(n.after for n in failed))):
             before = failed[-1].after
+            if key in self._unmade:
+                return [Note(0, key, before, after, False, confirmed=0)]
             following = [] if is_same_content(before, after) else [Note(0, key, before, after, False, confirmed=0)]
             return [*failed, *following]
         was_read = key in reads
@@ -248,6 +252,7 @@ class SessionWriter:
         for reads in self._reads:
             reads.forget(key)
         self._failed.pop(key, None)
+        self._unmade.discard(key)
         self.noted += 1
         for keys in self._watching:
             keys.add(key)
@@ -350,15 +355,17 @@ class SessionWriter:
                 self._sequence = NoteSequence(group.sequence)
 
     def _give_up(self, group: NoteGroup, notes: list[Note], *, has_blocks: bool = False) -> None:
-        """Give up the notes of a thread, which may be there or not: they are put again with the next of their key."""
+        """Give up notes, which may be there or not: then they are put again with the next of their key."""
         with self._lock:
             if group.number == 0:
                 group.remove(notes)
-            if not has_blocks and group.number:
-                self._fail(group)
-            elif not has_blocks:
+            if group.number and not group.is_known_to_be_there:
+                self._fail(group)  # what repeats a note of it voids all that its writer has noted since
+            elif not has_blocks and not group.number:
                 group.part_arrived()
-            self._failed[notes[0].key] = group.to_repeat(notes)
+            is_there = group.is_known_to_be_there
+            self._failed[notes[0].key] = list(notes) if is_there else group.to_repeat(notes)
+            (self._unmade.add if is_there else self._unmade.discard)(notes[0].key)
 
     def _is_open_for(self, sequence: NoteSequence) -> bool:
         """Return whether the session is open; see :meth:`_is_open`.

@@ -139,6 +139,41 @@ def test_a_loop_that_stops_for_a_while(castore: ObjectCAStore) -> None:
     assert contents(copy) == contents(store) == expected
 
 
+def test_a_set_that_is_cancelled_when_its_block_is_there(castore: ObjectCAStore, s3_proxy: Any) -> None:
+    """The next set of its key voided the sets that had shared its note, and those after them: they were lost."""
+    store = written(BASE, castore)
+    copy = copy_elsewhere(store)
+    copy["a/c/first"] = b"first"
+    values = values_of(KEYS[:4], "1")
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        held, go_on = asyncio.Event(), asyncio.Event()
+
+        async def hold(exchange: Any) -> None:
+            answer = await exchange.forward()
+            loop.call_soon_threadsafe(held.set)
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(go_on.wait(), loop))
+            await exchange.send(answer.head + answer.body)
+
+        s3_proxy.inject(hold, when=is_note)
+        tasks = begin_all(copy, values)
+        await held.wait()
+        await asyncio.sleep(0.2)  # until the blocks are there
+        tasks[0].cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        assert found[1:] == [None] * 3
+        await set_async(copy, "a/c/later", b"later")
+        await set_async(copy, KEYS[0], b"again")
+
+    in_time(lambda: asyncio.run(run()))
+    expected = BASE | FIRST | values | {KEYS[0]: b"again", "a/c/later": b"later"}
+    assert contents(copy) == contents(store) == expected
+    assert store.freeze() == written(expected).freeze()
+
+
 def test_more_sets_of_one_key_than_threads(castore: ObjectCAStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """They have all threads while the first one, which has none, has to look at the session in one."""
     store = written(BASE, castore)
