@@ -50,6 +50,8 @@ class Program:
         self.history: dict[str, list[bytes | None]] = {key: [BASE.get(key)] for key in KEYS}
         self.processes = [Process(f"process {number}") for number in range(5)]
         self.pickled = pickle.dumps(self.store)
+        self.pickles: dict[bytes | None, dict[str, bytes]] = {self.store._data.frozen_root: dict(BASE)}
+        """The contents of the roots that pickles were made of."""
         self.copies: dict[int, IPLDStore] = {}
         self._numbers = iter(range(1_000_000))
 
@@ -64,10 +66,10 @@ class Program:
         """Take a step; return the key if it depends on what is no longer there."""
         if what == "freeze":
             assert self.store.freeze() == written(self.model).freeze()
-            self.pickled = pickle.dumps(self.store)  # after a freeze, until then, what is read is of its root
+            self.pickle(self.store)  # after a freeze, until then, what is read is of its root
             self.forget_reads_of_the_coordinator()
         elif what == "pickle":
-            self.pickled = pickle.dumps(self.store.with_read_only(False))
+            self.pickle(self.store.with_read_only(False))
             self.forget_reads_of_the_coordinator()
         elif what == "reopen":
             self.copies.pop(writer, None)
@@ -80,10 +82,27 @@ class Program:
             return self._change(what, writer, key)
         return None
 
+    def pickle(self, store: IPLDStore) -> None:
+        """Make the pickle that writers open from now on."""
+        self.pickled = pickle.dumps(store)
+        self.pickles[store._data.frozen_root] = dict(self.model)
+
     def pickle_of(self, writer: int) -> bytes | None:
-        """Return the root of the pickle that a writer has opened; what it read through another is of no account."""
+        """Return the root of the pickle that a writer has opened."""
         origin = self.of(writer)._data.origin
         return None if origin is None else origin.root
+
+    def take_read(self, writer: int, key: str) -> bytes | None:
+        """Return what the change of a key may depend on, and forget it; what the key has where nothing was read.
+
+        What was read through another pickle is of no account, unless the root of this one has it.
+        """
+        reads, opened = self.reads.pop((writer, key), {}), self.pickle_of(writer)
+        if opened in reads:
+            return reads[opened]
+        if opened is not None and (has := self.pickles[opened].get(key)) in reads.values():
+            return has
+        return self.model.get(key)
 
     def forget_reads_of_the_coordinator(self) -> None:
         """What it reads next is what it knows, and what it read before was the program's order."""
@@ -92,7 +111,7 @@ class Program:
     def _change(self, what: str, writer: int, key: str) -> str | None:
         now = self.model.get(key)
         after = None if what == "delete" else b'{"n":%d}' % next(self._numbers)
-        read = self.reads.pop((writer, key), {}).get(self.pickle_of(writer), now)
+        read = self.take_read(writer, key)
         stale = read != now and after != now
         store = self.of(writer)
         if stale and writer < 0:
@@ -141,6 +160,17 @@ def contents_without_reading(store: IPLDStore) -> set[str]:
         ("pickle", -1, ""),
         ("reopen", 0, ""),
         ("write", 0, "a/c/0"),  # in one that was sent after the other had written
+        ("freeze", -1, ""),
+    ]
+)
+@example(
+    [
+        ("read", 0, "a/c/0"),
+        ("write", 1, "a/c/1"),
+        ("pickle", -1, ""),
+        ("write", 1, "a/c/0"),
+        ("reopen", 0, ""),
+        ("write", 0, "a/c/0"),  # what it has read is what this pickle was made of, and not what the other has written
         ("freeze", -1, ""),
     ]
 )

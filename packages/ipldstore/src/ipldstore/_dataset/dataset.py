@@ -45,14 +45,12 @@ class Dataset:
         self.limits = limits  # the numbers of the format
         self._reader = reader_of(castore)
         self._nodes = NodeStore(castore, self._reader)
-        self.values = ValueReader(castore, self._nodes, self._reader)
-        """Reads what :meth:`find` has found."""
+        self.values = ValueReader(castore, self._nodes, self._reader)  # reads what find has found
         self.tree = ConcurrentTree(self._nodes, root, limits, ForeignNodes(castore, self._reader))
         self.persistence = Persistence(castore, root)
         self.whole = is_taken_as_whole(castore, root)
         """Whether it is known, or taken for granted, that all is there that the root reaches."""
-        self.closed = False
-        """Whether nothing may be changed any more."""
+        self.closed = False  # whether nothing may be changed any more
         self.token = uuid.uuid4().hex
         self.home = process_id()
         """The process that has the dataset itself."""
@@ -98,9 +96,11 @@ class Dataset:
         """Say of blocks whether the store has them."""
         return self.castore.has_blocks(wanted)
 
-    def content_of(self, key: str) -> lookup.KeyTarget | None:
-        """Return the document or link of a key, without looking for what others have written."""
-        return self.tree.find(key)
+    def content_of(self, key: str, root: bytes | None = None) -> lookup.KeyTarget | None:
+        """Return the document or link of a key, here or below a root, without looking for what others have written."""
+        if root is None:
+            return self.tree.find(key)
+        return ConcurrentTree(self._nodes, root, self.limits, ForeignNodes(self.castore, self._reader)).find(key)
 
     def rebase(self, root: bytes) -> None:
         """Go on from a root that has all of the present one, and more."""

@@ -12,7 +12,7 @@ from ipld_castore.concurrency import ForkLocal, SharedCall
 from ipldstore.errors import store_errors
 
 from .attempts import CLOSED
-from .chain import Conflict
+from .chain import Conflict, is_same_content
 from .notes import Content, NoteName
 from .sequence import Noted
 from .session_state import SessionState, decode_state
@@ -35,6 +35,8 @@ class CopySharing:
     def __init__(self, writer: SessionWriter, root: bytes, positions: dict[str, int]) -> None:
         self.writer = writer
         self._reads = writer.new_reads()
+        self._root = root
+        """Binary CID of the root that the pickle was made of."""
         self._base = root, dict(positions)
         """The root that the changes here go on from, and the positions in it."""
         self._positions = dict(positions)
@@ -159,13 +161,24 @@ class CopySharing:
     def record(self, dataset: SharedDataset, key: str, content: Content) -> None:
         """See :meth:`Sharing.record`."""
         self.catch_up(dataset, reading=False)
+        self._take_over_read(dataset, key)
         self.writer.record(dataset, self._reads, key, content, self._see)
 
     async def try_record_async(self, dataset: SharedDataset, key: str, link: bytes, work: AsyncWork) -> bool:
         """Give a key a block, as :meth:`record` does; see :meth:`SessionWriter.try_record_async`."""
-        if self._looked != self._causes():
+        if self._looked != self._causes() or self.writer.read_elsewhere(self._reads, key):
             return False
         return await self.writer.try_record_async(dataset, self._reads, key, link, self._see, work)
+
+    def _take_over_read(self, dataset: SharedDataset, key: str) -> None:
+        """Let what is written depend on what another copy here has read, if the pickle was made of a root that has it.
+
+        If that root has something else, the read came before it by the program's order.
+        """
+        if read := self.writer.read_elsewhere(self._reads, key):
+            content = dataset.content_of(key, self._root)
+            if any(is_same_content(content, each) for each in read):
+                self.writer.remember_read(self._reads, key, content)
 
     def _see(self, noted: Noted) -> bool:
         """Take note that notes of this copy are there; return whether they were not read yet."""

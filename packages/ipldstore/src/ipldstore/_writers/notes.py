@@ -6,6 +6,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
+from weakref import WeakSet
 
 from ipld_car import CarError, cids, dagcbor
 
@@ -190,3 +191,25 @@ class Reads:
     def clear(self) -> None:
         """Forget what all keys had."""
         self._reads.clear()
+
+
+class ReadsOfCopies:
+    """What each copy of a session in one process has read. The caller holds a lock."""
+
+    def __init__(self) -> None:
+        self._all: WeakSet[Reads] = WeakSet()
+
+    def new(self) -> Reads:
+        """Return a place for what another copy reads."""
+        reads = Reads()
+        self._all.add(reads)
+        return reads
+
+    def elsewhere(self, own: Reads, key: str) -> list[Content]:
+        """Return what other copies have read at a key; nothing if the copy itself has read it."""
+        return [] if key in own else [reads[key] for reads in self._all if key in reads]
+
+    def forget(self, key: str) -> None:
+        """Forget what a key had: it has been written."""
+        for reads in self._all:
+            reads.forget(key)

@@ -47,8 +47,8 @@ class SharedDataset(Protocol):
     def has_blocks(self, wanted: Iterable[CID]) -> Iterator[bool]:
         """Say of blocks whether the store has them; see :meth:`ipld_castore.ContentAddressableStore.has_blocks`."""
 
-    def content_of(self, key: str) -> Content:
-        """Return what a key has here, without looking for notes."""
+    def content_of(self, key: str, root: bytes | None = None) -> Content:
+        """Return what a key has here, without looking for notes; or what it has below a root, by its binary CID."""
 
     def rebase(self, root: bytes) -> None:
         """Go on from a root that has all of the present one, and more.

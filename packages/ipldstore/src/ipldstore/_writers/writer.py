@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Final, TypeVar
-from weakref import WeakSet
 
 from ipld_car import cids
 from ipld_car.lru import LRU
@@ -16,7 +15,7 @@ from ipld_castore import CAStoreError, Journal
 from ipldstore.errors import IPLDStoreError, store_errors
 
 from .chain import is_same_content
-from .notes import Content, Note, Reads, links_of
+from .notes import Content, Note, Reads, ReadsOfCopies, links_of
 from .sequence import Claim, Claims, Look, Noted, NoteGroup, NoteSequence
 from .session_state import decode_state
 from .shared import AsyncWork, SharedDataset
@@ -47,7 +46,7 @@ class SessionWriter:
         self._begin()
         self._copies: LRU[bytes, SharedDataset] = LRU(_MAX_COPIES)
         """By the binary CID of the root that each began with; strong, as what a task wrote must outlive it."""
-        self._reads: WeakSet[Reads] = WeakSet()
+        self._reads = ReadsOfCopies()
         """What each copy here has read."""
 
     def _begin(self) -> None:
@@ -100,15 +99,14 @@ class SessionWriter:
                 self._watching = [each for each in self._watching if each is not keys]
 
     def new_reads(self) -> Reads:
-        """Return a place for what a copy reads.
-
-        What was read through one copy says nothing of what is written through another one: that is out of a pickle that
-        was made of another root, so by the program's order it came after or before.
-        """
-        reads = Reads()
+        """Return a place for what a copy reads."""
         with self._lock:
-            self._reads.add(reads)
-        return reads
+            return self._reads.new()
+
+    def read_elsewhere(self, reads: Reads, key: str) -> list[Content]:
+        """Return what other copies here have read at a key, unless the copy itself has read it."""
+        with self._lock:
+            return self._reads.elsewhere(reads, key)
 
     def remember_read(self, reads: Reads, key: str, content: Content) -> None:
         """Keep what a key had when a copy read it: what is written through the copy then may depend on it."""
@@ -249,8 +247,7 @@ class SessionWriter:
 
     def _forget(self, key: str) -> None:
         """Forget what a key had before it was changed, and tell those that watch."""
-        for reads in self._reads:
-            reads.forget(key)
+        self._reads.forget(key)
         self._failed.pop(key, None)
         self._unmade.discard(key)
         self.noted += 1
