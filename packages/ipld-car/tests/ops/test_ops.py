@@ -82,6 +82,7 @@ def test_sources_and_targets_of_each_form(as_source: Callable[[bytes], ops.Sourc
     assert written.blocks == len(blocks)
     assert (tmp_path / "merged.car").read_bytes() == SMALL_V1
     kept = ops.filter_blocks(as_source(SMALL_V1), io.BytesIO(), [cids.from_bytes(cid(b"hello"))])
+    assert ops.filter is ops.filter_blocks
     assert (kept.roots, kept.blocks) == ([cids.from_bytes(cid(b"hello"))], 1)
     assert [change.sign for change in ops.diff(as_source(SMALL_V1), car_v1(*MIXED))] == ["-"]  # the root
 

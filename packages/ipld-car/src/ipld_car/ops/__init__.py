@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     )
     from .output import Target, Written
     from .paths import PathEntry, cat, list_paths
-    from .rewrite import Dag, SplitPart, concat, filter_blocks, get_dag, merge, put_block, split
+    from .rewrite import Dag, Repaired, SplitPart, concat, filter_blocks, get_dag, merge, put_block, repair, split
+    from .rewrite import filter_blocks as filter  # noqa: A004  # the command's name, as of all others
     from .verification import Report, verify
 
 __all__ = [
@@ -82,6 +83,7 @@ __all__ = [
     "diff",
     "diff_paths",
     "extract",
+    "filter",
     "filter_blocks",
     "find_implicit_roots",
     "get_block",
@@ -123,6 +125,7 @@ _NAMES: Final = {
         "Repaired",
         "SplitPart",
         "concat",
+        "filter",
         "filter_blocks",
         "get_dag",
         "merge",
@@ -133,6 +136,8 @@ _NAMES: Final = {
     "verification": ("Report", "verify"),
 }
 """The modules of this room, and the names that each gives to users."""
+_IN_THEIR_MODULES: Final = {"filter": "filter_blocks"}
+"""The names of those that would hide a builtin there."""
 _HOMES: Final = {name: module for module, names in _NAMES.items() for name in names}
 
 
@@ -141,7 +146,7 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
+    value = globals()[name] = getattr(import_module(f".{home}", __name__), _IN_THEIR_MODULES.get(name, name))
     # Tracebacks, representations and pickles name a class or function where users import it from.
     for module, names in _NAMES.items():
         for each in names if (imported := sys.modules.get(f"{__name__}.{module}")) else ():
