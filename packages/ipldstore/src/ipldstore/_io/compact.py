@@ -30,7 +30,7 @@ from ipldstore.errors import ConflictError, store_errors
 
 
 def compact(
-    where: AnyShared,
+    what: AnyShared,
     older_than: timedelta | datetime | None = None,
     *,
     zero_length_section_as_eof: bool = False,
@@ -62,7 +62,7 @@ def compact(
 
     Memory: at most 150 bytes for each block that is kept.
 
-    :param where: a CAR file, or a folder that :func:`ipldstore.open` has written, or the URL of a bucket, or a node as
+    :param what: a CAR file, or a folder that :func:`ipldstore.open` has written, or the URL of a bucket, or a node as
         :func:`ipldstore.sessions` takes it, or a block store with a head
     :param older_than: an age, or an instant with a time zone; for a bucket and a node it must be given, as nothing
         keeps writers from them
@@ -85,7 +85,7 @@ def compact(
     >>> compact(path)
     Compacted(kept_blocks=2, freed_blocks=2, freed_bytes=204)
     """
-    if (path := _file_of(where)) is not None:
+    if (path := _file_of(what)) is not None:
         if storage_options:
             raise ValueError(
                 Message(
@@ -103,7 +103,7 @@ def compact(
                 f" with a folder or bucket, which several may write, found the file {path}",
             )
         )
-    with opened_shared(where, storage_options) as shared:
+    with opened_shared(what, storage_options) as shared:
         castore = _with_files(shared)
         own = own_part(castore)
         needs_age = isinstance(own, (SupportsAge, SupportsPin))  # collect() says what others need
@@ -122,12 +122,12 @@ def compact(
         )
 
 
-def _file_of(where: AnyShared) -> Path | None:
+def _file_of(what: AnyShared) -> Path | None:
     """Return the path of a CAR file, whether it is there or not; None for a folder and for places that are no path."""
-    if not isinstance(where, (str, os.PathLike)) or (isinstance(where, str) and is_node(where)):
+    if not isinstance(what, (str, os.PathLike)) or (isinstance(what, str) and is_node(what)):
         return None
-    place = parse(where).place
-    return None if not isinstance(place, Path) or place.is_dir() else Path(os.path.realpath(local_path(where)))
+    place = parse(what).place
+    return None if not isinstance(place, Path) or place.is_dir() else Path(os.path.realpath(local_path(what)))
 
 
 def _is_repository(path: Path, *, zeros_end: bool) -> bool:

@@ -44,13 +44,13 @@ class Session(NamedTuple):
 
 @contextmanager
 def _journaled(
-    where: AnyShared, storage_options: Mapping[str, Any] | None
+    what: AnyShared, storage_options: Mapping[str, Any] | None
 ) -> Iterator[tuple[ContentAddressableStore, SupportsJournal]]:
     """Give the block store of an address, twice: as a block store, and as one that has journals.
 
     :raises IPLDStoreError: if the block store has no journal
     """
-    with opened_shared(where, storage_options) as castore:
+    with opened_shared(what, storage_options) as castore:
         if not isinstance(castore, SupportsJournal):
             raise IPLDStoreError(
                 f"expected a block store with a journal, such as a folder, a bucket or an IPFS node, found "
@@ -59,12 +59,12 @@ def _journaled(
         yield castore, castore
 
 
-def sessions(where: AnyShared, *, storage_options: Mapping[str, Any] | None = None) -> list[Session]:
+def sessions(what: AnyShared, *, storage_options: Mapping[str, Any] | None = None) -> list[Session]:
     """Return the sessions of a folder, bucket, IPFS node or block store, live ones and those that were left behind.
 
     A session begins when a store is pickled for other processes to write, and ends when that store is closed.
 
-    :param where: the path of a folder, also as a ``file:`` URL; the URL of a bucket, such as ``s3://bucket/prefix``;
+    :param what: the path of a folder, also as a ``file:`` URL; the URL of a bucket, such as ``s3://bucket/prefix``;
         the address of a node's RPC API, such as ``http://127.0.0.1:5001``, or ``ipfs://CID`` for the node of this
         machine; or a block store, or a store over one
     :param storage_options: of a bucket: the options of :meth:`ipld_castore.ObjectCAStore.from_url`; of a node: those
@@ -83,7 +83,7 @@ def sessions(where: AnyShared, *, storage_options: Mapping[str, Any] | None = No
     >>> [session.ended for session in sessions(folder)]
     [True]
     """
-    with _journaled(where, storage_options) as (_, castore):
+    with _journaled(what, storage_options) as (_, castore):
         return _sessions_of(castore)
 
 
@@ -106,7 +106,7 @@ def _sessions_of(castore: SupportsJournal) -> list[Session]:
 
 
 def recover(
-    where: AnyShared,
+    what: AnyShared,
     name: str | None = None,
     *,
     on_conflict: OnConflict = "raise",
@@ -121,7 +121,7 @@ def recover(
     In a repository the root becomes a commit over the one that the session went on from, on a branch of its own,
     ``recovered-`` and the first 8 digits of the session's name: :meth:`Repository.merge` brings it to the others.
 
-    :param where: see :func:`sessions`
+    :param what: see :func:`sessions`
     :param name: the name of the session; by default the one that has not ended
     :param on_conflict: what to do where changes conflict; see :meth:`ipldstore.IPLDStore.merge`
     :param storage_options: see :func:`sessions`
@@ -131,7 +131,7 @@ def recover(
     :raises IPLDStoreError: if blocks are missing or cannot be written
     :raises BackendUnavailableError: if the coordinator lives and has the folder open for writing
     """
-    with _journaled(where, storage_options) as (castore, journals):
+    with _journaled(what, storage_options) as (castore, journals):
         return _recover(castore, journals, name or _only_session(journals), on_conflict)
 
 
