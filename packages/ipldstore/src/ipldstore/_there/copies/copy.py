@@ -23,7 +23,14 @@ from ipldstore._there.ends import AnyEnd, End, opened
 from . import rechunking
 from .listing import keys_of
 from .marks import Marks, stamps_of
-from .overwriting import require_apart, require_no_others, require_other_zip, require_reachable, stale_keys
+from .overwriting import (
+    remove_empty_folders,
+    require_apart,
+    require_no_others,
+    require_other_zip,
+    require_reachable,
+    stale_keys,
+)
 from .writing import can_wait, finished, read_sync, writer_to
 
 _WORKERS: Final = 32
@@ -157,10 +164,11 @@ class _Copy:
     def run(self, documents: Mapping[str, bytes], plans: rechunking.Plans, *, overwrite: bool) -> None:
         """Copy documents first, then chunks as bytes, then what is rechunked."""
         with self._marks as marks:
-            if not overwrite and not marks.are_there:
+            if not overwrite and not self._was_copied(marks):
                 require_no_others(self._target, {**documents, **plans.documents})
             for key in sync(stale_keys(documents, self._source, self._target, plans.paths)):
                 sync(self._target.store.delete(self._target.prefix + key))
+            remove_empty_folders(documents, self._target)
             for key, text in documents.items():
                 sync(self._target.store.set(self._target.prefix + key, _buffer(plans.documents.get(key, text))))
             if self._dask is None:
@@ -172,6 +180,15 @@ class _Copy:
             if self._target.dataset is not None:
                 self._target.dataset.freeze()
             marks.commit()
+
+    def _was_copied(self, marks: Marks) -> bool:
+        """Whether the target has a chunk that was noted: notes of a file outlive it, and copies of other sources."""
+        there = self._target.dataset
+        if there is None:
+            return False
+        prefix = self._target.key_prefix
+        links = ((there._data.find(prefix + key), noted) for key, noted in marks.known.items())  # noqa: SLF001  # see above
+        return any(isinstance(link, bytes) and noted.endswith(f" {link.hex()}") for link, noted in links)
 
     def copy_chunks(self) -> None:
         """Copy chunks as bytes, and nothing else."""

@@ -59,6 +59,11 @@ class Marks:
         """Whether anything was noted before: the target was made from this source."""
         return bool(self._known)
 
+    @property
+    def known(self) -> Mapping[str, str]:
+        """What was noted before, by key."""
+        return self._known
+
     def has(self, key: str, stamp: str) -> bool:
         """Return whether a key was taken over in this state."""
         return self._known.get(key) == stamp

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +72,11 @@ def require_apart(source: End, target: End) -> None:
 
 
 async def stale_keys(documents: Mapping[str, bytes], source: End, target: End, rechunked: tuple[str, ...]) -> list[str]:
-    """Return the keys that a target has of nodes that are copied, and the source has not.
+    """Return the keys that a target has of nodes that are copied, and the source has not: chunks, then documents.
 
-    These are documents, as of another zarr format, and chunks: those that a source lacks have its fill value, and those
-    of a rechunked array are all made anew. A listing of one array is in memory at a time.
+    These are documents, as of another zarr format, and chunks: those that a source lacks have its fill value, those of
+    a rechunked array are all made anew, and where the source has a group they are no longer of an array. A listing of
+    one array is in memory at a time.
 
     :param documents: all documents of the source by key
     :param rechunked: what the keys of rechunked arrays begin with
@@ -82,17 +84,46 @@ async def stale_keys(documents: Mapping[str, bytes], source: End, target: End, r
     if await target.store.is_empty(target.prefix):
         return []
     arrays = {key.rpartition("/")[0] for key, text in documents.items() if _is_array(key, text)}
-    found: list[str] = []
+    chunks: list[str] = []
+    others: list[str] = []
     for path in dict.fromkeys(key.rpartition("/")[0] for key in documents):
         prefix = f"{path}/" if path else ""
         there = [name for name in sorted(keys.DOCUMENTS) if await target.store.exists(target.prefix + prefix + name)]
-        found += [prefix + name for name in there if prefix + name not in documents]
-        if not there or path not in arrays:
+        others += [prefix + name for name in there if prefix + name not in documents]
+        if not there or not (path in arrays or await _has_array(target, prefix, there)):
             continue
         begin, end = (each._replace(path=(each.prefix + path).rstrip("/")) for each in (source, target))
         wanted = set() if prefix in rechunked else {rest async for rest in keys_of(begin)}
-        found += [prefix + rest async for rest in keys_of(end) if _is_chunk(rest) and rest not in wanted]
-    return found
+        chunks += [prefix + rest async for rest in keys_of(end) if _is_chunk(rest) and rest not in wanted]
+    return chunks + others
+
+
+async def _has_array(target: End, prefix: str, there: list[str]) -> bool:
+    """Return whether a node of a target is an array, or was one.
+
+    :param there: the names of its documents
+    """
+    if keys.ZARR_JSON not in there:
+        return keys.ZARRAY in there
+    data = await target.store.get(target.prefix + prefix + keys.ZARR_JSON, default_buffer_prototype())
+    return keys.ZARRAY in there or (data is not None and _is_array(keys.ZARR_JSON, data.to_bytes()))
+
+
+def remove_empty_folders(documents: Mapping[str, bytes], target: End) -> None:
+    """Remove the empty folders of chunks of a target that is a folder: a chunk may have the name of one.
+
+    Chunks of an array with more axes leave such folders.
+
+    :param documents: all documents of the source by key
+    """
+    if not isinstance(target.store, LocalStore):
+        return
+    for path in [key.rpartition("/")[0] for key, text in documents.items() if _is_array(key, text)]:
+        top = target.store.root / target.path / path
+        for folder, _, files in os.walk(top, topdown=False):
+            if not files and _is_chunk(os.path.relpath(folder, top).replace(os.sep, "/")):
+                with suppress(OSError):  # other folders are in it
+                    os.rmdir(folder)  # noqa: PTH106  # at each folder
 
 
 def _is_array(key: str, text: bytes) -> bool:
