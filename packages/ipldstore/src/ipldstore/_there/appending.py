@@ -219,7 +219,26 @@ class Appender:
             elif there.axis_of(self._dimension) is not None:
                 text = parse_json(self._store[there.document]) | {"shape": list(there.shape)}
                 self._store[there.document] = encode_json(text)
+        self._write_consolidated()
         self._new, self._pending, self._links = {}, {}, {}
+
+    def _write_consolidated(self) -> None:
+        """Write the new shapes where a group repeats the metadata of its arrays, which readers take for these."""
+        parts = [path.split("/") for path in self._arrays]
+        for above in dict.fromkeys("/".join(each[:at]) for each in parts for at in range(len(each))):
+            prefix = f"{above}/" if above else ""
+            for name, ending in ((keys.ZARR_JSON, ""), (keys.ZMETADATA, f"/{keys.ZARRAY}")):
+                text = self._store.mapping.get(prefix + name)
+                document = parse_json(text) if text is not None else {}
+                holder = document if name == keys.ZMETADATA else document.get("consolidated_metadata")
+                repeated, is_changed = (holder or {}).get("metadata") or {}, False
+                for array in self._arrays.values():
+                    key = (array.path.removeprefix(prefix) + ending).lstrip("/")
+                    own = repeated.get(key) if array.path.startswith(prefix) else None
+                    if isinstance(own, dict) and own.get("shape") != list(array.shape):
+                        own["shape"], is_changed = list(array.shape), True
+                if is_changed:
+                    self._store[prefix + name] = encode_json(document)
 
     def _write_values(self, there: SourceArray, values: list[npt.NDArray[Any]]) -> None:
         axis = there.axis_of(self._dimension)

@@ -57,16 +57,17 @@ def _stamp_of_folder(path: str) -> bytes:
 class IndexFiles:
     """The indexes of one dataset, in a folder.
 
-    A commit writes an index and then freezes. Where a process was killed in between, the last index names sources that
-    the dataset lacks, as the dataset's length tells. What such an index says of sources is forgotten when the next one
-    is written. Its blocks stay: older versions, or another dataset with these indexes, may have them.
+    A commit writes an index and then freezes. Where a process was killed in between, or the dataset was made shorter
+    since, the last sources of the indexes are not in the dataset, as its length tells. That they were taken in is
+    forgotten when the next index is written. Their blocks stay: older versions, or another dataset with these indexes,
+    may have them.
 
     :param folder: the folder
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._stale: list[Path] = []
+        self._stale: list[tuple[Path, set[str]]] = []
 
     def done(self, length: int | None) -> list[Done]:
         """Return the sources that a dataset has taken in. Nothing is changed.
@@ -79,12 +80,15 @@ class IndexFiles:
         self._stale = []
         for path in self._paths():
             own = [done for file in ReferenceIndex(path).files() if (done := _done(file.name, file.stamp)) is not None]
-            added = sum(done.length for done in own)
-            if length is not None and total + added > length:
-                self._stale.append(path)
-                continue
-            total += added
-            found += own
+            fitting = 0
+            for done in own:
+                if self._stale or (length is not None and total + done.length > length):
+                    break  # neither it nor those behind it are in the dataset
+                total += done.length
+                fitting += 1
+            found += own[:fitting]
+            if own[fitting:]:
+                self._stale.append((path, {done.name for done in own[fitting:]}))
         return found
 
     def _paths(self) -> list[Path]:
@@ -98,7 +102,7 @@ class IndexFiles:
     def writer(self) -> ReferenceIndexWriter:
         """Return a writer of the next index. Sources that the dataset lacks are forgotten."""
         while self._stale:
-            _forget_sources(self._stale.pop())
+            _forget_sources(*self._stale.pop())
         self._folder.mkdir(parents=True, exist_ok=True)
         paths = self._paths()
         number = int(paths[-1].stem) + 1 if paths else 1
@@ -118,12 +122,12 @@ def _done(name: str, stamp: bytes) -> Done | None:
     return Done(name, _STAMP.pack(size, time) if size or time else b"", length)
 
 
-def _forget_sources(path: Path) -> None:
-    """Write an index anew with the same blocks, and without what says that sources were taken in."""
+def _forget_sources(path: Path, names: set[str]) -> None:
+    """Write an index anew with the same blocks, and without what says that some sources were taken in."""
     index = ReferenceIndex(path)
     with ReferenceIndexWriter(path, made_here=index.made_here) as writer:
         for file in index.files():
-            done = _done(file.name, file.stamp)
+            done = _done(file.name, file.stamp) if file.name in names else None
             writer.file(file.name, file.stamp if done is None else done.stamp)
         for start in range(0, len(index), _RECORDS):
             writer.add_records(index.raw_records(start, start + _RECORDS))

@@ -97,6 +97,8 @@ class SourceArray:
         """
         shape = [None if number == axis else size for number, size in enumerate(self.shape)]
         fields = {name: value for name, value in self.metadata.items() if name not in ("shape", "attributes")}
+        if fields.get("dimension_separator") == ".":  # the default, which a dataset of ours leaves out
+            del fields["dimension_separator"]
         values: dict[str, Any] = {name: self.attributes[name] for name in VALUE_ATTRIBUTES if name in self.attributes}
         return {**fields, "shape": shape, "dimensions": list(self.dimensions), **values}
 

@@ -74,7 +74,8 @@ def reference(  # noqa: PLR0913  # keywords
     :param concat_dim: the dimension along which several sources are one dataset
     :param registry: the object stores that parsers read by (``obspec_utils.registry.ObjectStoreRegistry``)
     :param allow: what kerchunk's references may name beside the folder that they are in; paths and URLs
-    :param index: the folder of the index, by default beside ``into``. Elsewhere ``open`` does not find it, and
+    :param index: the folder of the index, by default beside ``into``. It notes which sources were taken in: a dataset
+        needs one of its own. Elsewhere ``open`` does not find it, and
         ``IPLDStore(ReferencingCAStore(castore, ReferenceCAStore(index)), root=root)`` reads the dataset
     :param storage_options: of ``into``, where it is a bucket: see :func:`ipldstore.open`. Without ``source_options``
         also of the sources
