@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ipld_castore import BackendUnavailableError
 
@@ -22,7 +22,6 @@ LOOK_SECONDS: Final = 1.0
 _POLL_SECONDS: Final = 0.01
 _RECENT_SECONDS: Final = 60.0
 _ID_BYTES: Final = 8
-
 
 Loop = asyncio.AbstractEventLoop | None
 """An event loop; None for a thread without one."""
@@ -76,6 +75,10 @@ class Noted(NamedTuple):
     """Those of the journal before and after the record, if nothing else was noted between."""
     repeats: tuple[NoteName, ...]
     """Earlier attempts to note it, which do not count any more."""
+
+
+Make = Callable[[Noted], object]
+"""Makes a change that was noted."""
 
 
 class NoteGroup:
@@ -153,13 +156,11 @@ class NoteGroup:
             self.sequence.arrived(self.number)
 
     def fail(self, error: str | None = None) -> None:
-        """Give the group up; nobody knows whether its record is there.
+        """Give the group up, unless it is there; nobody knows whether its record is.
 
         :param error: why the record cannot be put; None where the notes are put again
         """
-        self.settle(False, error)
-        if self.sequence is not None:
-            self.sequence.fail(self.number)
+        self.settle(False, error) if self.sequence is None else self.sequence.fail(self.number, error)
 
     def settle(self, is_there: bool, error: str | None = None) -> None:
         """Say whether the group is there; what was said first holds."""
@@ -232,10 +233,9 @@ class NoteSequence:
             self._begun += 1
             group.sequence, group.number = self, self._begun
             self._under_way[group.number] = group
-            confirmed, has_failed = self._confirmed, self._failed is not None
-        if has_failed:
-            group.settle(False)
-        return confirmed
+            if self.has_failed:
+                group.settle(False)
+            return self._confirmed
 
     def seen_open(self, look: Look) -> None:
         """Take note that a look found the session open, which had begun when a note of this id was there.
@@ -255,14 +255,12 @@ class NoteSequence:
         """Take note that the record and the blocks of a group are there."""
         with self._changed:
             self._arrived.add(number)
-            there = []
             while self._confirmed + 1 in self._arrived:
                 self._confirmed += 1
                 self._arrived.discard(self._confirmed)
-                there.append(self._under_way.pop(self._confirmed))
+                # Before anybody can fail it: what repeats it would void those behind it, which are there.
+                self._under_way.pop(self._confirmed).settle(True)
             self._changed.notify_all()
-        for group in there:
-            group.settle(True)
 
     def wait_for_predecessor(self) -> None:
         """Return when no note of the writer's earlier ids is under way any more that may count."""
@@ -300,14 +298,16 @@ class NoteSequence:
     def _is_settled(self) -> bool:
         return self._failed is not None and self._confirmed >= self._failed - 1
 
-    def fail(self, number: int) -> None:
-        """Give up a number, and with it all that follow."""
+    def fail(self, number: int, error: str | None = None) -> None:
+        """Give up a number, and with it all that follow, unless its group is there; see :meth:`NoteGroup.fail`."""
         with self._changed:
+            if number <= self._confirmed:
+                return
             self._failed, self.has_failed = number if self._failed is None else min(self._failed, number), True
-            lost = [group for other, group in self._under_way.items() if other >= self._failed]
+            for other, group in self._under_way.items():
+                if other >= self._failed:
+                    group.settle(False, error if other == number else None)
             self._changed.notify_all()
-        for group in lost:
-            group.settle(False)
 
     def fail_stopped(self, blocked: Loop) -> None:
         """Give up the groups of event loops that do not run any more: their tasks would put the record, or a block.
@@ -318,10 +318,10 @@ class NoteSequence:
         if predecessor is not None:
             predecessor.fail_stopped(blocked)
         with self._changed:
-            under_way = [each for each in self._under_way.items() if each[0] not in self._arrived]
-            stopped = [number for number, group in under_way if is_stopped(group.loop, blocked)]
-        if stopped:
-            self.fail(min(stopped))
+            missing = self._under_way.keys() - self._arrived
+            stopped = [number for number in missing if is_stopped(self._under_way[number].loop, blocked)]
+            if stopped:
+                self.fail(min(stopped))
 
 
 class Claim:
@@ -330,11 +330,12 @@ class Claim:
     :param group: that its notes were added to in an event loop; None for what is done in a thread
     """
 
-    __slots__ = ("group", "has_blocks", "notes")
+    __slots__ = ("group", "has_blocks", "make", "notes")
 
-    def __init__(self, group: NoteGroup | None = None, notes: Sequence[Note] = ()) -> None:
+    def __init__(self, group: NoteGroup | None = None, notes: Sequence[Note] = (), make: Make | None = None) -> None:
         self.group = group
         self.notes = list(notes)
+        self.make = make
         self.has_blocks = False
         """Whether the group was told that the blocks of the notes are there."""
 
@@ -374,9 +375,9 @@ class Claims:
                 fail_stopped(blocked)
                 self._idle.wait(LOOK_SECONDS)
 
-    def take(self, key: str, group: NoteGroup | None = None, notes: Sequence[Note] = ()) -> Claim:
+    def take(self, key: str, *begun: Any) -> Claim:
         """Begin the change of a key; see :class:`Claim`."""
-        claim = self._by_key[key] = Claim(group, notes)
+        claim = self._by_key[key] = Claim(*begun)
         return claim
 
     def has(self, key: str, claim: Claim) -> bool:

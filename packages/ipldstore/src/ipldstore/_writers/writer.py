@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Final, TypeVar
 
 from ipld_car import cids
@@ -16,7 +17,7 @@ from ipldstore.errors import IPLDStoreError, store_errors
 
 from .chain import is_same_content
 from .notes import Content, Note, Reads, ReadsOfCopies, links_of
-from .sequence import Claim, Claims, Look, Noted, NoteGroup, NoteSequence
+from .sequence import Claim, Claims, Look, Make, Noted, NoteGroup, NoteSequence
 from .session_state import decode_state
 from .shared import AsyncWork, SharedDataset
 
@@ -57,8 +58,6 @@ class SessionWriter:
         self._claims = Claims(self._lock)
         self._failed: dict[str, list[Note]] = {}
         """By key the notes that have failed since its last change, as they are put again."""
-        self._unmade: set[str] = set()
-        """Those of these keys whose notes are there."""
         self._watching: list[set[str]] = []
         """The keys that were noted since each of the calls of :meth:`watch_own` began that run."""
         self.noted = 0
@@ -127,6 +126,7 @@ class SessionWriter:
             not made, and may have been noted or not, which the next change of the key allows for. Also if it is unknown
             whether the session has ended; the change is then made
         """
+        make = partial(self._make_noted, copy, after, noted=noted)
         with self._lock:
             if key in self._claims:
                 self._claims.wait_for(key, self._give_up_claim, self._sequence.fail_stopped)
@@ -134,7 +134,7 @@ class SessionWriter:
             claim = self._claims.take(key)
         try:
             with nullcontext() if self.journal.is_remote else self._lock:  # one record after the other
-                put = self._put(copy, notes)
+                put = self._put(copy, notes, make)
             self._make(copy, after, put, noted)
         finally:
             self._claims.release(key, claim)
@@ -150,6 +150,7 @@ class SessionWriter:
         :param after: the link of one block, which need not be put
         :raises IPLDStoreError: also if the loop was stopped, and the key changed by another call before it went on
         """
+        make = partial(self._make_noted, copy, after, noted=noted)
         if not self.journal.refuses_stopped or not self._lock.acquire(blocking=False):
             return False
         try:
@@ -157,7 +158,7 @@ class SessionWriter:
                 return False
             notes = self._notes_of(copy, reads, key, after)
             group, leads = self._join(notes)
-            claim = self._claims.take(key, group, notes)
+            claim = self._claims.take(key, group, notes, make)
         finally:
             self._lock.release()
         try:
@@ -171,7 +172,7 @@ class SessionWriter:
             else:
 
                 def end() -> None:
-                    self._make(copy, after, put or self._put(copy, group.to_repeat(notes)), noted)
+                    self._make(copy, after, put or self._put(copy, group.to_repeat(notes), make), noted)
 
                 await self._end_in_thread(claim, key, work, end)
         finally:
@@ -238,8 +239,6 @@ class SessionWriter:
         failed = self._failed.get(key, [])
         if failed and any(is_same_content(content, each) for each in (failed[0].before, *(n.after for n in failed))):
             before = failed[-1].after
-            if key in self._unmade:
-                return [Note(0, key, before, after, False, confirmed=0)]
             following = [] if is_same_content(before, after) else [Note(0, key, before, after, False, confirmed=0)]
             return [*failed, *following]
         was_read = key in reads
@@ -249,7 +248,6 @@ class SessionWriter:
         """Forget what a key had before it was changed, and tell those that watch."""
         self._reads.forget(key)
         self._failed.pop(key, None)
-        self._unmade.discard(key)
         self.noted += 1
         for keys in self._watching:
             keys.add(key)
@@ -262,20 +260,24 @@ class SessionWriter:
             is_open = is_stopped_by_number or self._is_open_for(put.sequence)
         finally:
             if is_open:
-                with self._lock:
-                    self._forget(put.key)
-                    if noted(put):
-                        copy.apply({put.key: after})
+                self._make_noted(copy, after, put, noted)
         if not is_open:
             raise self._closed_error(put.key)
+
+    def _make_noted(self, copy: SharedDataset, after: Content, put: Noted, noted: IsNew) -> None:
+        """Make a change whose note is there."""
+        with self._lock:
+            self._forget(put.key)
+            if noted(put):
+                copy.apply({put.key: after})
 
     def _give_up_claim(self, key: str, claim: Claim) -> None:
         """Give up the change of a key in an event loop, unless the key is not that of the caller any more."""
         with self._lock:
-            if claim.group is not None and self._claims.has(key, claim):
-                self._give_up(claim.group, claim.notes, has_blocks=claim.has_blocks)
+            if claim.group is not None and claim.make is not None and self._claims.has(key, claim):
+                self._give_up(claim.group, claim.notes, claim.make, has_blocks=claim.has_blocks)
 
-    def _put(self, copy: SharedDataset, notes: list[Note]) -> Noted:
+    def _put(self, copy: SharedDataset, notes: list[Note], make: Make) -> Noted:
         """Put the notes of a key; return when the last one's blocks and all notes before them are there."""
         after = notes[-1].after
         links = [after] if isinstance(after, bytes) and self.journal.is_remote else []
@@ -298,7 +300,7 @@ class SessionWriter:
                     if group.wait():
                         return group.noted(notes, marks)
                 except BaseException:
-                    self._give_up(group, notes, has_blocks=has_blocks)
+                    self._give_up(group, notes, make, has_blocks=has_blocks)
                     if self.journal.is_remote and self._is_known_to_be_closed():
                         raise self._closed_error(notes[0].key) from None
                     raise
@@ -318,7 +320,7 @@ class SessionWriter:
         """Give a group, to which no other notes are added then, its number; return what it confirms too."""
         if self._open_group is group:
             self._open_group = None
-        if self._sequence.has_failed:  # as an event loop was stopped
+        if self._sequence.has_failed:
             self._sequence = NoteSequence(self._sequence)
         sequence = self._sequence
         confirmed = sequence.begin(group) if group.notes else 0
@@ -340,7 +342,7 @@ class SessionWriter:
         return marks
 
     def _fail(self, group: NoteGroup, error: str | None = None) -> None:
-        """Give up a group, of which nobody knows whether it is there. The writer goes on under another name.
+        """Give up a group, unless it is known to be there. The next one has another name of the writer.
 
         :param error: why its record cannot be put; None where its notes are put again
         """
@@ -348,27 +350,23 @@ class SessionWriter:
             if self._open_group is group:
                 self._open_group = None
             group.fail(error)
-            if group.sequence is not None and self._sequence is group.sequence:
-                self._sequence = NoteSequence(group.sequence)
 
-    def _give_up(self, group: NoteGroup, notes: list[Note], *, has_blocks: bool = False) -> None:
-        """Give up notes, which may be there or not: then they are put again with the next of their key."""
+    def _give_up(self, group: NoteGroup, notes: list[Note], make: Make, *, has_blocks: bool) -> None:
+        """Give up notes. What is there is made; what may be there is put again with the next change of its key."""
         with self._lock:
-            if group.number == 0:
-                group.remove(notes)
-            if group.number and not group.is_known_to_be_there:
+            if group.number:
                 self._fail(group)  # what repeats a note of it voids all that its writer has noted since
-            elif not has_blocks and not group.number:
-                group.part_arrived()
-            is_there = group.is_known_to_be_there
-            self._failed[notes[0].key] = list(notes) if is_there else group.to_repeat(notes)
-            (self._unmade.add if is_there else self._unmade.discard)(notes[0].key)
+            else:
+                group.remove(notes)
+                if not has_blocks:
+                    group.part_arrived()
+            if group.is_known_to_be_there:
+                make(group.noted(notes))
+            else:
+                self._failed[notes[0].key] = group.to_repeat(notes)
 
     def _is_open_for(self, sequence: NoteSequence) -> bool:
-        """Return whether the session is open; see :meth:`_is_open`.
-
-        :param sequence: of which a note is there
-        """
+        """Return whether the session is open, when a note of a sequence is there; see :meth:`_is_open`."""
         look = Look.now()
         is_open = self._is_open()
         if is_open:

@@ -268,3 +268,30 @@ def test_a_set_that_is_cancelled_while_its_note_is_put_again(castore: ObjectCASt
     assert contents(copy)[KEYS[0]] == b"again"
     assert contents(store)[KEYS[0]] == contents(process.open(pickled))[KEYS[0]] == b"again"
     store.freeze()
+
+
+def test_a_set_that_is_cancelled_when_its_note_is_there(castore: ObjectCAStore) -> None:
+    """What the next set of its key has written was overwritten in the copy when the note was read."""
+    store = written(BASE, castore)
+    pickled = pickle.dumps(store)
+    process = Process("worker")
+    copy = process.open(pickled)
+    copy["a/c/first"] = b"first"
+    values = values_of(KEYS[:2], "1")
+
+    async def run() -> None:
+        async def cancel_second() -> None:
+            await set_async(copy, KEYS[0], values[KEYS[0]])
+            tasks[1].cancel()
+
+        tasks = [asyncio.ensure_future(cancel_second()), *begin_all(copy, {KEYS[1]: values[KEYS[1]]})]
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(found[1], asyncio.CancelledError)
+        await set_async(copy, KEYS[1], b"again")
+
+    in_time(lambda: asyncio.run(run()))
+    expected = BASE | FIRST | values | {KEYS[1]: b"again"}
+    assert contents(copy) == contents(store) == expected
+    process.open(pickled)  # what was written before is looked for
+    assert contents(copy) == expected
+    assert store.freeze() == written(expected).freeze()
