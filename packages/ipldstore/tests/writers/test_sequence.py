@@ -27,7 +27,8 @@ def test_a_group_that_is_given_up_while_it_arrives(monkeypatch: pytest.MonkeyPat
     groups = [begun(sequence) for _ in range(3)]
     for group in groups[1:]:
         group.part_arrived()
-    settle, threads = NoteGroup.settle, []
+    settle = NoteGroup.settle
+    threads: list[threading.Thread] = []
 
     def settle_late(group: NoteGroup, is_there: bool, error: str | None = None) -> None:
         if is_there and not threads:

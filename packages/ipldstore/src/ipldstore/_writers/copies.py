@@ -150,7 +150,8 @@ class CopySharing:
         with self.writer.lock:
             taken = resolve_notes(notes, dataset.content_of, settle, taken=self._positions, made=self._made, void=void)
             dataset.apply(taken.changes)
-            self._positions |= taken.positions
+            for writer, number in taken.positions.items():  # it may have gone on by :meth:`_see` since the look began
+                self._positions[writer] = max(number, self._positions.get(writer, 0))
             self._made = {name: made for name, made in self._made.items() if name[1] > self._positions.get(name[0], 0)}
             self._void = {name: number for name, number in self._void.items() if self._positions.get(name, 0) < CLOSED}
 

@@ -6,12 +6,13 @@ import asyncio
 import pickle
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from ipldstore import IPLDStore, IPLDStoreError, ObjectCAStore
 from ipldstore._store.executor import THREADS
-from ipldstore._writers import sequence
+from ipldstore._writers import copies, sequence, take_in
 from zarr.core.buffer import default_buffer_prototype
 
 from ...support.store_samples import contents, written
@@ -279,19 +280,63 @@ def test_a_set_that_is_cancelled_when_its_note_is_there(castore: ObjectCAStore) 
     copy["a/c/first"] = b"first"
     values = values_of(KEYS[:2], "1")
 
-    async def run() -> None:
-        async def cancel_second() -> None:
-            await set_async(copy, KEYS[0], values[KEYS[0]])
-            tasks[1].cancel()
+    async def run() -> int:
+        async def cancel_other(number: int) -> None:
+            await set_async(copy, KEYS[number], values[KEYS[number]])
+            tasks[1 - number].cancel()
 
-        tasks = [asyncio.ensure_future(cancel_second()), *begin_all(copy, {KEYS[1]: values[KEYS[1]]})]
+        tasks = [asyncio.ensure_future(cancel_other(number)) for number in range(2)]
         found = await asyncio.gather(*tasks, return_exceptions=True)
-        assert isinstance(found[1], asyncio.CancelledError)
-        await set_async(copy, KEYS[1], b"again")
+        (cancelled,) = (n for n, each in enumerate(found) if isinstance(each, asyncio.CancelledError))
+        await set_async(copy, KEYS[cancelled], b"again")
+        return cancelled
 
-    in_time(lambda: asyncio.run(run()))
-    expected = BASE | FIRST | values | {KEYS[1]: b"again"}
+    expected = BASE | FIRST | values | {KEYS[asyncio.run(run())]: b"again"}
     assert contents(copy) == contents(store) == expected
     process.open(pickled)  # what was written before is looked for
     assert contents(copy) == expected
     assert store.freeze() == written(expected).freeze()
+
+
+def test_sets_that_end_while_notes_are_read(
+    castore: ObjectCAStore, s3_proxy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look has seen one of them only. The next look took the other for new, and undid what had followed it."""
+    store = written(BASE, castore)
+    pickled = pickle.dumps(store)
+    process = Process("worker")
+    copy = process.open(pickled)
+    copy["a/c/first"] = b"first"
+    monkeypatch.setattr(sequence, "_RECENT_SECONDS", 0)
+    held, go_on = threading.Semaphore(0), threading.Event()
+    sets: list[Future[None]] = []
+    look = take_in.read_with_repeated
+
+    async def hold(exchange: Any) -> None:
+        held.release()
+        await asyncio.to_thread(go_on.wait, 60)
+        answer = await exchange.forward()
+        await exchange.send(answer.head + answer.body)
+
+    def looks_at_state(request: Any) -> bool:
+        return bool(request.method == "GET" and request.path.endswith("/state"))
+
+    def end_sets(*arguments: Any) -> Any:
+        notes = look(*arguments)
+        go_on.set()
+        for each in sets:
+            each.result(60)
+        return notes
+
+    with ThreadPoolExecutor(2) as pool, monkeypatch.context() as patched:
+        for key, is_held in ((KEYS[0], looks_at_state), (KEYS[1], is_note)):
+            s3_proxy.inject(hold, when=is_held)
+            sets.append(pool.submit(copy.__setitem__, key, b"first"))  # a block that is there
+            assert held.acquire(timeout=60)
+        patched.setattr(copies, "read_with_repeated", end_sets)
+        process.open(pickled)  # what was written before is looked for
+        assert copy[KEYS[0]] == b"first"
+    copy[KEYS[1]] = b"again"
+    process.open(pickled)
+    assert copy[KEYS[1]] == b"again"
+    assert contents(store) == contents(copy) == BASE | FIRST | {KEYS[0]: b"first", KEYS[1]: b"again"}
