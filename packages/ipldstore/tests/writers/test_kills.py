@@ -41,7 +41,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
 def where(place: dict[str, Any]) -> dict[str, Any]:
     """Return the place as ``sessions``, ``recover`` and ``compact`` take it."""
     options = {"storage_options": place["storage_options"]} if "storage_options" in place else {}
-    return {"where": place["what"], **options}
+    return {"what": place["what"], **options}
 
 
 def kill_after(lines: int, action: Callable[..., None], *task: Any) -> list[str]:

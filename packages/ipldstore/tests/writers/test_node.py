@@ -110,7 +110,7 @@ def test_a_node_by_its_address(served: IPFSStore) -> None:
     copy = Process("worker").open(pickle.dumps(store))
     copy["a/c/1"] = b"one"
     root = written(BASE).freeze()
-    content: dict[str, Any] = {"where": f"ipfs://{root}", "storage_options": {"node": served.host}}
+    content: dict[str, Any] = {"what": f"ipfs://{root}", "storage_options": {"node": served.host}}
     (session,) = ipldstore.sessions(served.host)
     assert (session.keys, ipldstore.sessions(**content)) == (("a/c/1",), [session._replace(age=ANY)])
     assert ipldstore.recover(served.host) == written(BASE | {"a/c/1": b"one"}).freeze()
