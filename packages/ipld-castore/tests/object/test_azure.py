@@ -12,9 +12,9 @@ from ipld_castore import ContentAddressableStore, HeadMovedError, ObjectCAStore,
 from ipld_castore.testing import JournalTests
 from multiformats import CID
 
-from ..support.object_suite import ObjectTests
 from ..support.peer_binary import NoBinaryError
 from .azurite import Azurite, install
+from .suite import ObjectTests
 
 pytest.importorskip("obstore", reason="the extra object is not installed")
 pytestmark = pytest.mark.slow

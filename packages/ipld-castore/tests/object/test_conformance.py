@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from ipld_castore import ContentAddressableStore, ObjectCAStore
 
-from ..support.object_suite import ObjectTests
 from ..support.s3_server import S3Server
+from .suite import ObjectTests
 
 pytest.importorskip("obstore", reason="the extra object is not installed")
 

@@ -17,9 +17,9 @@ from multiformats import CID
 
 from ..support.fault_proxy import FaultProxy, Request
 from ..support.gcs_server import TOKEN, GCSServer
-from ..support.object_suite import ObjectTests
 from ..support.proxy_faults import lost_answer
 from ..support.s3_server import WRITERS, race
+from .suite import ObjectTests
 
 obstore = pytest.importorskip("obstore", reason="the extra object is not installed")
 

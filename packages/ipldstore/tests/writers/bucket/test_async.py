@@ -13,13 +13,10 @@ from ipldstore import IPLDStore, IPLDStoreError, ObjectCAStore
 from zarr.core.buffer import default_buffer_prototype
 
 from ...support.store_samples import contents, written
-from ..workers.buckets import copy_elsewhere
+from ..workers.buckets import BASE, KEYS, copy_elsewhere, is_note, values_of
 from ..workers.copies import Process
 
 pytest.importorskip("obstore", reason="the extra object is not installed")
-
-KEYS = [f"a/c/{number}" for number in range(12)]
-BASE = {"zarr.json": b"{}", "a/c/x": b"base"}
 
 
 @pytest.fixture
@@ -28,10 +25,6 @@ def castore(atomic_s3: Any, bucket: str, s3_proxy: Any) -> ObjectCAStore:
     return ObjectCAStore.from_url(
         f"s3://{bucket}/air", **atomic_s3.options(s3_proxy.url), retry_config={"max_retries": 0}
     )
-
-
-def is_note(request: Any) -> bool:
-    return bool(request.method == "PUT" and "/.sessions/" in request.path)
 
 
 def set_all(copy: IPLDStore, values: dict[str, bytes]) -> dict[str, BaseException | None]:
@@ -43,10 +36,6 @@ def set_all(copy: IPLDStore, values: dict[str, bytes]) -> dict[str, BaseExceptio
         return await asyncio.gather(*sets, return_exceptions=True)
 
     return dict(zip(values, asyncio.run(run()), strict=True))
-
-
-def values_of(keys: list[str], text: str = "") -> dict[str, bytes]:
-    return {key: f"{key} {text}".encode() for key in keys}
 
 
 def test_sets_that_come_together_share_a_note(castore: ObjectCAStore, s3_proxy: Any) -> None:

@@ -16,9 +16,8 @@ from ipldstore._writers import copies, sequence, take_in
 from zarr.core.buffer import default_buffer_prototype
 
 from ...support.store_samples import contents, written
-from ..workers.buckets import copy_elsewhere
+from ..workers.buckets import BASE, KEYS, copy_elsewhere, is_note, values_of
 from ..workers.copies import Process
-from .test_async import BASE, KEYS, is_note, values_of
 
 pytest.importorskip("obstore", reason="the extra object is not installed")
 

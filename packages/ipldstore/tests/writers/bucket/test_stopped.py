@@ -14,7 +14,7 @@ import pytest
 from ipldstore import IPLDStore, IPLDStoreError, ObjectCAStore
 from ipldstore._writers import sequence
 
-from ..workers.buckets import copy_elsewhere
+from ..workers.buckets import copy_elsewhere, is_note
 
 pytest.importorskip("obstore", reason="the extra object is not installed")
 
@@ -28,10 +28,6 @@ def castore(atomic_s3: Any, bucket: str, s3_proxy: Any) -> ObjectCAStore:
 async def right(exchange: Any) -> None:
     answer = await exchange.forward()
     await exchange.send(answer.head + answer.body)
-
-
-def is_note(request: Any) -> bool:
-    return bool(request.method == "PUT" and "/.sessions/" in request.path)
 
 
 def looks(proxy: Any) -> int:

@@ -11,6 +11,9 @@ from ipldstore._dataset import pickling
 
 from ...support.store_samples import contents
 
+KEYS = [f"a/c/{number}" for number in range(12)]
+BASE = {"zarr.json": b"{}", "a/c/x": b"base"}
+
 
 def copy_of_another_process(pickled: bytes) -> IPLDStore:
     """Return what a pickle becomes in another process."""
@@ -36,3 +39,13 @@ def copy_elsewhere(store: IPLDStore) -> IPLDStore:
     state = pickle.loads(pickle.dumps(store))  # registers the session  # noqa: S301  # our own
     assert state._data is store._data
     return copy_of_another_process(pickle.dumps(store))
+
+
+def is_note(request: Any) -> bool:
+    """Return whether a request puts a note of a session."""
+    return bool(request.method == "PUT" and "/.sessions/" in request.path)
+
+
+def values_of(keys: list[str], text: str = "") -> dict[str, bytes]:
+    """Return a value for each key, which the text makes another."""
+    return {key: f"{key} {text}".encode() for key in keys}
