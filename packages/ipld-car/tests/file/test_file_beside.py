@@ -8,10 +8,11 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from ipld_car import CarFile, CarIndex, CarReader, CarWarning, IndexWriter
+from ipld_car import CarFile, CarIndex, CarReader, CarWarning, IndexWriter, cids
 from ipld_car._car.header import encode_v2_header
 from ipld_car._file.scan import index_of
 
+from ..support.car_samples import cid
 from ..support.damaged_files import warned
 from ..support.file_samples import ABSENT, block
 
@@ -196,3 +197,13 @@ def test_a_sound_copy_that_the_index_lacks_is_found(tmp_path: Path) -> None:
     with warned(path, "lacks blocks") as file:
         assert file.get(block(3)[0]) == block(3)[1]
         assert ABSENT not in file
+
+
+def test_an_iteration_has_what_was_there_when_it_was_begun(tmp_path: Path) -> None:
+    """Where blocks are put and written between its call and its first step, as by another thread, they do not count."""
+    with CarFile.open(tmp_path / "x.car", "x") as file:
+        file.put(cids.from_bytes(cid(b"first")), b"first")
+        found = iter(file)
+        file.put(cids.from_bytes(cid(b"second")), b"second")
+        file.flush()
+        assert [bytes(each) for each, _ in found] == [cid(b"first")]

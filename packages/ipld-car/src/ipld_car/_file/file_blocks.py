@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from io import FileIO
+from itertools import chain
 from threading import RLock
 from typing import Final
 
@@ -288,8 +289,10 @@ class FileBlocks:
         """Give all that is in the file, in its order, as it is now; nothing may be held."""
         table = self._table_beyond(self.table.end - 1)
         zero_is_end = self._access.zero_is_end and not self._access.for_writing
-        for start, stop in stretches(table.layout.first, table.end, table.lost):
-            yield from sections(table.buffer, start, stop, zero_is_end=zero_is_end, limit=sys.maxsize)
+        parts = stretches(table.layout.first, table.end, table.lost)
+        return chain.from_iterable(
+            sections(table.buffer, start, stop, zero_is_end=zero_is_end, limit=sys.maxsize) for start, stop in parts
+        )
 
     def leave_fork(self) -> None:
         """Make a new lock in a forked process: the thread that held the old one is not here."""
