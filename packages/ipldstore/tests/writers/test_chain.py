@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ipld_car import cids, hashes
 from ipldstore._writers.chain import Conflict, follow_chain
 from ipldstore._writers.notes import Content, Note, decode_notes, encode_notes
-from ipldstore._writers.sequence import NoteGroup
+from ipldstore._writers.noting.sequence import NoteGroup
 from ipldstore.errors import NodeError
 
 X, Y, Z, W = (cids.make(cids.RAW, hashes.digest_of(cids.SHA2_256, text)) for text in (b"x", b"y", b"z", b"w"))

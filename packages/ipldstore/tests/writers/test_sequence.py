@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from ipldstore._writers.notes import Note
-from ipldstore._writers.sequence import NoteGroup, NoteSequence
+from ipldstore._writers.noting.sequence import NoteGroup, NoteSequence
 
 NOTE = Note(0, "a/c/0", None, b"", was_read=False, confirmed=0)
 
@@ -53,3 +53,19 @@ def test_groups_behind_one_that_is_given_up() -> None:
     assert [group.is_known_to_be_there for group in groups] == [True, False, False]
     assert not groups[2].wait()
     assert sequence.is_settled()
+
+
+def test_very_many_ids_in_a_row() -> None:
+    """As when each of many groups is given up behind a request that hangs: their line is followed without recursion."""
+    sequence = first = NoteSequence()
+    hanging = begun(first)
+    begun(first).fail()
+    for _ in range(5000):
+        sequence = NoteSequence(sequence)
+        begun(sequence).fail()
+    assert not first.is_settled()
+    sequence.fail_stopped(None)
+    hanging.part_arrived()
+    assert first.is_settled()
+    sequence.wait_for_predecessor()
+    assert sequence.predecessor is None

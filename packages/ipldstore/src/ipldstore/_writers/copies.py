@@ -14,11 +14,11 @@ from ipldstore.errors import store_errors
 from .attempts import CLOSED
 from .chain import Conflict, is_same_content
 from .notes import Content, NoteName
-from .sequence import Noted
+from .noting.sequence import Noted
+from .noting.writer import SessionWriter
 from .session_state import SessionState, decode_state
 from .shared import AsyncWork, SharedDataset
 from .take_in import ConfirmedNotes, Made, Notes, read_with_repeated, resolve_notes
-from .writer import SessionWriter
 
 
 class CopySharing:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from ipldstore import IPLDStore, IPLDStoreError, ObjectCAStore
 from ipldstore._store.executor import THREADS
-from ipldstore._writers import copies, sequence, take_in
+from ipldstore._writers import copies, take_in
+from ipldstore._writers.noting import loops, sequence
 from zarr.core.buffer import default_buffer_prototype
 
 from ...support.store_samples import contents, written
@@ -27,7 +28,7 @@ FIRST = {"a/c/first": b"first"}
 @pytest.fixture
 def castore(atomic_s3: Any, bucket: str, s3_proxy: Any, monkeypatch: pytest.MonkeyPatch) -> ObjectCAStore:
     """An empty bucket behind the proxy; who waits looks often."""
-    monkeypatch.setattr(sequence, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(loops, "LOOK_SECONDS", 0.02)
     return ObjectCAStore.from_url(f"s3://{bucket}/air", **atomic_s3.options(s3_proxy.url))
 
 

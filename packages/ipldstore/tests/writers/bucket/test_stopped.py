@@ -12,7 +12,7 @@ from typing import Any
 import ipldstore
 import pytest
 from ipldstore import IPLDStore, IPLDStoreError, ObjectCAStore
-from ipldstore._writers import sequence
+from ipldstore._writers.noting import sequence
 
 from ..workers.buckets import copy_elsewhere, is_note
 

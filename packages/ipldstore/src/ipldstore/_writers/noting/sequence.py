@@ -6,42 +6,22 @@ import asyncio
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from itertools import pairwise
+from typing import Final, NamedTuple
 
 from ipld_castore import BackendUnavailableError
 
-from ipldstore.errors import IPLDStoreError
+from ipldstore._writers.notes import MAX_BYTES, MAX_REPEATS, Note, NoteName, encode_notes, room_of
 
-from .notes import MAX_BYTES, MAX_REPEATS, Note, NoteName, encode_notes, room_of
+from . import loops
+from .loops import Loop, is_stopped, running_loop
 
-LOOK_SECONDS: Final = 1.0
-"""Who waits looks as often whether the event loop that has begun what is waited for still runs."""
 _POLL_SECONDS: Final = 0.01
 _RECENT_SECONDS: Final = 60.0
 _ID_BYTES: Final = 8
-
-Loop = asyncio.AbstractEventLoop | None
-"""An event loop; None for a thread without one."""
-
-
-def running_loop() -> Loop:
-    """Return the event loop of the caller, which does not run while the caller waits; None in another thread."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-
-
-def is_stopped(loop: Loop, blocked: Loop) -> bool:
-    """Return whether what an event loop has begun cannot go on while the caller waits.
-
-    :param loop: None for what is done in a thread
-    :param blocked: the loop that the caller keeps from running
-    """
-    return loop is not None and (loop is blocked or not loop.is_running())
 
 
 class Look(NamedTuple):
@@ -75,10 +55,6 @@ class Noted(NamedTuple):
     """Those of the journal before and after the record, if nothing else was noted between."""
     repeats: tuple[NoteName, ...]
     """Earlier attempts to note it, which do not count any more."""
-
-
-Make = Callable[[Noted], object]
-"""Makes a change that was noted."""
 
 
 class NoteGroup:
@@ -182,7 +158,7 @@ class NoteGroup:
         while not self._is_there.done():
             self._fail_stopped(running_loop())
             with suppress(TimeoutError):
-                self._is_there.result(LOOK_SECONDS)
+                self._is_there.result(loops.LOOK_SECONDS)
         is_there = self._is_there.result()
         if self._error is not None:
             raise BackendUnavailableError(self._error)
@@ -191,7 +167,9 @@ class NoteGroup:
     async def wait_async(self) -> bool:
         """Return and raise the same in the running event loop."""
         future = asyncio.wrap_future(self._is_there)
-        while not (await asyncio.wait({future}, timeout=LOOK_SECONDS))[0]:  # it is that of others too: never cancelled
+        while not (await asyncio.wait({future}, timeout=loops.LOOK_SECONDS))[
+            0
+        ]:  # it is that of others too: never cancelled
             self._fail_stopped(None)
         return self.wait()
 
@@ -211,7 +189,8 @@ class NoteSequence:
     """
 
     def __init__(self, predecessor: NoteSequence | None = None) -> None:
-        self._predecessor = predecessor
+        self.predecessor = predecessor
+        """The id before, until none of its notes is under way any more that may count."""
         self.writer = secrets.token_hex(_ID_BYTES)
         """The id, drawn at random."""
         self._changed = threading.Condition()
@@ -221,11 +200,15 @@ class NoteSequence:
         """By number, the groups above ``_confirmed``."""
         self._arrived: set[int] = set()
         """The numbers above ``_confirmed`` whose records and blocks are there."""
-        self.has_failed = False
         self._failed: int | None = None
         """The lowest number that will never arrive."""
         self._open: Look | None = None
         """The last look that found the session open, when a note of this id was there."""
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a number was given up, so that none behind it will count."""
+        return self._failed is not None
 
     def begin(self, group: NoteGroup) -> int:
         """Give a group the next number; return up to which number all groups are there."""
@@ -262,36 +245,37 @@ class NoteSequence:
                 self._under_way.pop(self._confirmed).settle(True)
             self._changed.notify_all()
 
+    def _line(self) -> list[NoteSequence]:
+        """Return the sequence behind its predecessors of which notes may be under way, the first one first."""
+        line = [self]
+        while (predecessor := line[-1].predecessor) is not None:
+            line.append(predecessor)
+        return line[::-1]
+
     def wait_for_predecessor(self) -> None:
         """Return when no note of the writer's earlier ids is under way any more that may count."""
-        predecessor = self._predecessor
-        if predecessor is not None:
+        for predecessor, each in pairwise(self._line()):
             predecessor.wait_until_settled()
-            self._predecessor = None
-
-    def wait_until_settled(self) -> None:
-        """Return when all groups before the first one that has failed are there."""
-        self.wait_for_predecessor()
-        is_settled = False
-        while not is_settled:
-            self.fail_stopped(running_loop())
-            with self._changed:
-                is_settled = self._changed.wait_for(self._is_settled, LOOK_SECONDS)
+            each.predecessor = None
 
     async def wait_for_predecessor_async(self) -> None:
         """Return as :meth:`wait_for_predecessor` does, in the running event loop; it is seldom called for."""
-        while (predecessor := self._predecessor) is not None:
-            predecessor.fail_stopped(None)
-            if predecessor.is_settled():
-                self._predecessor = None
-            else:
+        for predecessor, each in pairwise(self._line()):
+            while not predecessor.is_settled():
+                predecessor.fail_own_stopped(None)
                 await asyncio.sleep(_POLL_SECONDS)
+            each.predecessor = None
+
+    def wait_until_settled(self) -> None:
+        """Return when :meth:`is_settled`."""
+        is_settled = False
+        while not is_settled:
+            self.fail_own_stopped(running_loop())
+            with self._changed:
+                is_settled = self._changed.wait_for(self._is_settled, loops.LOOK_SECONDS)
 
     def is_settled(self) -> bool:
-        """Return whether :meth:`wait_until_settled` returns at once."""
-        predecessor = self._predecessor
-        if predecessor is not None and not predecessor.is_settled():
-            return False
+        """Return whether a group of this id has failed, and all groups of it before that one are there."""
         with self._changed:
             return self._is_settled()
 
@@ -303,7 +287,7 @@ class NoteSequence:
         with self._changed:
             if number <= self._confirmed:
                 return
-            self._failed, self.has_failed = number if self._failed is None else min(self._failed, number), True
+            self._failed = number if self._failed is None else min(self._failed, number)
             for other, group in self._under_way.items():
                 if other >= self._failed:
                     group.settle(False, error if other == number else None)
@@ -314,87 +298,13 @@ class NoteSequence:
 
         :param blocked: see :func:`is_stopped`
         """
-        predecessor = self._predecessor
-        if predecessor is not None:
-            predecessor.fail_stopped(blocked)
+        for each in self._line():
+            each.fail_own_stopped(blocked)
+
+    def fail_own_stopped(self, blocked: Loop) -> None:
+        """Give up the groups of this id alone; see :meth:`fail_stopped`."""
         with self._changed:
             missing = self._under_way.keys() - self._arrived
             stopped = [number for number in missing if is_stopped(self._under_way[number].loop, blocked)]
             if stopped:
                 self.fail(min(stopped))
-
-
-class Claim:
-    """A key whose change is under way.
-
-    :param group: that its notes were added to in an event loop; None for what is done in a thread
-    """
-
-    __slots__ = ("group", "has_blocks", "make", "notes")
-
-    def __init__(self, group: NoteGroup | None = None, notes: Sequence[Note] = (), make: Make | None = None) -> None:
-        self.group = group
-        self.notes = list(notes)
-        self.make = make
-        self.has_blocks = False
-        """Whether the group was told that the blocks of the notes are there."""
-
-    @property
-    def loop(self) -> Loop:
-        """The event loop in which the change is made; None in a thread."""
-        return None if self.group is None else self.group.loop
-
-
-class Claims:
-    """The keys whose changes are under way: those of one key follow each other. The caller holds the lock.
-
-    :param lock: of the writer
-    """
-
-    def __init__(self, lock: threading.RLock) -> None:
-        self._lock = lock
-        self._idle = threading.Condition(lock)
-        self._by_key: dict[str, Claim] = {}
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._by_key
-
-    def wait_for(self, key: str, give_up: Callable[[str, Claim], None], fail_stopped: Callable[[Loop], None]) -> None:
-        """Return when the next change of a key may begin.
-
-        :param give_up: gives up the change in an event loop that does not run any more
-        :param fail_stopped: see :meth:`NoteSequence.fail_stopped`; a thread that makes the change may wait for the
-            caller's loop
-        """
-        blocked = running_loop()
-        while (claim := self._by_key.get(key)) is not None:
-            if is_stopped(claim.loop, blocked):
-                give_up(key, claim)
-                del self._by_key[key]
-            else:
-                fail_stopped(blocked)
-                self._idle.wait(LOOK_SECONDS)
-
-    def take(self, key: str, *begun: Any) -> Claim:
-        """Begin the change of a key; see :class:`Claim`."""
-        claim = self._by_key[key] = Claim(*begun)
-        return claim
-
-    def has(self, key: str, claim: Claim) -> bool:
-        """Return whether the change of a key is under way, and was not given up."""
-        return self._by_key.get(key) is claim
-
-    def check(self, key: str, claim: Claim) -> None:
-        """Raise IPLDStoreError if the change of a key was given up."""
-        if not self.has(key, claim):
-            raise IPLDStoreError(
-                f"writing {key!r}: expected its event loop to run on, found that it was stopped, and that the key was "
-                f"written by another call since"
-            )
-
-    def release(self, key: str, claim: Claim) -> None:
-        """Let the next change of a key begin, unless this one was given up. Takes the lock."""
-        with self._lock:
-            if self.has(key, claim):
-                del self._by_key[key]
-                self._idle.notify_all()

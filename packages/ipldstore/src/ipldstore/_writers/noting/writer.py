@@ -13,13 +13,14 @@ from ipld_car import cids
 from ipld_car.lru import LRU
 from ipld_castore import CAStoreError, Journal
 
+from ipldstore._writers.chain import is_same_content
+from ipldstore._writers.notes import Content, Note, Reads, ReadsOfCopies, links_of
+from ipldstore._writers.session_state import decode_state
+from ipldstore._writers.shared import AsyncWork, SharedDataset
 from ipldstore.errors import IPLDStoreError, store_errors
 
-from .chain import is_same_content
-from .notes import Content, Note, Reads, ReadsOfCopies, links_of
-from .sequence import Claim, Claims, Look, Make, Noted, NoteGroup, NoteSequence
-from .session_state import decode_state
-from .shared import AsyncWork, SharedDataset
+from .claims import Claim, Claims, Make
+from .sequence import Look, Noted, NoteGroup, NoteSequence
 
 D = TypeVar("D", bound=SharedDataset)
 IsNew = Callable[[Noted], bool]
