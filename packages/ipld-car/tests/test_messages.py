@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from itertools import product
 
 import ipld_car
 import pytest
@@ -35,8 +36,8 @@ def test_an_error_in_other_words_keeps_its_place_and_what_was_said_above_it() ->
 
 
 def test_a_message_stays_one_on_the_way_from_another_process() -> None:
-    for error in (MalformedError(FORCE, offset=7), ValueError(FORCE)):
-        copy = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own
+    for error, protocol in product((MalformedError(FORCE, offset=7), ValueError(FORCE)), range(6)):
+        copy = pickle.loads(pickle.dumps(error, protocol))  # noqa: S301  # our own
         assert message_in_words(copy, {"force=True": "--force"}) == str(error).replace("force=True", "--force")
 
 

@@ -32,6 +32,9 @@ class Term(str):
         self.values = values
         return self
 
+    def __reduce__(self) -> tuple[object, ...]:  # as protocols 0 and 1 know no slots
+        return _restored, (type(self), self.name, str(self), self.values)
+
     def in_words(self, words: Mapping[str, str]) -> str:
         """Return the term in other words; as it is where they have none for it."""
         return words[self.name].format_map(self.values) if self.name in words else str(self)
@@ -56,12 +59,19 @@ class Message(str):
         self.parts = tuple(chain.from_iterable(each.parts if isinstance(each, Message) else (each,) for each in parts))
         return self
 
+    def __reduce__(self) -> tuple[object, ...]:  # see Term
+        return Message, self.parts
+
     def in_words(self, words: Mapping[str, str]) -> str:
         """Return the message in other words.
 
         :param words: what to say for a term, by its name
         """
         return "".join(each.in_words(words) if isinstance(each, Term) else each for each in self.parts)
+
+
+def _restored(kind: type[Term], name: str, text: str, values: Mapping[str, str]) -> Term:
+    return kind(name, text, **values)
 
 
 def message_in_words(error: BaseException, words: Mapping[str, str]) -> str:
