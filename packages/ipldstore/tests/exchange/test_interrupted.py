@@ -269,3 +269,29 @@ def test_what_was_done_before_is_done_again_once_the_thread_has_gone_on(
     commit(repo, {"b": b"1"})
     repo.undo()
     assert repo.lookup().message == "set a/2"
+
+
+UNDONE: dict[str, Verb] = {
+    "create branch": lambda repo: repo.delete_branch("new"),
+    "create tag": lambda repo: repo.delete_tag("new"),
+    "delete branch": lambda repo: repo.create_branch("exp", "main"),
+    "delete tag": lambda repo: repo.create_tag("v1", "main"),
+    "rename branch": lambda repo: repo.rename_branch("new", "exp"),
+}
+"""What takes each verb back."""
+
+
+@pytest.mark.parametrize("verb", list(UNDONE))
+def test_names_that_others_have_changed_since_are_changed_anew(
+    castore: InterruptedCAStore, repo: Repository, verb: str
+) -> None:
+    """The names of a repository are what its verbs say, not what they were before somebody else took it back."""
+    castore.armed = KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        VERBS[verb](repo)
+    UNDONE[verb](Repository.open(castore))
+    before = names(repo)
+    VERBS[verb](repo)
+    assert names(repo) != before
+    with pytest.raises(IPLDStoreError):
+        VERBS[verb](repo)

@@ -100,18 +100,26 @@ class Exchange:
         )
 
     @contextmanager
-    def asked(self, what: object) -> Iterator[Move | None]:
+    def asked(self, what: object, holds: Callable[[Move, StateNode], bool]) -> Iterator[Move | None]:
         """Say what a caller asks for in this context, so that another call for the same does not do it once more.
 
         A call that fails, or is interrupted, may have moved the head before it knew. The next call of the thread for
         the same is given that move, unless the thread has moved the head otherwise since.
 
         :param what: the verb and its arguments
+        :param holds: whether the present state has what the move was made for: else it is done anew
         """
         moves = self._moves
         moves.asked = what
+        made = None
+        if moves.begun:
+            known = self.current()
+            made = self._made(known)
+            if made is not None and not holds(made, known.state):
+                made = None
+                moves.begun.clear()
         try:
-            yield self._made(self.current()) if moves.begun else None
+            yield made
         finally:
             moves.asked = None
         moves.begun.clear()  # after an error they stay
