@@ -1,10 +1,12 @@
-"""The suite of backends as every bucket has it, whose stored blocks it can damage."""
+"""What the tests of all buckets share: the suite of backends, which damages stored blocks, and races for a head."""
 
 from __future__ import annotations
 
 import base64
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
-from ipld_castore import ContentAddressableStore, ObjectCAStore
+from ipld_castore import ContentAddressableStore, HeadMovedError, ObjectCAStore
 from ipld_castore.testing import CAStoreTests
 from multiformats import CID
 
@@ -26,3 +28,19 @@ class ObjectTests(CAStoreTests):
             castore.store.delete(name)
         else:
             castore.store.put(name, data)
+
+
+def race_for_head(stores: list[ObjectCAStore], expected: CID | None, heads: list[CID]) -> list[int]:
+    """Let all move the head at once; return the numbers of those that did."""
+    start = Barrier(len(stores))
+
+    def move(number: int) -> bool:
+        start.wait()
+        try:
+            stores[number].swap_head(expected, heads[number])
+        except HeadMovedError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(len(stores)) as pool:
+        return [number for number, won in enumerate(pool.map(move, range(len(stores)))) if won]

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 
 import pytest
-from ipld_castore import ContentAddressableStore, HeadMovedError, ObjectCAStore, SupportsJournal
+from ipld_castore import ContentAddressableStore, ObjectCAStore, SupportsJournal
 from ipld_castore.testing import JournalTests
-from multiformats import CID
 
 from ..support.peer_binary import NoBinaryError
 from .azurite import Azurite, install
-from .suite import ObjectTests
+from .suite import ObjectTests, race_for_head
 
 pytest.importorskip("obstore", reason="the extra object is not installed")
 pytestmark = pytest.mark.slow
@@ -61,22 +58,6 @@ class TestJournals(JournalTests):
         return store
 
 
-def race(stores: list[ObjectCAStore], expected: CID | None, heads: list[CID]) -> list[int]:
-    """Let all move the head at once; return the numbers of those that did."""
-    start = Barrier(len(stores))
-
-    def move(number: int) -> bool:
-        start.wait()
-        try:
-            stores[number].swap_head(expected, heads[number])
-        except HeadMovedError:
-            return False
-        return True
-
-    with ThreadPoolExecutor(len(stores)) as pool:
-        return [number for number, won in enumerate(pool.map(move, range(len(stores)))) if won]
-
-
 def test_of_heads_at_once_one_wins(azure: Azurite) -> None:
     """That make the head, and that replace it by its ETag."""
     url = azure.new_container()
@@ -84,7 +65,7 @@ def test_of_heads_at_once_one_wins(azure: Azurite) -> None:
     heads = [store.put({"writer": number}) for number, store in enumerate(stores)]
     expected = None
     for _ in range(4):
-        (winner,) = race(stores, expected, heads)
+        (winner,) = race_for_head(stores, expected, heads)
         expected = heads[winner]
         assert stores[0].head == expected
         heads = [store.put({"writer": number, "after": expected}) for number, store in enumerate(stores)]

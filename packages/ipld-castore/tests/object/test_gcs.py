@@ -6,20 +6,17 @@ The server is fake-gcs-server behind a translator; see ``support/gcs_server``.
 from __future__ import annotations
 
 import pickle
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from typing import Any
 
 import pytest
 from ipld_castore import BlockNotFoundError, ContentAddressableStore, HeadMovedError, ObjectCAStore, SupportsJournal
 from ipld_castore.testing import JournalTests
-from multiformats import CID
 
 from ..support.fault_proxy import FaultProxy, Request
 from ..support.gcs_server import TOKEN, GCSServer
 from ..support.proxy_faults import lost_answer
 from ..support.s3_server import WRITERS, race
-from .suite import ObjectTests
+from .suite import ObjectTests, race_for_head
 
 obstore = pytest.importorskip("obstore", reason="the extra object is not installed")
 
@@ -70,22 +67,6 @@ def test_of_conditional_puts_at_once_one_wins(gcs: GCSServer, url: str) -> None:
     version = {"version": found.meta["version"]}
     (winner,) = race(lambda number: stores[number].put("path", b"second %d" % number, mode=version))
     assert bytes(stores[0].get("path").bytes()) == b"second %d" % winner
-
-
-def race_for_head(stores: list[ObjectCAStore], expected: CID | None, heads: list[CID]) -> list[int]:
-    """Let all move the head at once; return the numbers of those that did."""
-    start = Barrier(len(stores))
-
-    def move(number: int) -> bool:
-        start.wait()
-        try:
-            stores[number].swap_head(expected, heads[number])
-        except HeadMovedError:
-            return False
-        return True
-
-    with ThreadPoolExecutor(len(stores)) as pool:
-        return [number for number, won in enumerate(pool.map(move, range(len(stores)))) if won]
 
 
 def test_of_heads_at_once_one_wins(gcs: GCSServer, url: str) -> None:

@@ -55,14 +55,20 @@ def test_copies_from_and_to_a_bucket(s3: Any, bucket: str, tmp_path: Path, monke
     assert ipldstore.copy(back, IPLDStore()) == root
 
 
-def test_a_file_and_its_dataset_in_buckets(s3: Any, bucket: str, tmp_path: Path) -> None:
-    """Each of the two places has its own options; one that has those of the other alone is not reached."""
+def put_hdf5(s3: Any, bucket: str, path: Path) -> Any:
+    """Make a file, and put it at ``data/x.h5`` of a bucket, whose store is returned."""
     h5py: Any = pytest.importorskip("h5py")
     pytest.importorskip("virtualizarr")
-    with h5py.File(tmp_path / "x.h5", "w") as file:
+    with h5py.File(path, "w") as file:
         file.create_dataset("a", data=DATA, chunks=(10, 40), compression="gzip")
     objects = ObjectCAStore.from_url(f"s3://{bucket}", **s3.options()).store
-    obstore.put(objects, "data/x.h5", tmp_path / "x.h5")
+    obstore.put(objects, "data/x.h5", path)
+    return objects
+
+
+def test_a_file_and_its_dataset_in_buckets(s3: Any, bucket: str, tmp_path: Path) -> None:
+    """Each of the two places has its own options; one that has those of the other alone is not reached."""
+    put_hdf5(s3, bucket, tmp_path / "x.h5")
     url, into = f"s3://{bucket}/data/x.h5", f"s3://{bucket}/ours"
     bad = s3.options() | {"secret_access_key": "of another place"}
     for of_source, of_target in ((bad, s3.options()), (s3.options(), bad)):
@@ -96,12 +102,7 @@ def test_zarr_in_a_bucket(s3: Any, bucket: str, tmp_path: Path, zarr_format: Any
 
 def test_a_file_in_a_bucket(s3: Any, bucket: str, tmp_path: Path) -> None:
     """Its root is that of the file on this machine; one that is replaced is found, and names the file."""
-    h5py: Any = pytest.importorskip("h5py")
-    pytest.importorskip("virtualizarr")
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        file.create_dataset("a", data=DATA, chunks=(10, 40), compression="gzip")
-    objects = ObjectCAStore.from_url(f"s3://{bucket}", **s3.options()).store
-    obstore.put(objects, "data/x.h5", tmp_path / "x.h5")
+    objects = put_hdf5(s3, bucket, tmp_path / "x.h5")
     url = f"s3://{bucket}/data/x.h5"
     root = ipldstore.reference(url, tmp_path / "x.car", storage_options=s3.options())
     assert root == ipldstore.reference(tmp_path / "x.h5", tmp_path / "local.car")
