@@ -11,11 +11,12 @@ from ipld_car import cids
 from multiformats import CID
 
 from ipldstore._dataset.in_flight import linking
-from ipldstore._exchange import once, refs
+from ipldstore._exchange import refs
 from ipldstore._exchange.committing import sign
 from ipldstore._exchange.exchange import TRIES, Change
 from ipldstore._exchange.expire import expire
 from ipldstore._exchange.operations import restore, undo
+from ipldstore._exchange.repeated import verbs
 from ipldstore._garbage.collect import Compacted
 from ipldstore._merge.conflicts import Resolve, check_resolve
 from ipldstore._revisions.refspec import Ref
@@ -116,7 +117,7 @@ class Repository(RepositoryBase):
 
     # -- branches and tags --
 
-    @once.recognised(once.commit_of, once.has_name)
+    @verbs.recognised(verbs.commit_of, verbs.has_name)
     def create_branch(self, name: str, at: Ref | None = None) -> CID:
         """Make a branch; return the CID of its commit.
 
@@ -130,7 +131,7 @@ class Repository(RepositoryBase):
             self._update(f"create branch {name}", lambda state: refs.create_branch(state, name, commit))
         return cids.from_validated(commit)
 
-    @once.recognised(once.commit_of)
+    @verbs.recognised(verbs.commit_of)
     def reset_branch(self, name: str, to: Ref, expected: Ref | None = None) -> CID:
         """Move a branch to any commit; return its CID. Where it was is in the operation log.
 
@@ -144,7 +145,7 @@ class Repository(RepositoryBase):
             self._update(f"reset branch {name}", lambda state: refs.move_branch(state, name, commit, before))
         return cids.from_validated(commit)
 
-    @once.recognised(once.nothing, once.lacks_name)
+    @verbs.recognised(verbs.nothing, verbs.lacks_name)
     def delete_branch(self, name: str) -> None:
         """Delete a branch that is not the default. The operation log brings it back: see :meth:`undo`.
 
@@ -153,7 +154,7 @@ class Repository(RepositoryBase):
         """
         self._update(f"delete branch {name}", lambda state: refs.delete_branch(state, name))
 
-    @once.recognised(once.nothing, once.has_renamed)
+    @verbs.recognised(verbs.nothing, verbs.has_renamed)
     def rename_branch(self, old: str, new: str) -> None:
         """Give a branch another name.
 
@@ -162,7 +163,7 @@ class Repository(RepositoryBase):
         """
         self._update(f"rename branch {old} to {new}", lambda state: refs.rename_branch(state, old, new))
 
-    @once.recognised(once.commit_of, once.has_name)
+    @verbs.recognised(verbs.commit_of, verbs.has_name)
     def create_tag(self, name: str, at: Ref | None = None) -> CID:
         """Make a tag, which does not move; return the CID of its commit. The arguments are those of a branch.
 
@@ -173,7 +174,7 @@ class Repository(RepositoryBase):
             self._update(f"create tag {name}", lambda state: refs.create_tag(state, name, commit))
         return cids.from_validated(commit)
 
-    @once.recognised(once.nothing, once.lacks_name)
+    @verbs.recognised(verbs.nothing, verbs.lacks_name)
     def delete_tag(self, name: str) -> None:
         """Delete a tag.
 
@@ -243,7 +244,7 @@ class Repository(RepositoryBase):
             )
         return cids.from_validated(made)
 
-    @once.recognised(once.tip_of)
+    @verbs.recognised(verbs.tip_of)
     def cherry_pick(
         self,
         commit: Ref,
@@ -267,7 +268,7 @@ class Repository(RepositoryBase):
         with self._linking():
             return cids.from_validated(combining.cherry_pick(self._exchange, self._find_whole(commit), request))
 
-    @once.recognised(once.tip_of)
+    @verbs.recognised(verbs.tip_of)
     def revert(
         self,
         commit: Ref,
@@ -301,7 +302,7 @@ class Repository(RepositoryBase):
 
     # -- undo, forgetting, freeing --
 
-    @once.recognised(once.state_of)
+    @verbs.recognised(verbs.state_of)
     def undo(self) -> CID:
         """Give all names back what they were before the latest operation; return the CID of the new state.
 
@@ -323,7 +324,7 @@ class Repository(RepositoryBase):
         with self._linking():
             return cids.from_validated(restore(self._exchange, cids.to_bytes(state), sign(None, None)).cid)
 
-    @once.recognised(once.kept_by)
+    @verbs.recognised(verbs.kept_by)
     def expire(self, older_than: timedelta | datetime, *, keep_tags: bool = True) -> dict[CID, CID]:
         """Write the kept commits anew without what is older; return the new CID of each commit that is kept.
 

@@ -20,7 +20,7 @@ from ipldstore._exchange import refs
 from ipldstore._exchange.advance import Advance
 from ipldstore._exchange.committing import Signature, put_commit, sign
 from ipldstore._exchange.exchange import TRIES, Exchange, Known, pause
-from ipldstore._exchange.once import Attempt, Attempts, Request
+from ipldstore._exchange.repeated.verbs import Attempt, Attempts, Request
 from ipldstore._history.ancestry import Entry
 from ipldstore._history.commit import REWRITTEN_FROM
 from ipldstore._merge.conflicts import Resolve, Resolved, check_resolve

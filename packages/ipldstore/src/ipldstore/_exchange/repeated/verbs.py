@@ -9,15 +9,14 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 from ipld_car import cids
 from multiformats import CID
 
+from ipldstore._exchange import refs
+from ipldstore._exchange.exchange import Exchange
+from ipldstore._exchange.expire import Expiry
+from ipldstore._exchange.forward import is_past
+from ipldstore._exchange.moves import Move
 from ipldstore._history.state import StateNode
 from ipldstore._revisions.history import History
 from ipldstore._revisions.refspec import spelling_in
-
-from . import refs
-from .exchange import Exchange
-from .expire import Expiry
-from .forward import is_past
-from .moves import Move
 
 # -- verbs of repositories --
 
