@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import count
 from typing import Any, NoReturn
 
@@ -19,8 +20,8 @@ from ipldstore._dataset.roots import note_kept, replace_root, set_root
 from ipldstore._exchange import refs
 from ipldstore._exchange.advance import Advance
 from ipldstore._exchange.committing import Signature, put_commit, sign
-from ipldstore._exchange.exchange import TRIES, Exchange, Known, pause
-from ipldstore._exchange.repeated.verbs import Attempt, Attempts, Request
+from ipldstore._exchange.exchange import TRIES, Exchange, pause
+from ipldstore._exchange.repeated.attempts import Attempt, Attempts, Request
 from ipldstore._history.ancestry import Entry
 from ipldstore._history.commit import REWRITTEN_FROM
 from ipldstore._merge.conflicts import Resolve, Resolved, check_resolve
@@ -159,20 +160,16 @@ class RepositorySession:
             earlier = self._go_on_from_attempt(branch)
             for attempt in count(1):
                 root = self._data.write_root()
-                if root == self._base_root and self._is_done(earlier, request, allow_empty=allow_empty):
-                    return self._finish(self._base, root)
-                if root == self._base_root and not allow_empty:
-                    if attempt > 1:  # the branch has got the same changes meanwhile
+                if root == self._base_root:
+                    has_caught_up = attempt > 1 and not allow_empty  # the branch has got the same changes meanwhile
+                    if has_caught_up or self._is_done(earlier, request, allow_empty=allow_empty):
                         return self._finish(self._base, root)
-                    raise self._nothing_to_commit()
-                known = self._exchange.current()
+                    if not allow_empty:
+                        raise self._nothing_to_commit()
                 advance = Advance(self._history, branch, self._base)
+                put = partial(self._put_commit, root, [self._base], message, meta, by)
                 try:
-                    advance.check(known.state)  # before anything is written
-                    text = with_resolved(message, self._resolved)
-                    advance.commit = put_commit(self._history, root, [self._base], text, meta, by)
-                    self._move(advance, request, by, known, tries)
-                    return self._finish(advance.commit, root)
+                    return self._move(advance, put, request, by, root, tries)
                 except ConflictError:
                     if advance.moved_to is None or attempt == tries:
                         raise
@@ -204,8 +201,32 @@ class RepositorySession:
             return False
         return earlier.request == request or (earlier.request.verb == request.verb == "commit" and not allow_empty)
 
-    def _move(self, advance: Advance, request: Request, by: Signature, known: Known, tries: int = TRIES) -> None:
-        """Move the branch to a commit; until the session knows that it has moved, the commit is an attempt."""
+    def _put_commit(
+        self, root: bytes, parents: Sequence[bytes], message: str, meta: Mapping[str, Any] | None, by: Signature
+    ) -> bytes:
+        """Put a commit whose message also says what rebases have decided; return its binary CID."""
+        return put_commit(self._history, root, parents, with_resolved(message, self._resolved), meta, by)
+
+    def _move(  # two callers
+        self,
+        advance: Advance,
+        put: Callable[[], bytes],
+        request: Request,
+        by: Signature,
+        root: bytes,
+        tries: int = TRIES,
+    ) -> CID:
+        """Put a commit, move the branch to it, and go on from it; return its CID.
+
+        Until the session knows that the branch has moved, the commit is an attempt.
+
+        :param put: puts the commit and returns its binary CID
+        :param root: binary CID of the contents of the commit
+        :raises ConflictError: if the branch has moved, also before anything is put
+        """
+        known = self._exchange.current()
+        advance.check(known.state)
+        advance.commit = put()
         self._attempts.begin(Attempt(request, advance.commit, len(self._resolved)))
         try:
             self._exchange.update(f"{request.verb} {self._branch}", advance, by, tries=tries, known=known)
@@ -213,6 +234,7 @@ class RepositorySession:
             if advance.moved_to is not None:
                 self._attempts.drop_last()
             raise
+        return self._finish(advance.commit, root)
 
     def _nothing_to_commit(self) -> NoChangesError:
         return NoChangesError(
@@ -267,15 +289,11 @@ class RepositorySession:
                     f"amending {branch!r}: expected a commit of this repository, found the first one, which all "
                     f"repositories share: commit(...) makes the next"
                 )
-            text = with_resolved(old.message if message is None else message, self._resolved)
             if meta is None:  # what expire() has noted is about the commit that was
                 meta = {name: value for name, value in old.meta.items() if name != REWRITTEN_FROM}
-            advance = Advance(self._history, branch, self._base)
-            known = self._exchange.current()
-            advance.check(known.state)
-            advance.commit = put_commit(self._history, root, old.parents, text, meta, by)
-            self._move(advance, request, by, known)
-            return self._finish(advance.commit, root)
+            text = old.message if message is None else message
+            put = partial(self._put_commit, root, old.parents, text, meta, by)
+            return self._move(Advance(self._history, branch, self._base), put, request, by, root)
 
     def rebase(self, resolve: Resolve | None = None, *, append: bool = False) -> Commit:
         """Bring what has changed onto the present commit of the branch, and go on from that; return that commit.

@@ -1,10 +1,10 @@
-"""Verbs of repositories and sessions that are called again after they were interrupted: nothing is done twice."""
+"""Verbs of repositories that are called again after they were interrupted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ipld_car import cids
 from multiformats import CID
@@ -12,13 +12,9 @@ from multiformats import CID
 from ipldstore._exchange import refs
 from ipldstore._exchange.exchange import Exchange
 from ipldstore._exchange.expire import Expiry
-from ipldstore._exchange.forward import is_past
 from ipldstore._exchange.moves import Move
 from ipldstore._history.state import StateNode
-from ipldstore._revisions.history import History
 from ipldstore._revisions.refspec import spelling_in
-
-# -- verbs of repositories --
 
 
 class HasExchange(Protocol):
@@ -100,58 +96,3 @@ def kept_by(made: Move, *_: Any, **__: Any) -> dict[CID, CID]:
     """Return what an expiry has kept."""
     assert isinstance(made.change, Expiry)  # noqa: S101  # what it moves the names by
     return made.change.kept
-
-
-# -- commits of sessions --
-
-
-class Request(NamedTuple):
-    """What a caller asks of a commit."""
-
-    verb: str
-    arguments: tuple[object, ...]
-
-
-class Attempt(NamedTuple):
-    """A commit that the branch may have."""
-
-    request: Request
-    commit: bytes
-    """Its binary CID."""
-    decisions: int
-    """How many of the decisions of rebases its message has."""
-
-
-class Attempts:
-    """The commits that calls have begun since the session last knew where its branch is.
-
-    :param history: where commits are read
-    """
-
-    def __init__(self, history: History) -> None:
-        self._history = history
-        self._begun: list[Attempt] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._begun)
-
-    def begin(self, attempt: Attempt) -> None:
-        """Note a commit before the branch moves to it."""
-        self._begun.append(attempt)
-
-    def drop_last(self) -> None:
-        """Take note that the branch has not moved to the last commit."""
-        self._begun.pop()
-
-    def clear(self) -> None:
-        """Take note that it is known where the branch is."""
-        self._begun = []
-
-    def find_made(self, tip: bytes | None) -> Attempt | None:
-        """Return the attempt whose commit a branch has; None if it has none of them.
-
-        :param tip: binary CID of the branch's latest commit; None without a branch
-        """
-        if tip is None:
-            return None
-        return next((each for each in reversed(self._begun) if is_past(self._history, each.commit, tip)), None)
