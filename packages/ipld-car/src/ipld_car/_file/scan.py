@@ -6,7 +6,7 @@ A section is a varint, the CID and the block; the varint is the length of the ot
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import BytesIO
 from mmap import mmap
 from typing import Final
@@ -29,8 +29,6 @@ No NamedTuple: to make one takes a third of the time that a section takes.
 MAX_HEAD_BYTES: Final = 128
 """Bytes of the length and the CID of a section, at most: a digest of 64 bytes has room."""
 _HEAD: Final = 3 + cids.CIDV1_SHA256_SIZE
-_REPORT_BYTES: Final = 1 << 18
-"""Bytes between two calls of ``reach``."""
 _PIECE: Final = 1 << 20
 _FEW: Final = 1 << 14
 """Bytes to look at where the first of them mostly tell."""
@@ -88,18 +86,15 @@ def sections(
     *,
     zero_is_end: bool = False,
     limit: int = MAX_SECTION_BYTES,
-    reach: Callable[[int], object] | None = None,
 ) -> Iterator[Section]:
     """Give the sections between two positions, in their order.
 
     :param zero_is_end: take a section of length zero for the end, as archives that are padded with zeros need it
     :param limit: the longest section that is taken
-    :param reach: called now and then with the position that is reached
     :raises CarError: with the place of what is no section; a :class:`TruncatedError` if a section goes on behind
         ``stop``
     """
     position, number = start, 0
-    report = position if reach else sys.maxsize
     usual, least, most = cids.CIDV1_SHA256_PREFIXES, cids.CIDV1_SHA256_SIZE, min(limit, MAX_SECTION_BYTES)
     # To slice a FileBuffer costs more than all else here. `last` is where a whole head in the piece begins at most.
     file = buffer if isinstance(buffer, FileBuffer) else None
@@ -131,9 +126,6 @@ def sections(
             yield position, cid, begin + len(cid), size - len(cid)
             position = begin + size
             number += 1
-            if position > report and reach is not None:
-                reach(position)
-                report = position + _REPORT_BYTES
     except CarError as error:
         raise error.at(position, number) from None
 

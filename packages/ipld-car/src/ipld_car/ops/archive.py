@@ -22,7 +22,7 @@ from ipld_car.errors import BlockAbsentError, HashMismatchError
 from ipld_car.hashes import verify_digest
 from ipld_car.streams import Source as BytesOrStream
 
-from .errors import Meter, OperationError, Progress, naming
+from .errors import REPORT_BYTES, Meter, OperationError, Progress, naming
 
 Source = str | os.PathLike[str] | BytesOrStream
 """An archive: the path of a file or pipe, its bytes, or a stream that gives them."""
@@ -73,15 +73,11 @@ class Archive:
         :raises CarError: if something is no section
         """
         first, end = self.layout.first, self.layout.end
-        reach = None
-        if self._progress is not None:
-            meter = Meter(self._progress, "reading", end - first)
-
-            def reach(position: int) -> None:
-                meter.reach(position - first)
-
         with naming(self._name):
-            yield from sections(self.buffer, first, end, zero_is_end=self._zero_is_end, reach=reach)
+            found = sections(self.buffer, first, end, zero_is_end=self._zero_is_end)
+            if self._progress is not None:
+                found = _metered(found, Meter(self._progress, "reading", end - first), first)
+            yield from found
 
     @property
     def table(self) -> BlockTable:
@@ -153,6 +149,21 @@ class Archive:
         if single and len(roots) != 1:
             raise OperationError(f"expected an archive with one root, found {len(roots)}: say at which CID to begin")
         return roots
+
+
+def _metered(found: Iterator[Section], meter: Meter, first: int) -> Iterator[Section]:
+    """Give sections, and report how many bytes are behind the caller.
+
+    :param first: where the first section begins
+    """
+    due = first
+    for section in found:
+        yield section
+        _, _, begin, size = section
+        end = begin + size
+        if end >= due:  # a call of the meter takes as long as a section
+            meter.reach(end - first)
+            due = end + REPORT_BYTES
 
 
 def missing_block(cid: bytes, where: str) -> OperationError:

@@ -9,7 +9,7 @@ from typing import Final
 
 from ipld_car.errors import CarError
 
-_REPORT_BYTES: Final = 1 << 18
+REPORT_BYTES: Final = 1 << 18
 
 
 class OperationError(CarError):
@@ -65,5 +65,5 @@ class Meter:
         """Note that ``done`` bytes are done in all."""
         self._done = done
         if self._progress is not None and done >= self._next:
-            self._next = done + _REPORT_BYTES
+            self._next = done + REPORT_BYTES
             self._progress(self._what, done, self._total)

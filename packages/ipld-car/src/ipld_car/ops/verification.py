@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from mmap import mmap
 from typing import Final
@@ -63,7 +63,7 @@ class Report:
         return not (self.bad or lacks or self.index_faults or self.error)
 
 
-def verify(  # each is of use alone
+def verify(
     source: Source,
     *,
     jobs: int = 1,
@@ -96,25 +96,16 @@ def verify(  # each is of use alone
         except CarError as error:
             return Report(error=without_frames(error))
         report = Report(layout.version, list(map(cids.from_bytes, layout.roots)))
-        meter = Meter(progress, "verifying", layout.end - layout.first)
-        seen: set[bytes] = set()
-        links: set[bytes] = set()
-        jobs = jobs or os.cpu_count() or 1
-        sizes = every and on_verdict is not None
         parts = check_parts(
-            path, buffer, layout.first, layout.end, jobs=jobs, sizes=sizes, zero_is_end=zero_length_section_as_eof
+            path,
+            buffer,
+            layout.first,
+            layout.end,
+            jobs=jobs or os.cpu_count() or 1,
+            sizes=every and on_verdict is not None,
+            zero_is_end=zero_length_section_as_eof,
         )
-        for part in parts:
-            seen.update(part.cids)
-            links |= part.links
-            report.not_followed += part.not_followed
-            if on_verdict is not None:
-                for verdict in _verdicts(part):
-                    on_verdict(verdict._replace(number=report.blocks + verdict.number))
-            report.blocks += len(part.cids)
-            report.bad += len(part.bad)
-            report.error = part.error and part.error.at(part.end, report.blocks)
-            meter.advance(part.end - part.start)
+        seen, links = _read_parts(report, parts, on_verdict, Meter(progress, "verifying", layout.end - layout.first))
         report.distinct = len(seen)
         if report.error is None:
             lacking = _missing(links.union(layout.roots), seen)
@@ -126,6 +117,26 @@ def verify(  # each is of use alone
                 if report.index_faults <= _MAX_DETAILS:
                     report.index_details.append(fault)
         return report
+
+
+def _read_parts(
+    report: Report, parts: Iterable[Part], on_verdict: Callable[[Verdict], object] | None, meter: Meter
+) -> tuple[set[bytes], set[bytes]]:
+    """Report what is in the parts of an archive; return the CIDs of their blocks, and those that these link."""
+    seen: set[bytes] = set()
+    links: set[bytes] = set()
+    for part in parts:
+        seen.update(part.cids)
+        links |= part.links
+        report.not_followed += part.not_followed
+        if on_verdict is not None:
+            for verdict in _verdicts(part):
+                on_verdict(verdict._replace(number=report.blocks + verdict.number))
+        report.blocks += len(part.cids)
+        report.bad += len(part.bad)
+        report.error = part.error and part.error.at(part.end, report.blocks)
+        meter.advance(part.end - part.start)
+    return seen, links
 
 
 def _verdicts(part: Part) -> Iterator[Verdict]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -17,6 +18,10 @@ from ipld_car._cli.options import (
     version_option,
     zero_option,
 )
+
+if TYPE_CHECKING:
+    from ipld_car import ops
+    from ipld_car.terminal import Printer
 
 
 @click.command()
@@ -127,7 +132,7 @@ def extract(  # noqa: PLR0913, PLR0917 - one for each option
     there is --partial.
     """
     from ipld_car import ops
-    from ipld_car._cli.render.extract import render_entry, render_result
+    from ipld_car._cli.render.extract import render_result
     from ipld_car.terminal import BAD, GOOD, open_printer, show_progress
 
     source = source_of(file)
@@ -137,14 +142,6 @@ def extract(  # noqa: PLR0913, PLR0917 - one for each option
             warn("extracted 1 file(s)")
             return GOOD
         with open_printer() as print_line:
-
-            def on_entry(entry: ops.ExtractedEntry) -> None:
-                line = render_entry(entry, as_json=as_json)
-                if as_json:
-                    print_line(line)
-                elif verbose or entry.missing or entry.unsafe_target is not None:
-                    warn(line)
-
             done = ops.extract(
                 source,
                 output,
@@ -152,13 +149,28 @@ def extract(  # noqa: PLR0913, PLR0917 - one for each option
                 force=force,
                 skip_unsafe_links=skip_unsafe_links,
                 max_entries=max_entries,
-                on_entry=on_entry,
+                on_entry=_entry_printer(print_line, warn, as_json=as_json, verbose=verbose),
                 zero_length_section_as_eof=zero_is_end,
                 progress=progress,
             )
             for line in render_result(done):
                 warn(line)
     return GOOD if partial or not done.missing + done.missing_shards else BAD
+
+
+def _entry_printer(
+    print_line: Printer, warn: Printer, *, as_json: bool, verbose: bool
+) -> Callable[[ops.ExtractedEntry], None]:
+    """Return what prints files and links that are extracted: all as JSON or with ``verbose``, else those left out."""
+    from ipld_car._cli.render.extract import render_entry
+
+    def on_entry(entry: ops.ExtractedEntry) -> None:
+        if as_json:
+            print_line(render_entry(entry, as_json=True))
+        elif verbose or entry.missing or entry.unsafe_target is not None:
+            warn(render_entry(entry, as_json=False))
+
+    return on_entry
 
 
 def _print_file(source: Any, paths: tuple[str, ...], *, zero_is_end: bool, progress: Any) -> None:

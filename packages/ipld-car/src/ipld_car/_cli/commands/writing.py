@@ -111,12 +111,7 @@ def filter_command(
     from ipld_car.ops.output import check_not_input
     from ipld_car.terminal import open_printer, show_progress
 
-    if [cid_file, file, output if append else ""].count(STANDARD) > 1:
-        raise click.UsageError("standard input has either an archive or the CIDs: --cid-file names a file of them")
-    if append and output == STANDARD:
-        raise click.UsageError("expected the file of a CARv2 to append to, found standard output")
-    if append and version != 2:
-        raise click.UsageError("expected to append to a CARv2, found --version 1")
+    _check_usage_of_filter(file, output, cid_file, append=append, version=version)
     source, target = source_of(file), target_of(output)
     check_not_input(target, source_of(cid_file), *([] if append else [source]))
     with open_stream(source_of(cid_file)) as lines:
@@ -138,6 +133,16 @@ def filter_command(
             print_line({"roots": list(map(str, written.roots)), "blocks": written.blocks})
     if not written.roots and not append and not as_json:
         click.echo("warning: no roots defined after filtering", err=True)
+
+
+def _check_usage_of_filter(file: str, output: str, cid_file: str, *, append: bool, version: int) -> None:
+    """Refuse arguments that do not go together."""
+    if [cid_file, file, output if append else ""].count(STANDARD) > 1:
+        raise click.UsageError("standard input has either an archive or the CIDs: --cid-file names a file of them")
+    if append and output == STANDARD:
+        raise click.UsageError("expected the file of a CARv2 to append to, found standard output")
+    if append and version != 2:
+        raise click.UsageError("expected to append to a CARv2, found --version 1")
 
 
 def _read_cids(lines: Any) -> set[bytes]:
