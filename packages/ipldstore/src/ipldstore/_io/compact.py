@@ -86,23 +86,8 @@ def compact(
     Compacted(kept_blocks=2, freed_blocks=2, freed_bytes=204)
     """
     if (path := _file_of(what)) is not None:
-        if storage_options:
-            raise ValueError(
-                Message(
-                    "expected ",
-                    Term("storage_options"),
-                    f" with the URL of a bucket or a node, found the file {path}",
-                )
-            )
-        if older_than is None or (path.exists() and _is_repository(path, zeros_end=zero_length_section_as_eof)):
-            return _compact_file(path, older_than, progress, zeros_end=zero_length_section_as_eof)
-        raise ValueError(
-            Message(
-                "expected ",
-                Term("older_than"),
-                f" with a folder or bucket, which several may write, found the file {path}",
-            )
-        )
+        _check_of_file(path, older_than, storage_options, zeros_end=zero_length_section_as_eof)
+        return _compact_file(path, older_than, progress, zeros_end=zero_length_section_as_eof)
     with opened_shared(what, storage_options) as shared:
         castore = _with_files(shared)
         own = own_part(castore)
@@ -128,6 +113,19 @@ def _file_of(what: AnyShared) -> Path | None:
         return None
     place = parse(what).place
     return None if not isinstance(place, Path) or place.is_dir() else Path(os.path.realpath(local_path(what)))
+
+
+def _check_of_file(
+    path: Path, older_than: timedelta | datetime | None, storage_options: Mapping[str, Any] | None, *, zeros_end: bool
+) -> None:
+    """Refuse arguments that a CAR file does not take."""
+    if storage_options:
+        raise ValueError(
+            Message("expected ", Term("storage_options"), f" with the URL of a bucket or a node, found the file {path}")
+        )
+    if older_than is not None and not (path.exists() and _is_repository(path, zeros_end=zeros_end)):
+        message = f" with a folder or bucket, which several may write, found the file {path}"
+        raise ValueError(Message("expected ", Term("older_than"), message))
 
 
 def _is_repository(path: Path, *, zeros_end: bool) -> bool:
@@ -161,25 +159,13 @@ def _compact_file(
     try:
         if len(old.roots) != 1:
             raise ValueError(f"expected an archive with one root, found {len(old.roots)} roots in {path}")
-        root = old.roots[0]
-        if _is_state(old, root):
+        if _is_state(old, old.roots[0]):
             old.abandon()
             return _compact_repository(path, older_than, progress, zeros_end=zeros_end)
         fresh = path.with_name(f".{path.name}.compacting")
         fresh.unlink(missing_ok=True)  # of one that was stopped
-        references = references_beside(path)
-
-        def absent(cid: bytes) -> None:
-            require_in_file(cid, references, path)
-
         try:
-            with store_errors(f"compacting {path}", passing=(OSError,)), CarFile.open(fresh, "x", roots=[root]) as new:
-                if bytes(root) != EMPTY_ROOT or root in old:  # else nothing was ever frozen
-                    with open_bar("keeping", unit=" blocks", progress=progress) as bar:
-                        for cid, data in walk_binary(old.get, bytes(root), missing=absent):
-                            new.put(cid, data, verify=False)
-                            bar.update()
-                kept, there = len(new), len(old)
+            kept, there = _write_kept(old, fresh, path, progress), len(old)
             if not old.is_current:
                 raise ConflictError(
                     f"compacting {path}: expected the file that was opened, found that it was removed or replaced; "
@@ -196,6 +182,27 @@ def _compact_file(
         return Compacted(kept, there - kept, size - path.stat().st_size)
     finally:
         old.abandon()  # as it was, or gone: there is nothing to finish
+
+
+def _write_kept(old: CarFile, fresh: Path, path: Path, progress: bool | None) -> int:
+    """Write a CAR file of what the root of another reaches; return the number of its blocks.
+
+    :param fresh: the path of the new file
+    :param path: the path of the old file, beside which references to other files are
+    """
+    root = old.roots[0]
+    references = references_beside(path)
+
+    def absent(cid: bytes) -> None:
+        require_in_file(cid, references, path)
+
+    with store_errors(f"compacting {path}", passing=(OSError,)), CarFile.open(fresh, "x", roots=[root]) as new:
+        if bytes(root) != EMPTY_ROOT or root in old:  # else nothing was ever frozen
+            with open_bar("keeping", unit=" blocks", progress=progress) as bar:
+                for cid, data in walk_binary(old.get, bytes(root), missing=absent):
+                    new.put(cid, data, verify=False)
+                    bar.update()
+        return len(new)
 
 
 def _compact_folder(whole: ContentAddressableStore, progress: bool | None) -> Compacted:

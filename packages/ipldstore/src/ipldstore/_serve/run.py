@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from .limits import Limits
 from .sources import Source
+
+if TYPE_CHECKING:
+    import asyncio
+
+    import uvicorn
+
+    from .guard import Guard
 
 
 def run(
@@ -42,21 +50,30 @@ def run(
     connections = Connections(limits)
     records = read_records(record_files)
     app = make_app(sources, limits=limits, hosts=[*hosts, host], records=records, connections=connections)
-    config = uvicorn.Config(
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family, backlog=256) as listening:
+        name = f"[{host}]" if ":" in host else host
+        ready(f"http://{name}:{listening.getsockname()[1]}")
+        uvicorn.Server(_config(app, connections.protocol())).run(sockets=[listening])
+
+
+def _config(app: Guard, protocol: type[asyncio.Protocol]) -> uvicorn.Config:
+    """Return how uvicorn is to serve an application.
+
+    :param protocol: what speaks HTTP/1.1 on each connection
+    """
+    import uvicorn
+
+    return uvicorn.Config(
         app,
         log_level="warning",
         access_log=False,
         server_header=False,
         date_header=True,
-        http=connections.protocol(),
+        http=protocol,
         ws="none",
         timeout_keep_alive=20,
         timeout_graceful_shutdown=10,
         h11_max_incomplete_event_size=64 << 10,
         lifespan="off",
     )
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family, backlog=256) as listening:
-        name = f"[{host}]" if ":" in host else host
-        ready(f"http://{name}:{listening.getsockname()[1]}")
-        uvicorn.Server(config).run(sockets=[listening])

@@ -94,19 +94,26 @@ def resolve_notes(
         base = content_of(key)
         found = follow_chain(base, own)
         if isinstance(found, Conflict):
-            chosen = (choices or {}).get(key)
-            if chosen is not None and chosen in found.ends:
-                found = found.ends[chosen]
-            elif on_conflict == "raise":
-                conflicts.append(found)
-                continue
-            else:
-                found = next(iter(found.ends.values())) if on_conflict == "first" else _ask(on_conflict, found)
-        if not is_same_content(found, base):
+            found = _decided(found, (choices or {}).get(key), on_conflict)
+        if isinstance(found, Conflict):
+            conflicts.append(found)
+        elif not is_same_content(found, base):
             changes[key] = found
     if conflicts:
         raise conflict_error(conflicts)
     return TakenIn(changes, attempts.positions())
+
+
+def _decided(conflict: Conflict, writer: str | None, on_conflict: OnConflict) -> Content | Conflict:
+    """Return what the key of a conflict is to have; the conflict itself if nothing says what.
+
+    :param writer: the writer whose content counts, if it has one
+    """
+    if writer is not None and writer in conflict.ends:
+        return conflict.ends[writer]
+    if on_conflict == "raise":
+        return conflict
+    return next(iter(conflict.ends.values())) if on_conflict == "first" else _ask(on_conflict, conflict)
 
 
 Notes = Iterable[tuple[str, Note]]
