@@ -14,7 +14,7 @@ import zarr
 from zarr.abc.store import Store
 from zarr.core.sync import sync
 
-from ipldstore._address.grammar import local_path
+from ipldstore._address.grammar import local_path, parse
 from ipldstore._address.references import references_of
 from ipldstore._io.open import open as open_store
 from ipldstore._store.group_store import GroupStore
@@ -159,7 +159,8 @@ def _new_zip(path: str, stack: ExitStack) -> Store:
 
 
 def _marks_of(what: str | os.PathLike[str]) -> Path | None:
-    if "://" in os.fspath(what):
+    address = parse(what)
+    if not isinstance(address.place, Path) or address.group or address.ref is not None:
         return None
     folder = references_of(local_path(what))
     return folder.with_suffix(".copied") if folder.suffix == ".references" else folder.with_name("copied")

@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 
 from ipld_castore import ReferenceIndex, ReferenceIndexWriter
 
+from .folders import files_below
+
 _STAMP: Final = struct.Struct(">QQ")
 _SOURCE: Final = struct.Struct(">QQQ")
 _RECORDS: Final = 1 << 16
@@ -45,7 +47,9 @@ def _stamp_of_folder(path: str) -> bytes:
     for folder, folders, files in os.walk(path):
         folders.sort()
         digest.update(f"{folder[len(path) :]}\0\0".encode(errors="surrogateescape"))
-        for name in sorted(files):
+        linked = [name for name in folders if os.path.islink(f"{folder}/{name}")]  # noqa: PTH114  # as below
+        below = [f"{name}/{rest}" for name in linked for rest in sorted(files_below(f"{folder}/{name}"))]
+        for name in [*sorted(files), *below]:
             try:
                 status = os.stat(f"{folder}/{name}")  # noqa: PTH116  # a fifth of the time, at each chunk
             except OSError:  # a link to nowhere, or removed by now

@@ -11,6 +11,7 @@ from typing import Any
 
 from ipldstore._format import keys
 
+from .folders import files_below, is_leftover
 from .model import Ranges, Source, SourceArray, parse_json
 
 Reference = bytes | tuple[str, int, int | None]
@@ -21,12 +22,12 @@ def zarr_folder(path: str) -> Source:
     """Return a zarr store in a folder of this machine. Each key is a file; the formats stay what they are."""
 
     def walk() -> Iterator[tuple[str, Reference]]:
-        for folder, folders, files in os.walk(path):
-            folders.sort()
-            for name in sorted(files):
-                file = Path(folder, name)
-                key = file.relative_to(path).as_posix()
-                yield key, file.read_bytes() if name in keys.DOCUMENTS else (str(file), 0, file.stat().st_size)
+        for key in sorted(files_below(path)):
+            file = Path(path, key)
+            if key.rpartition("/")[2] in keys.DOCUMENTS:
+                yield key, file.read_bytes()
+            elif not is_leftover(key):
+                yield key, (str(file), 0, file.stat().st_size)
 
     return source_of(path, walk())
 

@@ -13,9 +13,7 @@ import numpy as np
 import pytest
 import zarr
 from ipldstore import IPLDStore
-from ipldstore._there.copies.listing import keys_of
 from ipldstore._there.copies.writing import read_sync
-from ipldstore._there.ends import End
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, MemoryStore, ZipStore
@@ -230,26 +228,6 @@ def test_threads_go_on_where_a_copy_was_stopped(tmp_path: Path, monkeypatch: pyt
     assert ipldstore.copy(tmp_path / "a.zarr", IPLDStore()) == root
 
 
-def test_a_folder_is_listed_as_zarr_lists_it(tmp_path: Path) -> None:
-    """Links to files are followed, links to folders are not, and what is no file is no key."""
-    fill(LocalStore(tmp_path / "a.zarr"))
-    chunk = next(path for path in (tmp_path / "a.zarr" / "deep").rglob("*") if path.name.isdigit() and path.is_file())
-    (chunk.parent / "777").symlink_to(chunk)
-    (chunk.parent / "888").symlink_to(chunk.parent, target_is_directory=True)
-    (chunk.parent / "999").mkdir()
-    source = LocalStore(tmp_path / "a.zarr", read_only=True)
-
-    async def listed(prefix: str) -> set[str]:
-        return {key async for key in source.list_prefix(prefix)}
-
-    async def own(path: str) -> set[str]:
-        return {key async for key in keys_of(End(source, path, None))}
-
-    assert sync(own("")) == sync(listed("")) != set()
-    assert {f"deep/{key}" for key in sync(own("deep"))} == sync(listed("deep/")) != set()
-    assert sync(own("absent")) == set()
-
-
 def test_a_target_is_left_alone_if_nothing_can_be_copied(tmp_path: Path) -> None:
     """A zip file is emptied when it is opened to write: not before it is known what goes there, nor over itself."""
     fill(tmp_path / "a.zarr")
@@ -342,6 +320,10 @@ def test_nothing_is_copied_over_itself(tmp_path: Path) -> None:
         for target in (place, group, group["deep"]):
             with pytest.raises(ValueError, match="another target"):
                 ipldstore.copy(place, target, rechunk={"time": 20})
+        assert (values(place) == DATA).all()
+    for place in (LocalStore(tmp_path / "b.zarr"), memory, ours):  # an array has nothing below it, also no source
+        with pytest.raises(ValueError, match="while that is read"):
+            ipldstore.copy(zarr.open_array(place, path="deep/t2m", mode="r"), place)
         assert (values(place) == DATA).all()
     ipldstore.copy(zarr.open_group(memory)["deep"], zarr.open_group(memory).create_group("other"))
     assert (values(memory, "other/t2m") == DATA).all()

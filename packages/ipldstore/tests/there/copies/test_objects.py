@@ -26,3 +26,27 @@ def test_a_second_copy_reads_no_chunk_again(tmp_path: Path) -> None:
     assert ipldstore.copy(source, tmp_path / "a.car") != first
     with ipldstore.open(tmp_path / "a.car") as store:
         assert np.asarray(zarr.open_array(store, path="a", mode="r")[:]).tolist() == [0, 1, 9, 9]
+
+
+def test_memory_stores_number_their_objects(tmp_path: Path) -> None:
+    """Those of another one have the same ETags, and were taken for what had been copied before."""
+    from zarr.storage import ObjectStore
+
+    for value in (1, 2):
+        source = ObjectStore(obstore.store.MemoryStore())
+        source.__class__ = type(
+            "OneName", (ObjectStore,), {"__str__": lambda _: "object_store://memory at one address"}
+        )
+        zarr.create_array(source, name="a", shape=(4,), chunks=(2,), dtype="i4")[:] = value
+        ipldstore.copy(source, tmp_path / "a.car")
+        with ipldstore.open(tmp_path / "a.car") as store:
+            assert np.asarray(zarr.open_array(store, path="a", mode="r")[:]).tolist() == [value] * 4
+
+
+def test_a_folder_of_obstore_is_not_copied_over_itself(tmp_path: Path) -> None:
+    from zarr.storage import LocalStore, ObjectStore
+
+    zarr.create_array(tmp_path / "a.zarr", shape=(4,), chunks=(2,), dtype="i4")[:] = 1
+    for source in (tmp_path / "a.zarr", LocalStore(tmp_path / "a.zarr")):
+        with pytest.raises(ValueError, match="another target"):
+            ipldstore.copy(source, ObjectStore(obstore.store.LocalStore(tmp_path / "a.zarr")), rechunk={"": (4,)})

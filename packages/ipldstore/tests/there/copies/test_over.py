@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import zarr
 from ipldstore import IPLDStore
+from zarr.storage import LocalStore
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -47,3 +48,23 @@ def test_notes_of_what_was_replaced_allow_nothing(tmp_path: Path) -> None:
     assert ipldstore.open(tmp_path / "x.car").root_cid == root
     zarr.open_array(tmp_path / "b.zarr", mode="r+").append(np.ones(1, "i4"))
     ipldstore.copy(tmp_path / "b.zarr", tmp_path / "x.car", overwrite=False)
+
+
+@pytest.mark.parametrize("name", ["x.zarr", "x.car"])
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+def test_consolidated_metadata_above_the_target(tmp_path: Path, name: str) -> None:
+    """They said the old shape, by which readers took the new chunks."""
+    store: Any = LocalStore(tmp_path / name) if name == "x.zarr" else ipldstore.open(tmp_path / name, "a")
+    zarr.create_array(store, name="deep/a", shape=(2,), chunks=(2,), dtype="i4")[:] = 1
+    zarr.create_group(store, path="kept")
+    zarr.consolidate_metadata(store)
+    zarr.create_array(tmp_path / "a.zarr", name="a", shape=(4,), chunks=(2,), dtype="i4")[:] = 2
+    target = zarr.open_group(store)["deep"] if name == "x.zarr" else store
+    if name == "x.car":
+        store.close()
+        target = f"{tmp_path / name}#deep"
+    ipldstore.copy(tmp_path / "a.zarr", target)
+    with store if name == "x.zarr" else ipldstore.open(tmp_path / name) as found:
+        whole = zarr.open_consolidated(found, mode="r")
+        assert {name for name, _ in whole.members()} == {"deep", "kept"}
+        assert np.asarray(whole["deep/a"]).tolist() == [2] * 4

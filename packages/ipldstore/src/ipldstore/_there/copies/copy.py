@@ -19,18 +19,14 @@ from ipldstore._display.bars import Bar, open_bar
 from ipldstore._format import keys
 from ipldstore._store.ipld_store import IPLDStore
 from ipldstore._there.ends import AnyEnd, End, opened
+from ipldstore._there.folders import is_leftover
 
 from . import rechunking
+from .beside import consolidate, kept_nodes
 from .listing import keys_of
 from .marks import Marks, stamps_of
-from .overwriting import (
-    remove_empty_folders,
-    require_apart,
-    require_no_others,
-    require_other_zip,
-    require_reachable,
-    stale_keys,
-)
+from .overwriting import require_apart, require_no_others, require_other_zip, require_reachable
+from .stale import delete, remove_empty_folders, stale_keys
 from .writing import can_wait, finished, read_sync, writer_to
 
 _WORKERS: Final = 32
@@ -62,11 +58,12 @@ def copy(
 ) -> CID | None:
     """Copy a zarr hierarchy; return the root if the target is a dataset of ours.
 
-    Chunks are copied as the bytes that they are, with documents and formats as they are, many at a time. The target
-    keeps what it has beside the arrays of the source. A zip file is put in its place when it is whole. A dataset is
-    frozen now and then, and at the end; a copy that was stopped goes on where it was. What is there already is not read
-    again if the source is a dataset of ours (CIDs tell), or has ETags or files (ETag, size and time tell, which are
-    noted beside the target).
+    Chunks are copied as the bytes that they are, with documents and formats as they are, many at a time. Each group and
+    array of the source takes the place of what the target has there, an array also of all that is below it. What the
+    target has beside them stays, and consolidated metadata say both; a zip file is replaced, when the new one is whole.
+    A dataset is frozen now and then, and at the end; a copy that was stopped goes on where it was. What is there
+    already is not read again if the source is a dataset of ours (CIDs tell), or has ETags or files (ETag, size and time
+    tell, which are noted beside the target).
 
     :param source: a path or URL, a store, or a group or array of zarr. A path or URL is zarr's if a zarr folder is
         there or it ends in ``.zarr`` or ``.zip``; a repository of icechunk is ``icechunk:s3://bucket/prefix@branch``,
@@ -84,8 +81,8 @@ def copy(
         ``icechunk.s3_storage`` or ``icechunk.gcs_storage``
     :param progress: whether to show a bar; by default in a notebook, and where standard error is a terminal
     :raises ValueError: if there is no hierarchy, or ``rechunk`` names what is not there: the target is not opened then.
-        Also if the source would be written over itself, options are given for what is no URL, or workers of ``dask``
-        cannot write the target
+        Also if the source would be written over itself, what stays beside it has the other zarr format, options are
+        given for what is no URL, or workers of ``dask`` cannot write the target
     :raises FileExistsError: if ``overwrite`` is false, and something would be overwritten; nothing has changed then
     :raises IPLDStoreError: if a block of a dataset cannot be read or written
 
@@ -106,7 +103,7 @@ def copy(
         with opened(target, writing=True, options=storage_options) as end:
             if end.store.read_only:
                 raise ValueError(f"expected a target that can be written, found one that is read-only: {end.store}")
-            require_apart(begin, end)
+            require_apart(begin, end, documents)
             with open_bar("copying", unit="B", progress=progress) as bar:
                 _Copy(begin, end, dask, bar).run(documents, plans, overwrite=overwrite)
             return None if end.dataset is None else end.dataset.freeze()
@@ -166,8 +163,9 @@ class _Copy:
         with self._marks as marks:
             if not overwrite and not self._was_copied(marks):
                 require_no_others(self._target, {**documents, **plans.documents})
-            for key in sync(stale_keys(documents, self._source, self._target, plans.paths)):
-                sync(self._target.store.delete(self._target.prefix + key))
+            stale = sync(stale_keys(documents, self._source, self._target, plans.paths))
+            kept = sync(kept_nodes(documents, self._target, stale))
+            sync(delete(self._target, stale))
             remove_empty_folders(documents, self._target)
             for key, text in documents.items():
                 sync(self._target.store.set(self._target.prefix + key, _buffer(plans.documents.get(key, text))))
@@ -177,6 +175,7 @@ class _Copy:
                 self._submit_all(plans.paths)
             for plan in plans.arrays:
                 plan.copy(self._source, self._target, self._bar)
+            sync(consolidate(documents, self._target, kept))
             if self._target.dataset is not None:
                 self._target.dataset.freeze()
             marks.commit()
@@ -198,8 +197,9 @@ class _Copy:
     async def _chunk_keys(self, rechunked: tuple[str, ...]) -> AsyncIterator[str]:
         """Yield the keys that are copied as bytes, relative to the source."""
         async for key in keys_of(self._source):
-            if key.rpartition("/")[2] not in keys.DOCUMENTS and not key.startswith(rechunked):
-                yield key
+            if key.startswith(rechunked) or key.rpartition("/")[2] in keys.DOCUMENTS or is_leftover(key):
+                continue
+            yield key
 
     async def _all_chunks(self, rechunked: tuple[str, ...], marks: Marks) -> None:
         """Copy all chunks in tasks: of one key each, or of a batch that a thread copies."""

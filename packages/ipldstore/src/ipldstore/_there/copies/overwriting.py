@@ -1,25 +1,26 @@
-"""What a copy would overwrite."""
+"""Which copies are refused, before anything is written."""
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import zarr
+from zarr.abc.store import Store
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
-from zarr.storage import LocalStore, MemoryStore, ZipStore
+from zarr.storage import FsspecStore, MemoryStore, ObjectStore, WrapperStore, ZipStore
 
 from ipldstore._format import keys
+from ipldstore._store.ipld_store import IPLDStore
 from ipldstore._there.ends import AnyEnd, End, is_zip
 
-from .listing import keys_of
+from .nodes import Node, parsed, paths_of
+from .stale import folder_of
 
 
 def require_no_others(target: End, documents: Mapping[str, bytes]) -> None:
@@ -52,87 +53,48 @@ def require_reachable(target: AnyEnd, dask: Any) -> None:
         raise ValueError(f"expected a target that workers can write, found {store}: copy without dask")
 
 
-def require_apart(source: End, target: End) -> None:
-    """Return if a target is not the source, nor below it.
-
-    :raises ValueError: if it is: the source would be read while it is overwritten
-    """
-    ours, theirs = source.dataset, target.dataset
-    if isinstance(source.store, LocalStore) and isinstance(target.store, LocalStore):
-        above, below = (f"{os.path.realpath(end.store.root / end.path)}/" for end in (source, target))  # type: ignore[attr-defined]
-        is_one = True
-    elif ours is not None and theirs is not None:
-        above, below = source.key_prefix, target.key_prefix
-        is_one = ours._data is theirs._data  # noqa: SLF001  # two stores may have one dataset
-    else:
-        above, below = source.prefix, target.prefix
-        is_one = source.store is target.store
-    if is_one and below.startswith(above):
-        raise ValueError(f"expected another target than the source, found {target.store} {target.path!r} below it")
-
-
-async def stale_keys(documents: Mapping[str, bytes], source: End, target: End, rechunked: tuple[str, ...]) -> list[str]:
-    """Return the keys that a target has of nodes that are copied, and the source has not: chunks, then documents.
-
-    These are documents, as of another zarr format, and chunks: those that a source lacks have its fill value, those of
-    a rechunked array are all made anew, and where the source has a group they are no longer of an array. A listing of
-    one array is in memory at a time.
+def require_apart(source: End, target: End, documents: Mapping[str, bytes]) -> None:
+    """Return if nothing of a source would be overwritten while it is read.
 
     :param documents: all documents of the source by key
-    :param rechunked: what the keys of rechunked arrays begin with
+    :raises ValueError: if a target is the source or below it, or one of its nodes would take the place of the source
     """
-    if await target.store.is_empty(target.prefix):
-        return []
-    arrays = {key.rpartition("/")[0] for key, text in documents.items() if _is_array(key, text)}
-    chunks: list[str] = []
-    others: list[str] = []
-    for path in dict.fromkeys(key.rpartition("/")[0] for key in documents):
-        prefix = f"{path}/" if path else ""
-        there = [name for name in sorted(keys.DOCUMENTS) if await target.store.exists(target.prefix + prefix + name)]
-        others += [prefix + name for name in there if prefix + name not in documents]
-        if not there or not (path in arrays or await _has_array(target, prefix, there)):
-            continue
-        begin, end = (each._replace(path=(each.prefix + path).rstrip("/")) for each in (source, target))
-        wanted = set() if prefix in rechunked else {rest async for rest in keys_of(begin)}
-        chunks += [prefix + rest async for rest in keys_of(end) if _is_chunk(rest) and rest not in wanted]
-    return chunks + others
-
-
-async def _has_array(target: End, prefix: str, there: list[str]) -> bool:
-    """Return whether a node of a target is an array, or was one.
-
-    :param there: the names of its documents
-    """
-    if keys.ZARR_JSON not in there:
-        return keys.ZARRAY in there
-    data = await target.store.get(target.prefix + prefix + keys.ZARR_JSON, default_buffer_prototype())
-    return keys.ZARRAY in there or (data is not None and _is_array(keys.ZARR_JSON, data.to_bytes()))
-
-
-def remove_empty_folders(documents: Mapping[str, bytes], target: End) -> None:
-    """Remove the empty folders of chunks of a target that is a folder: a chunk may have the name of one.
-
-    Chunks of an array with more axes leave such folders.
-
-    :param documents: all documents of the source by key
-    """
-    if not isinstance(target.store, LocalStore):
+    begin, end = _places(source, target)
+    if begin is None or end is None:
         return
-    for path in [key.rpartition("/")[0] for key, text in documents.items() if _is_array(key, text)]:
-        top = target.store.root / target.path / path
-        for folder, _, files in os.walk(top, topdown=False):
-            if not files and _is_chunk(os.path.relpath(folder, top).replace(os.sep, "/")):
-                with suppress(OSError):  # other folders are in it
-                    os.rmdir(folder)  # noqa: PTH106  # at each folder
+    if f"{end}/".startswith(f"{begin}/"):
+        raise ValueError(f"expected another target than the source, found {target.store} {target.path!r} below it")
+    for path in paths_of(documents):
+        place = f"{end}/{path}".rstrip("/")
+        is_over = Node.of(documents, f"{path}/" if path else "").is_array and f"{begin}/".startswith(f"{place}/")
+        if is_over or f"{place}/".startswith(f"{begin}/"):
+            raise ValueError(
+                f"expected another target than {target.store} {target.path!r}: its {path!r} would be written over the "
+                f"source, {source.path!r}, while that is read"
+            )
 
 
-def _is_array(key: str, text: bytes) -> bool:
-    name = key.rpartition("/")[2]
-    return name == keys.ZARRAY or (name == keys.ZARR_JSON and (_parsed(text) or {}).get("node_type") == "array")
+def _places(source: End, target: End) -> tuple[str, str] | tuple[None, None]:
+    """Return both ends as paths of one tree; None if they are in no tree together."""
+    above, below = folder_of(source.store), folder_of(target.store)
+    if above is not None and below is not None:
+        return os.path.realpath(above / source.path), os.path.realpath(below / target.path)
+    if _tree(source.store) != _tree(target.store):
+        return None, None
+    return f"/{source.key_prefix}".rstrip("/"), f"/{target.key_prefix}".rstrip("/")
 
 
-def _is_chunk(rest: str) -> bool:
-    return keys.is_chunk_key(rest) or rest == "c"  # of an array without axes
+def _tree(store: Store) -> tuple[type, Any]:
+    """Return what is equal for two stores over the same keys, such as one and its copy that only reads."""
+    if isinstance(store, WrapperStore):
+        return _tree(store._store)  # noqa: SLF001  # it has no public name
+    if isinstance(store, IPLDStore):
+        return IPLDStore, id(store._data)  # noqa: SLF001  # two stores may have one dataset
+    if isinstance(store, MemoryStore):
+        return MemoryStore, id(store._store_dict)  # noqa: SLF001  # as above
+    if isinstance(store, ObjectStore):
+        return ObjectStore, store.store
+    return (FsspecStore, (store.fs, store.path)) if isinstance(store, FsspecStore) else (Store, id(store))
 
 
 def require_other_zip(source: object, target: object, *, overwrite: bool) -> None:
@@ -159,11 +121,4 @@ def data_there(where: str, option: str = "overwrite=True") -> FileExistsError:
 
 
 def _is_same(one: bytes, other: bytes | None) -> bool:
-    return other is not None and (one == other or _parsed(one) == _parsed(other) is not None)
-
-
-def _parsed(text: bytes) -> Any:
-    try:
-        return json.loads(text, parse_constant=str)  # NaN is not equal to itself
-    except ValueError:
-        return None
+    return other is not None and (one == other or parsed(one) == parsed(other) is not None)
