@@ -91,7 +91,7 @@ def whole_section_in(buffer: Buffer, start: int, stop: int) -> int | None:
 
 
 def _lengths_before(tail: bytes, end: int) -> Iterator[int]:
-    """Give the offsets of varints that end at a position and are not zero."""
+    """Yield the offsets of varints that end at a position and are not zero."""
     if end < 1 or not 0 < tail[end - 1] < 0x80:
         return
     yield end - 1

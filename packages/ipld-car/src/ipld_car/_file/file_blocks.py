@@ -161,7 +161,7 @@ class FileBlocks:
             self._replace(replace(self.table, buffer=mapped, generation=self.table.generation + 1))
 
     def revalidate(self, generation: int) -> bool:
-        """Tell whether there is reason to look again for a block that was not found.
+        """Return whether there is reason to look again for a block that was not found.
 
         A block is taken for absent if the file has not changed meanwhile, and the index has all that there is.
 
@@ -286,7 +286,7 @@ class FileBlocks:
         return self._table_beyond(section.offset).read(section)
 
     def sections(self) -> Iterator[Section]:
-        """Give all that is in the file, in its order, as it is now; nothing may be held."""
+        """Yield all that is in the file, in its order, as it is now; nothing may be held."""
         table = self._table_beyond(self.table.end - 1)
         zero_is_end = self._access.zero_is_end and not self._access.for_writing
         parts = stretches(table.layout.first, table.end, table.lost)

@@ -45,7 +45,7 @@ def undamaged_sections(
     verifies_end: bool = False,
     verifies_all: bool = False,
 ) -> Iterator[Section]:
-    """Give the sections between two positions, also those behind damage.
+    """Yield the sections between two positions, also those behind damage.
 
     Where all is well, nothing is hashed. Time is in proportion to the bytes, whatever they are: each is hashed at most
     some ten times, and one in 64 is tried for the beginning of a section. When that is used up, the rest is lost.
@@ -88,7 +88,7 @@ def undamaged_sections(
 
 
 def _all_but_last(found: Iterator[Section], recent: list[Section]) -> Iterator[list[Section]]:
-    """Give sections in batches, and keep the last ones back.
+    """Yield sections in batches, and keep the last ones back.
 
     :param found: if it raises, the sections before are among those that were given or kept back
     :param recent: takes the sections that are kept back
@@ -105,7 +105,7 @@ def _all_but_last(found: Iterator[Section], recent: list[Section]) -> Iterator[l
 
 
 def _right(buffer: Buffer, found: Iterator[Section], recent: list[Section], search: _Search) -> Iterator[list[Section]]:
-    """Give sections whose blocks are what their CIDs say, and those before them whose hash function is not known.
+    """Yield sections whose blocks are what their CIDs say, and those before them whose hash function is not known.
 
     :param recent: takes sections of unknown hash functions, until a right one follows
     :param search: is told what was hashed in vain
@@ -123,7 +123,7 @@ def _right(buffer: Buffer, found: Iterator[Section], recent: list[Section], sear
 
 
 def stretches(first: int, stop: int, lost: Iterable[Lost]) -> Iterator[tuple[int, int]]:
-    """Give the ranges of bytes between two positions that are not lost."""
+    """Yield the ranges of bytes between two positions that are not lost."""
     position = first
     for start, behind in lost:
         yield position, start
@@ -226,7 +226,7 @@ class _Search:
 
 
 def _lengths_before(piece: bytes, multihash: int) -> Iterator[tuple[int, int, int]]:
-    """Give the lengths that may begin a section with a multihash at a position: offset, bytes of the length, length."""
+    """Yield lengths that may begin a section with a multihash at a position: offset, bytes of the length, length."""
     for before in (2, 0, 3):  # a CID of version 1 with a codec of one byte, of version 0, of version 1 with two
         end = multihash - before
         if end < 1 or (before and (piece[end] != 1 or (piece[end + 1] > 0x7F) is not (before == 3))):

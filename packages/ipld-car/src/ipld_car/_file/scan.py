@@ -87,7 +87,7 @@ def sections(
     zero_is_end: bool = False,
     limit: int = MAX_SECTION_BYTES,
 ) -> Iterator[Section]:
-    """Give the sections between two positions, in their order.
+    """Yield the sections between two positions, in their order.
 
     :param zero_is_end: take a section of length zero for the end, as archives that are padded with zeros need it
     :param limit: the longest section that is taken
@@ -136,7 +136,7 @@ def sections(
 def sections_until_torn(
     buffer: Buffer, start: int, stop: int, *, zero_is_end: bool = False, head: int = 0
 ) -> Iterator[Section]:
-    """Give the sections up to the end of a file, but for the last if its writer was stopped in the middle of it.
+    """Yield the sections up to the end of a file, but for the last if its writer was stopped in the middle of it.
 
     :param zero_is_end: see :func:`sections`
     :param head: bytes of a section that may be there before the zeros of what was never written
@@ -152,7 +152,7 @@ def sections_until_torn(
 
 
 def whole_sections(buffer: Buffer, start: int, stop: int) -> Iterator[Section]:
-    """Give the sections whose blocks are what their CIDs say, up to the first that is not.
+    """Yield the sections whose blocks are what their CIDs say, up to the first that is not.
 
     For what a writer left that was stopped: only hashing tells where the last section ends that is all there. A block
     whose hash function is not known here is taken if a whole one comes behind it, or the very end.
@@ -176,7 +176,7 @@ def whole_sections(buffer: Buffer, start: int, stop: int) -> Iterator[Section]:
 
 
 def without_damaged_end(buffer: Buffer, found: Iterator[Section]) -> Iterator[Section]:
-    """Give sections but for the last, if its block is not what its CID says: its end may never have been written."""
+    """Yield sections but for the last, if its block is not what its CID says: its end may never have been written."""
     last = next(found, None)
     while last is not None:
         following = next(found, None)
@@ -193,7 +193,7 @@ def without_damaged_end(buffer: Buffer, found: Iterator[Section]) -> Iterator[Se
 
 
 def is_zeros(buffer: Buffer, start: int, stop: int) -> bool:
-    """Tell whether there are only zeros between two positions: what a crash leaves of bytes never written."""
+    """Return whether there are only zeros between two positions: what a crash leaves of bytes never written."""
     return not any(any(buffer[at : min(at + _FEW, stop)]) for at in range(start, stop, _FEW))
 
 
@@ -221,12 +221,12 @@ def index_of(found: Iterator[Section], start: int, end: int) -> tuple[CarIndex, 
 
 
 def is_identity(cid: bytes) -> bool:
-    """Tell whether a CID holds its bytes itself."""
+    """Return whether a CID holds its bytes itself."""
     return not cids.is_cidv1_sha256(cid) and cids.prefix_of(cid).hash_code == cids.IDENTITY
 
 
 def is_index_of(index: CarIndex, found: Iterator[Section], start: int) -> bool:
-    """Tell whether an index is in order and has the sections, each of them and nothing else, but for identity CIDs.
+    """Return whether an index is in order and has the sections, each of them and nothing else, but for identity CIDs.
 
     Neither is held in memory: sums of hashes are compared. Python's hash of bytes has a random key in each process,
     so an attacker cannot make an index that is wrong and has the right sum.

@@ -62,7 +62,7 @@ def read_file_layout(file: FileIO, access: Access) -> Layout:
 
 
 def sections_of(file: FileIO, layout: Layout, access: Access, *, start: int | None = None) -> Iterator[Section]:
-    """Give the sections that the header vouches for.
+    """Yield the sections that the header vouches for.
 
     :param start: where to begin, by default at the first
     :raises CarError: if something there is no section

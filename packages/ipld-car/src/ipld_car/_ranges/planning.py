@@ -97,7 +97,7 @@ def _offset_of(blocks: RangeBlocks, index: CarIndex | RangeIndex, key: bytes) ->
 
 
 def _spans(offsets: list[int], mean: int, step: int) -> Iterator[tuple[int, int]]:
-    """Give offsets and sizes of ranges that hold the sections at these offsets, as far as these are not large."""
+    """Yield offsets and sizes of ranges that hold the sections at these offsets, as far as these are not large."""
     near, tail = _GAP + (2 * step - 1) * mean, _LEAST_SPAN + (step + 1) * mean
     left = iter(offsets)
     start = last = next(left, None)

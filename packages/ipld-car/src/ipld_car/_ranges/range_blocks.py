@@ -85,7 +85,7 @@ class RangeBlocks:
     # -- blocks --
 
     def copies(self, key: bytes) -> Iterator[CachedBlock]:
-        """Give the blocks with a multihash, unverified: what is in memory first, then what the index has.
+        """Yield the blocks with a multihash, unverified: what is in memory first, then what the index has.
 
         :raises CarError: if the archive turns out to be damaged
         """
@@ -280,7 +280,7 @@ class RangeBlocks:
         return index
 
     def sections(self) -> Iterator[Section]:
-        """Give all sections, in the order of the archive, which is read from start to end for that.
+        """Yield all sections, in the order of the archive, which is read from start to end for that.
 
         What fits into the cache is kept there.
 

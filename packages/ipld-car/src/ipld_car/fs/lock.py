@@ -104,7 +104,7 @@ def wait_locked(path: Path, *, seconds: float = 60.0) -> FileIO:
 
 
 def is_current(path: Path, file: FileIO) -> bool:
-    """Tell whether an open file is the one that is at a path now.
+    """Return whether an open file is the one that is at a path now.
 
     :raises OSError: if the path cannot be looked at
     """

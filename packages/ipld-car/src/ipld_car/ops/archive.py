@@ -68,7 +68,7 @@ class Archive:
         return self.layout.roots
 
     def sections(self) -> Iterator[Section]:
-        """Give the sections in their order: offset, binary CID, offset of the block, bytes of the block.
+        """Yield the sections in their order: offset, binary CID, offset of the block, bytes of the block.
 
         :raises CarError: if something is no section
         """
@@ -152,7 +152,7 @@ class Archive:
 
 
 def _metered(found: Iterator[Section], meter: Meter, first: int) -> Iterator[Section]:
-    """Give sections, and report how many bytes are behind the caller.
+    """Yield sections, and report how many bytes are behind the caller.
 
     :param first: where the first section begins
     """
@@ -234,7 +234,7 @@ def _pieces(stream: BytesOrStream) -> Iterator[bytes | bytearray | memoryview]:
 
 
 def is_pipe(path: Path) -> bool:
-    """Tell whether there is a pipe or a device at a path."""
+    """Return whether there is a pipe or a device at a path."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:

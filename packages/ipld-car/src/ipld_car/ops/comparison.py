@@ -52,7 +52,7 @@ _Held = dict[tuple[str, str, str], None]
 def diff(
     a: Source, b: Source, *, zero_length_section_as_eof: bool = False, progress: Progress | None = None
 ) -> Iterator[Change]:
-    """Give what is in only one of two archives: roots, then blocks in their order. No block is hashed.
+    """Yield what is in only one of two archives: roots, then blocks in their order. No block is hashed.
 
     :param a: path, bytes or stream
     :param b: likewise
@@ -74,7 +74,7 @@ def diff_paths(  # each is of use alone
     zero_length_section_as_eof: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Change]:
-    """Give the paths that are in only one of two archives of UnixFS, or have another CID in each.
+    """Yield the paths that are in only one of two archives of UnixFS, or have another CID in each.
 
     A path that is below several roots of an archive has a CID below each; those that it has in both archives are no
     difference.
@@ -96,7 +96,7 @@ def diff_paths(  # each is of use alone
 
 
 def _changes(old: _Held, new: _Held) -> Iterator[Change]:
-    """Give the differences; what a name has lost and got is given together as long as there are both."""
+    """Yield the differences; what a name has lost and got is given together as long as there are both."""
     come: dict[tuple[str, str], list[str]] = {}
     for each in reversed(new):  # so that the first is the last, which pop() takes
         if each not in old:

@@ -318,7 +318,7 @@ def _check_system_name(name: str) -> None:
 
 
 def is_safe_link(names: tuple[str, ...], target: str) -> bool:
-    """Tell whether a symbolic link cannot lead out of the folder.
+    """Return whether a symbolic link cannot lead out of the folder.
 
     What is safe is ``../`` as often as there are folders above the link, and then a path without ``..``: these
     folders are no links, and where the rest leads over other links, these were checked likewise.
@@ -348,7 +348,7 @@ def _move(tree: Path, output: Path, *, force: bool) -> None:
 
 
 def _moves(tree: Path, output: Path, *, force: bool) -> Iterator[tuple[Path, Path]]:
-    """Give what to move where; folders that are there already are kept, and filled.
+    """Yield what to move where; folders that are there already are kept, and filled.
 
     :raises FileExistsError: if something else is there
     """

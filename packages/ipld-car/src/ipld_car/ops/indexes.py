@@ -113,7 +113,7 @@ def detach_index(source: Source, target: Target) -> None:
 
 
 def read_index(source: Source) -> Iterator[IndexEntry]:
-    """Give the entries of an index that stands alone.
+    """Yield the entries of an index that stands alone.
 
     :raises CarError: if it is no index, or has more behind it
     :raises OSError: if the source cannot be read

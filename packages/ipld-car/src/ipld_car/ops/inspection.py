@@ -152,7 +152,7 @@ class BlockEntry(NamedTuple):
 def list_blocks(
     source: Source, *, zero_length_section_as_eof: bool = False, progress: Progress | None = None
 ) -> Iterator[BlockEntry]:
-    """Give the blocks of an archive in their order; none is hashed, or even read.
+    """Yield the blocks of an archive in their order; none is hashed, or even read.
 
     The archive is open until the iterator ends or is closed.
 

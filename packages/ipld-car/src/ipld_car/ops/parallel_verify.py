@@ -58,7 +58,7 @@ def check_parts(
     sizes: bool = False,
     zero_is_end: bool = False,
 ) -> Iterator[Part]:
-    """Give the parts of an archive, in their order, the last one with the error if there is one.
+    """Yield the parts of an archive, in their order, the last one with the error if there is one.
 
     :param path: the file that ``buffer`` has mapped; without, one process works
     :param start: position of the first section
@@ -113,7 +113,7 @@ def _check_in_processes(  # what check_parts has
 def _in_order(
     pool: ProcessPoolExecutor, ranges: Iterable[tuple[int, int]], cut: bool, ahead: int
 ) -> Iterator[tuple[int, Part]]:
-    """Give the ends of ranges and what workers find in them; so many wait that all workers are busy."""
+    """Yield the ends of ranges and what workers find in them; so many wait that all workers are busy."""
     waiting: deque[tuple[int, Future[Part]]] = deque()
     try:
         for begin, limit in ranges:
@@ -196,7 +196,7 @@ def find_section(buffer: Buffer, start: int, limit: int, stop: int, prefixes: tu
 
 
 def _is_followed(buffer: Buffer, position: int, stop: int, prefixes: tuple[bytes, ...]) -> bool:
-    """Tell whether sections with CIDs of these forms follow each other from here, some or to the end."""
+    """Return whether sections with CIDs of these forms follow each other from here, some or to the end."""
     for _ in range(_IN_A_ROW):
         head = buffer[position : min(position + _HEAD, stop)]
         try:

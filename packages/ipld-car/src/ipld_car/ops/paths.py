@@ -80,7 +80,7 @@ def find_path(archive: Archive, root: bytes, path: str) -> PBLink:
 
 
 def walk_paths(archive: Archive, root: bytes) -> Iterator[PathEntry]:
-    """Give everything below a root of UnixFS, a directory before what is in it.
+    """Yield everything below a root of UnixFS, a directory before what is in it.
 
     :raises CarError: if a directory is bad
     """
@@ -115,7 +115,7 @@ def walk_paths(archive: Archive, root: bytes) -> Iterator[PathEntry]:
 def list_paths(
     source: Source, *, zero_length_section_as_eof: bool = False, progress: Progress | None = None
 ) -> Iterator[PathEntry]:
-    """Give the files, directories and links below the roots of an archive, a directory before what is in it.
+    """Yield the files, directories and links below the roots of an archive, a directory before what is in it.
 
     Entries whose blocks are missing are given too, and one entry for each missing shard of a directory. The archive is
     open until the iterator ends or is closed.
@@ -140,7 +140,7 @@ def cat(
     zero_length_section_as_eof: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[bytes]:
-    """Give the bytes of a UnixFS file in an archive, piece by piece; only the blocks that have them are read.
+    """Yield the bytes of a UnixFS file in an archive, piece by piece; only the blocks that have them are read.
 
     The archive is open until the iterator ends or is closed.
 
@@ -164,7 +164,7 @@ def cat(
 
 
 def read_file(archive: Archive, root: bytes, path: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-    """Give the bytes of the file at a path below a root, piece by piece.
+    """Yield the bytes of the file at a path below a root, piece by piece.
 
     :raises OperationError: if there is no file, or a block of it is missing
     """

@@ -220,7 +220,7 @@ def get_dag(  # each is of use alone
 def _walk(
     archive: Archive, root: bytes, selector: Selector | None, on_missing: Callable[[bytes], None] | None
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Give the blocks that a root reaches, depth first, each once.
+    """Yield the blocks that a root reaches, depth first, each once.
 
     :param on_missing: called with each block that is not there; None makes that an error
     """

@@ -55,7 +55,7 @@ class Report:
         return cids.record_repr(self)
 
     def is_good(self, *, partial: bool = False) -> bool:
-        """Tell whether nothing is wrong.
+        """Return whether nothing is wrong.
 
         :param partial: blocks that are linked may be missing, roots may not
         """
@@ -140,7 +140,7 @@ def _read_parts(
 
 
 def _verdicts(part: Part) -> Iterator[Verdict]:
-    """Give the verdicts of a part: on its bad blocks, or on all if it has the sizes of all."""
+    """Yield the verdicts of a part: on its bad blocks, or on all if it has the sizes of all."""
     if part.sizes is None:
         yield from part.bad
         return
@@ -162,7 +162,7 @@ def _missing(wanted: set[bytes], seen: set[bytes]) -> set[bytes]:
 
 
 def _index_faults(report: Report, buffer: mmap | bytes, layout: Layout, start: int, seen: set[bytes]) -> Iterator[str]:
-    """Give what is wrong with the index: entries that point to no block of their digest, blocks without an entry."""
+    """Yield what is wrong with the index: entries that point to no block of their digest, blocks without an entry."""
     try:
         index = CarIndex(buffer, start)
     except CarError as error:
@@ -194,7 +194,7 @@ def _digest(cid: bytes) -> bytes | None:
 
 
 def _points_to(buffer: mmap | bytes, layout: Layout, entry: IndexEntry) -> bool:
-    """Tell whether an entry has the offset of a section with its digest."""
+    """Return whether an entry has the offset of a section with its digest."""
     position = layout.start + entry.offset
     if not layout.first <= position < layout.end:
         return False

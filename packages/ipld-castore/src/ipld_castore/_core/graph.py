@@ -94,7 +94,7 @@ def _is_leaf(cid: bytes) -> bool:
 def _nodes(
     get_many: Callable[[Iterable[CID]], Iterator[tuple[CID, bytes]]], level: Iterable[bytes]
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Give the blocks of a level that can have links; identity CIDs hold their bytes themselves."""
+    """Yield the blocks of a level that can have links; identity CIDs hold their bytes themselves."""
     far: list[CID] = []
     for cid in level:
         if not _is_leaf(cid):

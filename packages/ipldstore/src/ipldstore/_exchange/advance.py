@@ -1,4 +1,4 @@
-"""A branch goes on from the commit that it is known to be at."""
+"""Moving a branch from the commit where it is expected to the next one."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _ELSEWHERE: Final = Term(
     "other.store.set_root(session.store.freeze())",
 )
 NO_LONGER_BELOW: Final = Message("the branch was reset, amended or expired; ", _ELSEWHERE)
-"""Why a session cannot go on whose branch no longer goes on from its commit, and what it can do."""
+"""Why a session cannot go on when its branch no longer has its commit, and what to do."""
 
 
 class Advance:
-    """Moves a branch from one commit to another, unless somebody else has moved it; a change of an exchange.
+    """Moves a branch from one commit to another, unless it was moved meanwhile; a change of an exchange.
 
     :param branch: the name of the branch
     :param base: binary CID of the commit where it must be
@@ -42,9 +42,9 @@ class Advance:
         """Binary CID of the commit where the branch was found instead; None if it was not, or there is no branch."""
 
     def check(self, state: StateNode) -> None:
-        """Return if the branch is where it must be.
+        """Require that the branch is where it must be.
 
-        :raises ConflictError: if it is not; the message says who moved it
+        :raises ConflictError: if the branch is elsewhere; the message has the commit, its author and its time
         """
         tip = self.moved_to = state.branches.get(self._branch)
         if tip == self._base:

@@ -1,4 +1,4 @@
-"""New commits: who made them, when, and where their jump leads (history.md, sections 1 and 2)."""
+"""New commits: their author, their time, and where their jump leads (history.md, sections 1 and 2)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_AHEAD: Final = 10 * 60 * 1_000_000
 
 
 class Signature(NamedTuple):
-    """Who does something, and when."""
+    """The author and the time of a commit or an operation."""
 
     author: str
     time: int | None
@@ -33,11 +33,11 @@ class Signature(NamedTuple):
 
 
 def sign(author: str | None, time: datetime | None, *, otherwise: str = "") -> Signature:
-    """Return who does something: the argument, else what the environment says, else nobody.
+    """Return author and time: the author from the argument, else from the environment, else empty.
 
-    :param otherwise: who it is in place of nobody
+    :param otherwise: the author in place of an empty one
     :raises ValueError: if the time has no time zone, or the format does not allow the author
-    :raises TypeError: if the author is no str
+    :raises TypeError: if the author is not a str
     """
     named = os.environ.get(AUTHOR_VARIABLE, otherwise) if author is None else author
     check_text("author", named, MAX_AUTHOR_BYTES)
@@ -88,12 +88,12 @@ def put_commit(
     )
     block = encode_commit(node)
     cid = put_node(history.castore, block)
-    history.decode(cid, block)  # it is cached: it will be the parent of the next
+    history.decode(cid, block)  # cached, as it will be the parent of the next commit
     return cid
 
 
 def _time_after(latest: int, told: int | None) -> int:
-    """Return the time of a commit whose latest parent is of a time."""
+    """Return the time of a new commit."""
     if told is not None:
         if told <= latest:
             raise ValueError(

@@ -20,13 +20,13 @@ from .head import Head
 from .moves import Move, Moves
 
 TRIES: Final = 100
-"""How often to try where others move the head."""
+"""How often to try, at most, while others move the head."""
 _FIRST_PAUSE: Final = 0.005
 _LONGEST_PAUSE: Final = 1.0
 """Seconds to pause between two tries, at most."""
 
 Change = Callable[[StateNode], StateNode]
-"""Gives the names as they should be. It is called again, with the names as they are then, where the head has moved."""
+"""Returns the names as they should be. Where the head has moved, it is called again with the names of the new state."""
 
 
 class Known(NamedTuple):
@@ -101,13 +101,13 @@ class Exchange:
 
     @contextmanager
     def asked(self, what: object, holds: Callable[[Move, StateNode], bool]) -> Iterator[Move | None]:
-        """Say what a caller asks for in this context, so that another call for the same does not do it once more.
+        """Name what a caller asks for in this context, so that a repeated call does not do it once more.
 
-        A call that fails, or is interrupted, may have moved the head before it knew. The next call of the thread for
-        the same is given that move, unless the thread has moved the head otherwise since.
+        A call that fails, or is interrupted, may have moved the head before. The next call of the thread with the same
+        verb and arguments is given that move, unless the thread has moved the head otherwise since.
 
         :param what: the verb and its arguments
-        :param holds: whether the present state has what the move was made for: else it is done anew
+        :param holds: returns whether the present state still has the result of the move; if not, the call is done anew
         """
         moves = self._moves
         moves.asked = what
@@ -125,7 +125,7 @@ class Exchange:
         moves.begun.clear()  # after an error they stay
 
     def _made(self, known: Known) -> Move | None:
-        """Return the move that was made for what is asked, as the operation log of a state shows; None if none was."""
+        """Return the move, in the operation log of a state, that was made for the same request; None without one."""
         asked = self._moves.asked
         begun = [] if asked is None else [move for move in self._moves.begun if move.asked == asked]
         return next((move for move in reversed(begun) if move.was_made(self.history, *known)), None)
@@ -151,5 +151,5 @@ class Exchange:
 
 
 def pause(attempt: int) -> None:
-    """Wait for a moment that differs between those who try at once, and grows with each attempt."""
+    """Wait for a random time, so that processes that try at once come apart; longer with each attempt."""
     time.sleep(random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(attempt, 10))))  # noqa: S311  # no secret

@@ -19,7 +19,7 @@ from .exchange import Known
 from .operations import states_in_log
 
 Kind = Literal["branch", "tag", "commit", "root"]
-"""What a name stands for; of a head without names, what it is."""
+"""What is at a name; for a head without names, what the head is."""
 
 
 class Lost(NamedTuple):
@@ -36,7 +36,7 @@ class Lost(NamedTuple):
     def shown(self, source: str) -> str:
         """Return the name and its commits as a text.
 
-        :param source: where the source is, for whoever reads the text: "here" or "there"
+        :param source: where the source is, as seen by the reader of the text: "here" or "there"
         """
         if self.kind in ("commit", "root"):
             return f"the {self.kind} {self.name!r} at {cids.to_text(self.at)}"
@@ -50,7 +50,7 @@ def overwritten(lost: Iterable[Lost]) -> dict[str, CID]:
 
 
 def is_past(history: History, commit: bytes, tip: bytes) -> bool:
-    """Return whether a commit is another or one of its ancestors; it is not if its block is not there."""
+    """Return whether a commit is another or one of its ancestors; False if its block is not there."""
     try:
         return is_ancestor(history.load, commit, tip)
     except BlockMissingError:

@@ -1,4 +1,4 @@
-"""The head of a repository: the one thing that moves, by compare-and-exchange."""
+"""The head of a repository, which moves by compare-and-exchange."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _naming: Final = ForkLocal(threading.Lock)
 
 
 class Head(Protocol):
-    """Where the CID of the state is."""
+    """Where the CID of the state of a repository is kept."""
 
     is_atomic: bool
-    """Whether of several processes that expect the same head exactly one moves it."""
+    """Whether exactly one of several processes that expect the same head moves it."""
 
     def read(self) -> bytes | None:
         """Return the binary CID of the head; None if there is none.
@@ -39,7 +39,7 @@ class Head(Protocol):
         """Replace the head, or change nothing. All blocks that were put before stay.
 
         :raises HeadMovedError: if the head is another than ``expected``
-        :raises IPLDStoreError: if that cannot be done
+        :raises IPLDStoreError: if the head cannot be replaced
         """
 
 
@@ -74,7 +74,9 @@ class CAStoreHead:
 
 
 class NamedHead:
-    """A name that an IPFS node publishes (IPNS) as the head. Nothing in IPNS compares: two processes can lose a commit.
+    """A name that an IPFS node publishes (IPNS) as the head.
+
+    IPNS has no compare-and-exchange, so of two processes that move the name at the same time one can lose a commit.
 
     :param castore: the block store of the node
     :param name: the name of a key on the node; it is made if there is none

@@ -1,4 +1,4 @@
-"""Moves of the head whose outcome a caller was not told of, so that the same call recognises them later."""
+"""Moves of the head whose outcome the caller does not know, so that a repeated call recognises them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Move(NamedTuple):
     """A move of the head that was begun."""
 
     asked: object
-    """What the caller asked for."""
+    """The verb and its arguments."""
     before: bytes
     """Binary CID of the state before."""
     cid: bytes
@@ -30,7 +30,7 @@ class Move(NamedTuple):
     """What gave that state its names."""
 
     def was_made(self, history: History, cid: bytes, state: StateNode) -> bool:
-        """Return whether the operation log has the move.
+        """Return whether the operation log has this move.
 
         :param cid: binary CID of the present state
         """
@@ -47,7 +47,7 @@ class Move(NamedTuple):
 
 
 class Moves(threading.local):
-    """What one thread was asked for, and the moves that it has begun for that and was not told of."""
+    """What one thread was asked for, and the moves that it has begun for that without knowing their outcome."""
 
     def __init__(self) -> None:
         self.asked: object = None

@@ -92,7 +92,7 @@ def states_in_log(history: History, state: Known) -> Iterator[Known]:
 def undo(exchange: Exchange, by: Signature) -> Known:
     """Give the names back what they were before the latest operation that was not undone.
 
-    :raises IPLDStoreError: if there is none, or the state before it is no longer there
+    :raises IPLDStoreError: if the log has no such operation, or the state before it is no longer there
     :raises ConflictError: if others have changed names at the same time
     """
     known = exchange.current()

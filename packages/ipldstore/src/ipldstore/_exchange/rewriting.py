@@ -43,8 +43,8 @@ class Rewriting:
     def write(self, named: set[bytes]) -> None:
         """Write all that is kept of the history of some commits.
 
-        When this is called again, as the names have moved meanwhile, what is there from before stays: only commits that
-        have come since are written. So beside others who commit all the time one comes to an end.
+        A second call, after the names have moved, writes only the commits that are new since the first. So the
+        rewriting ends, also while others keep committing.
 
         :param named: binary CIDs of commits that are kept whatever their age
         """
@@ -112,7 +112,7 @@ class Rewriting:
             return cid
         meta = commit.meta | {REWRITTEN_FROM: cids.to_text(cid)}
         if len(dagcbor.encode_node(meta)) > MAX_META_BYTES:
-            meta = commit.meta  # it has no room for one more name
+            meta = commit.meta  # the field has no room for another name
         return self._put(
             commit._replace(
                 parents=parents,

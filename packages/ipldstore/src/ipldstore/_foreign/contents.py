@@ -22,7 +22,7 @@ document, its JSON as data."""
 
 
 def is_value_link(item: Any) -> bool:
-    """Whether an item of a node is the link of a value: of a raw block, or of a UnixFS file."""
+    """Return whether an item of a node is the link of a value: of a raw block, or of a UnixFS file."""
     return isinstance(item, bytes) and cids.codec_of(item) in (cids.RAW, cids.DAG_PB)
 
 

@@ -19,7 +19,7 @@ from .nodes import ForeignNodes, NodeNotCachedError, decode_cbor
 
 
 def is_flat_map(value: Any) -> bool:
-    """Whether a value is a map of whole keys; no dataset in the block format has a name with a slash in it."""
+    """Return whether a value is a map of whole keys; no dataset in the block format has a name with a slash in it."""
     return (
         isinstance(value, dict)
         and any("/" in key for key in value)

@@ -53,12 +53,12 @@ Form = Callable[[Any], tuple[dict[int, dict[str, bytes]], dict[int, bytes]]]
 
 
 def is_list_node(value: Any) -> bool:
-    """Whether a value has the form of a node of version 3."""
+    """Return whether a value has the form of a node of version 3."""
     return isinstance(value, list) and len(value) == SLOTS and all(isinstance(slot, (dict, list)) for slot in value)
 
 
 def is_map_node(value: Any) -> bool:
-    """Whether a value has the form of a node of version 2, which no dataset in canonical form has."""
+    """Return whether a value has the form of a node of version 2, which no dataset in canonical form has."""
     return (
         isinstance(value, dict)
         and value.keys() == {"B", "L"}

@@ -110,7 +110,7 @@ class _DecodeRoot:
 
 
 def is_sharded(value: Any) -> bool:
-    """Whether a value has the form of a root; no dataset in the block format of ipldstore has it."""
+    """Return whether a value has the form of a root; no dataset in the block format of ipldstore has it."""
     if not isinstance(value, dict) or not isinstance(value.get("metadata"), dict):
         return False
     chunks = value.get("chunks")

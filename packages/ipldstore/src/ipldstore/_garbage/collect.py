@@ -47,13 +47,13 @@ class Compacted(NamedTuple):
     freed_blocks: int
     """Blocks that are gone."""
     freed_bytes: int
-    """Bytes that the file is shorter, or that the blocks in the folder had, and what killed writers left there."""
+    """Bytes that were freed: by which a file is shorter, or of the deleted blocks and of what killed writers left."""
 
 
 def collect(
     castore: ContentAddressableStore, older_than: OlderThan, *, dry_run: bool = False, progress: bool | None = None
 ) -> Compacted:
-    """Delete old blocks that nobody needs, beside running writers; see :func:`ipldstore.compact`.
+    """Delete old blocks that are not needed, beside running writers; see :func:`ipldstore.compact`.
 
     :param older_than: how long blocks are young, or since when; None keeps the whole operation log of a repository, and
         what was put within the last hour
@@ -101,7 +101,7 @@ def collect(
 
 
 def _collect_sessions(castore: ContentAddressableStore, older_than: timedelta | datetime) -> Compacted:
-    """Delete old sessions in a store that frees blocks of its own accord, such as an IPFS node."""
+    """Delete old sessions in a store that collects its garbage itself, such as an IPFS node."""
     if not isinstance(castore, SupportsJournal) or not isinstance(castore, SupportsLeftovers):
         raise IPLDStoreError(f"expected a block store with sessions of writers and a clock, found {castore!r}")
     limit = limit_of(castore, older_than)
@@ -186,7 +186,7 @@ def _reach_from_young(castore: ContentAddressableStore, own: SupportsAge, limit:
 def _old_garbage(
     castore: SupportsAge, limit: float, kept: set[bytes], freed: set[bytes], sweep: _Sweep
 ) -> Iterator[BlockStatus]:
-    """Yield blocks that are old, not kept, and not among those that were freed before; count those that are kept."""
+    """Yield blocks that are old, not kept and not freed before; count the kept ones."""
     for each in castore.block_statuses():
         digest = cids.multihash_of(bytes(each.cid))
         if each.time >= limit or digest in kept:
@@ -220,7 +220,7 @@ def _blocks_of_sessions(castore: ContentAddressableStore, journals: SupportsJour
             if isinstance(content, bytes):
                 try:
                     reach(castore, content, seen)
-                except BlockNotFoundError:  # its writer's machine has crashed: taking the note in tells
+                except BlockNotFoundError:  # the machine of the writer has crashed: taking the note in raises the error
                     continue
     return {cids.multihash_of(cid) for cid in seen}
 
@@ -247,7 +247,7 @@ def _end(journal: Journal, data: bytes) -> bool:
 def end_sessions(castore: SupportsJournal) -> None:
     """Delete the sessions that have ended.
 
-    :raises IPLDStoreError: if one has not, or has changes that no root has
+    :raises IPLDStoreError: if a session has not ended, or has changes that no root has
     """
     names = list(castore.sessions())
     for name in names:

@@ -34,7 +34,7 @@ from .needed import BAR, needed_roots, reach_all, reach_from_young, reach_in_use
 def collect_here(
     castore: ContentAddressableStore, older_than: OlderThan, *, dry_run: bool = False, progress: bool | None = None
 ) -> Compacted:
-    """Free what nobody needs in a block store that one process writes, a CAR file or a mapping, beside its threads.
+    """Free unneeded blocks of a block store that one process writes, a CAR file or a mapping, beside its threads.
 
     Blocks that this process has put since ``older_than`` are young; those that were there before are not.
 
@@ -60,12 +60,12 @@ def collect_here(
             there = sum(1 for _ in own)
             with open_bar(BAR, unit=" blocks", progress=progress) as bar:
                 kept, shorter = own.rewrite(_counted(_blocks_in_order(castore, own, log_limit, limit), bar), limit)
-            return Compacted(kept, max(0, there - kept), max(0, shorter))  # an index that it got may be longer
+            return Compacted(kept, max(0, there - kept), max(0, shorter))  # an index can make the file longer
         return _collect_here(castore, own, puts, log_limit, limit, dry_run=dry_run, progress=progress)
 
 
 class _UnknownPuts:
-    """What a store that does not know what was put lately says of it."""
+    """The puts of a store that does not record when blocks were put."""
 
     def now(self) -> float:
         """See :meth:`SupportsRecent.now`."""
@@ -114,7 +114,7 @@ def _roots_here(castore: ContentAddressableStore, head: bytes, log_limit: float)
 def _delete_here(own: ContentAddressableStore, garbage: list[CID], limit: float) -> Iterator[CID]:
     if isinstance(own, SupportsDeleteOld):
         yield from own.delete_old(garbage, limit)
-    elif isinstance(own, SupportsDelete):  # which tells not what it gets meanwhile
+    elif isinstance(own, SupportsDelete):  # an iteration does not show what is put meanwhile
         for cid in garbage:
             own.delete_block(cid)
             yield cid
@@ -131,7 +131,7 @@ def _reach_beside(
 
 
 def _is_small(own: ContentAddressableStore, cid: bytes) -> bool:
-    """Return whether a block can be a node; not one that is being put just now, whose links are to young blocks."""
+    """Return whether a block can be a node. One that is just being put does not count: its links are to young blocks."""
     try:
         return own.block_size(cids.from_validated(cid)) <= MAX_NODE_BYTES
     except BlockNotFoundError:

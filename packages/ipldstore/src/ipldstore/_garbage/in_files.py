@@ -19,11 +19,11 @@ def references_part(castore: ContentAddressableStore) -> ReferenceCAStore | None
 
 
 def require_in_file(cid: bytes, references: ReferenceCAStore | None, where: object) -> None:
-    """Return if the index of other files has a block that links no others. No file is opened.
+    """Require that the index of other files has a block, and that the block links no others. No file is opened.
 
     :param references: the blocks in other files; None for none
     :param where: the block store without the block, for the error
-    :raises BlockNotFoundError: if it has not; a node that is in no block store cannot be walked
+    :raises BlockNotFoundError: if the index lacks the block, or the block is a node, which a walk has to read
     """
     if is_node(cid) or references is None or not references.has_block(cids.from_validated(cid)):
         raise BlockNotFoundError(f"no block {cids.to_text(cid)} in {where}")

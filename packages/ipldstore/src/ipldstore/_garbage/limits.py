@@ -1,4 +1,4 @@
-"""Which blocks are young: by an age or an instant, and by what this process is doing."""
+"""Which blocks are young: by an age or an instant, and by the running operations of this process."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def instant(older_than: timedelta | datetime, now: float) -> float:
     """Return an instant in seconds since 1970 in UTC.
 
     :raises ValueError: if an instant has no time zone
-    :raises TypeError: if it is neither an age nor an instant
+    :raises TypeError: if the argument is neither an age nor an instant
     """
     check_older_than(older_than)
     return now - older_than.total_seconds() if isinstance(older_than, timedelta) else older_than.timestamp()

@@ -27,19 +27,19 @@ from ipldstore._writers.forks import ForkSharing
 from ipldstore.errors import BlockMissingError, NodeError, store_errors
 
 _NO_LINK: Final = (BlockNotFoundError, BlockMalformedError, HashRefusedError, CarError)
-"""Errors of what is no link, or leads to nothing. A block store that cannot be reached is another matter."""
+"""Errors of bytes that only look like a link. An error of a block store that cannot be reached is not among them."""
 
 BAR: Final = "keeping"
 """What the bar of the blocks that are kept says."""
 
 IsYoung = Callable[[bytes, StateNode], bool]
-"""Tells of a state, by its binary CID and its fields, whether it was written within the time that is kept."""
+"""Returns whether a state, given by binary CID and fields, was written within the time that is kept."""
 
 
 def states_of(castore: ContentAddressableStore, head: bytes) -> Iterator[tuple[bytes, StateNode]]:
     """Yield the states in the operation log of a repository, the present one first; nothing for another head.
 
-    :raises IPLDStoreError: if a state cannot be read for another reason than that it is not there
+    :raises IPLDStoreError: if a state cannot be read, for another reason than that its block is missing
     """
     history = History(castore)
     at: bytes | None = head
@@ -91,7 +91,7 @@ def sessions_in_use(castore: ContentAddressableStore) -> set[str]:
 
 
 def reach_in_use(castore: ContentAddressableStore, seen: set[bytes]) -> None:
-    """Find all blocks that open stores of this process have written: what they have frozen may be in no head yet.
+    """Find all blocks that open stores of this process have written, as their frozen roots may be in no head yet.
 
     Blocks that are not there are passed over: what a store has only read may have been collected before.
 
@@ -106,13 +106,13 @@ def reach_in_use(castore: ContentAddressableStore, seen: set[bytes]) -> None:
                     if isinstance(note.after, bytes):
                         _reach_what_is_there(castore, note.after, seen)
         elif (sharing is None or not sharing.notes_changes) and not data.closed:
-            if data.castore.writable and data.has_changes:  # what is left in a file that was closed gets no root
+            if data.castore.writable and data.has_changes:  # changes left in a closed file get no root
                 try:
                     root = data.write_root()
-                except BlockMissingError:  # it cannot be frozen any more
+                except BlockMissingError:  # a closed dataset cannot be frozen
                     continue
                 _reach_what_is_there(castore, root, seen)
-            elif data.own_changes and data.frozen_root is not None:  # not of those that only read
+            elif data.own_changes and data.frozen_root is not None:  # a dataset that only reads has no changes
                 _reach_what_is_there(castore, data.frozen_root, seen)
 
 
@@ -130,7 +130,7 @@ def _reach_what_is_there(castore: ContentAddressableStore, root: bytes, seen: se
 
 
 def _node_of(castore: ContentAddressableStore, cid: bytes) -> bytes:
-    """Return the bytes of a node, and nothing of a block that links no others.
+    """Return the bytes of a node; of a block that links no others, empty bytes.
 
     :raises BlockNotFoundError: if it is not there
     """
@@ -144,10 +144,10 @@ def _node_of(castore: ContentAddressableStore, cid: bytes) -> bytes:
 def reach_from_young(castore: ContentAddressableStore, young: Iterator[bytes], seen: set[bytes]) -> None:
     """Find all blocks that some blocks link whose codec is not known: those that are dag-cbor.
 
-    What looks like a link and leads to no block is passed over: a block may be anything.
+    Bytes that look like a link and lead to no block are passed over: a block of unknown codec may hold any bytes.
 
     :param seen: see :func:`reach`
-    :raises CAStoreError: if a block that is linked cannot be read now, or is damaged: what it links is not known, and
+    :raises CAStoreError: if a linked block cannot be read now, or is damaged: blocks that it links are not known, and
         must not be freed
     """
     for cid, data in castore.get_many_raw(map(cids.from_validated, young)):

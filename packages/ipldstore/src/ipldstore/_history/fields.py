@@ -16,7 +16,7 @@ CID_BYTES: Final = 36
 
 
 def is_node_link(value: object) -> bool:
-    """Whether a value is the binary CID of a dag-cbor block with sha2-256."""
+    """Return whether a value is the binary CID of a dag-cbor block with sha2-256."""
     return isinstance(value, bytes) and len(value) == CID_BYTES and value.startswith(_PREFIX)
 
 

@@ -84,7 +84,7 @@ class NodeDiff:
     """The chunks that differ."""
 
     def __bool__(self) -> bool:
-        """Whether anything is named; consolidated metadata can differ as what they say of other nodes does."""
+        """Return whether anything is named; consolidated metadata can differ as what they say of other nodes does."""
         return self.change != "changed" or bool(self._words())
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Sets of a copy of a store over a bucket, in another process: block and note travel without a thread."""
+"""Sets in an event loop, of a copy of a store over a bucket: block and note are put without a thread."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ __all__ = ["try_write_async"]
 async def try_write_async(data: Dataset, key: str, value: bytes) -> bool:
     """Give a key of a copy its bytes in the running event loop, as :meth:`Dataset.write` does in a thread.
 
-    Return False, with nothing done, where a thread is needed: for what is no copy over a bucket, for documents, values
-    of several blocks, and keys whose directory has to be read.
+    Return False, with nothing done, where a thread is needed: for a store that is no copy over a bucket, for documents,
+    for values of several blocks, and for keys whose directory has to be read.
 
     :raises IPLDStoreError: as :meth:`Dataset.write`
     """

@@ -12,11 +12,11 @@ from ipldstore._dataset import pickling
 from ipldstore._dataset.dataset import Dataset, make_dataset
 
 _lock: Final = ForkLocal(threading.RLock)
-"""Held while a dataset is made of a pickle: threads that use one store make one."""
+"""Held while a dataset is made of a pickle, so that threads that use one store make one dataset."""
 
 
 class CarriedDataset:
-    """A dataset as a pickle carries it. Pickling it again is the same pickle, without any I/O.
+    """A dataset as a pickle carries it. Pickling it again gives the same pickle, without I/O.
 
     :param shared: whether copies in other processes are to write
     """
@@ -32,9 +32,9 @@ class CarriedDataset:
         return self._state.home == process_id()
 
     def dataset_of(self, owner: dict[str, object]) -> Dataset:
-        """Return what the pickle becomes in this process, and keep it in a store; see :func:`pickling.restore`.
+        """Return the dataset of the pickle in this process, and keep it in a store; see :func:`pickling.restore`.
 
-        :param owner: the attributes of the store, of which two threads may ask at once
+        :param owner: the attributes of the store, which two threads may use at once
         """
         with _lock.value:
             found = owner.get("_data")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class DatasetStore(ZarrStore):
-    """What is behind :class:`IPLDStore`: its life, its roots, and its contents as a dict. Users see its child only."""
+    """The base of :class:`IPLDStore`: opening and closing, roots, and the contents as a dict."""
 
     def __init__(
         self,
@@ -49,12 +49,12 @@ class DatasetStore(ZarrStore):
         self._is_closed = False
         self._resolved: str | None = None
         self._pickled: CarriedDataset | None = None
-        """What this store came out of."""
+        """The pickle that this store was loaded from; None without."""
         self._changes_when_pickled = 0
         self._canonicalized: Canonicalized | None = None
 
     def __repr__(self) -> str:
-        if "_data" not in self.__dict__:  # what is printed reads nothing
+        if "_data" not in self.__dict__:  # a repr reads no block
             return f"<{type(self).__name__} {self._pickled!r}>"
         text = super().__repr__()
         return text if self._resolved is None else f"{text[:-1]}, found as {self._resolved}>"
@@ -215,11 +215,11 @@ class DatasetStore(ZarrStore):
         return None if root is None else cids.from_validated(root)
 
     def freeze(self, on_conflict: OnConflict = "raise") -> CID:
-        """Write what has changed and have ``castore`` keep it; returns the CID of the root. Nothing is lost after it.
+        """Write what has changed and have ``castore`` keep it; return the CID of the root.
 
-        Keeping is what the backend makes of it: at least what was put is where it stays. It reads and writes only what
-        changed, and the neighbours that a merge needs. If it fails the changes are still there, and a second call goes
-        on.
+        What keeping means depends on the backend: at least, all blocks are stored when the call returns. Only changed
+        nodes, and neighbours that are joined with them, are read and written. If the call fails, the changes are still
+        there, and a second call goes on.
 
         :param on_conflict: what to do where writers in other processes have changed one key, as in :meth:`merge`;
             "first" takes what the writer has whose name sorts first

@@ -1,4 +1,4 @@
-"""Threads that wait for blocks that are far away: many, as waiting costs nothing."""
+"""Threads that wait for blocks that are far away: more than asyncio has, as waiting takes no processor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ipld_castore.concurrency import ForkLocal
 T = TypeVar("T")
 
 THREADS: Final = 64
-"""Requests that all stores of a process may have under way; asyncio's own threads are a few more than processors."""
+"""Requests of all stores of a process at one time, at most; asyncio has a few threads more than processors."""
 
 _threads: Final = ForkLocal(lambda: ThreadPoolExecutor(THREADS, thread_name_prefix="ipldstore"))
 """One pool for the process; it starts threads when they are needed."""
@@ -22,17 +22,17 @@ _requests: Final = ForkLocal(lambda: ThreadPoolExecutor(THREADS, thread_name_pre
 
 
 async def in_far_thread(action: Callable[[], T]) -> T:
-    """Return the result of an action that waits for a network: as ``asyncio.to_thread``, with more threads."""
+    """Run an action that waits for a network, as ``asyncio.to_thread`` does, with more threads; return its result."""
     return await _run(_threads.value, action)
 
 
 async def in_end_thread(action: Callable[[], T]) -> T:
-    """Return the result of an action for which actions of :func:`in_far_thread` may wait, in another thread."""
+    """Run an action that actions of :func:`in_far_thread` may wait for, in a thread of its own; return its result."""
     return await _run(_ends.value, action)
 
 
 async def in_request_thread(action: Callable[[], T]) -> T:
-    """Return the result of an action that waits for nothing but the network; those in all other threads may for it."""
+    """Run an action that waits for the network alone, and for which other actions may wait; return its result."""
     return await _run(_requests.value, action)
 
 

@@ -28,7 +28,7 @@ class GroupStore(IPLDStore):
     def of(cls, store: IPLDStore, path: str) -> Self:
         """Return the store of a group; closing it closes what ``store`` has open.
 
-        :param store: the store of the whole dataset, not to be used any more
+        :param store: the store of the whole dataset; the new store takes it over, so it must not be used any more
         :param path: the path of the group, without slashes at its ends
         """
         made = object.__new__(cls)

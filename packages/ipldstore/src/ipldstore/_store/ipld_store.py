@@ -1,4 +1,4 @@
-"""The public store: what a dataset does beside being one: archives, names, forks."""
+"""The public store: archives, IPNS names, checks, links and forks of a dataset."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ class IPLDStore(DatasetStore):
     def to_car(self, stream: Writable | None = None, *, since: AnyCID | None = None) -> bytes | None:
         """Freeze, and write root and all blocks below it as a CARv1: to ``stream``, or returned as bytes.
 
-        :param since: an older root: only the blocks are written that it lacks, for those who have its blocks. Reads
-            the nodes in which the two differ, and of the older one no chunk; a chunk that it has only in parts of the
-            indexes that did not change may be written again. In memory are, at most 150 bytes each, the links in the
-            nodes that differ: of an appended step those in a few leaves, of two unrelated roots all.
+        :param since: an older root: only blocks that it lacks are written, for readers that have its blocks. The nodes
+            in which the two roots differ are read, and no chunk of the older root. A chunk that the older root has only
+            in unchanged parts of the indexes may be written again. The links in the nodes that differ are held in
+            memory, at most 150 bytes each: for an appended step those of a few leaves, for two unrelated roots all.
         :raises IPLDStoreError: if a block is missing or wrong; the stream then has a part of an archive
 
         >>> from ipldstore import IPLDStore
@@ -142,7 +142,7 @@ class IPLDStore(DatasetStore):
         """Return the root that a name points to, for :meth:`set_root` or a store of its own.
 
         :param name: of a key on the node, or an IPNS name (``k51...``), or a domain name with a DNSLink
-        :raises IPLDStoreError: if it points to none, as far as can be found out, or the blocks are not on an IPFS node
+        :raises IPLDStoreError: if no root can be found for the name, or the blocks are not on an IPFS node
         """
         castore = require_names(self.castore, f"resolving {name!r}")
         with store_errors(f"resolving {name!r}"):
@@ -151,7 +151,7 @@ class IPLDStore(DatasetStore):
     def verify(self, *, progress: AnyProgress = None) -> VerifyReport:
         """Freeze, read every block below the root, and say what is missing or damaged. Nothing is repaired.
 
-        It goes on behind each block that is lost. Of each array the result has the regions that cannot be read, in
+        A lost block does not end the verification. Of each array the result has the regions that cannot be read, in
         elements, in chunks, and by coordinates such as dates, where these can be read; see :func:`ipldstore.repair`. A
         store of a group is verified whole.
 

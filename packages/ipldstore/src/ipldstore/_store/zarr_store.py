@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _INLINE_BYTES = 1 << 18
-"""Values up to this size are hashed where they are; above, a thread of their own is worth its start."""
+"""Bytes of a value up to which it is hashed in the event loop; above, starting a thread is worth it."""
 _BATCH = 1024
 """Keys that are listed at once in another thread, where the blocks are slow."""
 
@@ -65,7 +65,7 @@ class ZarrStore(Store):
     __hash__ = None  # type: ignore[assignment]  # as mutable as its contents
 
     def __repr__(self) -> str:
-        root = self._data.known_root  # what is printed in an error must not raise one
+        root = self._data.known_root  # a repr in an error message must not raise an error
         unnamed = "with changes" if self._data.needs_persist else "without keys"
         state = unnamed if root is None else cids.to_text(root)
         return f"<{type(self).__name__} {state} over {self.castore!r}>"
@@ -86,7 +86,7 @@ class ZarrStore(Store):
 
     @property
     def supports_consolidated_metadata(self) -> bool:
-        """Whether it can be written, or may be there: zarr looks for it then. Reads no block but the root."""
+        """Whether zarr looks for consolidated metadata: they can be written, or may be there. Reads the root at most."""
         return not self.read_only or self._data.may_be_consolidated()
 
     @property
@@ -100,7 +100,7 @@ class ZarrStore(Store):
         return action() if inline else await self._in_thread(action)
 
     async def _in_thread(self, action: Callable[[], T]) -> T:
-        """Run an action in a thread: where blocks are far away, in one of many, so that all wait side by side."""
+        """Run an action in a thread; where blocks are far away, in one of a larger pool, so that requests overlap."""
         return await (asyncio.to_thread(action) if self.castore.local else in_far_thread(action))
 
     async def get(

@@ -8,7 +8,7 @@ from typing import Final
 from .notes import Note
 
 CLOSED: Final = 1 << 52
-"""Added to the position of a writer of which no further note counts, whenever it arrives."""
+"""Added to the position of a writer whose further notes do not count, whenever they arrive."""
 
 
 class Attempts:
@@ -17,8 +17,8 @@ class Attempts:
     The first attempt that is taken in counts. When a later one counts, its predecessors do not, nor does what their
     writers have noted since: a writer whose note fails goes on under another name, and repeats what it had under way.
 
-    :param taken: of each writer, up to which number its notes were taken in before
-    :param void: of each writer, from which number on its notes do not count, as a later attempt was made
+    :param taken: by writer, the number of its last note that was taken in before
+    :param void: by writer, the number of its first note that does not count, as a later attempt was made
     """
 
     def __init__(self, taken: Mapping[str, int], void: Mapping[str, int] | None = None) -> None:
@@ -41,7 +41,7 @@ class Attempts:
         return not any(number <= self._number_taken(repeated) for repeated, number in note.repeats)
 
     def positions(self) -> dict[str, int]:
-        """Return of each writer that was seen, repeated or void up to which number its notes are taken in then."""
+        """Return by writer the number of its last note that is taken in when all have been seen."""
         read = {writer: number for writer, number in self._read.items() if writer not in self._first_void}
         return read | {writer: self._closed(writer, first) for writer, first in self._first_void.items()}
 

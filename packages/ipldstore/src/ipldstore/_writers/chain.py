@@ -1,4 +1,4 @@
-"""The content of a key after the notes of several writers, which must chain to one end (design, section 7, rule 3)."""
+"""What a key has after the notes of several writers, each of which must follow another (design, section 7, rule 3)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def follow_chain(base: Content, notes: Mapping[str, Sequence[Note]]) -> Content 
     with the same content, that is the result. Neither clocks nor the order of arrival decide anything.
 
     :param base: what the key has in the tree
-    :param notes: of each writer its notes on this key, in their order; at least one
+    :param notes: by writer its notes on this key, in their order; at least one
     """
     if len(notes) == 1:
         ((_, own),) = notes.items()
@@ -55,7 +55,7 @@ def follow_chain(base: Content, notes: Mapping[str, Sequence[Note]]) -> Content 
 
 
 def _ends_through(base: Content, notes: list[Sequence[Note]]) -> list[Content]:
-    """Return the ends of orders that have led to the base already: a take-in that was interrupted is repeated."""
+    """Return the ends of orders of notes that already lead to the base, as where an interrupted take-in is repeated."""
     starts = {_identity(own[0].before): own[0].before for own in notes}
     reached = {_identity(note.after) for own in notes for note in own}
     if _identity(base) not in reached:
@@ -98,7 +98,7 @@ def _ends(base: Content, notes: list[Sequence[Note]]) -> list[Content]:
 def _was_there(before: Content, base: Content, notes: list[Sequence[Note]], at: tuple[int, ...]) -> bool:
     """Return whether a writer can have seen a content by now: another one wrote it earlier, or it is older than all.
 
-    :param at: of each writer, how many of its notes have been used
+    :param at: by writer, how many of its notes have been used
     """
     wanted = _identity(before)
     if wanted == _identity(base):

@@ -98,7 +98,7 @@ def changes_between(root: bytes, changed: Iterable[tuple[str, Content, Content]]
 def notes_of(changes: Iterable[Changes], after: Mapping[str, int]) -> Iterator[tuple[str, Note]]:
     """Yield writer and note of each change, once; changes of one fork may have been given out several times.
 
-    :param after: of each writer, up to which number its changes are known
+    :param after: by writer, the number of its last change that is known
     """
     longest: _Notes = {}
     for each in changes:

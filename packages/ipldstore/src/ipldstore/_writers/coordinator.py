@@ -22,7 +22,7 @@ _NAME_BYTES: Final = 16
 def stop_writers(journal: Journal, taken: Mapping[str, int]) -> None:
     """Stop the writers of a session that has ended: their next notes fail.
 
-    :param taken: of each writer, up to which number its notes were taken in
+    :param taken: by writer, the number of its last note that was taken in
     """
     known = {writer: number for writer, number in taken.items() if number < CLOSED}
     with store_errors("stopping the writers of a session"):
@@ -30,7 +30,7 @@ def stop_writers(journal: Journal, taken: Mapping[str, int]) -> None:
 
 
 class Coordinator:
-    """One session, held by the process whose dataset it is. The caller sees to it that one thread at a time calls.
+    """One session, held by the process whose dataset it is. Not safe with threads: the caller holds a lock.
 
     :param journal: the journal of the session
     :param name: the name of the session
@@ -42,10 +42,10 @@ class Coordinator:
         self._journal = journal
         self._state = state
         self._taken = dict(state.positions)
-        """Of each writer, up to which number its notes are in the tree."""
+        """By writer, the number of its last note in the tree."""
         self._mark: object = None
         self._unanswered: list[SessionState] = []
-        """States that the session was to move to, where it is unknown whether it did: the call has failed."""
+        """States that failed calls were to move the session to: whether they did is unknown."""
         self._choices: dict[str, str] = {}
         self.is_lost = False
         """Whether another process has taken the session over."""
@@ -68,9 +68,9 @@ class Coordinator:
 
     @classmethod
     def recover(cls, castore: SupportsJournal, name: str) -> Coordinator | None:
-        """Take over a session whose coordinator is gone; if it is not, its next freeze fails.
+        """Take over a session whose coordinator is gone. If the coordinator still runs, its next freeze fails.
 
-        :returns: None if there is no such session
+        :returns: the coordinator; None if the session does not exist
         """
         journal = castore.journal(name)
         with store_errors(f"recovering the session {name}"):
@@ -114,7 +114,7 @@ class Coordinator:
             notes = read_with_repeated(look, self._taken)
             if notes is None:
                 return
-            with target.lock:  # nothing changes between looking what a key has and giving it more
+            with target.lock:  # no key changes between the look at its content and the change
                 taken = resolve_notes(notes, target.content_of, on_conflict, self._choices, taken=self._taken)
                 target.apply(taken.changes)
         self._taken.update(taken.positions)
@@ -145,9 +145,9 @@ class Coordinator:
         stop_writers(self._journal, self._taken)
 
     def finish(self) -> None:
-        """Say that nothing is left to take in: the root has all, and what was noted since was refused.
+        """Mark the session as finished: the root has all notes, and notes since then were refused.
 
-        :raises ConflictError: if somebody else has taken the session over
+        :raises ConflictError: if another process has taken the session over
         """
         self._exchange(self._state._replace(ended=True, done=True))
 

@@ -26,7 +26,7 @@ class CopySharing:
 
     :param writer: of this process
     :param root: binary CID of the root that the copy began with
-    :param positions: of each writer, up to which number its notes are in the root that the copy began with
+    :param positions: by writer, the number of its last note in the root that the copy began with
     """
 
     notes_changes = True
@@ -44,13 +44,13 @@ class CopySharing:
         """What :meth:`_look` returned when all was read that was there."""
         self._looks: SharedCall[None] = SharedCall()
         self._pickles = 0
-        """How many pickles this copy has come out of: what was written before one of them is seen after it."""
+        """How many pickles this copy was loaded from. What was written before a pickle was opened is seen after it."""
         self._noted = 0
-        """How many changes were noted through this copy, which therefore has them."""
+        """How many changes were noted through this copy."""
         self._made: dict[NoteName, Made] = {}
-        """Their records, until these are read or all of them was made here: what the copy has follows them already."""
+        """Records of these changes, until they are read or all their changes were made here."""
         self._void: dict[str, int] = {}
-        """Of earlier names of this writer, from which number on their notes do not count: this copy has repeated them.
+        """By earlier name of this writer, the number of the first note that does not count: this copy has repeated it.
 
         They may arrive, and be read, after what has repeated them was made here.
         """
@@ -58,11 +58,11 @@ class CopySharing:
         """What :meth:`_causes` was before the last look into a remote journal."""
 
     def note_pickle(self) -> None:
-        """See, before the next answer, what was written before a pickle of this copy was opened."""
+        """Have the next answer show what was written before a pickle of this copy was opened."""
         self._pickles += 1
 
     def _causes(self) -> tuple[int, int]:
-        """Return what changes when a remote journal has to be looked into."""
+        """Return a value that changes when a remote journal has to be read."""
         return self._pickles, self.writer.noted - self._noted
 
     def catch_up(self, dataset: SharedDataset, *, reading: bool) -> None:
@@ -89,7 +89,7 @@ class CopySharing:
             self._mark = mark
 
     def _look(self) -> tuple[bytes | None, object]:
-        """Return the state of the session, and what changes with each note."""
+        """Return the state of the session, and a value that changes with each note."""
         return self.writer.journal.state, self.writer.journal.mark()
 
     def _catch_up_remote(self, dataset: SharedDataset) -> None:
@@ -172,9 +172,9 @@ class CopySharing:
         return await self.writer.try_record_async(dataset, self._reads, key, link, self._see, work)
 
     def _take_over_read(self, dataset: SharedDataset, key: str) -> None:
-        """Let what is written depend on what another copy here has read, if the pickle was made of a root that has it.
+        """Let a write depend on what another copy in this process has read, if the root of the pickle has it.
 
-        If that root has something else, the read came before it by the program's order.
+        If that root has something else, the read was before the pickle.
         """
         if read := self.writer.read_elsewhere(self._reads, key):
             content = dataset.content_of(key, self._root)
@@ -182,7 +182,7 @@ class CopySharing:
                 self.writer.remember_read(self._reads, key, content)
 
     def _see(self, noted: Noted) -> bool:
-        """Take note that notes of this copy are there; return whether they were not read yet."""
+        """Mark notes of this copy as read; return whether they were not read before."""
         self._noted += 1
         for writer, number in noted.repeats:
             if number > self._positions.get(writer, 0):

@@ -1,4 +1,4 @@
-"""A fork: a dataset that keeps what it changes, for the dataset that it was forked from to take in."""
+"""Forks: datasets that record their changes, which the dataset that was forked takes in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .shared import SharedDataset
 class ForkSharing:
     """The sharing of a fork: it keeps its changes, which the task that made them returns. Safe with threads.
 
-    What :meth:`changes` has given out stays a change of its own: a later change of the same key follows it.
+    A change that :meth:`changes` has returned stays as it is: a later change of the same key follows it.
 
     :param root: binary CID of the root that the fork began with
     :param notes: by writer, what was changed already
@@ -28,9 +28,9 @@ class ForkSharing:
         self.root = root
         self._given = {writer: tuple(own) for writer, own in (notes or {}).items()}
         self._since: dict[str, tuple[Content, Content]] = {}
-        """By key, what it had before and has after the changes that were not given out."""
+        """By key, its content before and after the changes that :meth:`changes` has not returned yet."""
         self._writer: str | None = None
-        """Drawn at the first change, and never pickled: a fork out of a pickle is another writer."""
+        """A random name, from the first change on. Never pickled: a fork loaded from a pickle is another writer."""
         self._lock = threading.RLock()
 
     def changes(self) -> Changes:
@@ -47,10 +47,10 @@ class ForkSharing:
             return Changes(self.root, self._given)
 
     def catch_up(self, dataset: SharedDataset, *, reading: bool) -> None:
-        """See :meth:`Sharing.catch_up`: a fork does not see changes of others."""
+        """Do nothing: a fork does not see changes of others. See :meth:`Sharing.catch_up`."""
 
     def remember_read(self, key: str, content: Content) -> None:
-        """See :meth:`Sharing.remember_read`: what a fork reads is what it has when it writes."""
+        """Do nothing: a fork reads what it has when it writes. See :meth:`Sharing.remember_read`."""
 
     def record(self, dataset: SharedDataset, key: str, content: Content) -> None:
         """See :meth:`Sharing.record`."""
@@ -59,7 +59,7 @@ class ForkSharing:
             before = dataset.content_of(key) if known is None else known[0]
             dataset.apply({key: content})
             if is_same_content(before, content):
-                self._since.pop(key, None)  # as if it had never been written
+                self._since.pop(key, None)  # the key has what it had before: that is no change
             else:
                 self._since[key] = before, content
 

@@ -1,4 +1,4 @@
-"""Notes: what a writer says of a key that it has written or deleted, and what it has read before."""
+"""Notes: the records by which a writer tells what it has written or deleted, and what it had read before."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ Content = dict[str, Any] | bytes | None
 """What a key has: a document, the link of a document or a value, or nothing."""
 
 MAX_REPEATS: Final = 32
-"""Attempts to put a note that the last attempt names."""
+"""Earlier attempts to put a note, which the last attempt names, at most."""
 
 MAX_BYTES: Final = 1 << 19
 """Bytes of the largest record of notes, which any journal takes."""
 
 _OVERHEAD: Final = 256
-"""Bytes of a note beside its key, its documents and the names of earlier attempts; at least."""
+"""Bytes of a note beside its key, its documents and the names of earlier attempts, at most."""
 _NAME_BYTES: Final = 96
-"""Bytes of the name of a note, or more."""
+"""Bytes of the name of a note, at most."""
 
 _MAX_READS: Final = 1 << 20
-"""Keys of which it is known what was read; beyond, those that were read first are forgotten."""
+"""Keys whose last read is remembered, at most. Beyond, the oldest reads are forgotten."""
 
 _FIELDS: Final = (6, 7)
 _WRITER: Final = re.compile(r"[0-9a-f]{1,64}")
@@ -45,13 +45,13 @@ class Note(NamedTuple):
     """Position of its record among those of its writer, from 1 on: notes that were put together have one number."""
     key: str
     before: Content
-    """What the key had as the writer knew it: what it has read, or else what it saw when it wrote."""
+    """What the key had for the writer: what the writer has read, or else what it saw when it wrote."""
     after: Content
     """What the key has now."""
     was_read: bool
     """Whether the writer has read the key since it last wrote it, so that ``after`` may depend on ``before``."""
     confirmed: int
-    """Up to which number the writer's blocks are all in the store; 0 if that is not known of any."""
+    """The number of the last note of the writer up to which all its blocks are in the store; 0 if none is known."""
     repeats: tuple[NoteName, ...] = ()
     """Earlier attempts to note the same change, which failed: each of them may be in the journal or not.
 
@@ -60,7 +60,7 @@ class Note(NamedTuple):
 
 
 def encode_notes(notes: Sequence[Note]) -> bytes:
-    """Return the record of some notes, which count together, or not at all."""
+    """Return the record of some notes, which all count, or none of them."""
     block: bytes = dagcbor.encode_node([_fields_of(note) for note in notes])
     return block
 
@@ -73,13 +73,13 @@ def _fields_of(note: Note) -> list[Any]:
 
 
 def links_of(notes: Sequence[Note]) -> set[bytes]:
-    """Return the links of a record whose blocks have to be there: of a key the last, as those before have failed."""
+    """Return the links whose blocks must be there for a record: of each key the last, as earlier ones have failed."""
     ends = {note.key: note.after for note in notes}.values()
     return {end for end in ends if isinstance(end, bytes) and cids.prefix_of(end).hash_code != cids.IDENTITY}
 
 
 def room_of(note: Note) -> int:
-    """Return how many bytes a note takes in a record, or more."""
+    """Return a bound of the bytes that a note takes in a record."""
     documents_ = sum(documents.MAX_EMBEDDED for content in (note.before, note.after) if isinstance(content, dict))
     return _OVERHEAD + 4 * len(note.key) + documents_ + _NAME_BYTES * len(note.repeats)
 
@@ -87,9 +87,9 @@ def room_of(note: Note) -> int:
 def decode_notes(data: bytes) -> list[Note]:
     """Return the notes of a record, in their order.
 
-    A record that is a note, not a list of notes, is one that was written before notes were put together.
+    A record may also be one note, not a list, as earlier versions have written it.
 
-    :raises NodeError: if they are none
+    :raises NodeError: if the bytes are no record of notes
     """
     if len(data) > MAX_BYTES:
         raise NodeError(f"expected notes of at most {MAX_BYTES} bytes, found {len(data)}")
@@ -108,7 +108,7 @@ def decode_notes(data: bytes) -> list[Note]:
 def _note(fields: object) -> Note:
     """Return the note of some fields.
 
-    :raises NodeError: if they are those of none
+    :raises NodeError: if the fields are not those of a note
     """
     if not isinstance(fields, list) or len(fields) not in _FIELDS:
         raise NodeError(f"expected a note, a list of {_FIELDS[0]} or {_FIELDS[1]} fields")
@@ -129,7 +129,7 @@ def _note(fields: object) -> Note:
 def _repeats(found: object) -> tuple[NoteName, ...]:
     """Return the names of earlier attempts.
 
-    :raises NodeError: if they are none
+    :raises NodeError: if the value is no list of names
     """
     if not isinstance(found, list) or len(found) > MAX_REPEATS:
         raise NodeError(f"expected at most {MAX_REPEATS} names of notes, found {found!r:.200}")

@@ -1,4 +1,4 @@
-"""The small object of a session: what of its notes is in which root, and who coordinates it."""
+"""The state of a session: its root, the notes that are in the root, and the process that coordinates it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class SessionState(NamedTuple):
     root: bytes
     """Binary CID of the root that has the notes up to ``positions``."""
     positions: dict[str, int]
-    """Of each writer, up to which number its notes are in the root."""
+    """By writer, the number of its last note in the root."""
     owner: str
-    """Who coordinates the session: a name drawn at random."""
+    """The random name of the coordinator."""
     ended: bool
-    """Whether writers are refused."""
+    """Whether the session refuses notes."""
     head: bytes | None = None
     """Binary CID of the head of the block store that the coordinator moves on when it freezes, or in a repository of
     the commit that the contents go on from; None without."""
     moves_head: bool = False
     """Whether the root is to become the head of the block store."""
     done: bool = False
-    """Whether the root has all that counts, and is the head if it is to be; what was noted later was refused."""
+    """Whether the root has all notes that count, and is the head if it is to be. Later notes were refused."""
 
 
 def encode_state(state: SessionState) -> bytes:
@@ -42,7 +42,7 @@ def encode_state(state: SessionState) -> bytes:
 def decode_state(data: bytes) -> SessionState:
     """Return the state of some bytes.
 
-    :raises NodeError: if they are none
+    :raises NodeError: if the bytes are no state
     """
     if len(data) > _MAX_BYTES:
         raise NodeError(f"expected the state of a session of at most {_MAX_BYTES} bytes, found {len(data)}")

@@ -12,14 +12,14 @@ from .notes import Content
 
 
 class AsyncWork(NamedTuple):
-    """What a change asks for that is noted in an event loop."""
+    """What is needed to note a change in an event loop."""
 
     put_block: Callable[[], Awaitable[None]]
-    """Puts the block, and returns when it is there."""
+    """Puts the block, and returns when the block is in the store."""
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
-    """Runs what may wait for the changes of others, in a thread in which nobody waits to begin one."""
+    """Runs an action that may wait for other changes, in a thread in which no change waits to begin."""
     request: Callable[[Callable[[], Any]], Awaitable[Any]]
-    """Runs what waits for the network alone, in a thread in which nobody waits for the changes of others."""
+    """Runs an action that waits for the network alone, in a thread in which no action waits for other changes."""
 
 
 class SharedDataset(Protocol):
@@ -27,7 +27,7 @@ class SharedDataset(Protocol):
 
     @property
     def lock(self) -> AbstractContextManager[object]:
-        """Held while the dataset changes; may be taken again by its thread, after that of the sharing."""
+        """The reentrant lock of changes of the dataset; taken after the lock of the sharing."""
 
     @property
     def head(self) -> bytes | None:
@@ -38,9 +38,9 @@ class SharedDataset(Protocol):
         """Whether freezing moves a head."""
 
     def flush(self, wanted: Collection[CID] | None = None) -> None:
-        """Return when all blocks that were put before are in the store.
+        """Wait until all blocks that were put before are in the store.
 
-        :param wanted: the blocks that are waited for; None is all
+        :param wanted: the blocks to wait for; None is all
         :raises CAStoreError: if they cannot be written
         """
 
@@ -48,7 +48,7 @@ class SharedDataset(Protocol):
         """Say of blocks whether the store has them; see :meth:`ipld_castore.ContentAddressableStore.has_blocks`."""
 
     def content_of(self, key: str, root: bytes | None = None) -> Content:
-        """Return what a key has here, without looking for notes; or what it has below a root, by its binary CID."""
+        """Return what a key has, without a look at the journal; or what it has below a root, given by binary CID."""
 
     def rebase(self, root: bytes) -> None:
         """Go on from a root that has all of the present one, and more.
@@ -58,7 +58,7 @@ class SharedDataset(Protocol):
         """
 
     def apply(self, changes: Mapping[str, Content]) -> None:
-        """Give keys their contents, without a note of it.
+        """Give keys their contents, without notes.
 
         :raises IPLDStoreError: if a node cannot be read; some keys may then have their contents, and applying all again
             goes on

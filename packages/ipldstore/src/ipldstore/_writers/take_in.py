@@ -1,4 +1,4 @@
-"""Taking notes in: all of them, or none where some do not chain (design, section 7, rule 3)."""
+"""Taking notes in: all of them, or none where some conflict (design, section 7, rule 3)."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from .chain import Conflict, follow_chain, is_same_content
 from .notes import Content, Note, NoteName, decode_notes, links_of
 
 ContentOf = Callable[[str], Content]
-"""Gives what a key has in the tree."""
+"""Returns what a key has in the tree."""
 
 OnConflict = Literal["raise", "first"] | Callable[[Conflict], Content]
-"""What to do where notes do not chain: raise an error; take what the first writer has; or ask."""
+"""What to do where notes conflict: raise an error; take the content of the first writer; or call a function."""
 
 HasBlocks = Callable[[Iterable[CID]], Iterator[bool]]
 """Says of blocks whether the store has them, as :meth:`ipld_castore.ContentAddressableStore.has_blocks` does."""
 
 _MOST_TOLD: Final = 10
 _ASKED_AT_ONCE: Final = 1024
-"""Records, whose blocks are."""
+"""Records whose blocks are asked for in one request, at most."""
 
 
 class TakenIn(NamedTuple):
@@ -61,16 +61,16 @@ def resolve_notes(
     made: Mapping[NoteName, Made] | None = None,
     void: Mapping[str, int] | None = None,
 ) -> TakenIn:
-    """Return what notes come to; change nothing.
+    """Return the changes that notes make together; change nothing.
 
     :param notes: writer and note, each writer's in their order
-    :param content_of: gives what a key has without them
-    :param on_conflict: what to do where they do not chain
-    :param choices: by key, the writer whose content counts where they do not chain
-    :param taken: of each writer, up to which number its notes were taken in before
+    :param content_of: returns what a key has without the notes
+    :param on_conflict: what to do where notes of a key do not follow each other
+    :param choices: by key, the writer whose content counts where notes do not follow each other
+    :param taken: by writer, the number of its last note that was taken in before
     :param made: of records, the changes that have been made already
-    :param void: of each writer, from which number on its notes do not count, as notes that were made repeat them
-    :raises ConflictError: if they do not, and nothing says what to do
+    :param void: by writer, the number of its first note that does not count, as notes that were made repeat it
+    :raises ConflictError: if notes do not follow each other, and neither argument decides
     """
     by_key: dict[str, dict[str, list[Note]]] = {}
     attempts = Attempts(taken or {}, void)
@@ -123,11 +123,11 @@ Notes = Iterable[tuple[str, Note]]
 def read_with_repeated(look: Callable[[], Notes | None], taken: Mapping[str, int]) -> list[tuple[str, Note]] | None:
     """Return notes, and with those that repeat others all that their writers had noted before the others.
 
-    Notes travel side by side: one that repeats may be seen while those that were put before it are not. They are there
-    when it is, so they are seen when the journal is looked at once more.
+    Notes are put side by side: one that repeats others may be listed before notes that were put earlier. These are in
+    the journal by then, so a second look at the journal lists them.
 
     :param look: looks at the journal, and returns what was noted since ``taken``; None if nothing was
-    :param taken: of each writer, up to which number its notes were taken in before
+    :param taken: by writer, the number of its last note that was taken in before
     """
     known: set[str] = set()
     while True:
@@ -140,7 +140,7 @@ def read_with_repeated(look: Callable[[], Notes | None], taken: Mapping[str, int
 
 
 def _ask(on_conflict: Callable[[Conflict], Content], conflict: Conflict) -> Content:
-    """Return what a callable decides."""
+    """Return what a function decides on a conflict."""
     answer = on_conflict(conflict)
     if not any(is_same_content(answer, end) for end in (conflict.base, *conflict.ends.values())):
         raise ValueError(
@@ -165,9 +165,9 @@ def conflict_error(conflicts: list[Conflict]) -> ConflictError:
 class ConfirmedNotes:
     """The notes of a journal up to the first record of each writer of which a block is not there.
 
-    A record confirms those of its writer before it, so blocks are asked for behind the last confirmation only. What is
-    left out comes again: the positions of a reader do not pass it. A writer has told nobody that the record is there,
-    nor any after it.
+    A record confirms earlier records of its writer, so only blocks behind the last confirmation are asked for. A record
+    that is left out is read again later, as the positions of a reader do not pass it. Its writer has not returned from
+    putting it, nor any record after it.
 
     :param entries: the records of the journal, each writer's in order
     :param has_blocks: asks the store
@@ -177,12 +177,12 @@ class ConfirmedNotes:
         self._entries = entries
         self._has_blocks = has_blocks
         self.is_complete = True
-        """Whether nothing was left out, as far as the iteration has come."""
+        """Whether no record was left out until now."""
 
     def __iter__(self) -> Iterator[tuple[str, Note]]:
         """Yield writer and note.
 
-        :raises NodeError: if a record is none of notes
+        :raises NodeError: if a record has no notes
         :raises CAStoreError: if the journal or the store cannot be asked
         """
         for writer, entries in groupby(self._entries, lambda entry: entry.writer):

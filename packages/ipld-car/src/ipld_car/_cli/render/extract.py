@@ -28,7 +28,7 @@ def render_entry(entry: ExtractedEntry, *, as_json: bool) -> Line:
 
 
 def render_result(done: Extracted) -> Iterator[Line]:
-    """Give the lines on what was done."""
+    """Yield the lines on what was done."""
     if done.missing_shards:
         yield f"data for entry not found for {done.missing_shards} unknown sharded entries (skipped...)"
     skipped = done.missing + done.unsafe_links

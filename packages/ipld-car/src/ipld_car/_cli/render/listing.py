@@ -19,7 +19,7 @@ from .codec_names import code_name
 def render_blocks(
     source: Source, *, as_json: bool, verbose: bool, zero_length_section_as_eof: bool, progress: Progress
 ) -> Iterator[Line]:
-    """Give a line for each block, or with ``verbose`` several."""
+    """Yield a line for each block, or with ``verbose`` several."""
     name_of = cache(code_name)
     # Not list_blocks: an object for each block would take a third of the time.
     with open_archive(source, zero_length_section_as_eof=zero_length_section_as_eof, progress=progress) as archive:
@@ -44,7 +44,7 @@ def render_blocks(
 
 
 def _details(cid: bytes, data: bytes) -> Iterator[str]:
-    """Give what ``--verbose`` says of a dag-pb block, as go-car does: its links, and what it is of UnixFS."""
+    """Yield what ``--verbose`` says of a dag-pb block, as go-car does: its links, and what it is of UnixFS."""
     try:
         node = dagpb.decode(data)
     except CarError as error:
@@ -70,7 +70,7 @@ def render_paths(  # one for each option
     zero_length_section_as_eof: bool,
     progress: Progress,
 ) -> Iterator[Line]:
-    """Give a line for each file, directory and link below the roots, and in JSON for each shard that is missing.
+    """Yield a line for each file, directory and link below the roots, and in JSON for each shard that is missing.
 
     :param warn: prints what is missing where the lines do not say it
     """

@@ -36,7 +36,7 @@ def render_verdict(verdict: Verdict, *, as_json: bool) -> Line:
 
 
 def render_report(report: Report, *, as_json: bool, partial: bool) -> Iterator[Line]:
-    """Give the lines on the whole archive."""
+    """Yield the lines on the whole archive."""
     yield from _json(report, partial) if as_json else _text(report, partial)
 
 

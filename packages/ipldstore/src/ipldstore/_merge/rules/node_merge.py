@@ -67,11 +67,11 @@ class NodeMerge:
         return agreed([getattr(base, name) for base in self._bases], is_equal)
 
     def metadata_changed(self, side: Side) -> bool:
-        """Whether the metadata of a side are not those of the base."""
+        """Return whether the metadata of a side are not those of the base."""
         return bool(self._base("metadata") != self.parts[side].metadata)
 
     def shape_changed(self, side: Side) -> bool:
-        """Whether the shape of a side is not that of the base."""
+        """Return whether the shape of a side is not that of the base."""
         return bool(self._base("shape") != self.parts[side].shape)
 
     def grown(self, side: Side) -> tuple[int, ...] | None:

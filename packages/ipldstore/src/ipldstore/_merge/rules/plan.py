@@ -89,7 +89,7 @@ class Plan:
         return f"ours made the {nodes.ours.kind}, theirs made the {nodes.theirs.kind}"
 
     def _has_new_nodes(self, side: Side, path: str) -> bool:
-        """Whether a side has made nodes below a path."""
+        """Return whether a side has made nodes below a path."""
         touched = (each[:-1] for each in self.sides.changed[side].touched(path) if each.endswith("/"))
         found = any(self._is_or_holds_node(side, each) for each in touched if each != path)
         return found or self.sides.has_made_nodes(side, path)
