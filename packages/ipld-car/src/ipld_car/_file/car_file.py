@@ -199,7 +199,7 @@ class CarFile:
         self._writer().set_roots([cids.to_bytes(root) for root in roots])
 
     def check_roots(self, roots: Iterable[CID | str | bytes]) -> None:
-        """Return if :attr:`roots` can be set to these; change nothing.
+        """Require that :attr:`roots` can be set to these; change nothing.
 
         :raises CarError: if they have not the length of the old ones, or the header has more in it than roots
         :raises io.UnsupportedOperation: if the file is open for reading

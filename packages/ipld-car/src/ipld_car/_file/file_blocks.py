@@ -185,7 +185,7 @@ class FileBlocks:
             return True
 
     def audit(self) -> None:
-        """Return when the index has all that there is."""
+        """Compare the index with the sections, and replace it if it lacks some."""
         while self.revalidate(self.table.generation):
             pass
 

@@ -155,7 +155,7 @@ def _require_torn(buffer: Buffer, end: int, stop: int) -> None:
 
 
 def _tail(buffer: FileBuffer, end: int, size: int, access: Access) -> tuple[str, bool]:
-    """Say why a CARv1 has more behind its last section, and whether that is a warning."""
+    """Return why a CARv1 has more bytes behind its last section, and whether that is a warning."""
     if is_zeros(buffer, end, size):
         reason = f"a CARv1 has no index, and this one ends in {size - end} zeros, from offset {end}"
         if access.for_writing:

@@ -115,7 +115,7 @@ def is_current(path: Path, file: FileIO) -> bool:
 
 
 def require_current(path: Path, file: FileIO) -> None:
-    """Return if an open file is the one that is at a path now.
+    """Require that an open file is the one that is at a path now.
 
     :raises FileReplacedError: if it is not
     """

@@ -187,7 +187,7 @@ def open_archive(
 
 @contextmanager
 def open_buffer(source: Source, progress: Progress | None = None) -> Iterator[tuple[Path | None, mmap | bytes]]:
-    """Give the bytes of a source, which are read when they are asked for, and the file that has them."""
+    """Yield the bytes of a source, which are read on demand, and the file that has them."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         yield None, bytes(source)
         return
@@ -201,7 +201,7 @@ def open_buffer(source: Source, progress: Progress | None = None) -> Iterator[tu
 
 @contextmanager
 def open_stream(source: Source) -> Iterator[BytesOrStream]:
-    """Give a source as what :class:`CarReader` reads once from start to end."""
+    """Yield a source as :class:`CarReader` reads it, once from start to end."""
     if isinstance(source, (str, os.PathLike)):
         with Path(source).open("rb") as file, naming(source):
             yield file
@@ -211,7 +211,7 @@ def open_stream(source: Source) -> Iterator[BytesOrStream]:
 
 @contextmanager
 def on_disk(source: Source, progress: Progress | None = None) -> Iterator[Path]:
-    """Give a file that can be read at any place: what has none is kept in a temporary one meanwhile."""
+    """Yield a file that can be read at any place: other sources are kept in a temporary file meanwhile."""
     if isinstance(source, (str, os.PathLike)) and not is_pipe(Path(source)):
         yield Path(source)
         return

@@ -116,7 +116,7 @@ def finish_v2(stream: IO[bytes], index: IndexWriter | None) -> None:
 
 @contextmanager
 def open_output(target: Target, *, seekable: bool = False) -> Iterator[IO[bytes]]:
-    """Give a file to write that gets its name when it is whole; or the stream.
+    """Yield a file to write, which gets its name when it is whole; or the stream.
 
     :param seekable: the caller goes back in it: what goes to a stream is kept in a temporary file until it is whole
     :raises OSError: with the name that the caller knows

@@ -18,7 +18,7 @@ _PIECE: Final = 1 << 16
 
 @contextmanager
 def open_printer(path: str = "-", *, to_stderr: bool = False) -> Iterator[Printer]:
-    """Give a function that prints a line: text as it is, a mapping as JSON.
+    """Yield a function that prints a line: text as it is, a mapping as JSON.
 
     To a terminal each line is written at once, elsewhere lines are written in pieces.
 

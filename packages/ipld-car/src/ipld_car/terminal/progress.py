@@ -67,7 +67,7 @@ def _make_bar(what: str, total: int | None, done: int) -> Any:
 
 @contextmanager
 def show_progress() -> Iterator[Progress]:
-    """Give a progress function that shows a bar, where standard error is a terminal and the work takes long."""
+    """Yield a progress function that shows a bar, where standard error is a terminal and the work takes long."""
     shown = Progress(visible=sys.stderr.isatty())
     try:
         yield shown

@@ -271,7 +271,7 @@ class CarCAStore(ContentAddressableStore):
                 raise self._not_written(error, f"root {new}") from error
 
     def check_head(self, cid: CID) -> None:
-        """Return if the header has room for ``cid``, so that :meth:`swap_head` can put it there; change nothing.
+        """Require that the header has room for ``cid``, so that :meth:`swap_head` can put it there; change nothing.
 
         :raises HeadRefusedError: if the header has no room
         :raises ReadOnlyStoreError: if the file is open for reading

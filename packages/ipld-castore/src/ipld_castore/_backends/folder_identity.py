@@ -45,7 +45,7 @@ class FolderIdentity:
         return found is not None and found == self._stamp
 
     def require_current(self) -> None:
-        """Return if the folder is still the one at its path.
+        """Require that the folder is still the one at its path.
 
         :raises StoreReplacedError: if it was removed or replaced
         :raises BackendUnavailableError: if it was not there in the first place, or it cannot be looked at

@@ -48,7 +48,7 @@ class FolderLock:
         return not self._file.closed and self._process == process_id()
 
     def require_current(self) -> None:
-        """Return if the folder is still the one that was locked.
+        """Require that the folder is still the one that was locked.
 
         :raises StoreReplacedError: if it was removed or replaced since
         :raises BackendUnavailableError: if it cannot be looked at
@@ -73,7 +73,7 @@ class FolderLock:
 
 
 def require_current(folder: Path, name: str, lock: FileIO) -> None:
-    """Return if a locked file is still the one at its name in a folder.
+    """Require that a locked file is still the one at its name in a folder.
 
     :raises StoreReplacedError: if it was removed or replaced since
     :raises BackendUnavailableError: if it cannot be looked at

@@ -148,5 +148,5 @@ def times_of(file: CarFile) -> OffsetTimes:
 
 
 def hand_over(old: CarFile, new: CarFile) -> None:
-    """Give the times of a file to the one that takes its place; a store that is just being made may ask for the old."""
+    """Move the times of a file to its replacement; a store that is just being made may ask for the old file."""
     _offset_times[new] = times_of(old)

@@ -176,7 +176,7 @@ class Backend(ABC):
         return graph.walk(self.get_raw, cids.to_bytes(root))
 
     def check_dag(self, root: AnyCID) -> None:
-        """Return if the backend has every block that ``root`` reaches; all but raw blocks are read and verified.
+        """Require that the backend has every block that ``root`` reaches; all but raw blocks are read and verified.
 
         :raises BlockNotFoundError: if it lacks one
         """
@@ -205,10 +205,10 @@ class Backend(ABC):
         return graph.follow_path(self.get_raw, cids.to_bytes(cid), names)
 
     def flush(self) -> None:
-        """Return when all that was put is where it stays, as safe as the backend makes it."""
+        """Wait until all blocks that were put are stored, as safely as the backend stores them."""
 
     def flush_blocks(self, wanted: Collection[CID]) -> None:
-        """Return when some blocks that were put are where they stay; see :meth:`flush`, which does it for all.
+        """Wait until some blocks that were put are stored; see :meth:`flush`, which waits for all.
 
         A backend that sends blocks side by side waits for these alone.
         """

@@ -60,7 +60,7 @@ def check(
     has_blocks: Callable[[Iterable[CID]], Iterator[bool]],
     root: bytes,
 ) -> None:
-    """Return if every block that ``root`` reaches is there; raw blocks are looked for and not read.
+    """Require that every block that ``root`` reaches is there; raw blocks are looked for and not read.
 
     The graph is read level by level, so that many blocks are asked for at a time.
 

@@ -9,7 +9,7 @@ from ipld_castore.errors import HeadMovedError
 
 
 def check_head(store: object, expected: CID | None, found: CID | None) -> None:
-    """Return if the head that was found is the expected one.
+    """Require that the head that was found is the expected one.
 
     :raises HeadMovedError: if it is not
     """

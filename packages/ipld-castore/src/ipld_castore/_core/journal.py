@@ -75,12 +75,12 @@ class Journal(Protocol):
         """
 
     def stop_writers(self, known: Mapping[str, int]) -> None:
-        """Return when each writer that has appended fails with its next append, if the journal :attr:`refuses_stopped`.
+        """Make the next append of each writer that has appended fail, if the journal :attr:`refuses_stopped`.
 
         Its records up to then are readable. Elsewhere writers look at the state after each append, and nothing is done
         here.
 
-        :param known: of each writer, up to which number its records are known, which may be deleted
+        :param known: by writer, the number up to which its records are known; these may be deleted
         :raises BackendUnavailableError: if it is unknown whether they are stopped; the call may be repeated
         """
 
@@ -89,7 +89,7 @@ class Journal(Protocol):
 
         A missing, damaged or incomplete record is the last of its writer, which was stopped there.
 
-        :param after: of each writer, up to which number its records are known
+        :param after: by writer, the number up to which its records are known
         :param mark: a value of :meth:`mark`; records that came later may then be left out, which saves a request
         :raises BackendUnavailableError: if they cannot be read
         """

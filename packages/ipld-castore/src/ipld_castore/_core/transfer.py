@@ -65,7 +65,7 @@ def transfer(
     :param dst: where they are to be, likewise
     :param progress: called as the work goes on
     :param check: checks at the end that everything has arrived, and raises :class:`BlockNotFoundError` if not; by
-        default ``dst.check_dag(root)``, which reads all nodes. For callers who know that ``dst`` has most of it
+        default ``dst.check_dag(root)``, which reads all nodes. For callers that know that ``dst`` has most of it
     :returns: how much was sent
     :raises BlockNotFoundError: if ``src`` lacks a block that is missing in ``dst``
     :raises CAStoreError: as the verbs of the two; what was sent until then stays
@@ -214,7 +214,7 @@ class _WaitingNodes:
         self._missing: set[bytes] = set()
 
     def expect(self, nodes: Iterable[bytes]) -> None:
-        """Take note of nodes that are going to be read."""
+        """Note nodes that are going to be read."""
         self._expected.update(nodes)
 
     def add(self, cid: bytes, data: bytes, is_missing: bool, links: Iterable[bytes]) -> bool:  # of a record

@@ -142,7 +142,7 @@ class UploadQueue:
             return True
 
     def flush(self, keys: Collection[bytes] | None = None) -> None:
-        """Return when all blocks that were put before have arrived.
+        """Wait until all blocks that were put before have arrived.
 
         :param keys: the multihashes of blocks that are waited for; None is all
         :raises CAStoreError: if some did not; they are kept, and the next call sends them again

@@ -33,7 +33,7 @@ class UnverifiedError(AttemptError):
 
 
 def check_headers(response: Response, media_type: str) -> None:
-    """Return if a body should be of a media type and not encoded.
+    """Require that a body should be of a media type and not encoded.
 
     :raises UnverifiedError: if the headers say anything else
     """

@@ -1,4 +1,4 @@
-"""Records that are put together: those of several threads that came while others were put."""
+"""Group commit: records that arrive while others are being put are put together."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class GroupCommit:
         self._writers = ForkLocal(_Writers)
 
     def append(self, writer: str, records: Records) -> None:
-        """Return when records are there.
+        """Append records; return when they are stored.
 
         :raises BackendUnavailableError: if they cannot be put; they may be there or not
         """

@@ -1,6 +1,6 @@
 """The journal of a session on a node: pins, each of a block with records and with links to what these name.
 
-Not files in the node's MFS: it loses changes that it has acknowledged, if somebody flushes a folder above meanwhile.
+Files in the node's MFS would not do: MFS loses acknowledged changes when a folder above is flushed at the same time.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class NodeJournal:
     def _newest(self, found: list[_State]) -> _State:
         """Return the state that follows the others: a node that was killed may have pinned it, and not unpinned them.
 
-        What was broken off is brought to its end.
+        A move that was broken off is finished.
         """
         passed = {state.before for state in found}
         last = [state for state in found if state.digest not in passed]
@@ -246,7 +246,7 @@ def _is_inline(cid: bytes) -> bool:
 
 
 def _link(cid: bytes) -> bytes:
-    """Return the link by which a node keeps a block and what it knows to be below it."""
+    """Return the link by which a node keeps a block, and the blocks below it whose codec the node knows."""
     if cids.codec_of(cid) in _FOLLOWED:
         return cid
     return bytes((1, cids.RAW)) + cids.multihash_of(cid)

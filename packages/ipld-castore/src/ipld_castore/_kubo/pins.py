@@ -116,7 +116,7 @@ def unpin(rpc: RPC, root: bytes) -> None:
 
 
 def check_all_below(rpc: RPC, root: bytes) -> None:
-    """Return if the node itself has every block below a root, and raise if not.
+    """Require that the node itself has every block below a root.
 
     :raises BlockNotFoundError: if it lacks one; the node does not say which
     """

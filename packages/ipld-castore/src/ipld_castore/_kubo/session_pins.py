@@ -19,9 +19,9 @@ _NOTES: Final = re.compile(
 _AT_ONCE: Final = 100
 """Pins that are removed with one request."""
 _LOOKS: Final = 12
-"""How often a session is looked for before it is taken for deleted: a listing leaves a state out that moves meanwhile.
+"""How often a session is looked for before it is taken for deleted, as a listing can leave out a state that moves.
 
-A third of them did, on a node with 10,000 pins, of a state that moved all the time.
+On a node with 10,000 pins a third of the listings left out a state that moved all the time.
 """
 
 
@@ -78,7 +78,7 @@ def find_sessions(rpc: RPC) -> list[str]:
 
 
 def delete_strays(rpc: RPC, before: float) -> None:
-    """Remove the records of sessions without a state, if the node took them before a time: nobody reads them."""
+    """Remove the records of sessions without a state, which are not read, if the node took them before a time."""
     old = [pin for pin in find_notes(rpc) if pin.time < before]
     for session in {pin.session for pin in old}:
         if not find_states(rpc, session):

@@ -138,7 +138,7 @@ class IPFSStore(ContentAddressableStore):
         return self._queue.put(cids.multihash_of(binary), binary, data, wait=wait)
 
     def flush(self) -> None:
-        """Return when the node has all blocks that were put. Blocks that it could not take are kept for the next call.
+        """Wait until the node has all blocks that were put. Blocks that it could not take are kept for the next call.
 
         :raises BackendUnavailableError: if blocks could not be sent
         :raises BlockCorruptError: if blocks are not what their CIDs name; the others are sent

@@ -79,7 +79,7 @@ def resolve_name(
     :param options: see :func:`find_ipfs`
     :raises BlockNotFoundError: if the name points to nothing, as far as can be found out
     :raises NameRefusedError: if there are records, and none is right
-    :raises BackendUnavailableError: if nobody who knows can be asked
+    :raises BackendUnavailableError: if no resolver can be asked
     :raises ImportError: if ``cryptography``, or ``dnspython`` for a domain, is not installed
     """
     found = find_ipfs(node=node, gateways=gateways, **options)

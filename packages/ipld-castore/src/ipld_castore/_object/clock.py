@@ -10,7 +10,7 @@ from .client import Client
 
 
 def read_clock(client: Client, below: str) -> datetime:
-    """Return when an object was put that is put now, and deleted again.
+    """Put an object and delete it again; return the time of its put.
 
     :param below: what the name of the object begins with
     :raises BackendUnavailableError: if it cannot be put or looked at

@@ -151,7 +151,7 @@ def _are_given(config: Mapping[str, Any]) -> bool:
 
 
 def _check_metadata(config: Mapping[str, Any]) -> None:
-    """Return if this may be a machine of the cloud, which has credentials. Elsewhere obstore would try for minutes.
+    """Require that the metadata service of a cloud answers. Elsewhere obstore would ask it for minutes.
 
     :raises BackendUnavailableError: if nothing answers there
     """

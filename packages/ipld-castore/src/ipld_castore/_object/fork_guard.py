@@ -23,7 +23,7 @@ class _State:
 
 
 def check_process() -> None:
-    """Return if obstore can be used in this process.
+    """Require that obstore can be used in this process.
 
     :raises BackendUnavailableError: if its threads were lost in a fork, so that a request would never return
     """

@@ -106,19 +106,19 @@ class BucketJournal:
         return True
 
     def _lose(self, writer: str) -> None:
-        """Take note that an append of a writer may be there or not."""
+        """Note that it is unknown whether an append of a writer has arrived."""
         with self._lock:
             self._appended[writer] = None
 
     def _add(self, segment: tuple[str, int, int]) -> None:
-        """See an object of records that is there."""
+        """Note an object of records that is there."""
         with self._lock:
             self._writers.setdefault(segment[0], Objects()).add(*segment[1:])
 
     def _arrived(
         self, segment: tuple[str, int, int], records: Sequence[bytes]
     ) -> list[tuple[tuple[str, int, int], bytes]]:
-        """See records that were appended; return the objects that hold many of them once more, for who reads all."""
+        """Note records that were appended; return the objects that repeat many of them, for readers of all records."""
         writer, first, last = segment
         with self._lock:
             self._writers.setdefault(writer, Objects()).add(first, last)
@@ -156,7 +156,7 @@ class BucketJournal:
                 self.mark()
 
     def _last_number(self, writer: str, known: int) -> int:
-        """Return up to which number a writer's objects were listed, or are known."""
+        """Return the number up to which the objects of a writer were listed, or are known."""
         with self._lock:
             objects = self._writers.get(writer)
             if objects is None:

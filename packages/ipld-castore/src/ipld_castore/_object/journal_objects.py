@@ -8,7 +8,7 @@ from typing import Final
 _MANY: Final = 64
 """Records that a writer puts together once more."""
 _MAX_TOGETHER: Final = 1024
-"""The most records that are looked back for the begin of their object."""
+"""Records of one object, at most: so far back its first number is looked for."""
 
 
 class Objects:
@@ -20,12 +20,12 @@ class Objects:
         self.ends: dict[int, int] = {}
         """By the number of the first record, that of the last, in the longest object that begins there."""
         self.last = 0
-        """Up to which number nothing is missing: what is new has a higher number, and a name behind."""
+        """The number up to which no record is missing. New objects have higher numbers, and names that sort behind."""
         self.beyond: set[int] = set()
         """The first numbers of the objects behind a gap."""
 
     def add(self, first: int, last: int) -> None:
-        """See an object."""
+        """Note an object that is there."""
         self.all.add((first, last))
         self.ends[first] = max(last, self.ends.get(first, 0))
         if first > self.last:
@@ -39,9 +39,9 @@ class Objects:
             del self.ends[first]
 
     def go_on(self, known: int = 0) -> None:
-        """Go on as far as nothing is missing.
+        """Raise :attr:`last` as far as no record is missing.
 
-        :param known: up to which number a reader knows all records, which may be deleted
+        :param known: the number up to which a reader knows all records; these may be deleted
         """
         self.last = max(self.last, known)
         while (last := self.ends.get(self.last + 1)) is not None:
@@ -51,13 +51,13 @@ class Objects:
             self.beyond = {first for first in self.beyond if first > self.last}
 
     def behind(self, known: int) -> Iterator[tuple[int, int]]:
-        """Yield first and last number of the objects that have more than what is known, up to the first gap."""
+        """Yield first and last number of the objects behind the known records, up to the first gap."""
         while (found := self._holding(known + 1)) is not None:
             yield found
             known = found[1]
 
     def _holding(self, number: int) -> tuple[int, int] | None:
-        """Return an object that has a record: of several the one that holds most behind it."""
+        """Return an object that has a record; of several, the one that ends last."""
         start = _begin_of_many(number)
         if self.ends.get(start, 0) > max(number, self.ends.get(number, 0)):
             return start, self.ends[start]
@@ -72,7 +72,7 @@ class Appended:
         self._records: dict[int, bytes] = {}
 
     def add(self, first: int, records: Sequence[bytes]) -> list[tuple[int, list[bytes]]]:
-        """See records that are there; return those to put together, with the number of the first."""
+        """Note records that are there; return the records to put together, with the number of the first."""
         self._records.update(enumerate(records, first))
         full = []
         for start in {_begin_of_many(first), _begin_of_many(first + len(records) - 1)}:

@@ -33,13 +33,13 @@ from .options import open_store
 from .recipe import recipe_of, store_of
 
 _QUEUE_BYTES: Final = 64 << 20
-"""Bytes of blocks that may be on their way."""
+"""Bytes of blocks that wait to be sent, or are being sent, at most."""
 _PARTS: Final = ("_client", "_layout", "_head", "_queue")
-"""What a store has that is not pickled, by name."""
+"""Attributes of a store that are not pickled."""
 _connecting: Final = ForkLocal(threading.RLock)
 """Held while a store out of a pickle looks for credentials: threads that use it have one queue."""
 _WITHOUT_JOURNALS: Final = ("MemoryStore", "HTTPStore")
-"""No other process reaches the one, and the other has no conditional puts."""
+"""Stores without journals: no other process reaches the first, and the second has no conditional puts."""
 _LOCAL: Final = ("LocalStore", "MemoryStore")
 
 
@@ -128,7 +128,7 @@ class ObjectCAStore(ContentAddressableStore):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:
-        recipe = self.__dict__.get("_recipe")  # what is printed asks nobody
+        recipe = self.__dict__.get("_recipe")  # a repr sends no request
         return super().__repr__() if recipe is None else f"<{type(self).__name__} that has not looked for credentials>"
 
     @classmethod
@@ -188,7 +188,7 @@ class ObjectCAStore(ContentAddressableStore):
         return self._queue.put(cids.multihash_of(binary), binary, data, wait=wait)
 
     def flush(self) -> None:
-        """Return when the bucket has all that was put; what could not be sent is kept, and the next call tries again.
+        """Wait until the bucket has all that was put; what could not be sent is kept, and the next call tries again.
 
         :raises BackendUnavailableError: if blocks could not be sent
         :raises BlockCorruptError: if blocks are not what their CIDs name; the others are sent

@@ -61,7 +61,7 @@ class AllowList:
                 )
 
     def check_path(self, resolved: str) -> None:
-        """Return if a path may be opened.
+        """Require that a path may be opened.
 
         :param resolved: the path with all symbolic links resolved
         :raises FileRefusedError: if it may not
@@ -73,7 +73,7 @@ class AllowList:
             path, above = above, os.path.dirname(above)  # noqa: PTH120  # as above
 
     def check_url(self, url: str) -> None:
-        """Return if a URL may be opened, or a redirect to it followed.
+        """Require that a URL may be opened, or a redirect to it followed.
 
         :raises FileRefusedError: if it may not
         """

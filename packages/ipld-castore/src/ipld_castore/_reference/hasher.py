@@ -82,7 +82,7 @@ class RangeHasher:
         self._processes: HashProcesses | None = None
 
     def check(self, name: str) -> None:
-        """Return if a file may be read.
+        """Require that a file may be read.
 
         :raises FileRefusedError: if it may not
         """

@@ -92,7 +92,7 @@ class ReferenceIndexWriter:
     def add_records(self, records: bytes) -> None:
         """Add many blocks as they stand in the file: see :mod:`ipld_castore._reference.layout`.
 
-        :param records: 48 bytes for each block, in any order; the caller has seen to the bounds
+        :param records: 48 bytes for each block, in any order; the caller has checked the bounds
         :raises ValueError: if these are no whole records
         """
         if len(records) % RECORD.size:

@@ -84,7 +84,7 @@ class HashProcesses:
         return None
 
     def _take(self, size: int) -> subprocess.Popen[bytes] | None:
-        """Return a process that nobody else asks; None if there is none, or it is not worth it."""
+        """Return an idle process; None if none is idle, or a process is not worth its start."""
         state = self._state.value
         with state.lock:
             state.left -= size

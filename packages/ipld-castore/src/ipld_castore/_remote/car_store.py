@@ -120,7 +120,7 @@ class RemoteCarCAStore(CarCAStore, schemes=(*_HTTP, *_BUCKETS)):
 
     @contextmanager
     def _reading(self, what: object) -> Iterator[CarRangeReader]:
-        """Give the reader, and raise its errors as those of a store."""
+        """Yield the reader, and raise its errors as those of a store."""
         try:
             yield self._reader()
         except BlockAbsentError as error:
@@ -243,7 +243,7 @@ class RemoteCarCAStore(CarCAStore, schemes=(*_HTTP, *_BUCKETS)):
         raise self._refusal(f"root {cid}")
 
     def persist(self, root: CID, previous: CID | None = None) -> None:
-        """Return if ``root`` is the root of the archive.
+        """Require that ``root`` is the root of the archive.
 
         :raises ReadOnlyStoreError: if it is not
         """

@@ -18,7 +18,7 @@ class FileVersion(NamedTuple):
     """When it was last changed, as the server writes it."""
 
     def check(self, found: FileVersion, where: str) -> None:
-        """Return if a later answer is of the same state.
+        """Require that a later answer is of the same state.
 
         :param where: the file, for the message
         :raises BackendUnavailableError: if it is of another

@@ -16,7 +16,7 @@ T = TypeVar("T")
 class SharedCall(Generic[T]):
     """Calls of one action: a call serves all threads that asked before it began.
 
-    While a call runs, those who ask are collected, and one call after it serves them all. So each answer is at most two
+    While a call runs, requests are collected, and one call after it serves them all. So each answer is at most two
     calls away, and no older than its question. Safe with threads; a forked child has no running calls.
 
     >>> SharedCall().call(lambda: "answer")

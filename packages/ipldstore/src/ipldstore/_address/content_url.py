@@ -16,7 +16,7 @@ from .url_parts import decoded
 
 _PATH_GATEWAY: Final = re.compile(r"(?P<base>/.*?)?/(?P<kind>ipfs|ipns)/(?P<rest>[^/].*)")
 _NAME: Final = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
-"""A name of letters and digits of any script. DNS and IPNS have more rules, which who looks the name up applies."""
+"""A name of letters and digits of any script. DNS and IPNS have more rules, which a resolver applies."""
 _SUBDOMAIN_GATEWAY: Final = re.compile(r"(?P<name>[^.]+)\.(?P<kind>ipfs|ipns)\.(?P<host>.+)")
 
 

@@ -28,7 +28,7 @@ _MULTIADDR: Final = ("/ip4/", "/ip6/", "/dns/", "/dns4/", "/dns6/")
 def opened_shared(
     where: AnyShared, storage_options: Mapping[str, Any] | None = None
 ) -> Iterator[ContentAddressableStore]:
-    """Give the block store of a place that many processes write. What an address has opened is closed at the end.
+    """Yield the block store of a place that many processes write. What an address has opened is closed at the end.
 
     :param where: the path of a folder, also as a ``file:`` URL; the URL of a bucket; ``ipfs://CID`` or
         ``ipns://name``, for the node that :func:`ipldstore.open` asks there; the address of a node's RPC API; or a
@@ -60,7 +60,7 @@ def _opened(where: str | os.PathLike[str], options: Mapping[str, Any]) -> Conten
     if isinstance(place, (ContentPath, NamePath)):
         return _node_of(place, options)
     if isinstance(place, ArchiveURL):
-        raise ValueError(f"{_WANTED} found the URL of a CAR file, which nobody writes there")  # noqa: TRY004  # a wrong value
+        raise ValueError(f"{_WANTED} found the URL of a CAR file, which is read only")  # noqa: TRY004  # a wrong value
     if isinstance(place, Path) and place.is_file():
         raise ValueError(f"{_WANTED} found the file {place}, which one process at a time writes")
     return shared_castore(where, options)
@@ -88,7 +88,7 @@ def _node_of(place: ContentPath | NamePath, options: Mapping[str, Any]) -> Conte
         raise ValueError(f"{_WANTED} found the CID {place.cid} (ipfs://{place.cid} is on the node of this machine)")
     node = options.get("node")
     if place.gateway is not None or options.get("gateways") is not None or node is False:
-        raise ValueError(f"{_WANTED} found a gateway, through which nobody writes")
+        raise ValueError(f"{_WANTED} found a gateway, which is read only")
     from ipld_castore import IPFSStore
 
     kept = {name: options[name] for name in ("timeout",) if name in options}

@@ -192,7 +192,7 @@ _NAMES: Final = (
 
 
 def open_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of :func:`ipldstore.open`, as one argument ``opening``."""
+    """Add the options of :func:`ipldstore.open` to a command, as one argument ``opening``."""
 
     @wraps(command)
     def with_opening(**arguments: Any) -> Any:

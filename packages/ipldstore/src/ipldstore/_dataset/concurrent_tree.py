@@ -69,7 +69,7 @@ class ConcurrentTree:
         self.lock = threading.RLock()
 
     def require_own_format(self) -> None:
-        """Return if the tree can be changed.
+        """Require that the tree can be changed.
 
         :raises IPLDStoreError: if the root is one of another maker
         """

@@ -62,7 +62,7 @@ class Dataset:
         self.own_changes = 0
         """How often this process has changed the contents."""
         self.merged: dict[str, int] = {}
-        """Of each fork, up to which number its changes have been merged."""
+        """By fork, the number of its last change that has been merged."""
         processes.REGISTRY[self.token] = self  # at the end: a collection in another thread looks at it
         renew_after_fork(self.renew_locks)
 
@@ -84,16 +84,16 @@ class Dataset:
         return self.persistence.root if self.moves_head else self.base_commit
 
     def catch_up(self) -> None:
-        """See what others have written."""
+        """Bring the dataset to what others have written."""
         if self.sharing is not None:
             self.sharing.catch_up(self, reading=False)
 
     def flush(self, wanted: Collection[CID] | None = None) -> None:
-        """Return when all blocks that were put before, or some of them, are in the store."""
+        """Wait until all blocks that were put before, or some of them, are in the store."""
         self.castore.flush() if wanted is None else self.castore.flush_blocks(wanted)
 
     def has_blocks(self, wanted: Iterable[CID]) -> Iterator[bool]:
-        """Say of blocks whether the store has them."""
+        """Yield for each block whether the store has it."""
         return self.castore.has_blocks(wanted)
 
     def content_of(self, key: str, root: bytes | None = None) -> lookup.KeyTarget | None:

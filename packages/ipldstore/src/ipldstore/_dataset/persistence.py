@@ -99,7 +99,7 @@ class Persistence:
         self._plain = head
 
     def go_to(self, root: bytes, head: bytes | None) -> None:
-        """Take note that the dataset goes on from a root.
+        """Record that the dataset goes on from a root.
 
         :param head: what :meth:`head` has returned: others may have moved it to the root
         """

@@ -33,9 +33,9 @@ class Pickled(NamedTuple):
     session: str | None = None
     """The session through which copies write; None where they cannot."""
     positions: dict[str, int] | None = None
-    """Of each writer, up to which number its notes are in the root."""
+    """By writer, the number of its last note in the root."""
     fork: Mapping[str, tuple[Note, ...]] | None = None
-    """By writer what a fork has changed; None if this is none."""
+    """By writer the changes of a fork; None for a dataset that is no fork."""
 
 
 class PickledDataset(Protocol):

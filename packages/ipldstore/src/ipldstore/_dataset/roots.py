@@ -28,10 +28,10 @@ def open_dataset(castore: ContentAddressableStore, root: bytes | None) -> tuple[
 
 
 def require_no_changes(data: Dataset, what: str) -> None:
-    """Return if no changes would be lost.
+    """Require that no changes would be lost.
 
     :param what: what would lose them
-    :raises IPLDStoreError: if there are changes that are not frozen, or of which the block store was not told
+    :raises IPLDStoreError: if there are changes that are not frozen, or a root that was not persisted
     """
     if data.has_changes:
         raise _changes_would_be_lost(what)
@@ -95,7 +95,7 @@ def _require_own(data: Dataset) -> None:
 
 
 def _went_to(data: Dataset, root: bytes, head: bytes | None, is_complete: bool | None) -> None:
-    """Take note that a dataset goes on from a root."""
+    """Record that a dataset goes on from a root."""
     data.persistence.go_to(root, head)
     data.whole = is_taken_as_whole(data.castore, root) if is_complete is None else is_complete
     data.merged = {}
@@ -103,7 +103,7 @@ def _went_to(data: Dataset, root: bytes, head: bytes | None, is_complete: bool |
 
 
 def note_kept(data: Dataset, root: bytes) -> None:
-    """Take note that the caller has had a root kept that :meth:`Dataset.write_root` returned."""
+    """Record that a root that :meth:`Dataset.write_root` returned was persisted by the caller."""
     data.persistence.go_to(root, root)
     if isinstance(data.sharing, CoordinatorSharing):
         data.sharing.watch(False)

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 Progress = Callable[[str, int, int | None], object]
-"""Called as work goes on: with what is done, how much of it, and how much there is in all, or None if nobody knows."""
+"""Called as work goes on: with what is done, how much of it is done, and how much there is in all, if that is known."""
 
 _PATIENCE: Final = 0.5
 """Seconds that work may take before a bar shows, as for the commands."""
@@ -62,7 +62,7 @@ class Bar:
 
 @contextmanager
 def open_bar(what: str, *, unit: str, total: int | None = None, progress: bool | None = None) -> Iterator[Bar]:
-    """Give a bar that ends with the block.
+    """Yield a bar that ends with the block.
 
     :param what: what is done: "pushing"
     :param unit: what is counted: " blocks"; "B" is shown with prefixes
@@ -77,7 +77,7 @@ def open_bar(what: str, *, unit: str, total: int | None = None, progress: bool |
 
 @contextmanager
 def reporting(progress: AnyProgress) -> Iterator[Progress | None]:
-    """Give the function that long work calls as it goes on: that of the caller, or one that shows bars of bytes.
+    """Yield the function that long work calls as it goes on: that of the caller, or one that shows bars of bytes.
 
     None stands for no report.
     """
@@ -133,7 +133,7 @@ def _is_notebook() -> bool:
 
 
 def _make(what: str, unit: str, total: int | None, progress: bool | None) -> Any:
-    """Return a bar. One that nobody has asked for shows when the work takes long, and goes from a terminal with it."""
+    """Return a bar. One that was not asked for shows if the work takes long, and vanishes from a terminal then."""
     from tqdm.auto import tqdm  # a widget where that can be shown
 
     return tqdm(desc=what, unit=unit, unit_scale=unit == "B", total=total, **_manners(progress))

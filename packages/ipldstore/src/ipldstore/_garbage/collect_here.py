@@ -131,7 +131,7 @@ def _reach_beside(
 
 
 def _is_small(own: ContentAddressableStore, cid: bytes) -> bool:
-    """Return whether a block can be a node. One that is just being put does not count: its links are to young blocks."""
+    """Return whether a block can be a node. One that is just being put does not count: it links young blocks."""
     try:
         return own.block_size(cids.from_validated(cid)) <= MAX_NODE_BYTES
     except BlockNotFoundError:

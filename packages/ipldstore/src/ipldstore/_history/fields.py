@@ -47,7 +47,7 @@ def surrogate_in(text: str) -> str | None:
 
 
 def check_text(field: str, value: object, max_bytes: int) -> None:
-    """Return if a value that is to be written is a text within its bound.
+    """Require that a value that is to be written is a text within its bound.
 
     :param field: its name, for messages
     :raises TypeError: if it is no str

@@ -21,7 +21,7 @@ def file_references(store: IPLDStore, *, max_inline_bytes: int = MAX_INLINE_BYTE
 
     The dataset is one that :func:`ipldstore.reference` has made. A chunk is ``[file, offset, length]``, one over 1 MiB
     too, as its blocks follow each other in the file. Documents are their text. What lies in no file stands in the
-    references itself. No chunk is read but these. Who reads by the references does not verify any more.
+    references itself. No other chunk is read. Readers of the references do not verify.
 
     :param store: the dataset, as :func:`ipldstore.open` opens it
     :param max_inline_bytes: the most bytes of chunks, all together, to have in the references

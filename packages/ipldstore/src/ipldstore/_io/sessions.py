@@ -46,7 +46,7 @@ class Session(NamedTuple):
 def _journaled(
     what: AnyShared, storage_options: Mapping[str, Any] | None
 ) -> Iterator[tuple[ContentAddressableStore, SupportsJournal]]:
-    """Give the block store of an address, twice: as a block store, and as one that has journals.
+    """Yield the block store of an address, twice: as a block store, and as one that has journals.
 
     :raises IPLDStoreError: if the block store has no journal
     """

@@ -92,7 +92,7 @@ class Merged:
 
 
 def check_resolve(resolve: object) -> None:
-    """Return if this says how conflicts are decided, before there are any.
+    """Require that an argument ``resolve`` is valid, before a conflict calls for it.
 
     :raises ValueError: if it names another side than "ours" and "theirs"
     :raises TypeError: if it is neither a side, nor a mapping, nor callable

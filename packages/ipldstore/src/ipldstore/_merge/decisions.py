@@ -25,7 +25,7 @@ class Decisions:
         return self._sides[conflict]
 
     def leave(self, conflict: MergeConflict) -> None:
-        """Take note of a conflict that cannot be decided, as decisions on others contradict it."""
+        """Record a conflict that cannot be decided, as decisions on others contradict it."""
         self._sides[conflict] = None
 
     def open(self) -> tuple[MergeConflict, ...]:

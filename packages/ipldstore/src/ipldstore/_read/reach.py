@@ -21,8 +21,8 @@ def is_node(cid: bytes) -> bool:
 def is_taken_as_whole(castore: ContentAddressableStore, root: bytes | None) -> bool:
     """Return whether a root is taken to have all that it reaches, without looking.
 
-    A root may be of an archive that lacks blocks. Looking costs a read of all its nodes. Far away nobody looks; on this
-    machine it is done when the answer is needed.
+    A root may be of an archive that lacks blocks. Looking costs a read of all its nodes. On this machine they are read
+    when the answer is needed, far away never.
     """
     return root is None or not castore.local
 

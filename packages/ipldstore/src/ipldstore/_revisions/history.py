@@ -74,7 +74,7 @@ class History:
         return self.decode(cid, block)
 
     def require(self, commits: Iterable[bytes]) -> None:
-        """Return if the block store has all these commits now: a cached one may have been collected since.
+        """Require that the block store has all these commits now: a cached one may have been collected since.
 
         :param commits: binary CIDs of commits that are to get a name, or a child
         :raises BlockMissingError: if it lacks one

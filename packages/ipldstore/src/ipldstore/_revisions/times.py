@@ -43,7 +43,7 @@ def _micros(time: datetime) -> int:
 def _parse(text: str) -> datetime:
     """Return the datetime of a text in ISO 8601.
 
-    :raises ValueError: if it is none, or has no time zone
+    :raises ValueError: if the text is no time, or has no time zone
     """
     try:
         found = datetime.fromisoformat(text)
@@ -59,7 +59,7 @@ def instant(time: datetime | str) -> int:
 
     A time that is later than the format holds is the latest that it holds: no commit is between the two.
 
-    :raises ValueError: if it is none, has no time zone, or is before 1970
+    :raises ValueError: if the text is no time, has no time zone, or is before 1970
 
     >>> instant("2024-05-01T00:00Z")
     1714521600000000
@@ -69,7 +69,7 @@ def instant(time: datetime | str) -> int:
 
 
 def check_older_than(older_than: timedelta | datetime) -> None:
-    """Return if this is an age or an instant, by which old things are told from young ones.
+    """Require that an argument ``older_than`` is an age or an instant.
 
     :raises ValueError: if an instant has no time zone
     :raises TypeError: if it is neither

@@ -84,7 +84,7 @@ class RootCheck:
 
 
 def _check_root(commit: bytes, root: bytes, block: bytes) -> None:
-    """Return if a block, which a commit has as ``data``, is the root of a dataset.
+    """Require that a block, which a commit has as ``data``, is the root of a dataset.
 
     :raises NodeError: if it is another block; the message names both
     """

@@ -23,7 +23,7 @@ Address = tuple[str, int]
 class Connections:
     """The open connections by the addresses of their visitors.
 
-    A visitor who sends nothing, or reads nothing, keeps a connection for a bounded time, and no place among the
+    A visitor that sends nothing, or reads nothing, keeps a connection for a bounded time, and no place among the
     requests that are answered.
 
     :param head_seconds: see :data:`HEAD_SECONDS`

@@ -1,4 +1,4 @@
-"""Content for visitors who do not verify: bytes of keys and files, and pages of groups, arrays and directories."""
+"""Content for visitors that do not verify: bytes of keys and files, and pages of groups, arrays and directories."""
 
 from __future__ import annotations
 

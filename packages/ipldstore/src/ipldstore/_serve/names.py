@@ -40,7 +40,7 @@ def record_response(request: Request, name: str, sources: Sequence[Source], file
     """Return the signed record of an IPNS name, for the visitor to verify.
 
     :param files: records by name, as :func:`read_records` gives them
-    :raises NoSuchPathError: if nobody has a record of the name that is right
+    :raises NoSuchPathError: if no valid record of the name is found
     """
     data = files.get(name)
     if data is None:

@@ -19,7 +19,7 @@ _LOOK_SECONDS: Final = 0.05
 class ServedBlocks(ContentAddressableStore):
     """All sources as one block store that only reads, and only what the roots reach.
 
-    A visitor who walks from a root asks for blocks that were linked in blocks that were served before: those are known.
+    A visitor that walks from a root asks for blocks that are linked in blocks served before: those are known.
     For any other block the nodes below the roots are read once, in a thread, and what they link is remembered.
 
     Threads: all verbs may be called from several threads at once.

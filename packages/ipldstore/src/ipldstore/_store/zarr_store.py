@@ -86,7 +86,7 @@ class ZarrStore(Store):
 
     @property
     def supports_consolidated_metadata(self) -> bool:
-        """Whether zarr looks for consolidated metadata: they can be written, or may be there. Reads the root at most."""
+        """Whether zarr looks for consolidated metadata: they can be written or may be there. Reads the root at most."""
         return not self.read_only or self._data.may_be_consolidated()
 
     @property

@@ -27,7 +27,7 @@ class Attempts:
         self._first_void: dict[str, int] = dict(void or {})
 
     def add(self, writer: str, note: Note) -> None:
-        """See a note; those of a writer come in their order."""
+        """Add a note; the notes of a writer come in their order."""
         self._read[writer] = note.number
         for repeated, number in note.repeats:
             if number > self._number_taken(repeated):

@@ -58,7 +58,7 @@ class CopySharing:
         """What :meth:`_causes` was before the last look into a remote journal."""
 
     def note_pickle(self) -> None:
-        """Have the next answer show what was written before a pickle of this copy was opened."""
+        """Make the next answer show what was written before a pickle of this copy was opened."""
         self._pickles += 1
 
     def _causes(self) -> tuple[int, int]:

@@ -45,7 +45,7 @@ class SharedDataset(Protocol):
         """
 
     def has_blocks(self, wanted: Iterable[CID]) -> Iterator[bool]:
-        """Say of blocks whether the store has them; see :meth:`ipld_castore.ContentAddressableStore.has_blocks`."""
+        """Yield for each block whether the store has it; as ``ContentAddressableStore.has_blocks`` does."""
 
     def content_of(self, key: str, root: bytes | None = None) -> Content:
         """Return what a key has, without a look at the journal; or what it has below a root, given by binary CID."""

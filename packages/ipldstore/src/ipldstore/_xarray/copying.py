@@ -29,8 +29,8 @@ _WRAPPERS: Final = {
 def write_zarr(data: xr.Dataset | xr.DataTree, store: IPLDStore, options: Mapping[str, Any]) -> None:
     """Write a dataset or tree by ``to_zarr``.
 
-    Variables that xarray has opened from zarr and nobody has changed are not decoded: where their metadata come out as
-    they were, the chunks are copied as bytes. That takes dask, with which metadata are written without values.
+    Variables that xarray has opened from zarr, and that were not changed since, are not decoded: where their metadata
+    come out as they were, the chunks are copied as bytes. That takes dask, which writes metadata without values.
 
     :param options: of ``to_zarr``
     """

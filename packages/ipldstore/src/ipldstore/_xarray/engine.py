@@ -182,7 +182,7 @@ class _Opened:
 
     @contextmanager
     def as_group(self, group: str | None) -> Iterator[str | None]:
-        """Give the path of a group below that of the address; None for the top.
+        """Return the path of a group below that of the address; None for the top.
 
         :raises ValueError: if opening fails as an array is there
         """

@@ -104,7 +104,7 @@ def resolve(what: str, node: str | None, gateways: tuple[str, ...], as_json: boo
     """Print the CID that a name points to now.
 
     WHAT is an IPNS name (k51...), also as ipns://NAME, or a domain with a DNSLink. Records of IPNS keys are checked; a
-    name is still not verified as a block is, since who answers may hold back a newer record. Of anything else that
+    name is still not verified as a block is, since an answer may hold back a newer record. Of anything else that
     opens, the CID of its root is printed: of a file, a folder, a bucket, also with a version.
     """
     from ipld_car.terminal import open_printer, printable

@@ -1,4 +1,4 @@
-"""The commands that free what nobody needs, and take in what killed writers have left."""
+"""The commands that free unneeded blocks, and take in what killed writers have left."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from ipldstore._address.places import ArchiveURL, Place
 
 
 def require_apart(what: str, other: str) -> None:
-    """Return if two addresses name two places, by whatever spelling or link.
+    """Require that two addresses name two places, by whatever spelling or link.
 
     :raises click.UsageError: if they name one
     """

@@ -39,15 +39,15 @@ class Attempts:
         return bool(self._begun)
 
     def begin(self, attempt: Attempt) -> None:
-        """Note a commit before the branch moves to it."""
+        """Record a commit before the branch moves to it."""
         self._begun.append(attempt)
 
     def drop_last(self) -> None:
-        """Take note that the branch has not moved to the last commit."""
+        """Forget the last commit, as the branch has not moved to it."""
         self._begun.pop()
 
     def clear(self) -> None:
-        """Take note that it is known where the branch is."""
+        """Forget all commits, as it is known where the branch is."""
         self._begun = []
 
     def find_made(self, tip: bytes | None) -> Attempt | None:
