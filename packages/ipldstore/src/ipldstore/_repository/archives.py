@@ -1,4 +1,4 @@
-"""Archives of what a repository has got since: commits that are new, and of each what its parent had not."""
+"""Archives of what is new in a repository: commits since an older state, each with the blocks that its parent lacks."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ _MOST_NAMES: Final = 100
 
 
 class RepositoryBase:
-    """What is behind :class:`Repository`: making, opening and reading it. Users see its child only."""
+    """The base of :class:`Repository`: making, opening and reading one."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -112,7 +112,7 @@ class RepositoryBase:
             the block store of a CID; ``read_only``; and ``fsync``, ``allow``, ``moved``, ``cache``,
             ``cache_bytes``, ``zero_length_section_as_eof`` and ``storage_options`` as for :func:`ipldstore.open`. A
             cache is for content and archives at URLs, whose state does not move
-        :raises RepositoryNotFoundError: if there is none
+        :raises RepositoryNotFoundError: if there is no repository
         :raises IPLDStoreError: if it cannot be read
         :raises OSError: if the file or folder cannot be opened, or another writer has the file
         """
@@ -196,7 +196,7 @@ class RepositoryBase:
         facts = {"blocks in": repr(self.castore)}
         try:
             known = self._exchange.current()
-        except IPLDStoreError as error:  # what a notebook shows must not raise
+        except IPLDStoreError as error:  # the display of a notebook must not raise
             return page(type(self).__name__, facts | {"error": str(error)}, ())
         state = known.state
         facts |= {"state": cids.to_text(known.cid), "default branch": state.default}
@@ -210,7 +210,7 @@ class RepositoryBase:
 
     @property
     def cid(self) -> CID:
-        """The CID of the state, which reaches all names and their history. Each operation gives another."""
+        """The CID of the state, which reaches all names and their history. Each operation makes a new state."""
         return cids.from_validated(self._exchange.current().cid)
 
     @property
@@ -229,7 +229,7 @@ class RepositoryBase:
 
     @property
     def default_branch(self) -> str:
-        """The branch that is meant where none is named."""
+        """The branch that is used where no branch is named."""
         return self._state.default
 
     def _find(self, ref: Ref | None, state: StateNode | None = None) -> bytes:
@@ -307,7 +307,7 @@ class RepositoryBase:
         return diff(self.castore, old, new)
 
     def operations(self) -> Iterator[Operation]:
-        """Yield what was done to the names, the latest operation first, as far as the log is there. It streams."""
+        """Yield the operations on names, the latest first, as far back as the log goes. It streams."""
         return operations(self._history, self._exchange.current())
 
     # -- as a whole --

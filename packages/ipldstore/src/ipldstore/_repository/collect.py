@@ -1,4 +1,4 @@
-"""Freeing what no name of a repository needs any more."""
+"""Freeing blocks that no name of a repository needs any more."""
 
 from __future__ import annotations
 

@@ -28,14 +28,14 @@ class Request(NamedTuple):
     branch: str
     """The branch that goes on to it."""
     message: str | None
-    """None for the default, which says what was resolved."""
+    """None for the default message, which lists what was resolved."""
     meta: Mapping[str, Any] | None
     by: Signature
     resolve: Resolve | None
 
 
 Next = Callable[[bytes], bytes]
-"""Gives the commit that follows a tip, by binary CIDs; the tip itself where there is nothing to do."""
+"""Returns the commit that follows a tip, by binary CIDs; the tip itself where there is nothing to do."""
 
 
 def merge(
@@ -86,7 +86,7 @@ def revert(exchange: Exchange, commit: bytes, request: Request) -> bytes:
 def _first_parent(history: History, commit: bytes, what: str) -> bytes:
     """Return the binary CID of the root of the first parent.
 
-    :raises IPLDStoreError: if there is none, or it was forgotten
+    :raises IPLDStoreError: if the commit has no parent, or its parent was expired
     """
     found = history.load(commit)
     if not found.parents:

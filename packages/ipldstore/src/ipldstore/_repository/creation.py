@@ -53,7 +53,7 @@ def _nothing() -> None:
 
 
 def _lock(place: Place) -> Callable[[], None]:
-    """Keep out the one writer of a folder without history, until what is returned is called."""
+    """Lock a folder without history against its writer; return a function that releases the lock."""
     own = own_part(place.castore)
     if not isinstance(own, FileSystemCAStore):
         return _nothing
@@ -62,9 +62,9 @@ def _lock(place: Place) -> Callable[[], None]:
 
 
 def _unused_head(place: Place) -> bytes | None:
-    """Return the head of a place that has nothing: none, or the empty dataset, as a new CAR file has it.
+    """Return the head of an empty place: None, or the empty dataset, which a new CAR file has as its head.
 
-    :raises RepositoryExistsError: if it has something
+    :raises RepositoryExistsError: if the place has contents
     """
     found = place.head.read()
     if found is None or found == EMPTY_ROOT:
@@ -73,7 +73,7 @@ def _unused_head(place: Place) -> bytes | None:
 
 
 def _adoptable(place: Place, *, adopt: bool) -> bytes | None:
-    """Return the root that is there already; None if nothing is."""
+    """Return the root that is there already; None without one."""
     root = place.head.read()
     if root is None or root == EMPTY_ROOT:
         return None
@@ -113,7 +113,7 @@ def put_state(place: Place, state: StateNode) -> bytes:
 
 
 def import_state(place: Place, source: Source) -> None:
-    """Take a repository out of an archive into a place that has none, and hold its history against the format.
+    """Import a repository from an archive into a place that has none, and check its history against the format.
 
     :raises RepositoryExistsError: if there is a head already
     :raises ValueError: if the archive is damaged, or has not one root
@@ -144,7 +144,7 @@ def _import(place: Place, source: Source) -> None:
 
 
 def check_state(history: History, state: bytes, *, reads_data: bool) -> int:
-    """Hold the history of a state against the format; return the number of commits.
+    """Check the history of a state against the format; return the number of commits.
 
     :param reads_data: see :func:`check_history`
     :raises NodeError: if a block breaks a bound of the format; the message names it

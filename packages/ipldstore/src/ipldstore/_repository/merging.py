@@ -1,4 +1,4 @@
-"""Three-way merges of commits: which bases they have, and what of their roots goes into a new one."""
+"""Three-way merges of commits: their bases, and the root that is merged from theirs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def bases_of(history: History, ours: bytes, theirs: bytes, *, unrelated: bool) -
     """Return the binary CIDs of the roots of the bases of two commits.
 
     :param unrelated: whether the first commit, which all histories have, may be the only base
-    :raises IPLDStoreError: if it is, and neither commit is it; or if there is no base
+    :raises IPLDStoreError: if the first commit is the only base, and is neither of the two; or if there is no base
     """
     bases = merge_bases(history.load, ours, theirs)
     found = [history.load(base) for base in bases]

@@ -26,11 +26,11 @@ CLOSE_MESSAGE = "close"
 
 
 class OpenedSession(Opened):
-    """A session that was opened as a store, and the block store that closing it releases. Closing commits.
+    """A session that was opened as a store. Closing it commits, and releases the block store.
 
     :param session: the session
     :param message: of the commit that closing makes, if anything has changed
-    :param release: what else there is to do in the end; may be called more than once
+    :param release: called at the end; may be called more than once
     """
 
     _kept = "committed"
@@ -54,7 +54,7 @@ class OpenedSession(Opened):
 
     @property
     def _has_unkept(self) -> bool:
-        tree = self._data.tree  # a commit that failed has written the tree, and no commit has its root
+        tree = self._data.tree  # a commit that failed has written a root that no commit has
         return tree.changed or tree.frozen_root != self.session.base_root
 
 

@@ -1,4 +1,4 @@
-"""The public repository: what changes names, beside what reads them."""
+"""The public repository: the verbs that change names."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Repository(RepositoryBase):
     Wherever a commit is asked for, a CID, a branch or a tag will do, looked up in this order, each also with steps
     behind it: ``main~3``, ``main@2024-05-01T00:00Z``.
 
-    A verb that failed, or was interrupted, may have moved names before it knew. The same call, made again by the same
-    thread before it moves names otherwise, then finds what it has done, and does not do it twice.
+    A call that failed, or was interrupted, may have moved names before. The same call, repeated by the same thread
+    before it moves names otherwise, finds what was done, and does not do it twice.
 
     :meth:`create`, :meth:`open`, :meth:`open_or_create` and :meth:`from_car` make one. Safe with threads.
 
@@ -183,14 +183,14 @@ class Repository(RepositoryBase):
         self._update(f"delete tag {name}", lambda state: refs.delete_tag(state, name))
 
     def set_default(self, branch: str) -> None:
-        """Make a branch the one that is meant where none is named.
+        """Make a branch the default, which is used where no branch is named.
 
         :raises RefNotFoundError: if there is none
         """
         self._update(f"set default {branch}", lambda state: refs.set_default(state, branch))
 
     def _linking(self) -> AbstractContextManager[None]:
-        """Hold off collections of this process until a commit that was found has its name or child."""
+        """Hold off garbage collections of this process until a commit that was found has its name or child."""
         return linking(self._history.castore)
 
     def _find_whole(self, ref: Ref | None) -> bytes:
@@ -364,9 +364,9 @@ class Repository(RepositoryBase):
     def push(self, to: Where, *, force: bool = False, progress: bool | None = None, **options: Any) -> Synced:
         """Bring the repository to another place, whose head then names the same state. Only missing blocks are sent.
 
-        Names there that this repository has had itself, by its operation log, may move and go as they did here, except
-        that a tag does not move. If names there do not only move forward, the state there has the same names as here,
-        and the operation log there goes on: :meth:`undo` there brings back what was.
+        Names there that are in the operation log of this repository may move and be deleted as they were here, except
+        that a tag does not move. If a name there does not move forward, the state there gets the same names as here,
+        and the operation log there goes on: :meth:`undo` there brings the names back.
 
         :param to: another repository, or where one is or is to be
         :param force: overwrite names there that are not in our past; the result says which

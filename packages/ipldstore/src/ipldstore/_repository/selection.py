@@ -1,4 +1,4 @@
-"""Which commit a caller opens: by branch, tag, commit, time, or what follows ``@`` in an address."""
+"""The commit that a caller opens: by branch, tag, commit, time, or the text behind ``@`` in an address."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ipldstore._revisions.version import Version
 
 
 class Selected(NamedTuple):
-    """What is opened."""
+    """The commit that is opened."""
 
     branch: str | None
     """The branch whose latest commit it is; None where the commit is not found by a branch alone."""
