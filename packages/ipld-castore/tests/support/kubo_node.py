@@ -45,7 +45,7 @@ class Node:
     def run(self, *arguments: str, data: bytes | None = None) -> bytes:
         """What a command of the binary prints."""
         done = subprocess.run(
-            [self.binary, *arguments], input=data, capture_output=True, env=self.environment, timeout=60, check=False
+            [self.binary, *arguments], input=data, capture_output=True, env=self.environment, timeout=600, check=False
         )
         if done.returncode:
             raise RuntimeError(f"ipfs {' '.join(arguments)}: {done.stderr.decode()}")
