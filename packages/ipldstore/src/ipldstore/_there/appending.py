@@ -56,7 +56,7 @@ class Appender:
         self._links: dict[str, bytes] = {}
 
     def _arrays_there(self) -> dict[str, SourceArray]:
-        from .keyed import source_of
+        from .keyed.source import source_of
 
         documents = ((key, self._store[key]) for key in self._store if key.rpartition("/")[2] in keys.DOCUMENTS)
         return source_of("", documents).arrays

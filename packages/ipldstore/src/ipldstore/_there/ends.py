@@ -21,7 +21,7 @@ from ipldstore._store.group_store import GroupStore
 from ipldstore._store.ipld_store import IPLDStore
 
 from .icechunk_store import icechunk_store, is_icechunk
-from .keyed import is_zarr_folder
+from .keyed.folder import is_zarr_folder
 
 AnyEnd = str | os.PathLike[str] | Store | zarr.Group | zarr.Array[Any]
 """A path or URL, a store, or a group or array of zarr."""

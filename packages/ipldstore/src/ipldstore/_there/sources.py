@@ -15,9 +15,12 @@ from typing import Any, Final
 from ipld_car.messages import Message, Term
 from ipld_castore import RangeHasher
 
-from . import keyed, manifests
+from . import manifests
 from .hdf5 import files as hdf5
 from .hdf5.series import Series
+from .keyed.bucket import zarr_bucket
+from .keyed.folder import is_zarr_folder, zarr_folder
+from .keyed.kerchunk import kerchunk_references, load_json
 from .model import Source
 
 AnySource = str | os.PathLike[str]
@@ -99,9 +102,9 @@ class SourceReader:
             return self._parsed(name, lambda: self._parser)
         if is_local and path.is_dir():
             if _is_parquet(path):
-                return keyed.kerchunk_references(name, str(path.parent), name)
-            if keyed.is_zarr_folder(path):
-                return keyed.zarr_folder(name)
+                return kerchunk_references(name, str(path.parent), name)
+            if is_zarr_folder(path):
+                return zarr_folder(name)
             raise _unknown(name, "a folder of something else, whose files a pattern such as 'folder/*.nc' gives")
         if not is_local and name.rstrip("/").lower().endswith(".zarr"):
             return self._zarr_at(name)
@@ -111,9 +114,9 @@ class SourceReader:
         if head.startswith(_NETCDF3):
             return self._parsed(name, _netcdf3_parser)
         if is_local and head.lstrip()[:1] == b"{":
-            content = keyed.load_json(path.read_bytes())
+            content = load_json(path.read_bytes())
             if content is not None:
-                return keyed.kerchunk_references(name, str(path.parent), content)
+                return kerchunk_references(name, str(path.parent), content)
         raise _unknown(name)
 
     def _zarr_at(self, url: str) -> Source:
@@ -122,7 +125,7 @@ class SourceReader:
             raise ValueError(f"expected the URL of a file, found a zarr folder, which HTTP does not list: {url}")
         with self._lock:
             store, path = self._resolved(url)
-        return keyed.zarr_bucket(url, store, path)
+        return zarr_bucket(url, store, path)
 
     def _resolved(self, url: str) -> Any:
         """Return the object store of a URL, and the path in it."""

@@ -13,7 +13,7 @@ import zarr
 from ipldstore._display.bars import Bar
 from ipldstore._format import keys
 from ipldstore._there.ends import End
-from ipldstore._there.keyed import source_of
+from ipldstore._there.keyed.source import source_of
 from ipldstore._there.model import SourceArray, encode_json, parse_json
 
 _REGION_BYTES: Final = 64 << 20
