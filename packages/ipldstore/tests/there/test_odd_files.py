@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +9,8 @@ import ipldstore
 import numpy as np
 import pytest
 import zarr
+
+from .served_folder import serving
 
 h5py: Any = pytest.importorskip("h5py")
 xr: Any = pytest.importorskip("xarray")
@@ -98,46 +96,11 @@ def test_a_parser_of_the_users_choice(tmp_path: Path) -> None:
     assert np.array_equal(values(tmp_path / "x.car", "a"), DATA)
 
 
-class Ranges(SimpleHTTPRequestHandler):
-    """Serves a folder with ranges."""
-
-    def log_message(self, *_: Any) -> None:
-        """Print nothing."""
-
-    def do_GET(self) -> None:
-        try:
-            data = Path(self.translate_path(self.path)).read_bytes()
-        except OSError:  # also once the test has ended
-            self.send_error(404)
-            return
-        start, stop = 0, len(data)
-        given = self.headers.get("Range")
-        if given is not None:
-            first, _, last = given.removeprefix("bytes=").partition("-")
-            start, stop = int(first), min(int(last) + 1 if last else stop, stop)
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(data)}")
-        else:
-            self.send_response(200)
-        self.send_header("Content-Length", str(stop - start))
-        self.send_header("ETag", f'"{hash(data)}"')
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(data[start:stop])
-
-    do_HEAD = do_GET  # noqa: N815  # its name in the base class
-
-
 @pytest.fixture
 def url(tmp_path: Path) -> Any:
     (tmp_path / "served").mkdir()
-    handler: Callable[..., Any] = partial(Ranges, directory=str(tmp_path / "served"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(tmp_path / "served") as url:
+        yield url
 
 
 def test_files_on_a_server(tmp_path: Path, url: str) -> None:

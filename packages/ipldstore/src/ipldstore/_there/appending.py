@@ -17,7 +17,7 @@ from ipldstore._store.ipld_store import IPLDStore
 
 from . import times
 from .linking import Linked
-from .model import Source, SourceArray, encode_json, parse_json
+from .model import Source, SourceArray, content, encode_json, parse_json
 
 MAX_COPIED_BYTES: Final = 64 << 20
 """Bytes of an array whose values are copied, as its chunks cannot stand one behind the other."""
@@ -198,7 +198,7 @@ class Appender:
         for numbers, file, offset, length in zip(*(column.tolist() for column in array.ranges), strict=True):
             store[prefix + array.form.key(numbers)] = self._read(source.files[file], offset, length)
         for numbers, data in array.inlined.items():
-            store[prefix + array.form.key(numbers)] = data
+            store[prefix + array.form.key(numbers)] = content(data)
         return np.asarray(zarr.open_array(store, path=array.path, mode="r")[...])
 
     def write(self) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ipld_car import cids, unixfs
 from ipld_castore import ContentAddressableStore
 
-from .model import Ranges, Source
+from .model import Ranges, Source, content
 
 BLOCK: Final = unixfs.CHUNK_SIZE
 RECORD: Final = np.dtype([("digest", "V32"), ("file", ">u4"), ("offset", ">u8"), ("length", ">u4")])
@@ -60,8 +60,8 @@ class SourceLinks:
     def __init__(self, source: Source) -> None:
         self.source = source
         self._arrays = list(source.arrays.values())
-        self._keys = [key for key, place in source.values.items() if not isinstance(place, bytes)]
-        places = [place for place in source.values.values() if not isinstance(place, bytes)]
+        self._keys = [key for key, place in source.values.items() if isinstance(place, tuple)]
+        places = [place for place in source.values.values() if isinstance(place, tuple)]
         parts = [array.ranges for array in self._arrays] + [Ranges.of(0, (([], *place) for place in places))]
         self._starts = np.cumsum([0, *(len(part.file) for part in parts)]).tolist()
         none = np.zeros((0, 0), np.int64)
@@ -112,7 +112,7 @@ class SourceLinks:
         for (start, stop), array in zip(pairwise(self._starts), self._arrays, strict=False):
             coordinates, links = array.ranges.coordinates, all_links[start:stop]
             if array.inlined:
-                own = b"".join(unixfs.build(data, put) for data in array.inlined.values())
+                own = b"".join(unixfs.build(content(data), put) for data in array.inlined.values())
                 links = np.concatenate([links, np.frombuffer(own, np.uint8).reshape(-1, 36)])
                 at = np.array(list(array.inlined), np.int64).reshape(len(array.inlined), coordinates.shape[1])
                 coordinates = np.concatenate([coordinates, at])
@@ -120,8 +120,8 @@ class SourceLinks:
         rest = all_links[self._starts[-2] :]
         values = dict(zip(self._keys, (link.tobytes() for link in rest), strict=True))
         for key, place in self.source.values.items():
-            if isinstance(place, bytes):
-                values[key] = unixfs.build(place, put)
+            if not isinstance(place, tuple):
+                values[key] = unixfs.build(content(place), put)
         return linked, values
 
     def _links(self, put: Put) -> npt.NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, NamedTuple
@@ -25,6 +25,19 @@ VALUE_ATTRIBUTES: Final = (
     "dtype",
 )
 """The attributes by which the values of an array are read (CF conventions, as xarray takes them)."""
+
+
+Content = bytes | Callable[[], bytes]
+"""Bytes, or what reads them when they are needed."""
+
+
+def content(given: Content) -> bytes:
+    """Return bytes that may have to be read.
+
+    >>> content(b"a"), content(lambda: b"b")
+    (b'a', b'b')
+    """
+    return given if isinstance(given, bytes) else given()
 
 
 class Ranges(NamedTuple):
@@ -55,7 +68,7 @@ class SourceArray:
     """The contents of its ``zarr.json`` or ``.zarray``."""
     attributes: dict[str, Any]
     ranges: Ranges
-    inlined: dict[tuple[int, ...], bytes] = field(default_factory=dict)
+    inlined: dict[tuple[int, ...], Content] = field(default_factory=dict)
     """Bytes of chunks that no file holds as they are."""
 
     @property
@@ -113,8 +126,10 @@ class Source:
     """The paths and URLs of the files that chunks lie in."""
     documents: dict[str, bytes]
     arrays: dict[str, SourceArray]
-    values: dict[str, tuple[int, int, int] | bytes] = field(default_factory=dict)
+    values: dict[str, tuple[int, int, int] | Content] = field(default_factory=dict)
     """Keys that are neither documents nor chunks: file, offset and length, or their bytes."""
+    inflated: int = 0
+    """The number of keys whose bytes are deflated in a zip file, so that they are no ranges of it."""
 
 
 def parse_json(text: bytes) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -51,12 +52,14 @@ def reference(  # noqa: PLR0913  # keywords
 ) -> CID:
     """Make a dataset of files that stay where they are; return its root.
 
-    Sources are netCDF-4, HDF5, netCDF-3, zarr folders, and references of kerchunk (JSON or parquet). Each source is
+    Sources are netCDF-4, HDF5, netCDF-3, zarr, and references of kerchunk (JSON or parquet). Zarr is a folder, a zip
+    file, or the URL of either a bucket or a server, which ends in ``.zarr`` or ``/``; a server lists nothing, so that a
+    group there needs consolidated metadata. Each source is
     read once, and many are hashed side by side, from 64 MiB on in processes of their own; nothing is copied. Chunks are
     blocks that lie in the original files. **The root is that of the same chunks stored as copies.** Chunks over 1 MiB
     are UnixFS files, whose nodes are written into ``into``. So are chunks that no file holds as they are: those that
-    stand in kerchunk's references, HDF5's compact datasets, and the coordinate of ``concat_dim``, whose units may
-    differ from file to file.
+    stand in kerchunk's references or are deflated in a zip file, HDF5's compact datasets, and the coordinate of
+    ``concat_dim``, whose units may differ from file to file. A warning says how many are deflated.
 
     **Several sources** are taken in one behind the other along ``concat_dim``. Arrays without that dimension must be
     the same in all. A later call with further sources appends them, and reads only them; a call that was stopped goes
@@ -220,6 +223,7 @@ class _Run:
         self._allowed = allowed
         self._reader = reader
         self._writer: ReferenceIndexWriter | None = None
+        self._inflated = 0
 
     def take_in(self, names: list[str], bar: Bar, *, chosen: bool) -> None:
         """Take in sources, in order.
@@ -248,6 +252,12 @@ class _Run:
                     self._commit()
                     committed = time.monotonic()
         self._commit()
+        if self._inflated:
+            warnings.warn(
+                f"{self._inflated:,} chunks are deflated in zip files, so that they are no ranges of these: they were "
+                f"put into the dataset. Chunks that are stored only (zipfile.ZIP_STORED, zip -0) are referenced",
+                stacklevel=4,
+            )
 
     def _hashed(self, names: list[str]) -> Iterator[_Begun]:
         """Yield sources that are parsed and hashed, in order; later ones are hashed meanwhile.
@@ -281,6 +291,7 @@ class _Run:
             raise ValueError(f"expected {source.name} to stay as it is while it is hashed, found it changed")
         castore: ContentAddressableStore = self._store.castore
         length = self._appender.add(source, *links.finish(castore))
+        self._inflated += source.inflated
         if self._writer is None:
             self._writer = self._files.writer()
         writer = self._writer

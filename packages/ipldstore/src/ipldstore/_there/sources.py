@@ -21,6 +21,9 @@ from .hdf5.series import Series
 from .keyed.bucket import zarr_bucket
 from .keyed.folder import is_zarr_folder, zarr_folder
 from .keyed.kerchunk import kerchunk_references, load_json
+from .keyed.server import zarr_on_server
+from .keyed.zip_file import MAGIC as ZIP_MAGIC
+from .keyed.zip_file import zarr_zip
 from .model import Source
 
 AnySource = str | os.PathLike[str]
@@ -106,11 +109,13 @@ class SourceReader:
             if is_zarr_folder(path):
                 return zarr_folder(name)
             raise _unknown(name, "a folder of something else, whose files a pattern such as 'folder/*.nc' gives")
-        if not is_local and name.rstrip("/").lower().endswith(".zarr"):
+        if not is_local and name.lower().endswith((".zarr", "/")):
             return self._zarr_at(name)
         head = self._head(name)
         if head.startswith(hdf5.SIGNATURE) or (is_local and hdf5.has_user_block(name)):
             return self._hdf5(name, is_local=is_local)
+        if is_local and (head.startswith(ZIP_MAGIC) or path.suffix.lower() == ".zip"):  # it may begin with a program
+            return zarr_zip(name)
         if head.startswith(_NETCDF3):
             return self._parsed(name, _netcdf3_parser)
         if is_local and head.lstrip()[:1] == b"{":
@@ -120,12 +125,19 @@ class SourceReader:
         raise _unknown(name)
 
     def _zarr_at(self, url: str) -> Source:
-        """Return a zarr hierarchy in a bucket, whose objects can be listed."""
-        if url.startswith(("http://", "https://")):
-            raise ValueError(f"expected the URL of a file, found a zarr folder, which HTTP does not list: {url}")
+        """Return a zarr hierarchy in a bucket or on a server.
+
+        :raises OSError: if the server cannot be asked
+        """
         with self._lock:
             store, path = self._resolved(url)
-        return zarr_bucket(url, store, path)
+        read = zarr_on_server if url.startswith(("http://", "https://")) else zarr_bucket
+        try:
+            return read(url, store, path)
+        except (OSError, ValueError):
+            raise
+        except Exception as error:  # obstore's have no common base but this
+            raise OSError(f"cannot read {url}: {error}") from error
 
     def _resolved(self, url: str) -> Any:
         """Return the object store of a URL, and the path in it."""
@@ -177,7 +189,7 @@ class SourceReader:
 def _unknown(name: str, found: str = "something else") -> ValueError:
     return ValueError(
         Message(
-            f"expected netCDF-4, HDF5, netCDF-3, a zarr folder or kerchunk references, found {found}: {name}",
+            f"expected netCDF-4, HDF5, netCDF-3, a zarr folder or zip, or kerchunk references, found {found}: {name}",
             Term("parser=...", " (parser=... takes a parser of VirtualiZarr for other formats)"),
         )
     )

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 
-from ipldstore._there.model import VALUE_ATTRIBUTES, Ranges, Source, SourceArray
+from ipldstore._there.model import VALUE_ATTRIBUTES, Content, Ranges, Source, SourceArray
 
 from .files import check_filter_mask
 from .texts import is_text
@@ -224,7 +224,7 @@ def _array(file: _File, path: str, dataset: Any, attributes: Mapping[str, _Attri
         own = own | {_UNITS: attributes[_UNITS].text}
     shape = dataset.shape
     metadata = first.array.metadata | {"shape": list(shape)}
-    inlined: dict[tuple[int, ...], bytes] = {}
+    inlined: dict[tuple[int, ...], Content] = {}
     if first.chunks is not None:
         ranges = _chunks_of(path, dataset, first, first.chunks)
     else:

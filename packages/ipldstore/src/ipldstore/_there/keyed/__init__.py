@@ -1,4 +1,4 @@
-"""Sources that have zarr's keys already, a module for each kind of place: folders, buckets and references of kerchunk.
+"""Sources that have zarr's keys already, by kind: folder, zip file, bucket, server, references of kerchunk.
 
 ``sources`` and ``ends`` import it; it builds on ``model`` and ``folders``.
 """

@@ -33,7 +33,9 @@ def kerchunk_references(name: str, folder: str, content: Any) -> Source:
     def items() -> Iterator[tuple[str, Reference]]:
         for key in list(found):  # items() of a parquet mapping pairs keys and values of two orders (fsspec 2026.9)
             reference = _reference(key, found[key], folder)
-            if key != keys.ZMETADATA or b'"record_size"' not in reference:  # kerchunk's own
+            if key != keys.ZMETADATA or not (
+                isinstance(reference, bytes) and b'"record_size"' in reference
+            ):  # kerchunk's own
                 yield key, reference
 
     return source_of(name, items())

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ipldstore._format import keys
-from ipldstore._there.model import Ranges, Source, SourceArray, parse_json
+from ipldstore._there.model import Content, Ranges, Source, SourceArray, content, parse_json
 
-Reference = bytes | tuple[str, int, int | None]
+Reference = Content | tuple[str, int, int | None]
 """The bytes of a key, or name, offset and length of the file range that has them; None for the whole file."""
 
 
@@ -23,17 +23,17 @@ def source_of(name: str, items: Iterable[tuple[str, Reference]]) -> Source:
     for key, reference in items:
         keys.split_key(key)
         if key.rpartition("/")[2] in keys.DOCUMENTS:
-            if not isinstance(reference, bytes):
+            if isinstance(reference, tuple):
                 raise ValueError(f"expected the text of {key!r} in the references of {name}, found a range of a file")
-            documents[key] = reference
+            documents[key] = content(reference)
         else:
             rest.append((key, reference))
-    arrays = {array.path: array for array in _arrays(documents)}
+    arrays = {array.path: array for array in arrays_of(documents)}
     rows: dict[str, list[tuple[list[int], int, int, int]]] = {path: [] for path in arrays}
     source = Source(name, [], documents, arrays)
     for key, reference in rest:
         owner, found = _chunk_of(key, arrays)
-        if isinstance(reference, bytes):
+        if not isinstance(reference, tuple):
             if found is None:
                 source.values[key] = reference
             else:
@@ -53,7 +53,8 @@ def source_of(name: str, items: Iterable[tuple[str, Reference]]) -> Source:
     return source
 
 
-def _arrays(documents: dict[str, bytes]) -> Iterator[SourceArray]:
+def arrays_of(documents: dict[str, bytes]) -> Iterator[SourceArray]:
+    """Yield the arrays that documents are of, without their chunks."""
     for key, text in documents.items():
         path, _, name = key.rpartition("/")
         if name == keys.ZARRAY:
