@@ -15,9 +15,8 @@ from ipld_castore.errors import BackendUnavailableError
 
 from .file_url import FileURL
 from .version import FileVersion, bare_etag
+from .versioned_source import VersionedSource
 
-FIRST_BYTES: Final = 128 << 10
-"""Bytes that the first request asks for, as :class:`ipld_car.CarRangeReader` does."""
 _MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _BUSY: Final = frozenset({429, 500, 502, 503, 504})
@@ -40,7 +39,7 @@ class _BusyError(Exception):
         self.pause = pause
 
 
-class HTTPRangeSource:
+class HTTPRangeSource(VersionedSource):
     """A file on an HTTP server as a :class:`ipld_car.RangeSource`.
 
     Every answer is compared with the range that was asked for, and with what the server said of the file at first: its
@@ -66,43 +65,18 @@ class HTTPRangeSource:
         client: HTTPClient | None = None,
         check_redirect: Callable[[FileURL], None] | None = None,
     ) -> None:
+        super().__init__(version)
         self._url = url
         self._retries = retries
         self._client = HTTPClient(timeout) if client is None else client
         self._check_redirect = check_redirect
-        self._version = version
         self._place = url
         """Where the redirects of the last request have led to."""
-        self._first: bytes | None = None
-        """The bytes that came with the size, until they are read."""
 
     @property
     def where(self) -> str:
         """The URL, without credentials and query."""
         return self._url.shown
-
-    @property
-    def size(self) -> int:
-        """Bytes of the file.
-
-        :raises BackendUnavailableError: if the server does not tell
-        """
-        if self._version is None:
-            self._first = self._read(0, FIRST_BYTES)
-        assert self._version is not None  # noqa: S101  # set by the request
-        return self._version.size
-
-    def read(self, offset: int, size: int, /) -> bytes:
-        """Return ``size`` bytes from ``offset`` on.
-
-        :raises BackendUnavailableError: if the server does not give them, or has another file there now
-        """
-        first = self._first
-        if first is not None and offset == 0:
-            self._first = None
-            if len(first) == size:
-                return first
-        return self._read(offset, size)
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""

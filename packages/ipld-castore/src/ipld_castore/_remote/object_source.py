@@ -10,11 +10,11 @@ from ipld_castore._object.options import open_store
 from ipld_castore._object.recipe import Recipe, recipe_of, store_of
 from ipld_castore.errors import BackendUnavailableError
 
-from .http_source import FIRST_BYTES
 from .version import FileVersion, bare_etag, changed
+from .versioned_source import VersionedSource
 
 
-class ObjectRangeSource:
+class ObjectRangeSource(VersionedSource):
     """An object in a bucket as a :class:`ipld_car.RangeSource`, through obstore.
 
     Every range is read on the condition that the object has the ETag that it had at first. Threads may share a source;
@@ -30,11 +30,10 @@ class ObjectRangeSource:
     def __init__(
         self, store: Any, name: str, version: FileVersion | None = None, *, pickles_secrets: bool = True
     ) -> None:
+        super().__init__(version)
         self._client = Client(store)
         self._pickles_secrets = pickles_secrets
         self._name = name
-        self._version = version
-        self._first: bytes | None = None
 
     @classmethod
     def from_url(cls, url: str, options: Mapping[str, Any]) -> ObjectRangeSource:
@@ -59,29 +58,6 @@ class ObjectRangeSource:
         """The URL, without secrets."""
         place, at, endpoint = self._client.where.partition(" at ")
         return f"{place}/{self._name}{at}{endpoint}"
-
-    @property
-    def size(self) -> int:
-        """Bytes of the object.
-
-        :raises BackendUnavailableError: if it cannot be read
-        """
-        if self._version is None:
-            self._first = self._read(0, FIRST_BYTES)
-        assert self._version is not None  # noqa: S101  # set by the request
-        return self._version.size
-
-    def read(self, offset: int, size: int, /) -> bytes:
-        """Return ``size`` bytes from ``offset`` on.
-
-        :raises BackendUnavailableError: if they cannot be read, or there is another object now
-        """
-        first = self._first
-        if first is not None and offset == 0:
-            self._first = None
-            if len(first) == size:
-                return first
-        return self._read(offset, size)
 
     def _read(self, offset: int, size: int) -> bytes:
         store, version = self._client.store, self._version

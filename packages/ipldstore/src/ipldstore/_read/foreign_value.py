@@ -27,23 +27,3 @@ class ForeignValue(ABC):
 
         :raises CAStoreError: as :meth:`read`
         """
-
-
-class InlineValue(ForeignValue):
-    """Bytes that stand in a node.
-
-    :param data: the bytes
-    """
-
-    __slots__ = ("_data",)
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def read(self, reader: Reader, byte_range: ByteRange) -> bytes:
-        """See :meth:`ForeignValue.read`."""
-        return byte_range.slice(self._data)
-
-    def size(self, reader: Reader) -> int:
-        """See :meth:`ForeignValue.size`."""
-        return len(self._data)
