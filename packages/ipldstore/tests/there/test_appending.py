@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +65,37 @@ def test_files_behind_a_dataset_that_was_made_shorter(tmp_path: Path) -> None:
     once = ipldstore.reference([*files[:2], files[3], files[2]], tmp_path / "once.car", concat_dim="time")
     for _ in range(2):
         assert ipldstore.reference(files, into, concat_dim="time") == once
+
+
+def test_an_index_folder_is_of_one_dataset(tmp_path: Path) -> None:
+    """Sources of the first were forgotten when the second was written, and taken in twice after that."""
+
+    sources = [tmp_path / f"{number}.zarr" for number in range(2)]
+    for path in sources:
+        zarr.create_array(path, name="a", shape=(2,), chunks=(2,), dtype="i4", dimension_names=["t"])[:] = 1
+    first, second, index = tmp_path / "x.car", tmp_path / "y.car", tmp_path / "index"
+    ipldstore.reference(sources[0], first, concat_dim="t", index=index)
+    before = sorted(path.name for path in index.iterdir())
+    for other in (second, f"{tmp_path}/folder", IPLDStore()):
+        with pytest.raises(ValueError, match=r"index folder of its own for .*, found that of .*x\.car"):
+            ipldstore.reference(sources[1], other, concat_dim="t", index=index)
+    assert sorted(path.name for path in index.iterdir()) == before
+    assert not second.exists()
+    with chdir(tmp_path):
+        ipldstore.reference(sources, "x.car", concat_dim="t", index="index")
+    ipldstore.reference(sources[0], second)
+    with pytest.raises(ValueError, match=r"found that of .*y\.car"):
+        ipldstore.reference(sources[0], tmp_path / "z.car", index=f"{second}.references")
+
+
+def test_datasets_in_memory_and_one_index_folder(tmp_path: Path) -> None:
+    """A new one takes the folder of one that is gone, as when a notebook is run again; the old one does not go on."""
+    for number in range(2):
+        zarr.create_array(tmp_path / f"{number}.zarr", shape=(2,), chunks=(2,), dtype="i4", dimension_names=["t"])
+    stores = [IPLDStore(), IPLDStore()]
+    for store in stores:
+        ipldstore.reference(tmp_path / "0.zarr", store, concat_dim="t", index=tmp_path / "index")
+    with pytest.raises(ValueError, match="index folder of its own"):
+        ipldstore.reference(tmp_path / "1.zarr", stores[0], concat_dim="t", index=tmp_path / "index")
+    ipldstore.reference(tmp_path / "1.zarr", stores[1], concat_dim="t", index=tmp_path / "index")
+    assert zarr.open_array(stores[1], mode="r").shape == (4,)

@@ -10,12 +10,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ipld_castore import ReferenceIndex, ReferenceIndexWriter
+from ipld_castore import MappingCAStore, ReferenceIndex, ReferenceIndexWriter, TieredCAStore
+
+from ipldstore._store.ipld_store import IPLDStore
 
 from .folders import files_below
 
 _STAMP: Final = struct.Struct(">QQ")
 _SOURCE: Final = struct.Struct(">QQQ")
+_OWNER: Final = "dataset"
+"""The name of the file that says which dataset the indexes are of."""
+_IN_MEMORY: Final = "a dataset in the memory"
 _RECORDS: Final = 1 << 16
 """Records that are copied at a time."""
 
@@ -72,6 +77,31 @@ class IndexFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._stale: list[tuple[Path, set[str]]] = []
+        self._owner: str | None = None
+
+    def claim(self, store: IPLDStore) -> None:
+        """Make the folder that of a dataset alone, from the next index on. A folder beside its dataset needs no claim.
+
+        With indexes of two datasets, sources of one would count for the other, or be forgotten.
+
+        :raises ValueError: if it is that of another dataset
+        """
+        owner, there = _owner_of(store), self._owner_there()
+        are_in_memory = all(text.startswith(_IN_MEMORY) for text in (owner, there or owner))
+        is_taken_over = are_in_memory and next(iter(store), None) is None
+        if there is not None and there != owner and not is_taken_over:
+            raise ValueError(
+                f"expected an index folder of its own for {owner}, found that of {there}: {self._folder}. If it is "
+                f"the same dataset, which was moved, delete {self._folder / _OWNER}"
+            )
+        self._owner = owner
+
+    def _owner_there(self) -> str | None:
+        beside = self._folder.with_suffix("") if self._folder.suffix == ".references" else self._folder.parent
+        if (self._folder / _OWNER).exists():
+            return (self._folder / _OWNER).read_text("utf-8")
+        is_beside = beside.is_file() or (self._folder.name == "references" and (beside / "HEAD").is_file())
+        return os.path.realpath(beside) if is_beside and self._paths() else None
 
     def done(self, length: int | None) -> list[Done]:
         """Return the sources that a dataset has taken in. Nothing is changed.
@@ -101,6 +131,8 @@ class IndexFiles:
     def remove_if_empty(self) -> None:
         """Remove the folder, unless there is an index in it."""
         with suppress(OSError):
+            if not self._paths():
+                (self._folder / _OWNER).unlink(missing_ok=True)
             self._folder.rmdir()
 
     def writer(self) -> ReferenceIndexWriter:
@@ -108,9 +140,21 @@ class IndexFiles:
         while self._stale:
             _forget_sources(*self._stale.pop())
         self._folder.mkdir(parents=True, exist_ok=True)
+        if self._owner is not None:
+            (self._folder / _OWNER).write_text(self._owner, "utf-8")
         paths = self._paths()
         number = int(paths[-1].stem) + 1 if paths else 1
         return ReferenceIndexWriter(self._folder / f"{number:06}.index")
+
+
+def _owner_of(store: IPLDStore) -> str:
+    """Return what tells a dataset from those elsewhere."""
+    castore = store.castore
+    while isinstance(castore, TieredCAStore):
+        castore = castore.far
+    if isinstance(castore, MappingCAStore):
+        return f"{_IN_MEMORY} of process {os.getpid()}, {castore.address}"
+    return os.path.realpath(castore.address) if Path(castore.address).exists() else castore.address
 
 
 def source_stamp(done: Done) -> bytes:

@@ -77,15 +77,15 @@ def reference(  # noqa: PLR0913  # keywords
     :param concat_dim: the dimension along which several sources are one dataset
     :param registry: the object stores that parsers read by (``obspec_utils.registry.ObjectStoreRegistry``)
     :param allow: what kerchunk's references may name beside the folder that they are in; paths and URLs
-    :param index: the folder of the index, by default beside ``into``. It notes which sources were taken in: a dataset
-        needs one of its own. Elsewhere ``open`` does not find it, and
+    :param index: the folder of the index, by default beside ``into``. It notes which sources were taken in, and of
+        which dataset it is: one of another is refused. Elsewhere ``open`` does not find it, and
         ``IPLDStore(ReferencingCAStore(castore, ReferenceCAStore(index)), root=root)`` reads the dataset
     :param storage_options: of ``into``, where it is a bucket: see :func:`ipldstore.open`. Without ``source_options``
         also of the sources
     :param source_options: of sources at URLs: see :class:`ipld_castore.ReferenceCAStore`
     :param progress: whether to show a bar; by default in a notebook, and where standard error is a terminal
     :raises ValueError: if there is no source, or one twice, or of no known format; if sources do not fit together, or
-        one has changed since it was taken in
+        one has changed since it was taken in; if ``index`` is that of another dataset
     :raises FileNotFoundError: if there is no such file, or none that matches
     :raises ImportError: if a package that reads a source is not installed
     :raises FileRefusedError: if references name a file that may not be read
@@ -110,6 +110,8 @@ def reference(  # noqa: PLR0913  # keywords
     files = IndexFiles(_index_folder(into, index))
     of_sources = storage_options if source_options is None else source_options
     with RangeHasher(storage_options=of_sources) as hasher, _writable(into, storage_options) as store:
+        if index is not None:
+            files.claim(store)
         appender = Appender(store, concat_dim, hasher.read)
         done = files.done(appender.length if appender.tells_length else None)
         left = _left(names, done, concat_dim, appender.length)
