@@ -73,6 +73,14 @@ class Opening(NamedTuple):
         return Repository.open(what, read_only=read_only, **self.place())
 
 
+class Far(NamedTuple):
+    """The other end of a command that has two."""
+
+    place: str
+    options: dict[str, Any] | None
+    """Its options of storage."""
+
+
 class NamedVersion(NamedTuple):
     """A version of a repository, as a command line names it."""
 
@@ -152,7 +160,7 @@ storage_option = click.option(
 
 
 def far_option(end: str) -> Decorator:
-    """Return the option ``--target-option`` or ``--source-option``, of the other end of a push or pull."""
+    """Return the option ``--target-option`` or ``--source-option``, of the other end of a command that has two."""
     return click.option(
         f"--{end}-option",
         "far_options",

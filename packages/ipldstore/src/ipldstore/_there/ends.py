@@ -67,8 +67,7 @@ def opened(what: AnyEnd, *, writing: bool, options: Mapping[str, Any] | None = N
     :raises OSError: if it cannot be opened
     :raises ValueError: if it is no address, or has options and is no URL
     """
-    is_here = not isinstance(what, (str, os.PathLike)) or (is_zarr(what) and "://" not in os.fspath(what))
-    if options and is_here:
+    if options and (not isinstance(what, (str, os.PathLike)) or _is_here(what)):
         raise ValueError(f"expected options of storage with a URL, found them with {what!r}")
     if isinstance(what, (zarr.Group, zarr.Array)):
         yield End(what.store_path.store, what.store_path.path, None)
@@ -95,6 +94,14 @@ def opened(what: AnyEnd, *, writing: bool, options: Mapping[str, Any] | None = N
             if writing and store.has_changes:
                 discard_changes(store)
             raise
+
+
+def _is_here(what: str | os.PathLike[str]) -> bool:
+    """Return whether a path or URL is that of a file or folder of this machine."""
+    text = os.fspath(what)
+    if is_zarr(what):
+        return "://" not in text or text.lower().startswith("file:")
+    return not is_icechunk(text) and isinstance(parse(what).place, Path)
 
 
 def discard_changes(store: IPLDStore) -> None:

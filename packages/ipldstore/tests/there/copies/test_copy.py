@@ -89,7 +89,13 @@ def test_options_are_for_urls(tmp_path: Path, end: str) -> None:
     """What is on this machine has none, and would leave them out without a word."""
     group = fill(tmp_path / "a.zarr")
     options: Any = {end: {"region": "x"}}
-    for source, target in ((tmp_path / "a.zarr", tmp_path / "b.zarr"), (group, IPLDStore())):
+    ipldstore.copy(group, tmp_path / "a.car")
+    ends: Any = [
+        (group, IPLDStore()),
+        (tmp_path / "a.zarr", tmp_path / "b.zarr"),
+        (tmp_path / "a.car", tmp_path / "c.car"),
+    ]
+    for source, target in ends:
         with pytest.raises(ValueError, match="with a URL"):
             ipldstore.copy(source, target, **options)
     assert not (tmp_path / "b.zarr").exists()

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from ipldstore._cli.options import Opening, far_option, json_option, open_options, what_argument
+from ipldstore._cli.options import Far, Opening, far_option, json_option, open_options, what_argument
 
 FORMS: Final = ("car", "zarr", "kerchunk")
 
@@ -16,10 +16,11 @@ FORMS: Final = ("car", "zarr", "kerchunk")
 @click.argument("target")
 @click.option("-m", "--message", help="Of the commit, where TARGET is a repository.")
 @click.option("--overwrite", is_flag=True, help="Take the place of what TARGET has.")
+@far_option("source")
 @json_option
 @open_options
 def import_command(
-    source: str, target: str, message: str | None, overwrite: bool, as_json: bool, opening: Opening
+    source: str, target: str, message: str | None, overwrite: bool, far_options: Any, as_json: bool, opening: Opening
 ) -> None:
     """Write netCDF, HDF5 or zarr as a dataset.
 
@@ -37,7 +38,7 @@ def import_command(
 
     require_apart(source, target)
     with show_progress() as progress:
-        root = import_source(source, target, opening, message, progress, overwrite=overwrite)
+        root = import_source(Far(source, far_options), target, opening, message, progress, overwrite=overwrite)
     with open_printer() as print_line:
         print_line({"root": str(root)} if as_json else str(root))
 
@@ -48,10 +49,18 @@ def import_command(
 @click.option("--as", "form", type=click.Choice(FORMS), help="The form; by default what the suffix of TARGET says.")
 @click.option("--url", help="Of kerchunk: where readers find SOURCE, by default where it is; or a gateway.")
 @click.option("--overwrite", is_flag=True, help="Take the place of a file, or of other groups and arrays of zarr.")
+@far_option("target")
 @json_option
 @open_options
 def export(  # click passes by name
-    source: str, target: str, form: str | None, url: str | None, overwrite: bool, as_json: bool, opening: Opening
+    source: str,
+    target: str,
+    form: str | None,
+    url: str | None,
+    overwrite: bool,
+    far_options: Any,
+    as_json: bool,
+    opening: Opening,
 ) -> None:
     """Write a dataset as a CAR file, zarr, or for kerchunk.
 
@@ -76,7 +85,7 @@ def export(  # click passes by name
     if url is not None and form != "kerchunk":
         raise click.UsageError("expected --url with references for kerchunk only")
     with show_progress() as progress:
-        done = export_dataset(source, target, form, url, opening, progress, overwrite=overwrite)
+        done = export_dataset(source, Far(target, far_options), form, url, opening, progress, overwrite=overwrite)
     with open_printer(to_stderr=target == "-") as print_line:
         if as_json:
             print_line(done)

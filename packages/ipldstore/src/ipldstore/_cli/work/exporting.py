@@ -16,7 +16,7 @@ from ipld_castore import ReferencingCAStore
 from ipldstore._address.grammar import parse
 from ipldstore._address.places import ArchiveURL
 from ipldstore._address.references import references_beside
-from ipldstore._cli.options import PARTS, Opening
+from ipldstore._cli.options import PARTS, Far, Opening
 from ipldstore._io.file_references import file_references
 from ipldstore._io.kerchunk import Reference, archive_references, car_references, gateway_references
 from ipldstore._store.group_store import GroupStore
@@ -25,12 +25,15 @@ from ipldstore._there.copies.overwriting import data_there
 
 
 def export_dataset(
-    source: str, target: str, form: str, url: str | None, opening: Opening, progress: Progress, *, overwrite: bool
+    source: str, far: Far, form: str, url: str | None, opening: Opening, progress: Progress, *, overwrite: bool
 ) -> dict[str, Any]:
     """Write a dataset in a form; return what was done, for programs.
 
     :raises FileExistsError: if other data are there, without ``overwrite``
     """
+    target = far.place
+    if far.options and form != "zarr":
+        raise click.UsageError(f"expected --target-option with zarr at a URL, found it with a file: {target!r}")
     if form != "zarr" and not overwrite and target != "-" and Path(target).is_file():
         raise data_there(target, "--overwrite")
     if form == "kerchunk":
@@ -52,7 +55,7 @@ def export_dataset(
 
             whole = zarr.open(store.whole(), path=store.path, mode="r")
         try:
-            copy(whole, target, overwrite=overwrite)
+            copy(whole, target, overwrite=overwrite, storage_options=far.options)
         except FileExistsError as error:
             raise data_there(target, "--overwrite") from error
         return {"root": str(store.root_cid)}

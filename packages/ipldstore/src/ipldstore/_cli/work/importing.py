@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
+import click
 from ipld_car.ops import Progress
 from multiformats import CID
 
-from ipldstore._cli.options import Opening
+from ipldstore._address.grammar import parse
+from ipldstore._address.places import BucketURL
+from ipldstore._cli.options import Far, Opening
 from ipldstore._io.writing import write_to
 from ipldstore._store.group_store import GroupStore
 from ipldstore._store.ipld_store import IPLDStore
@@ -22,7 +26,7 @@ from ipldstore._xarray.source import is_dataset
 
 
 def import_source(
-    source: str, target: str, opening: Opening, message: str | None, progress: Progress, *, overwrite: bool
+    source: Far, target: str, opening: Opening, message: str | None, progress: Progress, *, overwrite: bool
 ) -> CID:
     """Write a source into a target; return the root."""
     try:
@@ -32,11 +36,16 @@ def import_source(
 
 
 def _import(
-    source: str, target: str, opening: Opening, message: str | None, progress: Progress, *, overwrite: bool
+    far: Far, target: str, opening: Opening, message: str | None, progress: Progress, *, overwrite: bool
 ) -> CID:
     given = opening.given | ({} if message is None else {"message": message})
-    if is_zarr(source) or is_icechunk(source) or is_dataset(source):
-        return _copy(source, target, given, overwrite=overwrite)
+    source = far.place
+    if is_zarr(source) or is_icechunk(source) or is_dataset(source) or _is_in_bucket(source):
+        return _copy(far, target, given, overwrite=overwrite)
+    if far.options:
+        raise click.UsageError(
+            f"expected --source-option with zarr or a dataset, found it with what xarray opens: {source!r}"
+        )
     from ipldstore._xarray.importing import import_files
 
     return import_files(source, target, given, progress, overwrite=overwrite)
@@ -51,17 +60,27 @@ def is_zarr(source: str) -> bool:
     return any((folder / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
 
 
-def _copy(source: str, target: str, given: dict[str, Any], *, overwrite: bool) -> CID:
+def _is_in_bucket(source: str) -> bool:
+    """Return whether a source is the URL of a bucket, and by its name no file that xarray opens."""
+    try:
+        place = parse(source).place
+    except ValueError:
+        return False
+    return isinstance(place, BucketURL) and not PurePosixPath(urlsplit(place.url).path).suffix
+
+
+def _copy(far: Far, target: str, given: dict[str, Any], *, overwrite: bool) -> CID:
+    source = _existing(far.place)
     if not given and "#" not in target:  # the copy notes beside the target how far it is
         if is_zarr_target(target):
             raise ValueError(f"expected a target that is a dataset, found zarr's {target!r}: export writes zarr")
-        root = copy(_existing(source), target, overwrite=overwrite)
+        root = copy(source, target, overwrite=overwrite, source_options=far.options)
         assert root is not None  # noqa: S101  # of a dataset
         return root
 
     def write(store: IPLDStore) -> None:
         is_new = next(store.mapping.keys_below(""), None) is None
-        copy(_existing(source), _whole_group(store), overwrite=overwrite or is_new)
+        copy(source, _whole_group(store), overwrite=overwrite or is_new, source_options=far.options)
 
     return write_to(target, write, given)
 
