@@ -46,6 +46,14 @@ def walk(
         raise BlockMalformedError(f"block {cids.to_text(current)} below {cids.to_text(root)}: {error}") from error
 
 
+def links_below(cid: bytes, data: bytes) -> Iterable[bytes]:
+    """Return the links of a block; none if it is not what its codec says, which is an error when a walk comes to it."""
+    try:
+        return binary_links(cid, data)
+    except CarError:
+        return ()
+
+
 def follow_path(get: Get, root: bytes, names: Sequence[str]) -> Iterator[tuple[CID, bytes]]:
     """Yield the blocks on a path; see :meth:`Backend.get_path`."""
     step: PathStep | None = PathStep(root, names)

@@ -254,7 +254,7 @@ class ObjectCAStore(ContentAddressableStore):
 
     def get_dag(self, root: AnyCID) -> Iterator[tuple[CID, bytes]]:
         """See :meth:`ContentAddressableStore.get_dag`; blocks are asked for before the walk comes to them."""
-        with ReadAhead(self.get_raw, threads=self._in_flight) as reader:
+        with ReadAhead(self.get_raw, threads=self._in_flight, below=graph.links_below) as reader:
             yield from graph.walk(reader.get, cids.to_bytes(root), prefetch=reader.ahead)
 
     def block_size(self, cid: CID) -> int:

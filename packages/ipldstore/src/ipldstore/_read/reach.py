@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Final
 
-from ipld_car import binary_links, cids
+from ipld_car import CarError, binary_links, cids
 from ipld_castore import BlockNotFoundError, ContentAddressableStore
+from ipld_castore.concurrency import ReadAhead
 
 _NODE_CODECS: Final = frozenset({cids.DAG_CBOR, cids.DAG_PB})
 _BATCH: Final = 1024
 """Blocks that are asked for at once."""
+_THREADS: Final = 32
+"""Nodes that are read at a time where blocks are far away."""
+_AHEAD: Final = 64
+"""Links among which nodes are looked for that come next."""
 
 
 def is_node(cid: bytes) -> bool:
@@ -46,22 +51,32 @@ def reach(
     """
     waiting = [root]
     others: list[bytes] = []
-    while waiting or others:
-        if not waiting or len(others) >= _BATCH:
-            _check(castore, others)
-            others = []
-            continue
-        cid = waiting.pop()
-        if cid in seen:
-            continue
-        seen.add(cid)
-        if is_node(cid):
-            if count is not None:
-                count(len(seen))
-            links = binary_links(cid, castore.get_raw(cid))
-            waiting += (link for link in links if link not in seen and (is_node(link) or link not in met))
-        elif cid not in met:
-            others.append(cid)
+    with ReadAhead(castore.get_raw, threads=_THREADS, below=_nodes_below) as reader:
+        while waiting or others:
+            if not waiting or len(others) >= _BATCH:
+                _check(castore, others)
+                others = []
+                continue
+            cid = waiting.pop()
+            if cid in seen:
+                continue
+            seen.add(cid)
+            if is_node(cid):
+                if count is not None:
+                    count(len(seen))
+                links = binary_links(cid, reader.get(cid))
+                waiting += (link for link in links if link not in seen and (is_node(link) or link not in met))
+                if not castore.local:
+                    reader.ahead([link for link in waiting[-_AHEAD:] if is_node(link)], seen)
+            elif cid not in met:
+                others.append(cid)
+
+
+def _nodes_below(cid: bytes, data: bytes) -> list[bytes]:
+    try:
+        return [link for link in binary_links(cid, data) if is_node(link)]
+    except CarError:  # it is an error when the walk comes to it
+        return []
 
 
 def _check(castore: ContentAddressableStore, wanted: list[bytes]) -> None:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from itertools import tee
+from typing import Final
 
 from ipld_car import cids, shared_cids, walk_binary
 from ipld_castore import AnyCID, BlockNotFoundError, ContentAddressableStore, Transferred, transfer
+from ipld_castore.concurrency import in_order
 
 from ipldstore._display.bars import open_bar
 from ipldstore._exchange.exchange import Known
 from ipldstore._exchange.first import FIRST
 from ipldstore._history.ancestry import walk_beyond
 from ipldstore._history.state import StateNode
+from ipldstore._revisions.ahead import FEW, CommitsAhead
 from ipldstore._revisions.history import History
-from ipldstore.errors import BlockMissingError, store_errors
+from ipldstore.errors import LOWER_ERRORS, BlockMissingError, IPLDStoreError, store_errors
+
+_THREADS: Final = 16
+"""Commits whose new blocks are read at a time where they are far away."""
+_AHEAD_BYTES: Final = 1 << 20
+"""Bytes of each of these commits that are read before its turn comes."""
 
 Get = Callable[[bytes], bytes]
 """Returns the verified bytes of a block for its binary CID."""
@@ -99,11 +109,52 @@ def blocks_beyond(history: History, state: Known, known: list[bytes], get: Get) 
     """
     done: set[bytes] = set(tips_of(state.state))  # the walk of the state ends at its commits
     yield from walk_binary(get, state.cid, done)
-    new = [entry.cid for entry in walk_beyond(history.load, tips_of(state.state), known)]
-    for cid in reversed(new):
-        yield cid, get(cid)
+    new = [entry.cid for entry in walk_beyond(CommitsAhead(history, FEW).load, tips_of(state.state), known)]
+    new.reverse()
+    nothing: dict[bytes, bytes] = {}
+    read = partial(_read_new, history, get)
+    ahead = ((cid, nothing) for cid in new) if history.castore.local else in_order(read, new, threads=_THREADS)
+    for cid, here in ahead:
+
+        def get_here(wanted: bytes, here: dict[bytes, bytes] = here) -> bytes:
+            found = here.get(wanted)
+            return get(wanted) if found is None else found
+
+        yield cid, get_here(cid)
         commit = history.load(cid)
         for parent in commit.parents[:1]:
-            done |= shared_cids(get, history.load(parent).data, commit.data)
+            done |= shared_cids(get_here, history.load(parent).data, commit.data)
         if commit.data not in done:
-            yield from walk_binary(get, commit.data, done)
+            yield from walk_binary(get_here, commit.data, done)
+
+
+class _EnoughRead(Exception):  # noqa: N818  # nothing is wrong
+    """Raised to end a walk."""
+
+
+def _read_new(history: History, get: Get, cid: bytes) -> dict[bytes, bytes]:
+    """Return the first blocks, up to some 1 MiB, that a commit has and its first parent lacks, and what tells them.
+
+    What cannot be read is an error when its turn comes.
+    """
+    found: dict[bytes, bytes] = {}
+    size = 0
+
+    def noting(wanted: bytes) -> bytes:
+        nonlocal size
+        if wanted not in found:
+            if size > _AHEAD_BYTES:
+                raise _EnoughRead
+            found[wanted] = get(wanted)
+            size += len(found[wanted])
+        return found[wanted]
+
+    with suppress(_EnoughRead, IPLDStoreError, *LOWER_ERRORS):
+        noting(cid)
+        commit = history.load(cid)
+        done: set[bytes] = set()
+        for parent in commit.parents[:1]:
+            done |= shared_cids(noting, history.load(parent).data, commit.data)
+        for _ in walk_binary(noting, commit.data, done) if commit.data not in done else ():
+            pass
+    return found

@@ -45,7 +45,8 @@ class History:
         self.castore = castore
         self._cache: LRU[bytes, CommitNode] = LRU(_CACHE_BYTES)
         self._state: tuple[bytes, StateNode] | None = None
-        self._sends_paths = _sends_paths(castore)
+        self.sends_paths = _sends_paths(castore)
+        """Whether the commits of a line come in one answer."""
         self._lines: dict[bytes, int] = {}
         """Commits that lie just below a line that was fetched, each with the length of that line."""
         self._renew()
@@ -67,11 +68,19 @@ class History:
         if found is not None:
             return found
         _require_node_link(cid, "commit")
-        if self._sends_paths:
+        if self.sends_paths:
             return self._load_path(cid, _FIRST_PARENT * line, line)
         with store_errors(f"reading the commit {cids.to_text(cid)}"):
             block = self.castore.get_raw(cid)
         return self.decode(cid, block)
+
+    def is_cached(self, cid: bytes) -> bool:
+        """Return whether a commit is at hand, without reading it.
+
+        :param cid: its binary CID
+        """
+        with self._lock:
+            return self._cache.peek(cid) is not None
 
     def require(self, commits: Iterable[bytes]) -> None:
         """Require that the block store has all these commits now: a cached one may have been collected since.
@@ -92,7 +101,7 @@ class History:
         :param cid: the commit that a walk begins at
         :param names: the path of IPLD that the walk takes
         """
-        if self._sends_paths and len(names) > 1:
+        if self.sends_paths and len(names) > 1:
             self._load_path(cid, names, 0)
 
     def _load_path(self, cid: bytes, names: Sequence[str], line: int) -> CommitNode:

@@ -9,6 +9,7 @@ from ipld_car import cids
 
 from ipldstore._history.ancestry import Entry, walk_newest_first
 
+from .ahead import CommitsAhead
 from .history import History
 from .record import Commit, commit_of
 
@@ -21,7 +22,7 @@ def log(history: History, *tips: bytes) -> Iterator[Commit]:
 
     :raises IPLDStoreError: if a commit cannot be read, or breaks a bound of the format
     """
-    return map(commit_of, walk_newest_first(history.load, *tips))
+    return map(commit_of, walk_newest_first(CommitsAhead(history).load, *tips))
 
 
 def graph(history: History, tips: Iterable[bytes], labels: dict[bytes, list[str]], limit: int | None) -> Iterator[str]:
@@ -31,7 +32,7 @@ def graph(history: History, tips: Iterable[bytes], labels: dict[bytes, list[str]
     :param limit: the most commits
     """
     lanes: list[bytes] = []
-    for entry in islice(walk_newest_first(history.load, *tips), limit):
+    for entry in islice(walk_newest_first(CommitsAhead(history).load, *tips), limit):
         yield from _draw(lanes, entry, lambda entry: _describe(entry, labels))
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final
 
 from ipld_car import CarError, cids, dagcbor
 
 from ipldstore._format.links import is_directory_link
 from ipldstore._format.nodes import COMMIT_FIELD, MAX_ROOT_BYTES, decode_root, history_field
 from ipldstore._history.ancestry import Entry, check_commit, walk_beyond
-from ipldstore.errors import NodeError, store_errors
+from ipldstore.errors import LOWER_ERRORS, NodeError, store_errors
 
+from .ahead import FEW, MANY, CommitsAhead
 from .history import History
+
+_ROOTS_AT_ONCE: Final = 64
+"""Roots that are asked for together where blocks are far away."""
 
 
 def check_history(
@@ -29,12 +35,17 @@ def check_history(
     """
     count = 0
     roots = RootCheck(history)
-    for entry in walk_beyond(history.load, tips, known):
+    known = list(known)
+    ahead = CommitsAhead(history, FEW if known else MANY)
+    for entry in walk_beyond(ahead.load, tips, known):
+        for parent in entry.commit.parents:
+            for below in ahead.load(parent).parents[:1]:  # the check asks for these too, but not for those below them
+                ahead.load(below)
         check_commit(history.load, entry)
         count += 1
-        if reads_data:
-            roots.expect(entry)
+        if reads_data and roots.expect(entry) >= (1 if history.castore.local else _ROOTS_AT_ONCE):
             roots.finish()
+    roots.finish()
     return count
 
 
@@ -50,10 +61,11 @@ class RootCheck:
         """By root whose block has not come, a commit that has it."""
         self._checked: set[bytes] = set()
 
-    def expect(self, entry: Entry) -> None:
-        """Expect a root where a commit has its ``data``."""
+    def expect(self, entry: Entry) -> int:
+        """Expect a root where a commit has its ``data``; return how many roots are expected."""
         if entry.commit.data not in self._checked:
             self._expected.setdefault(entry.commit.data, entry.cid)
+        return len(self._expected)
 
     def add(self, cid: bytes, block: bytes) -> None:
         """Take a verified block. If it is a commit, its ``data`` is expected; if it is expected, it is checked.
@@ -62,10 +74,8 @@ class RootCheck:
         """
         if not is_directory_link(cid):
             return
-        commit = self._expected.pop(cid, None)
-        if commit is not None:
-            _check_root(commit, cid, block)
-            self._checked.add(cid)
+        if cid in self._expected:
+            self._check(cid, block)
         elif history_field(block) == COMMIT_FIELD:
             self.expect(Entry(cid, self._history.decode(cid, block)))
 
@@ -75,12 +85,19 @@ class RootCheck:
         :raises NodeError: see :meth:`add`
         :raises IPLDStoreError: if a block cannot be read
         """
-        for root, commit in self._expected.items():
+        castore = self._history.castore
+        if len(self._expected) > 1 and not castore.local:
+            with suppress(*LOWER_ERRORS):  # the block that fails is read once more below
+                for cid, block in castore.get_many_raw([cids.from_validated(root) for root in self._expected]):
+                    self._check(cids.to_bytes(cid), block)
+        for root, commit in list(self._expected.items()):
             with store_errors(f"reading the 'data' of the commit {cids.to_text(commit)}"):
-                block = self._history.castore.get_raw(root)
-            _check_root(commit, root, block)
-            self._checked.add(root)
-        self._expected.clear()
+                block = castore.get_raw(root)
+            self._check(root, block)
+
+    def _check(self, root: bytes, block: bytes) -> None:
+        _check_root(self._expected.pop(root), root, block)
+        self._checked.add(root)
 
 
 def _check_root(commit: bytes, root: bytes, block: bytes) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from contextlib import suppress
+from functools import partial
+from typing import Final, NamedTuple
 
 from ipld_car import CarError, binary_links, cids
 from ipld_castore import (
@@ -12,11 +14,15 @@ from ipld_castore import (
     BlockNotFoundError,
     ContentAddressableStore,
 )
+from ipld_castore.concurrency import in_order
 from multiformats import CID
 
 from ipldstore._display.bars import Progress
 from ipldstore._read.reach import is_node
 from ipldstore.errors import store_errors
+
+_THREADS: Final = 16
+"""Blocks that are read at a time."""
 
 
 class Repaired(NamedTuple):
@@ -38,7 +44,7 @@ class Repaired(NamedTuple):
 def repair(
     castore: ContentAddressableStore, root: bytes, source: ContentAddressableStore, progress: Progress | None = None
 ) -> Repaired:
-    """Read every block that a root reaches, and fetch those that are missing or damaged from elsewhere.
+    """Read every block that a root reaches, and fetch those that are missing or damaged from elsewhere, level by level.
 
     What is fetched is verified, and put where the damaged block was. Memory: some 100 bytes for each node and chunk.
 
@@ -53,41 +59,34 @@ def repair(
     waiting = [root]
     with store_errors("repairing"):
         while waiting:
-            cid = waiting.pop()
-            checked += 1
-            data = _good(castore, cid)
-            if data is None:
-                data = _from_elsewhere(source, cid)
+            level, waiting = waiting, []
+            for cid, (data, is_new) in in_order(partial(_read, castore, source), level, threads=_THREADS):
+                checked += 1
                 if data is None:
                     lost.append(cids.from_validated(cid))
                     continue
-                castore.put_block(cids.from_validated(cid), data)
-                fetched += 1
-                size += len(data)
-            read += len(data)
-            if progress is not None:
-                progress("repairing", read, None)
-            if is_node(cid):
-                fresh = [link for link in dict.fromkeys(_links(cid, data)) if link not in seen]
-                seen.update(fresh)
-                waiting += reversed(fresh)
+                if is_new:
+                    castore.put_block(cids.from_validated(cid), data)
+                    fetched += 1
+                    size += len(data)
+                read += len(data)
+                if progress is not None:
+                    progress("repairing", read, None)
+                if is_node(cid):
+                    fresh = [link for link in dict.fromkeys(_links(cid, data)) if link not in seen]
+                    seen.update(fresh)
+                    waiting += fresh
         castore.flush()
     return Repaired(checked, fetched, size, tuple(lost))
 
 
-def _good(castore: ContentAddressableStore, cid: bytes) -> bytes | None:
-    """Return a block if it is there and right."""
-    try:
-        return castore.get_raw(cid)
-    except (BlockNotFoundError, BlockCorruptError):
-        return None
-
-
-def _from_elsewhere(source: ContentAddressableStore, cid: bytes) -> bytes | None:
-    try:
-        return source.get_raw(cid)
-    except (BlockNotFoundError, BlockCorruptError, BackendUnavailableError):
-        return None
+def _read(castore: ContentAddressableStore, source: ContentAddressableStore, cid: bytes) -> tuple[bytes | None, bool]:
+    """Return a block if one of two stores has it and it is right, and whether it is of the second."""
+    with suppress(BlockNotFoundError, BlockCorruptError):
+        return castore.get_raw(cid), False
+    with suppress(BlockNotFoundError, BlockCorruptError, BackendUnavailableError):
+        return source.get_raw(cid), True
+    return None, False
 
 
 def _links(cid: bytes, data: bytes) -> list[bytes]:

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from ipld_car import cids
 from ipld_castore import ContentAddressableStore
-from ipld_castore.concurrency import in_order
+from ipld_castore.concurrency import THREADS, in_order
 from zarr.abc.store import Store
 
 from ipldstore._dataset.dataset import Dataset
@@ -37,6 +37,9 @@ _MOST_POINTS: Final = 200_000
 """Lost chunks of one array whose coordinates are kept."""
 _LOCAL_BATCH: Final = 32
 """Links that a thread checks at a time where blocks are near: starting a call costs as much as hashing a small one."""
+
+_FAR_THREADS: Final = 32
+"""Blocks that are read at a time where they are far away: most of the time is spent waiting."""
 
 
 class _Checked(NamedTuple):
@@ -150,8 +153,9 @@ def verify(
     top = root_of(nodes, root)
     found.blocks += 1
     walked = _nodes_apart(Walk(nodes, document_reader(castore, nodes)).run(top, root), found)
-    size = _LOCAL_BATCH if castore.local else 1
-    for batch, results in in_order(lambda batch: [_check(castore, link) for link in batch], _batches(walked, size)):
+    size, threads = (_LOCAL_BATCH, THREADS) if castore.local else (1, _FAR_THREADS)
+    batches = _batches(walked, size)
+    for batch, results in in_order(lambda batch: [_check(castore, link) for link in batch], batches, threads=threads):
         for link, checked in zip(batch, results, strict=True):
             found.count(checked)
             if checked.error is not None:
