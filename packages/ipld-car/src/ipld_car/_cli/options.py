@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
 
 from ipld_car import cids, unixfs
 from ipld_car.errors import CarError
+
+if TYPE_CHECKING:
+    from ipld_car._graph.selector import Selector
 
 _UNITS: Final[dict[str, int]] = {"": 1} | {
     f"{letter}{ending}": base**power
@@ -40,7 +43,7 @@ def cid_value(ctx: click.Context, param: click.Parameter, value: str | None) -> 
         raise click.BadParameter(str(error), ctx, param) from None
 
 
-def selector_value(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+def selector_value(ctx: click.Context, param: click.Parameter, value: str | None) -> Selector | None:
     """Read a selector."""
     from ipld_car._graph.selector_json import parse
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NoReturn
 
 from ipld_car import BlockAbsentError, BlockLocation, CarError, CarRangeReader, HashMismatchError, cids
 from ipld_car.lru import LRU
@@ -134,7 +134,7 @@ class RemoteCarCAStore(CarCAStore, schemes=(*_HTTP, *_BUCKETS)):
         return self._source.where
 
     @property
-    def path(self) -> Any:
+    def path(self) -> NoReturn:
         """Raise an error: a URL has no path on this machine.
 
         :raises AttributeError: always

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
 
 from ipld_car import cids
 from ipld_car.messages import Message, Term
@@ -100,12 +100,13 @@ def _target(data: Dataset, into: ContentAddressableStore | None) -> ContentAddre
     return target
 
 
-def _converted(data: Dataset, convert: Any) -> Iterator[tuple[str, KeyTarget, Outcome]]:
+def _converted(
+    data: Dataset, convert: Callable[[str, AnyTarget], tuple[KeyTarget, Outcome]]
+) -> Iterator[tuple[str, KeyTarget, Outcome]]:
     """Yield all keys with what a canonical root has for them."""
 
     def action(item: tuple[str, AnyTarget]) -> tuple[KeyTarget, Outcome]:
-        result: tuple[KeyTarget, Outcome] = convert(*item)
-        return result
+        return convert(*item)
 
     items = data.items()
     results = ((item, action(item)) for item in items)

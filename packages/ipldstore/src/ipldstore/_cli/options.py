@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 if TYPE_CHECKING:
+    from ipldstore._address.castores import Mode
     from ipldstore._repository.repository import Repository
     from ipldstore._store.ipld_store import IPLDStore
 
@@ -28,7 +29,7 @@ class Opening(NamedTuple):
 
     given: dict[str, Any]
 
-    def store(self, what: str, mode: Any = "r") -> IPLDStore:
+    def store(self, what: str, mode: Mode = "r") -> IPLDStore:
         """Open a dataset."""
         from ipldstore._io.open import open as open_store
 

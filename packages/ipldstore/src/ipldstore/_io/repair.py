@@ -132,9 +132,6 @@ def _leave_damage_out(castore: ContentAddressableStore) -> None:
 
 
 def _source(source: AnyAddress | AnyCAStore, options: Mapping[str, Any] | None) -> OpenedCAStore:
-    try:
-        given = castore_of(source)  # type: ignore[arg-type]  # an address is none, which it says
-    except TypeError:
-        place = parse(source).place  # type: ignore[arg-type]  # what is left
-        return open_castore(place, "r", PlaceOptions(storage_options=options))
-    return OpenedCAStore(given, lambda: None, lambda: None)
+    if isinstance(source, (str, os.PathLike, CID)):
+        return open_castore(parse(source).place, "r", PlaceOptions(storage_options=options))
+    return OpenedCAStore(castore_of(source), lambda: None, lambda: None)

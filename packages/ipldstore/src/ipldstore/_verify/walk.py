@@ -137,7 +137,13 @@ class Walk:
                 yield item
 
     def _index(
-        self, kind: index_tree.IndexKind, base: Any, cid: bytes, path: str, array: ArrayAt | None, depth: int
+        self,
+        kind: index_tree.IndexKind,
+        base: IndexNode | bytes | None,
+        cid: bytes,
+        path: str,
+        array: ArrayAt | None,
+        depth: int,
     ) -> Iterator[tuple[str, bytes] | Lost]:
         """Yield the keys and links of an index, and its nodes that cannot be read."""
         if base is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -153,4 +153,4 @@ def unwrap(file: str, output: str, zero_is_end: bool) -> None:
     _convert(file, output, 1, "none", zero_is_end)
 
 
-INDEXING: Final[list[Any]] = [index, detach_index, wrap, unwrap]
+INDEXING: Final[list[click.Command]] = [index, detach_index, wrap, unwrap]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -246,4 +246,4 @@ def diff(a: str, b: str, as_json: bool, unixfs: bool, max_entries: int, exit_cod
     return BAD if count and exit_code else GOOD
 
 
-READING: Final[list[Any]] = [list_command, inspect, verify, root, get_block, cat, diff]
+READING: Final[list[click.Command]] = [list_command, inspect, verify, root, get_block, cat, diff]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -173,7 +173,9 @@ def _entry_printer(
     return on_entry
 
 
-def _print_file(source: Any, paths: tuple[str, ...], *, zero_is_end: bool, progress: Any) -> None:
+def _print_file(
+    source: ops.Source, paths: tuple[str, ...], *, zero_is_end: bool, progress: ops.Progress | None
+) -> None:
     """Write one file of an archive to standard output."""
     from ipld_car import ops
     from ipld_car.ops.output import open_output
@@ -185,4 +187,4 @@ def _print_file(source: Any, paths: tuple[str, ...], *, zero_is_end: bool, progr
             stream.write(piece)
 
 
-UNIXFS: Final[list[Any]] = [create, extract]
+UNIXFS: Final[list[click.Command]] = [create, extract]

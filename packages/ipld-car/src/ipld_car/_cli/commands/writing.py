@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -22,6 +22,9 @@ from ipld_car._cli.options import (
 )
 from ipld_car.errors import CarError
 
+if TYPE_CHECKING:
+    from ipld_car._graph.selector import Selector
+
 
 @click.command("get-dag")
 @click.argument("arguments", nargs=-1, required=True, metavar="FILE [CID] [OUTPUT]")
@@ -31,7 +34,12 @@ from ipld_car.errors import CarError
 @json_option
 @zero_option()
 def get_dag(
-    arguments: tuple[str, ...], selector: Any, strict: bool, version: int, as_json: bool, zero_is_end: bool
+    arguments: tuple[str, ...],
+    selector: Selector | None,
+    strict: bool,
+    version: int,
+    as_json: bool,
+    zero_is_end: bool,
 ) -> None:
     """Write what one block reaches as an archive.
 
@@ -306,4 +314,4 @@ def put_block(
         print_line({"cid": text, "size": len(data), "added": added} if as_json else text)
 
 
-WRITING: Final[list[Any]] = [put_block, get_dag, filter_command, concat, merge, split, repair]
+WRITING: Final[list[click.Command]] = [put_block, get_dag, filter_command, concat, merge, split, repair]

@@ -16,7 +16,9 @@ from ipldstore._cli.options import Opening, far_option, json_option, open_option
 @far_option("source")
 @click.option("--history", is_flag=True, help="Check all commits of a repository and their datasets, up to an error.")
 @open_options
-def verify(what: str, source: str | None, far_options: Any, as_json: bool, history: bool, opening: Opening) -> int:
+def verify(
+    what: str, source: str | None, far_options: dict[str, Any] | None, as_json: bool, history: bool, opening: Opening
+) -> int:
     """Read every byte below a root, and say what is lost.
 
     Each block is hashed. What is missing or damaged is named: by array, with the regions in elements and in chunks, and
@@ -58,7 +60,7 @@ def verify(what: str, source: str | None, far_options: Any, as_json: bool, histo
 @far_option("source")
 @json_option
 @open_options
-def repair(what: str, source: str, far_options: Any, as_json: bool, opening: Opening) -> int:
+def repair(what: str, source: str, far_options: dict[str, Any] | None, as_json: bool, opening: Opening) -> int:
     """Fetch the blocks that are missing or damaged from SOURCE.
 
     WHAT is a CAR file, a folder or a bucket. All blocks that its root reaches are read; each that is lost here is read
@@ -82,4 +84,4 @@ def repair(what: str, source: str, far_options: Any, as_json: bool, opening: Ope
     return BAD if done.lost else GOOD
 
 
-CHECKING: Final[tuple[Any, ...]] = (verify, repair)
+CHECKING: Final[tuple[click.Command, ...]] = (verify, repair)

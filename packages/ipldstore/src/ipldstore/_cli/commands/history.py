@@ -147,4 +147,4 @@ def expire(what: str, older_than: timedelta | datetime, drop_tags: bool, as_json
             print_line({"old": str(old), "new": str(new)} if as_json else f"{old} {new}")
 
 
-HISTORY: Final[tuple[Any, ...]] = (diff, log, merge, undo, expire)
+HISTORY: Final[tuple[click.Command, ...]] = (diff, log, merge, undo, expire)

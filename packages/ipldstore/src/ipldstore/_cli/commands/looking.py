@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -159,4 +159,4 @@ def _fail(text: str) -> int:
     return BAD
 
 
-LOOKING: Final[tuple[Any, ...]] = (info, ls, tree, cat, stat)
+LOOKING: Final[tuple[click.Command, ...]] = (info, ls, tree, cat, stat)

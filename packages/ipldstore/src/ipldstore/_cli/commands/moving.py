@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from ipldstore._cli.options import Far, Opening, far_option, json_option, open_options, what_argument
+
+if TYPE_CHECKING:
+    from ipld_castore import Transferred
+
+    from ipldstore._repository.sync import Synced
 
 FORMS: Final = ("car", "zarr", "kerchunk")
 
@@ -98,7 +103,9 @@ def export(  # click passes by name
 @far_option("target")
 @json_option
 @open_options
-def push(what: str, target: str, force: bool, far_options: Any, as_json: bool, opening: Opening) -> None:
+def push(
+    what: str, target: str, force: bool, far_options: dict[str, Any] | None, as_json: bool, opening: Opening
+) -> None:
     """Send a dataset or a repository to TARGET.
 
     TARGET is a CAR file, a folder or a bucket, which is made where it is absent. Only the blocks that it lacks are
@@ -118,7 +125,9 @@ def push(what: str, target: str, force: bool, far_options: Any, as_json: bool, o
 @far_option("source")
 @json_option
 @open_options
-def pull(what: str, source: str, force: bool, far_options: Any, as_json: bool, opening: Opening) -> None:
+def pull(
+    what: str, source: str, force: bool, far_options: dict[str, Any] | None, as_json: bool, opening: Opening
+) -> None:
     """Get what SOURCE has into WHAT.
 
     Of a repository all commits come, each checked, and its names move forward; WHAT is made where it is absent. Of
@@ -131,7 +140,7 @@ def pull(what: str, source: str, force: bool, far_options: Any, as_json: bool, o
     _print_sent(pull_dataset(what, source, opening, far_options, force=force), as_json=as_json)
 
 
-def _print_sent(done: Any, *, as_json: bool) -> None:
+def _print_sent(done: Transferred | Synced, *, as_json: bool) -> None:
     from ipld_car.terminal import open_printer, printable
 
     overwritten = {name: str(cid) for name, cid in getattr(done, "overwritten", {}).items()}
@@ -144,4 +153,4 @@ def _print_sent(done: Any, *, as_json: bool) -> None:
             print_line(f"overwritten: {printable(name)} {cid}")
 
 
-MOVING: Final[tuple[Any, ...]] = (import_command, export, push, pull)
+MOVING: Final[tuple[click.Command, ...]] = (import_command, export, push, pull)

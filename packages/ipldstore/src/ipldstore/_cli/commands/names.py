@@ -81,4 +81,4 @@ def tag(what: str, name: str | None, at: str | None, delete: bool, as_json: bool
             print_line({"tag": name, "commit": str(cid)} if as_json else str(cid))
 
 
-NAMES: Final[tuple[Any, ...]] = (branch, tag)
+NAMES: Final[tuple[click.Command, ...]] = (branch, tag)

@@ -135,4 +135,4 @@ def completion(shell: str) -> int:
 _TOKEN: Final = "IPLDSTORE_PINNING_TOKEN"  # noqa: S105  # the name of a variable
 _VARIABLE: Final = "_IPLDSTORE_COMPLETE"
 
-NETWORK: Final[tuple[Any, ...]] = (pin, publish, resolve, completion)
+NETWORK: Final[tuple[click.Command, ...]] = (pin, publish, resolve, completion)

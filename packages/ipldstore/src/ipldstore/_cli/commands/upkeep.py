@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -85,4 +85,4 @@ def sessions(what: str, recover: str | None, as_json: bool, opening: Opening) ->
 _OF_COMPACT: Final = ("storage_options", "zero_length_section_as_eof")
 """The options of opening that have a meaning where blocks are freed: what is far away is not asked through a cache."""
 
-UPKEEP: Final[tuple[Any, ...]] = (gc, sessions)
+UPKEEP: Final[tuple[click.Command, ...]] = (gc, sessions)

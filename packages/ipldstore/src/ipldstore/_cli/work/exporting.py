@@ -22,6 +22,7 @@ from ipldstore._io.kerchunk import Reference, archive_references, car_references
 from ipldstore._store.group_store import GroupStore
 from ipldstore._there.copies.copy import copy
 from ipldstore._there.copies.overwriting import data_there
+from ipldstore._there.ends import AnyEnd
 
 
 def export_dataset(
@@ -49,7 +50,7 @@ def export_dataset(
                 counted = _Counted(stream, progress)
                 store.to_car(counted)
             return {"root": str(store.root_cid), "bytes": counted.written}
-        whole: Any = store
+        whole: AnyEnd = store
         if isinstance(store, GroupStore):
             import zarr
 

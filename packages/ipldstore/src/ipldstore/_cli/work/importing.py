@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
@@ -23,6 +23,9 @@ from ipldstore._there.copies.overwriting import data_there
 from ipldstore._there.ends import is_zarr as is_zarr_target
 from ipldstore._there.icechunk_store import is_icechunk
 from ipldstore._xarray.source import is_dataset
+
+if TYPE_CHECKING:
+    import zarr
 
 
 def import_source(
@@ -85,7 +88,7 @@ def _copy(far: Far, target: str, given: dict[str, Any], *, overwrite: bool) -> C
     return write_to(target, write, given)
 
 
-def _whole_group(store: IPLDStore) -> Any:
+def _whole_group(store: IPLDStore) -> IPLDStore | zarr.Group:
     """Return what is copied into: of a group, that of the whole dataset, which is made if it is not there."""
     if isinstance(store, GroupStore):
         import zarr
