@@ -89,6 +89,10 @@ def prefix_of(data: bytes, start: int = 0, stop: int | None = None) -> Prefix:
     :raises TruncatedError: if the CID does not fit
     :raises MalformedError: if there is no CID of version 0 or 1
     :raises LimitError: if the CID is longer than :data:`MAX_CID_BYTES`
+
+    >>> prefix = prefix_of(bytes.fromhex("01711220") + bytes(32))
+    >>> prefix.version, prefix.codec == DAG_CBOR, prefix.digest_size
+    (1, True, 32)
     """
     end = len(data) if stop is None else stop
     known = _PREFIX_CACHE.get(data[start : start + 4])
@@ -147,6 +151,9 @@ def check(cid: bytes) -> Prefix:
     """Parse bytes that must be exactly one CID, and return its prefix.
 
     :raises CarError: as :func:`prefix_of`, and if bytes follow the CID
+
+    >>> check(bytes.fromhex("1220") + bytes(32)).version
+    0
     """
     prefix = prefix_of(cid)
     if prefix.cid_size != len(cid):
@@ -158,6 +165,9 @@ def codec_of(cid: bytes) -> int:
     """Return the multicodec code of a binary CID.
 
     :raises CarError: if the bytes are no CID
+
+    >>> hex(codec_of(bytes.fromhex("01711220") + bytes(32)))
+    '0x71'
     """
     return cid[1] if is_cidv1_sha256(cid) else prefix_of(cid).codec
 
@@ -166,6 +176,9 @@ def multihash_of(cid: bytes) -> bytes:
     """Return the multihash of a binary CID: hash function, length and digest, which are the same for any codec.
 
     :raises CarError: if the bytes are no CID
+
+    >>> multihash_of(bytes.fromhex("01711220") + bytes(32))[:2].hex()
+    '1220'
     """
     if is_cidv1_sha256(cid):
         return cid[2:]

@@ -105,6 +105,9 @@ def hasher(code: int, size: int | None = None) -> Hasher:
 
     :param size: length of the digest in bytes, for functions with any length: blake3, by default 32
     :raises UnverifiableError: if the function is unknown, or its library is not installed
+
+    >>> hasher(cids.SHA2_256)(b"hello") == sha2_256(b"hello")
+    True
     """
     if code == cids.SHA2_256:
         return sha2_256
@@ -140,7 +143,10 @@ def digest_of(code: int, data: bytes) -> bytes:
 
 
 def verify_digest(cid: bytes, data: bytes) -> None:
-    """Check a block against its binary CID, as :func:`verify_block` does."""
+    """Check a block against its binary CID, as :func:`verify_block` does.
+
+    >>> verify_digest(cids.make(cids.RAW, sha2_256(b"hello")), b"hello")
+    """
     prefix = cids.prefix_of(cid)
     try:
         found = hasher(prefix.hash_code, prefix.digest_size)(data)

@@ -24,6 +24,13 @@ def binary_links(cid: bytes, data: bytes) -> Iterable[bytes]:
     :param cid: the binary CID of the block, for its codec
     :param data: the bytes of the block; they are not verified
     :raises CarError: if the block is not valid in its codec
+
+    >>> from ipld_car import cids
+    >>> from ipld_car.codecs import dagcbor
+    >>> raw = cids.make(cids.RAW, bytes(32))
+    >>> node = dagcbor.encode_node({"a": raw})
+    >>> list(binary_links(cids.make(cids.DAG_CBOR, bytes(32)), node)) == [raw]
+    True
     """
     codec = cids.codec_of(cid)
     if codec == cids.DAG_CBOR:
@@ -72,6 +79,14 @@ def walk_binary(
         wait, the next one last, and the CIDs that were met; it must change neither
     :param missing: called with the CID of a block for which ``get`` raises KeyError; the block is then left out
     :raises CarError: if a block is not valid in its codec
+
+    >>> from ipld_car import cids, hashes
+    >>> from ipld_car.codecs import dagcbor
+    >>> raw = cids.make(cids.RAW, hashes.sha2_256(b"chunk"))
+    >>> node = dagcbor.encode_node({"a": raw})
+    >>> root = cids.make(cids.DAG_CBOR, hashes.sha2_256(node))
+    >>> [data for _, data in walk_binary({raw: b"chunk", root: node}.__getitem__, root)] == [node, b"chunk"]
+    True
     """
     if seen is None:
         seen = set()

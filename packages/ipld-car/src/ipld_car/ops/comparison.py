@@ -60,12 +60,21 @@ def diff(
     :param progress: see :data:`Progress`
     :raises CarError: if one cannot be read, with its name
     :raises OSError: if a source cannot be read
+
+    >>> import io
+    >>> from ipld_car import cids, hashes, ops
+    >>> one, two = (cids.make(cids.RAW, hashes.sha2_256(data)) for data in (b"one", b"two"))
+    >>> a, b = io.BytesIO(), io.BytesIO()
+    >>> ops.put_block(a, one, b"one"), ops.put_block(b, two, b"two")
+    (True, True)
+    >>> [(change.sign, change.what) for change in ops.diff(a.getvalue(), b.getvalue())]
+    [('-', 'block'), ('+', 'block')]
     """
     old, new = (_blocks(source, name, zero_length_section_as_eof, progress) for source, name in ((a, "a"), (b, "b")))
     return _changes(old, new)
 
 
-def diff_paths(  # each is of use alone
+def diff_paths(
     a: Source,
     b: Source,
     *,
@@ -87,6 +96,13 @@ def diff_paths(  # each is of use alone
     :param progress: see :data:`Progress`
     :raises CarError: if one cannot be read, with its name
     :raises OSError: if a source cannot be read
+
+    >>> import io
+    >>> from ipld_car import ops
+    >>> a, b = io.BytesIO(), io.BytesIO()
+    >>> _ = ops.create(a, [ops.NamedFile("a.txt", b"one")]), ops.create(b, [ops.NamedFile("a.txt", b"two")])
+    >>> [(change.sign, change.name) for change in ops.diff_paths(a.getvalue(), b.getvalue())]
+    [('~', 'a.txt')]
     """
     old, new = (
         _paths(source, name, max_entries, on_unknown, zero_length_section_as_eof, progress)
@@ -130,7 +146,7 @@ def _blocks(source: Source, name: str, zero_is_end: bool, progress: Progress | N
     return found
 
 
-def _paths(  # what diff_paths has
+def _paths(
     source: Source,
     name: str,
     max_entries: int,

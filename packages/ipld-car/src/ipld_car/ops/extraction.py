@@ -90,6 +90,14 @@ def extract(  # noqa: PLR0913  # each is of use alone
     :raises CarError: if the archive is bad, or names a place outside the folder; nothing is written
     :raises FileExistsError: if a file is there and ``force`` is false; nothing is written
     :raises OSError: if something cannot be read or written
+
+    >>> import io, pathlib, tempfile
+    >>> from ipld_car import ops
+    >>> archive, folder = io.BytesIO(), pathlib.Path(tempfile.mkdtemp())
+    >>> _ = ops.create(archive, [ops.NamedFile("a.txt", b"one"), ops.NamedFile("b.txt", b"two")])
+    >>> _ = ops.extract(archive.getvalue(), folder, ["b.txt"])
+    >>> [(path.name, path.read_bytes()) for path in folder.iterdir()]
+    [('b.txt', b'two')]
     """
     with open_archive(source, zero_length_section_as_eof=zero_length_section_as_eof, progress=progress) as archive:
         roots = archive.start()
@@ -140,7 +148,7 @@ class _Folder(NamedTuple):
 class _Writer:
     """Writes into a folder of its own."""
 
-    def __init__(  # what extract has
+    def __init__(
         self,
         archive: Archive,
         tree: Path,

@@ -15,7 +15,7 @@ from .errors import Meter, OperationError, Progress, naming
 from .output import DATA_OFFSET, Target, check_not_input, finish_v2, open_output
 
 
-def convert(  # each is of use alone
+def convert(
     source: Source,
     target: Target,
     *,
@@ -69,6 +69,14 @@ def create_index(
     :raises RefusedError: if the target is the archive
     :raises CarError: if a block is bad; nothing is written
     :raises OSError: if something cannot be read or written
+
+    >>> import io
+    >>> from ipld_car import ops
+    >>> archive = io.BytesIO()
+    >>> made = ops.create(archive, [ops.NamedFile("a.txt", b"one"), ops.NamedFile("b.txt", b"two")])
+    >>> index = io.BytesIO()
+    >>> ops.create_index(archive.getvalue(), index), len(list(ops.read_index(index.getvalue())))
+    (3, 3)
     """
     check_not_input(target, source)
     with naming(source), open_buffer(source, progress) as (_, buffer), open_output(target) as stream:
@@ -101,6 +109,15 @@ def detach_index(source: Source, target: Target) -> None:
     :raises RefusedError: if the target is the archive
     :raises CarError: if there is no index, or none that can be read
     :raises OSError: if something cannot be read or written
+
+    >>> import io
+    >>> from ipld_car import ops
+    >>> archive = io.BytesIO()
+    >>> made = ops.create(archive, [ops.NamedFile("a.txt", b"one"), ops.NamedFile("b.txt", b"two")])
+    >>> index = io.BytesIO()
+    >>> ops.detach_index(archive.getvalue(), index)
+    >>> len(list(ops.read_index(index.getvalue())))
+    3
     """
     check_not_input(target, source)
     with naming(source), open_buffer(source) as (_, buffer), open_output(target) as stream:

@@ -86,6 +86,14 @@ def inspect(
     :param progress: see :data:`Progress`
     :raises CarError: if something cannot be read, or with ``full`` a block is bad
     :raises OSError: if the source cannot be read
+
+    >>> import io
+    >>> from ipld_car import ops
+    >>> archive = io.BytesIO()
+    >>> made = ops.create(archive, [ops.NamedFile("a.txt", b"one"), ops.NamedFile("b.txt", b"two")])
+    >>> found = ops.inspect(archive.getvalue())
+    >>> found.version, found.block_sizes.count, found.roots == [made.root]
+    (2, 3, True)
     """
     with open_archive(source, zero_length_section_as_eof=zero_length_section_as_eof, progress=progress) as archive:
         layout = archive.layout
@@ -180,6 +188,13 @@ def get_roots(source: Source) -> list[CID]:
 
     :raises CarError: if the header cannot be read
     :raises OSError: if the source cannot be read
+
+    >>> import io
+    >>> from ipld_car import ops
+    >>> archive = io.BytesIO()
+    >>> made = ops.create(archive, [ops.NamedFile("a.txt", b"one"), ops.NamedFile("b.txt", b"two")])
+    >>> ops.get_roots(archive.getvalue()) == [made.root]
+    True
     """
     with open_stream(source) as stream:
         return CarReader(stream).roots
@@ -192,6 +207,13 @@ def find_implicit_roots(
 
     :raises CarError: if the archive or a block is bad
     :raises OSError: if the source cannot be read
+
+    >>> import io
+    >>> from ipld_car import ops
+    >>> archive = io.BytesIO()
+    >>> made = ops.create(archive, [ops.NamedFile("a.txt", b"one"), ops.NamedFile("b.txt", b"two")])
+    >>> ops.find_implicit_roots(archive.getvalue()) == [made.root]
+    True
     """
     with open_archive(source, zero_length_section_as_eof=zero_length_section_as_eof, progress=progress) as archive:
         return list(map(cids.from_bytes, archive.unlinked()))
@@ -211,6 +233,14 @@ def get_block(
     :raises OperationError: if the archive does not have it
     :raises CarError: if the archive or the block is bad
     :raises OSError: if the source cannot be read
+
+    >>> import io
+    >>> from ipld_car import ops
+    >>> archive = io.BytesIO()
+    >>> made = ops.create(archive, [ops.NamedFile("a.txt", b"one"), ops.NamedFile("b.txt", b"two")])
+    >>> cids = {entry.path: entry.cid for entry in ops.list_paths(archive.getvalue())}
+    >>> ops.get_block(archive.getvalue(), cids["a.txt"])
+    b'one'
     """
     binary = cids.to_bytes(cid)
     with open_archive(source, zero_length_section_as_eof=zero_length_section_as_eof, progress=progress) as archive:

@@ -78,7 +78,7 @@ def check_parts(
         start = part.end
 
 
-def _check_in_processes(  # what check_parts has
+def _check_in_processes(
     path: Path, buffer: Buffer, start: int, stop: int, jobs: int, sizes: bool, zero_is_end: bool
 ) -> Iterator[Part]:
     import multiprocessing  # one process does without

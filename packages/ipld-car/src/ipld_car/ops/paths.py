@@ -125,6 +125,13 @@ def list_paths(
     :param progress: see :data:`Progress`
     :raises CarError: if the archive cannot be read, or its roots are no UnixFS
     :raises OSError: if the source cannot be read
+
+    >>> import io
+    >>> from ipld_car import ops
+    >>> archive = io.BytesIO()
+    >>> made = ops.create(archive, [ops.NamedFile("a.txt", b"one"), ops.NamedFile("b.txt", b"two")])
+    >>> [(entry.path, str(entry.kind)) for entry in ops.list_paths(archive.getvalue())]
+    [('a.txt', 'file'), ('b.txt', 'file')]
     """
     with open_archive(source, zero_length_section_as_eof=zero_length_section_as_eof, progress=progress) as archive:
         for root in archive.start():
@@ -153,6 +160,13 @@ def cat(
     :raises OperationError: if there is no file, or a block of it is missing
     :raises CarError: if the archive or a block is bad
     :raises OSError: if the source cannot be read
+
+    >>> import io
+    >>> from ipld_car import ops
+    >>> archive = io.BytesIO()
+    >>> made = ops.create(archive, [ops.NamedFile("a.txt", b"one"), ops.NamedFile("b.txt", b"two")])
+    >>> b"".join(ops.cat(archive.getvalue(), "b.txt", start=1))
+    b'wo'
     """
     with open_archive(source, zero_length_section_as_eof=zero_length_section_as_eof, progress=progress) as archive:
         cid, inside = split_cid(path)

@@ -24,6 +24,11 @@ def castore_of(store: AnyCAStore) -> ContentAddressableStore:
     """Return a block store itself, and of something over a block store the store below.
 
     :raises TypeError: if it is neither
+
+    >>> from ipld_castore import MappingCAStore
+    >>> store = MappingCAStore()
+    >>> castore_of(store) is store
+    True
     """
     castore = store if isinstance(store, ContentAddressableStore) else getattr(store, "castore", None)
     if not isinstance(castore, ContentAddressableStore):

@@ -70,6 +70,12 @@ def transfer(
     :raises BlockNotFoundError: if ``src`` lacks a block that is missing in ``dst``
     :raises CAStoreError: as the verbs of the two; what was sent until then stays
     :raises TypeError: if one of the two is no block store
+
+    >>> from ipld_castore import MappingCAStore, transfer
+    >>> here, there = MappingCAStore(), MappingCAStore()
+    >>> root = here.put({"a": here.put(b"chunk")})
+    >>> transfer(root, here, there).blocks, transfer(root, here, there).blocks
+    (2, 0)
     """
     top = cids.to_bytes(root)
     target = castore_of(dst)
@@ -217,7 +223,7 @@ class _WaitingNodes:
         """Note nodes that are going to be read."""
         self._expected.update(nodes)
 
-    def add(self, cid: bytes, data: bytes, is_missing: bool, links: Iterable[bytes]) -> bool:  # of a record
+    def add(self, cid: bytes, data: bytes, is_missing: bool, links: Iterable[bytes]) -> bool:
         """Take a node that was read; return whether it has to wait.
 
         :param is_missing: whether it is to be sent at all

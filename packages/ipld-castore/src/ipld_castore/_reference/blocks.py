@@ -32,6 +32,16 @@ def put_index(index: ReferenceIndex, castore: ContentAddressableStore) -> CID:
     """Put an index as blocks, to send along with a dataset; return the CID of its dag-cbor root.
 
     :raises CAStoreError: if a block cannot be put
+
+    >>> import pathlib, tempfile
+    >>> from ipld_castore import MappingCAStore, ReferenceIndex, ReferenceIndexWriter, get_index, put_index
+    >>> folder, castore = pathlib.Path(tempfile.mkdtemp()), MappingCAStore()
+    >>> with ReferenceIndexWriter(folder / "a.index") as writer:
+    ...     writer.add("bafkreiflxz4gfxtwmczthumgefaxi3i5nuhchsgpjerhxpinc2w5s66hdy", writer.file("/data/a.nc"), 0, 7)
+    >>> root = put_index(ReferenceIndex(folder / "a.index"), castore)
+    >>> copy = get_index(root, castore, folder / "b.index")
+    >>> (folder / "a.index").read_bytes() == (folder / "b.index").read_bytes()
+    True
     """
     records = [
         bytes(castore.put_raw(index.raw_records(start, start + _RECORDS))) for start in range(0, len(index), _RECORDS)

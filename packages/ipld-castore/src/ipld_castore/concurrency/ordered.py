@@ -24,6 +24,9 @@ def in_order(action: Callable[[A], R], items: Iterable[A], *, threads: int = THR
     The calls for the next items run meanwhile, at most 32 or twice the number of threads of them.
 
     :param threads: calls at a time
+
+    >>> list(in_order(len, ["a", "bc", "def"]))
+    [('a', 1), ('bc', 2), ('def', 3)]
     """
     left = iter(items)
     first = list(islice(left, 2))

@@ -119,7 +119,7 @@ class _Sweep:
     :param kept: multihashes of blocks that are needed
     """
 
-    def __init__(  # what one collection knows
+    def __init__(
         self,
         castore: ContentAddressableStore,
         own: SupportsAge,

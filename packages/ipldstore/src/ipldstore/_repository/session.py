@@ -207,7 +207,7 @@ class RepositorySession:
         """Put a commit whose message also says what rebases have decided; return its binary CID."""
         return put_commit(self._history, root, parents, with_resolved(message, self._resolved), meta, by)
 
-    def _move(  # two callers
+    def _move(
         self,
         advance: Advance,
         put: Callable[[], bytes],

@@ -61,7 +61,7 @@ def _details(cid: bytes, data: bytes) -> Iterator[str]:
         yield f"not interpretable as UnixFS: {error.message}"
 
 
-def render_paths(  # one for each option
+def render_paths(
     source: Source,
     warn: Printer,
     *,

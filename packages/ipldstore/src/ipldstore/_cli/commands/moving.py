@@ -57,7 +57,7 @@ def import_command(
 @far_option("target")
 @json_option
 @open_options
-def export(  # click passes by name
+def export(
     source: str,
     target: str,
     form: str | None,

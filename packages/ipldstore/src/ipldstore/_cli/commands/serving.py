@@ -18,7 +18,7 @@ from ipldstore._cli.options import Opening, open_options
 @click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), default=600.0, show_default=True)
 @click.option("--max-bytes", type=click.IntRange(1), default=64 << 30, help="Bytes of one CAR, at most.")
 @open_options
-def serve(  # click passes by name
+def serve(
     sources: tuple[str, ...], host: str, port: int, hosts: tuple[str, ...], opening: Opening, **bounds: Any
 ) -> None:
     """Serve datasets as a trustless gateway, with pages for browsers.
