@@ -1,7 +1,7 @@
 """Copy a zarr hierarchy beside reading the source alone and writing the target alone: wall and processor time.
 
-Reading takes all keys of the source as zarr does, 32 at a time, and drops them; writing sets the same keys, from memory,
-32 at a time, and freezes or closes. A copy is to take at most 1.1 times the slower of the two. Chunks are random bytes.
+Reading takes all keys of the source as zarr does, 32 at a time, and drops them. Writing sets the same keys, from
+memory, 32 at a time, and freezes or closes. A copy takes at most 1.1 times the slower of the two. Chunks are random bytes.
 Rounds measure the three in turn, in another order each, after the disk is at rest; figures are medians. Targets are
 removed between them. Processor time is that of this process, and of the server and the proxy where a bucket is an end.
 Exits with 1 if a pair misses the target.
@@ -14,9 +14,9 @@ in this process can meet the target.
     python benchmarks/existing_data/bench_copy.py --chunk 1024 --count 256 --source zip --target zarr
     python benchmarks/existing_data/bench_copy.py --source all --target all --place /dev/shm
 
-The ends: ``zarr`` is a folder of zarr's LocalStore, ``zip`` its ZipStore, ``memory`` its MemoryStore (a source), ``folder``
-and ``car`` are a folder and a CAR file of ipldstore, ``bucket`` is an S3 server 20 ms away (IPLD_BUILD_S3=1 builds it):
-as a source an ObjectStore of zarr, as a target a bucket of ipldstore.
+The ends: ``zarr`` is a folder of zarr's LocalStore, ``zip`` its ZipStore, ``memory`` its MemoryStore (a source);
+``folder`` and ``car`` are a folder and a CAR file of ipldstore; ``bucket`` is an S3 server 20 ms away (IPLD_BUILD_S3=1
+builds it): as a source an ObjectStore of zarr, as a target a bucket of ipldstore.
 """
 
 from __future__ import annotations

@@ -138,10 +138,13 @@ class Dataset:
         """
         sharing = self.sharing
         if sharing is not None and sharing.looks_beside_reads:
-            return read_beside_look(self, sharing, key, lambda found: self._read(key, found, byte_range, view))
-        return self._read(key, self.find(key), byte_range, view)
+            return read_beside_look(self, sharing, key, lambda found: self.read_found(key, found, byte_range, view))
+        return self.read_found(key, self.find(key), byte_range, view)
 
-    def _read(self, key: str, found: lookup.AnyTarget | None, byte_range: ByteRange, view: View) -> bytes | None:
+    def read_found(
+        self, key: str, found: lookup.AnyTarget | None, byte_range: ByteRange = WHOLE, view: View = as_it_is
+    ) -> bytes | None:
+        """Return the bytes of what :meth:`find` has found for a key, as :meth:`read` does, without looking again."""
         if found is None:
             return None
         data = self.values.try_read_nowait(found, byte_range, view)

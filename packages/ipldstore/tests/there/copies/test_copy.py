@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import zarr
 from ipldstore import IPLDStore
-from ipldstore._there.copies.writing import read_sync
+from ipldstore._there.copies.reading import FolderReader
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, MemoryStore, ZipStore
@@ -207,16 +207,16 @@ def test_threads_go_on_where_a_copy_was_stopped(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("ipldstore._there.copies.copy._COMMIT_SECONDS", -1)
     monkeypatch.setattr("ipldstore._there.copies.copy._BATCH", 4)
     fill(tmp_path / "a.zarr")
-    module = "ipldstore._there.copies.copy.read_sync"
     read: list[str] = []
+    read_sync = FolderReader.read_sync
 
-    def count(source: Any, key: str) -> Any:
+    def count(self: FolderReader, key: str, found: Any) -> Any:
         read.append(key)
         if len(read) > most:
             raise ConnectionError("stopped")
-        return read_sync(source, key)
+        return read_sync(self, key, found)
 
-    monkeypatch.setattr(module, count)
+    monkeypatch.setattr(FolderReader, "read_sync", count)
     if most < 30:
         with pytest.raises(ConnectionError):
             ipldstore.copy(tmp_path / "a.zarr", tmp_path / "x.car")

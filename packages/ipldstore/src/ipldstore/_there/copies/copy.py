@@ -20,14 +20,16 @@ from ipldstore._format import keys
 from ipldstore._store.ipld_store import IPLDStore
 from ipldstore._there.ends import AnyEnd, End, opened
 from ipldstore._there.folders import is_leftover
+from ipldstore._tree.lookup import AnyTarget
 
 from . import rechunking
 from .beside import consolidate, kept_nodes
 from .listing import keys_of
 from .marks import Marks, stamps_of
 from .overwriting import require_apart, require_no_others, require_other_zip, require_reachable
+from .reading import reader_from
 from .stale import delete, remove_empty_folders, stale_keys
-from .writing import can_wait, finished, read_sync, writer_to
+from .writing import can_wait, finished, writer_to
 
 _WORKERS: Final = 32
 """Keys that are copied at a time where one end is far away, or batches where the target waits for a disk."""
@@ -41,7 +43,6 @@ _BATCH_BYTES: Final = 8 << 20
 _BYTES: Final = 256 << 20
 """Bytes of chunks in memory at a time, as far as the largest one so far tells."""
 _COMMIT_SECONDS: Final = 60.0
-_QUEUED: Final = 1024
 _TASK_KEYS: Final = 256
 
 
@@ -154,7 +155,10 @@ class _Copy:
         self._largest = 1
         self._marks = Marks(target.marks, f"{source.store}/{source.path}")
         self._stamps = stamps_of(source)
+        self._reader = reader_from(source)
         self._writer = writer_to(target)
+        self._own = _Links(source)
+        self._there = _Links(target)
         self._committing = threading.Lock()
         self._commit_seconds = _COMMIT_SECONDS if commits else math.inf
 
@@ -208,7 +212,8 @@ class _Copy:
         workers, most = (_THREADS, _BATCH) if waits else (_WORKERS, 1)
         if waits and self._target.dataset is not None and self._target.dataset.castore.blocking:
             workers, most = _WORKERS, _BATCH_AT_DISK
-        queue: asyncio.Queue[list[str] | None] = asyncio.Queue(_QUEUED // most)
+        await finished(self._there.look)
+        queue: asyncio.Queue[list[str] | None] = asyncio.Queue(workers)
         room = asyncio.Condition()
         busy = 0
         committed = time.monotonic()
@@ -234,11 +239,12 @@ class _Copy:
 
         async def give() -> None:
             batch: list[str] = []
+            length = 1  # until the first batches tell how large chunks are
             async for key in self._chunk_keys(rechunked):
                 batch.append(key)
-                if len(batch) >= min(most, _BATCH_BYTES // self._largest):
+                if len(batch) >= min(length, _BATCH_BYTES // self._largest):
                     await queue.put(batch)
-                    batch = []
+                    batch, length = [], min(2 * length, most)
             await queue.put(batch)
             for _ in range(workers):
                 await queue.put(None)
@@ -264,7 +270,7 @@ class _Copy:
         size = 0
         for key in batch:
             stamp = self._stamps.get(key)
-            if self._is_there(key, stamp, marks):
+            if self._is_there(key, self._own.find(key), stamp, marks):
                 continue
             data = await self._source.store.get(self._source.prefix + key, default_buffer_prototype())
             if data is not None:  # else deleted since it was listed
@@ -279,11 +285,13 @@ class _Copy:
         size = 0
         for key in batch:
             stamp = self._stamps.get(key)
-            if self._is_there(key, stamp, marks):
+            found = self._own.find(key)
+            if self._is_there(key, found, stamp, marks):
                 continue
-            data = read_sync(self._source, key)
+            data = self._reader.read_sync(key, found)
             if data is not None:  # else deleted since it was listed
-                size += self._note(key, stamp, self._writer.write_sync(key, data), marks, len(data))
+                link = self._writer.write_sync(key, data, found if isinstance(found, bytes) else None)
+                size += self._note(key, stamp, link, marks, len(data))
         return size
 
     def _note(self, key: str, stamp: str | None, link: bytes, marks: Marks, size: int) -> int:
@@ -293,18 +301,18 @@ class _Copy:
             marks.note(key, f"{stamp} {link.hex()}")
         return size
 
-    def _is_there(self, key: str, stamp: str | None, marks: Marks) -> bool:
-        """Whether the target has a chunk already, as CIDs or what was noted tell."""
-        target, source = self._target.dataset, self._source.dataset
-        if target is None:
+    def _is_there(self, key: str, own: AnyTarget | None, stamp: str | None, marks: Marks) -> bool:
+        """Whether the target has a chunk already, as CIDs or what was noted tell.
+
+        :param own: what the source has for the key, if it is a dataset
+        """
+        if not self._there.has_chunks:
             return False
-        there = target._data.find  # noqa: SLF001  # links of chunks that are not read
-        if source is not None:
-            own = source._data.find(self._source.key_prefix + key)  # noqa: SLF001  # as above
-            return isinstance(own, bytes) and own == there(self._target.key_prefix + key)
+        if self._source.dataset is not None:
+            return isinstance(own, bytes) and own == self._there.find(key)
         if stamp is None or not marks.are_there:
             return False
-        link = there(self._target.key_prefix + key)
+        link = self._there.find(key)
         return isinstance(link, bytes) and marks.has(key, f"{stamp} {link.hex()}")  # else it was overwritten since
 
     def _submit_all(self, rechunked: tuple[str, ...]) -> None:
@@ -322,6 +330,26 @@ class _Copy:
         tasks = [self._dask.submit(copy_keys, *ends, batch) for batch in sync(batches())]
         for task in tasks:
             self._bar.update(task.result())
+
+
+class _Links:
+    """What an end of a copy has for its keys, if it is a dataset of ours. Safe with threads."""
+
+    def __init__(self, end: End) -> None:
+        self._data = None if end.dataset is None else end.dataset._data  # noqa: SLF001  # links of chunks that are not read
+        self._prefix = end.key_prefix
+        self.has_chunks = False
+        """Whether there may be any, once :meth:`look` has looked."""
+
+    def look(self) -> None:
+        """Look whether there are chunks before any is copied: a new target is not asked for each."""
+        if self._data is not None:
+            own = self._data.keys(self._prefix)
+            self.has_chunks = any(key.rpartition("/")[2] not in keys.DOCUMENTS for key in own)
+
+    def find(self, key: str) -> AnyTarget | None:
+        """Return the document or link of a key, relative to the end; None where there is none."""
+        return None if self._data is None else self._data.find(self._prefix + key)
 
 
 def copy_keys(source: End, target: End, names: list[str]) -> int:

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeVar
 
-from zarr.abc.store import Store
+from ipld_car import cids, unixfs
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import LocalStore, MemoryStore, ZipStore
 
 from ipldstore._dataset import values
+from ipldstore._format.links import is_raw_sha256
 from ipldstore._links.batch import LinkBatch
 from ipldstore._there.ends import End
 from ipldstore.errors import LOWER_ERRORS, translated
@@ -19,6 +20,8 @@ T = TypeVar("T")
 
 _INLINE_BYTES: Final = 1 << 18
 """Values up to this size are hashed where they are; above, a thread of their own is worth its start."""
+_AT_HAND: Final = (LocalStore, MemoryStore, ZipStore)
+"""Stores of zarr that read and write without an event loop; classes derived from them may need one."""
 
 
 class ChunkWriter(Protocol):
@@ -27,8 +30,11 @@ class ChunkWriter(Protocol):
     async def write(self, key: str, value: Buffer) -> bytes:
         """Put a chunk; return its link, empty where there are none."""
 
-    def write_sync(self, key: str, data: bytes) -> bytes:
-        """Put a chunk, in a thread that may wait; return its link, empty where there are none."""
+    def write_sync(self, key: str, data: bytes, link: bytes | None) -> bytes:
+        """Put a chunk, in a thread that may wait; return its link, empty where there are none.
+
+        :param link: the link by which a dataset has just verified the bytes; None where they come from elsewhere
+        """
 
     def flush(self) -> None:
         """Return when the store has the keys of all chunks that were put."""
@@ -50,16 +56,19 @@ class DatasetWriter:
         """See :meth:`ChunkWriter.write`."""
         data = value.as_numpy_array().tobytes()  # to_bytes() does the same, at three times the cost for a small chunk
         if len(data) <= _INLINE_BYTES and not self._data.castore.blocking:
-            return self.write_sync(key, data)
-        return await finished(self.write_sync, key, data)
+            return self.write_sync(key, data, None)
+        return await finished(self.write_sync, key, data, None)
 
-    def write_sync(self, key: str, data: bytes) -> bytes:
-        """See :meth:`ChunkWriter.write_sync`.
+    def write_sync(self, key: str, data: bytes, link: bytes | None) -> bytes:
+        """See :meth:`ChunkWriter.write_sync`; bytes whose link is known, and is the one they get here, are not hashed.
 
         :raises IPLDStoreError: if the block cannot be put
         """
         try:
-            link = values.put_bytes(self._data.castore, data)
+            if link is not None and is_raw_sha256(link) and len(data) <= unixfs.CHUNK_SIZE:
+                self._data.castore.put_block(cids.from_validated(link), data)
+            else:
+                link = values.put_bytes(self._data.castore, data)
         except LOWER_ERRORS as error:
             raise translated(f"writing {key!r}", error) from error
         self._batch.add(self._prefix + key, link)
@@ -85,7 +94,7 @@ class StoreWriter:
         await self._store.set(self._prefix + key, value)
         return b""
 
-    def write_sync(self, key: str, data: bytes) -> bytes:
+    def write_sync(self, key: str, data: bytes, link: bytes | None) -> bytes:
         """See :meth:`ChunkWriter.write_sync`."""
         self._store.set_sync(self._prefix + key, default_buffer_prototype().buffer.from_bytes(data))
         return b""
@@ -94,38 +103,30 @@ class StoreWriter:
         """Return at once: each chunk has its key already."""
 
 
+class ZipWriter(StoreWriter):
+    """Writes into a zip file of zarr, whose only way without an event loop is what its own set calls."""
+
+    def write_sync(self, key: str, data: bytes, link: bytes | None) -> bytes:
+        """See :meth:`ChunkWriter.write_sync`; one thread writes at a time, and the others read meanwhile."""
+        with self._store._lock:  # noqa: SLF001  # see above
+            self._store._set(self._prefix + key, default_buffer_prototype().buffer.from_bytes(data))  # noqa: SLF001
+        return b""
+
+
 def writer_to(target: End) -> ChunkWriter:
     """Return what writes into the end of a copy."""
-    return StoreWriter(target) if target.dataset is None else DatasetWriter(target)
+    if target.dataset is not None:
+        return DatasetWriter(target)
+    return ZipWriter(target) if type(target.store) is ZipStore else StoreWriter(target)
 
 
 def can_wait(source: End, target: End) -> bool:
     """Return whether both ends read and write without an event loop, so that a thread copies a chunk in one go."""
-    return _is_at_hand(source, LocalStore, MemoryStore, ZipStore) and _is_at_hand(target, LocalStore, MemoryStore)
+    return _is_at_hand(source) and _is_at_hand(target)
 
 
-def _is_at_hand(end: End, *kinds: type[Store]) -> bool:
-    return type(end.store) in kinds if end.dataset is None else end.dataset.castore.local
-
-
-def read_sync(source: End, key: str) -> bytes | None:
-    """Return the bytes of a key, relative to the source; None if it is absent."""
-    store: Any = source.store
-    if source.dataset is not None:
-        return source.dataset._data.read(source.key_prefix + key)  # noqa: SLF001  # without zarr's buffer around it
-    if isinstance(store, ZipStore):  # zarr's own lock would let one thread read at a time
-        try:
-            return store._zf.read(source.prefix + key)  # noqa: SLF001  # threads may share it for reading
-        except KeyError:
-            return None
-    if not isinstance(store, LocalStore):
-        found = store.get_sync(source.prefix + key)
-        return None if found is None else bytes(found.to_bytes())
-    try:
-        with open(f"{store.root}/{source.prefix}{key}", "rb", buffering=0) as file:  # noqa: PTH123  # a third of the time
-            return file.read()
-    except FileNotFoundError:
-        return None
+def _is_at_hand(end: End) -> bool:
+    return type(end.store) in _AT_HAND if end.dataset is None else end.dataset.castore.local
 
 
 async def finished(action: Callable[..., T], *arguments: Any) -> T:

@@ -1,0 +1,143 @@
+"""Where a copy gets its chunks, in threads that may wait."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zipfile
+import zlib
+from typing import Any, Final, Protocol
+
+from zarr.storage import LocalStore, ZipStore
+
+from ipldstore._there.ends import End
+from ipldstore._tree.lookup import AnyTarget
+
+_BINARY: Final = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
+"""What stands before each member of a zip file: a signature, and the lengths of the name and of more that follow."""
+
+
+class ChunkReader(Protocol):
+    """Reads chunks by their keys, relative to the source."""
+
+    def read_sync(self, key: str, found: AnyTarget | None) -> bytes | None:
+        """Return the bytes of a key, in a thread that may wait; None if the key is absent.
+
+        :param found: what a dataset has for the key; None for other sources
+        """
+
+
+class DatasetReader:
+    """Reads from a dataset of ours.
+
+    :param source: the dataset, or a group of it
+    """
+
+    def __init__(self, source: End) -> None:
+        assert source.dataset is not None  # noqa: S101  # see the caller
+        self._data = source.dataset._data  # noqa: SLF001  # links of blocks are no keys of zarr
+        self._prefix = source.key_prefix
+
+    def read_sync(self, key: str, found: AnyTarget | None) -> bytes | None:
+        """See :meth:`ChunkReader.read_sync`; the bytes are those of the link that was found.
+
+        :raises IPLDStoreError: if the bytes are missing, damaged or out of reach
+        """
+        return None if found is None else self._data.read_found(self._prefix + key, found)
+
+
+class FolderReader:
+    """Reads the files of a LocalStore of zarr.
+
+    :param source: the store, and the path in it
+    """
+
+    def __init__(self, source: End) -> None:
+        self._root = f"{source.store.root}/{source.prefix}"  # type: ignore[attr-defined]  # of a LocalStore
+
+    def read_sync(self, key: str, found: AnyTarget | None) -> bytes | None:
+        """See :meth:`ChunkReader.read_sync`. A file object would ask the system for twice as much."""
+        try:
+            handle = os.open(self._root + key, os.O_RDONLY | _BINARY)
+        except FileNotFoundError:
+            return None
+        try:
+            size = os.fstat(handle).st_size
+            data = os.read(handle, size + 1)
+            while len(data) != size and (more := os.read(handle, size + 1)):  # it has grown, or one call gives less
+                data += more
+        finally:
+            os.close(handle)
+        return data
+
+
+class ZipReader:
+    """Reads the members of a ZipStore of zarr, without the lock that would let one thread read at a time.
+
+    :param source: the store, and the path in it
+    """
+
+    def __init__(self, source: End) -> None:
+        self._store: Any = source.store
+        self._prefix = source.prefix
+
+    def read_sync(self, key: str, found: AnyTarget | None) -> bytes | None:
+        """See :meth:`ChunkReader.read_sync`.
+
+        :raises zipfile.BadZipFile: if the member is damaged
+        """
+        archive: zipfile.ZipFile = self._store._zf  # noqa: SLF001  # threads may share it for reading
+        try:
+            member = archive.getinfo(self._prefix + key)
+        except KeyError:
+            return None
+        data = _stored(archive, member)
+        return archive.read(member) if data is None else data
+
+
+def _stored(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | None:
+    """Return a member that is stored as it is, read in two calls of the system, where zipfile makes nine.
+
+    :return: the bytes, which their checksum tells to be right; None where zipfile has to read the member, or to say
+        what is wrong with it
+    """
+    if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1 or not hasattr(os, "pread"):
+        return None
+    try:
+        handle = archive.fp.fileno()  # type: ignore[union-attr]  # an archive that is open has a file
+    except (AttributeError, OSError):  # it is closed, or in memory
+        return None
+    head = os.pread(handle, _LOCAL_HEADER.size, member.header_offset)
+    if len(head) < _LOCAL_HEADER.size:
+        return None
+    signature, name, more = _LOCAL_HEADER.unpack(head)
+    data = os.pread(handle, member.file_size, member.header_offset + _LOCAL_HEADER.size + name + more)
+    is_right = signature == b"PK\x03\x04" and len(data) == member.file_size and zlib.crc32(data) == member.CRC
+    return data if is_right else None
+
+
+class StoreReader:
+    """Reads from another store of zarr that needs no event loop.
+
+    :param source: the store, and the path in it
+    """
+
+    def __init__(self, source: End) -> None:
+        self._store: Any = source.store
+        self._prefix = source.prefix
+
+    def read_sync(self, key: str, found: AnyTarget | None) -> bytes | None:
+        """See :meth:`ChunkReader.read_sync`."""
+        value = self._store.get_sync(self._prefix + key)
+        return None if value is None else bytes(value.to_bytes())
+
+
+def reader_from(source: End) -> ChunkReader:
+    """Return what reads from the source of a copy."""
+    if source.dataset is not None:
+        return DatasetReader(source)
+    kind = type(source.store)
+    return (
+        FolderReader(source) if kind is LocalStore else ZipReader(source) if kind is ZipStore else StoreReader(source)
+    )
