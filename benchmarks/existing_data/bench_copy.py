@@ -1,10 +1,10 @@
 """Copy a zarr hierarchy beside reading the source alone and writing the target alone: wall and processor time.
 
 Reading takes all keys of the source as zarr does, 32 at a time, and drops them. Writing sets the same keys, from
-memory, 32 at a time, and freezes or closes. A copy takes at most 1.1 times the slower of the two. Chunks are random bytes.
-Rounds measure the three in turn, in another order each, after the disk is at rest; figures are medians. Targets are
-removed between them. Processor time is that of this process, and of the server and the proxy where a bucket is an end.
-Exits with 1 if a pair misses the target.
+memory, 32 at a time, and freezes or closes. A copy takes at most 1.1 times the slower of the two. Chunks are random
+bytes. Rounds measure the three in turn, in another order each, after the disk is at rest; figures are medians. Targets
+are removed between them. Processor time is that of this process, and of the server and the proxy where a bucket is an
+end. Exits with 1 if a pair misses the target.
 
 Two processors cannot do in the time of one part what both parts together need: "floor" is the processor time of reading
 and writing alone, spread over all processors, over the slower of the two. Where it is above 1.1, no copy that does both

@@ -141,14 +141,10 @@ class Dataset:
             return read_beside_look(self, sharing, key, lambda found: self.read_found(key, found, byte_range, view))
         return self.read_found(key, self.find(key), byte_range, view)
 
-    def read_found(
-        self, key: str, found: lookup.AnyTarget | None, byte_range: ByteRange = WHOLE, view: View = as_it_is
-    ) -> bytes | None:
+    def read_found(self, key: str, found: lookup.AnyTarget | None, byte_range: ByteRange, view: View) -> bytes | None:
         """Return the bytes of what :meth:`find` has found for a key, as :meth:`read` does, without looking again."""
-        if found is None:
-            return None
-        data = self.values.try_read_nowait(found, byte_range, view)
-        if data is not None:
+        data = None if found is None else self.values.try_read_nowait(found, byte_range, view)
+        if data is not None or found is None:
             return data
         if byte_range == WHOLE and isinstance(found, bytes) and not is_directory_link(found):
             self._reader.prefetch_value(found, lambda: self.tree.leaf_of(key, found))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import ipldstore
 import numpy as np
 import pytest
 import zarr
+from ipldstore import IPLDStore
 
 obstore = pytest.importorskip("obstore", reason="the extra object is not installed")
 
@@ -50,3 +53,40 @@ def test_a_folder_of_obstore_is_not_copied_over_itself(tmp_path: Path) -> None:
     for source in (tmp_path / "a.zarr", LocalStore(tmp_path / "a.zarr")):
         with pytest.raises(ValueError, match="another target"):
             ipldstore.copy(source, ObjectStore(obstore.store.LocalStore(tmp_path / "a.zarr")), rechunk={"": (4,)})
+
+
+def test_a_bucket_is_listed_once_and_its_documents_are_read_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listing far away is a round trip for each 1,000 objects, and a document another."""
+    from zarr.storage import ObjectStore
+
+    source = ObjectStore(obstore.store.MemoryStore())
+    group = zarr.create_group(source)
+    for name in "abc":
+        group.create_array(name, data=np.arange(4), chunks=(2,), fill_value=-1)
+    listings: list[object] = []
+    list_all = obstore.store.MemoryStore.list
+
+    def count(self: Any, **given: Any) -> Any:
+        listings.append(self)
+        return list_all(self, **given)
+
+    monkeypatch.setattr(obstore.store.MemoryStore, "list", count)
+    all_asked = asyncio.Event()
+    asked: list[str] = []
+    get = ObjectStore.get
+
+    async def hold(self: ObjectStore[Any], key: str, *args: Any, **kwargs: Any) -> Any:
+        if key.endswith("zarr.json") and not all_asked.is_set():
+            asked.append(key)
+            if len(asked) == 4:
+                all_asked.set()
+            await asyncio.wait_for(all_asked.wait(), 60)
+        return await get(self, key, *args, **kwargs)
+
+    monkeypatch.setattr(ObjectStore, "get", hold)
+    root = ipldstore.copy(source, tmp_path / "a.car")
+    assert len(listings) == 1
+    monkeypatch.undo()
+    assert ipldstore.copy(source, IPLDStore()) == root

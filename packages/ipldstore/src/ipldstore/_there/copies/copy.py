@@ -13,6 +13,7 @@ from typing import Any, Final
 import zarr
 from multiformats import CID
 from zarr.core.buffer import default_buffer_prototype
+from zarr.core.common import concurrent_map
 from zarr.core.sync import sync
 
 from ipldstore._display.bars import Bar, open_bar
@@ -24,8 +25,8 @@ from ipldstore._tree.lookup import AnyTarget
 
 from . import rechunking
 from .beside import consolidate, kept_nodes
-from .listing import keys_of
-from .marks import Marks, stamps_of
+from .listing import Listing
+from .marks import Marks
 from .overwriting import require_apart, require_no_others, require_other_zip, require_reachable
 from .reading import reader_from
 from .stale import delete, remove_empty_folders, stale_keys
@@ -97,7 +98,8 @@ def copy(
     [1, 2, 3, 4]
     """
     with opened(source, writing=False, options=source_options) as begin:
-        documents = sync(_documents(begin))
+        listing = Listing(begin)
+        documents = sync(_documents(begin, listing))
         plans = rechunking.plans(documents, rechunk or {})
         require_reachable(target, dask)
         require_other_zip(source, target, overwrite=overwrite)
@@ -106,7 +108,7 @@ def copy(
                 raise ValueError(f"expected a target that can be written, found one that is read-only: {end.store}")
             require_apart(begin, end, documents)
             with open_bar("copying", unit="B", progress=progress) as bar:
-                _Copy(begin, end, dask, bar).run(documents, plans, overwrite=overwrite)
+                _Copy(begin, end, listing, dask, bar).run(documents, plans, overwrite=overwrite)
             return None if end.dataset is None else end.dataset.freeze()
 
 
@@ -114,20 +116,20 @@ def copy_chunks(source: zarr.Array[Any], target: zarr.Array[Any]) -> None:
     """Copy the chunks of an array as bytes to another one with the same metadata. Nothing is frozen."""
     begin, end = (End(array.store_path.store, array.store_path.path, None) for array in (source, target))
     with open_bar("copying", unit="B", progress=False) as bar:
-        _Copy(begin, end, None, bar, commits=False).copy_chunks()
+        _Copy(begin, end, Listing(begin), None, bar, commits=False).copy_chunks()
 
 
-async def _documents(source: End) -> dict[str, bytes]:
+async def _documents(source: End, listing: Listing) -> dict[str, bytes]:
     """Return the documents below a source by key, groups before what is in them.
 
     :raises ValueError: if there are none
     """
-    found: dict[str, bytes] = {}
-    async for key in keys_of(source):
-        if key.rpartition("/")[2] in keys.DOCUMENTS:
-            data = await source.store.get(source.prefix + key, default_buffer_prototype())
-            if data is not None:
-                found[key] = data.to_bytes()
+
+    async def get(key: str) -> tuple[str, Any]:
+        return key, await source.store.get(source.prefix + key, default_buffer_prototype())
+
+    wanted = [(key,) async for key in listing.keys() if key.rpartition("/")[2] in keys.DOCUMENTS]
+    found = {key: data.to_bytes() for key, data in await concurrent_map(wanted, get, _WORKERS) if data is not None}
     if not found:
         raise ValueError(f"expected a zarr hierarchy, found none in {source.store} at {source.path!r}")
     return dict(sorted(found.items(), key=lambda item: (item[0].count("/"), item[0])))
@@ -143,6 +145,7 @@ class _Copy:
         self,
         source: End,
         target: End,
+        listing: Listing,
         dask: Any,
         bar: Bar,
         *,
@@ -154,7 +157,7 @@ class _Copy:
         self._bar = bar
         self._largest = 1
         self._marks = Marks(target.marks, f"{source.store}/{source.path}")
-        self._stamps = stamps_of(source)
+        self._listing = listing
         self._reader = reader_from(source)
         self._writer = writer_to(target)
         self._own = _Links(source)
@@ -200,7 +203,7 @@ class _Copy:
 
     async def _chunk_keys(self, rechunked: tuple[str, ...]) -> AsyncIterator[str]:
         """Yield the keys that are copied as bytes, relative to the source."""
-        async for key in keys_of(self._source):
+        async for key in self._listing.keys():
             if key.startswith(rechunked) or key.rpartition("/")[2] in keys.DOCUMENTS or is_leftover(key):
                 continue
             yield key
@@ -269,7 +272,7 @@ class _Copy:
         """Copy keys; return the number of bytes."""
         size = 0
         for key in batch:
-            stamp = self._stamps.get(key)
+            stamp = self._listing.stamp(key)
             if self._is_there(key, self._own.find(key), stamp, marks):
                 continue
             data = await self._source.store.get(self._source.prefix + key, default_buffer_prototype())
@@ -284,7 +287,7 @@ class _Copy:
     def _copy_here(self, batch: list[str], marks: Marks) -> int:
         size = 0
         for key in batch:
-            stamp = self._stamps.get(key)
+            stamp = self._listing.stamp(key)
             found = self._own.find(key)
             if self._is_there(key, found, stamp, marks):
                 continue

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
-
-from zarr.storage import LocalStore, ObjectStore
-
-from ipldstore._there.ends import End
+from typing import IO, Self
 
 
 class Marks:
@@ -97,37 +92,3 @@ class Marks:
                 self._file = self._path.open("a", encoding="utf-8")
             self._file.writelines(f"{json.dumps([self._source, *each])}\n" for each in own)
             self._file.flush()
-
-
-def stamps_of(source: End) -> Mapping[str, str]:
-    """Return by key what tells one state of a chunk from the next, where the source says so without reading chunks."""
-    if isinstance(source.store, ObjectStore) and type(source.store.store).__name__ != "MemoryStore":  # it counts
-        return _stamps_of_objects(source.store, source.prefix)
-    if isinstance(source.store, LocalStore):
-        return _StampsOfFiles(Path(source.store.root) / source.path)
-    return {}
-
-
-def _stamps_of_objects(store: ObjectStore[Any], prefix: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for page in store.store.list(prefix=prefix or None):
-        for meta in page:
-            if meta.get("e_tag"):
-                found[meta["path"].removeprefix(prefix)] = str(meta["e_tag"])
-    return found
-
-
-class _StampsOfFiles(dict[str, str]):
-    """Size and time of files, asked for when they are needed."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__()
-        self._root = str(root)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return the stamp of the file of a key."""
-        try:
-            status = os.stat(f"{self._root}/{key}")  # noqa: PTH116  # a fifth of the time, at each chunk
-        except OSError:
-            return default
-        return f"{status.st_size}-{status.st_mtime_ns}"

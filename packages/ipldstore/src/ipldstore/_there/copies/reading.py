@@ -10,6 +10,8 @@ from typing import Any, Final, Protocol
 
 from zarr.storage import LocalStore, ZipStore
 
+from ipldstore._dataset.value_reader import as_it_is
+from ipldstore._read.byte_range import WHOLE
 from ipldstore._there.ends import End
 from ipldstore._tree.lookup import AnyTarget
 
@@ -44,7 +46,7 @@ class DatasetReader:
 
         :raises IPLDStoreError: if the bytes are missing, damaged or out of reach
         """
-        return None if found is None else self._data.read_found(self._prefix + key, found)
+        return self._data.read_found(self._prefix + key, found, WHOLE, as_it_is)
 
 
 class FolderReader:

@@ -1,0 +1,85 @@
+"""Where a copy gets its chunks: what is in a file is what is copied, and nothing is hashed twice."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ipldstore
+import numpy as np
+import pytest
+import zarr
+from ipldstore import IPLDStore
+from ipldstore._there.copies.reading import ZipReader
+from ipldstore._there.ends import End
+from zarr.core.sync import sync
+from zarr.storage import ZipStore
+
+
+def reader(path: Path, make: Callable[[zipfile.ZipFile], None]) -> ZipReader:
+    with zipfile.ZipFile(path, "a") as archive:
+        make(archive)
+    return ZipReader(End(sync(ZipStore.open(path, mode="r", read_only=True)), "a", None))
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_member_of_a_zip(tmp_path: Path, kind: int) -> None:
+    """Stored or compressed, behind other bytes, with a local header that is longer than the central one, and empty."""
+    path = tmp_path / "x.zip"
+    path.write_bytes(b"before the archive")
+
+    def fill(archive: zipfile.ZipFile) -> None:
+        with archive.open(zipfile.ZipInfo("a/1"), "w", force_zip64=True) as member:
+            member.write(b"one")
+        archive.writestr("a/2", b"two" * 1000, kind)
+        archive.writestr("a/3", b"", kind)
+
+    found = reader(path, fill)
+    assert [found.read_sync(key, None) for key in "1234"] == [b"one", b"two" * 1000, b"", None]
+
+
+@pytest.mark.parametrize("at", [0, 26, 40], ids=["signature", "length of the name", "bytes"])
+def test_a_damaged_member_of_a_zip_is_an_error(tmp_path: Path, at: int) -> None:
+    path = tmp_path / "x.zip"
+    found = reader(path, lambda archive: archive.writestr("a/1", b"value" * 10))
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(zipfile.BadZipFile):
+        found.read_sync("1", None)
+
+
+def test_what_a_dataset_has_verified_is_not_hashed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values of one block: their links are their CIDs. Larger ones are files, whose blocks are made anew."""
+    source, target = IPLDStore(), IPLDStore()
+    zarr.create_array(source, data=np.arange(30), chunks=(1,), compressors=None, fill_value=-1)
+    source["large"] = bytes(3 << 20)
+    root = source.freeze()
+    hashed: list[bytes] = []
+    monkeypatch.setattr("ipldstore._dataset.values.link_of", hashed.append)
+    assert ipldstore.copy(source, target) == root
+    assert hashed == []
+    assert target["large"] == source["large"]
+
+
+def test_a_chunk_that_is_set_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes under a link are those that the link names, also if the key has another link when they are read."""
+    source, target = IPLDStore(), IPLDStore()
+    zarr.create_array(source, name="a", data=np.arange(4), chunks=(1,), compressors=None, fill_value=-1)
+    root = source.freeze()
+    find = type(source._data).find
+
+    def find_and_set(self: Any, key: str) -> Any:
+        found = find(self, key)
+        if self is source._data and key == "a/c/1":
+            monkeypatch.undo()
+            source[key] = bytes(8)
+        return found
+
+    monkeypatch.setattr(type(source._data), "find", find_and_set)
+    ipldstore.copy(source, target)
+    assert source["a/c/1"] == bytes(8)
+    assert target.freeze() == root
+    assert target.verify()
