@@ -46,8 +46,19 @@ if TYPE_CHECKING:
     )
     from .output import Target, Written
     from .paths import PathEntry, cat, list_paths
-    from .rewrite import Dag, Repaired, SplitPart, concat, filter_blocks, get_dag, merge, put_block, repair, split
-    from .rewrite import filter_blocks as filter  # noqa: A004  # the command's name, as of all others
+    from .rewriting.rewrite import (
+        Dag,
+        Repaired,
+        SplitPart,
+        concat,
+        filter_blocks,
+        get_dag,
+        merge,
+        put_block,
+        repair,
+        split,
+    )
+    from .rewriting.rewrite import filter_blocks as filter  # noqa: A004  # the command's name, as of all others
     from .verification import Report, verify
 
 __all__ = [
@@ -120,7 +131,7 @@ _NAMES: Final = {
     ),
     "output": ("Target", "Written"),
     "paths": ("PathEntry", "cat", "list_paths"),
-    "rewrite": (
+    "rewriting.rewrite": (
         "Dag",
         "Repaired",
         "SplitPart",

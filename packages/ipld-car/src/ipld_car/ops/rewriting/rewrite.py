@@ -26,10 +26,9 @@ from ipld_car._graph.walk import KNOWN_CODECS, binary_links, walk_binary
 from ipld_car.errors import CarError
 from ipld_car.hashes import verify_digest
 from ipld_car.messages import Message, Term
-
-from .archive import Archive, Source, binary_or_none, missing_block, open_archive, open_buffer, open_stream
-from .errors import Meter, Progress, RefusedError, naming
-from .output import Target, Written, check_not_input, write_archive
+from ipld_car.ops.archive import Archive, Source, binary_or_none, missing_block, open_archive, open_buffer, open_stream
+from ipld_car.ops.errors import Meter, Progress, RefusedError, naming
+from ipld_car.ops.output import Target, Written, check_not_input, write_archive
 
 # -- filter ------------------------------------------------------------------------------------------
 
