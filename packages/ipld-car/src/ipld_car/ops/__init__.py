@@ -46,19 +46,13 @@ if TYPE_CHECKING:
     )
     from .output import Target, Written
     from .paths import PathEntry, cat, list_paths
-    from .rewriting.rewrite import (
-        Dag,
-        Repaired,
-        SplitPart,
-        concat,
-        filter_blocks,
-        get_dag,
-        merge,
-        put_block,
-        repair,
-        split,
-    )
-    from .rewriting.rewrite import filter_blocks as filter  # noqa: A004  # the command's name, as of all others
+    from .rewriting.dag import Dag, get_dag
+    from .rewriting.filtering import filter_blocks
+    from .rewriting.filtering import filter_blocks as filter  # noqa: A004  # the command's name, as of all others
+    from .rewriting.joining import concat, merge
+    from .rewriting.putting import put_block
+    from .rewriting.repairing import Repaired, repair
+    from .rewriting.splitting import SplitPart, split
     from .verification import Report, verify
 
 __all__ = [
@@ -131,19 +125,12 @@ _NAMES: Final = {
     ),
     "output": ("Target", "Written"),
     "paths": ("PathEntry", "cat", "list_paths"),
-    "rewriting.rewrite": (
-        "Dag",
-        "Repaired",
-        "SplitPart",
-        "concat",
-        "filter",
-        "filter_blocks",
-        "get_dag",
-        "merge",
-        "put_block",
-        "repair",
-        "split",
-    ),
+    "rewriting.dag": ("Dag", "get_dag"),
+    "rewriting.filtering": ("filter", "filter_blocks"),
+    "rewriting.joining": ("concat", "merge"),
+    "rewriting.putting": ("put_block",),
+    "rewriting.repairing": ("Repaired", "repair"),
+    "rewriting.splitting": ("SplitPart", "split"),
     "verification": ("Report", "verify"),
 }
 """The modules of this room, and the names that each gives to users."""
