@@ -15,7 +15,15 @@ from typing import Any
 import pytest
 from ipld_car import cids
 from ipld_castore import GatewayCAStore, IPFSStore
-from ipldstore import ConflictError, IPLDStoreError, Repository, RepositoryExistsError, RepositoryNotFoundError
+from ipldstore import (
+    ConflictError,
+    IPLDStoreError,
+    Repository,
+    RepositoryExistsError,
+    RepositoryNotFoundError,
+    recover,
+    sessions,
+)
 from multiformats import CID
 
 FaultProxy = importlib.import_module("packages.ipld-castore.tests.support.fault_proxy").FaultProxy
@@ -139,3 +147,26 @@ def test_sessions_names_and_copies_where_the_head_is_an_ipns_name(node: Any) -> 
         keys = dict(reversed(line.split()) for line in node.run("key", "list", "-l").decode().splitlines())
         with Repository.open(f"ipns://{keys['sea']}", storage_options={"node": node.url}) as found:
             assert (found.read_only, text(found.cid)) == (True, text(repo.cid))
+
+
+def test_what_is_recovered_is_a_commit_on_a_branch(node: Any) -> None:
+    """As in a folder: the root alone was given, and nothing named it."""
+    castore = IPFSStore(node.url)
+    repo = Repository.create(castore, name="recovered")
+    commit(repo, "a", b"1")
+    session = repo.writable_session()
+    worker = subprocess.run(
+        [sys.executable, "-c", "import pickle, sys; pickle.load(sys.stdin.buffer)['w'] = b'written'"],
+        input=pickle.dumps(session.store),
+        capture_output=True,
+        check=False,
+    )
+    assert worker.returncode == 0, worker.stderr
+    session.store._data.closed = True  # as a killed process leaves it
+    commit(repo, "b", b"by others")
+    (left,) = [each for each in sessions(castore) if not each.ended]
+    root = recover(castore, left.name)
+    branch = f"recovered-{left.name[:8]}"
+    assert repo.lookup(branch).data == root
+    repo.merge(branch)
+    assert repo.readonly_session().store.mapping == {"a": b"1", "b": b"by others", "w": b"written"}

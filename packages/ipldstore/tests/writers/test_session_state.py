@@ -31,6 +31,7 @@ def test_a_state_comes_back() -> None:
         {"head": "text"},
         {"moves_head": None},
         {"done": 1},
+        {"head_name": 1},
     ],
 )
 def test_a_field_of_another_kind_is_refused(wrong: dict[str, Any]) -> None:

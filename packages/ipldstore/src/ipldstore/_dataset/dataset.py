@@ -59,8 +59,8 @@ class Dataset:
         self.origin: pickling.Pickled | None = None
         """The pickle that this is a copy out of, and that its own pickles are."""
         self.base_commit: bytes | None = None  # in a repository: binary CID of the commit that the contents go on from
-        self.own_changes = 0
-        """How often this process has changed the contents."""
+        self.head_name: str | None = None  # in a repository whose head is an IPNS name: the name of the node's key
+        self.own_changes = 0  # how often this process has changed the contents
         self.merged: dict[str, int] = {}
         """By fork, the number of its last change that has been merged."""
         processes.REGISTRY[self.token] = self  # at the end: a collection in another thread looks at it

@@ -64,6 +64,8 @@ class PickledDataset(Protocol):
     @property
     def moves_head(self) -> bool: ...
     @property
+    def head_name(self) -> str | None: ...
+    @property
     def lock(self) -> AbstractContextManager[object]: ...
     def flush(self, wanted: Collection[CID] | None = None) -> None: ...
     def has_blocks(self, wanted: Iterable[CID]) -> Iterator[bool]: ...
@@ -98,7 +100,7 @@ def pickled(data: PickledDataset, *, shared: bool) -> Pickled:
     root = data.write_for_copies(for_writers=True)
     if not isinstance(sharing, CoordinatorSharing):
         sharing = data.sharing = CoordinatorSharing(
-            Coordinator.begin(data.castore, root, data.head, moves_head=data.moves_head)
+            Coordinator.begin(data.castore, root, data.head, moves_head=data.moves_head, head_name=data.head_name)
         )
     sharing.watch(True)
     name, state = sharing.coordinator.name, sharing.coordinator.state

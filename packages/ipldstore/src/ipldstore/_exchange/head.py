@@ -89,13 +89,13 @@ class NamedHead:
             raise IPLDStoreError(f"expected a block store with names for the head {name!r}, found {castore!r}")
         self._castore = castore
         self._names: SupportsNames = castore
-        self._name = name
+        self.name = name
 
     def read(self) -> bytes | None:
         """See :meth:`Head.read`."""
         try:
-            with store_errors(f"resolving {self._name!r}", passing=(BlockNotFoundError,)):
-                return cids.to_bytes(self._names.resolve(self._name))
+            with store_errors(f"resolving {self.name!r}", passing=(BlockNotFoundError,)):
+                return cids.to_bytes(self._names.resolve(self.name))
         except BlockNotFoundError:
             return None
 
@@ -106,9 +106,9 @@ class NamedHead:
             found = self.read()
             if found != expected:
                 raise HeadMovedError(self._castore, before, None if found is None else cids.from_validated(found))
-            with store_errors(f"publishing {self._name!r}"):
+            with store_errors(f"publishing {self.name!r}"):
                 self._castore.persist(cids.from_validated(new), before)
-                self._names.publish(self._name, cids.from_validated(new))
+                self._names.publish(self.name, cids.from_validated(new))
 
 
 class FixedHead:

@@ -18,15 +18,18 @@ _SHOWN: Final = 8
 """Digits of the name of a session that the branch has."""
 
 
-def keep_recovered(castore: ContentAddressableStore, session: str, base: bytes, root: bytes) -> None:
+def keep_recovered(
+    castore: ContentAddressableStore, session: str, base: bytes, root: bytes, head_name: str | None
+) -> None:
     """Commit a root over the commit that a session went on from; nothing is done if it has the same contents.
 
     :param session: the name of the session
     :param base: binary CID of the commit
     :param root: binary CID of the root
+    :param head_name: the name of the key on an IPFS node whose IPNS name is the head; None for another head
     :raises IPLDStoreError: if the commit cannot be written
     """
-    history, head = History(castore), head_of(castore)
+    history, head = History(castore), head_of(castore, head_name)
     state = head.read()
     try:
         if state is None or not history.is_state(state) or history.load(base).data == root:

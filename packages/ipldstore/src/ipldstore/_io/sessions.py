@@ -118,7 +118,7 @@ def recover(
     :class:`~ipldstore.ConflictError`. The head of the folder or bucket moves to the root if the coordinator had
     :func:`opened <ipldstore.open>` it. An IPFS node pins the root, unless its store was made with ``pin=False``.
 
-    In a repository the root becomes a commit over the one that the session went on from, on a branch of its own,
+    In a repository, also one on an IPFS node, the root becomes a commit over the one that the session went on from, on a branch of its own,
     ``recovered-`` and the first 8 digits of the session's name: :meth:`Repository.merge` brings it to the others.
 
     :param what: see :func:`sessions`
@@ -148,8 +148,8 @@ def _recover(castore: ContentAddressableStore, journals: SupportsJournal, name: 
         root = cids.from_validated(data.write_for_copies(on_conflict))
         if state.moves_head and isinstance(castore, SupportsHead):
             _move_head(castore, state, root)
-        elif state.head is not None and isinstance(castore, SupportsHead):
-            keep_recovered(castore, name, state.head, cids.to_bytes(root))
+        elif state.head is not None and (state.head_name is not None or isinstance(castore, SupportsHead)):
+            keep_recovered(castore, name, state.head, cids.to_bytes(root), state.head_name)
         finish_session(data)
         return root
     finally:

@@ -21,6 +21,7 @@ from ipldstore._exchange import refs
 from ipldstore._exchange.advance import Advance
 from ipldstore._exchange.committing import Signature, put_commit, sign
 from ipldstore._exchange.exchange import TRIES, Exchange, pause
+from ipldstore._exchange.head import NamedHead
 from ipldstore._exchange.repeated.attempts import Attempt, Attempts, Request
 from ipldstore._history.ancestry import Entry
 from ipldstore._history.commit import REWRITTEN_FROM
@@ -61,6 +62,7 @@ class RepositorySession:
             raise not_a_root(commit, self._base_root)
         self._data = self._store._data  # noqa: SLF001  # likewise
         self._data.base_commit = commit
+        self._data.head_name = exchange.head.name if isinstance(exchange.head, NamedHead) else None
         self._renew()
         renew_after_fork(self._renew)
 

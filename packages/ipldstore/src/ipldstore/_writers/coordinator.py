@@ -51,15 +51,24 @@ class Coordinator:
         """Whether another process has taken the session over."""
 
     @classmethod
-    def begin(cls, castore: SupportsJournal, root: bytes, head: bytes | None, *, moves_head: bool) -> Coordinator:
+    def begin(
+        cls,
+        castore: SupportsJournal,
+        root: bytes,
+        head: bytes | None,
+        *,
+        moves_head: bool,
+        head_name: str | None = None,
+    ) -> Coordinator:
         """Begin a session.
 
         :param root: binary CID of the contents that copies begin with
         :param head: binary CID of the head that the coordinator moves on when it freezes
         :param moves_head: whether it moves one
+        :param head_name: see :attr:`SessionState.head_name`
         """
         name = secrets.token_hex(_NAME_BYTES)
-        state = SessionState(root, {}, secrets.token_hex(_NAME_BYTES), False, head, moves_head)
+        state = SessionState(root, {}, secrets.token_hex(_NAME_BYTES), False, head, moves_head, head_name=head_name)
         journal = castore.journal(name)
         with store_errors("beginning a session of several writers"):
             if not journal.exchange(None, encode_state(state)):

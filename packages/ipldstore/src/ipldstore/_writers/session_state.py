@@ -30,6 +30,8 @@ class SessionState(NamedTuple):
     """Whether the root is to become the head of the block store."""
     done: bool = False
     """Whether the root has all notes that count, and is the head if it is to be. Later notes were refused."""
+    head_name: str | None = None
+    """In a repository on an IPFS node, the name of the key whose IPNS name is its head."""
 
 
 def encode_state(state: SessionState) -> bytes:
@@ -61,7 +63,9 @@ def decode_state(data: bytes) -> SessionState:
     if not isinstance(owner, str) or not isinstance(ended, bool):
         raise NodeError("expected the state of a session with an owner, and whether it has ended")
     head, moves_head = found.get("head"), found.get("moves_head")
-    done = found.get("done")
+    done, head_name = found.get("done"), found.get("head_name")  # sessions of older versions have no name
     if not (head is None or isinstance(head, bytes)) or not isinstance(moves_head, bool) or not isinstance(done, bool):
         raise NodeError("expected the state of a session with a head, a link or null, whether it moves, and the end")
-    return SessionState(root, positions, owner, ended, head, moves_head, done)
+    if not (head_name is None or isinstance(head_name, str)):
+        raise NodeError("expected the state of a session with the name of a head, a text or null")
+    return SessionState(root, positions, owner, ended, head, moves_head, done, head_name)
