@@ -15,7 +15,7 @@ from ipld_car import cids, varint
 from ipld_car._car.index import MULTIHASH_INDEX_SORTED, CarIndex
 from ipld_car._car.index_writer import IndexWriter
 from ipld_car._car.limits import EMPTY_SECTION, MAX_SECTION_BYTES
-from ipld_car.errors import CarError, HashMismatchError, LimitError, MalformedError, TruncatedError, UnverifiableError
+from ipld_car.errors import CarError, LimitError, MalformedError, TruncatedError, UnverifiableError
 from ipld_car.hashes import verify_digest
 
 from .layout import Buffer, FileBuffer
@@ -26,8 +26,6 @@ Section = tuple[int, bytes, int, int]
 No NamedTuple: to make one takes a third of the time that a section takes.
 """
 
-MAX_HEAD_BYTES: Final = 128
-"""Bytes of the length and the CID of a section, at most: a digest of 64 bytes has room."""
 _HEAD: Final = 3 + cids.CIDV1_SHA256_SIZE
 _PIECE: Final = 1 << 20
 _FEW: Final = 1 << 14
@@ -133,13 +131,10 @@ def sections(
 # -- what a writer left that was stopped -----------------------------------------------------------------
 
 
-def sections_until_torn(
-    buffer: Buffer, start: int, stop: int, *, zero_is_end: bool = False, head: int = 0
-) -> Iterator[Section]:
+def sections_until_torn(buffer: Buffer, start: int, stop: int, *, zero_is_end: bool = False) -> Iterator[Section]:
     """Yield the sections up to the end of a file, but for the last if its writer was stopped in the middle of it.
 
     :param zero_is_end: see :func:`sections`
-    :param head: bytes of a section that may be there before the zeros of what was never written
     :raises CarError: if something else there is no section, with its place
     """
     try:
@@ -147,7 +142,7 @@ def sections_until_torn(
     except TruncatedError:
         return
     except CarError as error:
-        if error.offset is None or not is_zeros(buffer, min(error.offset + head, stop), stop):
+        if error.offset is None or not is_zeros(buffer, error.offset, stop):
             raise
 
 
@@ -173,23 +168,6 @@ def whole_sections(buffer: Buffer, start: int, stop: int) -> Iterator[Section]:
             unknown.clear()
     except CarError:  # that is where it was stopped
         return
-
-
-def without_damaged_end(buffer: Buffer, found: Iterator[Section]) -> Iterator[Section]:
-    """Yield sections but for the last, if its block is not what its CID says: its end may never have been written."""
-    last = next(found, None)
-    while last is not None:
-        following = next(found, None)
-        if following is None:
-            _, cid, begin, size = last
-            try:
-                verify_digest(cid, buffer[begin : begin + size])
-            except UnverifiableError:
-                pass  # a hash function that is not known here: only its length shows that the section is whole
-            except HashMismatchError:
-                return
-        yield last
-        last = following
 
 
 def is_zeros(buffer: Buffer, start: int, stop: int) -> bool:

@@ -12,21 +12,16 @@ from ipld_car import cids, varint
 from ipld_car._car.index import CarIndex
 from ipld_car._car.limits import MAX_SECTION_BYTES
 from ipld_car._file.block_table import key_of
-from ipld_car._file.scan import (
-    MAX_HEAD_BYTES,
-    Section,
-    index_of,
-    sections,
-    sections_until_torn,
-    without_damaged_end,
-)
+from ipld_car._file.layout import Lost
+from ipld_car._file.salvage import described, undamaged_sections
+from ipld_car._file.scan import Section, index_of, sections, sections_until_torn
 from ipld_car.errors import CarError, CarWarning, MalformedError, TruncatedError
 from ipld_car.hashes import verify_digest
 
 from .header import read_range_layout
 from .in_flight import ReadsInFlight
 from .range_index import RangeIndex
-from .source import HeadsBuffer, RangeSource, ScanBuffer, read_exactly
+from .source import HeadsBuffer, RangeSource, SalvageBuffer, ScanBuffer, read_exactly
 from .window_cache import CachedBlock, Window, WindowCache
 
 _HEAD_BYTES: Final = 128 << 10
@@ -51,7 +46,7 @@ class RangeBlocks:
     :param source: the archive
     :param cache_bytes: the most bytes of blocks, and of entries of each bucket of the index, that are kept
     :param zero_is_end: take a section of length zero for the end of the archive
-    :param allow_truncated: take the whole sections of a CARv2 that was cut off
+    :param allow_truncated: take the whole sections of an archive that was cut off, or is damaged
     :raises CarError: if it is no archive, or shorter than its header says
     """
 
@@ -60,6 +55,7 @@ class RangeBlocks:
     ) -> None:
         self._source = source
         self._zero_is_end = zero_is_end
+        self._is_salvaged = allow_truncated
         self._cache_bytes = cache_bytes
         head = read_exactly(source, 0, min(source.size, _HEAD_BYTES))
         self._whole = head if len(head) == source.size else b""
@@ -271,19 +267,24 @@ class RangeBlocks:
     def _scan(self, reason: str, *, warns: bool = False) -> CarIndex:
         """Return an index that is made of the sections; the caller holds the lock."""
         layout = self.layout
-        index, end, _ = index_of(self.sections(), layout.start, layout.first)
-        if layout.version == 1 and end < layout.end and not self._zero_is_end:
+        lost: list[Lost] = []
+        index, end, _ = index_of(self.sections(lost), layout.start, layout.first)
+        between = [each for each in lost if each[1] <= end]
+        if between:
+            reason, warns = f"{reason}; it is damaged: {described(between)}", True
+        elif layout.version == 1 and end < layout.end and not self._zero_is_end:
             reason, warns = f"a CARv1 has no index, and this one ends with something else at offset {end}", True
         self.end, self.scan_reason = end, reason
         if warns:
             warnings.warn(f"an archive was read from start to end: {reason}", CarWarning, stacklevel=2)
         return index
 
-    def sections(self) -> Iterator[Section]:
+    def sections(self, lost: list[Lost] | None = None) -> Iterator[Section]:
         """Yield all sections, in the order of the archive, which is read from start to end for that.
 
         What fits into the cache is kept there.
 
+        :param lost: takes the ranges that are lost, where the archive may be damaged
         :raises CarError: if something there is no section; a CARv1 may end in the middle of one
         """
         layout, data = self.layout, b""
@@ -291,12 +292,16 @@ class RangeBlocks:
             places = range(layout.first, layout.end, MOST_WINDOW)
             data = b"".join(self._read(at, min(MOST_WINDOW, layout.end - at)) for at in places)
             self.windows.add(Window(layout.first, data))
-        buffer = ScanBuffer(self._source, layout.end, data, layout.first)
-        if layout.is_cut:
-            torn = sections_until_torn(
-                buffer, layout.first, layout.end, zero_is_end=self._zero_is_end, head=MAX_HEAD_BYTES
+        if self._is_salvaged:
+            return undamaged_sections(
+                SalvageBuffer(self._source, layout.end, data, layout.first),
+                layout.first,
+                layout.end,
+                [] if lost is None else lost,
+                zero_is_end=self._zero_is_end,
+                verifies_end=layout.is_cut,
             )
-            return without_damaged_end(buffer, torn)
+        buffer = ScanBuffer(self._source, layout.end, data, layout.first)
         if layout.version == 1:
             return sections_until_torn(buffer, layout.first, layout.end, zero_is_end=self._zero_is_end)
         return sections(buffer, layout.first, layout.end, zero_is_end=self._zero_is_end, limit=sys.maxsize)

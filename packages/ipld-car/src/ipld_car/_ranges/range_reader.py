@@ -39,7 +39,9 @@ class CarRangeReader:
     :param cache_bytes: the most bytes of blocks, and of entries of the index, that are kept in memory
     :param zero_length_section_as_eof: take a section of length zero for the end of the archive, as archives that are
         padded with zeros need it
-    :param allow_truncated: take the whole sections of a CARv2 that was cut off, with a :class:`CarWarning`
+    :param allow_truncated: take the whole sections of an archive that was cut off or is damaged, with a
+        :class:`CarWarning`. What is whole behind damage is found by its hash, and the archive is read at most four
+        times for that
     :raises CarError: if it is no archive, or shorter than its header says
     """
 

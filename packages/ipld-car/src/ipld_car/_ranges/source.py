@@ -9,6 +9,8 @@ from ipld_car.errors import LimitError, TruncatedError
 
 _STEP: Final = 4 << 20
 """Bytes that a scan reads at once."""
+_MOST_SALVAGED: Final = 4
+"""How often the bytes of an archive are read, at most, to find what is whole behind damage."""
 _HEAD_STEP: Final = 4 << 10
 """Bytes that are read at once to find the heads of an index."""
 _MAX_HEADS: Final = 64
@@ -97,12 +99,42 @@ class ScanBuffer(FileBuffer):
         least, at = min(least, self._stop - position), position - self._base
         if 0 <= at <= self._size - least:
             return self._piece[at:]
-        self._piece = self._read_piece(position, least)
-        self._base, self._size = position, len(self._piece)
-        return self._piece
+        # Behind damage, sections are looked at from the last one to the first.
+        base = min(position, max(0, position + least - _STEP)) if position < self._base else position
+        self._piece = self._read_piece(base, position + least - base)
+        self._base, self._size = base, len(self._piece)
+        return self._piece[position - base :]
 
     def _read_piece(self, position: int, least: int) -> bytes:
         return read_exactly(self._source, position, min(max(least, _STEP), self._stop - position))
+
+
+class SalvageBuffer(ScanBuffer):
+    """The bytes of a damaged source as slices: looking for whole sections reads some of them more than once.
+
+    :param stop: where the scan ends
+    :param piece: bytes that are known already
+    :param base: where these begin
+    """
+
+    def __init__(self, source: RangeSource, stop: int, piece: bytes = b"", base: int = 0) -> None:
+        super().__init__(source, stop, piece, base)
+        self._left = _MOST_SALVAGED * stop + 16 * _STEP
+
+    def _read_piece(self, position: int, least: int) -> bytes:
+        """Read some bytes.
+
+        :raises LimitError: if too many were read
+        """
+        data = super()._read_piece(position, least)
+        self._left -= len(data)
+        if self._left < 0:
+            raise LimitError(
+                f"expected to find what is whole by reading the archive {_MOST_SALVAGED} times, found more damage "
+                f"than that: get a copy of it, and repair that",
+                offset=position,
+            )
+        return data
 
 
 class HeadsBuffer(ScanBuffer):

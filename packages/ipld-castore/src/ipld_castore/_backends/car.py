@@ -59,7 +59,7 @@ class CarCAStore(ContentAddressableStore):
     :param fsync: wait for the disk at :meth:`flush` and :meth:`close`
     :param hash: see :class:`ContentAddressableStore`
     :param zero_length_section_as_eof: see :meth:`ipld_car.CarFile.open`; for archives that are padded with zeros
-    :param allow_truncated: likewise; for a file whose end is lost, or that is damaged. At a URL the end may be lost
+    :param allow_truncated: likewise; for a file whose end is lost, or that is damaged
     :param storage_options: of a URL: ``timeout`` in seconds, ``retries`` and a bearer ``token`` for ``http`` and
         ``https``; for buckets the options of :meth:`ObjectCAStore.from_url`
     :raises BackendUnavailableError: if the file cannot be opened or made, or another writer has it

@@ -118,8 +118,9 @@ def recover(
     :class:`~ipldstore.ConflictError`. The head of the folder or bucket moves to the root if the coordinator had
     :func:`opened <ipldstore.open>` it. An IPFS node pins the root, unless its store was made with ``pin=False``.
 
-    In a repository, also one on an IPFS node, the root becomes a commit over the one that the session went on from, on a branch of its own,
-    ``recovered-`` and the first 8 digits of the session's name: :meth:`Repository.merge` brings it to the others.
+    In a repository, also one on an IPFS node, the root becomes a commit over the one that the session went on from, on
+    a branch of its own, ``recovered-`` and the first 8 digits of the session's name: :meth:`Repository.merge` brings it
+    to the others.
 
     :param what: see :func:`sessions`
     :param name: the name of the session; by default the one that has not ended
