@@ -92,3 +92,32 @@ def test_prefixes() -> None:
 def test_places_are_given_by_the_old_ones() -> None:
     with pytest.raises(TypeError, match=r"moved=\{old: new\}, found list"):
         MovedFiles(["/a"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("host", ["", "localhost"])
+def test_urls_of_files_are_paths(tmp_path: Path, host: str) -> None:
+    """In an index, in ``allow`` and in ``moved``; they are held to ``allow`` as paths are."""
+    folder, link = tmp_path / "a b", tmp_path / "link"
+    folder.mkdir()
+    write_file(folder / "a.nc", range(4))
+    link.symlink_to(folder)
+    url = f"file://{host}{tmp_path}/a%20b"
+    path = index_of(tmp_path / "x.index", {f"{url}/a.nc": range(4)}, made_here=False).path
+    for allow in ([url], [folder], [f"FILE://{host}{link}"]):
+        assert ReferenceCAStore(path, allow=allow).get(ZERO) == block(0)
+    for refused in ([f"{url}/b"], [f"file://{host}{tmp_path}/a"], [f"file://{host}{tmp_path}/new"]):
+        with pytest.raises(FileRefusedError, match="allow="):
+            ReferenceCAStore(path, allow=refused).get(ZERO)
+    moved = {url: f"file://{host}{tmp_path}/new"}
+    (folder / "a.nc").rename(tmp_path / "new" / "a.nc")
+    assert ReferenceCAStore(path, allow=[f"file://{host}{tmp_path}/new"], moved=moved).get(ZERO) == block(0)
+    with pytest.raises(FileRefusedError, match="allow="):
+        ReferenceCAStore(path, allow=[url], moved=moved).get(ZERO)
+
+
+def test_urls_of_files_of_other_machines(tmp_path: Path) -> None:
+    path = index_of(tmp_path / "x.index", {"/data/a.nc": range(4)}, made_here=False).path
+    with pytest.raises(ValueError, match="this machine"):
+        ReferenceCAStore(path, allow=["file://host/data"])
+    with pytest.raises(FileRefusedError, match="this machine"):
+        ReferenceCAStore(index_of(tmp_path / "y.index", {"file://host/a.nc": range(4)}, made_here=False).path).get(ZERO)

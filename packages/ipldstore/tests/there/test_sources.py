@@ -185,3 +185,17 @@ def test_one_prefix_is_no_list(tmp_path: Path, kind: Any) -> None:
         ipldstore.open(into, allow=allow)
     with pytest.raises(TypeError, match="list of prefixes"):
         ipldstore.repair(into, into, allow=allow)
+
+
+def test_urls_of_files(tmp_path: Path) -> None:
+    path = write(tmp_path, 0).rename(tmp_path / "a b.nc")
+    roots = {
+        ipldstore.reference(source, tmp_path / "x.car") for source in (path, f"file://localhost{path.parent}/a%20b.nc")
+    }
+    assert len(roots) == 1
+    with pytest.raises(ValueError, match="this machine"):
+        ipldstore.reference(f"file://host{path}", tmp_path / "y.car")
+    references = {".zgroup": '{"zarr_format": 2}', "readme": [f"file://localhost{tmp_path}/a b.nc", 0, 8]}
+    (tmp_path / "references.json").write_text(json.dumps(references))
+    ipldstore.reference(f"file:{tmp_path}/references.json", tmp_path / "z.car")
+    assert ipldstore.open(tmp_path / "z.car")["readme"] == path.read_bytes()[:8]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import url2pathname
 
 from ipld_car.messages import Message, Term
 
@@ -28,6 +29,22 @@ def is_url(name: str) -> bool:
     return _URL.match(name) is not None
 
 
+def local_name(name: str) -> str:
+    """Return the path that a ``file:`` URL is of; any other name as it is.
+
+    :raises ValueError: if the URL is of a file on another machine
+
+    >>> local_name("file:///data/a%20b.nc"), local_name("file://localhost/data"), local_name("/data/a%20b.nc")
+    ('/data/a b.nc', '/data', '/data/a%20b.nc')
+    """
+    if name[:6].lower() != "file:/":
+        return name
+    parts = urlsplit(name)
+    if (parts.hostname or "localhost") != "localhost" or parts.query or parts.fragment:
+        raise ValueError(f"expected the URL of a file of this machine, such as file:///data/x.nc; found {name!r}")
+    return url2pathname(parts.path)
+
+
 class AllowList:
     """Prefixes of paths and URLs that may be opened.
 
@@ -35,7 +52,7 @@ class AllowList:
     host and port are those of a prefix, and its path is the path of the prefix or below it.
 
     :param prefixes: folders and files of this machine, and URLs
-    :raises ValueError: if a prefix is empty, or a URL with credentials, a query or a fragment
+    :raises ValueError: if a prefix is empty, or a URL with credentials, a query or a fragment, or of a file elsewhere
 
     >>> allow = AllowList(["https://host/data"])
     >>> allow.check_url("https://host/data/2026/x.nc")
@@ -48,7 +65,7 @@ class AllowList:
     def __init__(self, prefixes: Iterable[str | os.PathLike[str]]) -> None:
         if isinstance(prefixes, (str, os.PathLike)):
             raise TypeError(f"expected a list of prefixes, found one text: allow=[{os.fspath(prefixes)!r}]")
-        given = [os.fspath(prefix) for prefix in prefixes]
+        given = [local_name(os.fspath(prefix)) for prefix in prefixes]
         if not all(given):
             raise ValueError("expected paths and URLs as prefixes, found an empty text")
         self._shown = given

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from .allow import is_url
+from .allow import is_url, local_name
 
 AnyPlace = str | os.PathLike[str]
 
@@ -29,7 +29,7 @@ class MovedFiles:
     def __init__(self, prefixes: Mapping[Any, AnyPlace]) -> None:
         if not isinstance(prefixes, Mapping):
             raise TypeError(f"expected moved={{old: new}}, found {type(prefixes).__name__}")
-        found = {os.fspath(old): os.fspath(new) for old, new in prefixes.items()}
+        found = {local_name(os.fspath(old)): local_name(os.fspath(new)) for old, new in prefixes.items()}
         if not all(found) or not all(found.values()):
             raise ValueError(f"expected paths and URLs as old and new places, found an empty text in moved={found!r}")
         self._prefixes = {_normal(old): _normal(new) for old, new in found.items()}

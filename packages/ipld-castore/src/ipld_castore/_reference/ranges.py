@@ -19,7 +19,7 @@ from ipld_castore._remote.object_source import ObjectRangeSource
 from ipld_castore.concurrency import ForkLocal
 from ipld_castore.errors import BackendUnavailableError, FileRefusedError
 
-from .allow import AllowList, is_url
+from .allow import AllowList, is_url, local_name
 from .moved import MovedFiles
 
 _MAX_SOURCES: Final = 256
@@ -92,7 +92,12 @@ class FileRanges:
         """Return the URL or path of a file by its name in an index.
 
         :param folder: where relative paths begin
+        :raises FileRefusedError: if it is the ``file:`` URL of a file of another machine
         """
+        try:
+            name = local_name(name)
+        except ValueError as error:
+            raise FileRefusedError(str(error)) from None
         return self._moved.place_of(name if is_url(name) else os.path.join(folder, name))  # noqa: PTH118  # a fifth of the time, at each block
 
     def read(self, resolved: str, offset: int, length: int, *, exempt: bool) -> bytes:

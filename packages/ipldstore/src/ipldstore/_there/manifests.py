@@ -57,8 +57,22 @@ class _Names:
 
 
 def local_name(url: str) -> str:
-    """Return the path of a ``file:`` URL; another URL as it is."""
-    return url2pathname(url.removeprefix("file://")) if url.startswith("file://") else url
+    """Return the path of a ``file:`` URL; another URL as it is.
+
+    :raises ValueError: if the URL is of a file on another machine
+
+    >>> local_name("file:///data/a%20b.nc"), local_name("file://localhost/data"), local_name("s3://bucket/x.nc")
+    ('/data/a b.nc', '/data', 's3://bucket/x.nc')
+    """
+    if url[:6].lower() != "file:/":
+        return url
+    path = url[5:]
+    if path.startswith("//"):
+        host, slash, path = path[2:].partition("/")
+        if host.lower() not in ("", "localhost"):
+            raise ValueError(f"expected the URL of a file of this machine, such as file:///data/x.nc; found {url!r}")
+        path = slash + path
+    return url2pathname(path)
 
 
 def _nodes(group: Any) -> Iterator[tuple[str, Any]]:

@@ -61,9 +61,7 @@ def names_of(what: AnySource | Iterable[AnySource]) -> list[str]:
 
 
 def _name(given: AnySource) -> str:
-    text = os.fspath(given)
-    if text.startswith("file://"):
-        return manifests.local_name(text)
+    text = manifests.local_name(os.fspath(given))
     return text if _URL.match(text) else os.path.abspath(text)  # noqa: PTH100  # links stay what the user calls them
 
 

@@ -74,8 +74,8 @@ def _reference(key: str, found: Any, folder: str) -> Reference:
         raise ValueError(
             f"expected a text, or [file] or [file, offset, length], at {key!r} of the references; found {found!r:.200}"
         ) from None
-    if name.startswith("file://"):
-        name = name.removeprefix("file://")
+    if name.startswith("file://"):  # fsspec decodes nothing
+        name = name.removeprefix("file://").removeprefix("localhost")
     if "://" not in name:
         name = os.path.join(folder, name)  # noqa: PTH118  # as it may be absolute
     return name, offset, length
