@@ -94,12 +94,19 @@ def test_a_folder_without_open_has_no_root_of_its_own(tmp_path: Path) -> None:
     root = written(SOME, castore).freeze()
     assert contents(IPLDStore(castore)) == {}
     assert not (tmp_path / "HEAD").exists()
-    with pytest.raises(ValueError, match=r"HEAD.*root=cid"):
+    with pytest.raises(ValueError, match=r"HEAD.*root=cid.*swap_head\(None, cid\)"):
         ipldstore.open(tmp_path)
     assert not (tmp_path / "HEAD").exists()
     with ipldstore.open(tmp_path, "a", fsync=False) as store:
         assert contents(store) == {}
         store.set_root(root)
+    assert contents_of(tmp_path) == SOME
+
+
+def test_a_head_that_is_set_by_hand_is_opened(tmp_path: Path) -> None:
+    """As the error advises."""
+    castore = FileSystemCAStore(tmp_path, fsync=False)
+    castore.swap_head(None, written(SOME, castore).freeze())
     assert contents_of(tmp_path) == SOME
 
 

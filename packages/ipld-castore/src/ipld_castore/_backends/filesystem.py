@@ -68,6 +68,10 @@ class FileSystemCAStore(ContentAddressableStore):
     finds that, and putting the blocks again repairs it. Threads and processes may share a folder. Two stores are equal
     if they are over the same folder.
 
+    The head is the file ``HEAD``. :meth:`swap_head` moves it. A dataset over this store does so only where
+    ``ipldstore.open`` has made the store, or :attr:`persist_moves_head` is set: any number of datasets may share a
+    folder, each known by the CID of its root.
+
     :param path: the folder; it is made if it is absent
     :param fsync: wait for the disk with each block
     :param hash: see :class:`ContentAddressableStore`

@@ -58,7 +58,7 @@ class ObjectCAStore(ContentAddressableStore):
     Blocks have ages by the clock of the store, so garbage is collected beside writers (:class:`SupportsAge`).
 
     The head is the object ``HEAD``. It moves by a conditional put; over obstore's ``LocalStore``, which has none, as
-    that of :class:`FileSystemCAStore` does.
+    that of :class:`FileSystemCAStore` does; see there which datasets move it.
 
     A pickle holds the store of obstore, and so the secrets in its options. With ``credentials="worker"`` it holds none:
     each process finds its own, as :meth:`from_url` does. A copy of one over a ``MemoryStore`` has objects of its own.

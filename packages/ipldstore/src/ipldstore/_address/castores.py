@@ -234,7 +234,8 @@ def _open_folder(path: Path, mode: Mode, options: PlaceOptions) -> OpenedCAStore
                     f"expected a folder whose file HEAD names a root, found none in {path}",
                     Term(
                         "IPLDStore(FileSystemCAStore(path), root=cid)",
-                        ": IPLDStore(FileSystemCAStore(path), root=cid) reads the dataset of a CID",
+                        ": IPLDStore(FileSystemCAStore(path), root=cid) reads the dataset of a CID, and "
+                        "FileSystemCAStore(path).swap_head(None, cid) makes it the one that is opened here",
                     ),
                 )
             )
@@ -246,13 +247,20 @@ def _open_folder(path: Path, mode: Mode, options: PlaceOptions) -> OpenedCAStore
     return OpenedCAStore(_referencing(castore, path, options), release, release)
 
 
+_NO_HEAD: Final = (
+    "expected a bucket whose object HEAD names a root, found none: IPLDStore(ObjectCAStore.from_url(url), root=cid) "
+    "reads the dataset of a CID, and ObjectCAStore.from_url(url).swap_head(None, cid) makes it the one that is opened "
+    "here"
+)
+
+
 def _open_bucket(url: str, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
     from ipld_castore import ObjectCAStore
 
     castore = ObjectCAStore.from_url(url, **(options.storage_options or {}))
     head = castore.head
     if mode == "r" and head is None:
-        raise FileNotFoundError(errno.ENOENT, "expected a bucket whose object HEAD names a root, found none", url)
+        raise FileNotFoundError(errno.ENOENT, _NO_HEAD, url)
     if mode == "x" and head is not None:
         raise FileExistsError(errno.EEXIST, f"expected no object HEAD where a new store is to be, found {head}", url)
     cached = (options.cache or Cache()).before(castore)

@@ -217,9 +217,13 @@ class DatasetStore(ZarrStore):
     def freeze(self, on_conflict: OnConflict = "raise") -> CID:
         """Write what has changed and have ``castore`` keep it; return the CID of the root.
 
-        What keeping means depends on the backend: at least, all blocks are stored when the call returns. Only changed
-        nodes, and neighbours that are joined with them, are read and written. If the call fails, the changes are still
-        there, and a second call goes on.
+        What keeping means depends on the backend: at least, all blocks are stored when the call returns. Where the
+        store was opened by :func:`ipldstore.open`, or is over a CAR file, the head moves to the root. Over a block
+        store that was made by hand, such as ``FileSystemCAStore(path)``, it does not: any number of datasets may be in
+        that, and the CID that is returned is the way back to this one.
+
+        Only changed nodes, and neighbours that are joined with them, are read and written. If the call fails, the
+        changes are still there, and a second call goes on.
 
         :param on_conflict: what to do where writers in other processes have changed one key, as in :meth:`merge`;
             "first" takes what the writer has whose name sorts first

@@ -43,7 +43,9 @@ class IPLDStore(DatasetStore):
     write. Elsewhere they refuse to write, as the changes would be lost, and :meth:`fork` and :meth:`merge` help. In one
     process a pickle is the same store again.
 
-    :param castore: where the blocks are, by default in memory; another IPLDStore stands for its ``castore``
+    :param castore: where the blocks are, by default in memory; another IPLDStore stands for its ``castore``. A folder
+        or bucket of blocks holds any number of datasets, each by its CID; :func:`ipldstore.open` opens the one that
+        its head names, and is what moves the head on
     :param root: a root to begin with, as CID object, text or bytes; or a commit, or the state of a repository, which
         stands for its default branch; by default the one that ``castore`` names as its head, as a CAR file does, or
         else the dataset is empty
