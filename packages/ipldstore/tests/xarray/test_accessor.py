@@ -33,6 +33,8 @@ def test_a_dataset_to_an_address_and_back(name: str, tmp_path: Path) -> None:
         assert found.ipld.cid == cid
         assert found.isel(time=0).ipld.cid == cid
     assert example().ipld.cid is None
+    assert str(cid) in repr(found.ipld)
+    assert "no CID is known" in repr(example().ipld)
 
 
 @pytest.mark.parametrize("chunks", [None, {}])

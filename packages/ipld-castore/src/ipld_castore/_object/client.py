@@ -32,6 +32,8 @@ _ENDPOINT_VARIABLES: Final = {
 _ENDPOINT_OPTIONS: Final = ("aws_endpoint_url_s3", "endpoint", "base_url")
 
 
+_NO_BUCKET: Final = re.compile(r"<Code>(NoSuchBucket|ContainerNotFound)</Code>")
+"""What S3, GCS and Azure answer where the bucket itself is absent."""
 _REFUSALS: Final = ("PermissionDeniedError", "UnauthenticatedError", "NotSupportedError", "NotImplementedError")
 _TEXT: Final = 500
 """Characters of an error that are repeated."""
@@ -213,6 +215,8 @@ class Client:
             return self._failure(verb, error)
 
     def _failure(self, verb: str, error: BaseException) -> Failure:
+        if _NO_BUCKET.search(str(error)):
+            return Failure(FailureKind.REFUSED, self._no_bucket(verb))
         if isinstance(error, FileNotFoundError):
             return Failure(FailureKind.ABSENT, f"cannot {verb} {self.where}: there is no such object")
         name = type(error).__name__

@@ -248,9 +248,8 @@ def _open_folder(path: Path, mode: Mode, options: PlaceOptions) -> OpenedCAStore
 
 
 _NO_HEAD: Final = (
-    "expected a bucket whose object HEAD names a root, found none: IPLDStore(ObjectCAStore.from_url(url), root=cid) "
-    "reads the dataset of a CID, and ObjectCAStore.from_url(url).swap_head(None, cid) makes it the one that is opened "
-    "here"
+    'expected a bucket whose object HEAD names a root, found none: the mode "a" makes a dataset there, and '
+    "ObjectCAStore.from_url(url).swap_head(None, cid) names one that was written without open"
 )
 
 

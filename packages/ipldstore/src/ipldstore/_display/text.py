@@ -41,7 +41,7 @@ def _group_lines(group: GroupOutline, *, top: bool) -> Iterator[str]:
 
 def _one_line(array: ArrayOutline) -> str:
     dimensions = ", ".join(name or "-" for name in array.dimensions)
-    grid = f"{array.chunk_count:,} chunks of {array.shards or array.chunks}"
+    grid = f"{array.chunk_count:,} chunk{'' if array.chunk_count == 1 else 's'} of {array.shards or array.chunks}"
     return f"({dimensions}) {array.dtype} {nbytes_text(array.nbytes)}  {grid}"
 
 

@@ -182,6 +182,7 @@ def require_head(castore: SupportsHead) -> CID:
         head = castore.head
     if head is None:
         raise ValueError(
-            f"expected a folder whose file HEAD names a root, found none in {castore!r}: others may need its blocks"
+            f"expected a file or an object HEAD that names a root, found none in {castore!r}: without one it is not "
+            f"known which blocks are needed"
         )
     return head

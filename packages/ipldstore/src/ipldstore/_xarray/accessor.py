@@ -39,6 +39,11 @@ class _Accessor(Generic[T]):
     def __init__(self, data: T) -> None:
         self._data: T = data
 
+    def __repr__(self) -> str:
+        cid = self.cid
+        known = "no CID is known" if cid is None else f"read from {cid}"
+        return f"<ipld of a {type(self._data).__name__}: {known}; to_ipld(address) writes it>"
+
     @property
     def cid(self) -> CID | None:
         """The CID of the root that the data were read from; None if they were not, or that is not known.

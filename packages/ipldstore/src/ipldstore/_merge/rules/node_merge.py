@@ -179,7 +179,7 @@ class NodeMerge:
             elif ours[key].after != change.after:
                 conflicting.append(key)
         if conflicting:
-            reason = f"both sides changed {len(conflicting)} chunks, each in its own way"
+            reason = f"both sides changed {_count_words(len(conflicting))}, each in its own way"
             conflict = MergeConflict(self.path, "chunks", reason, chunk_keys=tuple(sorted(conflicting)))
             sides.update(dict.fromkeys(conflicting, decisions.side_of(conflict) or "ours"))
         return sides
@@ -240,7 +240,7 @@ class NodeMerge:
             words += ", with metadata not alike"
         own, other = self.chunks["ours"], self.chunks["theirs"]
         count = sum(own.get(key) != other.get(key) for key in {*own, *other})
-        return words + (f", with {count} chunk{'' if count == 1 else 's'} not alike" if count else "")
+        return words + (f", with {_count_words(count)} not alike" if count else "")
 
     def _changed_words(self, side: Side) -> str:
         words = []
@@ -250,5 +250,9 @@ class NodeMerge:
             shape = next(iter(self.parts[side].shape.values()), ())
             words.append(f"the shape to {list(shape)}")
         if self.chunks[side]:
-            words.append(f"{len(self.chunks[side])} chunks")
+            words.append(_count_words(len(self.chunks[side])))
         return " and ".join(words)
+
+
+def _count_words(chunks: int) -> str:
+    return f"{chunks} chunk{'' if chunks == 1 else 's'}"
