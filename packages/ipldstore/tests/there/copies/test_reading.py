@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from ipldstore import IPLDStore
 from ipldstore._there.copies.reading import ZipReader
 from ipldstore._there.ends import End
 from zarr.core.sync import sync
-from zarr.storage import ZipStore
+from zarr.storage import MemoryStore, ZipStore
 
 
 def reader(path: Path, make: Callable[[zipfile.ZipFile], None]) -> ZipReader:
@@ -83,3 +84,35 @@ def test_a_chunk_that_is_set_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     assert source["a/c/1"] == bytes(8)
     assert target.freeze() == root
     assert target.verify()
+
+
+class Waits(MemoryStore):
+    """Counts the chunks that are read at a time, by array."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: dict[str, int] = {}
+        self.most: dict[str, int] = {}
+
+    async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
+        name = key.partition("/")[0]
+        self.reads[name] = self.reads.get(name, 0) + 1
+        self.most[name] = max(self.most.get(name, 0), self.reads[name])
+        for _ in range(10):
+            await asyncio.sleep(0)
+        self.reads[name] -= 1
+        return await super().get(key, *args, **kwargs)
+
+
+def test_large_chunks_are_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many were read at a time as fit of the largest chunk so far, which was that of a coordinate."""
+    monkeypatch.setattr("ipldstore._there.copies.budget.BYTES", 4000)
+    source = Waits()
+    for name, length in (("a", 1), ("large", 500)):
+        made = zarr.create_array(
+            source, name=name, shape=(40 * length,), chunks=(length,), dtype="i2", compressors=None
+        )
+        made[:] = 1
+    source.most.clear()
+    ipldstore.copy(source, MemoryStore())
+    assert (source.most["a"], source.most["large"]) == (32, 4)

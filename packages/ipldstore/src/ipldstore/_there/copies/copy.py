@@ -25,6 +25,7 @@ from ipldstore._tree.lookup import AnyTarget
 
 from . import rechunking
 from .beside import consolidate, kept_nodes
+from .budget import Budget
 from .listing import Listing
 from .marks import Marks
 from .overwriting import require_apart, require_no_others, require_other_zip, require_reachable
@@ -40,9 +41,7 @@ _BATCH: Final = 64
 _BATCH_AT_DISK: Final = 4
 """Keys of a batch where each waits for the disk: several threads wait at once then, from few keys on."""
 _BATCH_BYTES: Final = 8 << 20
-"""Bytes of a batch, as far as the largest chunk so far tells: after each batch the bar moves."""
-_BYTES: Final = 256 << 20
-"""Bytes of chunks in memory at a time, as far as the largest one so far tells."""
+"""Bytes of a batch, as far as chunks so far tell: after each batch the bar moves."""
 _COMMIT_SECONDS: Final = 60.0
 _TASK_KEYS: Final = 256
 
@@ -108,15 +107,16 @@ def copy(
                 raise ValueError(f"expected a target that can be written, found one that is read-only: {end.store}")
             require_apart(begin, end, documents)
             with open_bar("copying", unit="B", progress=progress) as bar:
-                _Copy(begin, end, listing, dask, bar).run(documents, plans, overwrite=overwrite)
+                _Copy(begin, end, listing, Budget.of(documents), dask, bar).run(documents, plans, overwrite=overwrite)
             return None if end.dataset is None else end.dataset.freeze()
 
 
 def copy_chunks(source: zarr.Array[Any], target: zarr.Array[Any]) -> None:
     """Copy the chunks of an array as bytes to another one with the same metadata. Nothing is frozen."""
     begin, end = (End(array.store_path.store, array.store_path.path, None) for array in (source, target))
+    budget = Budget({"": math.prod(source.shards or source.chunks) * source.dtype.itemsize})
     with open_bar("copying", unit="B", progress=False) as bar:
-        _Copy(begin, end, Listing(begin), None, bar, commits=False).copy_chunks()
+        _Copy(begin, end, Listing(begin), budget, None, bar, commits=False).copy_chunks()
 
 
 async def _documents(source: End, listing: Listing) -> dict[str, bytes]:
@@ -146,6 +146,7 @@ class _Copy:
         source: End,
         target: End,
         listing: Listing,
+        budget: Budget,
         dask: Any,
         bar: Bar,
         *,
@@ -155,7 +156,7 @@ class _Copy:
         self._target = target
         self._dask = dask
         self._bar = bar
-        self._largest = 1
+        self._budget = budget
         self._marks = Marks(target.marks, f"{source.store}/{source.path}")
         self._listing = listing
         self._reader = reader_from(source)
@@ -217,25 +218,14 @@ class _Copy:
             workers, most = _WORKERS, _BATCH_AT_DISK
         await finished(self._there.look)
         queue: asyncio.Queue[list[str] | None] = asyncio.Queue(workers)
-        room = asyncio.Condition()
-        busy = 0
+        budget = self._budget
         committed = time.monotonic()
 
-        def has_room() -> bool:
-            return busy < max(1, min(workers, _BYTES // self._largest))
-
         async def work() -> None:
-            nonlocal busy, committed
+            nonlocal committed
             while (batch := await queue.get()) is not None:
-                async with room:
-                    await room.wait_for(has_room)
-                    busy += 1
-                try:
+                async with budget.held(max(map(budget.size, batch), default=0)):
                     self._bar.update(await action(batch, marks))
-                finally:
-                    async with room:
-                        busy -= 1
-                        room.notify()
                 if self._target.dataset is not None and time.monotonic() - committed > self._commit_seconds:
                     committed = time.monotonic()
                     await finished(self._commit, self._target.dataset, marks)
@@ -245,7 +235,7 @@ class _Copy:
             length = 1  # until the first batches tell how large chunks are
             async for key in self._chunk_keys(rechunked):
                 batch.append(key)
-                if len(batch) >= min(length, _BATCH_BYTES // self._largest):
+                if len(batch) >= min(length, _BATCH_BYTES // budget.size(key)):
                     await queue.put(batch)
                     batch, length = [], min(2 * length, most)
             await queue.put(batch)
@@ -299,7 +289,7 @@ class _Copy:
 
     def _note(self, key: str, stamp: str | None, link: bytes, marks: Marks, size: int) -> int:
         """Note a chunk that was put; return its size."""
-        self._largest = max(self._largest, size)
+        self._budget.note(key, size)
         if stamp is not None and marks.are_kept:
             marks.note(key, f"{stamp} {link.hex()}")
         return size
