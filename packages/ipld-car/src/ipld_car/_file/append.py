@@ -229,7 +229,7 @@ class Appender:
         self._write(0, [header + more])
 
     def snapshot(self) -> tuple[Iterator[Section], list[tuple[int, tuple[bytes, bytes]]]]:
-        """Return what is in the file now, and what will follow it: offset, CID and bytes."""
+        """Return the sections in the file, and the blocks that will follow them: offset, CID and bytes."""
         with self._lock:
             return self._blocks.sections(), sorted(self._blocks.held.items())
 

@@ -31,7 +31,7 @@ def offsets_of(table: BlockTable) -> list[int]:
 
 
 def place_of(table: BlockTable, offsets: list[int], key: bytes, size: int) -> int | None:
-    """Return the offset at which a section can be written over what is there; None if that is not certain.
+    """Return the offset at which a section can be written over a damaged one; None if that is not certain.
 
     The index must name the offset, up to the next one there must be the bytes of the section and no more, and the
     sections before it must end there.

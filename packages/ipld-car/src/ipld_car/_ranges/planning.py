@@ -72,7 +72,7 @@ def _read_known(blocks: RangeBlocks, index: CarIndex | RangeIndex, keys: list[by
 
 
 def _read_run(blocks: RangeBlocks, missing: list[bytes]) -> list[bytes]:
-    """Read the first block and what follows it, as long as it is wanted; return what is still missing."""
+    """Read the first block and the wanted blocks that follow it; return the blocks that are still missing."""
     first = next(blocks.copies(missing[0]), None)
     left = [key for key in missing[1:] if key not in blocks.windows]
     if first is None:

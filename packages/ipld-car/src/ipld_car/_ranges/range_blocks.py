@@ -27,7 +27,7 @@ from .window_cache import CachedBlock, Window, WindowCache
 _HEAD_BYTES: Final = 128 << 10
 """Bytes that the first read takes: the headers, and the blocks behind them, among which often is the root."""
 _TAIL_BYTES: Final = 128 << 10
-"""Bytes before the index that are read with it: what was written last, among which often is the root."""
+"""Bytes before the index that are read with it: the last blocks, often with the root."""
 _SMALL_INDEX_BYTES: Final = 256 << 10
 """An index up to this size is read whole."""
 _HEADS_BYTES: Final = 4 << 10
@@ -81,7 +81,7 @@ class RangeBlocks:
     # -- blocks --
 
     def copies(self, key: bytes) -> Iterator[CachedBlock]:
-        """Yield the blocks with a multihash, unverified: what is in memory first, then what the index has.
+        """Yield the blocks with a multihash, unverified: those in memory first, then those in the index.
 
         :raises CarError: if the archive turns out to be damaged
         """

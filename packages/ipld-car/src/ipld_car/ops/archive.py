@@ -91,7 +91,7 @@ class Archive:
         return self._table
 
     def __contains__(self, cid: bytes) -> bool:
-        """Return whether the archive has a block, be it damaged or not."""
+        """Return whether the archive has a block, damaged or not."""
         return is_identity(cid) or bool(self.table.index.find(key_of(cid)))
 
     def get(self, cid: bytes) -> bytes:

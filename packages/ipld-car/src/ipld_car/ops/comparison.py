@@ -46,7 +46,7 @@ class Unknown(NamedTuple):
 
 
 _Held = dict[tuple[str, str, str], None]
-"""What is in an archive: what it is, its name and its CID, in their order."""
+"""The contents of an archive in their order: kind, name and CID of each."""
 
 
 def diff(

@@ -28,7 +28,7 @@ class RefusedError(CarError):
 def naming(source: object) -> Iterator[None]:
     """Name the archive in the errors that are raised meanwhile.
 
-    :param source: a path, or what else an archive is called; anything that is no text gives errors no name
+    :param source: the path or another name of the archive; anything that is no text gives errors no name
     """
     try:
         yield

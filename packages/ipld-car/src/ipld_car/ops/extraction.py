@@ -247,7 +247,7 @@ class _Writer:
             )
 
     def _kind(self, cid: bytes, names: tuple[str, ...]) -> Kind | None:
-        """Return what an entry is; None if its block is missing, which is counted."""
+        """Return the kind of an entry; None if its block is missing, which is counted."""
         try:
             return unixfs.kind_of(self._get, cid)
         except KeyError:
@@ -346,7 +346,7 @@ def is_safe_link(names: tuple[str, ...], target: str) -> bool:
 
 
 def _move(tree: Path, output: Path, *, force: bool) -> None:
-    """Move what is in a folder into another one, which may be there, with other things in it."""
+    """Move the contents of a folder into another one, which may be there and have other contents."""
     if not os.path.lexists(output):
         tree.rename(output)
         return

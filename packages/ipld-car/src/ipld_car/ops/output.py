@@ -66,7 +66,7 @@ class ArchiveWriter:
         return True
 
     def append(self, cid: bytes, data: bytes) -> None:
-        """Write a block, be it there or not."""
+        """Write a block, whether the archive has it or not."""
         location = self._writer.write(cid, data)
         if self._index is not None:
             self._index.add(cid, location.offset)

@@ -27,7 +27,7 @@ class _OutputClosedError(Exception):
 
 @contextmanager
 def _keep_broken_pipe() -> Iterator[None]:
-    """Keep a broken pipe from click, which would exit with 1, as if what was asked for were bad."""
+    """Keep a broken pipe from click, which would exit with 1, the code of a bad archive."""
     try:
         yield
     except BrokenPipeError:

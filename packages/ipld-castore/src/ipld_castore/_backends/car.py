@@ -329,7 +329,7 @@ class CarCAStore(ContentAddressableStore):
         :param blocks: verified blocks in the order of the new file; they are taken while the head cannot move
         :param since: keep the :meth:`recent` blocks since then too; by default those that are put from now on
         :returns: how many blocks the new file has, and by how many bytes it is shorter
-        :raises StoreReplacedError: if somebody has removed or replaced the file since it was opened
+        :raises StoreReplacedError: if the file was removed or replaced since it was opened
         :raises ReadOnlyStoreError: if the file is open for reading
         :raises BackendUnavailableError: if the new file cannot be written
         """

@@ -41,7 +41,7 @@ class NearLimit:
     each of them may exceed the limit by a quarter. Of a store that knows the ages of blocks, the oldest count as the
     least recently used to begin with.
 
-    :param near: the store; what it has counts, and is deleted where it is over the limit
+    :param near: the store; its blocks count, and are deleted above the limit
     :param max_bytes: the most bytes of blocks
     """
 

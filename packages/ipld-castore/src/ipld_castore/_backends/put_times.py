@@ -102,7 +102,7 @@ class OffsetTimes:
             self._times.append(begin)
 
     def now(self) -> float:
-        """Return the time, so that what is put from now on is told from what was there.
+        """Return the time, by which blocks that are put from now on differ from older ones.
 
         Where the next block will be is not known: the file may end with an index, which blocks overwrite.
         """

@@ -282,7 +282,7 @@ class Backend(ABC):
 
 
 def _fixed(data: bytes | bytearray | memoryview) -> bytes:
-    """Return what a backend gave as bytes: a buffer that it can still change is not what was verified."""
+    """Return the answer of a backend as immutable bytes: it could change a buffer after the bytes were verified."""
     return data if isinstance(data, bytes) else bytes(memoryview(data))
 
 

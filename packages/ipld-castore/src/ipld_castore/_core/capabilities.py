@@ -82,7 +82,7 @@ class SupportsLeftovers(Protocol):
 
 @runtime_checkable
 class SupportsDeleteOld(Protocol):
-    """A store that deletes blocks, but for those that somebody has put meanwhile."""
+    """A store that deletes blocks, except those that were put meanwhile."""
 
     def delete_old(self, cids: Iterable[CID], before: float) -> Iterator[CID]:
         """Delete blocks that were put last before a time, and yield those that were deleted; put ones stay.

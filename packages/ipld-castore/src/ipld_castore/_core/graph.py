@@ -47,7 +47,7 @@ def walk(
 
 
 def links_below(cid: bytes, data: bytes) -> Iterable[bytes]:
-    """Return the links of a block; none if it is not what its codec says, which is an error when a walk comes to it."""
+    """Return the links of a block; none if the block is malformed, which is an error when a walk comes to it."""
     try:
         return binary_links(cid, data)
     except CarError:

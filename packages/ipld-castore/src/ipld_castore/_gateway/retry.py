@@ -80,7 +80,7 @@ class Attempts:
         self._corrupt = CorruptAnswers()
 
     def ask(self, cid: bytes, action: Callable[[Gateway], T]) -> T:
-        """Return what ``action`` returns for the first gateway for which it does not fail.
+        """Call ``action`` for one gateway after the other; return its first result.
 
         :param cid: the binary CID of the block that is asked for
         :param action: asks one gateway; raises one of :data:`ATTEMPT_ERRORS` if the gateway does not send the block

@@ -174,7 +174,7 @@ def _missing(kind: str, profile: str | None) -> str:
 
 
 def hint(kind: str, error: str, text: str) -> str:
-    """Return what to add to the text of an error: what was tried, or what else may be meant.
+    """Return a hint for the text of an error: what was tried, or what may be wrong.
 
     :param kind: the class of the store
     :param error: the class of obstore's error

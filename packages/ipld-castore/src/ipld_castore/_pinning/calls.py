@@ -167,7 +167,7 @@ class Calls:
         )
 
     def shown(self, text: str) -> str:
-        """Return what a service says, short, and without the token, which a service may repeat."""
+        """Return the text of a service, shortened, and without the token, which a service may repeat."""
         secret = self._service.secret
         token = secret.reveal().removeprefix("Bearer ") if secret is not None else ""
         return (text.replace(token, "<secret>") if token else text)[:_TEXT]

@@ -58,7 +58,7 @@ class PinStatus:
 
 
 class MalformedError(Exception):
-    """A response is not what the API says. The message says what was expected, and what was found."""
+    """A response breaks the API. The message says what was expected, and what was found."""
 
 
 def pin_object(cid: bytes, name: str, origins: tuple[str, ...], meta: Mapping[str, str]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class SharedCall(Generic[T]):
         self._state: ForkLocal[_Calls[T]] = ForkLocal(_Calls)
 
     def call(self, action: Callable[[], T]) -> T:
-        """Return what ``action`` returns, or raise what it raises: here, or in another thread that began it after now.
+        """Return the result of ``action``, or raise its error; the call may run in another thread, and begins after now.
 
         A thread that is interrupted (:class:`KeyboardInterrupt`) does not interrupt those that wait for it: one of them
         calls ``action`` again.

@@ -25,7 +25,7 @@ class InFlight(Generic[T]):
         self._state: ForkLocal[_Running[T]] = ForkLocal(_Running)
 
     def fetch(self, key: bytes, action: Callable[[], T]) -> T:
-        """Return what ``action`` returns, or raise what it raises: here, or in the thread that runs it for this key.
+        """Return the result of ``action``, or raise its error; another thread may run it for this key.
 
         A thread that is interrupted (:class:`KeyboardInterrupt`) does not interrupt those that wait for it: one of them
         calls ``action`` again.

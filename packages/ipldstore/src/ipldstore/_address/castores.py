@@ -52,7 +52,7 @@ class OpenedCAStore(NamedTuple):
     release: Callable[[], None]
     """Releases the lock of a folder. It may be called more than once, also in a forked process."""
     abandon: Callable[[], None]
-    """Closes the block store and leaves what is there as it was, after an error."""
+    """Closes the block store after an error, and leaves its contents as they were."""
     root: CID | None = None
     """The root that the address names; None where the head of the block store is the root."""
     path: tuple[str, ...] = ()
@@ -170,7 +170,7 @@ def _open_archive(url: str, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
 
 
 def _say_what_it_is(error: CarError, path: Path) -> None:
-    """Add to the error of a file that is no archive what it is, where its first bytes tell."""
+    """Add the type of a file that is no archive to its error, where the first bytes tell it."""
     kind = _kind_of(path)
     if kind:
         error.message += f" (it is {kind}: `ipldstore import` makes a dataset of it)"

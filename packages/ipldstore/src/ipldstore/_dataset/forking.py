@@ -22,7 +22,7 @@ from .dataset import Dataset, make_dataset
 
 
 def fork(data: Dataset) -> Dataset:
-    """Return a dataset with the same contents, which keeps what it changes; see :class:`ForkSharing`."""
+    """Return a dataset with the same contents, which records its changes; see :class:`ForkSharing`."""
     data.tree.require_own_format()
     root = data.write_for_copies()
     forked = make_dataset(data.castore, root, data.limits)

@@ -28,7 +28,7 @@ def begin(castore: ContentAddressableStore) -> object:
 
 
 def end(operation: object) -> None:
-    """End an operation: what it has put is linked, or was given up."""
+    """End an operation: its blocks are linked by now, or were given up."""
     _operations.value.pop(operation, None)  # a child that was forked meanwhile has begun none
 
 

@@ -58,7 +58,7 @@ def _of_session(data: Dataset, action: Callable[[CoordinatorSharing], None]) -> 
 def abandon(data: Dataset, release: Callable[[], None]) -> None:
     """Close the block store of a dataset, and lose what is not frozen. A file that was new is not left.
 
-    :param release: what else there is to do in the end
+    :param release: called at the end
     :raises IPLDStoreError: if the block store cannot be closed
     """
     if data.closed:
@@ -79,13 +79,13 @@ class Closer(Protocol):
     """What closing a store does that was opened at an address."""
 
     def close(self) -> None:
-        """Keep what has changed, and release what the store holds open.
+        """Persist the changes, and release the files and locks of the store.
 
         :raises IPLDStoreError: if blocks cannot be written; the store then stays open, with its changes
         """
 
     def abandon(self) -> None:
-        """Release what the store holds open, and lose what is not frozen.
+        """Release the files and locks of the store, and lose changes that are not frozen.
 
         :raises IPLDStoreError: if what the store has open cannot be closed
         """
@@ -100,7 +100,7 @@ class Opened:
 
     :param data: the contents
     :param writable: whether to freeze them
-    :param release: what else there is to do in the end, also in a forked process; may be called more than once
+    :param release: called at the end, also in a forked process; may be called more than once
     """
 
     _kept = "frozen"

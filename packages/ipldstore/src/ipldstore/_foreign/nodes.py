@@ -44,7 +44,7 @@ class Decoder(Protocol[T_co]):
 
         :param cid: its binary CID
         :param data: its verified bytes
-        :raises NodeError: if it is not what it is read as
+        :raises NodeError: if the block has another form than the one it is read as
         :raises CarError: likewise
         """
 
@@ -82,7 +82,7 @@ class ForeignNodes:
         :param cid: its binary CID
         :param decoder: what the block is read as; it may depend on where the node stands
         :param hint: the path from the node that is resolved next
-        :raises IPLDStoreError: if the block is missing, damaged, out of reach, or not what it is read as
+        :raises IPLDStoreError: if the block is missing, damaged, out of reach, or has another form than expected
         """
         key = cid, decoder
         with self._lock:
@@ -139,7 +139,7 @@ class ForeignNodes:
 def decoded(decoder: Decoder[T], cid: bytes, data: bytes) -> T:
     """Return the node of a block.
 
-    :raises NodeError: with the CID, if the block is not what it is read as
+    :raises NodeError: with the CID, if the block has another form than the one it is read as
     """
     with node_errors(cid):
         return decoder(cid, data)

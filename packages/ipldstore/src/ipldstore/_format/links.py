@@ -20,7 +20,7 @@ _FOREIGN: Final = {
 
 
 def describe_foreign(cid: bytes) -> str:
-    """Return what a block that is no dag-cbor is, by its codec, and what to do with it."""
+    """Return a text on a block that is no dag-cbor: its kind, by its codec, and what to do with it."""
     codec = cids.codec_of(cid)
     return _FOREIGN.get(codec, f"a block with codec 0x{codec:x}, which is no part of a dataset")
 

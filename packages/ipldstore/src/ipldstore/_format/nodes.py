@@ -143,7 +143,7 @@ class NodeStore:
 
         :param decoder: what the block is read as
         :param hint: the path from the node that is resolved next
-        :raises IPLDStoreError: if the block is missing, damaged, out of reach, or not what it is read as
+        :raises IPLDStoreError: if the block is missing, damaged, out of reach, or has another form than expected
         """
         node: T | None = self.cached(cid, decoder)
         if node is not None:
@@ -157,7 +157,7 @@ class NodeStore:
     def decode(self, cid: bytes, data: bytes, decoder: Decoder[T]) -> T:
         """Return the node of a block whose verified bytes the caller has.
 
-        :raises NodeError: if it is not what it is read as
+        :raises NodeError: if the block has another form than the one it is read as
         """
         limit = MAX_ROOT_BYTES if decoder is decode_root else MAX_NODE_BYTES
         field = history_field(data) if decoder is decode_root and is_directory_link(cid) else None

@@ -201,7 +201,7 @@ class IPLDFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no ty
         await self._run(lambda: self._copy_to(path, lpath, callback))
 
     def _copy_to(self, path: str, lpath: str, callback: Callback) -> None:
-        """Copy a file piece by piece, or make a directory as that is what it is here."""
+        """Copy a file piece by piece; of a directory make one."""
         entry = self._find_entry(path)
         if not _is_file(entry):
             os.makedirs(lpath, exist_ok=True)  # noqa: PTH103  # a name as fsspec gives it

@@ -197,7 +197,7 @@ def _write_kept(old: CarFile, fresh: Path, path: Path, progress: bool | None) ->
         require_in_file(cid, references, path)
 
     with store_errors(f"compacting {path}", passing=(OSError,)), CarFile.open(fresh, "x", roots=[root]) as new:
-        if bytes(root) != EMPTY_ROOT or root in old:  # else nothing was ever frozen
+        if bytes(root) != EMPTY_ROOT or root in old:  # else no root was ever frozen
             with open_bar("keeping", unit=" blocks", progress=progress) as bar:
                 for cid, data in walk_binary(old.get, bytes(root), missing=absent):
                     new.put(cid, data, verify=False)

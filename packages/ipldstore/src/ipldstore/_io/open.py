@@ -72,8 +72,8 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
     session: closing it commits what was changed, and no other process is kept out. A tag, a commit or a time opens to
     read.
 
-    What is opened for writing is frozen when it is closed, and closed when its ``with`` ends, be it by an error: what
-    was written is there, and what was there before has a root of its own still, which ``compact`` would forget.
+    A store that is opened for writing is frozen when it is closed, and closed when its ``with`` ends, also by an error:
+    what was written is kept. The contents from before still have a root of their own, until ``compact`` drops it.
 
     :param what: a path, also as a ``file:`` URL; the URL of a bucket or a CAR file; ``ipfs://CID/path``,
         ``ipns://name/path`` or a URL behind a gateway; or with ``castore``, a CID as object or text
@@ -146,7 +146,7 @@ def open(  # noqa: A001, PLR0913  # as tarfile, gzip and many others have it; ke
 
 
 def _check_mode(mode: Mode, what: AnyAddress, *, is_part: bool, of_cid: bool, message: str | None) -> None:
-    """Refuse a mode that is none, or that what else is asked for does not go with.
+    """Refuse an unknown mode, or one that does not go with the other arguments.
 
     :param is_part: whether a version or a group is named
     :param of_cid: whether blocks of a CID are read from a given block store

@@ -110,7 +110,7 @@ def _root_of(opened: OpenedCAStore, what: AnyAddress) -> CID:
 
 
 def _leave_damage_out(castore: ContentAddressableStore) -> None:
-    """Write a CAR file anew, as a CARv2, if what was fetched did not fill the damage in it, which ends other tools.
+    """Write a CAR file anew, as a CARv2, if fetched blocks did not fill the damage in it, at which other tools stop.
 
     Blocks that are not right stay out; those whose hash function is not known here stay.
     """

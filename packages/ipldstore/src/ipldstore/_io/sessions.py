@@ -1,4 +1,4 @@
-"""Sessions of several writers that a dead coordinator has left: what they are, and how their changes are taken in."""
+"""Sessions of several writers that a dead coordinator has left: listing them, and taking their changes in."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def _move_head(castore: SupportsHead, state: SessionState, root: CID) -> None:
         known = {state.head, state.root, cids.to_bytes(root)}
         if (None if head is None else cids.to_bytes(head)) not in known:
             raise ConflictError(
-                f"expected the head that the coordinator of the session had, found {head}: somebody else has moved it. "
-                f"What was recovered has the root {root}"
+                f"expected the head that the coordinator of the session had, found {head}: another process has moved "
+                f"it. What was recovered has the root {root}"
             )
         castore.swap_head(head, root)

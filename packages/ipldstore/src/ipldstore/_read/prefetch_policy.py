@@ -33,7 +33,7 @@ MAX_VALUE_BYTES: Final = 32 << 20
 """Largest size in bytes of a value of several blocks whose blocks are all fetched together."""
 
 MAX_USELESS_GUESSES: Final = 3
-"""Leaves fetched whole in advance, none of which had enough reads, after which no more are."""
+"""Leaves fetched whole in advance without enough reads, after which no more leaves are fetched so."""
 
 _OF_NODE_PER_READ: Final = 16
 """Chunks of one node for each read of one, before all of them are fetched, where those of all nodes are too many."""
@@ -82,7 +82,7 @@ class _LeafUse:
 
 
 class PrefetchPolicy:
-    """Decide what to fetch from what was read, what is cached and how large it is.
+    """Decide what to fetch, by the reads until now, the cached blocks and their sizes.
 
     A leaf of small chunks is fetched whole once :data:`MIN_READS` of its chunks were read. When many chunks of such a
     leaf were read, the next leaf is expected to be read the same way and is fetched whole at once; after

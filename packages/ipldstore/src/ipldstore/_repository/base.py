@@ -260,7 +260,7 @@ class RepositoryBase:
 
         :param branch: the latest commit of a branch
         :param tag: the commit of a tag
-        :param commit: a commit, as everywhere
+        :param commit: a commit: a CID, or a branch or tag, also with steps behind it
         :param as_of: the newest commit then, along first parents: a datetime with a time zone, or its text
         :raises RefNotFoundError: if there is no such version
         :raises ValueError: if more than one of branch, tag and commit is given
@@ -334,7 +334,7 @@ class RepositoryBase:
         return sink.getvalue() if stream is None and isinstance(sink, BytesIO) else None
 
     def verify(self) -> int:
-        """Check that every block is there and is what its CID names, and every commit what the format says.
+        """Check that every block is there with the hash in its CID, and that every commit follows the format.
 
         :returns: how many commits there are
         :raises NodeError: if a commit breaks a bound of the format; the message names it

@@ -28,7 +28,7 @@ class Request(NamedTuple):
     branch: str
     """The branch that goes on to it."""
     message: str | None
-    """None for the default message, which lists what was resolved."""
+    """None for the default message, which lists the resolved conflicts."""
     meta: Mapping[str, Any] | None
     by: Signature
     resolve: Resolve | None

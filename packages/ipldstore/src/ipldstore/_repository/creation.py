@@ -43,7 +43,8 @@ def create(place: Place, by: Signature, *, adopt: bool) -> None:
                 state = put_state(place, _adopted(place, root, state, by))
             place.head.swap(_unused_head(place) if root is None else root, state)
     except HeadMovedError as error:
-        raise RepositoryExistsError(f"expected to make a repository, found that somebody else has: {error}") from error
+        message = f"expected to make a repository, found that another process has made one: {error}"
+        raise RepositoryExistsError(message) from error
     finally:
         release()
 

@@ -45,7 +45,7 @@ class Synced(NamedTuple):
     bytes: int
     """Bytes of these blocks."""
     overwritten: dict[str, CID]
-    """By name, the commits that were not in the past of what is there now; empty without ``force``."""
+    """By name, the commits that are not in the past of the name now; empty without ``force``."""
 
     def __repr__(self) -> str:
         return cids.record_repr(self)

@@ -56,7 +56,7 @@ def transfer_all(
 def check_of_new(
     history: History, state: Known, there: StateNode | None, dst: ContentAddressableStore
 ) -> Callable[[], None] | None:
-    """Return a check that a repository has what it was sent, without reading what it had before; see `transfer`.
+    """Return a check that a repository has all blocks that it was sent, without reading older ones; see `transfer`.
 
     :param history: the repository that is at hand: the source of a push, the destination of a pull
     :param state: the state that was sent

@@ -50,7 +50,7 @@ def check_history(
 
 
 class RootCheck:
-    """Checks that what commits have as ``data`` are roots of datasets: as blocks come, or by reading what did not come.
+    """Checks that the ``data`` of commits are roots of datasets: as blocks come, or by reading those that did not come.
 
     :param history: reads blocks
     """

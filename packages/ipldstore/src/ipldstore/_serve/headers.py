@@ -21,7 +21,7 @@ SAFE: Final = {
     "Content-Security-Policy": "sandbox",
     "Referrer-Policy": "no-referrer",
 }
-"""Content is from whoever made it: a browser runs no script of it, and does not guess what it is."""
+"""Content is from whoever made it: a browser runs no script of it, and does not guess its type."""
 
 PAGE: Final = {
     "X-Content-Type-Options": "nosniff",

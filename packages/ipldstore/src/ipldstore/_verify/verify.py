@@ -59,7 +59,7 @@ class _Damage:
 
 
 class _Verification:
-    """One verification, and what it has found so far."""
+    """One verification, and its findings until now."""
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress

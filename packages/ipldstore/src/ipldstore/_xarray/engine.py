@@ -228,7 +228,7 @@ class _Opened:
 
 
 class _Close:
-    """Closes one dataset, once. A pickle closes only what xarray would: its store is a copy, which has nothing open.
+    """Closes one dataset, once. A pickle closes only what xarray would close: its store is a copy without open files.
 
     :param before: what xarray would do
     """

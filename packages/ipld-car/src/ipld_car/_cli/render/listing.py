@@ -44,7 +44,7 @@ def render_blocks(
 
 
 def _details(cid: bytes, data: bytes) -> Iterator[str]:
-    """Yield what ``--verbose`` says of a dag-pb block, as go-car does: its links, and what it is of UnixFS."""
+    """Yield the lines of ``--verbose`` on a dag-pb block, as in go-car: its links, and its UnixFS fields."""
     try:
         node = dagpb.decode(data)
     except CarError as error:

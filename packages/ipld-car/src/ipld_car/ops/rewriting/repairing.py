@@ -35,7 +35,7 @@ def repair(
     zero_length_section_as_eof: bool = False,
     progress: Progress | None = None,
 ) -> Repaired:
-    """Write what is whole of a damaged archive: each block that is what its CID says, once, with the same roots.
+    """Write the whole blocks of a damaged archive: each block with the hash in its CID, once, with the same roots.
 
     Behind damage the next section is found whose block has the SHA-256 or BLAKE3 in its CID.
 

@@ -1,4 +1,4 @@
-"""What a subclass overrides to describe its backend, and helpers that make blocks."""
+"""The attributes by which a subclass describes its backend, and helpers that make blocks."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def _copy(far: Far, target: str, given: dict[str, Any], *, overwrite: bool) -> C
 
 
 def _whole_group(store: IPLDStore) -> IPLDStore | zarr.Group:
-    """Return what is copied into: of a group, that of the whole dataset, which is made if it is not there."""
+    """Return the target of a copy: of a group, the group in the whole dataset, which is made if it is absent."""
     if isinstance(store, GroupStore):
         import zarr
 

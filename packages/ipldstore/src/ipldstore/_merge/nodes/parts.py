@@ -46,7 +46,7 @@ class Parts:
     attributes: Mapping[AttributeName, Any] = field(default_factory=dict)
     """Attributes that are no metadata."""
     holders: frozenset[str] = frozenset()
-    """Documents that have attributes, be it none of them."""
+    """Documents that hold attributes, also an empty set of them."""
     consolidated: Mapping[str, str] = field(default_factory=dict)
     """Documents that have consolidated metadata, with "map", or what stands there instead."""
 

@@ -201,7 +201,7 @@ class NodeMerge:
         return made
 
     def _merge_holders(self) -> frozenset[str]:
-        """Return the documents that have attributes, be it none of them."""
+        """Return the documents that hold attributes, also an empty set of them."""
         ours, theirs = self.parts["ours"].holders, self.parts["theirs"].holders
         found = set()
         for name in ours | theirs:
