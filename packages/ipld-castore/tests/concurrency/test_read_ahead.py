@@ -10,13 +10,15 @@ from ipld_car import binary_links, cids, walk_binary
 from ipld_castore import MappingCAStore
 from ipld_castore.concurrency import ReadAhead, read_ahead
 
-AT_ONCE = 8
+THREADS = 8
+TOGETHER = 4
+"""Calls that the graph below allows at once, in whichever order its first blocks come."""
 
 
 class Graph:
     """A store with graphs, and what gives their blocks; it keeps a record of what was asked.
 
-    :param free: calls that are answered at once; those behind them wait until eight are under way
+    :param free: calls that are answered at once; those behind them wait until four are under way
     """
 
     def __init__(self, free: int = 10**6) -> None:
@@ -43,8 +45,8 @@ class Graph:
             if len(self.asked) > self._free:
                 self._under_way += 1
                 self._changed.notify_all()
-                if not self._changed.wait_for(lambda: self._under_way >= AT_ONCE, timeout=20):
-                    raise TimeoutError(f"{self._under_way} calls were under way, expected {AT_ONCE}")
+                if not self._changed.wait_for(lambda: self._under_way >= TOGETHER, timeout=20):
+                    raise TimeoutError(f"{self._under_way} calls were under way, expected {TOGETHER}")
         return self.castore.get_raw(cid)
 
 
@@ -52,7 +54,7 @@ def test_blocks_that_the_walk_has_not_met_are_fetched_many_at_a_time() -> None:
     graph = Graph(free=20)
     root = graph.history(60)
     plain = list(walk_binary(graph.castore.get_raw, root))
-    with ReadAhead(graph.get, threads=AT_ONCE, below=binary_links) as reader:
+    with ReadAhead(graph.get, threads=THREADS, below=binary_links) as reader:
         assert list(walk_binary(reader.get, root, prefetch=reader.ahead)) == plain
     assert len(graph.asked) == len(set(graph.asked)) == len(plain), "each once"
 

@@ -27,7 +27,7 @@ class SharedCall(Generic[T]):
         self._state: ForkLocal[_Calls[T]] = ForkLocal(_Calls)
 
     def call(self, action: Callable[[], T]) -> T:
-        """Return the result of ``action``, or raise its error; the call may run in another thread, and begins after now.
+        """Return the result of ``action``, or raise its error; it begins after now, here or in another thread.
 
         A thread that is interrupted (:class:`KeyboardInterrupt`) does not interrupt those that wait for it: one of them
         calls ``action`` again.
