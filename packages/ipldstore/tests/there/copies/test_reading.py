@@ -116,3 +116,17 @@ def test_large_chunks_are_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None
     source.most.clear()
     ipldstore.copy(source, MemoryStore())
     assert (source.most["a"], source.most["large"]) == (32, 4)
+
+
+def test_several_threads_write_one_zip(tmp_path: Path) -> None:
+    """Each writes a batch in its turn: a zip file that two write at once is damaged."""
+    values = np.random.default_rng(0).integers(0, 256, (500, 3000), "u1")
+    zarr.create_array(tmp_path / "a.zarr", data=values, chunks=(1, 3000), compressors=None)
+    ipldstore.copy(tmp_path / "a.zarr", tmp_path / "a.zip")
+    root = ipldstore.copy(tmp_path / "a.zip", tmp_path / "a.car")
+    ipldstore.copy(tmp_path / "a.car", tmp_path / "b.zip")
+    for path in (tmp_path / "a.zip", tmp_path / "b.zip"):
+        with zipfile.ZipFile(path) as archive:
+            assert archive.testzip() is None
+            assert len(archive.namelist()) == len(set(archive.namelist())) == 501
+    assert ipldstore.copy(tmp_path / "b.zip", IPLDStore()) == root

@@ -7,7 +7,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Final
 
 import zarr
@@ -40,8 +40,6 @@ _THREADS: Final = max(2, min(8, os.cpu_count() or 1))
 _BATCH: Final = 64
 _BATCH_AT_DISK: Final = 4
 """Keys of a batch where each waits for the disk: several threads wait at once then, from few keys on."""
-_BATCH_BYTES: Final = 8 << 20
-"""Bytes of a batch, as far as chunks so far tell: after each batch the bar moves."""
 _COMMIT_SECONDS: Final = 60.0
 _TASK_KEYS: Final = 256
 
@@ -159,6 +157,7 @@ class _Copy:
         self._budget = budget
         self._marks = Marks(target.marks, f"{source.store}/{source.path}")
         self._listing = listing
+        self._reading = asyncio.Semaphore(_WORKERS)
         self._reader = reader_from(source)
         self._writer = writer_to(target)
         self._own = _Links(source)
@@ -213,7 +212,7 @@ class _Copy:
         """Copy all chunks in tasks: of one key each, or of a batch that a thread copies."""
         waits = can_wait(self._source, self._target)
         action = self._copy_batch if waits else self._copy_keys
-        workers, most = (_THREADS, _BATCH) if waits else (_WORKERS, 1)
+        workers, most = (_THREADS, _BATCH) if waits else (2 * _WORKERS, 1)  # half of them write what others have read
         if waits and self._target.dataset is not None and self._target.dataset.castore.blocking:
             workers, most = _WORKERS, _BATCH_AT_DISK
         await finished(self._there.look)
@@ -235,7 +234,7 @@ class _Copy:
             length = 1  # until the first batches tell how large chunks are
             async for key in self._chunk_keys(rechunked):
                 batch.append(key)
-                if len(batch) >= min(length, _BATCH_BYTES // budget.size(key)):
+                if len(batch) >= min(length, self._writer.batch_bytes // budget.size(key)):
                     await queue.put(batch)
                     batch, length = [], min(2 * length, most)
             await queue.put(batch)
@@ -265,7 +264,8 @@ class _Copy:
             stamp = self._listing.stamp(key)
             if self._is_there(key, self._own.find(key), stamp, marks):
                 continue
-            data = await self._source.store.get(self._source.prefix + key, default_buffer_prototype())
+            async with self._reading:
+                data = await self._source.store.get(self._source.prefix + key, default_buffer_prototype())
             if data is not None:  # else deleted since it was listed
                 size += self._note(key, stamp, await self._writer.write(key, data), marks, len(data))
         return size
@@ -275,7 +275,16 @@ class _Copy:
         return await finished(self._copy_here, batch, marks)
 
     def _copy_here(self, batch: list[str], marks: Marks) -> int:
+        chunks = self._read_batch(batch, marks)
         size = 0
+        with self._writer.turn(chunks) as in_turn:
+            for key, stamp, found, data in in_turn:
+                link = self._writer.write_sync(key, data, found if isinstance(found, bytes) else None)
+                size += self._note(key, stamp, link, marks, len(data))
+        return size
+
+    def _read_batch(self, batch: list[str], marks: Marks) -> Iterator[tuple[str, str | None, AnyTarget | None, bytes]]:
+        """Yield key, stamp, what the source has for the key, and the bytes, of chunks that the target has not."""
         for key in batch:
             stamp = self._listing.stamp(key)
             found = self._own.find(key)
@@ -283,9 +292,7 @@ class _Copy:
                 continue
             data = self._reader.read_sync(key, found)
             if data is not None:  # else deleted since it was listed
-                link = self._writer.write_sync(key, data, found if isinstance(found, bytes) else None)
-                size += self._note(key, stamp, link, marks, len(data))
-        return size
+                yield key, stamp, found, data
 
     def _note(self, key: str, stamp: str | None, link: bytes, marks: Marks, size: int) -> int:
         """Note a chunk that was put; return its size."""

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from typing import Any, Final, Protocol
 
+from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import LocalStore, ZipStore
 
 from ipldstore._dataset.value_reader import as_it_is
@@ -128,10 +129,11 @@ class StoreReader:
     def __init__(self, source: End) -> None:
         self._store: Any = source.store
         self._prefix = source.prefix
+        self._prototype = default_buffer_prototype()  # else zarr asks its configuration for it each time
 
     def read_sync(self, key: str, found: AnyTarget | None) -> bytes | None:
         """See :meth:`ChunkReader.read_sync`."""
-        value = self._store.get_sync(self._prefix + key)
+        value = self._store.get_sync(self._prefix + key, prototype=self._prototype)
         return None if value is None else bytes(value.to_bytes())
 
 

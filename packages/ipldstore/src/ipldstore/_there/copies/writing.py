@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from ipld_car import cids, unixfs
 from zarr.core.buffer import Buffer, default_buffer_prototype
@@ -27,6 +28,9 @@ _AT_HAND: Final = (LocalStore, MemoryStore, ZipStore)
 class ChunkWriter(Protocol):
     """Puts chunks by their keys, relative to the target."""
 
+    batch_bytes: int
+    """Bytes that a thread copies in one go, as far as the largest chunk so far tells; the bar moves after them."""
+
     async def write(self, key: str, value: Buffer) -> bytes:
         """Put a chunk; return its link, empty where there are none."""
 
@@ -35,6 +39,9 @@ class ChunkWriter(Protocol):
 
         :param link: the link by which a dataset has just verified the bytes; None where they come from elsewhere
         """
+
+    def turn(self, chunks: Iterable[T]) -> AbstractContextManager[Iterable[T]]:
+        """Give the chunks of a thread when it may write them; where one thread writes at a time, they are read then."""
 
     def flush(self) -> None:
         """Return when the store has the keys of all chunks that were put."""
@@ -45,6 +52,8 @@ class DatasetWriter:
 
     :param target: the dataset, or a group of it
     """
+
+    batch_bytes = 8 << 20
 
     def __init__(self, target: End) -> None:
         assert target.dataset is not None  # noqa: S101  # see the caller
@@ -74,6 +83,10 @@ class DatasetWriter:
         self._batch.add(self._prefix + key, link)
         return link
 
+    def turn(self, chunks: Iterable[T]) -> AbstractContextManager[Iterable[T]]:
+        """See :meth:`ChunkWriter.turn`: at once."""
+        return nullcontext(chunks)
+
     def flush(self) -> None:
         """See :meth:`ChunkWriter.flush`."""
         self._batch.flush()
@@ -84,6 +97,8 @@ class StoreWriter:
 
     :param target: the store, and the path in it
     """
+
+    batch_bytes = 8 << 20
 
     def __init__(self, target: End) -> None:
         self._store: Any = target.store
@@ -99,17 +114,42 @@ class StoreWriter:
         self._store.set_sync(self._prefix + key, default_buffer_prototype().buffer.from_bytes(data))
         return b""
 
+    def turn(self, chunks: Iterable[T]) -> AbstractContextManager[Iterable[T]]:
+        """See :meth:`ChunkWriter.turn`: at once."""
+        return nullcontext(chunks)
+
     def flush(self) -> None:
         """Return at once: each chunk has its key already."""
+
+
+class _Uncopied(NamedTuple):
+    """Bytes as a zip file of zarr takes them from a buffer, which would make a copy."""
+
+    data: bytes
+
+    def to_bytes(self) -> bytes:
+        return self.data
 
 
 class ZipWriter(StoreWriter):
     """Writes into a zip file of zarr, whose only way without an event loop is what its own set calls."""
 
+    batch_bytes = 1 << 20  # they are in memory until it is their turn, and in the cache of the processor
+
+    @contextmanager
+    def turn(self, chunks: Iterable[T]) -> Iterator[Iterable[T]]:
+        """See :meth:`ChunkWriter.turn`.
+
+        A thread writes a batch in one go, and others read meanwhile: with a turn for each chunk, handing it over takes
+        as long as writing it.
+        """
+        here = list(chunks)
+        with self._store._lock:  # noqa: SLF001  # as set takes it
+            yield here
+
     def write_sync(self, key: str, data: bytes, link: bytes | None) -> bytes:
-        """See :meth:`ChunkWriter.write_sync`; one thread writes at a time, and the others read meanwhile."""
-        with self._store._lock:  # noqa: SLF001  # see above
-            self._store._set(self._prefix + key, default_buffer_prototype().buffer.from_bytes(data))  # noqa: SLF001
+        """See :meth:`ChunkWriter.write_sync`, in the turn of the thread."""
+        self._store._set(self._prefix + key, _Uncopied(data))  # noqa: SLF001  # see above
         return b""
 
 
@@ -121,8 +161,12 @@ def writer_to(target: End) -> ChunkWriter:
 
 
 def can_wait(source: End, target: End) -> bool:
-    """Return whether both ends read and write without an event loop, so that a thread copies a chunk in one go."""
-    return _is_at_hand(source) and _is_at_hand(target)
+    """Return whether both ends read and write without an event loop, so that a thread copies a chunk in one go.
+
+    Not from memory into a zip file: one thread at a time writes that, and there is nothing that others could read.
+    """
+    from_memory = type(source.store) is MemoryStore and type(target.store) is ZipStore
+    return _is_at_hand(source) and _is_at_hand(target) and not from_memory
 
 
 def _is_at_hand(end: End) -> bool:
