@@ -51,7 +51,7 @@ async def kept_nodes(documents: Mapping[str, bytes], target: End, stale: Iterabl
 
 async def _node_in(end: End, path: str) -> Node:
     """Return what is at a path that was listed, which may be that of a file."""
-    return Node((), {}) if await end.store.exists(end.prefix + path) else await node_at(end, path)
+    return Node((), {}) if await end.store.is_empty(end.prefix + path) else await node_at(end, path)
 
 
 def _require_format(end: End, path: str, there: Node, wanted: set[int]) -> None:
