@@ -28,7 +28,7 @@ Read = Callable[[str, int, int], bytes]
 
 @dataclass
 class _Pending:
-    """What is not in the store yet of an array."""
+    """The part of an array that is not in the store yet."""
 
     linked: list[Linked] = field(default_factory=list)
     values: list[npt.NDArray[Any]] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Appender:
 
     @property
     def length(self) -> int:
-        """How long the dataset is along the dimension; without one, 1 if it holds anything, else 0."""
+        """The length of the dataset along the dimension; without a dimension, 1 if it has contents, else 0."""
         if self._dimension is None:
             return 1 if self._arrays else 0
         for array in self._arrays.values():
@@ -78,7 +78,7 @@ class Appender:
         return not self._arrays or any(array.axis_of(self._dimension) is not None for array in self._arrays.values())
 
     def add(self, source: Source, linked: dict[str, Linked], values: dict[str, bytes]) -> int:
-        """Take in a source; return how long it made the dataset along the dimension.
+        """Take in a source; return the length of the dataset along the dimension after it.
 
         :param linked: the links of its arrays
         :param values: the links of its other keys
@@ -202,7 +202,7 @@ class Appender:
         return np.asarray(zarr.open_array(store, path=array.path, mode="r")[...])
 
     def write(self) -> None:
-        """Write what was taken in into the store, which is frozen after that.
+        """Write the sources that were taken in into the store, which is frozen after that.
 
         :raises IPLDStoreError: if a node or chunk cannot be written
         """

@@ -56,7 +56,7 @@ class End(NamedTuple):
 
 @contextmanager
 def opened(what: AnyEnd, *, writing: bool, options: Mapping[str, Any] | None = None) -> Iterator[End]:
-    """Give an end of a copy. What is opened here is closed, a dataset frozen; after an error it is as it was.
+    """Yield an end of a copy. What is opened here is closed, a dataset frozen; after an error it is as it was.
 
     A path or URL is zarr's if a zarr folder is there, or it ends in ``.zarr`` or ``.zip``. A repository of icechunk, as
     ``icechunk:s3://bucket/prefix@branch`` or the path of its folder, is read. All else is an address of
@@ -105,7 +105,7 @@ def _is_here(what: str | os.PathLike[str]) -> bool:
 
 
 def discard_changes(store: IPLDStore) -> None:
-    """Go back to what was frozen last, as closing a store freezes it."""
+    """Go back to the last frozen root, as closing the store would freeze the changes."""
     if store.base_root is not None:
         store.set_root(store.base_root, discard_changes=True)
     else:

@@ -31,11 +31,11 @@ class Done(NamedTuple):
     name: str
     stamp: bytes
     length: int
-    """How long it made the dataset along the dimension of concatenation; 0 without one."""
+    """The length of the dataset along the dimension of concatenation after the source; 0 without a dimension."""
 
 
 def stamp_of(name: str) -> bytes:
-    """Return what tells one state of a file from the next: size and time; of a folder those of all files in it.
+    """Return a stamp that differs between states of a file: size and time; of a folder those of all files in it.
 
     It is empty for a URL, and where nothing is.
     """
@@ -148,7 +148,7 @@ class IndexFiles:
 
 
 def _owner_of(store: IPLDStore) -> str:
-    """Return what tells a dataset from those elsewhere."""
+    """Return a text that identifies a dataset by its place."""
     castore = store.castore
     while isinstance(castore, TieredCAStore):
         castore = castore.far
@@ -171,7 +171,7 @@ def _done(name: str, stamp: bytes) -> Done | None:
 
 
 def _forget_sources(path: Path, names: set[str]) -> None:
-    """Write an index anew with the same blocks, and without what says that some sources were taken in."""
+    """Write an index anew with the same blocks, and without the stamps of some sources."""
     index = ReferenceIndex(path)
     with ReferenceIndexWriter(path, made_here=index.made_here) as writer:
         for file in index.files():

@@ -1,4 +1,4 @@
-"""What a source holds, whatever its format: documents, and for each array where its chunks are."""
+"""The contents of a source, in any format: documents, and the places of the chunks of each array."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VALUE_ATTRIBUTES: Final = (
 
 
 Content = bytes | Callable[[], bytes]
-"""Bytes, or what reads them when they are needed."""
+"""Bytes, or a function that reads them when they are needed."""
 
 
 def content(given: Content) -> bytes:
@@ -104,7 +104,7 @@ class SourceArray:
         return dimensions.index(dimension) if dimension is not None and dimension in dimensions else None
 
     def signature(self, axis: int | None) -> dict[str, Any]:
-        """Return what must be the same for chunks of two arrays to be chunks of one.
+        """Return the properties that two arrays must share for their chunks to be chunks of one array.
 
         :param axis: the axis along which the two may differ in length
         """
@@ -118,7 +118,7 @@ class SourceArray:
 
 @dataclass
 class Source:
-    """What a source holds."""
+    """The contents of a source."""
 
     name: str
     """Its path or URL."""

@@ -198,7 +198,7 @@ class _Allowed:
         self._hasher = RangeHasher(allow=[*dict.fromkeys(beside), *allow])
 
     def check(self, files: Iterable[str]) -> None:
-        """Return if all files may be read.
+        """Require that all files may be read.
 
         :raises FileRefusedError: if one may not
         """

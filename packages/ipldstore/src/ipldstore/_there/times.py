@@ -16,7 +16,7 @@ def converted(
 
     :param own: the attributes that the values are read by
     :param wanted: the attributes of the array that they are appended to
-    :param name: of the source, for the message
+    :param name: the name of the source, for the message
     :raises ValueError: if the units are of no time, the calendars differ, or a value would not be exact
     :raises ImportError: if cftime is not installed
 

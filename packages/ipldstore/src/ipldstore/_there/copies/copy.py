@@ -188,7 +188,7 @@ class _Copy:
             marks.commit()
 
     def _was_copied(self, marks: Marks) -> bool:
-        """Whether the target has a chunk that was noted: notes of a file outlive it, and copies of other sources."""
+        """Return whether the target has a chunk that was noted: notes can outlive their file, or another source."""
         there = self._target.dataset
         if there is None:
             return False
@@ -302,7 +302,7 @@ class _Copy:
         return size
 
     def _is_there(self, key: str, own: AnyTarget | None, stamp: str | None, marks: Marks) -> bool:
-        """Whether the target has a chunk already, as CIDs or what was noted tell.
+        """Return whether the target has a chunk already, as CIDs or what was noted tell.
 
         :param own: what the source has for the key, if it is a dataset
         """

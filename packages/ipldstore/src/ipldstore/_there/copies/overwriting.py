@@ -24,7 +24,7 @@ from .stale import folder_of
 
 
 def require_no_others(target: End, documents: Mapping[str, bytes]) -> None:
-    """Return if the nodes that are to be written into a target are not there, or are the same.
+    """Require that the nodes that are to be written into a target are not there, or are the same.
 
     :param documents: all documents of the nodes, by key below the target
     :raises FileExistsError: if a node that is there has other documents
@@ -38,7 +38,7 @@ def require_no_others(target: End, documents: Mapping[str, bytes]) -> None:
 
 
 def require_reachable(target: AnyEnd, dask: Any) -> None:
-    """Return if the workers of an executor can write a target, as far as its kind tells.
+    """Require that the workers of an executor can write a target, as far as its kind tells.
 
     :raises TypeError: if there is an executor that is none
     :raises ValueError: if each worker would have a memory store, or a zip file, of its own
@@ -54,7 +54,7 @@ def require_reachable(target: AnyEnd, dask: Any) -> None:
 
 
 def require_apart(source: End, target: End, documents: Mapping[str, bytes]) -> None:
-    """Return if nothing of a source would be overwritten while it is read.
+    """Require that nothing of a source would be overwritten while it is read.
 
     :param documents: all documents of the source by key
     :raises ValueError: if a target is the source or below it, or one of its nodes would take the place of the source
@@ -98,7 +98,7 @@ def _tree(store: Store) -> tuple[type, Any]:
 
 
 def require_other_zip(source: object, target: object, *, overwrite: bool) -> None:
-    """Return if a target is no zip file that is there, or is to be replaced: opening it to write empties it.
+    """Require that a target is no zip file that is there, or is to be replaced: opening it to write empties it.
 
     :raises ValueError: if it is the source
     :raises FileExistsError: if it must not be replaced

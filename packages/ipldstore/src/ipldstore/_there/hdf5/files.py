@@ -126,7 +126,7 @@ def _check_filters(source: str, name: str, dataset: Any) -> None:
 
 
 def check_filter_mask(source: str, name: str, chunk: Any) -> None:
-    """Return if a chunk has gone through all filters.
+    """Require that a chunk has gone through all filters.
 
     :raises ValueError: if it has not
     """

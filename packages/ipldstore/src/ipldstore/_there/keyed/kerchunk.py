@@ -15,7 +15,7 @@ from .source import Reference, source_of
 
 
 def kerchunk_references(name: str, folder: str, content: Any) -> Source:
-    """Return what references name, as fsspec reads them: versions 0 and 1, JSON or parquet.
+    """Return the source that references describe, as fsspec reads them: versions 0 and 1, JSON or parquet.
 
     :param name: of the source, for messages
     :param folder: where relative paths begin
@@ -55,7 +55,7 @@ def load_json(text: bytes) -> Any:
 
 
 def _reference(key: str, found: Any, folder: str) -> Reference:
-    """Return what a key has.
+    """Return the bytes or the range of a key.
 
     :raises ValueError: if it is neither a text nor the range of a file
     """

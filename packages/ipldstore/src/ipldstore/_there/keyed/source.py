@@ -1,4 +1,4 @@
-"""What a source holds whose keys are those of zarr, each with its bytes or where they lie."""
+"""Sources whose keys are those of zarr, each with its bytes or the range of a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Reference = Content | tuple[str, int, int | None]
 
 
 def source_of(name: str, items: Iterable[tuple[str, Reference]]) -> Source:
-    """Return a source of keys and what they have.
+    """Return a source of keys and their bytes or ranges.
 
     :raises ValueError: if the format does not allow a key, or a whole file of another machine is a chunk
     """
