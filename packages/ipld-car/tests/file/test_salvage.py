@@ -6,12 +6,13 @@ import io
 import random
 import struct
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ipld_car import CarFile, MalformedError, cids, ops, varint
+from ipld_car import CarError, CarFile, MalformedError, cids, ops, varint
 from ipld_car._file.layout import Lost
 from ipld_car._file.salvage import undamaged_sections
 from ipld_car.hashes import sha2_256, verify_digest
@@ -247,3 +248,28 @@ def test_repair_writes_what_is_whole(tmp_path: Path) -> None:
         warnings.simplefilter("error")
         with CarFile.open(path) as file:
             assert len(file) == 298
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: b"\xff" * FIRST + whole[FIRST:],
+        lambda whole: whole[9:],
+        lambda whole: bytes.fromhex("0aa16776657273696f6e02") + b"\xff" * 40 + whole,
+    ],
+    ids=["header", "beginning", "header of a CARv2"],
+)
+def test_repair_needs_no_header(damage: Callable[[bytes], bytes]) -> None:
+    """Only the roots are lost with it; it was an error, and all blocks with it."""
+    damaged, target = damage(PAYLOAD), io.BytesIO()
+    done = ops.repair(damaged, target)
+    assert done.roots == []
+    assert done.lost == [(0, len(damaged) - len(PAYLOAD) + FIRST)]
+    assert [(name, data) for name, data, _ in outcome(target.getvalue()).blocks] == BLOCKS
+
+
+def test_repair_of_what_is_no_archive_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"no archive" * 1000)
+    with pytest.raises(CarError, match="header"):
+        ops.repair(tmp_path / "a", tmp_path / "b")
+    assert not (tmp_path / "b").exists()

@@ -255,7 +255,8 @@ def repair(file: str, output: str, version: int, as_json: bool, zero_is_end: boo
 
     OUTPUT has the roots of FILE, and each of its blocks that is what its CID says, once. Behind damage the next whole
     block is found by its hash. The ranges of bytes of FILE that are lost are printed; the exit code is 1 if there are
-    any. "ipldstore repair" fetches from elsewhere what a dataset has lost.
+    any. Where the header is lost, OUTPUT has no roots: "get-dag" writes an archive of a root that you know. "ipldstore
+    repair" fetches from elsewhere what a dataset has lost.
     """
     from ipld_car import ops
     from ipld_car.terminal import open_printer, show_progress
@@ -275,6 +276,10 @@ def repair(file: str, output: str, version: int, as_json: bool, zero_is_end: boo
             print_line(f"{done.blocks} blocks")
             for each in lost:
                 print_line(f"lost: {each['size']} bytes from offset {each['offset']}")
+            if lost and not lost[0]["offset"]:
+                print_line(
+                    "the header is lost, and with it the roots: get-dag writes an archive of a root that is known"
+                )
     return 1 if lost else 0
 
 

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from multiformats import CID
 
 from ipld_car import cids
-from ipld_car._file.layout import read_layout
+from ipld_car._file.layout import Buffer, read_layout
 from ipld_car._file.salvage import undamaged_sections
+from ipld_car.errors import CarError
 from ipld_car.ops.archive import Source, open_buffer
 from ipld_car.ops.errors import Meter, Progress, naming
 from ipld_car.ops.output import Target, write_archive
@@ -37,14 +38,16 @@ def repair(
 ) -> Repaired:
     """Write the whole blocks of a damaged archive: each block with the hash in its CID, once, with the same roots.
 
-    Behind damage the next section is found whose block has the SHA-256 or BLAKE3 in its CID.
+    Behind damage the next section is found whose block has the SHA-256 or BLAKE3 in its CID. Where the header is
+    damaged, its roots are lost, and the archive that is written has none: :func:`get_dag` writes one of a root that is
+    known.
 
-    :param source: path, bytes or stream; its header must be whole
+    :param source: path, bytes or stream
     :param target: path or stream; the archive itself may be replaced
     :param version: of the archive that is written
     :param zero_length_section_as_eof: see :func:`verify`; but if anything but zeros follows, it is damage
     :param progress: see :data:`Progress`
-    :raises CarError: if the header is damaged; nothing is written
+    :raises CarError: if the header is damaged, and no whole block is there; nothing is written
     :raises OSError: if something cannot be read or written
 
     >>> import io
@@ -57,15 +60,29 @@ def repair(
     2
     """
     lost: list[tuple[int, int]] = []
+    zeros = zero_length_section_as_eof
     with open_buffer(source, progress) as (_, buffer):
         with naming(source if isinstance(source, (str, os.PathLike)) else None):
-            layout = read_layout(buffer, allow_unfinished=True, allow_truncated=True)
-        stop = layout.end if layout.finished else len(buffer)
-        meter = Meter(progress, "repairing", stop - layout.first)
-        zeros = zero_length_section_as_eof
-        found = undamaged_sections(buffer, layout.first, stop, lost, zero_is_end=zeros, verifies_all=True)
-        with write_archive(target, layout.roots, version) as out:
+            roots, first, stop = _place_of_sections(buffer)
+        meter = Meter(progress, "repairing", stop - first)
+        found = undamaged_sections(buffer, first, stop, lost, zero_is_end=zeros, verifies_all=True)
+        with write_archive(target, roots, version) as out:
             for _, cid, begin, size in found:
                 out.write(cid, bytes(buffer[begin : begin + size]))
-                meter.reach(begin + size - layout.first)
+                meter.reach(begin + size - first)
     return Repaired(out.written.roots, out.written.blocks, lost)
+
+
+def _place_of_sections(buffer: Buffer) -> tuple[list[bytes], int, int]:
+    """Return the roots of an archive, where its sections begin, and where they end.
+
+    :return: without roots, and with the whole archive for the place, if the header is damaged
+    :raises CarError: if it is, and there is no whole section
+    """
+    try:
+        layout = read_layout(buffer, allow_unfinished=True, allow_truncated=True)
+    except CarError:
+        if next(undamaged_sections(buffer, 0, len(buffer), [], verifies_all=True), None) is None:
+            raise
+        return [], 0, len(buffer)
+    return layout.roots, layout.first, layout.end if layout.finished else len(buffer)
