@@ -63,12 +63,12 @@ def import_car(
 
 
 class _NotingReader(CarReader):
-    """An archive, and which blocks it had."""
+    """An archive, which records the blocks that were read from it."""
 
     def __init__(self, source: Source, *, verify: bool, zero_length_section_as_eof: bool) -> None:
         super().__init__(source, verify=verify, zero_length_section_as_eof=zero_length_section_as_eof)
         self.met: set[bytes] = set()
-        """Binary CIDs of the blocks so far."""
+        """Binary CIDs of the blocks that were read."""
 
     def __iter__(self) -> Iterator[Block]:
         met = self.met

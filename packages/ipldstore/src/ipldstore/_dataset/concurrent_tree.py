@@ -34,7 +34,7 @@ from .castores import OverlayCAStore
 T = TypeVar("T")
 
 _BULK: Final = 1 << 14
-"""Links of one array from which they are set at once, which writes the nodes of its index with them."""
+"""Links of one array from which on they are set together, which writes the nodes of its index with them."""
 
 _MAX_LISTED: Final = 256
 """Subdirectories of a listed group that are prefetched."""
@@ -54,7 +54,7 @@ class ConcurrentTree:
         self._foreign_nodes = foreign_nodes
         self._tree = open_tree(nodes, root, limits, foreign_nodes)
         self.foreign = contents_of(self._tree)
-        """What a root of another maker holds, which is read and not changed; None for a dataset of this format."""
+        """The contents of a root of another maker, which are only read; None for a dataset of this format."""
         self.next_chunk = self._tree.next_chunk
         """See :meth:`Tree.next_chunk`."""
         self.lock = threading.RLock()
@@ -89,7 +89,7 @@ class ConcurrentTree:
             return self._tree.snapshot()
 
     def read(self, action: Callable[[lookup.AnyDirectory, Load], T]) -> T:
-        """Return what an action finds in the tree as it is now. No lock is held while blocks are read."""
+        """Return the result of an action on the tree as it is now. No lock is held while blocks are read."""
         top = self._tree.top
         if isinstance(top, Frozen):  # it never changes
             return action(top, self._nodes.load)
@@ -286,7 +286,7 @@ class ConcurrentTree:
                 self._apply_each(group.items(path))
 
     def _metadata_of(self, path: str) -> Mapping[str, Any] | None:
-        """Return the metadata of an array; None if it is none that stands in a node as data."""
+        """Return the metadata of an array; None if no node has them as data."""
         parts = path.split("/") if path else []
         for name in (keys.ZARR_JSON, keys.ZARRAY):
             found = lookup.find(self._tree.top, [*parts, name], self._nodes.load)
@@ -341,7 +341,7 @@ class ConcurrentTree:
 
     @property
     def version(self) -> int | bytes:
-        """The root of contents that are frozen, else a number that is another one after each change."""
+        """The root of frozen contents, else a number that changes with each change."""
         with self.lock:
             return self._versions if self._tree.changed else self._tree.root or EMPTY_ROOT
 

@@ -49,15 +49,15 @@ class Dataset:
         self.tree = ConcurrentTree(self._nodes, root, limits, ForeignNodes(castore, self._reader))
         self.persistence = Persistence(castore, root)
         self.whole = is_taken_as_whole(castore, root)
-        """Whether it is known, or taken for granted, that all is there that the root reaches."""
+        """Whether all blocks that the root reaches are known, or assumed, to be there."""
         self.closed = False  # whether nothing may be changed any more
         self.token = uuid.uuid4().hex
         self.home = process_id()
         """The process that has the dataset itself."""
         self.sharing: Sharing | None = None
-        """How others write this dataset too; None where it was never given to others."""
+        """How other processes write this dataset too; None where no copy was made."""
         self.origin: pickling.Pickled | None = None
-        """The pickle that this is a copy out of, and that its own pickles are."""
+        """The pickle that this copy was loaded from; pickling the copy gives it again."""
         self.base_commit: bytes | None = None  # in a repository: binary CID of the commit that the contents go on from
         self.head_name: str | None = None  # in a repository whose head is an IPNS name: the name of the node's key
         self.own_changes = 0  # how often this process has changed the contents
@@ -97,7 +97,7 @@ class Dataset:
         return self.castore.has_blocks(wanted)
 
     def content_of(self, key: str, root: bytes | None = None) -> lookup.KeyTarget | None:
-        """Return the document or link of a key, here or below a root, without looking for what others have written."""
+        """Return the document or link of a key, here or below a root, without a look at the changes of others."""
         if root is None:
             return self.tree.find(key)
         return ConcurrentTree(self._nodes, root, self.limits, ForeignNodes(self.castore, self._reader)).find(key)
@@ -107,7 +107,7 @@ class Dataset:
         self.tree.go_to(root, discard_changes=True)
 
     def apply(self, changes: Mapping[str, lookup.KeyTarget | None]) -> None:
-        """Give keys what others have written; None deletes."""
+        """Set the contents of keys to those that others have written; None deletes a key."""
         self.tree.apply(changes)
 
     # -- reading --
@@ -142,7 +142,7 @@ class Dataset:
         return self.read_found(key, self.find(key), byte_range, view)
 
     def read_found(self, key: str, found: lookup.AnyTarget | None, byte_range: ByteRange, view: View) -> bytes | None:
-        """Return the bytes of what :meth:`find` has found for a key, as :meth:`read` does, without looking again."""
+        """Return the bytes of a target that :meth:`find` has returned, as :meth:`read` does, without another lookup."""
         data = None if found is None else self.values.try_read_nowait(found, byte_range, view)
         if data is not None or found is None:
             return data
@@ -273,12 +273,12 @@ class Dataset:
 
     @property
     def known_root(self) -> bytes | None:
-        """The root without looking for what others have written."""
+        """The root, without a look at the changes of others."""
         return self.tree.root
 
     @property
     def state(self) -> tuple[object, ...]:
-        """Something that is equal for equal contents that are frozen, else for one dataset between two changes."""
+        """A value that is equal for equal frozen contents; with changes, for one dataset between two changes."""
         self.catch_up()
         version = self.tree.version
         return (version,) if isinstance(version, bytes) else (self.token, version)
@@ -291,12 +291,12 @@ class Dataset:
 
     @property
     def has_changes(self) -> bool:
-        """Whether there are changes that no root has, or whose root is of a pickle or of a freeze that then failed."""
+        """Whether there are changes that no persisted root has. A pickle, or a failed freeze, only writes a root."""
         return self.changed or self.tree.frozen_root == self.persistence.unpersisted is not None
 
     @property
     def needs_persist(self) -> bool:
-        """Whether the block store has not been told of the contents as they are."""
+        """Whether the root of the present contents was not persisted in the block store."""
         return self.tree.changed or self.tree.frozen_root != self.persistence.root
 
     def _write_tree(self) -> bytes:
@@ -316,7 +316,7 @@ class Dataset:
         return self.persistence.flush(self._write_tree(), for_writers=for_writers)
 
     def freeze(self, on_conflict: OnConflict = "raise") -> bytes:
-        """Write what has changed and have the blocks kept; return the binary CID of the root.
+        """Write the changes and persist the root; return its binary CID.
 
         :param on_conflict: what to do where changes of several writers do not follow each other
         """
@@ -332,7 +332,7 @@ class Dataset:
             return root
 
     def write_root(self, on_conflict: OnConflict = "raise") -> bytes:
-        """Write what has changed, and leave it to the caller to have the root kept; see :meth:`freeze`."""
+        """Write the changes, and leave it to the caller to persist the root; see :meth:`freeze`."""
         return (
             self.write_for_copies(on_conflict) if isinstance(self.sharing, CoordinatorSharing) else self._write_tree()
         )

@@ -1,4 +1,4 @@
-"""Forks of a dataset, and how what they changed is merged."""
+"""Forks of a dataset, and merging their changes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fork(data: Dataset) -> Dataset:
 
 
 def changes_of_fork(data: Dataset) -> Changes:
-    """Return what a fork has changed; the blocks are where they stay.
+    """Return the changes of a fork; all its blocks are stored.
 
     :raises IPLDStoreError: if the dataset is no fork, or blocks cannot be written
     """
@@ -47,7 +47,7 @@ def changes_of_fork(data: Dataset) -> Changes:
 
 
 def changes_of(data: Dataset) -> Changes:
-    """Return what a fork has changed, or a dataset since it was opened, frozen or set to a root.
+    """Return the changes of a fork, or of a dataset since it was opened, frozen or set to a root.
 
     The blocks are in the store when it returns.
 

@@ -1,4 +1,4 @@
-"""How a store ends: what has changed is frozen, and what it holds open is released."""
+"""Closing a store: changes are frozen, and files and locks are released."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def close(data: Dataset) -> None:
 
 
 def end_session(data: Dataset) -> bool:
-    """Refuse what copies write from now on; return whether there are any. What they wrote can still be taken in.
+    """Refuse further writes of copies; return whether there are copies. Their earlier writes can still be taken in.
 
     :raises ConflictError: if another process has taken the session over; the dataset keeps its changes without it
     """
@@ -56,7 +56,7 @@ def _of_session(data: Dataset, action: Callable[[CoordinatorSharing], None]) -> 
 
 
 def abandon(data: Dataset, release: Callable[[], None]) -> None:
-    """Close the block store of a dataset, and lose what is not frozen. A file that was new is not left.
+    """Close the block store of a dataset, and lose changes that are not frozen. A file that was new is removed.
 
     :param release: called at the end
     :raises IPLDStoreError: if the block store cannot be closed
@@ -76,7 +76,7 @@ def abandon(data: Dataset, release: Callable[[], None]) -> None:
 
 
 class Closer(Protocol):
-    """What closing a store does that was opened at an address."""
+    """Closes a store that was opened at an address."""
 
     def close(self) -> None:
         """Persist the changes, and release the files and locks of the store.
@@ -104,7 +104,7 @@ class Opened:
     """
 
     _kept = "frozen"
-    """What changes are that are kept, for the warning."""
+    """The word for changes that are persisted, for the warning."""
 
     def __init__(self, data: Dataset, *, writable: bool, release: Callable[[], None]) -> None:
         self._data = data
@@ -132,7 +132,7 @@ class Opened:
             self._release()
 
     def _keep(self) -> None:
-        """Keep what has changed, and end the session of copies in other processes."""
+        """Persist the changes, and end the session of copies in other processes."""
         data = self._data
         if end_session(data) or data.needs_persist or data.frozen_root is None:  # what is written has a root
             data.freeze()
@@ -140,11 +140,11 @@ class Opened:
 
     @property
     def _has_unkept(self) -> bool:
-        """Whether dropping the store would lose something."""
+        """Whether dropping the store would lose changes."""
         return self._data.needs_persist
 
     def abandon(self) -> None:
-        """Close the block store, and lose what is not kept. A file that was new is not left."""
+        """Close the block store, and lose what is not persisted. A file that was new is removed."""
         abandon(self._data, self._release)
 
     def __del__(self) -> None:

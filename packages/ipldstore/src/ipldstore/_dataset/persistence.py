@@ -1,4 +1,4 @@
-"""What the block store of a dataset keeps: the root that is persisted, and the head that moves to it."""
+"""Persisting roots: the root that the block store keeps, and the head that moves to it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GOING_ON: Final = (
 
 
 class Persistence:
-    """The root of a dataset that its block store has been told of.
+    """The root of a dataset that is persisted in its block store.
 
     :param castore: the block store
     :param root: binary CID of the root that the dataset begins with; None for an empty dataset
@@ -33,13 +33,13 @@ class Persistence:
         self.root = self.head() if castore.persist_moves_head else root
         """Binary CID of the root that is persisted; None if there is none."""
         self.base = root
-        """Binary CID of the root that changes which are not persisted go on from; None for an empty dataset."""
+        """Binary CID of the root under the changes that are not persisted; None for an empty dataset."""
         self._plain = root
         """Binary CID of a head that is known to be a root: the dataset has read it, or has moved the head to it."""
         self.unpersisted: bytes | None = None
         """Binary CID of a root that was written and is not persisted yet."""
         self._tried: set[bytes] = set()
-        """Binary CIDs of roots that the head may have moved to: a call has failed, or was interrupted."""
+        """Binary CIDs of roots that the head may have moved to, as a call has failed or was interrupted."""
         self.lock = threading.RLock()
         """One thread at a time persists: the head moves from one root to the next."""
 
@@ -53,7 +53,7 @@ class Persistence:
         return None if head is None else cids.to_bytes(head)
 
     def persist(self, root: bytes) -> None:
-        """Persist a root: what it reaches stays, and the head is the root where the block store moves one.
+        """Persist a root: its blocks stay, and the head becomes the root where the block store moves one.
 
         :raises IPLDStoreError: if that fails, for a head that another writer has moved a :class:`ConflictError`
         """
@@ -73,7 +73,7 @@ class Persistence:
         self.root, self.base, self._plain, self.unpersisted = root, root, root, None
 
     def flush(self, root: bytes, *, for_writers: bool) -> bytes:
-        """Return a root when its blocks are in the store.
+        """Wait until the blocks of a root are in the store; return the root.
 
         :param for_writers: whether a session of writers goes on from the root. A block store that deletes blocks of
             its own accord keeps the root then: notes, which keep the blocks that they name, are deleted when the root

@@ -81,7 +81,7 @@ Make = Callable[[ContentAddressableStore, bytes | None, Limits], D]
 
 
 def pickled(data: PickledDataset, *, shared: bool) -> Pickled:
-    """Return what a pickle carries; freezes the contents, as copies read them from the block store.
+    """Return the contents of a pickle; freezes the dataset, as copies read it from the block store.
 
     :param shared: whether copies in other processes are to write
     """

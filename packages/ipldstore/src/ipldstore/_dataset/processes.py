@@ -17,7 +17,7 @@ CLOSED: Final = (
     "this store was closed, and what is written now would be lost: open it again, or go on with "
     "IPLDStore(store.castore, root=store.root_cid)"
 )
-"""The error of a change to a store that is closed."""
+"""The error of changing a closed store."""
 
 
 _THREADS: Final = "from threads of one process (for example dask.config.set(scheduler='threads'))"
@@ -39,7 +39,7 @@ NOT_FROZEN_HERE: Final = (
 
 
 def require_owner(owner: str, castore: ContentAddressableStore) -> None:
-    """Refuse to change what the owner of a dataset would never see.
+    """Refuse a change that the owner of a dataset would never see.
 
     :param owner: the :func:`~ipld_castore.concurrency.process_id` of the process that made the dataset
     :param castore: the block store of the copy, in this process

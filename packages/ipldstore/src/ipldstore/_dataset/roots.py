@@ -1,4 +1,4 @@
-"""Going from one root to another, without losing changes."""
+"""Going on from another root, without losing changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .dataset import Dataset
 
 
 def open_dataset(castore: ContentAddressableStore, root: bytes | None) -> tuple[Dataset, HistoryNodeError | None]:
-    """Return the dataset of a root, or of the root that a commit or a state stands for, and what was found there.
+    """Return the dataset of a root, or of the root that a commit or a state stands for, and that commit or state.
 
     :param root: binary CID; None for an empty dataset
     :raises IPLDStoreError: if it cannot be read

@@ -18,7 +18,7 @@ from ipldstore._tree.directory import Map, decode_document
 from ipldstore.errors import LOWER_ERRORS, store_errors, translated
 
 View = Callable[[documents.Document], documents.Document]
-"""Makes of a document the one whose text is read."""
+"""Returns the document whose text is read in place of another one."""
 
 
 def as_it_is(document: documents.Document) -> documents.Document:
@@ -27,7 +27,7 @@ def as_it_is(document: documents.Document) -> documents.Document:
 
 
 class ValueReader:
-    """Reads what was found for a key. Safe with threads.
+    """Reads the targets of keys. Safe with threads.
 
     :param castore: the block store
     :param nodes: its nodes
@@ -40,7 +40,7 @@ class ValueReader:
         self._reader = reader
 
     def read(self, key: str, found: lookup.AnyTarget, byte_range: ByteRange, view: View) -> bytes:
-        """Return the bytes of what was found for a key, or a range of them.
+        """Return the bytes of the target of a key, or a range of them.
 
         :raises IPLDStoreError: if they are missing, damaged or out of reach
         """
@@ -58,7 +58,7 @@ class ValueReader:
     def try_read_nowait(
         self, found: lookup.AnyTarget, byte_range: ByteRange, view: View, max_bytes: int = unixfs.CHUNK_SIZE
     ) -> bytes | None:
-        """Return the bytes of what was found for a key, or a range of them, if nothing has to be waited for.
+        """Return the bytes of the target of a key, or a range of them, if nothing has to be waited for.
 
         None sends the caller to :meth:`read`, which also says what is wrong where something is.
 
@@ -72,7 +72,7 @@ class ValueReader:
             return None
 
     def size(self, key: str, found: lookup.AnyTarget) -> int:
-        """Return how many bytes what was found for a key has; of a value no chunk is read.
+        """Return how many bytes the target of a key has; of a value no chunk is read.
 
         :raises IPLDStoreError: if that cannot be found out
         """

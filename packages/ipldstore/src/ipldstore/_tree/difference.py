@@ -37,7 +37,7 @@ class DocumentsChange(NamedTuple):
 
 
 class DirectoryChange(NamedTuple):
-    """A directory that one tree has and the other has not, with all that is below it."""
+    """A directory that only one tree has, with all that is below it."""
 
     path: str
     before: Frozen | None

@@ -32,7 +32,7 @@ NextChunk = tuple[Recent, str]
 
 
 class Tree:
-    """The keys of a dataset with their documents and links. The caller sees to it that one thread at a time calls.
+    """The keys of a dataset with their documents and links. Not safe with threads: the caller holds a lock.
 
     A change that fails has changed nothing: all that may fail comes first, and what is read later was read before, by
     the same pinning ``load``.
@@ -238,7 +238,7 @@ class Tree:
     # -- whole directories --
 
     def graft(self, parts: list[str], directory: dict[str, Any]) -> None:
-        """Set all keys below a path, where there are none, to those of a directory. Nothing below it is read.
+        """Set all keys below a path, where there are none, to those of a directory, of which no node below is read.
 
         :param directory: the checked map of a root or directory; its ``__ipld_value__`` is not taken
         """
@@ -262,7 +262,7 @@ class Tree:
             self.graft(parts, directory.map)
 
     def move(self, old: list[str], new: list[str]) -> None:
-        """Give all keys below a path those names below another path, where there are none. No chunk index is read.
+        """Rename all keys below a path to names below another path, where there are none. No chunk index is read.
 
         :param old: the path, which has keys below it
         :param new: the other path, which is not at or below the first
