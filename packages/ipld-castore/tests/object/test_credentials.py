@@ -111,13 +111,29 @@ def test_urls_with_credentials_are_refused(url: str, caplog: pytest.LogCaptureFi
     assert SECRET not in said.replace(f"from_url({url!r}", "")
 
 
-def test_userinfo_of_an_endpoint_does_not_show(caplog: pytest.LogCaptureFixture) -> None:
-    options = {"endpoint": f"http://me:{SECRET}@127.0.0.1:1", "allow_http": True, "retry_config": {"max_retries": 0}}
-    store = ObjectCAStore.from_url("s3://bucket", **options, access_key_id="some key", secret_access_key=SECRET)
+@pytest.mark.parametrize(
+    "userinfo", [f"me:{SECRET}", SECRET, f"me:p@{SECRET}", f"me:p%40{SECRET}"], ids=["usual", "token", "at", "quoted"]
+)
+def test_userinfo_of_an_endpoint_does_not_show(userinfo: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Nor is it in the pickle that holds no secrets. A token has no colon, and passwords have an "@" in them."""
+    options = {"endpoint": f"http://{userinfo}@127.0.0.1:1", "allow_http": True, "retry_config": {"max_retries": 0}}
+    keys = {"access_key_id": "some key", "secret_access_key": "of nothing", "credentials": "worker"}
+    store = ObjectCAStore.from_url("s3://bucket", **options, **keys)
     assert SECRET not in repr(store)
+    assert SECRET.encode() not in pickle.dumps(store)
     said = everything_that_is_said(lambda: store.get_block(_cid()), caplog)
     assert "127.0.0.1:1" in said
     assert SECRET not in said
+
+
+@pytest.mark.parametrize("endpoint", [f"http://me:p/{SECRET}@127.0.0.1:1", f"me:{SECRET}@127.0.0.1:1"])
+def test_userinfo_of_an_endpoint_that_is_malformed_does_not_show(endpoint: str) -> None:
+    store = ObjectCAStore.from_url("s3://bucket", endpoint=endpoint, access_key_id="k", secret_access_key="s")
+    assert "127.0.0.1:1" in store.address
+    assert SECRET not in repr(store)
+
+
+def test_secrets_of_addresses_do_not_show() -> None:
     from obstore.store import AzureStore, HTTPStore
 
     for other in (
@@ -140,6 +156,7 @@ def test_options_that_hold_secrets_are_known() -> None:
     for name in ("bucket", "region", "endpoint", "web_identity_token_file", "aws_skip_signature", "account_name"):
         assert not is_secret(name)
     assert redact("at https://u:p@h/x?sig=1 and s3://b?y", {}) == "at https://h/x and s3://b"
+    assert redact("GET http://h/air@v1/x of abfss://data@acc/x", {}) == "GET http://h/air@v1/x of abfss://data@acc/x"
 
 
 def test_errors_of_options() -> None:
@@ -147,6 +164,7 @@ def test_errors_of_options() -> None:
         ("s3://bucket", {"bogus": "1", "access_key_id": "k"}, "bogus"),
         ("ftp://host/x", {}, "expected a URL that begins with s3://"),
         ("memory:///", {}, "expected a URL that begins with s3://"),
+        ("s3:/key:pw@b", {}, r"names a bucket, such as s3://bucket/prefix; found .b.$"),
         ("s3://", {}, r"names a bucket, such as s3://bucket/prefix; found .s3://.$"),
         ("gs:///prefix", {}, "names a bucket"),
         ("gs://bucket", {"profile": "x"}, "'profile' with s3://"),

@@ -13,7 +13,7 @@ from ipld_castore.errors import BackendUnavailableError, CAStoreError
 
 from . import credentials
 from .fork_guard import check_process
-from .secrets import redact, redact_urls
+from .secrets import redact, redact_url, redact_urls
 
 T = TypeVar("T")
 
@@ -241,7 +241,7 @@ def _address(client: Client, prefix: str) -> str:
     place, endpoint = _place(client)
     own = getattr(client.store, "prefix", None) if client.kind != "LocalStore" else None
     below = "".join(f"/{part}" for part in (own, prefix) if part)
-    return f"{place}{below} at {redact_urls(endpoint)}" if endpoint else f"{place}{below}"
+    return f"{place}{below} at {redact_url(endpoint)}" if endpoint else f"{place}{below}"
 
 
 def _place(client: Client) -> tuple[str, str | None]:

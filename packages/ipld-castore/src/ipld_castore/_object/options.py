@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from . import credentials
-from .secrets import redact, redact_urls
+from .secrets import redact, redact_url, redact_urls
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -55,7 +55,7 @@ def open_store(url: str, options: Mapping[str, Any]) -> ObjectStore:
     :raises BackendUnavailableError: if no credentials are found
     :raises ImportError: if obstore is not installed
     """
-    scheme = _check_url(url)
+    scheme = check_url(url)
     obstore = _import_obstore()
     kwargs = dict(options)
     profile = kwargs.pop("profile", None)
@@ -87,7 +87,7 @@ def open_store(url: str, options: Mapping[str, Any]) -> ObjectStore:
     raise ValueError(f"cannot open {redact_urls(url)}: {problem}")
 
 
-def _check_url(url: str) -> str:
+def check_url(url: str) -> str:
     """Return the scheme of a URL of an object store.
 
     :raises ValueError: if it is none, or names no bucket, or has credentials in it; they are not repeated
@@ -102,7 +102,7 @@ def _check_url(url: str) -> str:
             f"before or behind {parts.scheme}://{parts.netloc.rpartition(chr(64))[2]}{parts.path}: pass them as options"
         )
     if not parts.netloc and parts.scheme != "file":
-        raise ValueError(f"expected a URL that names a bucket, such as {parts.scheme}://bucket/prefix; found {url!r}")
+        raise ValueError(f"expected a URL that names a bucket, such as {parts.scheme}://bucket/prefix; found {redact_url(url)!r}")
     return parts.scheme
 
 

@@ -19,7 +19,10 @@ _PUBLIC_OPTIONS: Final = frozenset(
 )
 """Options whose names look as if they held a secret."""
 
-_USERINFO: Final = re.compile(r"(?<=://)[^/\s@\"']*:[^/\s@\"']*@")
+_URL_OPTION: Final = re.compile(r"endpoint|url", re.IGNORECASE)
+_USERINFO: Final = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*)://(?P<user>[^/\s?#\"'<>]*)@", re.IGNORECASE)
+_CONTAINER_AS_USER: Final = ("abfs", "abfss")
+"""Schemes whose URLs have the container before an "@"."""
 _QUERY: Final = re.compile(r"(?P<url>\b[a-z][a-z0-9+.-]*://[^\s?\"'<>]*)\?[^\s\"'<>]*", re.IGNORECASE)
 _SHORTEST: Final = 4
 """Characters of a secret that is looked for in texts; shorter ones would be found everywhere."""
@@ -44,14 +47,37 @@ def redact(text: str, options: Mapping[str, Any]) -> str:
     'PUT http://host/x with ...'
     """
     for option, value in options.items():
-        if is_secret(option) and isinstance(value, str) and len(value) >= _SHORTEST:
+        if not isinstance(value, str):
+            continue
+        if is_secret(option) and len(value) >= _SHORTEST:
             text = text.replace(value, "...")
+        if _is_url(option, value):
+            text = text.replace(value, redact_url(value))
     return redact_urls(text)
 
 
 def redact_urls(text: str) -> str:
     """Return a text whose URLs have no userinfo and no query."""
-    return _QUERY.sub(r"\g<url>", _USERINFO.sub("", text))
+    return _QUERY.sub(r"\g<url>", _USERINFO.sub(_without_userinfo, text))
+
+
+def _without_userinfo(found: re.Match[str]) -> str:
+    is_container = found["scheme"].lower() in _CONTAINER_AS_USER and ":" not in found["user"]
+    return found[0] if is_container else f"{found['scheme']}://"
+
+
+def redact_url(url: str) -> str:
+    """Return the URL of a server without userinfo and query, also where it is malformed.
+
+    >>> redact_url("http://me:p/w@host"), redact_url("me:pw@host:80")
+    ('http://host', 'host:80')
+    """
+    scheme, mark, rest = url.partition("://") if "://" in url else ("", "", url)
+    return scheme + mark + rest.rpartition("@")[2].partition("?")[0]
+
+
+def _is_url(option: str, value: str) -> bool:
+    return "://" in value or _URL_OPTION.search(option) is not None
 
 
 def without_secrets(kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,7 +89,7 @@ def without_secrets(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("config", "client_options"):
         if name in public:
             public[name] = {
-                option: redact_urls(value) if isinstance(value, str) and "://" in value else value
+                option: redact_url(value) if isinstance(value, str) and _is_url(option, value) else value
                 for option, value in public[name].items()
                 if not is_secret(option) and option != "default_headers"
             }

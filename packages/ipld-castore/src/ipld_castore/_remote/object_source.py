@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ipld_castore._object.client import Client, Failure, FailureKind
-from ipld_castore._object.options import open_store
+from ipld_castore._object.options import check_url, open_store
 from ipld_castore._object.recipe import Recipe, recipe_of, store_of
 from ipld_castore.errors import BackendUnavailableError
 
@@ -44,6 +44,7 @@ class ObjectRangeSource(VersionedSource):
         :raises BackendUnavailableError: if no credentials are found
         :raises ImportError: if obstore is not installed
         """
+        check_url(url)
         folder, _, name = url.rpartition("/")
         if not name or folder.endswith(("/", ":")):
             raise ValueError("expected the URL of an object in a bucket, such as s3://bucket/x.car; found none")

@@ -20,7 +20,7 @@ from multiformats import CID
 from .content_url import parse_content_url, parse_gateway_url
 from .file_path import path_of_url, split_existing
 from .places import Address, AnyAddress, ArchiveURL, BucketURL, ContentPath
-from .url_parts import check_text, decoded, split_url
+from .url_parts import check_text, decoded, split_url, without_secrets
 
 _BUCKETS: Final = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss")
 _HTTP: Final = ("http", "https")
@@ -88,7 +88,8 @@ def parse(what: AnyAddress) -> Address:
             return _parse_remote(f"{scheme}:{rest}")
     known = ", ".join(f"{scheme}:" for scheme in _SCHEMES)
     advice = "" if url[2] is None else f"; a file of that name is './{text}'"
-    raise ValueError(f"expected a path, a CID or a URL of a known scheme, found {text!r}; known are {known}{advice}")
+    found = without_secrets(text)
+    raise ValueError(f"expected a path, a CID or a URL of a known scheme, found {found!r}; known are {known}{advice}")
 
 
 def _advice(what: object) -> str:

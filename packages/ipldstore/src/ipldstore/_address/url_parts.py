@@ -35,6 +35,15 @@ def _host_of(url: str) -> str:
     return re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0].rpartition("@")[2]
 
 
+def without_secrets(url: str) -> str:
+    """Return a URL of any scheme without userinfo and query, for errors; also where a slash is missing.
+
+    >>> without_secrets("s4://me:pw@bucket/air?sig=1"), without_secrets("s3:/me:pw@bucket")
+    ('s4://bucket/air', 's3:/bucket')
+    """
+    return re.sub(r"(:/+)[^/?#]*@", r"\1", url, count=1).partition("?")[0]
+
+
 def check_text(text: str) -> None:
     """Refuse an address with control characters, which no place has in its name.
 
