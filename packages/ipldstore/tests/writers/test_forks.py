@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import ipldstore
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,6 +82,36 @@ def test_a_fork_of_a_fork_and_a_fork_that_merges() -> None:
     store.merge(right, left)
     kept = {"a/c/0": b"zero", "a/zarr.json": SOME["a/zarr.json"]}
     assert store.freeze() == store_with(WHOLE | kept | {"a/c/2": b"two again"}).freeze()
+
+
+@pytest.mark.parametrize("value", [b"y", None], ids=["written", "deleted"])
+def test_what_a_fork_changes_after_a_merge_follows_the_fork_that_was_merged(value: bytes | None) -> None:
+    store = written(SOME)
+    left, right = store.fork(), store.fork()
+    change(left, {"a/c/0": b"x"})
+    right.merge(left)
+    change(right, {"a/c/0": value})
+    store.merge(left, right)
+    assert store.mapping.get("a/c/0") == value
+    own = store.fork()
+    change(own, {"a/c/1": b"first"})
+    below = own.fork()
+    change(below, {"a/c/1": b"second"})
+    own.merge(below)
+    change(own, {"a/c/1": value})
+    store.merge(below, own)
+    assert store.mapping.get("a/c/1") == value
+
+
+def test_what_a_fork_takes_back_after_a_merge_is_not_lost() -> None:
+    """Both orders of the two forks are possible, and end differently, so that is a conflict."""
+    store = written(SOME)
+    left, right = store.fork(), store.fork()
+    change(left, {"a/c/0": b"x"})
+    right.merge(left)
+    change(right, {"a/c/0": SOME["a/c/0"]})
+    with pytest.raises(ConflictError, match="a/c/0"):
+        store.merge(left, right)
 
 
 def test_merging_while_the_fork_goes_on() -> None:
@@ -172,6 +203,16 @@ def test_an_answer_that_is_none_of_the_contents() -> None:
         store.merge(*forks, on_conflict=lambda _: b"mine")
     store.merge(*forks, on_conflict=lambda conflict: conflict.base)
     assert store["a/c/0"] == b"zero"
+
+
+@pytest.mark.parametrize("choice", ["last", "First", None, 3])
+def test_what_decides_nothing_is_refused_also_without_a_conflict(choice: Any, tmp_path: Path) -> None:
+    """A misspelt word would be found in the one run that has a conflict."""
+    store = written(SOME)
+    folder = FileSystemCAStore(tmp_path)
+    for call in (store.merge, store.freeze, lambda **how: ipldstore.recover(folder, **how)):
+        with pytest.raises(ValueError, match='on_conflict to be "raise", "first" or a callable, found'):
+            call(on_conflict=choice)
 
 
 def test_what_is_no_fork() -> None:

@@ -102,7 +102,8 @@ def check_url(url: str) -> str:
             f"before or behind {parts.scheme}://{parts.netloc.rpartition(chr(64))[2]}{parts.path}: pass them as options"
         )
     if not parts.netloc and parts.scheme != "file":
-        raise ValueError(f"expected a URL that names a bucket, such as {parts.scheme}://bucket/prefix; found {redact_url(url)!r}")
+        found = redact_url(url)
+        raise ValueError(f"expected a URL that names a bucket, such as {parts.scheme}://bucket/prefix; found {found!r}")
     return parts.scheme
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 
 from ipld_car import cids
 
@@ -15,7 +16,7 @@ from ipldstore._writers.changes import Changes, changes_between, notes_of
 from ipldstore._writers.coordinating import CoordinatorSharing
 from ipldstore._writers.forks import ForkSharing
 from ipldstore._writers.notes import Content
-from ipldstore._writers.take_in import OnConflict, resolve_notes
+from ipldstore._writers.take_in import OnConflict, check_on_conflict, resolve_notes
 from ipldstore.errors import BlockMissingError, IPLDStoreError, store_errors
 
 from .dataset import Dataset, make_dataset
@@ -74,9 +75,11 @@ def changes_of(data: Dataset) -> Changes:
 def merge(data: Dataset, changes: Iterable[Changes | Dataset], on_conflict: OnConflict) -> None:
     """Make changes, or those of forks, in a dataset.
 
+    :raises ValueError: if ``on_conflict`` is none
     :raises ConflictError: if they do not follow each other, and nothing says what to do; then nothing has changed
     :raises BlockMissingError: if the block of a key is not there; then nothing has changed
     """
+    check_on_conflict(on_conflict)
     data.check_home()
     given = [each if isinstance(each, Changes) else changes_of_fork(each) for each in changes]
     data.catch_up()
@@ -89,8 +92,11 @@ def merge(data: Dataset, changes: Iterable[Changes | Dataset], on_conflict: OnCo
         if sharing is None:
             data.apply(taken.changes)
     if sharing is not None:  # its lock is taken before that of the dataset
-        for key, content in taken.changes.items():
-            sharing.record(data, key, content)
+        # What a fork had before counts for itself, as the forks that are merged may have begun with it; so does what it
+        # has then, as it may change that again.
+        with sharing.kept_apart() if isinstance(sharing, ForkSharing) else nullcontext():
+            for key, content in taken.changes.items():
+                sharing.record(data, key, content)
     data.merged |= taken.positions
 
 

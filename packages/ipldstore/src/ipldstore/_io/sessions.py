@@ -19,7 +19,7 @@ from ipldstore._writers.coordinating import CoordinatorSharing
 from ipldstore._writers.coordinator import Coordinator
 from ipldstore._writers.notes import decode_notes
 from ipldstore._writers.session_state import SessionState, decode_state
-from ipldstore._writers.take_in import OnConflict
+from ipldstore._writers.take_in import OnConflict, check_on_conflict
 from ipldstore.errors import ConflictError, IPLDStoreError, store_errors
 
 
@@ -126,12 +126,13 @@ def recover(
     :param name: the name of the session; by default the one that has not ended
     :param on_conflict: what to do where changes conflict; see :meth:`ipldstore.IPLDStore.merge`
     :param storage_options: see :func:`sessions`
-    :raises ValueError: if there is no such session, or not one alone
+    :raises ValueError: if there is no such session, or not one alone; or ``on_conflict`` is none
     :raises ConflictError: if changes conflict, or the head is another than the coordinator knew; what was recovered has
         a root then too, which the error names, and the session can be recovered again
     :raises IPLDStoreError: if blocks are missing or cannot be written
     :raises BackendUnavailableError: if the coordinator lives and has the folder open for writing
     """
+    check_on_conflict(on_conflict)
     with _journaled(what, storage_options) as (castore, journals):
         return _recover(castore, journals, name or _only_session(journals), on_conflict)
 

@@ -18,7 +18,7 @@ from ipldstore._display.html import store_html
 from ipldstore._display.outline import outline
 from ipldstore._display.text import outline_text
 from ipldstore._tree.stats import Stats
-from ipldstore._writers.take_in import OnConflict
+from ipldstore._writers.take_in import OnConflict, check_on_conflict
 from ipldstore.errors import IPLDStoreError
 
 from .carried import CarriedDataset
@@ -230,7 +230,9 @@ class DatasetStore(ZarrStore):
         :raises ConflictError: if changes of writers conflict, or another process has moved the head or taken over the
             session; the changes are still there
         :raises IPLDStoreError: if blocks cannot be written, or this is a copy with changes in another process
+        :raises ValueError: if ``on_conflict`` is neither "raise" nor "first" nor a callable
         """
+        check_on_conflict(on_conflict)
         # A reader of a root does not decide whether the backend keeps it.
         return cids.from_validated(self._data.frozen() if self.read_only else self._data.freeze(on_conflict))
 

@@ -340,7 +340,7 @@ class IPLDStore(DatasetStore):
             first has, and a callable gets a :class:`~ipldstore.Conflict` and returns one of its contents
         :raises ConflictError: if changes conflict; it names keys, CIDs and writers, and nothing has changed
         :raises IPLDStoreError: if a block is missing; nothing has changed then
-        :raises ValueError: if the store is read-only
+        :raises ValueError: if the store is read-only, or ``on_conflict`` is none of these
 
         >>> from ipldstore import ConflictError, IPLDStore
         >>> store = IPLDStore()

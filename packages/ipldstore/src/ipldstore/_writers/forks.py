@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from .chain import is_same_content
 from .changes import ID_BYTES, Changes
@@ -45,6 +46,13 @@ class ForkSharing:
                 )
                 self._since = {}
             return Changes(self.root, self._given)
+
+    @contextmanager
+    def kept_apart(self) -> Iterator[None]:
+        """Keep changes that are made meanwhile apart from those before and after, as if each were given out."""
+        self.changes()
+        yield
+        self.changes()
 
     def catch_up(self, dataset: SharedDataset, *, reading: bool) -> None:
         """Do nothing: a fork does not see changes of others. See :meth:`Sharing.catch_up`."""

@@ -104,6 +104,15 @@ def resolve_notes(
     return TakenIn(changes, attempts.positions())
 
 
+def check_on_conflict(on_conflict: object) -> None:
+    """Refuse what decides no conflict, also where there is none.
+
+    :raises ValueError: if it is neither "raise" nor "first" nor a callable
+    """
+    if not (on_conflict in ("raise", "first") if isinstance(on_conflict, str) else callable(on_conflict)):
+        raise ValueError(f'expected on_conflict to be "raise", "first" or a callable, found {on_conflict!r:.200}')
+
+
 def _decided(conflict: Conflict, writer: str | None, on_conflict: OnConflict) -> Content | Conflict:
     """Return what the key of a conflict is to have; the conflict itself if nothing says what.
 
