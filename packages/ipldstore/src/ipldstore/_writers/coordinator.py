@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -12,11 +13,14 @@ from ipld_castore import Journal, SupportsJournal
 from ipldstore.errors import ConflictError, store_errors
 
 from .attempts import CLOSED
+from .moments import Moment
+from .notes import WHOLE_SECONDS
 from .session_state import SessionState, decode_state, encode_state
 from .shared import SharedDataset
 from .take_in import ConfirmedNotes, Notes, OnConflict, read_with_repeated, resolve_notes
 
 _NAME_BYTES: Final = 16
+_POLL_SECONDS: Final = 0.05
 
 
 def stop_writers(journal: Journal, taken: Mapping[str, int]) -> None:
@@ -47,6 +51,8 @@ class Coordinator:
         self._unanswered: list[SessionState] = []
         """States that failed calls were to move the session to: whether they did is unknown."""
         self._choices: dict[str, str] = {}
+        self._stopped: Moment | None = None
+        """When all writers had been stopped by their numbers; blocks of their notes may still be on their way."""
         self.is_lost = False
         """Whether another process has taken the session over."""
 
@@ -111,13 +117,17 @@ class Coordinator:
 
         def look() -> Notes | None:
             nonlocal mark, is_complete
-            mark = self._journal.mark()
-            if mark == self._mark or self._state.done:
-                return None
-            confirmed = ConfirmedNotes(self._journal.entries(self._taken, mark), target.has_blocks)
-            notes = list(confirmed)
-            is_complete = confirmed.is_complete
-            return notes
+            while True:
+                is_last = not self._waits_for_blocks
+                mark = self._journal.mark()
+                if mark == self._mark or self._state.done:
+                    return None
+                confirmed = ConfirmedNotes(self._journal.entries(self._taken, mark), target.has_blocks)
+                notes = list(confirmed)
+                is_complete = confirmed.is_complete
+                if is_complete or is_last:
+                    return notes
+                time.sleep(_POLL_SECONDS)
 
         with store_errors("reading the notes of writers"):
             notes = read_with_repeated(look, self._taken)
@@ -128,6 +138,11 @@ class Coordinator:
                 target.apply(taken.changes)
         self._taken.update(taken.positions)
         self._mark = mark if is_complete else None  # a block may arrive without a note
+
+    @property
+    def _waits_for_blocks(self) -> bool:
+        """Whether a block may still arrive whose writer does not look at the session any more; see WHOLE_SECONDS."""
+        return self._stopped is not None and self._stopped.age <= WHOLE_SECONDS
 
     @property
     def state(self) -> SessionState:
@@ -152,6 +167,8 @@ class Coordinator:
         """
         self._exchange(self._state._replace(ended=True))
         stop_writers(self._journal, self._taken)
+        if self._stopped is None and self._journal.refuses_stopped:
+            self._stopped = Moment.now()
 
     def finish(self) -> None:
         """Mark the session as finished: the root has all notes, and notes since then were refused.

@@ -25,6 +25,13 @@ MAX_REPEATS: Final = 32
 MAX_BYTES: Final = 1 << 19
 """Bytes of the largest record of notes, which any journal takes."""
 
+WHOLE_SECONDS: Final = 2.0
+"""A writer whose note and blocks take longer until all of them are there looks at the session then.
+
+A note alone tells, by its number, that it came before the session ended. Its blocks may come after that: a coordinator
+that has ended the session waits for them as long.
+"""
+
 _OVERHEAD: Final = 256
 """Bytes of a note beside its key, its documents and the names of earlier attempts, at most."""
 _NAME_BYTES: Final = 96

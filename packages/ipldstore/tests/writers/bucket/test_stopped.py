@@ -12,7 +12,9 @@ from typing import Any
 import ipldstore
 import pytest
 from ipldstore import IPLDStore, IPLDStoreError, ObjectCAStore
+from ipldstore._writers import coordinator
 from ipldstore._writers.noting import sequence
+from zarr.core.buffer import default_buffer_prototype
 
 from ..workers.buckets import copy_elsewhere, is_note
 
@@ -110,6 +112,63 @@ def test_sets_beside_the_end_of_their_session(castore: ObjectCAStore) -> None:
     root = store.root_cid
     assert root is not None
     assert set(IPLDStore(castore, root=root)) >= set(written)
+
+
+@pytest.mark.parametrize("in_loop", [False, True], ids=["thread", "loop"])
+@pytest.mark.parametrize("in_time", [False, True], ids=["late", "in-time"])
+def test_a_block_that_comes_after_the_end_of_its_session(
+    castore: ObjectCAStore, s3_proxy: Any, monkeypatch: pytest.MonkeyPatch, in_loop: bool, in_time: bool
+) -> None:
+    """Its note came before the end, so that the number of the note was free. Closing waits for a block that may come.
+
+    The writer of a block that comes later looks at the session, and raises.
+    """
+    for module in (coordinator, sequence):
+        monkeypatch.setattr(module, "WHOLE_SECONDS", 60.0 if in_time else 0.0)
+    store = IPLDStore(castore)
+    copy = copy_elsewhere(store)
+    copy["a/c/0"] = b"0"  # which has looked at the session
+    held, noted, stopped, release = (threading.Event() for _ in range(4))
+
+    async def hold(exchange: Any) -> None:
+        held.set()
+        assert await asyncio.to_thread(release.wait, 60)
+        await right(exchange)
+
+    async def note(exchange: Any) -> None:
+        await right(exchange)
+        noted.set()
+
+    async def stop(exchange: Any) -> None:
+        await right(exchange)
+        stopped.set()
+
+    s3_proxy.inject(hold, when=lambda request: request.method == "PUT" and request.body == b"late")
+    s3_proxy.inject(note, when=lambda request: is_note(request) and b"a/c/1" in request.body)
+    s3_proxy.inject(stop, when=lambda request: is_note(request) and not request.body)
+
+    def set_in_loop() -> None:
+        asyncio.run(copy.set("a/c/1", default_buffer_prototype().buffer.from_bytes(b"late")))
+
+    with ThreadPoolExecutor(2) as pool:
+        late = pool.submit(set_in_loop if in_loop else lambda: copy.__setitem__("a/c/1", b"late"))
+        assert held.wait(60)
+        assert noted.wait(60)
+        closing = pool.submit(store.close)
+        assert stopped.wait(60)
+        if not in_time:
+            closing.result(60)
+        release.set()
+        error = late.exception(60)
+        closing.result(60)
+    assert store.root_cid is not None
+    found = sorted(IPLDStore(castore, root=store.root_cid))
+    if in_time:
+        assert error is None
+        assert found == ["a/c/0", "a/c/1"]
+    else:
+        assert isinstance(error, IPLDStoreError)
+        assert found == ["a/c/0"]
 
 
 def test_an_append_whose_answer_was_lost_is_one(castore: ObjectCAStore, s3_proxy: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -14,7 +13,16 @@ from typing import Final, NamedTuple
 
 from ipld_castore import BackendUnavailableError
 
-from ipldstore._writers.notes import MAX_BYTES, MAX_REPEATS, Note, NoteName, encode_notes, room_of
+from ipldstore._writers.moments import Moment
+from ipldstore._writers.notes import (
+    MAX_BYTES,
+    MAX_REPEATS,
+    WHOLE_SECONDS,
+    Note,
+    NoteName,
+    encode_notes,
+    room_of,
+)
 
 from . import loops
 from .loops import Loop, is_stopped, running_loop
@@ -22,24 +30,6 @@ from .loops import Loop, is_stopped, running_loop
 _POLL_SECONDS: Final = 0.01
 _RECENT_SECONDS: Final = 60.0
 _ID_BYTES: Final = 8
-
-
-class Look(NamedTuple):
-    """When a writer began to look at its session, by two clocks: one stops while a machine sleeps, one can be set."""
-
-    monotonic: float
-    wall: float
-
-    @classmethod
-    def now(cls) -> Look:
-        """Return the look that begins now."""
-        return cls(time.monotonic(), time.time())
-
-    @property
-    def is_recent(self) -> bool:
-        """Whether it began in the last minute."""
-        now = Look.now()
-        return now.monotonic - self.monotonic < _RECENT_SECONDS and abs(now.wall - self.wall) < _RECENT_SECONDS
 
 
 class Noted(NamedTuple):
@@ -55,6 +45,17 @@ class Noted(NamedTuple):
     """Those of the journal before and after the record, if nothing else was noted between."""
     repeats: tuple[NoteName, ...]
     """Earlier attempts to note it, which do not count any more."""
+    begun: Moment
+    """Before the record was put."""
+
+    @property
+    def need_not_look(self) -> bool:
+        """Whether the change counts for sure, so that its writer need not look at the session.
+
+        In a journal that refuses the records of stopped writers the put had failed, had the session ended. Whoever ends
+        the session waits for the blocks of the record.
+        """
+        return self.begun.age < WHOLE_SECONDS and self.sequence.stops_by_number()
 
 
 class NoteGroup:
@@ -74,6 +75,8 @@ class NoteGroup:
         self.number = 0
         """Position of the record among those of its writer, from 1 on; 0 until it is put."""
         self.sequence: NoteSequence | None = None
+        self.begun = Moment.now()
+        """Before the record is put."""
         self._room = MAX_BYTES
         self._lock = threading.Lock()
         self._missing = 1
@@ -111,7 +114,7 @@ class NoteGroup:
         assert self.sequence is not None  # noqa: S101  # it was put
         repeats = tuple(name for note in notes for name in note.repeats)
         size = len({note.key for note in self.notes})
-        return Noted(notes[0].key, self.sequence, self.number, size, marks, repeats)
+        return Noted(notes[0].key, self.sequence, self.number, size, marks, repeats, self.begun)
 
     def to_repeat(self, notes: Sequence[Note]) -> list[Note]:
         """Return notes of the group, which may be there or not, as they are put again."""
@@ -202,7 +205,7 @@ class NoteSequence:
         """The numbers above ``_confirmed`` whose records and blocks are there."""
         self._failed: int | None = None
         """The lowest number that will never arrive."""
-        self._open: Look | None = None
+        self._open: Moment | None = None
         """The last look that found the session open, when a note of this id was there."""
 
     @property
@@ -214,13 +217,13 @@ class NoteSequence:
         """Give a group the next number; return up to which number all groups are there."""
         with self._changed:
             self._begun += 1
-            group.sequence, group.number = self, self._begun
+            group.sequence, group.number, group.begun = self, self._begun, Moment.now()
             self._under_way[group.number] = group
             if self.has_failed:
                 group.settle(False)
             return self._confirmed
 
-    def seen_open(self, look: Look) -> None:
+    def seen_open(self, look: Moment) -> None:
         """Take note that a look found the session open, which had begun when a note of this id was there.
 
         Who ends the session lists the ids later, and takes the next number of each.
@@ -232,7 +235,7 @@ class NoteSequence:
 
         Now and then a note looks all the same, as a session that ended long ago is deleted with all that is in it.
         """
-        return self._open is not None and self._open.is_recent
+        return self._open is not None and self._open.age < _RECENT_SECONDS
 
     def arrived(self, number: int) -> None:
         """Take note that the record and the blocks of a group are there."""

@@ -14,13 +14,14 @@ from ipld_car.lru import LRU
 from ipld_castore import CAStoreError, Journal
 
 from ipldstore._writers.chain import is_same_content
+from ipldstore._writers.moments import Moment
 from ipldstore._writers.notes import Content, Note, Reads, ReadsOfCopies, links_of
 from ipldstore._writers.session_state import decode_state
 from ipldstore._writers.shared import AsyncWork, SharedDataset
 from ipldstore.errors import IPLDStoreError, store_errors
 
 from .claims import Claim, Claims, Make
-from .sequence import Look, Noted, NoteGroup, NoteSequence
+from .sequence import Noted, NoteGroup, NoteSequence
 
 D = TypeVar("D", bound=SharedDataset)
 IsNew = Callable[[Noted], bool]
@@ -168,7 +169,7 @@ class SessionWriter:
             with store_errors(f"noting a change of {key!r}"):
                 is_there = await self._wait_async(claim, key, work)
             put = group.noted(notes) if is_there else None
-            if put is not None and put.sequence.stops_by_number():
+            if put is not None and put.need_not_look:
                 self._make(copy, after, put, noted)
             else:
 
@@ -257,8 +258,8 @@ class SessionWriter:
         """Make a change whose note is there, unless the session has ended."""
         is_open = True
         try:
-            is_stopped_by_number = self.journal.refuses_stopped and put.sequence.stops_by_number()
-            is_open = is_stopped_by_number or self._is_open_for(put.sequence)
+            is_sure = self.journal.refuses_stopped and put.need_not_look
+            is_open = is_sure or self._is_open_for(put.sequence)
         finally:
             if is_open:
                 self._make_noted(copy, after, put, noted)
@@ -368,7 +369,7 @@ class SessionWriter:
 
     def _is_open_for(self, sequence: NoteSequence) -> bool:
         """Return whether the session is open, when a note of a sequence is there; see :meth:`_is_open`."""
-        look = Look.now()
+        look = Moment.now()
         is_open = self._is_open()
         if is_open:
             sequence.seen_open(look)
