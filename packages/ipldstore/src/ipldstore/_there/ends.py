@@ -77,7 +77,9 @@ def opened(what: AnyEnd, *, writing: bool, options: Mapping[str, Any] | None = N
         return
     with ExitStack() as stack:
         if is_zarr(what):
-            yield End(_zarr_store(what, options, writing=writing, stack=stack), "", None)
+            place = Path(what) if writing and not is_zip(what) and "://" not in os.fspath(what) else None
+            marks = None if place is None else place.with_name(f"{place.name}.copied")
+            yield End(_zarr_store(what, options, writing=writing, stack=stack), "", marks)
             return
         if is_icechunk(os.fspath(what)):
             if writing:

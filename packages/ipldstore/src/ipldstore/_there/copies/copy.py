@@ -18,7 +18,6 @@ from zarr.core.sync import sync
 
 from ipldstore._display.bars import Bar, open_bar
 from ipldstore._format import keys
-from ipldstore._store.ipld_store import IPLDStore
 from ipldstore._there.ends import AnyEnd, End, opened
 from ipldstore._there.folders import is_leftover
 from ipldstore._tree.lookup import AnyTarget
@@ -31,6 +30,7 @@ from .marks import Marks
 from .overwriting import require_apart, require_no_others, require_other_zip, require_reachable
 from .reading import reader_from
 from .stale import delete, remove_empty_folders, stale_keys
+from .taken import Taken, states_in
 from .writing import can_wait, finished, writer_to
 
 _WORKERS: Final = 32
@@ -62,7 +62,7 @@ def copy(
     target has beside them stays, and consolidated metadata say both; a zip file is replaced, when the new one is whole.
     A dataset is frozen now and then, and at the end; a copy that was stopped goes on where it was. What is there
     already is not read again if the source is a dataset of ours (CIDs tell), or has ETags or files (ETag, size and time
-    tell, which are noted beside the target).
+    tell, which are noted beside the target; beside a folder of zarr until it is whole).
 
     :param source: a path or URL, a store, or a group or array of zarr. A path or URL is zarr's if a zarr folder is
         there or it ends in ``.zarr`` or ``.zip``; a repository of icechunk is ``icechunk:s3://bucket/prefix@branch``,
@@ -155,37 +155,51 @@ class _Copy:
         self._dask = dask
         self._bar = bar
         self._budget = budget
-        self._marks = Marks(target.marks, f"{source.store}/{source.path}")
+        self._marks = Marks(target.marks, _name_of(source), states_in(target))
         self._listing = listing
         self._reading = asyncio.Semaphore(_WORKERS)
         self._reader = reader_from(source)
         self._writer = writer_to(target)
-        self._own = _Links(source)
-        self._there = _Links(target)
+        self._taken = Taken(source, target, listing, self._marks)
         self._committing = threading.Lock()
         self._commit_seconds = _COMMIT_SECONDS if commits else math.inf
 
     def run(self, documents: Mapping[str, bytes], plans: rechunking.Plans, *, overwrite: bool) -> None:
         """Copy documents first, then chunks as bytes, then what is rechunked."""
         with self._marks as marks:
-            if not overwrite and not self._was_copied(marks):
-                require_no_others(self._target, {**documents, **plans.documents})
-            stale = sync(stale_keys(documents, self._source, self._target, plans.paths))
-            kept = sync(kept_nodes(documents, self._target, stale))
-            sync(delete(self._target, stale))
-            remove_empty_folders(documents, self._target)
-            for key, text in documents.items():
-                sync(self._target.store.set(self._target.prefix + key, _buffer(plans.documents.get(key, text))))
-            if self._dask is None:
-                sync(self._all_chunks(plans.paths, marks))
-            else:
-                self._submit_all(plans.paths)
-            for plan in plans.arrays:
-                plan.copy(self._source, self._target, self._bar)
+            kept = self._begin(documents, plans, overwrite=overwrite)
+            try:
+                self._copy_values(plans)
+            except BaseException:
+                if self._target.dataset is None:
+                    marks.commit()  # what is noted is where it belongs; of a dataset it is not frozen
+                raise
             sync(consolidate(documents, self._target, kept))
-            if self._target.dataset is not None:
+            if self._target.dataset is None:
+                marks.forget()  # they are for a copy that was stopped alone: folders of zarr are not littered
+            else:
                 self._target.dataset.freeze()
-            marks.commit()
+                marks.commit()
+
+    def _begin(self, documents: Mapping[str, bytes], plans: rechunking.Plans, *, overwrite: bool) -> list[str]:
+        """Make place for the source, and write its documents; return the nodes that stay beside it."""
+        if not overwrite and not self._was_copied(self._marks):
+            require_no_others(self._target, {**documents, **plans.documents})
+        stale = sync(stale_keys(documents, self._source, self._target, plans.paths))
+        kept = sync(kept_nodes(documents, self._target, stale))
+        sync(delete(self._target, stale))
+        remove_empty_folders(documents, self._target)
+        for key, text in documents.items():
+            sync(self._target.store.set(self._target.prefix + key, _buffer(plans.documents.get(key, text))))
+        return kept
+
+    def _copy_values(self, plans: rechunking.Plans) -> None:
+        if self._dask is None:
+            sync(self._all_chunks(plans.paths))
+        else:
+            self._submit_all(plans.paths)
+        for plan in plans.arrays:
+            plan.copy(self._source, self._target, self._bar)
 
     def _was_copied(self, marks: Marks) -> bool:
         """Return whether the target has a chunk that was noted: notes can outlive their file, or another source."""
@@ -198,8 +212,7 @@ class _Copy:
 
     def copy_chunks(self) -> None:
         """Copy chunks as bytes, and nothing else."""
-        with self._marks as marks:
-            sync(self._all_chunks((), marks))
+        sync(self._all_chunks(()))
 
     async def _chunk_keys(self, rechunked: tuple[str, ...]) -> AsyncIterator[str]:
         """Yield the keys that are copied as bytes, relative to the source."""
@@ -208,14 +221,14 @@ class _Copy:
                 continue
             yield key
 
-    async def _all_chunks(self, rechunked: tuple[str, ...], marks: Marks) -> None:
+    async def _all_chunks(self, rechunked: tuple[str, ...]) -> None:
         """Copy all chunks in tasks: of one key each, or of a batch that a thread copies."""
         waits = can_wait(self._source, self._target)
         action = self._copy_batch if waits else self._copy_keys
         workers, most = (_THREADS, _BATCH) if waits else (2 * _WORKERS, 1)  # half of them write what others have read
         if waits and self._target.dataset is not None and self._target.dataset.castore.blocking:
             workers, most = _WORKERS, _BATCH_AT_DISK
-        await finished(self._there.look)
+        await finished(self._taken.look)
         queue: asyncio.Queue[list[str] | None] = asyncio.Queue(workers)
         budget = self._budget
         committed = time.monotonic()
@@ -224,10 +237,11 @@ class _Copy:
             nonlocal committed
             while (batch := await queue.get()) is not None:
                 async with budget.held(max(map(budget.size, batch), default=0)):
-                    self._bar.update(await action(batch, marks))
-                if self._target.dataset is not None and time.monotonic() - committed > self._commit_seconds:
+                    self._bar.update(await action(batch))
+                has_state = self._marks.are_kept or self._target.dataset is not None
+                if has_state and time.monotonic() - committed > self._commit_seconds:
                     committed = time.monotonic()
-                    await finished(self._commit, self._target.dataset, marks)
+                    await finished(self._commit)
 
         async def give() -> None:
             batch: list[str] = []
@@ -250,70 +264,57 @@ class _Copy:
             raise errors.exceptions[0] from None  # what one key has stopped, and other keys like it
         await finished(self._writer.flush)
 
-    def _commit(self, dataset: IPLDStore, marks: Marks) -> None:
+    def _commit(self) -> None:
         with self._committing:
-            noted = marks.mark()
+            noted = self._marks.mark()
             self._writer.flush()
-            dataset.freeze()
-            marks.commit(noted)
+            if self._target.dataset is not None:
+                self._target.dataset.freeze()
+            self._marks.commit(noted)
 
-    async def _copy_keys(self, batch: list[str], marks: Marks) -> int:
+    async def _copy_keys(self, batch: list[str]) -> int:
         """Copy keys; return the number of bytes."""
         size = 0
         for key in batch:
-            stamp = self._listing.stamp(key)
-            if self._is_there(key, self._own.find(key), stamp, marks):
+            own = self._taken.own(key)
+            stamp = self._taken.stamp(key, own)
+            if self._taken.is_there(key, own, stamp):
                 continue
             async with self._reading:
                 data = await self._source.store.get(self._source.prefix + key, default_buffer_prototype())
             if data is not None:  # else deleted since it was listed
-                size += self._note(key, stamp, await self._writer.write(key, data), marks, len(data))
+                size += self._note(key, stamp, await self._writer.write(key, data), len(data))
         return size
 
-    async def _copy_batch(self, batch: list[str], marks: Marks) -> int:
+    async def _copy_batch(self, batch: list[str]) -> int:
         """Copy keys in a thread; return the number of bytes."""
-        return await finished(self._copy_here, batch, marks)
+        return await finished(self._copy_here, batch)
 
-    def _copy_here(self, batch: list[str], marks: Marks) -> int:
-        chunks = self._read_batch(batch, marks)
+    def _copy_here(self, batch: list[str]) -> int:
+        chunks = self._read_batch(batch)
         size = 0
         with self._writer.turn(chunks) as in_turn:
             for key, stamp, found, data in in_turn:
                 link = self._writer.write_sync(key, data, found if isinstance(found, bytes) else None)
-                size += self._note(key, stamp, link, marks, len(data))
+                size += self._note(key, stamp, link, len(data))
         return size
 
-    def _read_batch(self, batch: list[str], marks: Marks) -> Iterator[tuple[str, str | None, AnyTarget | None, bytes]]:
+    def _read_batch(self, batch: list[str]) -> Iterator[tuple[str, str | None, AnyTarget | None, bytes]]:
         """Yield key, stamp, what the source has for the key, and the bytes, of chunks that the target has not."""
         for key in batch:
-            stamp = self._listing.stamp(key)
-            found = self._own.find(key)
-            if self._is_there(key, found, stamp, marks):
+            found = self._taken.own(key)
+            stamp = self._taken.stamp(key, found)
+            if self._taken.is_there(key, found, stamp):
                 continue
             data = self._reader.read_sync(key, found)
             if data is not None:  # else deleted since it was listed
                 yield key, stamp, found, data
 
-    def _note(self, key: str, stamp: str | None, link: bytes, marks: Marks, size: int) -> int:
+    def _note(self, key: str, stamp: str | None, link: bytes, size: int) -> int:
         """Note a chunk that was put; return its size."""
         self._budget.note(key, size)
-        if stamp is not None and marks.are_kept:
-            marks.note(key, f"{stamp} {link.hex()}")
+        self._taken.note(key, stamp, link)
         return size
-
-    def _is_there(self, key: str, own: AnyTarget | None, stamp: str | None, marks: Marks) -> bool:
-        """Return whether the target has a chunk already, as CIDs or what was noted tell.
-
-        :param own: what the source has for the key, if it is a dataset
-        """
-        if not self._there.has_chunks:
-            return False
-        if self._source.dataset is not None:
-            return isinstance(own, bytes) and own == self._there.find(key)
-        if stamp is None or not marks.are_there:
-            return False
-        link = self._there.find(key)
-        return isinstance(link, bytes) and marks.has(key, f"{stamp} {link.hex()}")  # else it was overwritten since
 
     def _submit_all(self, rechunked: tuple[str, ...]) -> None:
         """Submit the chunks to the workers of a cluster or executor, some hundred keys a task."""
@@ -332,24 +333,10 @@ class _Copy:
             self._bar.update(task.result())
 
 
-class _Links:
-    """What an end of a copy has for its keys, if it is a dataset of ours. Safe with threads."""
-
-    def __init__(self, end: End) -> None:
-        self._data = None if end.dataset is None else end.dataset._data  # noqa: SLF001  # links of chunks that are not read
-        self._prefix = end.key_prefix
-        self.has_chunks = False
-        """Whether there may be any, once :meth:`look` has looked."""
-
-    def look(self) -> None:
-        """Look whether there are chunks before any is copied: a new target is not asked for each."""
-        if self._data is not None:
-            own = self._data.keys(self._prefix)
-            self.has_chunks = any(key.rpartition("/")[2] not in keys.DOCUMENTS for key in own)
-
-    def find(self, key: str) -> AnyTarget | None:
-        """Return the document or link of a key, relative to the end; None where there is none."""
-        return None if self._data is None else self._data.find(self._prefix + key)
+def _name_of(source: End) -> str:
+    """Return what tells a source from others, in notes; of a dataset without its root, as links are noted."""
+    store = source.store if source.dataset is None else source.dataset.castore.address
+    return f"{store}/{source.key_prefix.rstrip('/')}"
 
 
 def copy_keys(source: End, target: End, names: list[str]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -17,9 +17,12 @@ class Marks:
 
     :param path: the file; None notes nothing
     :param source: what tells the source from others: notes of another one do not count
+    :param state: returns the state of a chunk in the target, which is noted too when notes are written down
     """
 
-    def __init__(self, path: Path | None, source: str) -> None:
+    def __init__(self, path: Path | None, source: str, state: Callable[[str], str] | None = None) -> None:
+        self.state = state
+        """See above."""
         self._path = path
         self._source = source
         self._known: dict[str, str] = {}
@@ -64,9 +67,13 @@ class Marks:
         return self._known.get(key) == stamp
 
     def forget(self) -> None:
-        """Delete all notes: the target is not the one that they are of."""
+        """Delete all notes: the target is not the one that they are of, or needs none any more."""
         with self._lock:
             self._known.clear()
+            self._new.clear()
+            if self._file is not None:
+                self._file.close()
+                self._file = None
             if self._path is not None:
                 self._path.unlink(missing_ok=True)
 
@@ -90,5 +97,7 @@ class Marks:
             if self._file is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self._path.open("a", encoding="utf-8")
+            if self.state is not None:
+                own = [(key, f"{stamp} {state}") for key, stamp in own if (state := self.state(key))]
             self._file.writelines(f"{json.dumps([self._source, *each])}\n" for each in own)
             self._file.flush()
