@@ -266,3 +266,26 @@ def test_the_package_does_not_need_pytest() -> None:
     code = "import sys; sys.modules['pytest'] = None; import ipld_castore"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert "testing" not in {name for name, _ in inspect.getmembers(ipld_castore) if name in ipld_castore.__all__}
+
+
+@pytest.mark.slow
+def test_a_failure_tells_which_attribute_is_wrong(tmp_path: Path) -> None:
+    """In a project of its own, whose author has set up nothing: the assert was bare."""
+    (tmp_path / "test_own.py").write_text(
+        textwrap.dedent(
+            """
+            import pytest
+            from ipld_castore import FileSystemCAStore
+            from ipld_castore.testing import CAStoreTests
+
+            class TestOwn(CAStoreTests):
+                @pytest.fixture
+                def castore(self, tmp_path):
+                    return FileSystemCAStore(tmp_path / "blocks", fsync=False)
+            """
+        )
+    )
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "test_listing", "test_own.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert "keeps_codecs = False is for" in done.stdout, done.stdout

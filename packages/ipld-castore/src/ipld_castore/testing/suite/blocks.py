@@ -251,7 +251,7 @@ class BlockTests(Harness):
 
     def test_listing(self, castore: ContentAddressableStore) -> None:
         """Each block is listed once, by a CID that finds it. A store that cannot list is not iterable."""
-        assert isinstance(castore, SupportsList) == self.can_list
+        assert isinstance(castore, SupportsList) == self.can_list, "can_list says whether the store has __iter__"
         if not isinstance(castore, SupportsList):
             with pytest.raises(TypeError):
                 list(castore)  # type: ignore[call-overload]  # that it is refused is the point
@@ -263,14 +263,14 @@ class BlockTests(Harness):
         assert len(listed) == len(set(listed)) == len(put)
         assert all(castore.has_block(cid) for cid in listed)
         if self.keeps_codecs:
-            assert set(listed) == put
+            assert set(listed) == put, "keeps_codecs = False is for a store that keeps digests, and lists raw CIDs"
         else:
             assert {cids.multihash_of(bytes(cid)) for cid in listed} == {cids.multihash_of(bytes(cid)) for cid in put}
             assert {cids.codec_of(bytes(cid)) for cid in listed} == {cids.RAW}
 
     def test_deleting(self, castore: ContentAddressableStore) -> None:
         """A deleted block is absent, and can be put again. Deleting an absent block changes nothing."""
-        assert isinstance(castore, SupportsDelete) == self.can_delete
+        assert isinstance(castore, SupportsDelete) == self.can_delete, "can_delete says whether it has delete_block"
         if not isinstance(castore, SupportsDelete):
             assert not hasattr(castore, "delete_block")
             return

@@ -127,7 +127,7 @@ class UseTests(Harness):
             raise ZeroDivisionError
 
     def test_a_pickle_has_the_same_blocks(self, castore: ContentAddressableStore) -> None:
-        """A pickle is how dask sends a store to its workers."""
+        """A pickle is how dask sends a store to its workers. Its copy has what was put before, flushed or not."""
         if not self.can_pickle:
             pytest.skip("the subclass sets can_pickle = False")
         cid = castore.put_raw(DATA)
