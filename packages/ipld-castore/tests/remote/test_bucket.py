@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from ipld_castore import BackendUnavailableError, CarCAStore
@@ -52,6 +53,15 @@ def test_workers_find_their_own_credentials(s3: S3Server, bucket: str, monkeypat
     assert pickle.loads(pickled).get_raw(BLOCKS[7000][0]) == BLOCKS[7000][1]  # noqa: S301  # made right here
 
 
+@pytest.mark.parametrize("quoted", ["a%20b.car", "a b.car", "%C3%A4%25q.car", "at%401%23.car"])
+def test_names_are_percent_encoded(quoted: str, s3: S3Server, bucket: str) -> None:
+    """As those of folders in a bucket are, and as URLs elsewhere."""
+    small = BLOCKS[:3]
+    open_store(f"s3://{bucket}/d x", s3.options()).put(unquote(quoted), archive(small, small[0][0]))
+    with CarCAStore(f"s3://{bucket}/d%20x/{quoted}", storage_options=s3.options()) as store:
+        assert store.get_raw(small[2][0]) == small[2][1]
+
+
 def test_an_object_that_changes(store_of_bucket: Any, s3: S3Server, bucket: str) -> None:
     with CarCAStore(f"s3://{bucket}/air/x.car", storage_options=s3.options()) as store:
         copy = pickle.loads(pickle.dumps(store))  # noqa: S301  # made right here
@@ -70,6 +80,8 @@ def test_what_is_not_there(s3: S3Server, bucket: str) -> None:
     with pytest.raises(ValueError, match="without a query") as refused:  # a signed URL has its secret there
         CarCAStore(f"s3://{bucket}/x.car?X-Amz-Signature=5EC12E7", storage_options=s3.options())
     assert "5EC12E7" not in str(refused.value)
+    with pytest.raises(ValueError, match="percent-encoded UTF-8"):
+        CarCAStore(f"s3://{bucket}/%FF.car", storage_options=s3.options())
     with pytest.raises(ValueError, match="URL of an object"):
         CarCAStore(f"s3://{bucket}", storage_options=s3.options())
     with pytest.raises(ValueError, match="URL of an object"):

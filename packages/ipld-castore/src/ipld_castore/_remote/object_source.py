@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from ipld_castore._object.client import Client, Failure, FailureKind
 from ipld_castore._object.options import check_url, open_store
@@ -39,6 +40,7 @@ class ObjectRangeSource(VersionedSource):
     def from_url(cls, url: str, options: Mapping[str, Any]) -> ObjectRangeSource:
         """Return the object of a URL such as ``s3://bucket/air/era5.car``.
 
+        :param url: the URL; percent encoding in it is undone
         :param options: see :meth:`ipld_castore.ObjectCAStore.from_url`
         :raises ValueError: if the URL names no object, or has credentials in it, or an option is unknown
         :raises BackendUnavailableError: if no credentials are found
@@ -48,6 +50,10 @@ class ObjectRangeSource(VersionedSource):
         folder, _, name = url.rpartition("/")
         if not name or folder.endswith(("/", ":")):
             raise ValueError("expected the URL of an object in a bucket, such as s3://bucket/x.car; found none")
+        try:
+            name = unquote(name, errors="strict")  # as obstore reads the folder before it
+        except UnicodeDecodeError:
+            raise ValueError(f"expected percent-encoded UTF-8 in the URL of an object, found {name!r}") from None
         own = dict(options)
         credentials = own.pop("credentials", "pickle")
         if credentials not in ("pickle", "worker"):
