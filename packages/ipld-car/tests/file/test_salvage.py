@@ -268,6 +268,19 @@ def test_repair_needs_no_header(damage: Callable[[bytes], bytes]) -> None:
     assert [(name, data) for name, data, _ in outcome(target.getvalue()).blocks] == BLOCKS
 
 
+@pytest.mark.parametrize("inside", [0, 5], ids=["between sections", "in a section"])
+@pytest.mark.parametrize("is_indexed", [True, False])
+def test_repair_goes_on_behind_the_end_that_a_header_says(inside: int, is_indexed: bool) -> None:
+    """A size that is damaged to a smaller one was believed: the blocks behind it were left out without a word."""
+    pragma, start = bytes.fromhex("0aa16776657273696f6e02"), 51
+    end = PLACES[100].offset + inside
+    index = start + len(PAYLOAD) if is_indexed else 0
+    damaged = pragma + struct.pack("<16sQQQ", bytes(16), start, end, index) + PAYLOAD + b"the index" * is_indexed
+    done = ops.repair(damaged, target := io.BytesIO())
+    assert (done.blocks, done.lost) == (len(BLOCKS), [])
+    assert [(name, data) for name, data, _ in outcome(target.getvalue()).blocks] == BLOCKS
+
+
 def test_repair_of_what_is_no_archive_writes_nothing(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"no archive" * 1000)
     with pytest.raises(CarError, match="header"):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from multiformats import CID
 
 from ipld_car import cids
-from ipld_car._file.layout import Buffer, read_layout
+from ipld_car._file.layout import Buffer, Layout, read_layout
 from ipld_car._file.salvage import undamaged_sections
 from ipld_car.errors import CarError
 from ipld_car.ops.archive import Source, open_buffer
@@ -40,7 +40,7 @@ def repair(
 
     Behind damage the next section is found whose block has the SHA-256 or BLAKE3 in its CID. Where the header is
     damaged, its roots are lost, and the archive that is written has none: :func:`get_dag` writes one of a root that is
-    known.
+    known. Where it says that the blocks end before others that are whole, these are written too.
 
     :param source: path, bytes or stream
     :param target: path or stream; the archive itself may be replaced
@@ -85,4 +85,13 @@ def _place_of_sections(buffer: Buffer) -> tuple[list[bytes], int, int]:
         if next(undamaged_sections(buffer, 0, len(buffer), [], verifies_all=True), None) is None:
             raise
         return [], 0, len(buffer)
-    return layout.roots, layout.first, layout.end if layout.finished else len(buffer)
+    return layout.roots, layout.first, _end_of_sections(buffer, layout)
+
+
+def _end_of_sections(buffer: Buffer, layout: Layout) -> int:
+    """Return the position behind the last section: where the header says, unless a whole section lies behind it."""
+    if not layout.finished:
+        return len(buffer)
+    limit = layout.index_offset if layout.index_offset >= layout.end else len(buffer)
+    beyond = undamaged_sections(buffer, layout.end, limit, [], verifies_all=True)
+    return layout.end if next(beyond, None) is None else limit
