@@ -75,6 +75,20 @@ def test_an_archive_of_several_commits_has_what_one_of_them_added_and_the_next_k
     assert contents_of(there, "late") == contents_of(repo, "late")
 
 
+def test_a_pull_reads_no_commit_that_tells_nothing_of_what_is_new() -> None:
+    """A commit without a jump is checked against its parents; what these follow was read too, and may be lost."""
+    source, blocks = Repository.create({}), dict[str, bytes]()
+    for number in range(4):
+        commit(source, {"a": b"%d" % number})
+    here = Repository.create(blocks)
+    here.pull(source)
+    del blocks[str(source.lookup("main~1").cid)]
+    commit(source, {"a": b"new"})
+    here = Repository.open(blocks)
+    here.pull(source)
+    assert here.lookup().cid == source.lookup().cid
+
+
 def test_a_push_makes_the_same_state_and_sends_what_is_missing(repo: Repository, tmp_path: Path) -> None:
     where = str(tmp_path / "folder")
     sent = repo.push(where)

@@ -17,6 +17,8 @@ from ipld_castore import ObjectCAStore  # noqa: E402  # of the extra
 
 COMMITS = 60
 AT_ONCE = 8
+LARGE = 90
+"""Commits with messages of 65,000 bytes, of which a history caches 64."""
 
 
 class Held(ObjectCAStore):
@@ -117,3 +119,20 @@ def test_a_log_that_ends_early_reads_little(bucket: Held) -> None:
     bucket.hold()
     next(log), next(log)
     assert bucket.calls <= 10
+
+
+def test_large_commits_are_read_once_too() -> None:
+    """More of them than the cache holds were read ahead, and each again when the walk came to it, with others ahead."""
+    written = Repository.create({})
+    session = written.writable_session()
+    for number in range(LARGE):
+        session.store["a"] = b"%d" % number
+        session.commit(f"{number:>65000}")
+    castore = Held(obstore.store.MemoryStore())
+    castore.local = False
+    written.push(castore)
+    repo = Repository.open(castore)
+    for name, most in ("log", LARGE + 4), ("verify", len(list(castore)) + LARGE + 20):
+        castore.hold()
+        ACTIONS[name](repo)
+        assert castore.calls <= most, name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ipld_car import cids
@@ -13,16 +13,18 @@ from ipldstore._history.fields import is_node_link
 from ipldstore._history.jumps import jump_height
 from ipldstore.errors import LOWER_ERRORS, NodeError
 
-from .history import History
+from .history import CACHE_BYTES, History
 
 FEW: Final = 8
 """Commits that are read with the second one of a walk that may end soon; then twice as many each time."""
 MANY: Final = 512
 """Those of a walk that goes down to the first commit."""
 _MOST: Final = 2048
-"""Well below what a history caches."""
+"""Commits that are read ahead, at most."""
 _BATCH: Final = 64
 """Commits that are asked for at once, the highest first."""
+_MOST_BYTES: Final = CACHE_BYTES // 2
+"""Bytes of commits that are read ahead: those that the cache drops before the walk comes to them are read again."""
 
 
 class CommitsAhead:
@@ -54,32 +56,39 @@ class CommitsAhead:
         """Read a commit and those below it into the cache. What fails is an error when the walk comes to it."""
         met = {cid}
         waiting = [(0, cid)]
-        left = self._count
+        left, read, size = self._count, 0, 0
         try:
-            while waiting and left > 0:
-                batch = {heapq.heappop(waiting)[1] for _ in range(min(len(waiting), left, _BATCH))}
+            while waiting and left > 0 and size < _MOST_BYTES:
+                fitting = (_MOST_BYTES - size) * read // size if size else _BATCH
+                batch = [heapq.heappop(waiting)[1] for _ in range(min(len(waiting), left, _BATCH, max(1, fitting)))]
                 left -= len(batch)
-                for height, link in self._read(batch):
-                    if link not in met:
-                        met.add(link)
-                        heapq.heappush(waiting, (-height, link))
+                for commit, block_size in self._read(batch):
+                    read += block_size > 0
+                    size += block_size
+                    for height, link in _links_of(commit):
+                        if link not in met:
+                            met.add(link)
+                            heapq.heappush(waiting, (-height, link))
+                    if size > _MOST_BYTES:
+                        break
         except (NodeError, *LOWER_ERRORS):
             self._is_far = False  # from here on each is read by itself, and its own error raised
 
-    def _read(self, batch: Iterable[bytes]) -> Iterable[tuple[int, bytes]]:
-        """Read some commits; return what they link, with the heights where that should be."""
-        found: list[tuple[int, bytes]] = []
+    def _read(self, batch: Iterable[bytes]) -> Iterator[tuple[CommitNode, int]]:
+        """Yield some commits, those that are cached first, each with the size of its block if that is read."""
         far: list[bytes] = []
-        commits: list[CommitNode] = []
         for cid in batch:
             if self._history.is_cached(cid):
-                commits.append(self._history.load(cid))
+                yield self._history.load(cid), 0
             elif is_node_link(cid):
                 far.append(cid)
         for each, block in self._history.castore.get_many_raw(map(cids.from_validated, far)) if far else ():
-            commits.append(self._history.decode(cids.to_bytes(each), block))
-        for commit in commits:
-            found += ((commit.height - 1, parent) for parent in commit.parents)
-            if commit.jump is not None:
-                found.append((jump_height(commit.height), commit.jump))
-        return found
+            yield self._history.decode(cids.to_bytes(each), block), len(block)
+
+
+def _links_of(commit: CommitNode) -> Iterator[tuple[int, bytes]]:
+    """Yield the commits that a commit links, each with the height that it should have."""
+    for parent in commit.parents:
+        yield commit.height - 1, parent
+    if commit.jump is not None:
+        yield jump_height(commit.height), commit.jump

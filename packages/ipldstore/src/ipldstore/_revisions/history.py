@@ -20,7 +20,7 @@ from ipldstore.errors import LOWER_ERRORS, BlockMissingError, NodeError, store_e
 
 T = TypeVar("T")
 
-_CACHE_BYTES: Final = 4 << 20
+CACHE_BYTES: Final = 4 << 20
 """Bytes of blocks whose decoded commits are cached."""
 _FIRST_LINE: Final = 8
 """First parents that come with a commit, when the walk down a line begins; then twice as many each time."""
@@ -43,7 +43,7 @@ class History:
 
     def __init__(self, castore: ContentAddressableStore) -> None:
         self.castore = castore
-        self._cache: LRU[bytes, CommitNode] = LRU(_CACHE_BYTES)
+        self._cache: LRU[bytes, CommitNode] = LRU(CACHE_BYTES)
         self._state: tuple[bytes, StateNode] | None = None
         self.sends_paths = _sends_paths(castore)
         """Whether the commits of a line come in one answer."""
