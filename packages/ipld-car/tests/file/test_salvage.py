@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ipld_car import CarError, CarFile, MalformedError, cids, ops, varint
+from ipld_car import CarError, CarFile, CarWarning, MalformedError, cids, ops, varint
 from ipld_car._file.layout import Lost
 from ipld_car._file.salvage import undamaged_sections
 from ipld_car.hashes import sha2_256, verify_digest
@@ -72,6 +72,34 @@ def test_a_damaged_length_loses_one_block(tmp_path: Path, what: str, number: int
     if version == 2:
         with CarFile.open(path) as file:
             assert (file.scan_reason, len(file)) == (None, 301)
+
+
+def test_the_end_of_a_payload_that_is_lost_is_told(tmp_path: Path) -> None:
+    """Of a CARv2 without index, which was not cut off: its last blocks went without a word."""
+    path, end = tmp_path / "a.car", PLACES[290].offset
+    head = bytes.fromhex("0aa16776657273696f6e02") + struct.pack("<16sQQQ", bytes(16), 51, len(PAYLOAD), 0)
+    path.write_bytes(head + PAYLOAD[:end] + b"\xee" * (len(PAYLOAD) - end))
+    with warned(path, f"the bytes {51 + end} to {51 + len(PAYLOAD)}", allow_truncated=True) as file:
+        assert len(file) == 290
+
+
+def test_an_index_of_damaged_sections_gives_way_to_one_of_those_that_are_whole(tmp_path: Path) -> None:
+    """Looking for a block that is absent, or for how many there are, raised; getting a damaged one did not."""
+    path = tmp_path / "a.car"
+    with CarFile.open(path, "x", fsync=False) as file:
+        for each in BLOCKS[:20]:
+            file.put(*each)
+    data = bytearray(path.read_bytes())
+    at = data.index(BLOCKS[10][0])
+    data[at - 2 : at] = b"\xff\xff"
+    path.write_bytes(data)
+    with pytest.raises(CarError), CarFile.open(path) as file:
+        len(file)
+    with CarFile.open(path, allow_truncated=True) as file:
+        with pytest.warns(CarWarning, match="it is damaged: no whole section is in the bytes"):
+            assert ABSENT not in file
+        assert len(file) == 19
+        assert file.get(BLOCKS[11][0]) == BLOCKS[11][1]
 
 
 def test_without_the_option_damage_is_an_error_and_nothing_changes(tmp_path: Path) -> None:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import random
 
 import pytest
-from ipld_car import BlockAbsentError, CarError, CarRangeReader, CarWarning, HashMismatchError, LimitError, varint
+from ipld_car import (
+    BlockAbsentError,
+    CarError,
+    CarRangeReader,
+    CarWarning,
+    HashMismatchError,
+    LimitError,
+    V2Header,
+    encode_v2_header,
+    varint,
+)
 from ipld_car._ranges.source import SalvageBuffer
 
 from ..support.car_samples import car_v1, section
@@ -61,6 +71,24 @@ def test_without_leave_damage_is_an_error() -> None:
     data[at : at + 2] = varint.encode(9000)
     with pytest.raises(CarError):
         CarRangeReader(MemorySource(bytes(data))).get(NAMES[2000])
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("between", [False, True])
+def test_what_is_lost_at_the_end_is_told(version: int, between: bool) -> None:
+    """Of a CARv2 the last blocks went without a word, and of a CARv1 if others were lost before."""
+    pairs = list(zip(NAMES[:100], BLOCKS, strict=False))
+    data = bytearray(car_v1(*(section(block, name) for name, block in pairs)))
+    at = place(data, 90)
+    data[at:] = b"\xee" * (len(data) - at)
+    if between:
+        data[place(data, 5)] = 0xFF
+    if version == 2:
+        data[:0] = encode_v2_header(V2Header(False, 51, len(data), 0))
+        at += 51
+    reader = CarRangeReader(MemorySource(bytes(data)), allow_truncated=True)
+    with pytest.warns(CarWarning, match=rf"{at}( to {len(data)}|$|;)"):
+        assert len(reader) == 90 - between
 
 
 def test_what_is_looked_at_backwards_is_read_in_pieces_too() -> None:

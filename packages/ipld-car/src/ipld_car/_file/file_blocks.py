@@ -198,7 +198,12 @@ class FileBlocks:
         layout = table.layout
         if table.is_complete and layout.end - layout.start > _AUDIT_BYTES:
             return True
-        return is_index_of(table.index, sections_of(self._file, layout, self._access), layout.start)
+        try:
+            return is_index_of(table.index, sections_of(self._file, layout, self._access), layout.start)
+        except CarError:
+            if self._access.allow_truncated:
+                return False  # an index of what is whole takes its place
+            raise
 
     def _reload(self) -> None:
         """Read what a writer has flushed; it may have overwritten an index that is mapped."""

@@ -128,8 +128,9 @@ def scan_table(
     if access.for_writing and (layout.version == 1 or layout.is_cut):
         _require_torn(buffer, end, size if layout.version == 1 else layout.end)
     between = [each for each in lost if each[1] <= end]
-    if between:
-        reason, warns = f"{reason}; it is damaged: {described(between)}", True
+    told = between if layout.version == 1 or layout.is_cut else lost  # for these the reason tells of the end
+    if told:
+        reason, warns = f"{reason}; it is damaged: {described(told)}", True
     if layout.is_cut:
         layout = layout._replace(end=end)
     end = max(least_end, end)  # a writer may have come further

@@ -269,11 +269,13 @@ class RangeBlocks:
         layout = self.layout
         lost: list[Lost] = []
         index, end, _ = index_of(self.sections(lost), layout.start, layout.first)
-        between = [each for each in lost if each[1] <= end]
-        if between:
-            reason, warns = f"{reason}; it is damaged: {described(between)}", True
-        elif layout.version == 1 and end < layout.end and not self._zero_is_end:
-            reason, warns = f"a CARv1 has no index, and this one ends with something else at offset {end}", True
+        tells_end = layout.is_cut
+        if layout.version == 1 and end < layout.end and not self._zero_is_end:
+            reason = f"a CARv1 has no index, and this one ends with something else at offset {end}"
+            warns = tells_end = True
+        told = [each for each in lost if each[1] <= end or not tells_end]
+        if told:
+            reason, warns = f"{reason}; it is damaged: {described(told)}", True
         self.end, self.scan_reason = end, reason
         if warns:
             warnings.warn(f"an archive was read from start to end: {reason}", CarWarning, stacklevel=2)
