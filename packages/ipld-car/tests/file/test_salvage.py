@@ -309,6 +309,13 @@ def test_repair_goes_on_behind_the_end_that_a_header_says(inside: int, is_indexe
     assert [(name, data) for name, data, _ in outcome(target.getvalue()).blocks] == BLOCKS
 
 
+def test_repair_ends_where_a_header_tells_of_an_index_far_behind_the_end() -> None:
+    """A small archive with a hostile offset took years: all up to there was looked at, 1 MiB at a time."""
+    head = bytes.fromhex("0aa16776657273696f6e02") + struct.pack("<16sQQQ", bytes(16), 51, len(PAYLOAD), 1 << 62)
+    done = ops.repair(head + PAYLOAD, io.BytesIO())
+    assert (done.blocks, done.lost) == (len(BLOCKS), [])
+
+
 def test_repair_of_what_is_no_archive_writes_nothing(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"no archive" * 1000)
     with pytest.raises(CarError, match="header"):

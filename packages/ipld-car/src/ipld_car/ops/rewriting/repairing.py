@@ -92,6 +92,8 @@ def _end_of_sections(buffer: Buffer, layout: Layout) -> int:
     """Return the position behind the last section: where the header says, unless a whole section lies behind it."""
     if not layout.finished:
         return len(buffer)
-    limit = layout.index_offset if layout.index_offset >= layout.end else len(buffer)
+    limit = len(buffer)
+    if layout.end <= layout.index_offset < limit:
+        limit = layout.index_offset
     beyond = undamaged_sections(buffer, layout.end, limit, [], verifies_all=True)
     return layout.end if next(beyond, None) is None else limit
