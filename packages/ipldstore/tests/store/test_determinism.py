@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from ipld_car.terminal.testing import Run
 from ipldstore import IPLDStore
+from ipldstore._store import determinism
 
 from ..support.store_samples import zarr
 
@@ -31,6 +32,17 @@ WARNED = """
 
 def test_threads_of_blosc_are_warned_of_once(python: Run) -> None:
     assert python(textwrap.dedent(WARNED)).lines == ["0", "1"]
+
+
+def test_writes_as_to_a_dict_are_warned_of_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside zarr numcodecs has threads, and what it has compressed is written as to a dict."""
+    monkeypatch.setattr(numcodecs.blosc, "use_threads", None)
+    store = IPLDStore()
+    for target in (store, store.mapping):
+        monkeypatch.setattr(determinism, "_warned", False)
+        with pytest.warns(RuntimeWarning, match="use_threads") as caught:
+            target["a/0"] = b"chunk"
+        assert [warning.filename for warning in caught] == [__file__]
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])

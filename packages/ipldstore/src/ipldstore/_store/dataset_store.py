@@ -22,6 +22,7 @@ from ipldstore._writers.take_in import OnConflict, check_on_conflict
 from ipldstore.errors import IPLDStoreError
 
 from .carried import CarriedDataset
+from .determinism import warn_if_blosc_has_threads
 from .mapping import StoreMapping, as_bytes
 from .zarr_store import ZarrStore
 
@@ -320,6 +321,7 @@ class DatasetStore(ZarrStore):
 
     def __setitem__(self, key: str, value: bytes) -> None:
         self._check_writable()
+        warn_if_blosc_has_threads()
         self._data.write(key, as_bytes(value))
 
     def __delitem__(self, key: str) -> None:

@@ -15,8 +15,10 @@ def warn_if_blosc_has_threads() -> None:
     when it is imported; other code may switch them on again.
     """
     global _warned  # noqa: PLW0603  # one warning in a process is enough
+    if _warned:
+        return
     blosc = sys.modules.get("numcodecs.blosc")
-    if blosc is None or blosc.use_threads is False or _warned:
+    if blosc is None or blosc.use_threads is False:
         return
     _warned = True
     warnings.warn(

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, MutableMapping
 from ipldstore._dataset.dataset import Dataset
 from ipldstore._read.byte_range import ByteRange
 
+from .determinism import warn_if_blosc_has_threads
+
 
 def as_bytes(value: bytes) -> bytes:
     """Return a value as immutable bytes; ``bytes()`` alone would take a number for a length."""
@@ -37,6 +39,7 @@ class StoreMapping(MutableMapping[str, bytes]):
 
     def __setitem__(self, key: str, value: bytes) -> None:
         self._check_writable()
+        warn_if_blosc_has_threads()
         self._data.write(self._prefix + key, as_bytes(value))
 
     def __delitem__(self, key: str) -> None:
