@@ -148,7 +148,7 @@ class RemoteCarCAStore(CarCAStore, schemes=(*_HTTP, *_BUCKETS)):
 
     @property
     def lost(self) -> list[tuple[int, int]]:
-        """Nothing: behind damage at a URL nothing is read."""
+        """Nothing: these are ranges that :meth:`rewrite` leaves out, and an archive at a URL is not written."""
         return []
 
     @property
