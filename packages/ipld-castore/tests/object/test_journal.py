@@ -14,12 +14,14 @@ import pytest
 from ipld_castore import (
     BackendUnavailableError,
     Entry,
+    FileSystemCAStore,
     Journal,
     MappingCAStore,
     ObjectCAStore,
     SupportsJournal,
     TieredCAStore,
 )
+from ipld_castore._object.options import open_store
 from ipld_castore.testing import JournalTests
 
 from ..support.fault_proxy import Exchange, FaultProxy
@@ -248,3 +250,34 @@ def test_many_records_are_read_by_few_requests(in_bucket: Journal, reader: Journ
     reader.remove()
     s3_proxy.requests.clear()
     assert list(reader.entries({})) == []
+
+
+def test_sessions_of_a_copy_are_none_of_it(s3: S3Server, bucket: str, tmp_path: Path) -> None:
+    """Folder and bucket have the same blocks and head, each its own journals. What was copied of these is collected."""
+    store = open_store(f"s3://{bucket}", s3.options())
+    local, remote = FileSystemCAStore(tmp_path / "here", fsync=False), ObjectCAStore(store, prefix="there")
+    for castore, place in ((local, "copied"), (remote, "back")):
+        assert isinstance(castore, SupportsJournal)
+        castore.put(b"a block")
+        castore.flush()
+        journal = castore.journal(SESSION)
+        assert journal.exchange(None, b"a state")
+        journal.append(A, 1, [b"a record"])
+        assert list(castore.sessions()) == [SESSION]
+        if place == "copied":
+            for path in filter(Path.is_file, (tmp_path / "here").rglob("*")):
+                store.put(f"copied/{path.relative_to(tmp_path / 'here').as_posix()}", path.read_bytes())
+        else:
+            for meta in [meta for page in store.list("there") for meta in page]:
+                path = tmp_path / "back" / meta["path"].removeprefix("there/")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(bytes(store.get(meta["path"]).bytes()))
+    copied, back = ObjectCAStore(store, prefix="copied"), FileSystemCAStore(tmp_path / "back", fsync=False)
+    assert list(journals(copied).sessions()) == list(back.sessions()) == []
+    for castore in (copied, back):
+        castore.delete_leftovers(castore.now() + 10)
+    assert not [meta for page in store.list("copied/.sessions") for meta in page]
+    assert not list((tmp_path / "back" / ".sessions").iterdir())
+    assert list(local.sessions()) == list(journals(remote).sessions()) == [SESSION]
+    remote.delete_leftovers(remote.now() + 10)
+    assert [entry.record for entry in journals(remote).journal(SESSION).entries({})] == [b"a record"]

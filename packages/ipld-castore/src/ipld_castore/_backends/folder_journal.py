@@ -23,7 +23,8 @@ FOLDER: Final = ".sessions"
 """Beside the shards of the blocks; Kubo passes over names that begin with a dot."""
 
 STATE: Final = "state"
-_LOCK: Final = "lock"
+LOCK: Final = "lock"
+"""Beside each state, from before it on. A state without a lock is a copy of that of a bucket's session."""
 _MARK: Final = "mark"
 """Grows with each append: the time of a folder does not change when a file in it grows."""
 SEGMENT: Final = re.compile(r"([0-9a-f]{1,64})\.([0-9]{16})")
@@ -233,7 +234,7 @@ class FolderJournal:
             if old is None:
                 self._require_current()
                 self._folder.mkdir(parents=True, exist_ok=True)
-            lock = fs.wait_locked(self._folder / _LOCK)
+            lock = fs.wait_locked(self._folder / LOCK)
             try:
                 if self.state != old:
                     return False
@@ -288,17 +289,24 @@ def clock_of(probe: Path) -> float:
 
 
 def delete_orphans(path: Path, before: float) -> None:
-    """Delete the folders of sessions without a state, older than a time: a process was killed when it made them."""
+    """Delete the folders that are no sessions here, older than a time.
+
+    A process was killed when it made them, or they were copied from a bucket.
+    """
     for folder in _folders(path):
-        if not (folder / STATE).exists() and folder.stat().st_mtime < before:
+        if not _is_session(folder) and folder.stat().st_mtime < before:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def session_folders(path: Path) -> Iterator[str]:
-    """Yield the names of the sessions in a folder of blocks."""
+    """Yield the names of the sessions in a folder of blocks; those of a bucket that was copied are none here."""
     for folder in _folders(path):
-        if (folder / STATE).exists():
+        if _is_session(folder):
             yield folder.name
+
+
+def _is_session(folder: Path) -> bool:
+    return (folder / STATE).exists() and (folder / LOCK).exists()
 
 
 def _folders(path: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ipld_castore._backends.folder_journal import FOLDER, STATE, FolderJournal, session_folders
+from ipld_castore._backends.folder_journal import FOLDER, LOCK, STATE, FolderJournal, session_folders
 from ipld_castore._core.journal import MAX_RECORD_BYTES, Entry, Journal, frame, unframe
 from ipld_castore.concurrency import SharedCall, in_order, renew_after_fork
 from ipld_castore.errors import BackendUnavailableError
@@ -301,6 +301,17 @@ def _without_nonce(data: bytes | None) -> bytes | None:
     return None if data is None else data[_NONCE_BYTES:]
 
 
+def live_sessions(folder: str, objects: Collection[str]) -> set[str]:
+    """Return the names of the sessions among objects: those that have a state, and were not copied from a folder.
+
+    :param folder: what the names of the objects begin with
+    :param objects: the names of all objects of each session that are not below its writers
+    """
+    begin, end = len(folder) + 1, f"/{STATE}"
+    states = (name for name in objects if name.endswith(end) and f"{name.removesuffix(STATE)}{LOCK}" not in objects)
+    return {name[begin:].removesuffix(end) for name in states}
+
+
 class HasJournals:
     """The journals of an object store; not of one over memory, which no other process reaches."""
 
@@ -316,7 +327,7 @@ class HasJournals:
         return BucketJournal(self._client, folder, self._in_flight)
 
     def sessions(self) -> Iterator[str]:
-        """See :meth:`SupportsJournal.sessions`."""
+        """See :meth:`SupportsJournal.sessions`; those of a folder that was copied are none here."""
         folder = self._layout.name(FOLDER)
         if self._client.kind == "LocalStore":
             yield from session_folders((Path(self._client.store.prefix or "/") / folder).parent)
@@ -326,9 +337,8 @@ class HasJournals:
         )
         for below in sorted(found["common_prefixes"]):
             name = below.rstrip("/").rpartition("/")[2]
-            state = f"{folder}/{name}/{STATE}"
-            there = self._client.attempt(f"look at the session {name} in", lambda: self._client.store.head(state))  # noqa: B023  # it is called at once
-            if not isinstance(there, Failure):
-                yield name
-            elif there.kind is not FailureKind.ABSENT:
-                raise there.error()
+            there: Any = self._client.ask_bucket(
+                f"look at the session {name} in",
+                lambda: self._client.store.list_with_delimiter(f"{folder}/{name}"),  # noqa: B023  # it is called at once
+            )
+            yield from live_sessions(folder, {meta["path"] for meta in there["objects"]})

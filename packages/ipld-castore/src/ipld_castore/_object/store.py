@@ -12,7 +12,7 @@ from ipld_car import cids
 from multiformats import CID
 
 from ipld_castore._backends import flatfs
-from ipld_castore._backends.folder_journal import FOLDER, STATE
+from ipld_castore._backends.folder_journal import FOLDER
 from ipld_castore._backends.head_file import HEAD_FILE
 from ipld_castore._core import graph
 from ipld_castore._core.backend import AnyCID
@@ -27,7 +27,7 @@ from ipld_castore.errors import BlockNotFoundError
 from .client import DELETED_AT_ONCE, Client, NoObjectError
 from .clock import read_clock
 from .head import head_of
-from .journal import HasJournals
+from .journal import HasJournals, live_sessions
 from .layout import Layout, checked_prefix
 from .options import open_store
 from .recipe import recipe_of, store_of
@@ -354,14 +354,13 @@ class ObjectCAStore(ContentAddressableStore):
         return float(meta["last_modified"].timestamp())
 
     def delete_leftovers(self, before: float) -> int:
-        """See :meth:`SupportsAge.delete_leftovers`: notes of writers whose session was deleted."""
+        """See :meth:`SupportsAge.delete_leftovers`: notes of writers whose session was deleted, or is none here."""
         folder = self._layout.name(FOLDER)
-        objects = [(meta["path"], meta) for meta in self._client.list(folder, "sessions")]
-        below = len(folder) + 1
-        live = {name[below:].partition("/")[0] for name, _ in objects if name.endswith(f"/{STATE}")}
+        objects = {meta["path"]: meta for meta in self._client.list(folder, "sessions")}
+        below, live = len(folder) + 1, live_sessions(folder, objects)
         gone = {
             name: meta["size"]
-            for name, meta in objects
+            for name, meta in objects.items()
             if name[below:].partition("/")[0] not in live and meta["last_modified"].timestamp() < before
         }
         self._client.delete(gone, "notes of sessions that were deleted")
