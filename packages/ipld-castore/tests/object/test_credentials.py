@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,20 @@ def test_options_that_hold_secrets_are_known() -> None:
         assert not is_secret(name)
     assert redact("at https://u:p@h/x?sig=1 and s3://b?y", {}) == "at https://h/x and s3://b"
     assert redact("GET http://h/air@v1/x of abfss://data@acc/x", {}) == "GET http://h/air@v1/x of abfss://data@acc/x"
+
+
+def test_an_endpoint_without_tls_is_allowed_by_an_option(s3: S3Server, bucket: str) -> None:
+    options = {name: value for name, value in s3.options().items() if name != "allow_http"}
+    store = ObjectCAStore.from_url(f"s3://{bucket}", **options, retry_config={"max_retries": 0})
+    with pytest.raises(BackendUnavailableError, match="allow_http=True"):
+        _ = store.head
+
+
+@pytest.mark.parametrize("seconds", [20, 20.5, "20s", timedelta(seconds=20)])
+def test_durations_are_seconds_too(s3: S3Server, bucket: str, seconds: Any) -> None:
+    """As the timeout of an archive at a URL is."""
+    options = s3.options() | {"timeout": seconds, "client_options": {"connect_timeout": seconds}}
+    assert ObjectCAStore.from_url(f"s3://{bucket}", **options).head is None
 
 
 def test_errors_of_options() -> None:

@@ -182,6 +182,8 @@ def hint(kind: str, error: str, text: str) -> str:
     """
     if kind in _TRIED and any(sign in text for sign in _METADATA_SIGNS):
         return f" ({_missing(kind, None)})"
+    if "HTTP error: builder error" in text and "http://" in text:
+        return " (an endpoint without TLS needs the option allow_http=True)"
     if error in _REFUSALS and kind == "S3Store":
         return (
             " (the credentials are wrong or not enough; S3 answers the same for an object that is absent where they "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -45,6 +46,9 @@ _CLIENT_OPTIONS: Final = frozenset(
 )
 """Options that obstore wants apart from those of the store."""
 
+_DURATIONS: Final = frozenset(name for name in _CLIENT_OPTIONS if name.endswith(("timeout", "interval")))
+"""Those of them that are durations: obstore wants a timedelta or a text, and a number is one of seconds elsewhere."""
+
 
 def open_store(url: str, options: Mapping[str, Any]) -> ObjectStore:
     """Return the store of a URL.
@@ -61,6 +65,7 @@ def open_store(url: str, options: Mapping[str, Any]) -> ObjectStore:
     profile = kwargs.pop("profile", None)
     client = dict(kwargs.pop("client_options", None) or {})
     client.update({name: kwargs.pop(name) for name in list(kwargs) if name in _CLIENT_OPTIONS})
+    client = {name: _duration(value) if name in _DURATIONS else value for name, value in client.items()}
     config = dict(kwargs.pop("config", None) or {})
     own = {name: kwargs.pop(name) for name in ("retry_config", "credential_provider") if name in kwargs}
     config.update(kwargs)
@@ -85,6 +90,11 @@ def open_store(url: str, options: Mapping[str, Any]) -> ObjectStore:
     else:
         return store
     raise ValueError(f"cannot open {redact_urls(url)}: {problem}")
+
+
+def _duration(value: Any) -> Any:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return timedelta(seconds=value) if is_number else value
 
 
 def check_url(url: str) -> str:

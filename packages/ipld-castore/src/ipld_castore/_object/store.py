@@ -142,7 +142,7 @@ class ObjectCAStore(ContentAddressableStore):
             credentials
         :param options: the keywords of this class; ``profile`` for boto3; all options of obstore, of the store
             (``endpoint``, ``region``, ``access_key_id``, ``skip_signature=True`` for a public bucket), and of its HTTP
-            client (``allow_http=True`` for an endpoint without TLS, ``timeout``)
+            client (``allow_http=True`` for an endpoint without TLS, ``timeout`` in seconds)
         :raises ValueError: if the URL is none of an object store, or has credentials in it, or an option is unknown
         :raises BackendUnavailableError: if no credentials are found; the error says what was tried
         :raises ImportError: if obstore is not installed
