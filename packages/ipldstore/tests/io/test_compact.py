@@ -200,6 +200,23 @@ def test_what_lacks_a_block_is_left_alone(path: Path) -> None:
         assert [store[key] for key in others] == [SOME[key] for key in others]
 
 
+def test_damage_between_what_is_kept_is_an_error_of_a_dataset(tmp_path: Path) -> None:
+    """Counting the blocks found it, and raised the ValueError of an archive."""
+    path, old = tmp_path / "data.car", b"old" * 100
+    with ipldstore.open(path, "a", fsync=False) as store:
+        store.mapping["a/c/0"] = old
+        store.freeze()
+        store.mapping["a/c/0"] = b"new" * 100
+    data = bytearray(path.read_bytes())
+    at = data.index(old) - cids.CIDV1_SHA256_SIZE - 2
+    data[at : at + 2] = b"\xff\xff"
+    path.write_bytes(data)
+    with pytest.raises(IPLDStoreError, match="compacting"):
+        compact(path)
+    assert path.read_bytes() == data
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
 @pytest.mark.parametrize("v2", [False, True], ids=["CARv1", "CARv2"])
 def test_archives_that_cannot_be_compacted_are_not_tidied_up(tmp_path: Path, *, v2: bool) -> None:
     file = tmp_path / "other.car"

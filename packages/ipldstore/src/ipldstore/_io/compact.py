@@ -165,7 +165,7 @@ def _compact_file(
         fresh = path.with_name(f".{path.name}.compacting")
         fresh.unlink(missing_ok=True)  # of one that was stopped
         try:
-            kept, there = _write_kept(old, fresh, path, progress), len(old)
+            kept, there = _write_kept(old, fresh, path, progress)
             if not old.is_current:
                 raise ConflictError(
                     f"compacting {path}: expected the file that was opened, found that it was removed or replaced; "
@@ -184,8 +184,8 @@ def _compact_file(
         old.abandon()  # as it was, or gone: there is nothing to finish
 
 
-def _write_kept(old: CarFile, fresh: Path, path: Path, progress: bool | None) -> int:
-    """Write a CAR file of what the root of another reaches; return the number of its blocks.
+def _write_kept(old: CarFile, fresh: Path, path: Path, progress: bool | None) -> tuple[int, int]:
+    """Write a CAR file of what the root of another reaches; return the numbers of its blocks, and of the other's.
 
     :param fresh: the path of the new file
     :param path: the path of the old file, beside which references to other files are
@@ -202,7 +202,7 @@ def _write_kept(old: CarFile, fresh: Path, path: Path, progress: bool | None) ->
                 for cid, data in walk_binary(old.get, bytes(root), missing=absent):
                     new.put(cid, data, verify=False)
                     bar.update()
-        return len(new)
+        return len(new), len(old)
 
 
 def _compact_folder(whole: ContentAddressableStore, progress: bool | None) -> Compacted:
