@@ -91,6 +91,24 @@ def test_what_is_lost_at_the_end_is_told(version: int, between: bool) -> None:
         assert len(reader) == 90 - between
 
 
+def test_damage_beyond_bounds_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each block that was asked for began another scan, which read the archive four times."""
+    monkeypatch.setattr("ipld_car._ranges.source._MOST_SALVAGED", 0)
+    monkeypatch.setattr("ipld_car._ranges.source._STEP", 4096)
+    data = archive(1)
+    data[place(data, 10)] = 0xFF
+    source = MemorySource(bytes(data))
+    reader = CarRangeReader(source, cache_bytes=1 << 20, allow_truncated=True)
+    with pytest.raises(LimitError):
+        reader.get(NAMES[2000])
+    source.forget()
+    for number in (2000, 2500):
+        with pytest.raises(LimitError, match="more damage than that"):
+            reader.get(NAMES[number])
+    assert reader.get(NAMES[0]) == BLOCKS[0]
+    assert not source.reads
+
+
 def test_what_is_looked_at_backwards_is_read_in_pieces_too() -> None:
     """Sections before damage are looked at from the last one back; each read took what comes behind it."""
     source = MemorySource(bytes(12 << 20))

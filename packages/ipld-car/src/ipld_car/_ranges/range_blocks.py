@@ -15,7 +15,7 @@ from ipld_car._file.block_table import key_of
 from ipld_car._file.layout import Lost
 from ipld_car._file.salvage import described, undamaged_sections
 from ipld_car._file.scan import Section, index_of, sections, sections_until_torn
-from ipld_car.errors import CarError, CarWarning, MalformedError, TruncatedError
+from ipld_car.errors import CarError, CarWarning, LimitError, MalformedError, TruncatedError, without_frames
 from ipld_car.hashes import verify_digest
 
 from .header import read_range_layout
@@ -68,6 +68,8 @@ class RangeBlocks:
             self.windows.add(Window(0, head[: self.layout.end], self.layout.first))
         self.scan_reason: str | None = None
         """Why the sections were scanned; None if they were not."""
+        self._damage: CarError | None = None
+        """Why a scan failed, so that the next block that is wanted does not begin another."""
         self._index: CarIndex | RangeIndex | None = None
         self._lock = threading.Lock()
         """Held while the index is opened or made."""
@@ -268,7 +270,13 @@ class RangeBlocks:
         """Return an index that is made of the sections; the caller holds the lock."""
         layout = self.layout
         lost: list[Lost] = []
-        index, end, _ = index_of(self.sections(lost), layout.start, layout.first)
+        if self._damage is not None:
+            raise without_frames(self._damage)
+        try:
+            index, end, _ = index_of(self.sections(lost), layout.start, layout.first)
+        except (LimitError, MalformedError) as error:
+            self._damage = without_frames(error)
+            raise
         tells_end = layout.is_cut
         if layout.version == 1 and end < layout.end and not self._zero_is_end:
             reason = f"a CARv1 has no index, and this one ends with something else at offset {end}"
