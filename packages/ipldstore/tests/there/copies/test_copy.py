@@ -154,7 +154,7 @@ def counting(path: Path) -> Counting:
 
 def test_a_copy_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ipldstore._there.copies.copy._COMMIT_SECONDS", -1)
-    monkeypatch.setattr("ipldstore._there.copies.copy._WORKERS", 1)
+    monkeypatch.setattr("ipldstore._there.copies.copy._READS", 1)
     fill(tmp_path / "a.zarr")
     first = counting(tmp_path / "a.zarr")
     first.most = 12

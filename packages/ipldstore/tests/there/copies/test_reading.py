@@ -115,7 +115,7 @@ def test_large_chunks_are_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None
         made[:] = 1
     source.most.clear()
     ipldstore.copy(source, MemoryStore())
-    assert (source.most["a"], source.most["large"]) == (32, 4)
+    assert (source.most["a"], source.most["large"]) == (40, 4)
 
 
 def test_several_threads_write_one_zip(tmp_path: Path) -> None:

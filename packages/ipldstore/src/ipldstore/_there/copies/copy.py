@@ -33,8 +33,10 @@ from .stale import delete, remove_empty_folders, stale_keys
 from .taken import Taken, states_in
 from .writing import can_wait, finished, writer_to
 
+_READS: Final = 64
+"""Keys that are read at a time where an end is far away; as many others may wait to be written."""
 _WORKERS: Final = 32
-"""Keys that are copied at a time where one end is far away, or batches where the target waits for a disk."""
+"""Documents that are read at a time, or batches that are copied where the target waits for a disk."""
 _THREADS: Final = max(2, min(8, os.cpu_count() or 1))
 """Batches of keys that are copied at a time where both ends are on this machine."""
 _BATCH: Final = 64
@@ -157,7 +159,7 @@ class _Copy:
         self._budget = budget
         self._marks = Marks(target.marks, _name_of(source), states_in(target))
         self._listing = listing
-        self._reading = asyncio.Semaphore(_WORKERS)
+        self._reading = asyncio.Semaphore(_READS)
         self._reader = reader_from(source)
         self._writer = writer_to(target)
         self._taken = Taken(source, target, listing, self._marks)
@@ -225,7 +227,7 @@ class _Copy:
         """Copy all chunks in tasks: of one key each, or of a batch that a thread copies."""
         waits = can_wait(self._source, self._target)
         action = self._copy_batch if waits else self._copy_keys
-        workers, most = (_THREADS, _BATCH) if waits else (2 * _WORKERS, 1)  # half of them write what others have read
+        workers, most = (_THREADS, _BATCH) if waits else (2 * _READS, 1)
         if waits and self._target.dataset is not None and self._target.dataset.castore.blocking:
             workers, most = _WORKERS, _BATCH_AT_DISK
         await finished(self._taken.look)

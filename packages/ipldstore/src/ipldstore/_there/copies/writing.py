@@ -66,7 +66,25 @@ class DatasetWriter:
         data = value.as_numpy_array().tobytes()  # to_bytes() does the same, at three times the cost for a small chunk
         if len(data) <= _INLINE_BYTES and not self._data.castore.blocking:
             return self.write_sync(key, data, None)
-        return await finished(self.write_sync, key, data, None)
+        link = self._try_write_nowait(key, data)
+        return await finished(self.write_sync, key, data, None) if link is None else link
+
+    def _try_write_nowait(self, key: str, data: bytes) -> bytes | None:
+        """Put a chunk if nothing has to be waited for; return its link, None if it was not put.
+
+        A store that collects what it sends far away has room most of the time. Others are not asked: a chunk would be
+        hashed twice. In a session of several writers a key waits for its note.
+        """
+        castore = self._data.castore
+        if castore.local or self._data.sharing is not None or len(data) > _INLINE_BYTES:
+            return None
+        try:
+            link = values.try_put_nowait(castore, data)
+        except LOWER_ERRORS as error:
+            raise translated(f"writing {key!r}", error) from error
+        if link is not None:
+            self._batch.add(self._prefix + key, link)
+        return link
 
     def write_sync(self, key: str, data: bytes, link: bytes | None) -> bytes:
         """See :meth:`ChunkWriter.write_sync`; bytes whose link is known, and is the one they get here, are not hashed.
