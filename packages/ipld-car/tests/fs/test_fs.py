@@ -154,3 +154,33 @@ def test_the_bytes_are_synced_before_the_name(tmp_path: Path, monkeypatch: pytes
         assert (tmp_path / "mine").exists()
         stream.write(b"all of it")
     assert steps == (["fsync", "replace"] if os.name == "nt" else ["fsync", "replace", "fsync"])
+
+
+UNFINISHED = """
+import os, sys
+from pathlib import Path
+from ipld_car import fs
+with fs.unfinished_beside(Path(sys.argv[1])) as folder:
+    (folder / "part").write_bytes(bytes(9))
+    print(folder.name, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_killed_processes_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    """It stayed for ever. Folders of running processes, and those for other names, stay."""
+    path = tmp_path / "[x].zip"
+    command = [sys.executable, "-c", UNFINISHED, str(path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    killed, running = (subprocess.Popen(command, **pipes) for _ in range(2))  # type: ignore[call-overload]  # pipes
+    names = [each.stdout.readline().strip() for each in (killed, running)]
+    killed.kill()
+    killed.wait()
+    with fs.unfinished_beside(tmp_path / "y.zip"):
+        assert len(list(tmp_path.iterdir())) == 3
+    with fs.unfinished_beside(path) as folder:
+        assert {each.name for each in tmp_path.iterdir()} == {names[1], folder.name}
+    running.communicate()
+    assert running.returncode == 0
+    assert not list(tmp_path.iterdir())
+    killed.communicate()

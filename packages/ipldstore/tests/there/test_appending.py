@@ -99,3 +99,75 @@ def test_datasets_in_memory_and_one_index_folder(tmp_path: Path) -> None:
         ipldstore.reference(tmp_path / "1.zarr", stores[0], concat_dim="t", index=tmp_path / "index")
     ipldstore.reference(tmp_path / "1.zarr", stores[1], concat_dim="t", index=tmp_path / "index")
     assert zarr.open_array(stores[1], mode="r").shape == (4,)
+
+
+def series(folder: Path, name: str, *values: int) -> Path:
+    path = folder / f"{name}.zarr"
+    how: Any = {"dtype": "i4", "compressors": None, "dimension_names": ["t"]}
+    array = zarr.create_array(path, name="a", shape=(4,), chunks=(2,), **how)
+    array[:] = values
+    return path
+
+
+def test_a_dataset_that_is_another_one_by_now(tmp_path: Path) -> None:
+    """A copy over a dataset by reference, or a root that was set, was taken for what the sources had made."""
+    one, other = series(tmp_path, "one", 1, 2, 3, 4), series(tmp_path, "other", 5, 6, 7, 8)
+    into = tmp_path / "x.car"
+    root = ipldstore.reference(one, into)
+    copied = ipldstore.copy(other, into)
+    with pytest.raises(ValueError, match=r"as .*one\.zarr had made it"):
+        ipldstore.reference(one, into)
+    with ipldstore.open(into, "a", allow=[tmp_path]) as store:
+        assert store.root_cid == copied
+        store.set_root(root)
+    assert ipldstore.reference(one, into) == root
+    with ipldstore.open(into, "a", allow=[tmp_path]) as store:
+        store["a/c/1"] = bytes(8)
+    with pytest.raises(ValueError, match="other arrays or chunks"):
+        ipldstore.reference(one, into)
+
+
+def test_sources_that_a_copy_replaced(tmp_path: Path) -> None:
+    """Along a dimension they are taken in behind what is there. A chunk that was changed makes no other dataset."""
+    one, two, other = (series(tmp_path, str(at), *range(at, at + 4)) for at in (0, 10, 20))
+    into = tmp_path / "x.car"
+    ipldstore.reference(one, into, concat_dim="t")
+    with ipldstore.open(into, "a", allow=[tmp_path]) as store:
+        store["a/c/1"] = bytes(8)
+        zarr.open_array(store, path="a", mode="r+").attrs["title"] = "A"
+    ipldstore.reference([one, two], into, concat_dim="t")
+    assert values_in(into, tmp_path) == [0, 1, 0, 0, 10, 11, 12, 13]
+    ipldstore.copy(other, into)
+    ipldstore.reference([one, two], into, concat_dim="t")
+    assert values_in(into, tmp_path) == [20, 21, 22, 23, 0, 1, 2, 3, 10, 11, 12, 13]
+
+
+def values_in(what: Path | str, allowed: Path) -> list[int]:
+    with ipldstore.open(what, allow=[allowed]) as store:
+        array: Any = zarr.open_array(store, path="a", mode="r")
+        return list(array[:].tolist())
+
+
+def test_branches_with_one_index_folder(tmp_path: Path) -> None:
+    """Sources that one branch had taken in counted for the other, or were forgotten and taken in twice."""
+    one, two, three = (series(tmp_path, str(at), *range(at, at + 4)) for at in (0, 10, 20))
+    repository = ipldstore.Repository.create(str(tmp_path / "repository"))
+
+    def take_in(branch: str, *sources: Path) -> list[int]:
+        session = repository.writable_session(branch)
+        index = tmp_path / "repository" / "references"
+        ipldstore.reference(sources, session.store, concat_dim="t", index=index)
+        if session.store.has_changes or session.has_changes:
+            session.commit("more")
+        return values_in(f"{tmp_path}/repository@{branch}", tmp_path)
+
+    take_in("main", one)
+    repository.create_branch("dev")
+    main, dev = [*range(4), *range(10, 14)], [*range(4), *range(20, 24)]
+    assert take_in("main", one, two) == main
+    assert take_in("dev", one, three) == dev
+    assert take_in("main", one, two) == main
+    assert take_in("dev", one, two, three) == [*dev, *range(10, 14)]
+    repository.undo()
+    assert take_in("dev", one, two, three) == [*dev, *range(10, 14)]
+    assert take_in("main", one, two, three) == [*main, *range(20, 24)]

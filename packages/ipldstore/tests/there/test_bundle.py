@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +90,19 @@ def test_references_name_the_original_files(tmp_path: Path) -> None:
         assert found[f"c/{row}/0"] == [str(tmp_path / "a.zarr" / "c" / str(row) / "0"), 0, 3 << 20]
     with pytest.raises(ValueError, match="car_references"):
         ipldstore.file_references(IPLDStore())
+
+
+@pytest.mark.parametrize("path", ["a", ""])
+def test_a_bundle_of_what_xarray_does_not_open(tmp_path: Path, path: str) -> None:
+    """Arrays without names of dimensions were an error of xarray, and nothing was published."""
+    store = IPLDStore()
+    zarr.create_array(store, name=path or None, shape=(2,), chunks=(2,), dtype="i4")[:] = [1, 2]
+    ipldstore.publish_bundle(store, tmp_path / "bundle")
+    readme = (tmp_path / "bundle" / "README.md").read_text()
+    code = readme.split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {}
+    with chdir(tmp_path / "bundle"):
+        exec(code, names)  # noqa: S102  # as its reader would
+        array: Any = zarr.open_array(names["store"], path=path, mode="r")
+        assert array[:].tolist() == [1, 2]
+        names["store"].close()

@@ -232,7 +232,7 @@ def test_further_files_cost_only_themselves(tmp_path: Path) -> None:
     for path in files[:2]:
         path.with_suffix(".away").rename(path)
     assert ipldstore.reference(files, tmp_path / "x.car", concat_dim="time") == once
-    assert len(list((tmp_path / "x.car.references").iterdir())) == 2
+    assert len(list((tmp_path / "x.car.references").glob("*.index"))) == 2
 
 
 def test_a_call_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

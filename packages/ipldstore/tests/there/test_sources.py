@@ -46,8 +46,9 @@ def test_what_is_refused_leaves_no_file(tmp_path: Path) -> None:
         ([b"0.nc"], TypeError, "found bytes"),
     )
     for sources, error, match in refused:
-        with pytest.raises(error, match=match):
-            ipldstore.reference(sources, tmp_path / "x.car", concat_dim="time")
+        for into in ("x.car", "folder"):
+            with pytest.raises(error, match=match):
+                ipldstore.reference(sources, tmp_path / into, concat_dim="time")
         assert [path.name for path in tmp_path.iterdir()] == ["0.nc"]
     other = write(tmp_path, 1)
     with pytest.raises(ValueError, match="same values of array 'time'"):  # of the second, when the first is taken in

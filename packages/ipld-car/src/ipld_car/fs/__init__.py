@@ -8,6 +8,7 @@ from __future__ import annotations
 from .atomic import atomic_write
 from .lock import FileReplacedError, is_current, open_locked, require_current, unlock, wait_locked
 from .sync import sync_folder
+from .unfinished import unfinished_beside
 
 __all__ = [
     "FileReplacedError",
@@ -16,6 +17,7 @@ __all__ = [
     "open_locked",
     "require_current",
     "sync_folder",
+    "unfinished_beside",
     "unlock",
     "wait_locked",
 ]

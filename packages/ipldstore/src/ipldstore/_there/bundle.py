@@ -6,12 +6,11 @@ import hashlib
 import json
 import math
 import os
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from ipld_car import cids, ops
+from ipld_car import cids, fs, ops
 from multiformats import CID
 
 from ipldstore._address.places import AnyAddress
@@ -23,7 +22,33 @@ ARCHIVE: Final = "data.car"
 _MEDIA_TYPE: Final = "application/vnd.ipld.car"
 _LATITUDES: Final = ("lat", "latitude", "nav_lat")
 _LONGITUDES: Final = ("lon", "longitude", "nav_lon")
-_PIECE: Final = 1 << 20
+_NOT_FOR_XARRAY: Final = (ImportError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, OSError)
+"""What xarray raises where it is not installed, or for a hierarchy that is no dataset of its own. Errors of blocks are
+:class:`IPLDStoreError`, which is none of them."""
+_WITH_XARRAY: Final = """\
+With Python (`pip install "ipldstore[xarray]"`), from the file, or from the URL where it is published, of which only the
+ranges that are needed are read:
+
+```python
+import ipldstore
+import xarray as xr
+
+store = ipldstore.open("{archive}")  # or "https://.../{archive}"
+ds = xr.open_zarr(store, consolidated=False)
+assert str(store.root_cid) == "{root}"
+```"""
+_WITH_ZARR: Final = """\
+With Python (`pip install ipldstore`), from the file, or from the URL where it is published, of which only the ranges
+that are needed are read:
+
+```python
+import ipldstore
+import zarr
+
+store = ipldstore.open("{archive}")  # or "https://.../{archive}"
+node = zarr.open(store, mode="r")
+assert str(store.root_cid) == "{root}"
+```"""
 
 
 class Bundle(NamedTuple):
@@ -67,11 +92,11 @@ def publish_bundle(what: AnyAddress | IPLDStore, path: str | os.PathLike[str]) -
 
 def _publish(store: IPLDStore, folder: Path) -> Bundle:
     root = store.freeze()
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
-        unfinished = Path(name, "bundle")
+    with fs.unfinished_beside(folder) as beside:
+        unfinished = beside / "bundle"
         unfinished.mkdir()
         archive = unfinished / ARCHIVE
-        plain = Path(name, "plain.car")
+        plain = beside / "plain.car"
         with plain.open("wb") as stream:
             store.to_car(stream)
         with store_errors("writing the archive"):
@@ -95,31 +120,35 @@ class _Facts(NamedTuple):
     """West, south, east, north in degrees."""
     times: tuple[str, str] | None
     """The first and the last time."""
+    opens_with_xarray: bool
 
 
 def _described(store: IPLDStore) -> tuple[str, _Facts]:
     """Return the text of a dataset, as xarray shows it where it can; and what is known of the dataset."""
     try:
-        import xarray
-
-        data = xarray.open_zarr(store, consolidated=False, chunks=None)
-    except (ImportError, ValueError, TypeError):  # no xarray, or no group of arrays with named dimensions
+        return _described_by_xarray(store)
+    except _NOT_FOR_XARRAY:
         import zarr
 
         node: Any = zarr.open(store, mode="r")
-        return str(node.info), _facts(dict(node.attrs), None, None)
-    box = _box(data)
+        return str(node.info), _facts(dict(node.attrs), None, None, opens_with_xarray=False)
+
+
+def _described_by_xarray(store: IPLDStore) -> tuple[str, _Facts]:
+    import xarray
+
+    data = xarray.open_zarr(store, consolidated=False, chunks=None)
     times = None
     if "time" in data.coords and data["time"].size and data["time"].dtype.kind == "M":
         first, last = data["time"].min().values, data["time"].max().values
         times = f"{first.astype('datetime64[s]')}Z", f"{last.astype('datetime64[s]')}Z"
-    return repr(data), _facts(dict(data.attrs), box, times)
+    return repr(data), _facts(dict(data.attrs), _box(data), times, opens_with_xarray=True)
 
 
-def _facts(attributes: dict[str, Any], box: Any, times: Any) -> _Facts:
+def _facts(attributes: dict[str, Any], box: Any, times: Any, *, opens_with_xarray: bool) -> _Facts:
     title = str(attributes.get("title") or "A zarr dataset")
     description = str(attributes.get("summary") or attributes.get("description") or attributes.get("comment") or title)
-    return _Facts(title, description, attributes, box, times)
+    return _Facts(title, description, attributes, box, times, opens_with_xarray)
 
 
 def _box(data: Any) -> tuple[float, float, float, float] | None:
@@ -138,6 +167,7 @@ def _box(data: Any) -> tuple[float, float, float, float] | None:
 
 
 def _readme(root: CID, size: int, digest: str, facts: _Facts, text: str) -> str:
+    opening = (_WITH_XARRAY if facts.opens_with_xarray else _WITH_ZARR).format(archive=ARCHIVE, root=root)
     return f"""# {facts.title}
 
 {facts.description}
@@ -156,17 +186,7 @@ The CID names the whole dataset: whoever has it can check every byte, wherever t
 
 ## Open
 
-With Python (`pip install "ipldstore[xarray]"`), from the file, or from the URL where it is published, of which only the
-ranges that are needed are read:
-
-```python
-import ipldstore
-import xarray as xr
-
-store = ipldstore.open("{ARCHIVE}")  # or "https://.../{ARCHIVE}"
-ds = xr.open_zarr(store, consolidated=False)
-assert str(store.root_cid) == "{root}"
-```
+{opening}
 
 ## Verify without ipldstore
 

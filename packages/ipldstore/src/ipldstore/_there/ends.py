@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import zarr
+from ipld_car import fs
 from zarr.abc.store import Store
 from zarr.core.sync import sync
 
@@ -88,14 +89,46 @@ def opened(what: AnyEnd, *, writing: bool, options: Mapping[str, Any] | None = N
                 )
             yield End(icechunk_store(os.fspath(what), options), "", None)
             return
-        store = open_store(what, "a" if writing else "r", storage_options=options)
+        if writing:
+            with opened_to_write(what, options) as store:
+                yield End(store, "", _marks_of(what))
+            return
+        store = open_store(what, "r", storage_options=options)
         stack.callback(store.close)
-        try:
-            yield End(store, "", _marks_of(what) if writing else None)
-        except BaseException:
-            if writing and store.has_changes:
-                discard_changes(store)
-            raise
+        yield End(store, "", None)
+
+
+@contextmanager
+def opened_to_write(what: str | os.PathLike[str], options: Mapping[str, Any] | None) -> Iterator[IPLDStore]:
+    """Yield a dataset that is frozen and closed at the end; after an error it is as it was when it was last frozen.
+
+    A file or folder that was not there before, and in which nothing is frozen, is removed after an error.
+
+    :param options: see :func:`ipldstore.open`
+    """
+    place = parse(what).place
+    path = place if isinstance(place, Path) and not place.exists() else None
+    store = open_store(what, "a", storage_options=options)
+    try:
+        yield store
+    except BaseException:
+        if path is not None and store.base_root is None:
+            store.abandon()  # that removes a new file
+            if not (path / "HEAD").exists():  # else another process has frozen something there
+                shutil.rmtree(path, ignore_errors=True)
+        elif store.has_changes:  # closing would freeze them
+            _discard_changes(store)
+        raise
+    finally:
+        store.close()
+
+
+def _discard_changes(store: IPLDStore) -> None:
+    """Go back to the last frozen root."""
+    if store.base_root is not None:
+        store.set_root(store.base_root, discard_changes=True)
+    else:
+        store.mapping.clear()
 
 
 def _is_here(what: str | os.PathLike[str]) -> bool:
@@ -104,14 +137,6 @@ def _is_here(what: str | os.PathLike[str]) -> bool:
     if is_zarr(what):
         return "://" not in text or text.lower().startswith("file:")
     return not is_icechunk(text) and isinstance(parse(what).place, Path)
-
-
-def discard_changes(store: IPLDStore) -> None:
-    """Go back to the last frozen root, as closing the store would freeze the changes."""
-    if store.base_root is not None:
-        store.set_root(store.base_root, discard_changes=True)
-    else:
-        store.mapping.clear()
 
 
 def is_zarr(what: str | os.PathLike[str]) -> bool:
@@ -149,19 +174,20 @@ def _zarr_store(
 
 
 def _new_zip(path: str, stack: ExitStack) -> Store:
-    """Return a zip file that is written beside its place, and put there whole; after an error it is removed."""
+    """Return a zip file that is written beside its place, and put there whole; after an error it is removed.
+
+    A process that is killed leaves a hidden folder, which the next copy to the same place removes.
+    """
     from zarr.storage import ZipStore
 
     place = Path(path).resolve()
-    beside = place.with_name(f".{place.name}.{secrets.token_hex(4)}.tmp")
+    beside = stack.enter_context(fs.unfinished_beside(place)) / place.name
     store = sync(ZipStore.open(beside, mode="w", read_only=False))
 
     def finish(kind: type[BaseException] | None, *_: object) -> None:
         store.close()
         if kind is None:
             beside.replace(place)
-        else:
-            beside.unlink(missing_ok=True)
 
     stack.push(finish)
     return store

@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ipld_castore import MappingCAStore, ReferenceIndex, ReferenceIndexWriter, TieredCAStore
+from multiformats import CID
 
 from ipldstore._store.ipld_store import IPLDStore
 
 from .folders import files_below
+from .index_roots import IndexRoots
 
 _STAMP: Final = struct.Struct(">QQ")
 _SOURCE: Final = struct.Struct(">QQQ")
 _OWNER: Final = "dataset"
 """The name of the file that says which dataset the indexes are of."""
+_ROOTS: Final = "roots"
+"""The name of the file of :class:`IndexRoots`."""
 _IN_MEMORY: Final = "a dataset in the memory"
 _RECORDS: Final = 1 << 16
 """Records that are copied at a time."""
@@ -66,10 +70,11 @@ def _stamp_of_folder(path: str) -> bytes:
 class IndexFiles:
     """The indexes of one dataset, in a folder.
 
-    A commit writes an index and then freezes. Where a process was killed in between, or the dataset was made shorter
-    since, the last sources of the indexes are not in the dataset, as its length tells. That they were taken in is
-    forgotten when the next index is written. Their blocks stay: older versions, or another dataset with these indexes,
-    may have them.
+    A commit writes an index, freezes, and notes the root. Where a process was killed before the freeze, or the dataset
+    was made shorter since, the last sources of the indexes are not in the dataset, as its length tells. That they were
+    taken in is forgotten when the next index is written. Their blocks stay: older versions, or another dataset with
+    these indexes, may have them. Indexes of other roots than those that the dataset came of do not count, and stay as
+    they are: its branches have one folder.
 
     :param folder: the folder
     """
@@ -78,6 +83,9 @@ class IndexFiles:
         self._folder = folder
         self._stale: list[tuple[Path, set[str]]] = []
         self._owner: str | None = None
+        self._roots = IndexRoots(folder / _ROOTS)
+        self._own: set[str] = set()
+        self._others: set[str] = set()
 
     def claim(self, store: IPLDStore) -> None:
         """Make the folder that of a dataset alone, from the next index on. A folder beside its dataset needs no claim.
@@ -103,6 +111,24 @@ class IndexFiles:
         is_beside = beside.is_file() or (self._folder.name == "references" and (beside / "HEAD").is_file())
         return os.path.realpath(beside) if is_beside and self._paths() else None
 
+    def find(self, store: IPLDStore, dimension: str | None) -> None:
+        """Find which indexes are those of a dataset.
+
+        :param dimension: the dimension of concatenation
+        :raises IPLDStoreError: if a node of the dataset cannot be read
+        """
+        self._others = self._roots.others(store, dimension)
+
+    def was_in(self, name: str) -> bool:
+        """Return whether a source was taken in, and what the dataset has now did not come of that."""
+        return any(
+            done.name == name for path in self._paths() if path.name in self._others for done in _sources_in(path)
+        )
+
+    def note(self, root: CID) -> None:
+        """Note the root that a commit gave, after :meth:`writer`."""
+        self._roots.note(root, self._own)
+
     def done(self, length: int | None) -> list[Done]:
         """Return the sources that a dataset has taken in. Nothing is changed.
 
@@ -111,9 +137,12 @@ class IndexFiles:
         """
         found: list[Done] = []
         total = 0
-        self._stale = []
+        self._stale, self._own = [], set()
         for path in self._paths():
-            own = [done for file in ReferenceIndex(path).files() if (done := _done(file.name, file.stamp)) is not None]
+            if path.name in self._others:
+                continue
+            self._own.add(path.name)
+            own = _sources_in(path)
             fitting = 0
             for done in own:
                 if self._stale or (length is not None and total + done.length > length):
@@ -132,7 +161,8 @@ class IndexFiles:
         """Remove the folder, unless there is an index in it."""
         with suppress(OSError):
             if not self._paths():
-                (self._folder / _OWNER).unlink(missing_ok=True)
+                for name in (_OWNER, _ROOTS):
+                    (self._folder / name).unlink(missing_ok=True)
             self._folder.rmdir()
 
     def writer(self) -> ReferenceIndexWriter:
@@ -144,7 +174,9 @@ class IndexFiles:
             (self._folder / _OWNER).write_text(self._owner, "utf-8")
         paths = self._paths()
         number = int(paths[-1].stem) + 1 if paths else 1
-        return ReferenceIndexWriter(self._folder / f"{number:06}.index")
+        path = self._folder / f"{number:06}.index"
+        self._own.add(path.name)
+        return ReferenceIndexWriter(path)
 
 
 def _owner_of(store: IPLDStore) -> str:
@@ -168,6 +200,10 @@ def _done(name: str, stamp: bytes) -> Done | None:
         return None
     size, time, length = _SOURCE.unpack(stamp)
     return Done(name, _STAMP.pack(size, time) if size or time else b"", length)
+
+
+def _sources_in(path: Path) -> list[Done]:
+    return [done for file in ReferenceIndex(path).files() if (done := _done(file.name, file.stamp)) is not None]
 
 
 def _forget_sources(path: Path, names: set[str]) -> None:

@@ -19,12 +19,11 @@ from multiformats import CID
 from ipldstore._address.grammar import local_path, parse
 from ipldstore._address.references import prefixes_of, references_of
 from ipldstore._display.bars import Bar, open_bar
-from ipldstore._io.open import open as open_store
 from ipldstore._store.ipld_store import IPLDStore
 from ipldstore.errors import store_errors, translated
 
 from .appending import Appender
-from .ends import discard_changes
+from .ends import opened_to_write
 from .index_files import Done, IndexFiles, source_stamp, stamp_of
 from .linking import SourceLinks
 from .sources import AnySource, SourceReader, names_of, warn_of_codecs
@@ -113,8 +112,9 @@ def reference(  # noqa: PLR0913  # keywords
         if index is not None:
             files.claim(store)
         appender = Appender(store, concat_dim, hasher.read)
+        files.find(store, concat_dim)
         done = files.done(appender.length if appender.tells_length else None)
-        left = _left(names, done, concat_dim, appender.length)
+        left = _left(names, done, concat_dim, appender.length, files)
         if left:
             run = _Run(
                 store,
@@ -152,24 +152,12 @@ def _writable(
     if isinstance(into, IPLDStore):
         yield into
         return
-    place = parse(into).place
-    path = place if isinstance(place, Path) else None
-    is_new, is_wanted = path is not None and not path.exists(), True
-    store = open_store(into, "a", storage_options=storage_options if path is None else None)
-    try:
+    is_url = not isinstance(parse(into).place, Path)
+    with opened_to_write(into, storage_options if is_url else None) as store:
         yield store
-    except BaseException:
-        if store.has_changes:
-            discard_changes(store)
-        is_wanted = not is_new or any(store)
-        raise
-    finally:
-        store.close()
-        if not is_wanted and path is not None and path.is_file():
-            path.unlink()
 
 
-def _left(names: list[str], done: list[Done], dimension: str | None, length: int) -> list[str]:
+def _left(names: list[str], done: list[Done], dimension: str | None, length: int, files: IndexFiles) -> list[str]:
     """Return the sources that are still to be taken in.
 
     :param length: see :attr:`Appender.length`
@@ -181,6 +169,11 @@ def _left(names: list[str], done: list[Done], dimension: str | None, length: int
             raise ValueError(f"expected {name} as it was taken in before, found it changed: make a new dataset")
     left = [name for name in names if name not in known]
     if left and dimension is None and length:
+        if files.was_in(left[0]):
+            raise ValueError(
+                f"expected the dataset as {left[0]} had made it, found other arrays or chunks in it: make a new "
+                f"dataset, or go back to the root of then"
+            )
         behind = done[-1].name if done else "the arrays that are there"
         raise ValueError(f"expected concat_dim to take {left[0]} in behind {behind}")
     return left
@@ -309,7 +302,9 @@ class _Run:
         writer, self._writer = self._writer, None
         with store_errors("writing the index"):
             writer.close()
-        self._store.freeze()
+        root = self._store.freeze()
+        with store_errors("noting the root"):
+            self._files.note(root)
 
 
 @contextmanager

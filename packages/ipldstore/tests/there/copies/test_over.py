@@ -68,3 +68,17 @@ def test_consolidated_metadata_above_the_target(tmp_path: Path, name: str) -> No
         whole = zarr.open_consolidated(found, mode="r")
         assert {name for name, _ in whole.members()} == {"deep", "kept"}
         assert np.asarray(whole["deep/a"]).tolist() == [2] * 4
+
+
+@pytest.mark.parametrize("name", ["new.car", "new"])
+def test_a_copy_that_fails_leaves_no_new_target(tmp_path: Path, name: str) -> None:
+    """A folder of blocks with an empty dataset was left."""
+    castore = ipldstore.MappingCAStore({})
+    source = IPLDStore(castore)
+    source["x/.zarray"] = b'{"zarr_format": 2, "shape": [1], "chunks": [1]}'
+    cid = castore.put(b"chunk")
+    source.set_links("x", [[0]], np.frombuffer(bytes(cid), np.uint8)[None])
+    castore.delete_block(cid)
+    with pytest.raises(ipldstore.IPLDStoreError, match="x/0"):
+        ipldstore.copy(source, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
