@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import ipldstore
 import pytest
 from ipld_car import cids, unixfs
 from ipld_castore import FileSystemCAStore, GatewayCAStore, MappingCAStore, TieredCAStore
@@ -83,6 +84,31 @@ def test_foreign_links_are_kept_where_that_is_asked(name: str) -> None:
     kept = IPLDStore(castore, root=new)
     assert {key for key in contents if kept[key] != contents[key]} <= {key for key in contents if is_document(key)}
     assert set(kept) == set(contents)
+
+
+@pytest.mark.parametrize("place", ["folder", "x.car"])
+def test_into_a_store_that_is_open(tmp_path: Path, place: str) -> None:
+    """Its head moved without it: an empty store could not be closed, and other contents were replaced."""
+    castore, root = archive("unixfs-v0")
+    store = IPLDStore(castore, root=root)
+    with ipldstore.open(tmp_path / place, "a") as into:
+        new = store.canonicalize(into=into, progress=False)
+        assert into.root_cid == new
+        assert "new/0" not in into
+        into["new/0"] = b"chunk"
+        changed = into.freeze()
+        assert store.canonicalize(into=into, progress=False) == new
+        assert into.root_cid == changed
+    with ipldstore.open(tmp_path / place) as found:
+        assert found.root_cid == changed
+        assert dict(IPLDStore(found.castore, root=new).mapping) == dict(written(dict(store.mapping)).mapping)
+
+
+def test_into_itself() -> None:
+    """That is what it does without ``into``."""
+    castore, root = archive("unixfs-v0")
+    store = IPLDStore(castore, root=root)
+    assert store.canonicalize(into=store, progress=False) == store.root_cid != root
 
 
 @pytest.mark.parametrize("max_links", [3, 1024])

@@ -19,7 +19,7 @@ from ipldstore._format.nodes import NodeStore
 from ipldstore._links.batch import LinkBatch
 from ipldstore._read.reader import reader_of
 from ipldstore._tree.lookup import AnyTarget, KeyTarget
-from ipldstore.errors import IPLDStoreError
+from ipldstore.errors import IPLDStoreError, store_errors
 
 from .values import CanonicalValues, Outcome
 
@@ -46,12 +46,18 @@ class Canonicalized(NamedTuple):
 
 
 def canonicalize(
-    data: Dataset, into: ContentAddressableStore | None, *, copy: bool, progress: bool | None
+    data: Dataset,
+    into: ContentAddressableStore | None,
+    *,
+    copy: bool,
+    progress: bool | None,
+    holder: Dataset | None = None,
 ) -> Canonicalized:
     """Write the root that a conforming writer gives the contents.
 
     :param into: where nodes and copies are written; None for the block store of the contents, which then go on from
         the new root
+    :param holder: the dataset that moves the head of ``into``; an empty one goes on from the new root
     :param copy: whether values with links that are not canonical are copied; else their links are kept
     :param progress: whether to show a bar; by default in a notebook, and where standard error is a terminal
     :raises IPLDStoreError: if a block cannot be read or written; the contents are then what they were
@@ -73,12 +79,27 @@ def canonicalize(
             counts[outcome] += 1
             bar.update()
         batch.flush()
-        root = fresh.freeze()
+        root = fresh.freeze() if holder is None or not target.persist_moves_head else _hand_over(fresh, holder)
     if into is None:
         set_root(
             data, root, "canonicalizing", discard_changes=True, is_complete=True
         )  # the new root has the changes too
     return Canonicalized(cids.from_validated(root), *(counts[each] for each in Outcome))
+
+
+def _hand_over(fresh: Dataset, holder: Dataset) -> bytes:
+    """Write a dataset, which an empty one over the same block store becomes; return the root.
+
+    A head that moved without the holder would be a conflict for it, or lose its contents.
+    """
+    root = fresh.write_root()
+    if next(iter(holder.items()), None) is None:
+        set_root(holder, root, "canonicalizing", discard_changes=True)
+        holder.freeze()
+    else:
+        with store_errors("writing the blocks"):
+            fresh.castore.flush()
+    return root
 
 
 def _target(data: Dataset, into: ContentAddressableStore | None) -> ContentAddressableStore:

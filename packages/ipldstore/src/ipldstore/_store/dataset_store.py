@@ -270,7 +270,8 @@ class DatasetStore(ZarrStore):
 
         :param into: where to write nodes and copies, a block store or a store over one; chunks that are not copied stay
             where they are, so the new root is read over both (``TieredCAStore(into, store.castore)``). By default this
-            store's own, and this store goes on from the new root
+            store's own, and this store goes on from the new root. So does an empty store over another; one with
+            contents keeps these, and its block store has the new root beside them
         :param copy: False keeps links that are not canonical as they are
         :param progress: whether to show a bar on standard error; by default where that is a terminal
         :raises IPLDStoreError: if a block cannot be read or written, or ``into`` is needed as the blocks of this store
@@ -284,10 +285,11 @@ class DatasetStore(ZarrStore):
         >>> store.canonicalized.linked, store.canonicalized.copied
         (1, 0)
         """
-        if into is None and self._data.tree.foreign is None:
+        target = None if into is None or into is self else castore_of(into)
+        if target is None and self._data.tree.foreign is None:
             self._check_writable()
-        target = None if into is None else castore_of(into)
-        self._canonicalized = canonicalize(self._data, target, copy=copy, progress=progress)
+        holder = into._data if isinstance(into, DatasetStore) else None  # noqa: SLF001  # of the same class
+        self._canonicalized = canonicalize(self._data, target, copy=copy, progress=progress, holder=holder)
         return self._canonicalized.root
 
     @property
