@@ -125,11 +125,16 @@ def test_a_head_that_was_moved_meanwhile_stays(folder: Path) -> None:
     die(store)
     with ipldstore.open(folder, "a", fsync=False) as other:
         other["b"] = b"b"
-    with pytest.raises(ConflictError, match="moved it"):
+    with pytest.raises(ConflictError, match="moved it") as caught:
         recover(folder)
     assert contents(ipldstore.open(folder)) == SOME | {"b": b"b"}
     (session,) = sessions(folder)
     assert session.root == written(SOME | {"a/c/2": b"two"}).freeze(), "what was recovered has a root"
+    assert "castore.swap_head(castore.head, root)" in str(caught.value)
+    castore = FileSystemCAStore(folder, fsync=False)
+    castore.swap_head(castore.head, session.root)
+    assert recover(folder) == session.root
+    assert [session.ended for session in sessions(folder)] == [True]
 
 
 def test_what_is_recovered_in_a_repository_takes_back_nothing_of_others(folder: Path) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from ipld_car import cids
+from ipld_car.messages import Message, Term
 from ipld_castore import ContentAddressableStore, FileSystemCAStore, SupportsHead, SupportsJournal
 from multiformats import CID
 
@@ -181,7 +182,14 @@ def _move_head(castore: SupportsHead, state: SessionState, root: CID) -> None:
         known = {state.head, state.root, cids.to_bytes(root)}
         if (None if head is None else cids.to_bytes(head)) not in known:
             raise ConflictError(
-                f"expected the head that the coordinator of the session had, found {head}: another process has moved "
-                f"it. What was recovered has the root {root}"
+                Message(
+                    f"expected the head that the coordinator of the session had, found {head}: another process has "
+                    f"moved it. What was recovered has the root {root}",
+                    Term(
+                        "IPLDStore(castore, root=...)",
+                        ": IPLDStore(castore, root=...) reads it. castore.swap_head(castore.head, root) puts it in the "
+                        "place of the other; recovering again then ends the session",
+                    ),
+                )
             )
         castore.swap_head(head, root)
