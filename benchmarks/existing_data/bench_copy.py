@@ -2,13 +2,14 @@
 
 Reading takes all keys of the source as zarr does, 32 at a time, and drops them. Writing sets the same keys, from
 memory, 32 at a time, and freezes or closes. A copy takes at most 1.1 times the slower of the two. Chunks are random
-bytes. Rounds measure the three in turn, in another order each, after the disk is at rest; figures are medians. Targets
+bytes. Rounds measure them in turn, in another order each, after the disk is at rest; figures are medians. Targets
 are removed between them. Processor time is that of this process, and of the server and the proxy where a bucket is an
 end. Exits with 1 if a pair misses the target.
 
 Two processors cannot do in the time of one part what both parts together need: "floor" is the processor time of reading
 and writing alone, spread over all processors, over the slower of the two. Where it is above 1.1, no copy that does both
-in this process can meet the target.
+in this process can meet the target. "at once" is what reading and writing take side by side in this process, with
+nothing between them: threads of Python, the disk and the server are shared then as in a copy.
 
     python benchmarks/existing_data/bench_copy.py                        # 256 MB in chunks of 128 KiB, folder to CAR
     python benchmarks/existing_data/bench_copy.py --chunk 1024 --count 256 --source zip --target zarr
@@ -32,6 +33,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -141,19 +143,19 @@ async def in_turn(keys: list[str], action: Callable[[str], Any]) -> None:
     await asyncio.gather(*(work() for _ in range(WORKERS)))
 
 
+async def take_all(store: Any, found: dict[str, Any] | None = None) -> None:
+    async def get(key: str) -> None:
+        value = await store.get(key, default_buffer_prototype())
+        if found is not None:
+            found[key] = value
+
+    await in_turn([key async for key in store.list()], get)
+
+
 def read(store: Any, *, keep: bool = False) -> dict[str, Any]:
     """Read all keys as zarr does, many at a time; return the values if they are kept."""
     found: dict[str, Any] = {}
-
-    async def get(key: str) -> None:
-        value = await store.get(key, default_buffer_prototype())
-        if keep:
-            found[key] = value
-
-    async def run() -> None:
-        await in_turn([key async for key in store.list()], get)
-
-    sync(run())
+    sync(take_all(store, found if keep else None))
     return found
 
 
@@ -170,6 +172,14 @@ def write(values: dict[str, Any], kind: str, target: Any, options: dict[str, Any
     store.close()  # a dataset is frozen
 
 
+def at_once(store: Any, values: dict[str, Any], kind: str, target: Any, options: dict[str, Any]) -> None:
+    """Read all of one store, and write into another what is in memory, side by side."""
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(lambda: asyncio.run(take_all(store)))
+        write(values, kind, target, options)
+        reading.result()
+
+
 def processors() -> float:
     """Return the processor seconds of this process, the server and the proxy until now."""
     others = psutil.Process().children(recursive=True)
@@ -184,7 +194,7 @@ def timed(action: Callable[[], object]) -> Took:
 
 
 def measure(place: Place, source: str, target: str, values: dict[str, Any], rounds: int) -> dict[str, Took]:
-    """Return the medians of reading, writing and copying."""
+    """Return the medians of reading, writing, both at once, and copying."""
     what, store = place.source(source, values)
 
     def run(name: str) -> Took:
@@ -193,12 +203,14 @@ def measure(place: Place, source: str, target: str, values: dict[str, Any], roun
         with place.target(target) as (path, options):
             if name == "write":
                 return timed(lambda: write(values, target, path, options))
+            if name == "at once":
+                return timed(lambda: at_once(store, values, target, path, options))
             return timed(lambda: ipldstore.copy(what, path, **options))
 
-    names = ["read", "write", "copy"]
+    names = ["read", "write", "at once", "copy"]
     found: dict[str, list[Took]] = {name: [] for name in names}
     for number in range(rounds + 1):
-        for name in names[number % 3 :] + names[: number % 3]:
+        for name in names[number % 4 :] + names[: number % 4]:
             took = run(name)
             if number:  # the first warms up
                 found[name].append(took)
@@ -211,9 +223,12 @@ def report(source: str, target: str, found: dict[str, Took]) -> bool:
     slower = max(found["read"].wall, found["write"].wall)
     cores = os.cpu_count() or 1
     floor = (found["read"].used + found["write"].used) / cores / slower
-    factor = found["copy"].wall / slower
+    factor, together = (found[name].wall / slower for name in ("copy", "at once"))
     parts = ", ".join(f"{name} {each.wall:.2f} s ({each.used:.2f})" for name, each in found.items())
-    print(f"{source:>6} to {target:6}: {parts}: {factor:.2f} of the slower, floor {floor:.2f}", flush=True)
+    print(
+        f"{source:>6} to {target:6}: {parts}: {factor:.2f} of the slower, floor {floor:.2f}, at once {together:.2f}",
+        flush=True,
+    )
     return factor <= WANTED
 
 
