@@ -106,3 +106,45 @@ def test_a_bundle_of_what_xarray_does_not_open(tmp_path: Path, path: str) -> Non
         array: Any = zarr.open_array(names["store"], path=path, mode="r")
         assert array[:].tolist() == [1, 2]
         names["store"].close()
+
+
+def test_a_bundle_of_a_tree(tmp_path: Path) -> None:
+    """Its README showed, and opened, an empty dataset."""
+    store = IPLDStore()
+    small = xr.Dataset({"x": ("t", [1, 2])})
+    xr.DataTree.from_dict({"/a": small, "/": xr.Dataset(attrs={"title": "A\n```"})}).to_zarr(store, consolidated=False)
+    ipldstore.publish_bundle(store, tmp_path / "new" / "bundle")
+    readme = (tmp_path / "new" / "bundle" / "README.md").read_text()
+    assert readme.startswith("# A ```\n")
+    assert "````\n<xarray.DataTree>" in readme
+    names: dict[str, Any] = {}
+    with chdir(tmp_path / "new" / "bundle"):
+        exec(readme.split("```python\n")[1].split("```")[0], names)  # noqa: S102  # as its reader would
+        xr.testing.assert_identical(names["tree"]["a"].to_dataset().load(), small)
+        names["store"].close()
+
+
+def test_what_is_not_known_is_left_out(tmp_path: Path) -> None:
+    """Missing times were "NaTZ", metres of a projection a box of degrees, a list of names its text in Python."""
+    store = IPLDStore()
+    coords: Any = {"time": np.array(["NaT"], "M8[ns]"), "lat": ("time", [6e6]), "lon": ("time", [4e5])}
+    xr.Dataset({"x": ("time", [1.0])}, coords, {"creator": ["A", "B, C"]}).to_zarr(store, consolidated=False)
+    ipldstore.publish_bundle(store, tmp_path / "bundle")
+    item = json.loads((tmp_path / "bundle" / "stac-item.json").read_text())
+    assert item["geometry"] is None
+    assert "bbox" not in item
+    assert "start_datetime" not in item["properties"]
+    draft = json.loads((tmp_path / "bundle" / "datacite.json").read_text())
+    assert [creator["name"] for creator in draft["creators"]] == ["A", "B, C"]
+
+
+def test_what_no_reader_opens_is_refused(tmp_path: Path) -> None:
+    """It was an error of zarr, and a folder above was left; over a link to nothing one of the system."""
+    with pytest.raises(ValueError, match="a group or an array at the root"):
+        ipldstore.publish_bundle(IPLDStore(), tmp_path / "bundle")
+    with pytest.raises(FileNotFoundError):
+        ipldstore.publish_bundle(tmp_path / "absent.car", tmp_path / "new" / "bundle")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "bundle").symlink_to("nothing")
+    with pytest.raises(FileExistsError):
+        ipldstore.publish_bundle(IPLDStore(), tmp_path / "bundle")

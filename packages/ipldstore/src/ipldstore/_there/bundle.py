@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -25,30 +25,9 @@ _LONGITUDES: Final = ("lon", "longitude", "nav_lon")
 _NOT_FOR_XARRAY: Final = (ImportError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, OSError)
 """What xarray raises where it is not installed, or for a hierarchy that is no dataset of its own. Errors of blocks are
 :class:`IPLDStoreError`, which is none of them."""
-_WITH_XARRAY: Final = """\
-With Python (`pip install "ipldstore[xarray]"`), from the file, or from the URL where it is published, of which only the
-ranges that are needed are read:
-
-```python
-import ipldstore
-import xarray as xr
-
-store = ipldstore.open("{archive}")  # or "https://.../{archive}"
-ds = xr.open_zarr(store, consolidated=False)
-assert str(store.root_cid) == "{root}"
-```"""
-_WITH_ZARR: Final = """\
-With Python (`pip install ipldstore`), from the file, or from the URL where it is published, of which only the ranges
-that are needed are read:
-
-```python
-import ipldstore
-import zarr
-
-store = ipldstore.open("{archive}")  # or "https://.../{archive}"
-node = zarr.open(store, mode="r")
-assert str(store.root_cid) == "{root}"
-```"""
+_DATASET: Final = "ds = xr.open_zarr(store, consolidated=False)"
+_TREE: Final = 'tree = xr.open_datatree(store, engine="zarr", consolidated=False)'
+_NODE: Final = 'node = zarr.open(store, mode="r")'
 
 
 class Bundle(NamedTuple):
@@ -78,11 +57,11 @@ def publish_bundle(what: AnyAddress | IPLDStore, path: str | os.PathLike[str]) -
     :param what: an address of :func:`ipldstore.open`, or a store
     :param path: a new folder
     :raises FileExistsError: if something is there
+    :raises ValueError: if there is neither a group nor an array at the root, which its readers open
     :raises IPLDStoreError: if a block is missing or wrong; nothing is left of the folder
     """
     folder = Path(path)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if folder.exists():
+    if os.path.lexists(folder):
         raise FileExistsError(f"expected a new folder, found something at {folder}")
     if isinstance(what, IPLDStore):
         return _publish(what, folder)
@@ -92,6 +71,7 @@ def publish_bundle(what: AnyAddress | IPLDStore, path: str | os.PathLike[str]) -
 
 def _publish(store: IPLDStore, folder: Path) -> Bundle:
     root = store.freeze()
+    folder.parent.mkdir(parents=True, exist_ok=True)
     with fs.unfinished_beside(folder) as beside:
         unfinished = beside / "bundle"
         unfinished.mkdir()
@@ -120,35 +100,44 @@ class _Facts(NamedTuple):
     """West, south, east, north in degrees."""
     times: tuple[str, str] | None
     """The first and the last time."""
-    opens_with_xarray: bool
+    opening: str
+    """The line of Python that opens the dataset by its store."""
 
 
 def _described(store: IPLDStore) -> tuple[str, _Facts]:
-    """Return the text of a dataset, as xarray shows it where it can; and what is known of the dataset."""
+    """Return the text of a dataset, as xarray shows it where it can; and what is known of the dataset.
+
+    :raises ValueError: if there is neither a group nor an array at the root
+    """
+    import zarr
+
     try:
-        return _described_by_xarray(store)
-    except _NOT_FOR_XARRAY:
-        import zarr
-
         node: Any = zarr.open(store, mode="r")
-        return str(node.info), _facts(dict(node.attrs), None, None, opens_with_xarray=False)
+    except FileNotFoundError as error:
+        raise ValueError(f"expected a group or an array at the root of the dataset, found none in {store}") from error
+    try:
+        return _described_by_xarray(store, is_tree=isinstance(node, zarr.Group) and any(True for _ in node.groups()))
+    except _NOT_FOR_XARRAY:
+        return str(node.info), _facts(dict(node.attrs), None, None, _NODE)
 
 
-def _described_by_xarray(store: IPLDStore) -> tuple[str, _Facts]:
+def _described_by_xarray(store: IPLDStore, *, is_tree: bool) -> tuple[str, _Facts]:
     import xarray
 
-    data = xarray.open_zarr(store, consolidated=False, chunks=None)
+    tree = xarray.open_datatree(store, engine="zarr", consolidated=False, chunks=None) if is_tree else None  # type: ignore[arg-type]  # a store
+    data = xarray.open_zarr(store, consolidated=False, chunks=None) if tree is None else tree.to_dataset()
     times = None
-    if "time" in data.coords and data["time"].size and data["time"].dtype.kind == "M":
+    if "time" in data.coords and data["time"].dtype.kind == "M" and data["time"].notnull().any():
         first, last = data["time"].min().values, data["time"].max().values
         times = f"{first.astype('datetime64[s]')}Z", f"{last.astype('datetime64[s]')}Z"
-    return repr(data), _facts(dict(data.attrs), _box(data), times, opens_with_xarray=True)
+    text, opening = (repr(data), _DATASET) if tree is None else (repr(tree), _TREE)
+    return text, _facts(dict(data.attrs), _box(data), times, opening)
 
 
-def _facts(attributes: dict[str, Any], box: Any, times: Any, *, opens_with_xarray: bool) -> _Facts:
-    title = str(attributes.get("title") or "A zarr dataset")
+def _facts(attributes: dict[str, Any], box: Any, times: Any, opening: str) -> _Facts:
+    title = " ".join(str(attributes.get("title") or "A zarr dataset").split())
     description = str(attributes.get("summary") or attributes.get("description") or attributes.get("comment") or title)
-    return _Facts(title, description, attributes, box, times, opens_with_xarray)
+    return _Facts(title, description, attributes, box, times, opening)
 
 
 def _box(data: Any) -> tuple[float, float, float, float] | None:
@@ -159,7 +148,8 @@ def _box(data: Any) -> tuple[float, float, float, float] | None:
             return None
         found.append((float(data[name].min()), float(data[name].max())))
     (west, east), (south, north) = found
-    if not all(map(math.isfinite, (west, east, south, north))):
+    are_degrees = -90 <= south <= north <= 90 and -180 <= west <= east <= 360
+    if not are_degrees:  # NaN, or coordinates of a projection
         return None
     if east > 180:  # STAC wants longitudes from -180 to 180; what crosses that line is all around
         west, east = (west - 360, east - 360) if west > 180 else (-180.0, 180.0)
@@ -167,14 +157,15 @@ def _box(data: Any) -> tuple[float, float, float, float] | None:
 
 
 def _readme(root: CID, size: int, digest: str, facts: _Facts, text: str) -> str:
-    opening = (_WITH_XARRAY if facts.opens_with_xarray else _WITH_ZARR).format(archive=ARCHIVE, root=root)
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    package, name = ("ipldstore", "zarr") if facts.opening == _NODE else ("ipldstore[xarray]", "xarray as xr")
     return f"""# {facts.title}
 
 {facts.description}
 
-```
+{fence}
 {text}
-```
+{fence}
 
 | | |
 | --- | --- |
@@ -186,7 +177,17 @@ The CID names the whole dataset: whoever has it can check every byte, wherever t
 
 ## Open
 
-{opening}
+With Python (`pip install "{package}"`), from the file, or from the URL where it is published, of which only the ranges
+that are needed are read:
+
+```python
+import ipldstore
+import {name}
+
+store = ipldstore.open("{ARCHIVE}")  # or "https://.../{ARCHIVE}"
+{facts.opening}
+assert str(store.root_cid) == "{root}"
+```
 
 ## Verify without ipldstore
 
@@ -235,7 +236,8 @@ def _stac_item(root: CID, size: int, digest: str, facts: _Facts) -> dict[str, An
 
 def _datacite(root: CID, size: int, facts: _Facts) -> dict[str, Any]:
     given = facts.attributes
-    creators = [name.strip() for name in str(given.get("creator_name") or given.get("creator") or "").split(",")]
+    named = given.get("creator_name") or given.get("creator") or ""
+    creators = [name.strip() for name in (map(str, named) if isinstance(named, list) else str(named).split(","))]
     now = datetime.now(UTC)
     return {
         "titles": [{"title": facts.title}],
