@@ -75,9 +75,11 @@ class IndexRoots:
     def _best(self, notes: list[_Note], store: IPLDStore, dimension: str | None) -> _Note | None:
         root = str(store.root_cid)
         same = next((note for note in notes if note.root == root), None)
-        arrays = _arrays_in(store)
-        if same is not None or not arrays:
+        if same is not None or not notes:
             return same
+        arrays = _arrays_in(store)
+        if not arrays:
+            return None
         now = _Contents(store, arrays)
         found: list[tuple[int, int, _Note]] = []
         for note in notes:
