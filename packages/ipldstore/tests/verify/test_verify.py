@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from ipld_car import cids, unixfs
 from ipld_castore import MappingCAStore
 from ipldstore import BlockMissingError, IPLDStore
 from ipldstore._verify.repair import repair
+from multiformats import CID
 
 from ..support.command import write_air
 
@@ -107,6 +109,38 @@ def test_a_lost_root_is_an_error() -> None:
     remove(store.castore, root)  # type: ignore[arg-type]  # in memory
     with pytest.raises(BlockMissingError, match=str(root)):
         IPLDStore(store.castore, root=root)
+
+
+class Threads(MappingCAStore):
+    """Blocks that are read, by whether this happens in the main thread."""
+
+    def __init__(self, *, local: bool) -> None:
+        super().__init__()
+        self.local = local
+        self.reads = {True: 0, False: 0}
+
+    def get_block(self, cid: CID) -> bytes:
+        self.reads[threading.current_thread() is threading.main_thread()] += 1
+        return super().get_block(cid)
+
+
+@pytest.mark.parametrize("far", ["neither", "here", "there"])
+def test_repair_reads_with_threads_where_blocks_are_far_away(far: str) -> None:
+    """A thread costs more than reading a small block of this machine: repairing a file took three times as long."""
+    here, there = Threads(local=far != "here"), Threads(local=far != "there")
+    store = IPLDStore(here)
+    write_air(store)
+    root = store.freeze()
+    for cid, data in list(here.get_dag(root)):
+        there.put_block(cid, data)
+    lost = [cid for cid in here if cid.codec.name == "raw"][:5]
+    for cid in lost:
+        remove(here, cid)
+    here.reads = {True: 0, False: 0}
+    done = repair(here, bytes(root), there)
+    assert (done.blocks, done.lost) == (len(lost), ())
+    assert (here.reads[False] > 0) is (far == "here")
+    assert (there.reads[False] > 0) is (far == "there")
 
 
 def test_repair_fetches_what_is_lost() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Final, NamedTuple
@@ -60,7 +61,7 @@ def repair(
     with store_errors("repairing"):
         while waiting:
             level, waiting = waiting, []
-            for cid, (data, is_new) in in_order(partial(_read, castore, source), level, threads=_THREADS):
+            for cid, data, is_new in _read(castore, source, level):
                 checked += 1
                 if data is None:
                     lost.append(cids.from_validated(cid))
@@ -80,13 +81,38 @@ def repair(
     return Repaired(checked, fetched, size, tuple(lost))
 
 
-def _read(castore: ContentAddressableStore, source: ContentAddressableStore, cid: bytes) -> tuple[bytes | None, bool]:
-    """Return a block if one of two stores has it and it is right, and whether it is of the second."""
+def _read(
+    castore: ContentAddressableStore, source: ContentAddressableStore, level: Iterable[bytes]
+) -> Iterator[tuple[bytes, bytes | None, bool]]:
+    """Yield each block that is right in one of two stores, and whether it is the second; None if it is in neither."""
+    missing: list[bytes] = []
+    for cid, data in _many(castore, partial(_good, castore), level):
+        if data is None:
+            missing.append(cid)
+        else:
+            yield cid, data, False
+    for cid, data in _many(source, partial(_from_elsewhere, source), missing):
+        yield cid, data, True
+
+
+def _many(
+    castore: ContentAddressableStore, read: Callable[[bytes], bytes | None], wanted: Iterable[bytes]
+) -> Iterator[tuple[bytes, bytes | None]]:
+    """Read blocks, many at a time where they are far away: near, a thread costs more than most blocks."""
+    return ((cid, read(cid)) for cid in wanted) if castore.local else in_order(read, wanted, threads=_THREADS)
+
+
+def _good(castore: ContentAddressableStore, cid: bytes) -> bytes | None:
+    """Return a block if it is there and right."""
     with suppress(BlockNotFoundError, BlockCorruptError):
-        return castore.get_raw(cid), False
-    with suppress(BlockNotFoundError, BlockCorruptError, BackendUnavailableError):
-        return source.get_raw(cid), True
-    return None, False
+        return castore.get_raw(cid)
+    return None
+
+
+def _from_elsewhere(source: ContentAddressableStore, cid: bytes) -> bytes | None:
+    with suppress(BackendUnavailableError):
+        return _good(source, cid)
+    return None
 
 
 def _links(cid: bytes, data: bytes) -> list[bytes]:
