@@ -4,6 +4,7 @@ import doctest
 import gc
 import importlib.util
 import inspect
+import logging
 import multiprocessing
 import os
 import signal
@@ -19,6 +20,10 @@ from hypothesis import settings
 # What runs in the background of a shell ignores interrupts, and so would the processes that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Where one of the arrays that zarr opens at once fails, zarr leaves the tasks of the others, whose errors asyncio tells
+# when the loop is gone: 18,000 lines between the dots.
+logging.getLogger("asyncio").addFilter(lambda record: "coro=<_getitem_semaphore() done" not in record.getMessage())
 
 # The processes of dask: spawned ones take seconds to import what they need.
 if "forkserver" in multiprocessing.get_all_start_methods():
