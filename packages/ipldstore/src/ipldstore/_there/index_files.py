@@ -107,7 +107,7 @@ class IndexFiles:
     def _owner_there(self) -> str | None:
         beside = self._folder.with_suffix("") if self._folder.suffix == ".references" else self._folder.parent
         if (self._folder / _OWNER).exists():
-            return (self._folder / _OWNER).read_text("utf-8")
+            return (self._folder / _OWNER).read_text("utf-8") or None  # killed before it was written
         is_beside = beside.is_file() or (self._folder.name == "references" and (beside / "HEAD").is_file())
         return os.path.realpath(beside) if is_beside and self._paths() else None
 
