@@ -113,9 +113,9 @@ def opened_to_write(what: str | os.PathLike[str], options: Mapping[str, Any] | N
         yield store
     except BaseException:
         if path is not None and store.base_root is None:
+            if path.is_dir() and not (path / "HEAD").exists():
+                shutil.rmtree(path, ignore_errors=True)  # under its lock: no other process has begun to write there
             store.abandon()  # that removes a new file
-            if not (path / "HEAD").exists():  # else another process has frozen something there
-                shutil.rmtree(path, ignore_errors=True)
         elif store.has_changes:  # closing would freeze them
             _discard_changes(store)
         raise
