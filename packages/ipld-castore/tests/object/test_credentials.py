@@ -174,6 +174,20 @@ def test_durations_are_seconds_too(s3: S3Server, bucket: str, seconds: Any) -> N
     assert ObjectCAStore.from_url(f"s3://{bucket}", **options).head is None
 
 
+@pytest.mark.parametrize(
+    "where", [{"aws_allow_http": True}, {"AWS_ALLOW_HTTP": "true"}, {"config": {"allow_http": True}}], ids=str
+)
+def test_options_of_the_client_are_taken_by_all_their_names(s3: S3Server, bucket: str, where: Any) -> None:
+    """obstore panics, with a trace of Rust, where they are among those of the store. None is an option not given."""
+    options = {name: value for name, value in s3.options().items() if name != "allow_http"}
+    assert ObjectCAStore.from_url(f"s3://{bucket}", **options, **where, session_token=None).head is None
+
+
+def test_options_of_another_library_are_told_before_missing_credentials(s3: S3Server) -> None:
+    with pytest.raises(ValueError, match="'key' is not valid"):
+        ObjectCAStore.from_url("s3://bucket", **public_options(s3), key="some key")
+
+
 def test_errors_of_options() -> None:
     for url, options, message in [
         ("s3://bucket", {"bogus": "1", "access_key_id": "k"}, "bogus"),
@@ -344,6 +358,40 @@ def test_wrong_credentials_are_told_as_such(s3: S3Server, bucket: str) -> None:
     store = ObjectCAStore.from_url(f"s3://{bucket}", **s3.options() | {"secret_access_key": "wrong"})
     with pytest.raises(BackendUnavailableError, match=r"SignatureDoesNotMatch.*credentials are wrong or not enough"):
         store.get_block(_cid())
+
+
+def test_an_unknown_key_is_no_absence(s3: S3Server, s3_proxy: FaultProxy, bucket: str) -> None:
+    """versitygw answers 404: the head was absent then, and the dataset new."""
+    body = "<Error><Code>InvalidAccessKeyId</Code><Message>The key does not exist.</Message></Error>"
+    s3_proxy.inject_always(status(404, "Not Found", body))
+    store = ObjectCAStore.from_url(f"s3://{bucket}", **s3.options(s3_proxy.url))
+    for action in (lambda: store.head, lambda: store.get_block(_cid()), lambda: list(store)):
+        with pytest.raises(BackendUnavailableError, match=r"InvalidAccessKeyId.*credentials are wrong"):
+            action()
+
+
+def test_a_login_that_is_over_is_told_as_such(
+    s3: S3Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the hint that the bucket may have refused: it was not asked."""
+    pytest.importorskip("boto3", reason="boto3 is not installed")
+    lines = ["sso_start_url = https://sso.example/start", "sso_region = us-east-1", "sso_account_id = 123456789012"]
+    (tmp_path / "config").write_text("\n".join(["[profile login]", *lines, "sso_role_name = reader"]))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    store = ObjectCAStore.from_url(f"s3://{bucket}", **public_options(s3), profile="login")
+    with pytest.raises(BackendUnavailableError, match=r"SSO Token.*`aws sso login`") as refused:
+        _ = store.head
+    assert "wrong or not enough" not in str(refused.value)
+
+
+def test_the_account_of_a_container_is_part_of_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the environment names it. The URL before it is one that opens it."""
+    one = ObjectCAStore.from_url("az://box/air", account_name="mine", account_key="a2V5")
+    assert one.address == "az://box/air at https://mine.blob.core.windows.net"
+    for account, is_same in (("mine", True), ("other", False)):
+        monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", account)
+        assert (ObjectCAStore.from_url("az://box/air", account_key="a2V5") == one) is is_same
 
 
 def test_public_buckets(s3: S3Server, s3_proxy: FaultProxy, bucket: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from ipld_castore import BackendUnavailableError, CarCAStore
+from ipld_castore import BackendUnavailableError, CarCAStore, RemoteCarCAStore
 from ipld_castore._object.options import open_store
 
 from ..support.range_server import archive, raw_blocks
@@ -60,6 +60,15 @@ def test_names_are_percent_encoded(quoted: str, s3: S3Server, bucket: str) -> No
     open_store(f"s3://{bucket}/d x", s3.options()).put(unquote(quoted), archive(small, small[0][0]))
     with CarCAStore(f"s3://{bucket}/d%20x/{quoted}", storage_options=s3.options()) as store:
         assert store.get_raw(small[2][0]) == small[2][1]
+
+
+def test_its_url_is_one_for_other_programs(s3: S3Server, bucket: str) -> None:
+    """References to its bytes name it; they are told the endpoint otherwise. Folders may have any name."""
+    open_store(f"s3://{bucket}/one at two", s3.options()).put("x.car", archive(BLOCKS[:1], BLOCKS[0][0]))
+    with CarCAStore(f"s3://{bucket}/one at two/x.car", storage_options=s3.options()) as store:
+        assert isinstance(store, RemoteCarCAStore)
+        assert store.url == f"s3://{bucket}/one at two/x.car"
+        assert store.address == f"{store.url} at {s3.endpoint}"
 
 
 def test_an_object_that_changes(store_of_bucket: Any, s3: S3Server, bucket: str) -> None:

@@ -30,10 +30,15 @@ _ENDPOINT_VARIABLES: Final = {
 }
 """By the class of a store, the variables that name its endpoint, in the order in which obstore looks at them."""
 _ENDPOINT_OPTIONS: Final = ("aws_endpoint_url_s3", "endpoint", "base_url")
+_ACCOUNT_VARIABLE: Final = "AZURE_STORAGE_ACCOUNT_NAME"
 
 
 _NO_BUCKET: Final = re.compile(r"<Code>(NoSuchBucket|ContainerNotFound)</Code>")
 """What S3, GCS and Azure answer where the bucket itself is absent."""
+_NO_ACCESS: Final = re.compile(
+    r"<Code>(InvalidAccessKeyId|AccessDenied|SignatureDoesNotMatch|InvalidToken|ExpiredToken)<"
+)
+"""Refusals that some servers answer with 404: of an unknown key versitygw does."""
 _REFUSALS: Final = ("PermissionDeniedError", "UnauthenticatedError", "NotSupportedError", "NotImplementedError")
 _TEXT: Final = 500
 """Characters of an error that are repeated."""
@@ -86,7 +91,9 @@ class Client:
         """The name of the store's class, such as ``S3Store``."""
         self.config: dict[str, Any] = dict(getattr(store, "config", None) or {})
         """The options that the store was made with. Secrets are among them."""
-        self.where = _address(self, prefix)
+        self.url, self.endpoint = _address(self, prefix)
+        """The URL of the store, and the server if it is not the default; without secrets."""
+        self.where = f"{self.url} at {self.endpoint}" if self.endpoint else self.url
         """A text that identifies the store, without secrets."""
 
     def get(self, name: str, what: str, max_bytes: int = MAX_OBJECT_BYTES) -> tuple[bytes, dict[str, Any]]:
@@ -217,9 +224,9 @@ class Client:
     def _failure(self, verb: str, error: BaseException) -> Failure:
         if _NO_BUCKET.search(str(error)):
             return Failure(FailureKind.REFUSED, self._no_bucket(verb))
-        if isinstance(error, FileNotFoundError):
+        if isinstance(error, FileNotFoundError) and not _NO_ACCESS.search(str(error)):
             return Failure(FailureKind.ABSENT, f"cannot {verb} {self.where}: there is no such object")
-        name = type(error).__name__
+        name = "PermissionDeniedError" if isinstance(error, FileNotFoundError) else type(error).__name__
         text = redact(str(error).split("\n\nDebug source")[0], self.config)
         hint = credentials.hint(self.kind, name, text)
         message = f"cannot {verb} {self.where}: {_shortened(text) or name}{hint}"
@@ -236,12 +243,12 @@ def _shortened(text: str) -> str:
     return " ".join(text.split())[:_TEXT]
 
 
-def _address(client: Client, prefix: str) -> str:
-    """Return a text that identifies a store: a URL, with the endpoint if it is not the default."""
+def _address(client: Client, prefix: str) -> tuple[str, str]:
+    """Return the URL of a store, and the endpoint if it is not the default, else an empty text."""
     place, endpoint = _place(client)
     own = getattr(client.store, "prefix", None) if client.kind != "LocalStore" else None
     below = "".join(f"/{part}" for part in (own, prefix) if part)
-    return f"{place}{below} at {redact_url(endpoint)}" if endpoint else f"{place}{below}"
+    return f"{place}{below}", redact_url(endpoint).rstrip("/") if endpoint else ""
 
 
 def _place(client: Client) -> tuple[str, str | None]:
@@ -255,7 +262,8 @@ def _place(client: Client) -> tuple[str, str | None]:
     if client.kind == "GCSStore":
         return f"gs://{config.get('bucket')}", endpoint
     if client.kind == "AzureStore":
-        return f"az://{config.get('account_name')}/{config.get('container_name')}", endpoint
+        account = config.get("account_name") or os.environ.get(_ACCOUNT_VARIABLE)
+        return f"az://{config.get('container_name')}", endpoint or f"https://{account}.blob.core.windows.net"
     if client.kind == "LocalStore":
         return str(store.prefix or "/").rstrip("/"), None
     if client.kind == "HTTPStore":

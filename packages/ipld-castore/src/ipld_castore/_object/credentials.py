@@ -40,6 +40,8 @@ _TRIED: Final = {
     "container set the option skip_signature",
 }
 _METADATA_SIGNS: Final = ("169.254.169.254", "metadata.google.internal", "latest/api/token", "identity/oauth2/token")
+_OF_PROVIDER: Final = "External AWS credential provider"
+"""What obstore writes before the error of :class:`BotoCredentials`."""
 _REFUSALS: Final = ("PermissionDeniedError", "UnauthenticatedError")
 
 
@@ -77,7 +79,10 @@ class BotoCredentials:
         try:
             frozen = self._found.get_frozen_credentials()
         except BotoCoreError as error:
-            raise BackendUnavailableError(f"cannot refresh the credentials that boto3 found: {error}") from error
+            advice = " (`aws sso login` makes a new one)" if "SSO" in type(error).__name__ else ""
+            raise BackendUnavailableError(
+                f"cannot refresh the credentials that boto3 found: {error}{advice}"
+            ) from error
         expires = isinstance(self._found, RefreshableCredentials)
         return {
             "access_key_id": frozen.access_key,
@@ -180,6 +185,8 @@ def hint(kind: str, error: str, text: str) -> str:
     :param error: the class of obstore's error
     :param text: its text
     """
+    if _OF_PROVIDER in text:
+        return ""  # it says what is wrong, and the store was not asked
     if kind in _TRIED and any(sign in text for sign in _METADATA_SIGNS):
         return f" ({_missing(kind, None)})"
     if "HTTP error: builder error" in text and "http://" in text:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
+
+from ipld_castore.errors import BackendUnavailableError
 
 from . import credentials
 from .secrets import redact, redact_url, redact_urls
@@ -46,6 +49,8 @@ _CLIENT_OPTIONS: Final = frozenset(
 )
 """Options that obstore wants apart from those of the store."""
 
+_CLOUD: Final = re.compile(r"^(aws|azure_storage|azure|google)_")
+
 _DURATIONS: Final = frozenset(name for name in _CLIENT_OPTIONS if name.endswith(("timeout", "interval")))
 """Those of them that are durations: obstore wants a timedelta or a text, and a number is one of seconds elsewhere."""
 
@@ -61,14 +66,10 @@ def open_store(url: str, options: Mapping[str, Any]) -> ObjectStore:
     """
     scheme = check_url(url)
     obstore = _import_obstore()
-    kwargs = dict(options)
+    kwargs = {name: value for name, value in options.items() if value is not None}
     profile = kwargs.pop("profile", None)
-    client = dict(kwargs.pop("client_options", None) or {})
-    client.update({name: kwargs.pop(name) for name in list(kwargs) if name in _CLIENT_OPTIONS})
-    client = {name: _duration(value) if name in _DURATIONS else value for name, value in client.items()}
-    config = dict(kwargs.pop("config", None) or {})
     own = {name: kwargs.pop(name) for name in ("retry_config", "credential_provider") if name in kwargs}
-    config.update(kwargs)
+    client, config = _sorted(kwargs)
     if scheme == "file":
         if client or config or own:
             raise ValueError(f"expected no options for {url!r}, found {', '.join(sorted(options))}")
@@ -76,20 +77,45 @@ def open_store(url: str, options: Mapping[str, Any]) -> ObjectStore:
         return local
     if "credential_provider" not in own and scheme in _STORES:
         named = {name.lower().removeprefix("aws_"): value for name, value in config.items()}
-        provider = credentials.find(_STORES[scheme], named, profile)
+        try:
+            provider = credentials.find(_STORES[scheme], named, profile)
+        except BackendUnavailableError:
+            # An option of another library, such as s3fs's key and secret, is told as such.
+            _made(url, obstore, config=config | {"skip_signature": "true"}, client_options=client or None)
+            raise
         if provider is not None:
             own["credential_provider"] = provider
             if "region" in named or "default_region" in named:
                 provider.config.clear()
     elif profile is not None:
         raise ValueError(f"expected the option 'profile' with s3:// alone, found it with {scheme}://")
+    return _made(url, obstore, config=config, client_options=client or None, **own)
+
+
+def _made(url: str, obstore: Any, config: dict[str, Any], **keywords: Any) -> ObjectStore:
     try:
-        store: ObjectStore = obstore.store.from_url(url, config=config, client_options=client or None, **own)
+        store: ObjectStore = obstore.store.from_url(url, config=config, **keywords)
     except obstore.exceptions.BaseError as error:
         problem = redact(str(error).split("\n\nDebug source")[0], config)
     else:
         return store
     raise ValueError(f"cannot open {redact_urls(url)}: {problem}")
+
+
+def _sorted(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the options of the HTTP client, and those of the store. obstore panics where it finds one in the other."""
+    named = dict(options)
+    client = {_client_name(name): value for name, value in (named.pop("client_options", None) or {}).items()}
+    config = dict(named.pop("config", None) or {}) | named
+    for name in list(config):
+        if _client_name(name) in _CLIENT_OPTIONS:
+            client[_client_name(name)] = config.pop(name)
+    return {name: _duration(value) if name in _DURATIONS else value for name, value in client.items()}, config
+
+
+def _client_name(option: str) -> str:
+    """Return the name that obstore's client has for an option, which may be named as its variable, AWS_ALLOW_HTTP."""
+    return _CLOUD.sub("", option.lower())
 
 
 def _duration(value: Any) -> Any:

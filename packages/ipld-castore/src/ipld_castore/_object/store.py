@@ -138,7 +138,7 @@ class ObjectCAStore(ContentAddressableStore):
         The credentials of ``s3://`` are found as boto3 does where it is installed (profiles, SSO), else as obstore
         does; those of others as obstore does.
 
-        :param url: ``s3://``, ``gs://``, ``az://account/container``, ``abfss://``, ``file://`` or ``https://``; without
+        :param url: ``s3://``, ``gs://``, ``az://container``, ``abfss://``, ``file://`` or ``https://``; without
             credentials
         :param options: the keywords of this class; ``profile`` for boto3; all options of obstore, of the store
             (``endpoint``, ``region``, ``access_key_id``, ``skip_signature=True`` for a public bucket), and of its HTTP

@@ -130,8 +130,13 @@ class RemoteCarCAStore(CarCAStore, schemes=(*_HTTP, *_BUCKETS)):
 
     @property
     def address(self) -> str:
-        """The URL, without credentials and query."""
+        """The URL, without credentials and query; of a bucket with the endpoint, if it is not the default."""
         return self._source.where
+
+    @property
+    def url(self) -> str:
+        """The URL, without credentials and query, and without an endpoint: as references to its bytes name it."""
+        return self._source.url
 
     @property
     def path(self) -> NoReturn:

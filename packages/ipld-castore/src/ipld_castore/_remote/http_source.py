@@ -78,6 +78,11 @@ class HTTPRangeSource(VersionedSource):
         """The URL, without credentials and query."""
         return self._url.shown
 
+    @property
+    def url(self) -> str:
+        """The URL, without credentials and query."""
+        return self._url.shown
+
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
         self._client.close()

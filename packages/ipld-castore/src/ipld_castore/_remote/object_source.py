@@ -62,9 +62,14 @@ class ObjectRangeSource(VersionedSource):
 
     @property
     def where(self) -> str:
-        """The URL, without secrets."""
-        place, at, endpoint = self._client.where.partition(" at ")
-        return f"{place}/{self._name}{at}{endpoint}"
+        """The URL, and the server if it is not the default; without secrets."""
+        endpoint = self._client.endpoint
+        return f"{self.url} at {endpoint}" if endpoint else self.url
+
+    @property
+    def url(self) -> str:
+        """The URL that other programs know the object by, which are told the endpoint otherwise."""
+        return f"{self._client.url}/{self._name}"
 
     def _read(self, offset: int, size: int) -> bytes:
         store, version = self._client.store, self._version

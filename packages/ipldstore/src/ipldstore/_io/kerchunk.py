@@ -108,7 +108,7 @@ def archive_references(
     far = castore.far if isinstance(castore, TieredCAStore) else castore
     if not isinstance(far, RemoteCarCAStore):
         raise ValueError(f"expected a dataset in an archive at a URL, found {castore!r}")  # noqa: TRY004  # a value
-    target = far.address if url is None else url
+    target = far.url if url is None else url
 
     def reference(key: str, link: bytes) -> Reference | None:
         if cids.codec_of(link) != cids.RAW:
