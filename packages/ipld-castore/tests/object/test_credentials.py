@@ -385,15 +385,6 @@ def test_a_login_that_is_over_is_told_as_such(
     assert "wrong or not enough" not in str(refused.value)
 
 
-def test_the_account_of_a_container_is_part_of_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where the environment names it. The URL before it is one that opens it."""
-    one = ObjectCAStore.from_url("az://box/air", account_name="mine", account_key="a2V5")
-    assert one.address == "az://box/air at https://mine.blob.core.windows.net"
-    for account, is_same in (("mine", True), ("other", False)):
-        monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", account)
-        assert (ObjectCAStore.from_url("az://box/air", account_key="a2V5") == one) is is_same
-
-
 def test_public_buckets(s3: S3Server, s3_proxy: FaultProxy, bucket: str) -> None:
     """skip_signature sends no credentials, and looks for none."""
     options = public_options(s3) | {"endpoint": s3_proxy.url}

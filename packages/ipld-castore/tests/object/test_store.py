@@ -317,3 +317,12 @@ def test_stores_of_one_bucket_are_equal(s3: S3Server, bucket: str) -> None:
     assert not store.local
     with pytest.raises(BlockNotFoundError, match="a/b"):
         store.get_block(next(some_blocks(1))[0])
+
+
+def test_the_account_of_a_container_is_part_of_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the environment names it. The URL before it is one that opens it."""
+    one = ObjectCAStore.from_url("az://box/air", account_name="mine", account_key="a2V5")
+    assert one.address == "az://box/air at https://mine.blob.core.windows.net"
+    for account, is_same in (("mine", True), ("other", False)):
+        monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", account)
+        assert (ObjectCAStore.from_url("az://box/air", account_key="a2V5") == one) is is_same

@@ -282,8 +282,8 @@ def _source_of(url: str, options: dict[str, Any]) -> HTTPRangeSource | ObjectRan
     timeout, retries, token = options.pop("timeout", 30.0), options.pop("retries", 3), options.pop("token", None)
     if options:
         raise ValueError(f"expected the options timeout, retries and token with http, found {', '.join(options)}")
-    if not timeout > 0:
-        raise ValueError(f"expected a timeout of more than 0 seconds, found {timeout}")
-    if retries < 0:
-        raise ValueError(f"expected a number of retries from 0 on, found {retries}")
+    if not (isinstance(timeout, (int, float)) and timeout > 0):
+        raise ValueError(f"expected a timeout of more than 0 seconds, found {timeout!r}")
+    if not (isinstance(retries, int) and retries >= 0):
+        raise ValueError(f"expected a number of retries from 0 on, found {retries!r}")
     return HTTPRangeSource(parse_file_url(url).with_token(token), timeout, retries)
