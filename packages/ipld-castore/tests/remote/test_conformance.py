@@ -113,3 +113,10 @@ def test_a_block_is_located_here_and_there(tmp_path: Path) -> None:
                 assert served[found.payload_offset :][: found.payload_size] == data
                 with pytest.raises(BlockNotFoundError, match=ABSENT):
                     store.location(ABSENT)
+
+
+@pytest.mark.parametrize("options", [{"timeout": "5"}, {"timeout": 0}, {"retries": 1.5}, {"retries": -1}], ids=str)
+def test_options_that_are_no_numbers(options: dict[str, Any]) -> None:
+    """They came from a configuration file, say: the errors were those of comparing them."""
+    with pytest.raises(ValueError, match=r"expected a .*, found"):
+        CarCAStore("http://127.0.0.1:1/x.car", storage_options=options)
