@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import ipldstore
@@ -68,6 +69,25 @@ def test_of_two_writers_the_second_is_told(address: dict[str, Any]) -> None:
     second.merge(ours)
     second.close()
     assert contents(ipldstore.open(**address)) == {"a": b"1", "b": b"2"}
+
+
+def test_a_session_goes_on_from_the_root_of_another(address: dict[str, Any]) -> None:
+    """From a pickling on, what is read is remembered: it was of the root before, and no race with what is merged."""
+    first, second = ipldstore.open(**address, mode="a"), ipldstore.open(**address, mode="a")
+    pickle.dumps(second)
+    second["b"], second["c"] = b"2", b"3"
+    assert (second["b"], second["c"]) == (b"2", b"3")
+    first["a"] = b"1"
+    root = first.freeze()
+    first.close()
+    with pytest.raises(ipldstore.ConflictError):
+        second.freeze()
+    ours = second.changes()
+    second.set_root(root, discard_changes=True)
+    second.merge(ours)
+    second["b"] = b"22"
+    second.close()
+    assert contents(ipldstore.open(**address)) == {"a": b"1", "b": b"22", "c": b"3"}
 
 
 def test_options_of_buckets_are_for_buckets(tmp_path: Any) -> None:

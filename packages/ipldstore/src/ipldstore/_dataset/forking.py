@@ -16,7 +16,7 @@ from ipldstore._writers.changes import Changes, changes_between, notes_of
 from ipldstore._writers.coordinating import CoordinatorSharing
 from ipldstore._writers.forks import ForkSharing
 from ipldstore._writers.notes import Content
-from ipldstore._writers.take_in import OnConflict, check_on_conflict, resolve_notes
+from ipldstore._writers.take_in import OnConflict, TakenIn, check_on_conflict, resolve_notes
 from ipldstore.errors import BlockMissingError, IPLDStoreError, store_errors
 
 from .dataset import Dataset, make_dataset
@@ -83,15 +83,24 @@ def merge(data: Dataset, changes: Iterable[Changes | Dataset], on_conflict: OnCo
     data.check_home()
     given = [each if isinstance(each, Changes) else changes_of_fork(each) for each in changes]
     data.catch_up()
-    with data.lock:
+
+    def resolve() -> TakenIn:
         taken = resolve_notes(notes_of(given, data.merged), data.content_of, on_conflict)
         _require_blocks(data, taken.changes)
         if taken.changes:
             data.own_changes += 1
-        sharing = data.sharing
-        if sharing is None:
+        return taken
+
+    sharing = data.sharing
+    if isinstance(sharing, CoordinatorSharing):
+        taken = sharing.merge(data, resolve)
+    elif sharing is None:
+        with data.lock:
+            taken = resolve()
             data.apply(taken.changes)
-    if sharing is not None:  # its lock is taken before that of the dataset
+    else:
+        with data.lock:
+            taken = resolve()
         # What a fork had before counts for itself, as the forks that are merged may have begun with it; so does what it
         # has then, as it may change that again.
         with sharing.kept_apart() if isinstance(sharing, ForkSharing) else nullcontext():

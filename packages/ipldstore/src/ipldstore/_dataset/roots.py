@@ -67,6 +67,8 @@ def set_root(
     if not is_there:
         raise _changes_would_be_lost(what)  # another thread has made them since
     data.persistence.base = root
+    if isinstance(data.sharing, CoordinatorSharing):
+        data.sharing.forget_reads()
     _went_to(data, root, head, is_complete)
 
 

@@ -15,7 +15,7 @@ from .chain import is_same_content
 from .coordinator import Coordinator
 from .notes import Content, Reads, describe
 from .shared import SharedDataset, Sharing
-from .take_in import OnConflict
+from .take_in import OnConflict, TakenIn
 
 T = TypeVar("T")
 
@@ -74,6 +74,25 @@ class CoordinatorSharing:
                     )
                 self._reads.forget(key)
             dataset.apply({key: content})
+
+    def merge(self, dataset: SharedDataset, resolve: Callable[[], TakenIn]) -> TakenIn:
+        """Make changes that follow what the dataset has; no note is taken in between looking and changing.
+
+        What this process has read of their keys does not matter: nothing is computed from it.
+
+        :param resolve: returns the changes; what it raises leaves all as it was
+        """
+        with self._lock, dataset.lock:
+            taken = resolve()
+            dataset.apply(taken.changes)
+            for key in taken.changes:
+                self._reads.forget(key)
+            return taken
+
+    def forget_reads(self) -> None:
+        """Go on from another root: what was read of the one before does not matter."""
+        with self._lock:
+            self._reads.clear()
 
     def watch(self, watching: bool) -> None:
         """Take notes in before reading too, as copies have been made; or no more, as what is read has been frozen."""
