@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from ipld_car import fs
@@ -154,6 +155,39 @@ def test_the_bytes_are_synced_before_the_name(tmp_path: Path, monkeypatch: pytes
         assert (tmp_path / "mine").exists()
         stream.write(b"all of it")
     assert steps == (["fsync", "replace"] if os.name == "nt" else ["fsync", "replace", "fsync"])
+
+
+@pytest.mark.parametrize("fsync", [True, False])
+def test_bytes_that_are_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fsync: bool) -> None:
+    """The system may take a part of the bytes at a time; the name comes behind all of them, or not at all."""
+    path, temporary = str(tmp_path / "file"), str(tmp_path / "mine")
+    steps: list[str] = []
+    write, sync, replace = os.write, os.fsync, os.replace
+
+    def write_a_part(handle: int, data: bytes) -> int:
+        steps.append("write")
+        return write(handle, data[:4])
+
+    def noted_sync(handle: int) -> None:
+        steps.append("fsync")
+        sync(handle)
+
+    def noted_replace(source: str, target: str) -> None:
+        steps.append("replace")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "write", write_a_part)
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(os, "replace", noted_replace)
+    fs.write_whole(path, b"all of it", temporary=temporary, fsync=fsync)
+    folder = [] if os.name == "nt" else ["fsync"]
+    assert steps == ["write"] * 3 + (["fsync", "replace", *folder] if fsync else ["replace"])
+    assert Path(path).read_bytes() == b"all of it"
+
+    monkeypatch.setattr(os, "replace", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        fs.write_whole(path, b"another", temporary=temporary, fsync=fsync)
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"all of it"]
 
 
 UNFINISHED = """

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import ipldstore
 import pytest
 from ipld_castore import FileSystemCAStore, Journal, MappingCAStore
 from ipldstore import ConflictError, IPLDStore, IPLDStoreError, Repository, compact, recover, sessions
+from ipldstore._dataset import values
 from ipldstore._dataset.lifecycle import Opened
 from ipldstore._writers.coordinating import CoordinatorSharing
 from ipldstore._writers.coordinator import Coordinator
 from multiformats import CID
+from zarr.core.buffer import default_buffer_prototype
 
 from ..support.store_samples import block_file, contents, written
 from .workers.copies import Process
@@ -277,6 +281,15 @@ def test_putting_what_is_there_renews_its_age(folder: Path) -> None:
     assert list(castore.delete_old([garbage], limit)) == []
     assert compact(folder, HOUR).freed_blocks == 0
     assert castore.get_raw(garbage) == b"again"
+
+
+def test_a_set_over_a_folder_hashes_its_value_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event loop leaves it to the thread that writes the block."""
+    _, copy = begun(folder)
+    link_of = Mock(side_effect=values.link_of)
+    monkeypatch.setattr(values, "link_of", link_of)
+    asyncio.run(copy.set("a/c/2", default_buffer_prototype().buffer.from_bytes(b"two")))
+    link_of.assert_called_once_with(b"two")
 
 
 def test_what_old_is(folder: Path) -> None:

@@ -5,7 +5,7 @@ Any room of any package may import it; it imports nothing.
 
 from __future__ import annotations
 
-from .atomic import atomic_write
+from .atomic import atomic_write, write_whole
 from .lock import FileReplacedError, is_current, open_locked, require_current, unlock, wait_locked
 from .sync import sync_folder
 from .unfinished import unfinished_beside
@@ -20,4 +20,5 @@ __all__ = [
     "unfinished_beside",
     "unlock",
     "wait_locked",
+    "write_whole",
 ]

@@ -7,11 +7,13 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from .sync import sync_folder
+
+_NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 
 @contextmanager
@@ -65,6 +67,34 @@ def atomic_write(
         raise
     if fsync:
         sync_folder(path.parent)
+
+
+def write_whole(path: str, data: bytes, *, temporary: str, fsync: bool = True) -> None:
+    """Write bytes to a file as :func:`atomic_write` does, with the fewest system calls: blocks are small and many.
+
+    :param path: the name; a file or symbolic link that is there is replaced
+    :param temporary: the name until the file is whole, in the same folder
+    :param fsync: wait until the bytes, and then the name, are on the disk
+    :raises FileExistsError: if there is a file with the temporary name
+    :raises OSError: if something cannot be written
+    """
+    handle = os.open(temporary, _NEW_FILE, 0o666)
+    try:
+        try:
+            written = os.write(handle, data)
+            while written < len(data):  # a disk that is nearly full, or more than 2 GiB
+                written += os.write(handle, memoryview(data)[written:])
+            if fsync:
+                os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.replace(temporary, path)  # noqa: PTH105  # a Path costs as much as the system call
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)  # noqa: PTH108  # as above
+        raise
+    if fsync:
+        sync_folder(os.path.dirname(path))  # noqa: PTH120  # as above
 
 
 def _name_exclusively(temporary: Path, path: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: str | Path) -> None:
     """Wait until the names in a folder are on the disk.
 
     Windows does this without being asked, and cannot open a folder: nothing is done there.

@@ -31,13 +31,13 @@ _HELD_BYTES: Final = 8 << 20
 """Bytes of blocks that may wait for them."""
 
 
-def _sync_file(file: Path) -> None:
+def _sync_file(file: str) -> None:
     """Make the bytes of a file durable."""
-    with file.open("rb+" if os.name == "nt" else "rb") as stream:  # Windows wants to write what it syncs
+    with Path(file).open("rb+" if os.name == "nt" else "rb") as stream:  # Windows wants to write what it syncs
         os.fsync(stream.fileno())
 
 
-def _renew(file: Path) -> bool:
+def _renew(file: str) -> bool:
     """Set the time of a file to now, so that no collection takes it for old; return whether that was possible."""
     try:
         os.utime(file)
@@ -46,15 +46,12 @@ def _renew(file: Path) -> bool:
     return True
 
 
-def _write(file: Path, data: bytes, *, fsync: bool, exclusive: bool = False) -> None:
-    """Write a file that appears whole or not at all; with ``fsync`` its bytes and its name are on the disk then.
-
-    :param exclusive: leave a file that is there
-    :raises FileExistsError: if ``exclusive`` is true and a file is there
-    """
-    temporary = flatfs.temporary_in(file.parent)
-    with fs.atomic_write(file, fsync=fsync, temporary=temporary, exclusive=exclusive) as stream:
-        stream.write(data)
+def _holds(file: str, data: bytes) -> bool:
+    """Return whether a file is there and has these bytes."""
+    try:
+        return os.stat(file).st_size == len(data) and Path(file).read_bytes() == data  # noqa: PTH116  # see _file
+    except FileNotFoundError:
+        return False
 
 
 class FileSystemCAStore(ContentAddressableStore):
@@ -93,11 +90,12 @@ class FileSystemCAStore(ContentAddressableStore):
     ) -> None:
         super().__init__(hash=hash)
         self._path = Path(os.path.realpath(path))
+        self._prefix = f"{self._path}/"  # that of the paths of blocks
         self._head = HeadFile(self._path)
         self._fsync = fsync
         self._writer: FolderLock | None = None
         self._shards: set[str] = set()
-        """Names of shard folders that are durable."""
+        """With ``fsync``, paths of shard folders that are durable."""
         try:
             self._sharding = self._open()
         except (OSError, ValueError) as error:
@@ -127,7 +125,9 @@ class FileSystemCAStore(ContentAddressableStore):
             foreign = [name for name in os.listdir(self._path) if not name.startswith(flatfs.TEMPORARY)]  # noqa: PTH208  # names are all that is needed
             if not foreign:
                 with suppress(FileExistsError):  # another process has just begun this store
-                    _write(rule, f"{flatfs.DEFAULT}\n".encode(), fsync=True, exclusive=True)
+                    temporary = flatfs.temporary_in(self._path)
+                    with fs.atomic_write(rule, temporary=temporary, exclusive=True) as stream:
+                        stream.write(f"{flatfs.DEFAULT}\n".encode())
             elif not rule.exists():  # another process may have begun this store since the first look
                 raise ValueError(f"expected an empty folder or one with a SHARDING file, found {min(foreign)!r}")
         return flatfs.Sharding.parse(rule.read_text("utf-8", errors="replace"))
@@ -142,14 +142,15 @@ class FileSystemCAStore(ContentAddressableStore):
             folder.mkdir(exist_ok=True)
             fs.sync_folder(folder.parent)
 
-    def _file(self, cid: CID) -> Path:
-        return self._path / flatfs.file_of(cids.to_bytes(cid), self._sharding)
+    def _file(self, cid: CID) -> str:
+        """Return the path of a block. Making a ``Path`` of it takes longer than looking at the file."""
+        return self._prefix + flatfs.file_of(cids.to_bytes(cid), self._sharding)
 
     def get_block(self, cid: CID) -> bytes:
         """See :meth:`ContentAddressableStore.get_block`."""
         file = self._file(cid)
         try:
-            return file.read_bytes()
+            return Path(file).read_bytes()
         except FileNotFoundError:
             raise BlockNotFoundError(f"no block {cid} in {self._path}") from None
         except OSError as error:
@@ -165,21 +166,22 @@ class FileSystemCAStore(ContentAddressableStore):
         try:
             try:
                 self._put(file, data)
-            except FileNotFoundError:  # its shard was removed since it was made
-                self._shards.discard(file.parent.name)
+            except FileNotFoundError:  # its shard is not there yet, or was removed since it was made
+                self._make_shard(os.path.dirname(file))  # noqa: PTH120  # see _file
                 self._put(file, data)
         except OSError as error:
             self._identity.require_current()
             raise BackendUnavailableError(f"cannot write block {cid}: {error}") from error
 
-    def _put(self, file: Path, data: bytes) -> None:
-        if file.parent.name not in self._shards:
-            self._make_shard(file.parent)
-        if not self._holds(file, data) or not _renew(file):
-            _write(file, data, fsync=self._fsync)
+    def _put(self, file: str, data: bytes) -> None:
+        shard = os.path.dirname(file)  # noqa: PTH120  # see _file
+        if self._fsync and shard not in self._shards:
+            self._make_shard(shard)
+        if not _holds(file, data) or not _renew(file):
+            fs.write_whole(file, data, temporary=f"{shard}/{flatfs.temporary_name()}", fsync=self._fsync)
         elif self._fsync:  # its writer may have been stopped before it synced, or have had fsync off
             _sync_file(file)
-            fs.sync_folder(file.parent)
+            fs.sync_folder(shard)
 
     def put_blocks(self, pairs: Iterable[tuple[CID, bytes]]) -> None:
         """See :meth:`ContentAddressableStore.put_blocks`; where each waits for the disk, several wait at once."""
@@ -201,21 +203,15 @@ class FileSystemCAStore(ContentAddressableStore):
                 while pending:
                     pending.popleft()[0].result()
 
-    @staticmethod
-    def _holds(file: Path, data: bytes) -> bool:
-        try:
-            return file.stat().st_size == len(data) and file.read_bytes() == data
-        except FileNotFoundError:
-            return False
-
-    def _make_shard(self, shard: Path) -> None:
+    def _make_shard(self, shard: str) -> None:
         """Make the folder of a shard; with ``fsync`` it is durable."""
-        shard.mkdir(exist_ok=True)
-        # One sync makes all names safe, also those that others wrote: in an old folder the first is the last.
-        safe = {shard.name} if self._shards else {shard.name, *os.listdir(self._path)}  # noqa: PTH208  # names are all that is needed
+        with suppress(FileExistsError):
+            os.mkdir(shard)  # noqa: PTH102  # see _file
         if self._fsync:
+            # One sync makes all names safe, also those that others wrote: in an old folder the first is the last.
+            safe = {shard} if self._shards else {shard, *(self._prefix + name for name in os.listdir(self._path))}  # noqa: PTH208  # names are all that is needed
             fs.sync_folder(self._path)
-        self._shards.update(safe)
+            self._shards.update(safe)
 
     @property
     def head(self) -> CID | None:
@@ -256,7 +252,7 @@ class FileSystemCAStore(ContentAddressableStore):
     def _stat(self, cid: CID) -> os.stat_result | None:
         """Return the status of a block's file; None if there is none. ``Path.is_file`` takes any error for absence."""
         try:
-            return self._file(cid).stat()
+            return os.stat(self._file(cid))  # noqa: PTH116  # see _file
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -276,7 +272,7 @@ class FileSystemCAStore(ContentAddressableStore):
     def delete_block(self, cid: CID) -> None:
         """See :meth:`SupportsDelete.delete_block`."""
         try:
-            self._file(cid).unlink(missing_ok=True)
+            Path(self._file(cid)).unlink(missing_ok=True)
         except OSError as error:
             raise BackendUnavailableError(f"cannot delete block {cid}: {error}") from error
 
@@ -301,7 +297,7 @@ class FileSystemCAStore(ContentAddressableStore):
         given it another time, by which it is moved back.
         """
         for cid in cids:
-            file = self._file(cid)
+            file = Path(self._file(cid))
             aside = flatfs.temporary_in(file.parent)
             try:
                 if file.stat().st_mtime >= before:

@@ -12,6 +12,7 @@ import secrets
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import libipld
 from ipld_car import cids
 
 SHARDING_FILE: Final = "SHARDING"
@@ -59,17 +60,23 @@ DEFAULT: Final = Sharding("next-to-last", 2)
 
 
 LEFTOVER: Final = re.compile(f"{TEMPORARY}[0-9a-f]{{{2 * _RANDOM_BYTES}}}")
-"""Matches the names that :func:`temporary_in` gives: files that a killed writer has left."""
+"""Matches the names that :func:`temporary_name` gives: files that a killed writer has left."""
+
+
+def temporary_name() -> str:
+    """Return the name of a file until it is whole."""
+    return f"{TEMPORARY}{secrets.token_hex(_RANDOM_BYTES)}"
 
 
 def temporary_in(folder: Path) -> Path:
-    """Return the name of a file in a folder until it is whole."""
-    return folder / f"{TEMPORARY}{secrets.token_hex(_RANDOM_BYTES)}"
+    """Return the path of a file in a folder until it is whole."""
+    return folder / temporary_name()
 
 
 def key_of(cid: bytes) -> str:
     """Return the key of a binary CID."""
-    return base64.b32encode(cids.multihash_of(cid)).decode().rstrip("=")
+    key: str = libipld.encode_multibase("B", cids.multihash_of(cid))[1:]  # "B": base32, upper case, without padding
+    return key
 
 
 def cid_of(key: str) -> bytes | None:

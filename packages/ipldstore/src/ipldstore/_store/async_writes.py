@@ -28,6 +28,8 @@ async def try_write_async(data: Dataset, key: str, value: bytes) -> bool:
     sharing = data.sharing
     if not isinstance(sharing, CopySharing) or not data.castore.blocking or len(value) > unixfs.CHUNK_SIZE:
         return False
+    if not sharing.writer.journal.refuses_stopped:  # a folder: the thread would hash the value again
+        return False
     data.check_home()
     if keys.split_key(key)[-1] in keys.DOCUMENTS or not data.tree.has_at_hand(key):
         return False
