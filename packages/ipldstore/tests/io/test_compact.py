@@ -156,8 +156,9 @@ def test_readers_go_on(tmp_path: Path) -> None:
 
 def test_what_cannot_be_compacted(path: Path) -> None:
     """A file that cannot be compacted is unchanged."""
-    with pytest.raises(FileNotFoundError):
-        compact(path)
+    for older_than in (None, timedelta(days=1)):
+        with pytest.raises(FileNotFoundError):
+            compact(path, older_than)
     assert not path.exists()
     with_history(path)
     before = blocks_in(path)

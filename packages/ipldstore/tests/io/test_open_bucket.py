@@ -7,7 +7,9 @@ from typing import Any
 
 import ipldstore
 import pytest
+from click.testing import CliRunner
 from ipld_castore import HeadMovedError, ObjectCAStore
+from ipldstore._cli.main import cli
 
 from ..support.store_samples import contents
 
@@ -40,8 +42,11 @@ def test_written_and_read_again(address: dict[str, Any]) -> None:
 
 
 def test_what_must_be_there_or_must_not(address: dict[str, Any]) -> None:
-    with pytest.raises(FileNotFoundError, match="HEAD names a root"):
+    with pytest.raises(FileNotFoundError, match=r'HEAD names a root.*the mode "a" makes'):
         ipldstore.open(**address)
+    options = [f"--storage-option={name}={value}" for name, value in address["storage_options"].items()]
+    done = CliRunner().invoke(cli, ["info", address["what"], *options])
+    assert "none: `ipldstore import` writes a dataset there\n" in done.output
     ipldstore.open(**address, mode="a").close()
     with pytest.raises(FileExistsError, match="found bafy"):
         ipldstore.open(**address, mode="x")

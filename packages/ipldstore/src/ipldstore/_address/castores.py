@@ -247,9 +247,13 @@ def _open_folder(path: Path, mode: Mode, options: PlaceOptions) -> OpenedCAStore
     return OpenedCAStore(_referencing(castore, path, options), release, release)
 
 
-_NO_HEAD: Final = (
-    'expected a bucket whose object HEAD names a root, found none: the mode "a" makes a dataset there, and '
-    "ObjectCAStore.from_url(url).swap_head(None, cid) names one that was written without open"
+_NO_HEAD: Final = Message(
+    "expected a bucket whose object HEAD names a root, found none: ",
+    Term(
+        "ObjectCAStore.from_url(url)",
+        'the mode "a" makes a dataset there, and ObjectCAStore.from_url(url).swap_head(None, cid) names one that was '
+        "written without open",
+    ),
 )
 
 

@@ -12,6 +12,7 @@ WORDS: Final = {
     "IPLDStore(castore, root=...)": "",
     "IPLDStore(castore, root=cid)": "`ipld-car` reads such",
     "IPLDStore.subtree(path)": "`ipldstore import WHAT NEW`",
+    "ObjectCAStore.from_url(url)": "`ipldstore import` writes a dataset there",
     "Repository.create(...)": "ipldstore.Repository.create(...) of Python",
     "Repository.create(..., adopt=True)": "ipldstore.Repository.create(..., adopt=True) of Python",
     "Repository.open(...)": "",

@@ -123,7 +123,7 @@ def _check_of_file(
         raise ValueError(
             Message("expected ", Term("storage_options"), f" with the URL of a bucket or a node, found the file {path}")
         )
-    if older_than is not None and not (path.exists() and _is_repository(path, zeros_end=zeros_end)):
+    if older_than is not None and path.exists() and not _is_repository(path, zeros_end=zeros_end):
         message = f" with a folder or bucket, which several may write, found the file {path}"
         raise ValueError(Message("expected ", Term("older_than"), message))
 
