@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from ipld_castore import BackendUnavailableError, BlockCorruptError, RangeHasher
+from ipld_castore import BackendUnavailableError, BlockCorruptError, FileRefusedError, RangeHasher
 from ipld_castore._reference import processes
 
 MIB = 1 << 20
@@ -71,6 +71,15 @@ def test_digests_of_processes_are_those_of_threads(path: Path, started: list[obj
     count = len(started)
     assert hasher.digest(str(path), ranges) == expected(path, ranges)  # in this thread
     assert len(started) == count
+
+
+def test_sizes_of_files(path: Path) -> None:
+    hasher = RangeHasher(allow=[path.parent])
+    assert hasher.size(str(path)) == (FIRST + 1) * MIB
+    with pytest.raises(BackendUnavailableError, match="no-file"):
+        hasher.size(f"{path.parent}/no-file")
+    with pytest.raises(FileRefusedError):
+        hasher.size("http://127.0.0.1/x")
 
 
 def test_few_bytes_start_no_process(path: Path, started: list[object]) -> None:

@@ -17,6 +17,11 @@ class Ranges(SimpleHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         """Print nothing."""
 
+    def translate_path(self, path: str) -> str:
+        """Return the path of the file; a query such as ``file=x.nc`` names it, as where downloads are scripts."""
+        _, _, query = path.partition("?file=")
+        return super().translate_path(f"/{query}" if query else path)
+
     def do_GET(self) -> None:
         try:
             data = Path(self.translate_path(self.path)).read_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import ipldstore
 import numpy as np
@@ -101,6 +102,26 @@ def url(tmp_path: Path) -> Any:
     (tmp_path / "served").mkdir()
     with serving(tmp_path / "served") as url:
         yield url
+
+
+def test_the_file_that_a_url_names_is_parsed(tmp_path: Path, url: str) -> None:
+    """With percent-encoding and queries, too; the file that was parsed was another than the one that was hashed."""
+    names = ["1%20x.h5", "1 x.h5", "50%.h5", "é#?;+.h5", "get"]  # what a parser might take for another comes first
+    roots = []
+    for number, name in enumerate(names):
+        plain = tmp_path / f"{number}.h5"
+        with h5py.File(plain, "w") as file:
+            file.create_dataset("a", data=DATA, chunks=(10 * (number + 1),))
+        roots.append(ipldstore.reference(plain, tmp_path / f"{number}.car"))
+        (tmp_path / "served" / name).write_bytes(plain.read_bytes())
+    for name, root in zip(names, roots, strict=True):
+        for at, place in enumerate([quote(name), f"get?file={quote(name)}", f"{quote(name)}?folder=a/b"]):
+            into = tmp_path / f"{at} {quote(name)}"
+            assert ipldstore.reference(f"{url}/{place}", into) == root, place
+            assert np.array_equal(values(into, "a"), DATA)
+    with pytest.raises(ValueError, match=r"source without credentials.* for 127\.0\.0\.1") as error:
+        ipldstore.reference(f"{url.replace('//', '//me:secret@')}/get", tmp_path / "secret.car")
+    assert "secret@" not in str(error.value)
 
 
 def test_files_on_a_server(tmp_path: Path, url: str) -> None:

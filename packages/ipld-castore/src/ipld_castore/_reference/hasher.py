@@ -88,6 +88,15 @@ class RangeHasher:
         """
         self._ranges.resolve(name, _HERE, exempt=self._allow is None)
 
+    def size(self, name: str) -> int:
+        """Return the size of a file in bytes.
+
+        :raises FileRefusedError: if the file may not be read
+        :raises BackendUnavailableError: if it cannot be read
+        """
+        exempt = self._allow is None
+        return self._ranges.size(self._ranges.resolve(name, _HERE, exempt=exempt), exempt=exempt)
+
     def read(self, name: str, offset: int, length: int) -> bytes:
         """Return a range of a file.
 

@@ -40,6 +40,10 @@ OPEN_FLAGS: Final = (
 class RangeSource(Protocol):
     """A file that is read by ranges."""
 
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+
     def read(self, offset: int, size: int, /) -> bytes:
         """Return ``size`` bytes from ``offset`` on, fewer where the file ends."""
 
@@ -119,6 +123,18 @@ class FileRanges:
             self.forget(resolved, exempt=exempt)  # the file may be another one now: hashes tell
             raise
 
+    def size(self, resolved: str, *, exempt: bool) -> int:
+        """Return the size of a file in bytes.
+
+        :param resolved: what :meth:`resolve` has returned
+        :raises BackendUnavailableError: if the file cannot be read
+        :raises FileRefusedError: if a redirect leads to what may not be opened
+        """
+        if is_url(resolved):
+            return self._source(resolved, exempt=exempt).size
+        with LocalRanges(resolved) as file:
+            return file.size
+
     def _source(self, url: str, *, exempt: bool) -> RangeSource:
         mine = self._sources.value
         with mine.lock:
@@ -185,7 +201,9 @@ class LocalRanges:
         try:
             descriptor = os.open(path, OPEN_FLAGS)
             self._file = os.fdopen(descriptor, "rb", buffering=0)
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            found = os.fstat(descriptor)
+            self.size = found.st_size
+            if not stat.S_ISREG(found.st_mode):
                 self._file.close()
                 raise BackendUnavailableError(f"cannot read {path}: expected a file, found something else")
         except OSError as error:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 import numpy as np
-from ipld_castore import ObjectCAStore
+from ipld_castore import ObjectCAStore, RangeHasher
 
 from .model import Ranges, Source, SourceArray, parse_json
 
@@ -112,17 +112,63 @@ def _array(path: str, metadata: dict[str, Any], manifest: Any, known: _Names) ->
     return SourceArray(path, metadata, metadata.get("attributes", {}), ranges)
 
 
-def registry() -> Any:
-    """Return a registry of object stores that knows this machine; see :func:`add_store`.
+def registry(hasher: RangeHasher) -> Any:
+    """Return a registry of object stores that knows this machine and all HTTP servers; see :func:`add_store`.
 
+    Parsers take the path of a URL for the name of a file, and so would read another file than the one that is hashed:
+    stores of obstore encode a path that is percent-encoded once more, and the query is lost.
+
+    :param hasher: what reads the files whose URL has a query
     :raises ImportError: if VirtualiZarr is not installed
     """
     try:
         from obspec_utils.registry import ObjectStoreRegistry
-        from obstore.store import LocalStore
+        from obstore.store import HTTPStore, LocalStore
     except ImportError as error:
         raise ImportError(MISSING) from error
-    return ObjectStoreRegistry({"file://": LocalStore()})
+
+    servers: dict[str, Any] = {}
+
+    class Registry(ObjectStoreRegistry[Any]):
+        def resolve(self, url: str) -> tuple[Any, str]:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https"):
+                found: tuple[Any, str] = super().resolve(url)
+                return found
+            path = parts.path.removeprefix("/")
+            if parts.query or "%2f" in path.lower():
+                return ServedFile(hasher, url), path
+            base = f"{parts.scheme}://{parts.netloc}"
+            if base not in servers:
+                servers[base] = HTTPStore.from_url(base, client_options={"allow_http": True})
+            return servers[base], unquote(path)
+
+    return Registry({"file://": LocalStore()})
+
+
+class ServedFile:
+    """A file on an HTTP server, as much of an object store as readers of obspec need."""
+
+    def __init__(self, hasher: RangeHasher, url: str) -> None:
+        self._hasher = hasher
+        self._url = url
+
+    def head(self, path: str) -> dict[str, Any]:
+        """Return the size of the file."""
+        return {"path": path, "size": self._hasher.size(self._url)}
+
+    def get_range(self, _: str, *, start: int, end: int | None = None, length: int | None = None) -> bytes:
+        """Return a range of the file."""
+        if length is None:
+            length = 0 if end is None else end - start
+        return self._hasher.read(self._url, start, length)
+
+    def get_ranges(
+        self, path: str, *, starts: Sequence[int], ends: Sequence[int] | None = None, lengths: Sequence[int] = ()
+    ) -> list[bytes]:
+        """Return ranges of the file."""
+        sizes = lengths if ends is None else [end - start for start, end in zip(starts, ends, strict=True)]
+        return [self.get_range(path, start=start, length=size) for start, size in zip(starts, sizes, strict=True)]
 
 
 def add_store(registry: Any, url: str, options: Mapping[str, Any]) -> None:

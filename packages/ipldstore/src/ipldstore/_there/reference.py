@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from ipld_castore import CAStoreError, ContentAddressableStore, FileRefusedError, RangeHasher, ReferenceIndexWriter
 from ipld_castore.concurrency import in_order
@@ -187,7 +188,7 @@ class _Allowed:
     """The files that sources may name: themselves, what is beside or below them, and what the user allows."""
 
     def __init__(self, allow: Iterable[str | os.PathLike[str]], names: list[str]) -> None:
-        beside = [name.rpartition("/")[0] if "://" in name else str(Path(name).parent) for name in names]
+        beside = [_folder_of(name) if "://" in name else str(Path(name).parent) for name in names]
         self._hasher = RangeHasher(allow=[*dict.fromkeys(beside), *allow])
 
     def check(self, files: Iterable[str]) -> None:
@@ -197,6 +198,20 @@ class _Allowed:
         """
         for name in files:
             self._hasher.check(name)
+
+
+def _folder_of(url: str) -> str:
+    """Return what comes before the last "/" of the path of a URL.
+
+    :raises ValueError: if the URL has credentials
+    """
+    parts = urlsplit(url)
+    if "@" in parts.netloc:
+        raise ValueError(
+            f"expected the URL of a source without credentials, as an index keeps it; found some for "
+            f"{parts.netloc.rpartition('@')[2]}"
+        )
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rpartition('/')[0]}"
 
 
 class _Run:

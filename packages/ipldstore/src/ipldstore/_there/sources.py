@@ -129,6 +129,8 @@ class SourceReader:
         """
         with self._lock:
             store, path = self._resolved(url)
+        if isinstance(store, manifests.ServedFile):
+            raise ValueError(f"expected the URL of a zarr hierarchy without '?' and '%2F', found {url}: keys follow it")  # noqa: TRY004  # a wrong value
         read = zarr_on_server if url.startswith(("http://", "https://")) else zarr_bucket
         try:
             return read(url, store, path)
@@ -140,7 +142,7 @@ class SourceReader:
     def _resolved(self, url: str) -> Any:
         """Return the object store of a URL, and the path in it."""
         if self._registry is None:
-            self._registry = manifests.registry()
+            self._registry = manifests.registry(self._hasher)
         manifests.add_store(self._registry, url, self._options)
         return self._registry.resolve(url)
 

@@ -48,6 +48,20 @@ def test_a_hierarchy_on_a_server(tmp_path: Path, url: str, zarr_format: Any) -> 
     assert ipldstore.reference(f"{url}/other/", tmp_path / "y.car") == root
 
 
+def test_names_that_a_url_encodes(tmp_path: Path, url: str) -> None:
+    folder = tmp_path / "served" / "a b%20c.zarr"
+    group = zarr.create_group(folder, zarr_format=2)
+    for name in ("50% #?", "%41", "é"):
+        group.create_array(name, shape=(4, 10), chunks=(2, 5), dtype="i4")[:] = DATA
+    zarr.consolidate_metadata(folder)
+    root = ipldstore.copy(folder, IPLDStore())
+    assert ipldstore.reference(f"{url}/a%20b%2520c.zarr", tmp_path / "x.car") == root
+    with ipldstore.open(tmp_path / "x.car") as store:
+        assert store.verify()
+    with pytest.raises(ValueError, match=r"without '\?'"):
+        ipldstore.reference(f"{url}/get?file=/", tmp_path / "y.car")
+
+
 def test_one_array_needs_no_consolidated_metadata(tmp_path: Path, url: str) -> None:
     zarr.create_array(tmp_path / "served" / "x.zarr", shape=(4, 10), chunks=(2, 5), dtype="i4")[:] = DATA
     root = ipldstore.copy(tmp_path / "served" / "x.zarr", IPLDStore())

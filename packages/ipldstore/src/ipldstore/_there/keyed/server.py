@@ -43,9 +43,14 @@ def zarr_on_server(url: str, store: Any, path: str) -> Source:
         yield from documents.items()
         for key, size in in_order(server.size, itertools.chain.from_iterable(map(_keys, arrays)), threads=_THREADS):
             if size is not None:
-                yield key, (f"{server.url}/{key}", 0, size)
+                yield key, (f"{server.url}/{_in_url(key)}", 0, size)
 
     return source_of(url, items())
+
+
+def _in_url(key: str) -> str:
+    """Return a key as a part of a URL; what else is to be encoded is where the URL is requested."""
+    return key.replace("%", "%25").replace("#", "%23").replace("?", "%3F")
 
 
 def _grid(array: SourceArray) -> list[int]:
