@@ -69,13 +69,17 @@ def test_export_kerchunk(command: Run, car: Path, tmp_path: Path) -> None:
 
 
 def test_a_group_becomes_an_archive_by_import(command: Run, tmp_path: Path) -> None:
-    """Export would take what is beside the group too."""
+    """Export, push and pin would take what is beside the group too."""
     whole, below = tmp_path / "whole.car", tmp_path / "below.car"
     with ipldstore.open(whole, "a") as store:
         for name in ("secret", "a/b"):
             zarr.create_array(store, name=name, data=np.arange(4), chunks=(2,))
-    assert "import" in command("export", f"{whole}#a", below, code=2).err
-    assert not below.exists()
+    node = ("--node", "http://127.0.0.1:9")
+    for words in (("export", f"{whole}#a", below), ("push", f"{whole}#a", below), ("pull", below, f"{whole}#a")):
+        assert "import" in command(*words, code=2).err
+        assert not below.exists()
+    assert "import" in command("pin", f"{whole}#a", *node, code=2).err
+    assert "import" in command("publish", whole, "name", "--path", "a", *node, code=2).err
     (line,) = command("import", "--json", f"{whole}#a", below).json
     assert line["root"] == root_of(below)
     with ipldstore.open(below) as store:

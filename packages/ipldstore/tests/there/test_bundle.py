@@ -59,6 +59,39 @@ def test_a_bundle(tmp_path: Path) -> None:
         ipldstore.publish_bundle(store, tmp_path / "bundle")
 
 
+def test_a_group_is_no_bundle(tmp_path: Path) -> None:
+    """Its archive had what is beside the group, while its README showed the group, and opened something else."""
+    with ipldstore.open(tmp_path / "x.car", "x") as store:
+        dataset().to_zarr(store, group="a", consolidated=False)
+        zarr.create_array(store, name="secret", shape=(2,), dtype="i4")
+    with pytest.raises(ValueError, match="the group 'a'"):
+        ipldstore.publish_bundle(f"{tmp_path}/x.car#a", tmp_path / "new" / "bundle")
+    ipldstore.copy(f"{tmp_path}/x.car#a", tmp_path / "a.car")
+    ipldstore.publish_bundle(tmp_path / "a.car", tmp_path / "bundle")
+    with ipldstore.open(tmp_path / "bundle" / "data.car") as store:
+        xr.testing.assert_identical(xr.open_zarr(store, consolidated=False).load(), dataset())
+
+
+def test_a_url_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder called "s3:" was made."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="found a URL: s3://bucket/x"):
+        ipldstore.publish_bundle(IPLDStore(), "s3://bucket/x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_readme_names_the_extras(tmp_path: Path) -> None:
+    """A root of py-hamt needs BLAKE3: what the README told to install did not open it."""
+    pytest.importorskip("blake3", reason="an extra of this package: pip install 'ipldstore[blake3]'")
+    archive = Path(__file__).parents[1] / "foreign" / "archives" / "hamt-3.car"
+    for what, package in (
+        (archive, "ipldstore[blake3,xarray]"),
+        (archive.with_name("unixfs.car"), "ipldstore[xarray]"),
+    ):
+        bundle = ipldstore.publish_bundle(what, tmp_path / what.stem)
+        assert f'(`pip install "{package}"`)' in (bundle.path / "README.md").read_text()
+
+
 def test_an_array_without_names(tmp_path: Path) -> None:
     store = IPLDStore()
     zarr.create_array(store, shape=(4,), chunks=(2,), dtype="i4")

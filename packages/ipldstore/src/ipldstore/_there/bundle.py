@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from ipld_car import cids, fs, ops
+from ipld_car import cids, fs, hashes, ops
 from multiformats import CID
 
 from ipldstore._address.places import AnyAddress
 from ipldstore._io.open import open as open_store
+from ipldstore._store.group_store import GroupStore
 from ipldstore._store.ipld_store import IPLDStore
 from ipldstore.errors import store_errors
 
@@ -57,9 +58,12 @@ def publish_bundle(what: AnyAddress | IPLDStore, path: str | os.PathLike[str]) -
     :param what: an address of :func:`ipldstore.open`, or a store
     :param path: a new folder
     :raises FileExistsError: if something is there
-    :raises ValueError: if there is neither a group nor an array at the root, which its readers open
+    :raises ValueError: if it is one group of a dataset, whose root has what is beside the group, too; if there is
+        neither a group nor an array at the root, which its readers open; or if ``path`` is a URL
     :raises IPLDStoreError: if a block is missing or wrong; nothing is left of the folder
     """
+    if "://" in os.fspath(path):
+        raise ValueError(f"expected the path of a new folder, found a URL: {os.fspath(path)}")
     folder = Path(path)
     if os.path.lexists(folder):
         raise FileExistsError(f"expected a new folder, found something at {folder}")
@@ -70,6 +74,10 @@ def publish_bundle(what: AnyAddress | IPLDStore, path: str | os.PathLike[str]) -
 
 
 def _publish(store: IPLDStore, folder: Path) -> Bundle:
+    if isinstance(store, GroupStore):
+        raise ValueError(  # noqa: TRY004  # the address names a group
+            f"expected a whole dataset, found the group {store.path!r} of one: ipldstore.copy makes it one of its own"
+        )
     root = store.freeze()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with fs.unfinished_beside(folder) as beside:
@@ -83,7 +91,8 @@ def _publish(store: IPLDStore, folder: Path) -> Bundle:
             ops.convert(plain, archive)
         size, digest = archive.stat().st_size, _sha256(archive)
         text, facts = _described(store)
-        _write(unfinished / "README.md", _readme(root, size, digest, facts, text))
+        extras = ["blake3"] if ops.inspect(archive).hashes[hashes.BLAKE3] else []
+        _write(unfinished / "README.md", _readme(root, size, digest, facts, text, extras))
         _write_json(unfinished / "stac-item.json", _stac_item(root, size, digest, facts))
         _write_json(unfinished / "datacite.json", _datacite(root, size, facts))
         unfinished.rename(folder)
@@ -156,9 +165,10 @@ def _box(data: Any) -> tuple[float, float, float, float] | None:
     return west, south, east, north
 
 
-def _readme(root: CID, size: int, digest: str, facts: _Facts, text: str) -> str:
+def _readme(root: CID, size: int, digest: str, facts: _Facts, text: str, extras: list[str]) -> str:
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-    package, name = ("ipldstore", "zarr") if facts.opening == _NODE else ("ipldstore[xarray]", "xarray as xr")
+    extras, name = (extras, "zarr") if facts.opening == _NODE else ([*extras, "xarray"], "xarray as xr")
+    package = f"ipldstore[{','.join(extras)}]" if extras else "ipldstore"
     return f"""# {facts.title}
 
 {facts.description}

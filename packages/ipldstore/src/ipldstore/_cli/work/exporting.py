@@ -24,6 +24,8 @@ from ipldstore._there.copies.copy import copy
 from ipldstore._there.copies.overwriting import data_there
 from ipldstore._there.ends import AnyEnd
 
+from .whole import require_whole
+
 
 def export_dataset(
     source: str, far: Far, form: str, url: str | None, opening: Opening, progress: Progress, *, overwrite: bool
@@ -41,11 +43,7 @@ def export_dataset(
         return _kerchunk(source, target, url, opening)
     with opening.store(source) as store:
         if form == "car":
-            if isinstance(store, GroupStore):  # its blocks are below a root that has what is beside it, too
-                raise click.UsageError(
-                    f"expected a whole dataset, found the group {store.path!r}: `ipldstore import` copies a group into "
-                    f"a CAR file of its own"
-                )
+            require_whole(store)
             with open_output(sys.stdout.buffer if target == "-" else target) as stream:
                 counted = _Counted(stream, progress)
                 store.to_car(counted)

@@ -17,6 +17,8 @@ from ipldstore._repository.repository import Repository
 from ipldstore._repository.sync import Synced
 from ipldstore.errors import RepositoryNotFoundError
 
+from .whole import require_whole
+
 
 def push_dataset(
     what: str, target: str, opening: Opening, target_options: dict[str, Any] | None, *, force: bool
@@ -27,6 +29,7 @@ def push_dataset(
         with repository:
             return repository.push(_place(target, target_options), force=force)
     with opening.store(what) as store:
+        require_whole(store)
         return _push_root(_root(store.root_cid), store.castore, target, target_options, force=force)
 
 
@@ -44,6 +47,7 @@ def pull_dataset(
         with repository, Repository.open_or_create(what, **own_given) as own:
             return own.pull(repository, force=force)
     with far.store(source) as store:
+        require_whole(store)
         return _push_root(_root(store.root_cid), store.castore, what, own_options, force=force)
 
 
