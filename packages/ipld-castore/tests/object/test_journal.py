@@ -123,11 +123,15 @@ def test_an_object_that_is_damaged_ends_its_writer(atomic_s3: S3Server, bucket: 
 
 
 @pytest.mark.slow
-def test_what_is_known_is_deleted_and_nothing_else(in_bucket: Journal, s3_proxy: FaultProxy) -> None:
+def test_what_is_known_is_deleted_and_nothing_else(
+    in_bucket: Journal, reader: Journal, bucket: str, s3_proxy: FaultProxy
+) -> None:
     with ThreadPoolExecutor(32) as pool:
         list(pool.map(lambda number: in_bucket.append(A, number, [b"%d" % number]), range(1, 1302)))
     in_bucket.append(B, 1, [b"b"])
-    assert [entry.number for entry in in_bucket.entries({})] == [*range(1, 1302), 1], "two pages are listed"
+    assert [entry.number for entry in reader.entries({})] == [*range(1, 1302), 1]
+    assert s3_proxy.count("GET", bucket) == 4, "a page of all objects, writers, and what is left of each"
+    assert [entry.number for entry in in_bucket.entries({})] == [*range(1, 1302), 1]
     s3_proxy.requests.clear()
     in_bucket.delete({A: 1300})
     asked = Counter(request.method for request in s3_proxy.requests)
@@ -149,7 +153,7 @@ def test_what_is_asked(in_bucket: Journal, reader: Journal, s3_proxy: FaultProxy
     assert in_bucket.mark() is not None
     assert asked() == {"LIST": 1}, "of writers: what this one has appended is known"
     mark = reader.mark()
-    assert asked() == {"LIST": 2}, "of writers, and of the one that is new"
+    assert asked() == {"LIST": 1}, "of all objects, while it knows of none"
     assert len(list(reader.entries({}, mark))) == 1
     assert asked() == {"GET": 1}
     assert list(in_bucket.entries({A: 1}, mark)) == []
@@ -158,6 +162,21 @@ def test_what_is_asked(in_bucket: Journal, reader: Journal, s3_proxy: FaultProxy
     assert asked() == {"GET": 1}
     assert in_bucket.exchange(b"begun", b"on")
     assert asked() == {"PUT": 1}
+    in_bucket.append(B, 1, [b"b"])
+    assert asked() == {"PUT": 1}
+    assert reader.stop_writers({}) == reader.mark()
+    assert asked() == {"LIST": 3 + 3, "PUT": 2}, "twice: of writers, and of two of them"
+    assert reader.stop_writers({}) is not None
+    assert asked() == {"LIST": 3}, "what stops them is known"
+
+
+def test_a_new_session_is_one_request(atomic_s3: S3Server, bucket: str, s3_proxy: FaultProxy) -> None:
+    """Its state is put if there is none, without a look at whether there is one."""
+    for requests, begins in ((["PUT"], True), (["PUT", "GET"], False)):
+        castore = ObjectCAStore.from_url(f"s3://{bucket}", **atomic_s3.options(s3_proxy.url))
+        s3_proxy.clear()
+        assert journals(castore).journal("0e").exchange(None, b"begun") is begins
+        assert [request.method for request in s3_proxy.requests] == requests
 
 
 def test_a_look_lists_what_is_new(in_bucket: Journal, reader: Journal, s3_proxy: FaultProxy) -> None:
@@ -227,6 +246,26 @@ def test_writers_that_were_stopped(in_bucket: Journal, reader: Journal) -> None:
     assert [entry.record for entry in reader.entries({B: 1})] == [b"1", b"2"]
     in_bucket.append("cc", 1, [b"new"])
     assert [entry.record for entry in reader.entries({B: 1})] == [b"1", b"2", b"new"]
+
+
+def test_a_record_that_comes_before_what_stops_its_writer(
+    in_bucket: Journal, reader: Journal, s3_proxy: FaultProxy
+) -> None:
+    """The put that was to stop it fails, and a look finds the record. The mark of the call has it."""
+    in_bucket.append(A, 1, [b"one"])
+    before = reader.mark()
+
+    async def append_first(exchange: Exchange) -> None:
+        await asyncio.to_thread(in_bucket.append, A, 2, [b"two"])
+        answer = await exchange.forward()
+        await exchange.send(answer.head + answer.body)
+
+    s3_proxy.inject(append_first, when=lambda request: request.method == "PUT" and not request.body)
+    mark = reader.stop_writers({})
+    assert mark != before
+    assert [entry.record for entry in reader.entries({}, mark)] == [b"one", b"two"]
+    with pytest.raises(BackendUnavailableError, match="as when the session has ended"):
+        in_bucket.append(A, 3, [b"three"])
 
 
 def test_many_records_are_read_by_few_requests(in_bucket: Journal, reader: Journal, s3_proxy: FaultProxy) -> None:

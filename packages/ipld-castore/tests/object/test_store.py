@@ -133,6 +133,25 @@ def test_writing_is_one_put_a_block_and_no_look(store: ObjectCAStore, s3_proxy: 
     assert [request.method for request in s3_proxy.requests] == ["PUT"] * 50
 
 
+@pytest.mark.parametrize("rule", ["next-to-last/2", "prefix/3", None])
+def test_the_first_block_where_there_is_no_head(
+    s3: S3Server, s3_proxy: FaultProxy, bucket: str, rule: str | None
+) -> None:
+    """Most likely there is no rule either: it is put before it is looked for. One that is there stays, and holds."""
+    plain = ObjectCAStore.from_url(f"s3://{bucket}", **s3.options())
+    if rule is not None:
+        plain.store.put("SHARDING", f"/repo/flatfs/shard/v1/{rule}\n".encode())
+    store = ObjectCAStore.from_url(f"s3://{bucket}", **s3.options(s3_proxy.url))
+    assert store.head is None
+    s3_proxy.clear()
+    cid = store.put(b"data")
+    store.flush()
+    looks = [] if rule is None else ["GET"]
+    assert [request.method for request in s3_proxy.requests] == ["PUT", *looks, "PUT"]
+    assert bytes(plain.store.get("SHARDING").bytes()) == f"/repo/flatfs/shard/v1/{rule or 'next-to-last/2'}\n".encode()
+    assert plain.get(cid) == b"data"
+
+
 def test_opening_by_the_head_or_by_a_root_is_one_request(s3: S3Server, s3_proxy: FaultProxy, bucket: str) -> None:
     """The sharding rule is asked for where the usual one does not find a block, and before the first block is put."""
     writer = ObjectCAStore.from_url(f"s3://{bucket}", **s3.options())

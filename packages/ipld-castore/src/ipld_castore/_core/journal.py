@@ -74,11 +74,13 @@ class Journal(Protocol):
         a backend that cannot wait for the network without a thread.
         """
 
-    def stop_writers(self, known: Mapping[str, int]) -> None:
+    def stop_writers(self, known: Mapping[str, int]) -> object:
         """Make the next append of each writer that has appended fail, if the journal :attr:`refuses_stopped`.
 
         Its records up to then are readable. Elsewhere writers look at the state after each append, and nothing is done
         here.
+
+        Return the value of :meth:`mark` for all records of the writers that were stopped, where it is known; else None.
 
         :param known: by writer, the number up to which its records are known; these may be deleted
         :raises BackendUnavailableError: if it is unknown whether they are stopped; the call may be repeated

@@ -64,16 +64,21 @@ class ConditionalObject:
         """
         return self._look().data
 
-    def exchange(self, is_expected: Callable[[bytes | None], bool], new: bytes) -> Found | None:
+    def exchange(
+        self, is_expected: Callable[[bytes | None], bool], new: bytes, *, is_new: bool = False
+    ) -> Found | None:
         """Replace the object, if it is as expected; return None, or else what was found.
 
         :param is_expected: given the bytes of the object, or None, returns whether it may be replaced
         :param new: its new bytes, which no other writer puts
+        :param is_new: whether there is most likely no such object: it is then put without being read before
         :raises BackendUnavailableError: if it cannot be asked, or it is unknown whether it was exchanged
         """
         with self._lock.value:
             seen = self._last  # mostly current; if not, the condition fails
-            if seen is None or not is_expected(seen.data):
+            if seen is None and is_new:
+                seen = Seen(None, {})  # if there is one, the condition fails
+            elif seen is None or not is_expected(seen.data):
                 seen = self._look()
             return self._exchange(seen, is_expected, new)
 

@@ -6,6 +6,7 @@ import re
 import secrets
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,8 @@ _MAX_LOST: Final = 3
 """Attempts to append whose answer was lost; each of them is as many requests as obstore makes."""
 _DELETED_AT_ONCE: Final = 100
 """Objects that are deleted with one request, several of which are under way: servers delete one after another."""
+_LISTED_AT_FIRST: Final = 1000
+"""Objects that are listed before it is known which writers there are: one answer of S3 names as many."""
 _OBJECT: Final = re.compile(r"([0-9a-f]{1,64})/([0-9]{16})\.([0-9]{1,9})")
 """The name of an object of records: the writer, the number of the first one, and how many there are."""
 
@@ -39,7 +42,8 @@ class BucketJournal:
     each 64 records a writer then puts another object, so that a reader of all needs few requests. An empty object takes
     the next number of a writer that is stopped. The state is the object ``state``, which moves by
     conditional puts. Threads may append for one writer at once. A mark is what is known of the objects.
-    To look for more, the writers are listed, and of each other writer what is behind the last one known.
+    While no writer is known, a look lists all objects, if one answer names them. Else it lists the writers, and of each
+    other writer what is behind the last one known.
 
     The first append of a writer succeeds in a session that was removed, as a bucket has no folders: the writer looks at
     :attr:`state` after it.
@@ -143,26 +147,35 @@ class BucketJournal:
             if result.kind is not FailureKind.UNKNOWN or attempt == _MAX_LOST - 1:
                 raise result.error()
 
-    def stop_writers(self, known: Mapping[str, int]) -> None:
-        """See :meth:`Journal.stop_writers`: each gets a request, and another one as often as it was faster."""
-        self.mark()
-        running = {*known, *self._writers}
-        while running:
-            following = {writer: self._last_number(writer, known.get(writer, 0)) + 1 for writer in running}
-            for (writer, _), done in in_order(self._take_number, following.items(), threads=self._in_flight):
-                if done:
-                    running.discard(writer)
-            if running:
-                self.mark()
+    def stop_writers(self, known: Mapping[str, int]) -> object:
+        """See :meth:`Journal.stop_writers`: each gets a request, and another one as often as it was faster.
 
-    def _last_number(self, writer: str, known: int) -> int:
-        """Return the number up to which the objects of a writer were listed, or are known."""
+        Those that are known get theirs beside the look that finds the others.
+        """
+        mark: object = None
+        is_seen = False
+        taken: set[tuple[str, int]] = set()
+        while (running := self._running(known)) or not is_seen:
+            looks = [] if is_seen else [None]
+            is_seen = True
+            following = [each for each in running if each not in taken]
+            for at, found in in_order(self._look_or_stop, [*looks, *following], threads=self._in_flight):
+                if at is None:
+                    mark = found
+                elif not found:  # it was faster: a look tells its next number
+                    taken.add(at)
+                    is_seen = False
+        return mark
+
+    def _running(self, known: Mapping[str, int]) -> list[tuple[str, int]]:
+        """Return the writers that are not known to be stopped, each with the number behind its last one."""
         with self._lock:
-            objects = self._writers.get(writer)
-            if objects is None:
-                return known
-            objects.go_on(known)
-            return objects.last
+            for writer, number in known.items():
+                self._writers.setdefault(writer, Objects()).go_on(number)
+            return [(writer, objects.last + 1) for writer, objects in self._writers.items() if not objects.is_stopped]
+
+    def _look_or_stop(self, at: tuple[str, int] | None) -> object:
+        return self.mark() if at is None else self._take_number(at)
 
     def _take_number(self, at: tuple[str, int]) -> bool:
         """Put an empty object in place of the next append of a writer; return whether there was none yet."""
@@ -171,7 +184,11 @@ class BucketJournal:
         result = self._client.try_put(self._name(writer, number, number), b"", verb, "create")
         if isinstance(result, Failure) and result.kind is not FailureKind.NOT_EXPECTED:
             raise result.error()
-        return not isinstance(result, Failure)
+        if isinstance(result, Failure):
+            return False
+        with self._lock:
+            self._writers[writer].stops.add(number)
+        return True
 
     def _name(self, writer: str, first: int, last: int) -> str:
         return f"{self._folder}/{writer}/{first:016d}.{last - first + 1}"
@@ -213,6 +230,8 @@ class BucketJournal:
         return self._marks.call(self._look)
 
     def _look(self) -> object:
+        if not self._writers and self._list_below(self._folder, most=_LISTED_AT_FIRST) < _LISTED_AT_FIRST:
+            return self._known_mark()
         with self._lock:
             known = {writer: objects.last for writer, objects in self._writers.items()}
             others = [(writer, last) for writer, last in known.items() if self._appended.get(writer) is None]
@@ -225,6 +244,9 @@ class BucketJournal:
             new = [(writer, 0) for writer in there if writer not in known]
             for _ in in_order(self._look_at, new, threads=self._in_flight):
                 pass
+        return self._known_mark()
+
+    def _known_mark(self) -> object:
         with self._lock:
             return frozenset(
                 (writer, first)
@@ -243,13 +265,25 @@ class BucketJournal:
         )
         return [below.rstrip("/").rpartition("/")[2] for below in found["common_prefixes"]]
 
-    def _list_below(self, folder: str, behind: str | None = None) -> None:
-        for meta in self._client.list(folder, self._what, behind):
+    def _list_below(self, folder: str, behind: str | None = None, most: int | None = None) -> int:
+        """List the objects of records below a folder, and return how many there are.
+
+        :param behind: leave out names up to this one
+        :param most: list this many names at most
+        """
+        listed = 0
+        for meta in islice(self._client.list(folder, self._what, behind), most):
+            listed += 1
             match = _OBJECT.fullmatch(meta["path"].removeprefix(f"{self._folder}/"))
             if match:
                 first = int(match[2])
                 with self._lock:
-                    self._writers.setdefault(match[1], Objects()).add(first, first + int(match[3]) - 1)
+                    objects = self._writers.setdefault(match[1], Objects())
+                    if meta["size"]:
+                        objects.add(first, first + int(match[3]) - 1)
+                    else:
+                        objects.stops.add(first)
+        return listed
 
     def delete(self, upto: Mapping[str, int]) -> None:
         """See :meth:`Journal.delete`; an object of which not all is known, or that was not listed yet, stays."""
@@ -280,7 +314,8 @@ class BucketJournal:
     def exchange(self, old: bytes | None, new: bytes) -> bool:
         """See :meth:`Journal.exchange`."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        return self._object.exchange(lambda found: _without_nonce(found) == old, nonce + new) is None
+        found = self._object.exchange(lambda found: _without_nonce(found) == old, nonce + new, is_new=old is None)
+        return found is None
 
     def remove(self) -> None:
         """See :meth:`Journal.remove`."""

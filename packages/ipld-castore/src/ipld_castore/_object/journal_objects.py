@@ -23,6 +23,13 @@ class Objects:
         """The number up to which no record is missing. New objects have higher numbers, and names that sort behind."""
         self.beyond: set[int] = set()
         """The first numbers of the objects behind a gap."""
+        self.stops: set[int] = set()
+        """The numbers of the empty objects, which stop the writer."""
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the number behind the last record is taken, so that the writer appends nothing more."""
+        return self.last + 1 in self.stops
 
     def add(self, first: int, last: int) -> None:
         """Note an object that is there."""

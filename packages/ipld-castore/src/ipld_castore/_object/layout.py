@@ -42,6 +42,11 @@ class Layout:
         self._client = client
         self._below = f"{prefix}/" if prefix else ""
         self._rule: flatfs.Sharding | None = None
+        self.is_new = False
+        """Whether there is most likely no block yet: the rule is then written without a look at whether there is one.
+
+        If there is one, it stays.
+        """
         self._lock = ForkLocal(threading.Lock)
 
     @property
@@ -113,7 +118,7 @@ class Layout:
         """
         if self._rule is None:
             with self._lock.value:
-                rule = self.rule()
+                rule = flatfs.DEFAULT if self.is_new else self.rule()
                 if self._rule is None:
                     self._write(rule)
         return self.rule()

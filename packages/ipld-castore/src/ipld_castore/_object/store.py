@@ -217,7 +217,8 @@ class ObjectCAStore(ContentAddressableStore):
 
         :raises BackendUnavailableError: if it cannot be read, or is no CID
         """
-        return self._head.read()
+        self._layout.is_new = (head := self._head.read()) is None
+        return head
 
     def swap_head(self, expected: CID | None, new: CID) -> None:
         """See :meth:`SupportsHead.swap_head`.
@@ -376,9 +377,7 @@ class ObjectCAStore(ContentAddressableStore):
             state = self.__dict__.copy()
             return state | {"recipe": state.pop("_recipe")}
         self.flush()  # blocks are not in a pickle: the copy finds them in the bucket
-        state = self.__dict__.copy()
-        for name in _PARTS:
-            del state[name]
+        state = {name: value for name, value in self.__dict__.items() if name not in _PARTS}
         state["recipe"] = recipe_of(self.store, with_secrets=self._credentials == "pickle")
         return state
 

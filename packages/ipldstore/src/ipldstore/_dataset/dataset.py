@@ -38,22 +38,23 @@ class Dataset:
 
     :param castore: where the blocks are
     :param root: binary CID of a root to begin with; None for an empty dataset
+    :param own: whether this process may persist it, and not the one that it was copied from
     """
 
-    def __init__(self, castore: ContentAddressableStore, root: bytes | None = None, *, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self, castore: ContentAddressableStore, root: bytes | None = None, *, limits: Limits = LIMITS, own: bool = True
+    ) -> None:
         self.castore = castore
         self.limits = limits  # the numbers of the format
         self._reader = reader_of(castore)
         self._nodes = NodeStore(castore, self._reader)
         self.values = ValueReader(castore, self._nodes, self._reader)  # reads what find has found
         self.tree = ConcurrentTree(self._nodes, root, limits, ForeignNodes(castore, self._reader))
-        self.persistence = Persistence(castore, root)
-        self.whole = is_taken_as_whole(castore, root)
-        """Whether all blocks that the root reaches are known, or assumed, to be there."""
+        self.persistence = Persistence(castore, root, own=own)
+        self.whole = is_taken_as_whole(castore, root)  # whether all blocks below the root are there, or assumed to be
         self.closed = False  # whether nothing may be changed any more
         self.token = uuid.uuid4().hex
-        self.home = process_id()
-        """The process that has the dataset itself."""
+        self.home = process_id()  # the process that has the dataset itself
         self.sharing: Sharing | None = None
         """How other processes write this dataset too; None where no copy was made."""
         self.origin: pickling.Pickled | None = None
@@ -394,6 +395,6 @@ class Dataset:
         return pickling.restore, (make_dataset, pickling.pickled(self, shared=self.tree.foreign is None))
 
 
-def make_dataset(castore: ContentAddressableStore, root: bytes | None, limits: Limits) -> Dataset:
-    """Return a dataset of this process."""
-    return Dataset(castore, root, limits=limits)
+def make_dataset(castore: ContentAddressableStore, root: bytes | None, limits: Limits, own: bool = True) -> Dataset:
+    """Return a dataset of this process; see :class:`Dataset`."""
+    return Dataset(castore, root, limits=limits, own=own)

@@ -32,7 +32,7 @@ def end_session(data: Dataset) -> bool:
 
     :raises ConflictError: if another process has taken the session over; the dataset keeps its changes without it
     """
-    return _of_session(data, CoordinatorSharing.end)
+    return _of_session(data, lambda sharing: sharing.end(data))
 
 
 def finish_session(data: Dataset) -> None:

@@ -25,12 +25,13 @@ class Persistence:
 
     :param castore: the block store
     :param root: binary CID of the root that the dataset begins with; None for an empty dataset
+    :param own: whether this process may persist it: the head is then read
     :raises IPLDStoreError: if the head cannot be read
     """
 
-    def __init__(self, castore: ContentAddressableStore, root: bytes | None) -> None:
+    def __init__(self, castore: ContentAddressableStore, root: bytes | None, *, own: bool = True) -> None:
         self._castore = castore
-        self.root = self.head() if castore.persist_moves_head else root
+        self.root = self.head() if own and castore.persist_moves_head else root
         """Binary CID of the root that is persisted; None if there is none."""
         self.base = root
         """Binary CID of the root under the changes that are not persisted; None for an empty dataset."""

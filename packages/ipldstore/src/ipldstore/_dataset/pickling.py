@@ -76,8 +76,8 @@ class PickledDataset(Protocol):
 
 D = TypeVar("D", bound=PickledDataset)
 
-Make = Callable[[ContentAddressableStore, bytes | None, Limits], D]
-"""Makes a dataset of this process."""
+Make = Callable[[ContentAddressableStore, bytes | None, Limits, bool], D]
+"""Makes a dataset of this process. The last argument tells whether this process may persist it."""
 
 
 def pickled(data: PickledDataset, *, shared: bool) -> Pickled:
@@ -115,7 +115,7 @@ def restore(make: Make[D], state: Pickled) -> D:
     """
     if state.fork is not None:
         assert state.root is not None  # noqa: S101  # a fork begins with a root
-        dataset = make(state.castore, state.root, state.limits)
+        dataset = make(state.castore, state.root, state.limits, True)
         dataset.sharing = ForkSharing(state.root, state.fork)
         dataset.apply({note.key: note.after for own in state.fork.values() for note in own})
         return dataset
@@ -125,7 +125,8 @@ def restore(make: Make[D], state: Pickled) -> D:
     if state.session is not None and state.home == process_id() and isinstance(state.castore, SupportsJournal):
         # The dataset itself has been dropped: this one goes on in its place.
         coordinator = Coordinator.recover(state.castore, state.session)
-        dataset = make(state.castore, state.root if coordinator is None else coordinator.state.root, state.limits)
+        root = state.root if coordinator is None else coordinator.state.root
+        dataset = make(state.castore, root, state.limits, True)
         if coordinator is not None and not coordinator.state.ended:
             dataset.sharing = CoordinatorSharing(coordinator)
         dataset.become_copy(state.token, state.home)
@@ -135,7 +136,7 @@ def restore(make: Make[D], state: Pickled) -> D:
     # A copy in another process may be of an earlier pickle, or of a fork, and has not seen what came since.
     if live is not None and live.known_root == state.root:
         return live
-    dataset = make(state.castore, state.root, state.limits)
+    dataset = make(state.castore, state.root, state.limits, True)
     dataset.become_copy(state.token, state.home)
     return dataset
 
@@ -145,7 +146,7 @@ def _copy(make: Make[D], state: Pickled, castore: SupportsJournal, session: str,
     writer = writer_of(state.castore.address, session, lambda: castore.journal(session))
 
     def make_copy() -> D:
-        dataset = make(state.castore, root, state.limits)
+        dataset = make(state.castore, root, state.limits, False)
         dataset.sharing = CopySharing(writer, root, state.positions or {})
         dataset.origin = state
         return dataset

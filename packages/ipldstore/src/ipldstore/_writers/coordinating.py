@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 from ipld_castore.concurrency import SharedCall
@@ -118,10 +119,23 @@ class CoordinatorSharing:
         with self._lock:
             self.coordinator.finish()
 
-    def end(self) -> None:
-        """See :meth:`Coordinator.end`."""
+    def end(self, dataset: SharedDataset) -> None:
+        """See :meth:`Coordinator.end`. Where looking for notes is a request, they are taken in beside it.
+
+        Notes that conflict are left to the next freeze.
+        """
         with self._lock:
-            self.coordinator.end()
+            if not self.coordinator.is_remote:
+                self.coordinator.end()
+                return
+            with ThreadPoolExecutor(1) as pool:
+                ending = pool.submit(self.coordinator.end)
+                try:
+                    with suppress(ConflictError):
+                        self.coordinator.take_in(dataset)
+                    ending.result()
+                finally:
+                    del ending  # it may hold an error, whose traceback holds this frame
 
 
 def read_beside_look(dataset: SharedDataset, sharing: Sharing, key: str, read: Callable[[Content], T]) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from ipld_car import cids
@@ -23,14 +24,15 @@ _NAME_BYTES: Final = 16
 _POLL_SECONDS: Final = 0.05
 
 
-def stop_writers(journal: Journal, taken: Mapping[str, int]) -> None:
+def stop_writers(journal: Journal, taken: Mapping[str, int]) -> object:
     """Stop the writers of a session that has ended: their next notes fail.
 
     :param taken: by writer, the number of its last note that was taken in
+    :returns: the mark of the journal with all notes that count; None if it is not known
     """
     known = {writer: number for writer, number in taken.items() if number < CLOSED}
     with store_errors("stopping the writers of a session"):
-        journal.stop_writers(known)
+        return journal.stop_writers(known)
 
 
 class Coordinator:
@@ -48,6 +50,8 @@ class Coordinator:
         self._taken = dict(state.positions)
         """By writer, the number of its last note in the tree."""
         self._mark: object = None
+        self._mark_at_stop: object = None
+        """The mark when all writers had been stopped, until it has been looked at."""
         self._unanswered: list[SessionState] = []
         """States that failed calls were to move the session to: whether they did is unknown."""
         self._choices: dict[str, str] = {}
@@ -119,7 +123,7 @@ class Coordinator:
             nonlocal mark, is_complete
             while True:
                 is_last = not self._waits_for_blocks
-                mark = self._journal.mark()
+                mark = self._look()
                 if mark == self._mark or self._state.done:
                     return None
                 confirmed = ConfirmedNotes(self._journal.entries(self._taken, mark), target.has_blocks)
@@ -139,6 +143,11 @@ class Coordinator:
         self._taken.update(taken.positions)
         self._mark = mark if is_complete else None  # a block may arrive without a note
 
+    def _look(self) -> object:
+        """Return the mark of the journal, without a request where stopping the writers has just told it."""
+        mark, self._mark_at_stop = self._mark_at_stop, None
+        return self._journal.mark() if mark is None else mark
+
     @property
     def _waits_for_blocks(self) -> bool:
         """Whether a block may still arrive whose writer does not look at the session any more; see WHOLE_SECONDS."""
@@ -152,13 +161,16 @@ class Coordinator:
     def publish(self, root: bytes, head: bytes | None) -> None:
         """Move the session to a root that has all that was taken in, and delete the notes that are in it.
 
+        Where that is a request, and the session has ended, :meth:`finish` deletes them.
+
         :param head: the head that freezing moves on, as it is now
         :raises ConflictError: if another process has taken the session over
         """
         state = self._state._replace(root=root, positions=dict(self._taken), head=head)
         self._exchange(state)
-        with store_errors("deleting notes that were taken in"):
-            self._journal.delete(state.positions)
+        if not (self.is_remote and state.ended):
+            with store_errors("deleting notes that were taken in"):
+                self._journal.delete(state.positions)
 
     def end(self) -> None:
         """Refuse writers from now on; what they have noted until now can still be taken in.
@@ -166,7 +178,7 @@ class Coordinator:
         The object of the session stays until it is compacted: copies find there which root has what they lack.
         """
         self._exchange(self._state._replace(ended=True))
-        stop_writers(self._journal, self._taken)
+        self._mark_at_stop = stop_writers(self._journal, self._taken)
         if self._stopped is None and self._journal.refuses_stopped:
             self._stopped = Moment.now()
 
@@ -175,7 +187,15 @@ class Coordinator:
 
         :raises ConflictError: if another process has taken the session over
         """
-        self._exchange(self._state._replace(ended=True, done=True))
+        done = self._state._replace(ended=True, done=True)
+        if not self.is_remote:
+            self._exchange(done)
+            return
+        with ThreadPoolExecutor(1) as pool:  # the state has had the positions since the root was published
+            deleting = pool.submit(self._journal.delete, self._state.positions)
+            self._exchange(done)
+            with store_errors("deleting notes that were taken in"):
+                deleting.result()
 
     def _exchange(self, state: SessionState) -> None:
         if state == self._state:

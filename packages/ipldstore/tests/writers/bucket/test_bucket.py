@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import threading
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import ipldstore
 import pytest
 from ipldstore import FileSystemCAStore, IPLDStore, IPLDStoreError, ObjectCAStore, TieredCAStore
+from ipldstore._dataset import pickling
+from ipldstore._writers import copies as copies_module
 
 from ...support.processes import FRESH
 from ...support.store_samples import contents
@@ -40,11 +44,13 @@ def castore(atomic_s3: Any, bucket: str, s3_proxy: Any) -> ObjectCAStore:
 
 def asked(proxy: Any) -> Counter[str]:
     """Return what was asked since the last call: verbs, with what they are for."""
+    ends = {"state": "state", "HEAD": "head", "SHARDING": "rule"}
 
     def kind(request: Any) -> str:
         if "list-type" in request.query:
             return "LIST"
-        end = "state" if request.path.endswith("/state") else "note" if "/.sessions/" in request.path else "block"
+        last = request.path.rpartition("/")[2]
+        end = ends.get(last) or ("note" if "/.sessions/" in request.path else "block")
         return f"{request.method} {end}"
 
     found = Counter(map(kind, proxy.requests))
@@ -61,7 +67,7 @@ def test_a_process_that_never_pickles_asks_nothing_more(castore: ObjectCAStore, 
     assert view[KEYS[3]] == KEYS[3].encode()
     root = store.freeze()
     found = asked(s3_proxy)
-    assert set(found) <= {"PUT block", "GET block"}
+    assert set(found) <= {"PUT block", "GET block", "PUT rule", "GET rule"}
     assert found["PUT block"] <= len(KEYS) + 10
     assert root == expected({key: key.encode() for key in KEYS})
 
@@ -85,6 +91,38 @@ def test_what_a_copy_asks(castore: ObjectCAStore, s3_proxy: Any) -> None:
     assert contents(store) == {"a/c/none": b"0"} | {key: key.encode() for key in KEYS}
     assert asked(s3_proxy)["GET note"] == len(KEYS)
     assert store.freeze() == expected(contents(store))
+
+
+def test_what_a_session_asks_before_and_after_its_writers(atomic_s3: Any, bucket: str, s3_proxy: Any) -> None:
+    """Each is a round on the way to a server, or beside another one. No object is read before it is put."""
+    options = atomic_s3.options(s3_proxy.url)
+    store = ipldstore.open(f"s3://{bucket}/air", "x", storage_options=options)
+    asked(s3_proxy)
+    store["a/c/none"] = b"0"
+    pickled = pickle.dumps(store)
+    assert asked(s3_proxy) == {"PUT rule": 1, "PUT block": 2, "PUT state": 1}
+    copies = []
+    for _ in range(2):
+        with mock.patch.object(pickling, "process_id", return_value="another"):
+            copies.append(pickle.loads(pickled))  # noqa: S301  # our own
+        copies_module._writers.value.by_session.clear()  # each is of a process of its own
+    assert asked(s3_proxy) == {"GET block": 2}
+    for number, copy in enumerate(copies):
+        copy[f"a/c/{number}"] = b"%d" % number
+    asked(s3_proxy)
+    store.close()
+    assert asked(s3_proxy) == {
+        "PUT state": 3,
+        "LIST": 1 + 3,
+        "PUT note": 2,
+        "GET note": 2,
+        "HEAD block": 2,
+        "PUT block": 1,
+        "PUT head": 1,
+        "POST block": 1,
+    }, "ended, root, done; all objects, then writers and both of them; what stops each; deleted by one request"
+    with ipldstore.open(f"s3://{bucket}/air", storage_options=options) as found:
+        assert contents(found) == {"a/c/none": b"0", "a/c/0": b"0", "a/c/1": b"1"}
 
 
 def test_the_coordinator_sees_a_note_as_soon_as_its_set_has_returned(castore: ObjectCAStore) -> None:
@@ -134,7 +172,7 @@ def test_the_coordinator_looks_beside_its_read(castore: ObjectCAStore, s3_proxy:
     assert got.is_set()
     assert found == {"nothing": b"first", "written": b"second"}.get(change)
     requests = asked(s3_proxy)
-    assert requests["LIST"] == (1 if change == "nothing" else 2)
+    assert requests["LIST"] == 1
     assert requests["GET block"] == (2 if change == "written" else 1)
     assert store.freeze() == expected({} if found is None else {KEYS[0]: found})
 
