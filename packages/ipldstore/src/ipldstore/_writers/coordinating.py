@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import TypeVar
 
 from ipld_castore.concurrency import SharedCall
@@ -120,22 +119,9 @@ class CoordinatorSharing:
             self.coordinator.finish()
 
     def end(self, dataset: SharedDataset) -> None:
-        """See :meth:`Coordinator.end`. Where looking for notes is a request, they are taken in beside it.
-
-        Notes that conflict are left to the next freeze.
-        """
+        """See :meth:`Coordinator.end`."""
         with self._lock:
-            if not self.coordinator.is_remote:
-                self.coordinator.end()
-                return
-            with ThreadPoolExecutor(1) as pool:
-                ending = pool.submit(self.coordinator.end)
-                try:
-                    with suppress(ConflictError):
-                        self.coordinator.take_in(dataset)
-                    ending.result()
-                finally:
-                    del ending  # it may hold an error, whose traceback holds this frame
+            self.coordinator.end(dataset)
 
 
 def read_beside_look(dataset: SharedDataset, sharing: Sharing, key: str, read: Callable[[Content], T]) -> T:

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final
 
 from ipld_car import cids
@@ -172,15 +173,35 @@ class Coordinator:
             with store_errors("deleting notes that were taken in"):
                 self._journal.delete(state.positions)
 
-    def end(self) -> None:
+    def end(self, target: SharedDataset) -> None:
         """Refuse writers from now on; what they have noted until now can still be taken in.
 
-        The object of the session stays until it is compacted: copies find there which root has what they lack.
+        Where looking for notes is a request, notes are taken in meanwhile; those that conflict are left to the next
+        call. The object of the session stays until it is compacted: copies find there which root has what they lack.
+
+        :raises ConflictError: if another process has taken the session over
         """
-        self._exchange(self._state._replace(ended=True))
-        self._mark_at_stop = stop_writers(self._journal, self._taken)
+        if self.is_remote:
+            self._mark_at_stop = self._refuse_beside_take_in(target)
+        else:
+            self._refuse_notes(self._taken)
         if self._stopped is None and self._journal.refuses_stopped:
             self._stopped = Moment.now()
+
+    def _refuse_beside_take_in(self, target: SharedDataset) -> object:
+        with ThreadPoolExecutor(1) as pool:
+            refusing = pool.submit(self._refuse_notes, dict(self._taken))
+            try:
+                with suppress(ConflictError):
+                    self.take_in(target)
+                return refusing.result()
+            finally:
+                del refusing  # it may hold an error, whose traceback holds this frame
+
+    def _refuse_notes(self, taken: Mapping[str, int]) -> object:
+        """End the session; return the mark with all notes that count, if it is known."""
+        self._exchange(self._state._replace(ended=True))
+        return stop_writers(self._journal, taken)
 
     def finish(self) -> None:
         """Mark the session as finished: the root has all notes, and notes since then were refused.
