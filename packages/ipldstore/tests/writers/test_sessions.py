@@ -317,9 +317,9 @@ def test_the_state_of_a_session_moves_by_exchange(folder: Path) -> None:
     first, second = Coordinator.recover(castore, session.name), Coordinator.recover(castore, session.name)
     assert first is not None
     assert second is not None
-    second.end()
+    second.end(store._data)
     with pytest.raises(ConflictError):
-        first.end()
+        first.end(store._data)
     assert first.is_lost
     with pytest.raises(ConflictError):
         store.close()

@@ -1,4 +1,4 @@
-"""Coordinators that lose their bucket anywhere in the end of a session, as when they are killed: nothing noted is lost."""
+"""Coordinators that lose their bucket anywhere in the end of a session, as if killed: nothing noted is lost."""
 
 from __future__ import annotations
 
