@@ -39,7 +39,7 @@ class BucketJournal:
     """The journal of one session; see :class:`ipld_castore.Journal`.
 
     The records of one append are the object ``<writer>/<first number>.<count>``, which is put only if there is none. Of
-    each 64 records a writer then puts another object, so that a reader of all needs few requests. An empty object takes
+    each 32 records a writer then puts another object, so that a reader of all needs few requests. An empty object takes
     the next number of a writer that is stopped. The state is the object ``state``, which moves by
     conditional puts. Threads may append for one writer at once. A mark is what is known of the objects.
     While no writer is known, a look lists all objects, if one answer names them. Else it lists the writers, and of each

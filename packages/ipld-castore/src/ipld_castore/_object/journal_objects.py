@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-_MANY: Final = 64
-"""Records that a writer puts together once more."""
+_MANY: Final = 32
+"""Records that a writer puts together once more: a reader asks for fewer than that one by one."""
 _MAX_TOGETHER: Final = 1024
 """Records of one object, at most: so far back its first number is looked for."""
 
