@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,15 @@ def test_push_moves_the_head_of_a_bucket(command: Run, atomic_s3: Any, bucket: s
     given = [each.replace("--target", "--source") for each in given]
     command("pull", tmp_path / "back.car", url, *given)
     assert "good" in command("verify", tmp_path / "back.car").text
+
+
+def test_an_extra_that_is_not_installed_is_told_in_one_line() -> None:
+    code = "import sys; sys.modules['obstore'] = None; from ipldstore._cli.main import main; raise SystemExit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "info", "s3://b/air"], capture_output=True, text=True, check=False
+    )
+    message = "ipldstore: obstore is needed for object stores: pip install 'ipld-castore[object]'\n"
+    assert (done.returncode, done.stderr) == (2, message)
 
 
 def options_of(s3: Any, end: str) -> list[str]:

@@ -49,6 +49,6 @@ def _code_of(error: Exception) -> int | None:
         return USAGE if cause.filename or isinstance(cause, BlockingIOError) else BAD  # a file, not a server
     if isinstance(error, (IPLDStoreError, CAStoreError, CarError)):
         return BAD
-    if isinstance(error, (ValueError, ModuleNotFoundError)):
+    if isinstance(error, (ValueError, ImportError)):  # an extra is not installed
         return USAGE
     return None
