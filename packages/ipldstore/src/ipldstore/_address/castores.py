@@ -148,7 +148,7 @@ def _open_file(path: Path, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
     except BaseException:
         castore.abandon()  # what is no dataset is not ours to finish
         raise
-    castore.persist_moves_head = True
+    castore.persist_moves_head = mode != "r"
     return OpenedCAStore(_referencing(castore, path, options), _nothing, castore.abandon)
 
 
@@ -239,7 +239,6 @@ def _open_folder(path: Path, mode: Mode, options: PlaceOptions) -> OpenedCAStore
                     ),
                 )
             )
-        castore.persist_moves_head = True
         return OpenedCAStore(_referencing(castore, path, options), _nothing, _nothing)
     castore = FileSystemCAStore(path, fsync=options.fsync)
     release = castore.lock().release

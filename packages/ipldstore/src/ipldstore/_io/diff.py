@@ -8,6 +8,7 @@ from multiformats import CID
 
 from ipldstore._merge.diff import Diff
 from ipldstore._merge.diff import diff as diff_roots
+from ipldstore._store.dataset_store import frozen_root
 from ipldstore._store.ipld_store import IPLDStore
 
 
@@ -27,7 +28,7 @@ def diff(a: IPLDStore, b: IPLDStore) -> Diff:
     >>> print(ipldstore.diff(old, new))
     + key notes
     """
-    roots = [cids.to_bytes(each.freeze()) for each in (a, b)]
+    roots = [cids.to_bytes(frozen_root(each)) for each in (a, b)]
     castore = a.castore if a.castore == b.castore else _Either(a.castore, b.castore)
     return diff_roots(castore, *roots)
 

@@ -230,7 +230,7 @@ def _store_over(opened: OpenedCAStore, mode: Mode, version: Version, message: st
     store._resolved = opened.resolved  # noqa: SLF001  # set nowhere else
     if owned:
         # Not before: the head of a bucket would be asked for again, and may be another.
-        castore.persist_moves_head = True
+        castore.persist_moves_head = not read_only
         store._opened = Opened(store._data, writable=mode != "r", release=opened.release)  # noqa: SLF001  # as above
     return store
 

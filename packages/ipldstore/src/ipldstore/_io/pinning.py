@@ -16,6 +16,7 @@ from ipldstore._dataset.castores import castore_of
 from ipldstore._display.bars import open_bar
 from ipldstore._repository.opening import has_repository
 from ipldstore._repository.repository import Repository
+from ipldstore._store.dataset_store import frozen_root
 from ipldstore._store.group_store import GroupStore
 from ipldstore._store.ipld_store import IPLDStore
 from ipldstore.errors import store_errors
@@ -127,4 +128,5 @@ def _frozen(store: IPLDStore) -> CID:
                 " makes it a dataset of its own, whose CID can be pinned",
             )
         )
-    return store.freeze()
+    # A node keeps what it is asked to pin elsewhere; a head does not move.
+    return store.freeze() if isinstance(store.castore, IPFSStore) else frozen_root(store)

@@ -219,9 +219,9 @@ class DatasetStore(ZarrStore):
         """Write what has changed and have ``castore`` keep it; return the CID of the root.
 
         What keeping means depends on the backend: at least, all blocks are stored when the call returns. Where the
-        store was opened by :func:`ipldstore.open`, or is over a CAR file, the head moves to the root. Over a block
-        store that was made by hand, such as ``FileSystemCAStore(path)``, it does not: any number of datasets may be in
-        that, and the CID that is returned is the way back to this one.
+        store was opened to write by :func:`ipldstore.open`, or is over a CAR file, the head moves to the root. Over a
+        block store that was made by hand, such as ``FileSystemCAStore(path)``, or opened to read, it does not: any
+        number of datasets may be in that, and the CID that is returned is the way back to this one.
 
         Only changed nodes, and neighbours that are joined with them, are read and written. If the call fails, the
         changes are still there, and a second call goes on.
@@ -340,3 +340,12 @@ class DatasetStore(ZarrStore):
 
     def __bool__(self) -> bool:  # an empty store is a store
         return True
+
+
+def frozen_root(store: DatasetStore) -> CID:
+    """Return the CID of the root for what only reads, which freezes changes, and without any moves no head.
+
+    :raises IPLDStoreError: if there are changes that cannot be frozen
+    """
+    root = store.root_cid
+    return store.freeze() if root is None else root

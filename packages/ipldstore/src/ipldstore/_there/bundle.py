@@ -15,6 +15,7 @@ from multiformats import CID
 
 from ipldstore._address.places import AnyAddress
 from ipldstore._io.open import open as open_store
+from ipldstore._store.dataset_store import frozen_root
 from ipldstore._store.group_store import GroupStore
 from ipldstore._store.ipld_store import IPLDStore
 from ipldstore.errors import store_errors
@@ -78,7 +79,7 @@ def _publish(store: IPLDStore, folder: Path) -> Bundle:
         raise ValueError(  # noqa: TRY004  # the address names a group
             f"expected a whole dataset, found the group {store.path!r} of one: ipldstore.copy makes it one of its own"
         )
-    root = store.freeze()
+    root = frozen_root(store)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with fs.unfinished_beside(folder) as beside:
         unfinished = beside / "bundle"
