@@ -12,7 +12,6 @@ import sys
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -160,49 +159,9 @@ def test_options_that_hold_secrets_are_known() -> None:
     assert redact("GET http://h/air@v1/x of abfss://data@acc/x", {}) == "GET http://h/air@v1/x of abfss://data@acc/x"
 
 
-def test_an_endpoint_without_tls_is_allowed_by_an_option(s3: S3Server, bucket: str) -> None:
-    options = {name: value for name, value in s3.options().items() if name != "allow_http"}
-    store = ObjectCAStore.from_url(f"s3://{bucket}", **options, retry_config={"max_retries": 0})
-    with pytest.raises(BackendUnavailableError, match="allow_http=True"):
-        _ = store.head
-
-
-@pytest.mark.parametrize("seconds", [20, 20.5, "20s", timedelta(seconds=20)])
-def test_durations_are_seconds_too(s3: S3Server, bucket: str, seconds: Any) -> None:
-    """As the timeout of an archive at a URL is."""
-    options = s3.options() | {"timeout": seconds, "client_options": {"connect_timeout": seconds}}
-    assert ObjectCAStore.from_url(f"s3://{bucket}", **options).head is None
-
-
-@pytest.mark.parametrize(
-    "where", [{"aws_allow_http": True}, {"AWS_ALLOW_HTTP": "true"}, {"config": {"allow_http": True}}], ids=str
-)
-def test_options_of_the_client_are_taken_by_all_their_names(s3: S3Server, bucket: str, where: Any) -> None:
-    """obstore panics, with a trace of Rust, where they are among those of the store. None is an option not given."""
-    options = {name: value for name, value in s3.options().items() if name != "allow_http"}
-    assert ObjectCAStore.from_url(f"s3://{bucket}", **options, **where, session_token=None).head is None
-
-
 def test_options_of_another_library_are_told_before_missing_credentials(s3: S3Server) -> None:
     with pytest.raises(ValueError, match="'key' is not valid"):
         ObjectCAStore.from_url("s3://bucket", **public_options(s3), key="some key")
-
-
-def test_errors_of_options() -> None:
-    for url, options, message in [
-        ("s3://bucket", {"bogus": "1", "access_key_id": "k"}, "bogus"),
-        ("ftp://host/x", {}, "expected a URL that begins with s3://"),
-        ("memory:///", {}, "expected a URL that begins with s3://"),
-        ("s3:/key:pw@b", {}, r"names a bucket, such as s3://bucket/prefix; found .b.$"),
-        ("s3://", {}, r"names a bucket, such as s3://bucket/prefix; found .s3://.$"),
-        ("gs:///prefix", {}, "names a bucket"),
-        ("gs://bucket", {"profile": "x"}, "'profile' with s3://"),
-        ("file:///tmp/x", {"region": "x"}, "expected no options"),
-    ]:
-        with pytest.raises(ValueError, match=message):
-            ObjectCAStore.from_url(url, **options)
-    with pytest.raises(ValueError, match="'pickle' or 'worker'"):
-        ObjectCAStore.from_url("gs://bucket", credentials="none")
 
 
 # -- what travels --

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from ipldstore import IPLDStore, Repository
 from ipldstore._cli.main import cli
+from ipldstore._cli.options import storage_options_value
 
 from ..support.command import write_air
 
@@ -185,3 +186,9 @@ def test_resolve_tells_the_root_of_anything(places: Path) -> None:
     with ipldstore.open(places / "good.car") as store:
         assert run(places, "resolve", ["good.car"]).output == f"/ipfs/{store.root_cid}\n"
     assert "with a name" in run(places, "resolve", ["good.car"], "--node", "http://127.0.0.1:1").output
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("12", 12), ("1e5", "1e5"), ("012", "012"), ("x", "x")])
+def test_the_text_of_a_key_is_kept(text: str, value: object) -> None:
+    """Keys may look like numbers."""
+    assert storage_options_value(click.Context(cli), click.Option(["--storage-option"]), (f"a={text}",)) == {"a": value}

@@ -97,6 +97,10 @@ def _made(url: str, obstore: Any, config: dict[str, Any], **keywords: Any) -> Ob
         store: ObjectStore = obstore.store.from_url(url, config=config, **keywords)
     except obstore.exceptions.BaseError as error:
         problem = redact(str(error).split("\n\nDebug source")[0], config)
+    except (TypeError, OverflowError) as error:  # which does not say of which option
+        given = config | (keywords.get("client_options") or {}) | keywords
+        odd = [name for name, value in given.items() if not isinstance(value, (str, bool)) and name != "client_options"]
+        problem = f"one of the options {', '.join(sorted(odd))} is of a wrong type ({error})"
     else:
         return store
     raise ValueError(f"cannot open {redact_urls(url)}: {problem}")
@@ -110,12 +114,18 @@ def _sorted(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     for name in list(config):
         if _client_name(name) in _CLIENT_OPTIONS:
             client[_client_name(name)] = config.pop(name)
-    return {name: _duration(value) if name in _DURATIONS else value for name, value in client.items()}, config
+    client = {name: _duration(value) if name in _DURATIONS else _text(value) for name, value in client.items()}
+    return client, {name: _text(value) for name, value in config.items()}
 
 
 def _client_name(option: str) -> str:
     """Return the name that obstore's client has for an option, which may be named as its variable, AWS_ALLOW_HTTP."""
     return _CLOUD.sub("", option.lower())
+
+
+def _text(value: Any) -> Any:
+    """Return a number as text, as obstore wants it: a key may have digits alone."""
+    return str(value) if type(value) in (int, float) else value
 
 
 def _duration(value: Any) -> Any:

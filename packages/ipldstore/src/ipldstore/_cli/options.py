@@ -99,7 +99,7 @@ class NamedVersion(NamedTuple):
 
 
 def storage_options_value(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, Any] | None:
-    """Read ``k=v``: a value is JSON where it can be, else text."""
+    """Read ``k=v``: a value is JSON where it can be, else text. A key such as 1e5 is text."""
     import json
 
     found: dict[str, Any] = {}
@@ -108,9 +108,10 @@ def storage_options_value(ctx: click.Context, param: click.Parameter, value: tup
         if not equals or not name:
             raise click.BadParameter(f"expected NAME=VALUE, found {item!r}", ctx, param)
         try:
-            found[name] = json.loads(text)
+            read = json.loads(text)
         except ValueError:
-            found[name] = text
+            read = text
+        found[name] = text if type(read) in (int, float) and str(read) != text else read
     return found or None
 
 
