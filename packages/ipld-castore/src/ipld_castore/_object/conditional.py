@@ -78,7 +78,7 @@ class ConditionalObject:
             seen = self._last  # mostly current; if not, the condition fails
             if seen is None and is_new:
                 seen = Seen(None, {})  # if there is one, the condition fails
-            elif seen is None or not is_expected(seen.data):
+            elif seen is None or not _is_still(seen, is_expected):
                 seen = self._look()
             return self._exchange(seen, is_expected, new)
 
@@ -146,6 +146,14 @@ class ConditionalObject:
             return [seen.version]
         bare = etag.strip('"')
         return [seen.version, seen.version | {"e_tag": bare if etag != bare else f'"{bare}"'}]
+
+
+def _is_still(seen: Seen, is_expected: Callable[[bytes | None], bool]) -> bool:
+    """Return whether what was read before is as expected; what could not be understood then is read anew."""
+    try:
+        return is_expected(seen.data)
+    except BackendUnavailableError:
+        return False
 
 
 def _version(meta: dict[str, Any]) -> dict[str, str]:
