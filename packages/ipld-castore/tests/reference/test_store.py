@@ -182,7 +182,12 @@ def test_urls_and_redirects_are_held_to_the_prefixes(tmp_path: Path) -> None:
         for each in (server, other):
             each.files["/data/x.nc"] = each.files["/x.nc"] = File(write_file(tmp_path / "x", range(2)))
         cid = cid_of(block(1))
-        for path, prefix in (("/x.nc", "/data"), ("/data/%2e%2e/x.nc", "/data"), ("/data/x.nc", "/dat")):
+        for path, prefix in (
+            ("/x.nc", "/data"),
+            ("/data/%2e%2e/x.nc", "/data"),
+            ("/data/..;a/x.nc", "/data"),
+            ("/data/x.nc", "/dat"),
+        ):
             index_of(tmp_path / "x.index", {server.url + path: range(2)}, made_here=False)
             for allow in ([], [server.url + prefix], [other.url]):
                 with pytest.raises(FileRefusedError):

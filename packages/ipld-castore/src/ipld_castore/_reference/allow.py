@@ -122,11 +122,12 @@ def _parse(url: str) -> SplitResult:
 def _is_below(url: SplitResult, prefix: SplitResult) -> bool:
     """Return whether a URL is a prefix, or below it.
 
-    Segments that a server may resolve, as they are or percent-encoded, could lead out of the prefix, so none is taken.
+    Segments that a server may resolve could lead out of the prefix, so none is taken: as they are, percent-encoded, or
+    with parameters (``..;x``).
     """
     if (url.scheme, url.hostname, _port(url)) != (prefix.scheme, prefix.hostname, _port(prefix)):
         return False
-    segments = unquote(unquote(url.path)).replace("\\", "/").split("/")
+    segments = {part.partition(";")[0] for part in unquote(unquote(url.path)).replace("\\", "/").split("/")}
     if ".." in segments or "." in segments:
         return False
     above = prefix.path.rstrip("/")
