@@ -136,6 +136,17 @@ def test_what_a_manifest_cannot_name_is_refused(tmp_path: Path) -> None:
         assert not (tmp_path / f"{name}.car").exists()
 
 
+def test_where_no_dataset_of_references_can_be(tmp_path: Path) -> None:
+    array = zarr.create_array(tmp_path / "a.zarr", shape=(4,), chunks=(2,), dtype="i4")
+    array[:] = 1
+    for place in ("s3://bucket/x", f"{tmp_path}/x.car#g"):
+        with pytest.raises(ValueError, match="with index=folder"):
+            ipldstore.reference(tmp_path / "a.zarr", place)
+    with pytest.raises(ValueError, match="found the group 'g'"):
+        ipldstore.reference(tmp_path / "a.zarr", f"{tmp_path}/x.car#g", index=tmp_path / "index")
+    assert not (tmp_path / "x.car").exists()
+
+
 def test_netcdf3(tmp_path: Path) -> None:
     path = tmp_path / "x.nc"
     month(1).to_netcdf(path, engine="scipy", unlimited_dims=["time"])

@@ -14,11 +14,17 @@ from .mapping import StoreMapping
 if TYPE_CHECKING:
     from typing import Self
 
+    import numpy.typing as npt
+    from ipld_castore import AnyCID
+    from multiformats import CID
+
+    from ipldstore._links.arrays import Links
+
 
 class GroupStore(IPLDStore):
     """An :class:`IPLDStore` that shows one group, or one array, as if it were all.
 
-    Keys are those below the group. Roots, archives and forks are of the whole dataset. Other stores over the
+    Keys and paths are those below the group. Roots, archives and forks are of the whole dataset. Other stores over the
     dataset, such as the one that this was made of, see what is written here.
     """
 
@@ -134,3 +140,29 @@ class GroupStore(IPLDStore):
 
     def __setitem__(self, key: str, value: bytes) -> None:
         super().__setitem__(self._prefix + key, value)
+
+    # -- by the path of a node --
+
+    def _below(self, path: str) -> str:
+        """Return the path in the whole dataset."""
+        return f"{self._prefix}{path.strip('/')}".rstrip("/")
+
+    def set_links(self, array_path: str, coordinates: npt.ArrayLike, cids: npt.ArrayLike) -> None:
+        """See :meth:`IPLDStore.set_links`."""
+        super().set_links(self._below(array_path), coordinates, cids)
+
+    def links(self, array_path: str) -> Links:
+        """See :meth:`IPLDStore.links`."""
+        return super().links(self._below(array_path))
+
+    def move(self, old: str, new: str) -> None:
+        """See :meth:`IPLDStore.move`."""
+        super().move(self._below(old), self._below(new))
+
+    def graft(self, path: str, cid: AnyCID, *, overwrite: bool = False) -> None:
+        """See :meth:`IPLDStore.graft`."""
+        super().graft(self._below(path), cid, overwrite=overwrite)
+
+    def subtree(self, path: str) -> CID:
+        """See :meth:`IPLDStore.subtree`."""
+        return super().subtree(self._below(path))

@@ -20,6 +20,7 @@ from multiformats import CID
 from ipldstore._address.grammar import local_path, parse
 from ipldstore._address.references import prefixes_of, references_of
 from ipldstore._display.bars import Bar, open_bar
+from ipldstore._store.group_store import GroupStore
 from ipldstore._store.ipld_store import IPLDStore
 from ipldstore.errors import store_errors, translated
 
@@ -143,7 +144,12 @@ def _index_folder(into: str | os.PathLike[str] | IPLDStore, index: str | os.Path
         return Path(index)
     if isinstance(into, IPLDStore):
         raise ValueError("expected index=folder with a store that is open, where the index of its blocks is to be")  # noqa: TRY004  # a missing value
-    return references_of(local_path(into))
+    try:
+        return references_of(local_path(into))
+    except ValueError as error:
+        raise ValueError(
+            f"{error}: with index=folder, where the index of its blocks is to be, it may be another"
+        ) from None
 
 
 @contextmanager
@@ -151,11 +157,17 @@ def _writable(
     into: str | os.PathLike[str] | IPLDStore, storage_options: Mapping[str, Any] | None
 ) -> Iterator[IPLDStore]:
     if isinstance(into, IPLDStore):
-        yield into
+        yield _whole(into)
         return
     is_url = not isinstance(parse(into).place, Path)
     with opened_to_write(into, storage_options if is_url else None) as store:
-        yield store
+        yield _whole(store)
+
+
+def _whole(store: IPLDStore) -> IPLDStore:
+    if isinstance(store, GroupStore):
+        raise ValueError(f"expected a whole dataset to write references into, found the group {store.path!r} of one")  # noqa: TRY004  # the address names it
+    return store
 
 
 def _left(names: list[str], done: list[Done], dimension: str | None, length: int, files: IndexFiles) -> list[str]:
