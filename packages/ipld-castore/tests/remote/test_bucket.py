@@ -7,8 +7,11 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from ipld_car import CarError
 from ipld_castore import BackendUnavailableError, CarCAStore, RemoteCarCAStore
+from ipld_castore._object import credentials
 from ipld_castore._object.options import open_store
+from ipld_castore._object.recipe import _store_of
 
 from ..support.range_server import archive, raw_blocks
 from ..support.s3_server import S3Server
@@ -53,6 +56,29 @@ def test_workers_find_their_own_credentials(s3: S3Server, bucket: str, monkeypat
     assert pickle.loads(pickled).get_raw(BLOCKS[7000][0]) == BLOCKS[7000][1]  # noqa: S301  # made right here
 
 
+@pytest.mark.usefixtures("store_of_bucket")
+def test_a_worker_without_credentials_fails_its_task(
+    s3: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of unpickling would end the process of a pool."""
+    options = {**s3.options(), "credentials": "worker"}
+    with CarCAStore(f"s3://{bucket}/air/x.car", storage_options=options) as store:
+        pickled = pickle.dumps(store)
+    _store_of.cache_clear()  # as in another process
+
+    def none(*_: object) -> None:
+        raise BackendUnavailableError("cannot find credentials")
+
+    with monkeypatch.context() as worker:
+        worker.setattr(credentials, "find", none)
+        copy = pickle.loads(pickled)  # noqa: S301  # made right here
+        with pytest.raises(BackendUnavailableError, match="cannot find credentials"):
+            copy.get_raw(BLOCKS[0][0])
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
+    assert pickle.loads(pickle.dumps(copy)).get_raw(BLOCKS[0][0]) == BLOCKS[0][1]  # noqa: S301  # as above
+
+
 @pytest.mark.parametrize("quoted", ["a%20b.car", "a b.car", "%C3%A4%25q.car", "at%401%23.car"])
 def test_names_are_percent_encoded(quoted: str, s3: S3Server, bucket: str) -> None:
     """As those of folders in a bucket are, and as URLs elsewhere."""
@@ -91,6 +117,9 @@ def test_what_is_not_there(s3: S3Server, bucket: str) -> None:
     assert "5EC12E7" not in str(refused.value)
     with pytest.raises(ValueError, match="percent-encoded UTF-8"):
         CarCAStore(f"s3://{bucket}/%FF.car", storage_options=s3.options())
+    open_store(f"s3://{bucket}", s3.options()).put("empty.car", b"")
+    with pytest.raises(CarError, match=r"empty.car at http.*expected a CAR header, found no bytes"):
+        CarCAStore(f"s3://{bucket}/empty.car", storage_options=s3.options())
     with pytest.raises(ValueError, match="URL of an object"):
         CarCAStore(f"s3://{bucket}", storage_options=s3.options())
     with pytest.raises(ValueError, match="URL of an object"):

@@ -21,7 +21,8 @@ class ObjectRangeSource(VersionedSource):
     Every range is read on the condition that the object has the ETag that it had at first. Threads may share a source;
     obstore cannot be used after a fork.
 
-    :param store: the store of obstore
+    :param store: the store of obstore; or how it is made, which is done when it is used: a worker that has no
+        credentials fails its task, where an error of unpickling would end the process of a pool
     :param name: the name of the object
     :param version: what is known of the object; None asks the store when it is needed
     :param pickles_secrets: whether a pickle holds the secrets in the options of the store; else each process finds its
@@ -32,7 +33,8 @@ class ObjectRangeSource(VersionedSource):
         self, store: Any, name: str, version: FileVersion | None = None, *, pickles_secrets: bool = True
     ) -> None:
         super().__init__(version)
-        self._client = Client(store)
+        self._recipe = store if isinstance(store, Recipe) else None
+        self._connected = None if isinstance(store, Recipe) else Client(store)
         self._pickles_secrets = pickles_secrets
         self._name = name
 
@@ -61,6 +63,13 @@ class ObjectRangeSource(VersionedSource):
         return cls(open_store(folder, own), name, pickles_secrets=credentials == "pickle")
 
     @property
+    def _client(self) -> Client:
+        if self._connected is None:
+            assert self._recipe is not None  # noqa: S101  # there is the one or the other
+            self._connected = Client(store_of(self._recipe))
+        return self._connected
+
+    @property
     def where(self) -> str:
         """The URL, and the server if it is not the default; without secrets."""
         endpoint = self._client.endpoint
@@ -87,6 +96,9 @@ class ObjectRangeSource(VersionedSource):
                 raise changed(self.where, "its ETag is another")
             if found.kind is FailureKind.ABSENT:
                 raise BackendUnavailableError(f"cannot read {self.where}: there is no such object")
+            if version is None and "416 Range Not Satisfiable" in found.message and self._is_empty():
+                self._version = FileVersion(0)
+                return b""
             raise found.error()
         data, meta = found
         now = FileVersion(meta["size"], meta.get("e_tag"))
@@ -103,11 +115,16 @@ class ObjectRangeSource(VersionedSource):
             )
         return data
 
+    def _is_empty(self) -> bool:
+        """Return whether the object has no bytes, of which no range can be read."""
+        meta = self._client.attempt(f"look at {self._name} in", lambda: self._client.store.head(self._name))
+        return not isinstance(meta, Failure) and meta["size"] == 0
+
     def close(self) -> None:
         """Do nothing: obstore has no connections to close."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        recipe = recipe_of(self._client.store, with_secrets=self._pickles_secrets)
+        recipe = self._recipe or recipe_of(self._client.store, with_secrets=self._pickles_secrets)
         return _restored, (recipe, self._name, self._version, self._pickles_secrets)
 
     def __repr__(self) -> str:
@@ -115,4 +132,4 @@ class ObjectRangeSource(VersionedSource):
 
 
 def _restored(recipe: Recipe, name: str, version: FileVersion | None, pickles_secrets: bool) -> ObjectRangeSource:
-    return ObjectRangeSource(store_of(recipe), name, version, pickles_secrets=pickles_secrets)
+    return ObjectRangeSource(recipe, name, version, pickles_secrets=pickles_secrets)
