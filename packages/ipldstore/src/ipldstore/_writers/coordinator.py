@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final
 
@@ -23,6 +23,8 @@ from .take_in import ConfirmedNotes, Notes, OnConflict, read_with_repeated, reso
 
 _NAME_BYTES: Final = 16
 _POLL_SECONDS: Final = 0.05
+_DELETING: Final = "deleting notes that were taken in"
+"""What is done, for errors."""
 
 
 def stop_writers(journal: Journal, taken: Mapping[str, int]) -> object:
@@ -53,6 +55,8 @@ class Coordinator:
         self._mark: object = None
         self._mark_at_stop: object = None
         """The mark when all writers had been stopped, until it has been looked at."""
+        self._deleting: Future[None] | None = None
+        """The deletion of the notes that the last root has."""
         self._unanswered: list[SessionState] = []
         """States that failed calls were to move the session to: whether they did is unknown."""
         self._choices: dict[str, str] = {}
@@ -162,15 +166,19 @@ class Coordinator:
     def publish(self, root: bytes, head: bytes | None) -> None:
         """Move the session to a root that has all that was taken in, and delete the notes that are in it.
 
-        Where that is a request, and the session has ended, :meth:`finish` deletes them.
+        Where that is a request, and the session has ended, :meth:`finish` waits for the end of that.
 
         :param head: the head that freezing moves on, as it is now
         :raises ConflictError: if another process has taken the session over
         """
         state = self._state._replace(root=root, positions=dict(self._taken), head=head)
         self._exchange(state)
-        if not (self.is_remote and state.ended):
-            with store_errors("deleting notes that were taken in"):
+        if self.is_remote and state.ended:
+            pool = ThreadPoolExecutor(1)
+            self._deleting = pool.submit(self._journal.delete, state.positions)
+            pool.shutdown(wait=False)
+        else:
+            with store_errors(_DELETING):
                 self._journal.delete(state.positions)
 
     def end(self, target: SharedDataset) -> None:
@@ -208,14 +216,10 @@ class Coordinator:
 
         :raises ConflictError: if another process has taken the session over
         """
-        done = self._state._replace(ended=True, done=True)
-        if not self.is_remote:
-            self._exchange(done)
-            return
-        with ThreadPoolExecutor(1) as pool:  # the state has had the positions since the root was published
-            deleting = pool.submit(self._journal.delete, self._state.positions)
-            self._exchange(done)
-            with store_errors("deleting notes that were taken in"):
+        self._exchange(self._state._replace(ended=True, done=True))
+        deleting, self._deleting = self._deleting, None
+        if deleting is not None:
+            with store_errors(_DELETING):
                 deleting.result()
 
     def _exchange(self, state: SessionState) -> None:
