@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ipld_car import cids, hashes
 from ipldstore import ConflictError
-from ipldstore._writers.attempts import CLOSED
 from ipldstore._writers.chain import Conflict
+from ipldstore._writers.looking import Look
 from ipldstore._writers.notes import Content, Note
-from ipldstore._writers.take_in import read_with_repeated, resolve_notes
+from ipldstore._writers.take_in import TakenIn, resolve_notes, take_in_twice
 
 
 def link(text: str) -> bytes:
@@ -71,13 +71,41 @@ def test_a_race_names_key_contents_and_writers_and_changes_nothing() -> None:
     assert resolve_notes(notes, NOTHING.get, lambda conflict: conflict.ends["bb"]).positions == {"aa": 1, "bb": 2}
 
 
-def test_a_note_that_repeats_another_is_taken_in_with_those_before_the_other() -> None:
-    """Writers are listed side by side: a list may have the one and not yet the other, which was there before."""
-    before, again = (
-        Note(2, "a/c/2", None, link("x"), False, 1),
-        Note(1, "a/c/3", None, link("x"), False, 0, (("aa", 3),)),
+def test_a_conflict_counts_when_two_looks_have_found_it() -> None:
+    """A look can have a note, and not the one of another writer that it follows: the look after it has both."""
+    x, y = link("x"), link("y")
+    first, then, other = (
+        Note(1, "a/0", None, x, False, 1),
+        Note(1, "a/0", x, y, True, 1),
+        Note(1, "a/0", None, y, True, 1),
     )
-    looks = iter([[("bb", again)], [("aa", before), ("bb", again)], []])
-    assert read_with_repeated(lambda: next(looks), {"aa": 1}) == [("aa", before), ("bb", again)]
-    assert read_with_repeated(lambda: [("bb", again)], {"aa": 1 + CLOSED}) == [("bb", again)]
-    assert read_with_repeated(lambda: None, {}) is None
+    looks = iter([[("bb", then)], [("aa", first), ("bb", then)]])
+    tree: dict[str, Content] = {}
+
+    def resolve(found: Look, known: list[Conflict] | None) -> TakenIn:
+        taken = resolve_notes(found.there, tree.get, known=known)
+        tree.update({} if taken.doubtful else taken.changes)
+        return taken
+
+    assert take_in_twice(lambda: Look(next(looks), []), resolve) is not None
+    assert tree == {"a/0": y}
+    tree.clear()
+    with pytest.raises(ConflictError):
+        take_in_twice(lambda: Look([("aa", first), ("bb", other)], []), resolve)
+    assert tree == {}
+    assert take_in_twice(lambda: None, resolve) is None
+
+
+def test_writers_that_go_on_with_a_race_are_told() -> None:
+    """Each look finds another conflict then."""
+    contents = iter(map(link, "abcdefghijkl"))
+    looks = 0
+
+    def look() -> Look:
+        nonlocal looks
+        looks += 1
+        return Look([(name, Note(1, "a/0", None, next(contents), True, 1)) for name in ("aa", "bb")], [])
+
+    with pytest.raises(ConflictError):
+        take_in_twice(look, lambda found, known: resolve_notes(found.there, NOTHING.get, known=known))
+    assert looks < 6

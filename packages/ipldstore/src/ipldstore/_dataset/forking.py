@@ -85,7 +85,7 @@ def merge(data: Dataset, changes: Iterable[Changes | Dataset], on_conflict: OnCo
     data.catch_up()
 
     def resolve() -> TakenIn:
-        taken = resolve_notes(notes_of(given, data.merged), data.content_of, on_conflict)
+        taken = resolve_notes(list(notes_of(given, data.merged)), data.content_of, on_conflict)
         _require_blocks(data, taken.changes)
         if taken.changes:
             data.own_changes += 1

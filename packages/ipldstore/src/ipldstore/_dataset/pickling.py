@@ -15,6 +15,7 @@ from ipldstore._writers.coordinating import CoordinatorSharing
 from ipldstore._writers.coordinator import Coordinator
 from ipldstore._writers.copies import CopySharing, writer_of
 from ipldstore._writers.forks import ForkSharing
+from ipldstore._writers.looking import LateNotes
 from ipldstore._writers.notes import Content, Note
 from ipldstore._writers.shared import Sharing
 
@@ -33,9 +34,11 @@ class Pickled(NamedTuple):
     session: str | None = None
     """The session through which copies write; None where they cannot."""
     positions: dict[str, int] | None = None
-    """By writer, the number of its last note in the root."""
+    """By writer, the number of its last record that was taken in."""
     fork: Mapping[str, tuple[Note, ...]] | None = None
     """By writer the changes of a fork; None for a dataset that is no fork."""
+    late: LateNotes = ()
+    """Writers and their notes up to ``positions`` that are not in the root, as their blocks were not there."""
 
 
 class PickledDataset(Protocol):
@@ -104,7 +107,7 @@ def pickled(data: PickledDataset, *, shared: bool) -> Pickled:
         )
     sharing.watch(True)
     name, state = sharing.coordinator.name, sharing.coordinator.state
-    return Pickled(data.token, data.home, data.castore, state.root, data.limits, name, state.positions)
+    return Pickled(data.token, data.home, data.castore, state.root, data.limits, name, state.positions, late=state.late)
 
 
 def restore(make: Make[D], state: Pickled) -> D:
@@ -147,7 +150,7 @@ def _copy(make: Make[D], state: Pickled, castore: SupportsJournal, session: str,
 
     def make_copy() -> D:
         dataset = make(state.castore, root, state.limits, False)
-        dataset.sharing = CopySharing(writer, root, state.positions or {})
+        dataset.sharing = CopySharing(writer, root, state.positions or {}, state.late)
         dataset.origin = state
         return dataset
 

@@ -27,8 +27,7 @@ from ipldstore._dataset.in_flight import collecting
 from ipldstore._format.nodes import MAX_NODE_BYTES
 from ipldstore._read.reach import reach
 from ipldstore._writers.coordinator import stop_writers
-from ipldstore._writers.notes import decode_notes
-from ipldstore._writers.session_state import decode_state, encode_state
+from ipldstore._writers.session_state import decode_state, encode_state, notes_behind
 from ipldstore.errors import IPLDStoreError, store_errors
 
 from .in_files import own_part
@@ -209,20 +208,23 @@ def _blocks_of_sessions(castore: ContentAddressableStore, journals: SupportsJour
     """Return the multihashes of all blocks that sessions need: what their roots reach, and what notes name."""
     seen: set[bytes] = set()
     for name in journals.sessions():
-        journal = journals.journal(name)
-        data = journal.state
-        if data is None:
-            continue
-        state = decode_state(data)
-        reach(castore, state.root, seen)
-        entries = () if state.done else journal.entries(state.positions)
-        for content in (note.after for entry in entries for note in decode_notes(entry.record)):
-            if isinstance(content, bytes):
+        for root, contents in _contents_of_session(journals.journal(name)):
+            reach(castore, root, seen)
+            for content in contents:
                 try:
                     reach(castore, content, seen)
                 except BlockNotFoundError:  # the machine of the writer has crashed: taking the note in raises the error
                     continue
     return {cids.multihash_of(cid) for cid in seen}
+
+
+def _contents_of_session(journal: Journal) -> Iterator[tuple[bytes, list[bytes]]]:
+    """Yield the root of a session and the links that its notes name; again where it goes on while it is read."""
+    read = None
+    while (data := journal.state) not in (None, read):
+        read = data
+        state = decode_state(data)
+        yield state.root, [note.after for _, note in notes_behind(state, journal) if isinstance(note.after, bytes)]
 
 
 def _delete_old_sessions(castore: ContentAddressableStore, journals: SupportsJournal, age: float) -> None:

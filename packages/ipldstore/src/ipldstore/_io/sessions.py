@@ -18,8 +18,7 @@ from ipldstore._dataset.lifecycle import end_session, finish_session
 from ipldstore._exchange.recovered import keep_recovered
 from ipldstore._writers.coordinating import CoordinatorSharing
 from ipldstore._writers.coordinator import Coordinator
-from ipldstore._writers.notes import decode_notes
-from ipldstore._writers.session_state import SessionState, decode_state
+from ipldstore._writers.session_state import SessionState, decode_state, notes_behind
 from ipldstore._writers.take_in import OnConflict, check_on_conflict
 from ipldstore.errors import ConflictError, IPLDStoreError, store_errors
 
@@ -97,8 +96,7 @@ def _sessions_of(castore: SupportsJournal) -> list[Session]:
             if data is None:  # removed since it was listed
                 continue
             state = decode_state(data)
-            entries = () if state.done else journal.entries(state.positions)
-            notes = [(entry.writer, note) for entry in entries for note in decode_notes(entry.record)]
+            notes = notes_behind(state, journal)
             age = timedelta(seconds=journal.age())
             keys, writers = {note.key for _, note in notes}, {writer for writer, _ in notes}
             root = cids.from_validated(state.root)

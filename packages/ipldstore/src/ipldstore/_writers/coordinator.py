@@ -15,11 +15,13 @@ from ipld_castore import Journal, SupportsJournal
 from ipldstore.errors import ConflictError, store_errors
 
 from .attempts import CLOSED
+from .chain import Conflict
+from .looking import Look, look_at, look_with_repeated
 from .moments import Moment
 from .notes import WHOLE_SECONDS
 from .session_state import SessionState, decode_state, encode_state
 from .shared import SharedDataset
-from .take_in import ConfirmedNotes, Notes, OnConflict, read_with_repeated, resolve_notes
+from .take_in import OnConflict, TakenIn, resolve_notes, take_in_twice
 
 _NAME_BYTES: Final = 16
 _POLL_SECONDS: Final = 0.05
@@ -51,7 +53,9 @@ class Coordinator:
         self._journal = journal
         self._state = state
         self._taken = dict(state.positions)
-        """By writer, the number of its last note in the tree."""
+        """By writer, the number of its last record that was taken in."""
+        self._late = state.late
+        """Writers and their notes up to there whose blocks were not there."""
         self._mark: object = None
         self._mark_at_stop: object = None
         """The mark when all writers had been stopped, until it has been looked at."""
@@ -122,31 +126,35 @@ class Coordinator:
         :raises IPLDStoreError: if the journal cannot be read
         """
         mark: object = None
-        is_complete = True
 
-        def look() -> Notes | None:
-            nonlocal mark, is_complete
+        def look() -> Look | None:
+            nonlocal mark
             while True:
                 is_last = not self._waits_for_blocks
                 mark = self._look()
-                if mark == self._mark or self._state.done:
+                if (mark == self._mark and not self._late) or self._state.done:
                     return None
-                confirmed = ConfirmedNotes(self._journal.entries(self._taken, mark), target.has_blocks)
-                notes = list(confirmed)
-                is_complete = confirmed.is_complete
-                if is_complete or is_last:
-                    return notes
+                found = look_at(self._journal.entries(self._taken, mark), self._late, target.has_blocks)
+                if is_last or not found.late:
+                    return found
                 time.sleep(_POLL_SECONDS)
 
-        with store_errors("reading the notes of writers"):
-            notes = read_with_repeated(look, self._taken)
-            if notes is None:
-                return
+        def resolve(found: Look, known: list[Conflict] | None) -> TakenIn:
             with target.lock:  # no key changes between the look at its content and the change
-                taken = resolve_notes(notes, target.content_of, on_conflict, self._choices, taken=self._taken)
-                target.apply(taken.changes)
-        self._taken.update(taken.positions)
-        self._mark = mark if is_complete else None  # a block may arrive without a note
+                there, late = found
+                content_of, choices = target.content_of, self._choices
+                taken = resolve_notes(
+                    there, content_of, on_conflict, choices, late=late, taken=self._taken, known=known
+                )
+                if not taken.doubtful:
+                    target.apply(taken.changes)
+            return taken
+
+        with store_errors("reading the notes of writers"):
+            taken = take_in_twice(lambda: look_with_repeated(look, self._taken), resolve)
+        if taken is not None:
+            self._taken.update(taken.positions)
+            self._late, self._mark = taken.late, mark
 
     def _look(self) -> object:
         """Return the mark of the journal, without a request where stopping the writers has just told it."""
@@ -171,7 +179,7 @@ class Coordinator:
         :param head: the head that freezing moves on, as it is now
         :raises ConflictError: if another process has taken the session over
         """
-        state = self._state._replace(root=root, positions=dict(self._taken), head=head)
+        state = self._state._replace(root=root, positions=dict(self._taken), late=self._late, head=head)
         self._exchange(state)
         if self.is_remote and state.ended:
             pool = ThreadPoolExecutor(1)

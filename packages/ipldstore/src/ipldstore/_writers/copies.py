@@ -11,14 +11,14 @@ from ipld_castore.concurrency import ForkLocal, SharedCall
 
 from ipldstore.errors import store_errors
 
-from .attempts import CLOSED
 from .chain import Conflict, is_same_content
+from .looking import LateNotes, Look, look_at, look_with_repeated
 from .notes import Content, NoteName
 from .noting.sequence import Noted
 from .noting.writer import SessionWriter
 from .session_state import SessionState, decode_state
 from .shared import AsyncWork, SharedDataset
-from .take_in import ConfirmedNotes, Made, Notes, read_with_repeated, resolve_notes
+from .take_in import TakenIn, resolve_notes, take_in_twice
 
 
 class CopySharing:
@@ -26,20 +26,23 @@ class CopySharing:
 
     :param writer: of this process
     :param root: binary CID of the root that the copy began with
-    :param positions: by writer, the number of its last note in the root that the copy began with
+    :param positions: by writer, the number of its last record that was taken in, of that root
+    :param late: writers and their notes up to there that are not in that root, as their blocks were not there
     """
 
     notes_changes = True
     looks_beside_reads = False
 
-    def __init__(self, writer: SessionWriter, root: bytes, positions: dict[str, int]) -> None:
+    def __init__(self, writer: SessionWriter, root: bytes, positions: dict[str, int], late: LateNotes = ()) -> None:
         self.writer = writer
         self._reads = writer.new_reads()
         self._root = root
         """Binary CID of the root that the pickle was made of."""
-        self._base = root, dict(positions)
-        """The root that the changes here go on from, and the positions in it."""
+        self._base = root, dict(positions), tuple(late)
+        """The root that the changes here go on from, the positions in it, and the notes that were late then."""
         self._positions = dict(positions)
+        self._late = tuple(late)
+        """Writers and their notes up to ``_positions`` that this copy has not, as their blocks were not there."""
         self._mark: tuple[bytes | None, object] | None = None
         """What :meth:`_look` returned when all was read that was there."""
         self._looks: SharedCall[None] = SharedCall()
@@ -47,13 +50,14 @@ class CopySharing:
         """How many pickles this copy was loaded from. What was written before a pickle was opened is seen after it."""
         self._noted = 0
         """How many changes were noted through this copy."""
-        self._made: dict[NoteName, Made] = {}
-        """Records of these changes, until they are read or all their changes were made here."""
-        self._void: dict[str, int] = {}
-        """By earlier name of this writer, the number of the first note that does not count: this copy has repeated it.
+        self._made: dict[NoteName, set[str]] = {}
+        """By record, the keys of its changes that were made here, and of those that they repeat.
 
-        They may arrive, and be read, after what has repeated them was made here.
+        Until the record is passed, and no look runs that may have read it before.
         """
+        self._sizes: dict[NoteName, int] = {}
+        """How many keys the records of these changes have."""
+        self._is_looking = False
         self._looked: tuple[int, int] | None = None
         """What :meth:`_causes` was before the last look into a remote journal."""
 
@@ -114,7 +118,7 @@ class CopySharing:
 
         The root alone does not tell, as the coordinator can have undone what a writer has noted.
         """
-        return (session.root, session.positions) != self._base
+        return (session.root, session.positions, session.late) != self._base
 
     def _rebase(self, dataset: SharedDataset, state: bytes | None) -> bool:
         """Go on from the root of the session, if it is another: notes that are in it may be deleted unread.
@@ -126,8 +130,9 @@ class CopySharing:
         session = decode_state(state)
         if session.done or self._is_behind(session):
             dataset.rebase(session.root)
-            self._base = session.root, session.positions
-            self._positions, self._made, self._void = dict(session.positions), {}, {}
+            self._base = session.root, session.positions, session.late
+            self._positions, self._late = dict(session.positions), session.late
+            self._made, self._sizes = {}, {}
         return session.done
 
     def _take_in(self, dataset: SharedDataset, own: Collection[str] = ()) -> None:
@@ -140,20 +145,36 @@ class CopySharing:
             return conflict.base if conflict.key in own else list(conflict.ends.values())[-1]
 
         journal = self.writer.journal
-        void = dict(self._void)  # what becomes void from now on may be in no look that has begun
-
-        def look() -> Notes:
-            entries = journal.entries(self._positions, journal.mark() if journal.is_remote else None)
-            return ConfirmedNotes(entries, dataset.has_blocks)
-
-        notes = read_with_repeated(look, self._positions) or ()
         with self.writer.lock:
-            taken = resolve_notes(notes, dataset.content_of, settle, taken=self._positions, made=self._made, void=void)
-            dataset.apply(taken.changes)
-            for writer, number in taken.positions.items():  # it may have gone on by :meth:`_see` since the look began
-                self._positions[writer] = max(number, self._positions.get(writer, 0))
-            self._made = {name: made for name, made in self._made.items() if name[1] > self._positions.get(name[0], 0)}
-            self._void = {name: number for name, number in self._void.items() if self._positions.get(name, 0) < CLOSED}
+            positions, late = dict(self._positions), self._late
+            self._is_looking = True
+
+        def look() -> Look:
+            entries = journal.entries(positions, journal.mark() if journal.is_remote else None)
+            return look_at(entries, late, dataset.has_blocks)
+
+        def resolve(found: Look, known: list[Conflict] | None) -> TakenIn:
+            with self.writer.lock:
+                there, still = found
+                content_of, made = dataset.content_of, self._made
+                taken = resolve_notes(there, content_of, settle, late=still, taken=positions, made=made, known=known)
+                if not taken.doubtful:
+                    dataset.apply(taken.changes)
+                    self._late = taken.late
+                    self._pass(taken.positions)
+            return taken
+
+        try:
+            take_in_twice(lambda: look_with_repeated(look, positions), resolve)
+        finally:
+            self._is_looking = False
+
+    def _pass(self, positions: dict[str, int]) -> None:
+        """Note records that were read, beside which :meth:`_see` may have passed more."""
+        for writer, number in positions.items():
+            self._positions[writer] = max(number, self._positions.get(writer, 0))
+        self._made = {name: keys for name, keys in self._made.items() if name[1] > self._positions.get(name[0], 0)}
+        self._sizes = {name: size for name, size in self._sizes.items() if name in self._made}
 
     def remember_read(self, key: str, content: Content) -> None:
         """See :meth:`Sharing.remember_read`."""
@@ -184,21 +205,24 @@ class CopySharing:
     def _see(self, noted: Noted) -> bool:
         """Mark notes of this copy as read; return whether they were not read before."""
         self._noted += 1
-        for writer, number in noted.repeats:
-            if number > self._positions.get(writer, 0):
-                self._void[writer] = min(number, self._void.get(writer, number))
-        name = noted.sequence.writer
-        known = self._positions.get(name, 0)
-        if known >= noted.number:
-            return False
-        self._made.setdefault((name, noted.number), Made(set(), noted.size)).keys.add(noted.key)
-        while (made := self._made.get((name, known + 1))) is not None and len(made.keys) == made.size:
+        writer, known = noted.sequence.writer, self._positions.get(noted.sequence.writer, 0)
+        names = {*noted.repeats, (writer, noted.number)}
+        late = tuple(each for each in self._late if each[1].key != noted.key or (each[0], each[1].number) not in names)
+        is_new = noted.number > known or len(late) < len(self._late)
+        self._late = late
+        for name in names:
+            if self._is_looking or name[1] > self._positions.get(name[0], 0):
+                self._made.setdefault(name, set()).add(noted.key)
+        if noted.number > known:
+            self._sizes[writer, noted.number] = noted.size
+        while len(self._made.get((writer, known + 1), ())) == self._sizes.get((writer, known + 1), -1):
             known += 1
-            del self._made[name, known]
-            self._positions[name] = known
+            if not self._is_looking:
+                del self._made[writer, known], self._sizes[writer, known]
+            self._positions[writer] = known
         if self._mark is not None and noted.marks is not None and self._mark[1] == noted.marks[0]:
             self._mark = self._mark[0], noted.marks[1]
-        return True
+        return is_new
 
     def renew_locks(self) -> None:
         """See :meth:`Sharing.renew_locks`: the child of a process is another writer."""

@@ -62,27 +62,35 @@ class Note(NamedTuple):
     repeats: tuple[NoteName, ...] = ()
     """Earlier attempts to note the same change, which failed: each of them may be in the journal or not.
 
-    The note counts if none of them was taken in before. Then they do not count, nor do later notes of their writers.
+    The note counts if none of them was taken in before. Then they do not count.
     """
 
 
 def encode_notes(notes: Sequence[Note]) -> bytes:
-    """Return the record of some notes, which all count, or none of them."""
-    block: bytes = dagcbor.encode_node([_fields_of(note) for note in notes])
+    """Return the record of some notes."""
+    block: bytes = dagcbor.encode_node([fields_of(note) for note in notes])
     return block
 
 
-def _fields_of(note: Note) -> list[Any]:
+def fields_of(note: Note) -> list[Any]:
+    """Return a note as a list, which :func:`note_of` reads."""
     *fields, repeats = note
     if repeats:
         fields.append([list(name) for name in repeats])
     return fields
 
 
-def links_of(notes: Sequence[Note]) -> set[bytes]:
-    """Return the links whose blocks must be there for a record: of each key the last, as earlier ones have failed."""
-    ends = {note.key: note.after for note in notes}.values()
-    return {end for end in ends if isinstance(end, bytes) and cids.prefix_of(end).hash_code != cids.IDENTITY}
+def links_of(notes: Sequence[Note]) -> dict[str, bytes]:
+    """Return by key the link whose block must be there for the notes of a record to count.
+
+    It is the last one of the key, as earlier ones have failed. Keys without a block have none.
+    """
+    ends = {note.key: note.after for note in notes}
+    return {
+        key: end
+        for key, end in ends.items()
+        if isinstance(end, bytes) and cids.prefix_of(end).hash_code != cids.IDENTITY
+    }
 
 
 def room_of(note: Note) -> int:
@@ -106,14 +114,14 @@ def decode_notes(data: bytes) -> list[Note]:
         raise NodeError(f"expected notes: {error}") from error
     if not isinstance(found, list) or not found:
         raise NodeError("expected notes, a list of at least one")
-    notes = [_note(fields) for fields in (found if isinstance(found[0], list) else [found])]
+    notes = [note_of(fields) for fields in (found if isinstance(found[0], list) else [found])]
     if len({(note.number, note.confirmed) for note in notes}) > 1:
         raise NodeError(f"expected notes with the numbers of the first one, {notes[0].number} and {notes[0].confirmed}")
     return notes
 
 
-def _note(fields: object) -> Note:
-    """Return the note of some fields.
+def note_of(fields: object) -> Note:
+    """Return the note of some fields; see :func:`fields_of`.
 
     :raises NodeError: if the fields are not those of a note
     """

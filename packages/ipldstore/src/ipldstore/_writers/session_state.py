@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from ipld_car import CarError, cids, dagcbor
+from ipld_castore import Journal
 
 from ipldstore.errors import NodeError
 
-_VERSION: Final = 1
+from .notes import Note, decode_notes, fields_of, note_of
+
+_VERSION: Final = 2
+_VERSIONS: Final = (1, _VERSION)
+"""Those that are read: the first one has no late notes."""
 _MAX_BYTES: Final = 16 << 20
 
 
@@ -16,9 +21,9 @@ class SessionState(NamedTuple):
     """The state of a session."""
 
     root: bytes
-    """Binary CID of the root that has the notes up to ``positions``."""
+    """Binary CID of the root that has the notes up to ``positions``, but for those that are late."""
     positions: dict[str, int]
-    """By writer, the number of its last note in the root."""
+    """By writer, the number of its last record that was taken in."""
     owner: str
     """The random name of the coordinator."""
     ended: bool
@@ -32,11 +37,14 @@ class SessionState(NamedTuple):
     """Whether the root has all notes that count, and is the head if it is to be. Later notes were refused."""
     head_name: str | None = None
     """In a repository on an IPFS node, the name of the key whose IPNS name is its head."""
+    late: tuple[tuple[str, Note], ...] = ()
+    """Writers and their notes up to ``positions`` whose blocks were not there: they count when these are."""
 
 
 def encode_state(state: SessionState) -> bytes:
     """Return the bytes of the object."""
-    fields = {"version": _VERSION, **state._asdict()}
+    late = [[writer, fields_of(note)] for writer, note in state.late]
+    fields = {"version": _VERSION, **state._asdict(), "late": late}
     block: bytes = dagcbor.encode_node(fields)
     return block
 
@@ -52,7 +60,7 @@ def decode_state(data: bytes) -> SessionState:
         found: Any = dagcbor.decode_node(data)
     except CarError as error:
         raise NodeError(f"expected the state of a session: {error}") from error
-    if not isinstance(found, dict) or found.get("version") != _VERSION:
+    if not isinstance(found, dict) or found.get("version") not in _VERSIONS:
         raise NodeError(f"expected the state of a session, version {_VERSION}: this one is of a newer version, or none")
     root, positions = found.get("root"), found.get("positions")
     owner, ended = found.get("owner"), found.get("ended")
@@ -68,4 +76,32 @@ def decode_state(data: bytes) -> SessionState:
         raise NodeError("expected the state of a session with a head, a link or null, whether it moves, and the end")
     if not (head_name is None or isinstance(head_name, str)):
         raise NodeError("expected the state of a session with the name of a head, a text or null")
-    return SessionState(root, positions, owner, ended, head, moves_head, done, head_name)
+    late = tuple(map(_late_note, _list_of(found.get("late", []))))
+    return SessionState(root, positions, owner, ended, head, moves_head, done, head_name, late)
+
+
+def _list_of(found: object) -> list[object]:
+    if not isinstance(found, list):
+        raise NodeError("expected the state of a session with a list of late notes")
+    return found
+
+
+def _late_note(found: object) -> tuple[str, Note]:
+    if not (isinstance(found, list) and len(found) == 2 and isinstance(found[0], str)):
+        raise NodeError("expected the state of a session with late notes, each a writer and a note")
+    return found[0], note_of(found[1])
+
+
+def notes_behind(state: SessionState, journal: Journal) -> list[tuple[str, Note]]:
+    """Return writers and their notes that the root of a session does not have; blocks of them may be missing.
+
+    Notes are deleted when the state has gone on. Whoever needs all of them reads the state again after that.
+
+    :param state: the state of the journal
+    :raises NodeError: if a record has no notes
+    :raises CAStoreError: if the journal cannot be read
+    """
+    if state.done:
+        return []
+    entries = journal.entries(state.positions)
+    return [*state.late, *((entry.writer, note) for entry in entries for note in decode_notes(entry.record))]

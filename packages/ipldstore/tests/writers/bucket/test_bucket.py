@@ -178,8 +178,8 @@ def test_the_coordinator_looks_beside_its_read(castore: ObjectCAStore, s3_proxy:
     assert store.freeze() == expected({} if found is None else {KEYS[0]: found})
 
 
-def test_a_set_waits_for_its_block_and_for_all_notes_before_its_own(castore: ObjectCAStore, s3_proxy: Any) -> None:
-    """A note that has overtaken its block is left alone, as are those after it; and none is lost later."""
+def test_a_set_waits_for_its_own_block(castore: ObjectCAStore, s3_proxy: Any) -> None:
+    """A note that has overtaken its block is left alone, and kept in the state of the session; those after it count."""
     store = IPLDStore(castore)
     copy = copy_elsewhere(store)
     copy["a/c/first"] = b"first"
@@ -206,15 +206,48 @@ def test_a_set_waits_for_its_block_and_for_all_notes_before_its_own(castore: Obj
         assert noted.acquire(timeout=60)
         after = pool.submit(copy.__setitem__, "a/c/after", b"after")
         assert noted.acquire(timeout=60)
+        after.result(60)
         assert "a/c/late" not in store
-        assert sorted(store) == ["a/c/first"], "the note of the other may have no successor yet"
+        assert sorted(store) == ["a/c/after", "a/c/first"]
+        assert store.freeze() == expected({"a/c/first": b"first", "a/c/after": b"after"})
+        assert [each.keys for each in ipldstore.sessions(castore)] == [("a/c/late",)]
+        other = copy_elsewhere(store)
         assert not late.done()
-        assert not after.done()
         go_on.set()
         late.result(60)
-        after.result(60)
+    copies = [copy, other, copy_elsewhere(store)]
+    assert [copy["a/c/late"] for copy in copies] == [b"late"] * 3
     assert sorted(store) == ["a/c/after", "a/c/first", "a/c/late"]
     assert store.freeze() == expected({"a/c/first": b"first", "a/c/late": b"late", "a/c/after": b"after"})
+
+
+def test_a_session_with_a_late_note_is_recovered(castore: ObjectCAStore, s3_proxy: Any) -> None:
+    """Its coordinator has deleted the record, and the state of the session has the note."""
+    store = IPLDStore(castore)
+    copy = copy_elsewhere(store)
+    copy["a/c/first"] = b"first"
+    noted, go_on = threading.Event(), threading.Event()
+
+    async def hold(exchange: Any) -> None:
+        await asyncio.to_thread(go_on.wait, 60)
+        answer = await exchange.forward()
+        await exchange.send(answer.head + answer.body)
+
+    async def note(exchange: Any) -> None:
+        answer = await exchange.forward()
+        await exchange.send(answer.head + answer.body)
+        noted.set()
+
+    s3_proxy.inject(hold, when=lambda request: request.method == "PUT" and request.body == b"late")
+    s3_proxy.inject(note, when=lambda request: request.method == "PUT" and "/.sessions/" in request.path)
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(copy.__setitem__, "a/c/late", b"late")
+        assert noted.wait(60)
+        castore.swap_head(None, store.freeze())
+        store._data.closed = True  # its process is dead
+        go_on.set()
+        late.result(60)
+    assert ipldstore.recover(castore) == expected({"a/c/first": b"first", "a/c/late": b"late"})
 
 
 @pytest.mark.parametrize("what", ["block", "note"])

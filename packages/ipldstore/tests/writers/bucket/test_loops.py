@@ -7,12 +7,13 @@ import pickle
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from ipldstore import IPLDStore, IPLDStoreError, ObjectCAStore
 from ipldstore._store.executor import THREADS
-from ipldstore._writers import copies, take_in
+from ipldstore._writers import copies, looking
 from ipldstore._writers.noting import loops, sequence
 from zarr.core.buffer import default_buffer_prototype
 
@@ -233,37 +234,48 @@ def test_a_set_that_is_cancelled_while_its_note_is_put_again(castore: ObjectCASt
     process = Process("worker")
     copy = process.open(pickled)
     copy["a/c/first"] = b"first"
-    values = values_of(KEYS[:2], "1")
-    notes: list[str] = []
 
-    def is_second_note(request: Any) -> bool:
-        notes.extend([request.path] if is_note(request) else [])
-        return is_note(request) and len(notes) == 2
+    def has_number(number: int) -> Callable[[Any], bool]:
+        return lambda request: is_note(request) and bool(request.path.endswith(f"{number:016d}.1"))
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
-        held, go_on = asyncio.Event(), asyncio.Event()
+        refused, put, held, go_on = (asyncio.Event() for _ in range(4))
 
-        async def hold_until_cancelled(exchange: Any) -> None:
-            loop.call_soon_threadsafe(tasks[1].cancel)
-            await exchange.reset()
+        async def wait_for(event: asyncio.Event) -> None:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(event.wait(), loop))
+
+        async def refuse(exchange: Any) -> None:
+            await wait_for(refused)
+            await exchange.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+        async def forward(exchange: Any) -> None:
+            answer = await exchange.forward()
+            await exchange.send(answer.head + answer.body)
+            loop.call_soon_threadsafe(put.set)
 
         async def hold(exchange: Any) -> None:
             loop.call_soon_threadsafe(held.set)
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(go_on.wait(), loop))
-            answer = await exchange.forward()
-            await exchange.send(answer.head + answer.body)
+            await wait_for(go_on)
+            await forward(exchange)
 
-        s3_proxy.inject(hold_until_cancelled, when=lambda r: r.body == values[KEYS[1]])
-        s3_proxy.inject(hold, when=is_second_note)
-        tasks = begin_all(copy, values)
-        await asyncio.wait_for(held.wait(), 60)  # the note is put again, as the group has failed with the block
-        tasks[0].cancel()
+        s3_proxy.inject(refuse, 2, when=has_number(2))
+        s3_proxy.inject(forward, when=has_number(3))
+        s3_proxy.inject(hold, when=has_number(1))  # under another name
+        other = begin_all(copy, {KEYS[1]: b"refused"})[0]
+        await asyncio.sleep(0.1)
+        task = begin_all(copy, {KEYS[0]: b"1"})[0]
+        await asyncio.wait_for(put.wait(), 60)
+        refused.set()
+        await asyncio.wait_for(held.wait(), 60)  # the note is put again, as the record before it has failed
+        task.cancel()
         await asyncio.sleep(0)
         again = asyncio.ensure_future(set_async(copy, KEYS[0], b"again"))
         await asyncio.sleep(0.1)
         go_on.set()
         await again
+        with suppress(IPLDStoreError):
+            await other
 
     in_time(lambda: asyncio.run(run()))
     assert contents(copy)[KEYS[0]] == b"again"
@@ -310,7 +322,7 @@ def test_sets_that_end_while_notes_are_read(
     monkeypatch.setattr(sequence, "_RECENT_SECONDS", 0)
     held, go_on = threading.Semaphore(0), threading.Event()
     sets: list[Future[None]] = []
-    look = take_in.read_with_repeated
+    look = looking.look_with_repeated
 
     async def hold(exchange: Any) -> None:
         held.release()
@@ -333,7 +345,7 @@ def test_sets_that_end_while_notes_are_read(
             s3_proxy.inject(hold, when=is_held)
             sets.append(pool.submit(copy.__setitem__, key, b"first"))  # a block that is there
             assert held.acquire(timeout=60)
-        patched.setattr(copies, "read_with_repeated", end_sets)
+        patched.setattr(copies, "look_with_repeated", end_sets)
         process.open(pickled)  # what was written before is looked for
         assert copy[KEYS[0]] == b"first"
     copy[KEYS[1]] = b"again"

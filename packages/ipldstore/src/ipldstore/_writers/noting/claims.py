@@ -23,14 +23,14 @@ class Claim:
     :param group: that its notes were added to in an event loop; None for what is done in a thread
     """
 
-    __slots__ = ("group", "has_blocks", "make", "notes")
+    __slots__ = ("group", "has_block", "make", "notes")
 
     def __init__(self, group: NoteGroup | None = None, notes: Sequence[Note] = (), make: Make | None = None) -> None:
         self.group = group
         self.notes = list(notes)
         self.make = make
-        self.has_blocks = False
-        """Whether the group was told that the blocks of the notes are there."""
+        self.has_block = False
+        """Whether the group was told that the block is there."""
 
     @property
     def loop(self) -> Loop:
@@ -61,11 +61,11 @@ class Claims:
         """
         blocked = running_loop()
         while (claim := self._by_key.get(key)) is not None:
+            fail_stopped(blocked)
             if is_stopped(claim.loop, blocked):
                 give_up(key, claim)
                 del self._by_key[key]
             else:
-                fail_stopped(blocked)
                 self._idle.wait(loops.LOOK_SECONDS)
 
     def take(self, key: str, *begun: Any) -> Claim:

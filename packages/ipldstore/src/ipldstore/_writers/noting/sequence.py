@@ -59,10 +59,10 @@ class Noted(NamedTuple):
 
 
 class NoteGroup:
-    """Notes of several keys that are put as one record: all of them count, or none.
+    """Notes of several keys that are put as one record. Each counts when the group and its own block are there.
 
-    A group is there when its record is, the blocks of all its notes, and all groups before it. Safe with threads, but
-    for what a caller holds a lock for: notes are added and removed, and the group gets its number.
+    A group is there when its record is, and those of all groups before it. Safe with threads, but for what a caller
+    holds a lock for: notes are added and removed, and the group gets its number.
 
     :param loop: the event loop whose tasks add notes
     """
@@ -80,7 +80,7 @@ class NoteGroup:
         self._room = MAX_BYTES
         self._lock = threading.Lock()
         self._missing = 1
-        """How many parts are not there yet: the record, and of each key the blocks."""
+        """How many parts are not there yet: the record, and of each key the block."""
         self._is_there: Future[bool] = Future()
         self._error: str | None = None
 
@@ -94,9 +94,14 @@ class NoteGroup:
         self._missing += 1
         return True
 
-    def remove(self, notes: Sequence[Note]) -> None:
-        """Remove the notes of a key, as they are given up before they are put."""
+    def remove(self, notes: Sequence[Note], *, has_block: bool) -> None:
+        """Remove the notes of a key, as they are given up before they are put.
+
+        :param has_block: whether :meth:`block_arrived` was called for the key
+        """
         self.notes = [note for note in self.notes if all(note is not other for other in notes)]
+        if not has_block:
+            self.block_arrived()
 
     def encode(self, confirmed: int) -> bytes:
         """Return the record.
@@ -126,13 +131,22 @@ class NoteGroup:
             again[:2] = [first._replace(after=second.after, repeats=repeats)]
         return again
 
-    def part_arrived(self) -> None:
-        """Take note that the record is there, or the blocks of a key."""
+    def record_arrived(self) -> None:
+        """Note that the record is there."""
+        assert self.sequence is not None  # noqa: S101  # it was put
+        self.sequence.record_arrived(self.number)
+        self._part_arrived()
+
+    def block_arrived(self) -> None:
+        """Note that the block of a key is there."""
+        self._part_arrived()
+
+    def _part_arrived(self) -> None:
         with self._lock:
             self._missing -= 1
             is_whole = not self._missing
         if is_whole and self.sequence is not None:
-            self.sequence.arrived(self.number)
+            self.sequence.group_arrived(self.number)
 
     def fail(self, error: str | None = None) -> None:
         """Give the group up, unless it is there; nobody knows whether its record is.
@@ -184,11 +198,14 @@ class NoteGroup:
 class NoteSequence:
     """The notes of one writer id that are under way. Safe with threads.
 
-    Readers of a journal stop at a gap, so a group counts when all before it are there. When one fails, those after it
-    have to be noted again, under another id, when it is known of all before the gap that they are there: who reads that
-    a note repeats one of this id does not wait for others of it.
+    Readers of a journal stop at a gap, so a group is there when the records of all before it are. When a record fails,
+    the groups after it have to be noted again, under another id, when it is known of all before the gap that they are
+    there: a reader of a note that repeats one of this id does not wait for others of it.
 
-    :param predecessor: the id under which the writer has noted before, of which a group has failed
+    When a block fails, its note may never count. The groups that have begun go on, and those after them go under
+    another id, as no record of this one confirms the blocks of all before it any more.
+
+    :param predecessor: the id under which the writer has noted before, which has ended
     """
 
     def __init__(self, predecessor: NoteSequence | None = None) -> None:
@@ -198,28 +215,33 @@ class NoteSequence:
         """The id, drawn at random."""
         self._changed = threading.Condition()
         self._begun = 0
-        self._confirmed = 0
-        self._under_way: dict[int, NoteGroup] = {}
-        """By number, the groups above ``_confirmed``."""
+        self._reached = 0
+        """The number up to which all records are there."""
         self._arrived: set[int] = set()
+        """The numbers above ``_reached`` whose records are there."""
+        self._confirmed = 0
+        """The number up to which all records and their blocks are there."""
+        self._whole: set[int] = set()
         """The numbers above ``_confirmed`` whose records and blocks are there."""
-        self._failed: int | None = None
-        """The lowest number that will never arrive."""
+        self._under_way: dict[int, NoteGroup] = {}
+        """By number, the groups above ``_reached``."""
+        self._end: int | None = None
+        """The lowest number that does not count; None as long as groups may begin."""
         self._open: Moment | None = None
         """The last look that found the session open, when a note of this id was there."""
 
     @property
-    def has_failed(self) -> bool:
-        """Whether a number was given up, so that none behind it will count."""
-        return self._failed is not None
+    def has_ended(self) -> bool:
+        """Whether a group that begins now would not count."""
+        return self._end is not None
 
     def begin(self, group: NoteGroup) -> int:
-        """Give a group the next number; return up to which number all groups are there."""
+        """Give a group the next number; return up to which number all groups and their blocks are there."""
         with self._changed:
             self._begun += 1
             group.sequence, group.number, group.begun = self, self._begun, Moment.now()
             self._under_way[group.number] = group
-            if self.has_failed:
+            if self.has_ended:
                 group.settle(False)
             return self._confirmed
 
@@ -237,16 +259,29 @@ class NoteSequence:
         """
         return self._open is not None and self._open.age < _RECENT_SECONDS
 
-    def arrived(self, number: int) -> None:
-        """Take note that the record and the blocks of a group are there."""
+    def record_arrived(self, number: int) -> None:
+        """Note that the record of a group is there."""
         with self._changed:
             self._arrived.add(number)
-            while self._confirmed + 1 in self._arrived:
-                self._confirmed += 1
-                self._arrived.discard(self._confirmed)
-                # Before anybody can fail it: what repeats it would void those behind it, which are there.
-                self._under_way.pop(self._confirmed).settle(True)
+            while self._reached + 1 in self._arrived:
+                self._reached += 1
+                self._arrived.discard(self._reached)
+                # Before anybody can fail it: those behind it, which are there, would not count.
+                self._under_way.pop(self._reached).settle(True)
             self._changed.notify_all()
+
+    def group_arrived(self, number: int) -> None:
+        """Note that the record of a group and the blocks of all its notes are there."""
+        with self._changed:
+            self._whole.add(number)
+            while self._confirmed + 1 in self._whole:
+                self._confirmed += 1
+                self._whole.discard(self._confirmed)
+
+    def end(self) -> None:
+        """Begin no more groups; those that have begun go on."""
+        with self._changed:
+            self.fail(self._begun + 1)
 
     def _line(self) -> list[NoteSequence]:
         """Return the sequence behind its predecessors of which notes may be under way, the first one first."""
@@ -278,21 +313,21 @@ class NoteSequence:
                 is_settled = self._changed.wait_for(self._is_settled, loops.LOOK_SECONDS)
 
     def is_settled(self) -> bool:
-        """Return whether a group of this id has failed, and all groups of it before that one are there."""
+        """Return whether the id has ended, and the records of all groups that count are there."""
         with self._changed:
             return self._is_settled()
 
     def _is_settled(self) -> bool:
-        return self._failed is not None and self._confirmed >= self._failed - 1
+        return self._end is not None and self._reached >= self._end - 1
 
     def fail(self, number: int, error: str | None = None) -> None:
         """Give up a number, and with it all that follow, unless its group is there; see :meth:`NoteGroup.fail`."""
         with self._changed:
-            if number <= self._confirmed:
+            if number <= self._reached:
                 return
-            self._failed = number if self._failed is None else min(self._failed, number)
+            self._end = number if self._end is None else min(self._end, number)
             for other, group in self._under_way.items():
-                if other >= self._failed:
+                if other >= self._end:
                     group.settle(False, error if other == number else None)
             self._changed.notify_all()
 

@@ -119,7 +119,7 @@ class SessionWriter:
 
         The blocks of ``after`` have been put. Where the journal is remote they may be under way: note and block travel
         side by side, unless the note is to keep the block, and so do the notes of several threads, except those of one
-        key. It returns when the block, the note and all notes before it are there.
+        key. It returns when the block, the record of the note and all records before it are there.
 
         :param reads: what the copy has read
         :param noted: called with the notes when they are there, and :attr:`lock` held; returns whether the copy has not
@@ -188,8 +188,8 @@ class SessionWriter:
             await work.put_block()
             with self._lock:
                 self._claims.check(key, claim)
-                claim.has_blocks = True
-            claim.group.part_arrived()
+                claim.has_block = True
+            claim.group.block_arrived()
             is_there = await claim.group.wait_async()
             self._claims.check(key, claim)
         except BaseException as error:
@@ -228,7 +228,7 @@ class SessionWriter:
             record = group.encode(confirmed)
             if not await self.journal.try_append_async(sequence.writer, group.number, record):
                 await work.request(lambda: self.journal.append(sequence.writer, group.number, [record]))
-            group.part_arrived()
+            group.record_arrived()
         except CAStoreError as error:
             self._fail(group, str(error))
         except BaseException:  # the task was cancelled: the notes are put again
@@ -277,10 +277,10 @@ class SessionWriter:
         """Give up the change of a key in an event loop, unless the key is not that of the caller any more."""
         with self._lock:
             if claim.group is not None and claim.make is not None and self._claims.has(key, claim):
-                self._give_up(claim.group, claim.notes, claim.make, has_blocks=claim.has_blocks)
+                self._give_up(claim.group, claim.notes, claim.make, has_block=claim.has_block)
 
     def _put(self, copy: SharedDataset, notes: list[Note], make: Make) -> Noted:
-        """Put the notes of a key; return when the last one's blocks and all notes before them are there."""
+        """Put the notes of a key; return when the block of the last one, and all records up to theirs, are there."""
         after = notes[-1].after
         links = [after] if isinstance(after, bytes) and self.journal.is_remote else []
         blocks = [cids.from_validated(link) for link in links]
@@ -292,17 +292,17 @@ class SessionWriter:
             while True:
                 group = NoteGroup()
                 group.add(notes)
-                has_blocks = False
+                has_block = False
                 try:
                     marks = self._append(group)
                     if blocks:
                         copy.flush(blocks)
-                    group.part_arrived()
-                    has_blocks = True
+                    has_block = True
+                    group.block_arrived()
                     if group.wait():
                         return group.noted(notes, marks)
                 except BaseException:
-                    self._give_up(group, notes, make, has_blocks=has_blocks)
+                    self._give_up(group, notes, make, has_block=has_block)
                     if self.journal.is_remote and self._is_known_to_be_closed():
                         raise self._closed_error(notes[0].key) from None
                     raise
@@ -322,7 +322,7 @@ class SessionWriter:
         """Give a group, to which no other notes are added then, its number; return what it confirms too."""
         if self._open_group is group:
             self._open_group = None
-        if self._sequence.has_failed:
+        if self._sequence.has_ended:
             self._sequence = NoteSequence(self._sequence)
         sequence = self._sequence
         confirmed = sequence.begin(group) if group.notes else 0
@@ -335,12 +335,12 @@ class SessionWriter:
             with self._lock:
                 sequence, confirmed = self._begin_record(group)
             sequence.wait_for_predecessor()
-            kept = links_of(group.notes) if self.journal.keeps_blocks else ()
+            kept = set(links_of(group.notes).values()) if self.journal.keeps_blocks else ()
             marks = self.journal.append(sequence.writer, group.number, [group.encode(confirmed)], kept)
         except BaseException as error:
             self._fail(group, str(error) if isinstance(error, CAStoreError) else None)
             raise
-        group.part_arrived()
+        group.record_arrived()
         return marks
 
     def _fail(self, group: NoteGroup, error: str | None = None) -> None:
@@ -353,16 +353,14 @@ class SessionWriter:
                 self._open_group = None
             group.fail(error)
 
-    def _give_up(self, group: NoteGroup, notes: list[Note], make: Make, *, has_blocks: bool) -> None:
+    def _give_up(self, group: NoteGroup, notes: list[Note], make: Make, *, has_block: bool) -> None:
         """Give up notes. What is there is made; what may be there is put again with the next change of its key."""
         with self._lock:
-            if group.number:
-                self._fail(group)  # what repeats a note of it voids all that its writer has noted since
-            else:
-                group.remove(notes)
-                if not has_blocks:
-                    group.part_arrived()
-            if group.is_known_to_be_there:
+            if group.sequence is None:
+                group.remove(notes, has_block=has_block)
+            elif not has_block:
+                group.sequence.end()
+            if has_block and group.is_known_to_be_there:
                 make(group.noted(notes))
             else:
                 self._failed[notes[0].key] = group.to_repeat(notes)
