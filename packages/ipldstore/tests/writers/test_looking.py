@@ -178,9 +178,9 @@ def test_any_attempts_in_any_order(data: st.DataObject) -> None:
             failed = [each._replace(repeats=(*each.repeats, (f"{name:02x}", number))) for each in notes]
         if how != "done" and (how == "no record" or data.draw(st.booleans())):
             name, number = name + 1, 0
-        if flying and data.draw(st.booleans()):
+        if data.draw(st.booleans()) and flying:
             stored.append(flying.pop(0))
-        if coming and data.draw(st.booleans()):
+        if data.draw(st.booleans()) and coming:
             blocks.there.add(link(coming.pop(0)))
         if data.draw(st.booleans()):
             reader.read(sorted(stored, key=lambda each: each[:2]), blocks)

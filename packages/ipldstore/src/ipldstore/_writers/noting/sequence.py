@@ -82,6 +82,8 @@ class NoteGroup:
         self._missing = 1
         """How many parts are not there yet: the record, and of each key the block."""
         self._is_there: Future[bool] = Future()
+        self._in_loop: asyncio.Future[bool] | None = None
+        """The same for the tasks of the event loop."""
         self._error: str | None = None
 
     def add(self, notes: Sequence[Note]) -> bool:
@@ -182,12 +184,12 @@ class NoteGroup:
         return is_there
 
     async def wait_async(self) -> bool:
-        """Return and raise the same in the running event loop."""
-        future = asyncio.wrap_future(self._is_there)
-        while not (await asyncio.wait({future}, timeout=loops.LOOK_SECONDS))[
-            0
-        ]:  # it is that of others too: never cancelled
-            self._fail_stopped(None)
+        """Return and raise the same in the event loop of the group."""
+        while not self._is_there.done():
+            self._in_loop = self._in_loop or asyncio.wrap_future(self._is_there)
+            await asyncio.wait({self._in_loop}, timeout=loops.LOOK_SECONDS)  # never cancelled: others wait for it too
+            if not self._in_loop.done():
+                self._fail_stopped(None)
         return self.wait()
 
     def _fail_stopped(self, blocked: Loop) -> None:
