@@ -182,13 +182,19 @@ class CopySharing:
 
     def record(self, dataset: SharedDataset, key: str, content: Content) -> None:
         """See :meth:`Sharing.record`."""
-        self.catch_up(dataset, reading=False)
-        self._take_over_read(dataset, key)
-        self.writer.record(dataset, self._reads, key, content, self._see)
+        is_made = False
+        while not is_made:
+            self.catch_up(dataset, reading=False)
+            self._take_over_read(dataset, key)
+            is_made = self.writer.record(dataset, self._reads, key, content, self._see, self._is_current)
+
+    def _is_current(self) -> bool:
+        """Return whether this copy has seen all that this process has noted."""
+        return self._looked == self._causes() if self.writer.journal.is_remote else self._look() == self._mark
 
     async def try_record_async(self, dataset: SharedDataset, key: str, link: bytes, work: AsyncWork) -> bool:
         """Give a key a block, as :meth:`record` does; see :meth:`SessionWriter.try_record_async`."""
-        if self._looked != self._causes() or self.writer.read_elsewhere(self._reads, key):
+        if not self._is_current() or self.writer.read_elsewhere(self._reads, key):
             return False
         return await self.writer.try_record_async(dataset, self._reads, key, link, self._see, work)
 

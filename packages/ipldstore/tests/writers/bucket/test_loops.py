@@ -227,12 +227,18 @@ def test_a_note_that_more_threads_wait_for_than_there_are(castore: ObjectCAStore
     assert found == BASE | FIRST | many | {"a/one": b"one"}
 
 
-def test_a_set_that_is_cancelled_while_its_note_is_put_again(castore: ObjectCAStore, s3_proxy: Any) -> None:
+@pytest.mark.parametrize("by_other_copy", [False, True])
+def test_a_set_that_is_cancelled_while_its_note_is_put_again(
+    castore: ObjectCAStore, s3_proxy: Any, by_other_copy: bool
+) -> None:
     """The thread that puts it goes on, and the next set of the key waits: the writer conflicted with itself."""
     store = written(BASE, castore)
     pickled = pickle.dumps(store)
+    store["a/c/since"] = b"since"
+    pickled_later = pickle.dumps(store)
     process = Process("worker")
     copy = process.open(pickled)
+    other_copy = process.open(pickled_later) if by_other_copy else copy
     copy["a/c/first"] = b"first"
 
     def has_number(number: int) -> Callable[[Any], bool]:
@@ -270,7 +276,7 @@ def test_a_set_that_is_cancelled_while_its_note_is_put_again(castore: ObjectCASt
         await asyncio.wait_for(held.wait(), 60)  # the note is put again, as the record before it has failed
         task.cancel()
         await asyncio.sleep(0)
-        again = asyncio.ensure_future(set_async(copy, KEYS[0], b"again"))
+        again = asyncio.ensure_future(set_async(other_copy, KEYS[0], b"again"))
         await asyncio.sleep(0.1)
         go_on.set()
         await again
@@ -278,7 +284,7 @@ def test_a_set_that_is_cancelled_while_its_note_is_put_again(castore: ObjectCASt
             await other
 
     in_time(lambda: asyncio.run(run()))
-    assert contents(copy)[KEYS[0]] == b"again"
+    assert contents(other_copy)[KEYS[0]] == b"again"
     assert contents(store)[KEYS[0]] == contents(process.open(pickled))[KEYS[0]] == b"again"
     store.freeze()
 

@@ -16,12 +16,12 @@ from ipld_castore import CAStoreError, Journal
 from ipldstore._writers.chain import is_same_content
 from ipldstore._writers.moments import Moment
 from ipldstore._writers.notes import Content, Note, Reads, ReadsOfCopies, links_of
-from ipldstore._writers.session_state import decode_state
 from ipldstore._writers.shared import AsyncWork, SharedDataset
-from ipldstore.errors import IPLDStoreError, store_errors
+from ipldstore.errors import store_errors
 
 from .claims import Claim, Claims, Make
 from .sequence import Noted, NoteGroup, NoteSequence
+from .session import SessionLook
 
 D = TypeVar("D", bound=SharedDataset)
 IsNew = Callable[[Noted], bool]
@@ -44,8 +44,7 @@ class SessionWriter:
         self.journal = journal
         self.name = name
         self._lock = threading.RLock()
-        self._open_state: bytes | None = None
-        """The state when it was last found to be open."""
+        self._session = SessionLook(journal, name)
         self._begin()
         self._copies: LRU[bytes, SharedDataset] = LRU(_MAX_COPIES)
         """By the binary CID of the root that each began with; strong, as what a task wrote must outlive it."""
@@ -114,8 +113,12 @@ class SessionWriter:
         with self._lock:
             reads.remember(key, content)
 
-    def record(self, copy: SharedDataset, reads: Reads, key: str, after: Content, noted: IsNew) -> None:
+    def record(
+        self, copy: SharedDataset, reads: Reads, key: str, after: Content, noted: IsNew, is_current: Callable[[], bool]
+    ) -> bool:
         """Note a change, and make it in a copy; other copies here find the note.
+
+        Return False, with nothing done, if another change of the key was waited for, and the copy has not seen it.
 
         The blocks of ``after`` have been put. Where the journal is remote they may be under way: note and block travel
         side by side, unless the note is to keep the block, and so do the notes of several threads, except those of one
@@ -124,6 +127,7 @@ class SessionWriter:
         :param reads: what the copy has read
         :param noted: called with the notes when they are there, and :attr:`lock` held; returns whether the copy has not
             read them yet, nor what others have noted after them
+        :param is_current: returns whether the copy has seen all that was noted here
         :raises IPLDStoreError: if the note or the block cannot be written, or the session has ended: the change is then
             not made, and may have been noted or not, which the next change of the key allows for. Also if it is unknown
             whether the session has ended; the change is then made
@@ -132,6 +136,8 @@ class SessionWriter:
         with self._lock:
             if key in self._claims:
                 self._claims.wait_for(key, self._give_up_claim, self._sequence.fail_stopped)
+                if not is_current():
+                    return False
             notes = self._notes_of(copy, reads, key, after)
             claim = self._claims.take(key)
         try:
@@ -140,6 +146,7 @@ class SessionWriter:
             self._make(copy, after, put, noted)
         finally:
             self._claims.release(key, claim)
+        return True
 
     async def try_record_async(
         self, copy: SharedDataset, reads: Reads, key: str, after: bytes, noted: IsNew, work: AsyncWork
@@ -194,8 +201,8 @@ class SessionWriter:
             self._claims.check(key, claim)
         except BaseException as error:
             self._give_up_claim(key, claim)
-            if isinstance(error, CAStoreError) and await work.request(self._is_known_to_be_closed):
-                raise self._closed_error(key) from None
+            if isinstance(error, CAStoreError) and await work.request(self._session.is_known_to_be_closed):
+                raise self._session.closed_error(key) from None
             raise
         return is_there
 
@@ -264,7 +271,7 @@ class SessionWriter:
             if is_open:
                 self._make_noted(copy, after, put, noted)
         if not is_open:
-            raise self._closed_error(put.key)
+            raise self._session.closed_error(put.key)
 
     def _make_noted(self, copy: SharedDataset, after: Content, put: Noted, noted: IsNew) -> None:
         """Make a change whose note is there."""
@@ -303,8 +310,8 @@ class SessionWriter:
                         return group.noted(notes, marks)
                 except BaseException:
                     self._give_up(group, notes, make, has_block=has_block)
-                    if self.journal.is_remote and self._is_known_to_be_closed():
-                        raise self._closed_error(notes[0].key) from None
+                    if self.journal.is_remote and self._session.is_known_to_be_closed():
+                        raise self._session.closed_error(notes[0].key) from None
                     raise
                 notes = group.to_repeat(notes)
 
@@ -366,30 +373,9 @@ class SessionWriter:
                 self._failed[notes[0].key] = group.to_repeat(notes)
 
     def _is_open_for(self, sequence: NoteSequence) -> bool:
-        """Return whether the session is open, when a note of a sequence is there; see :meth:`_is_open`."""
+        """Return whether the session is open, when a note of a sequence is there; see :meth:`SessionLook.is_open`."""
         look = Moment.now()
-        is_open = self._is_open()
+        is_open = self._session.is_open()
         if is_open:
             sequence.seen_open(look)
         return is_open
-
-    def _is_open(self) -> bool:
-        """Return whether the coordinator has not ended the session, so that it will see what was noted before."""
-        with store_errors("looking at the session"):
-            state = self.journal.state
-        is_open = state is not None and (state == self._open_state or not decode_state(state).ended)
-        self._open_state = state if is_open else None
-        return is_open
-
-    def _is_known_to_be_closed(self) -> bool:
-        """Return whether an append failed as the session has ended; False if that cannot be found out."""
-        try:
-            return not self._is_open()
-        except IPLDStoreError:
-            return False
-
-    def _closed_error(self, key: str) -> IPLDStoreError:
-        return IPLDStoreError(
-            f"writing {key!r}: expected the session {self.name} to be open, found that its coordinator has closed it: "
-            f"open the dataset again to write to it"
-        )
