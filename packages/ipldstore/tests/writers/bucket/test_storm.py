@@ -150,7 +150,8 @@ def test_sets_in_bad_weather(atomic_s3: Any, bucket: str, s3_proxy: Any, seed: i
     writers = [Writer(number, seed, numbers) for number in range(PROCESSES)]
     pickled = pickle.dumps(store)
     for _ in range(ROUNDS):
-        beside = choose.choice([partial(list, store), store.freeze, partial(pickle.dumps, store), partial(int)])
+        actions: list[Callable[[], object]] = [partial(list, store), store.freeze, partial(pickle.dumps, store), int]
+        beside = choose.choice(actions)
         weather.is_bad = True
         run_at_once([partial(unless_refused, beside), *(partial(each.run, pickled) for each in writers)])
         weather.is_bad = False
