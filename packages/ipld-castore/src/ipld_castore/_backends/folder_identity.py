@@ -24,7 +24,7 @@ class FolderIdentity:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._file = str(folder / flatfs.SHARDING_FILE)
+        self._file = f"{folder}/{flatfs.SHARDING_FILE}"
         self._stamp = self._look()
 
     def _look(self) -> _Stamp | None:

@@ -68,8 +68,9 @@ class FolderJournal:
 
     def __init__(self, folder: Path, *, fsync: bool, identity: FolderIdentity | None = None) -> None:
         self._folder = folder
-        self._state_path = str(folder / STATE)  # both are looked at for each note: a Path takes twice as long
-        self._mark_path = str(folder / _MARK)
+        self._prefix = f"{folder}/"  # files are looked at for each note: a Path takes twice as long
+        self._state_path = self._prefix + STATE
+        self._mark_path = self._prefix + _MARK
         self._identity = identity
         self._fsync = fsync
         self._segments: dict[str, _OpenSegment] = {}
@@ -162,9 +163,7 @@ class FolderJournal:
 
     def _read_from(self, name: str, offset: int) -> bytes:
         try:
-            with (self._folder / name).open("rb") as stream:
-                stream.seek(offset)
-                return stream.read()
+            return _read(self._prefix + name, offset)
         except FileNotFoundError:  # deleted since it was listed
             return b""
         except OSError as error:
@@ -181,7 +180,7 @@ class FolderJournal:
 
     def _names(self) -> list[str]:
         try:
-            return os.listdir(self._folder)  # noqa: PTH208  # names are all that is needed
+            return os.listdir(self._prefix)  # noqa: PTH208  # names are all that is needed
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -215,14 +214,7 @@ class FolderJournal:
     def state(self) -> bytes | None:
         """See :attr:`Journal.state`."""
         try:
-            handle = os.open(self._state_path, os.O_RDONLY | _FLAGS)
-            try:
-                parts = []
-                while part := os.read(handle, _READ_AT_ONCE):
-                    parts.append(part)
-                return b"".join(parts)
-            finally:
-                os.close(handle)
+            return _read(self._state_path)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -274,6 +266,20 @@ class FolderJournal:
             return max(clock_of(flatfs.temporary_in(self._folder)) - moved, 0.0)
         except OSError as error:
             raise BackendUnavailableError(f"cannot look at the session in {self._folder}: {error}") from error
+
+
+def _read(path: str, offset: int = 0) -> bytes:
+    """Return the bytes of a file from an offset on."""
+    handle = os.open(path, os.O_RDONLY | _FLAGS)
+    try:
+        if offset:
+            os.lseek(handle, offset, os.SEEK_SET)
+        parts = []
+        while part := os.read(handle, _READ_AT_ONCE):
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        os.close(handle)
 
 
 def clock_of(probe: Path) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, cast
 
 from ipld_castore import ContentAddressableStore, SupportsJournal
 from ipld_castore.concurrency import process_id
@@ -134,8 +134,9 @@ def restore(make: Make[D], state: Pickled) -> D:
             dataset.sharing = CoordinatorSharing(coordinator)
         dataset.become_copy(state.token, state.home)
         return dataset
-    if state.session is not None and state.root is not None and isinstance(state.castore, SupportsJournal):
-        return _copy(make, state, state.castore, state.session, state.root)
+    if state.session is not None and state.root is not None:
+        # Each task comes here, and to ask ``isinstance`` of a protocol takes longer than all the rest.
+        return _copy(make, state, cast("SupportsJournal", state.castore), state.session, state.root)
     # A copy in another process may be of an earlier pickle, or of a fork, and has not seen what came since.
     if live is not None and live.known_root == state.root:
         return live
