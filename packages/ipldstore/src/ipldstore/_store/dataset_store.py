@@ -189,7 +189,8 @@ class DatasetStore(ZarrStore):
     def resolved(self) -> str | None:
         """What the name that the store was opened by pointed to, as ``/ipfs/CID/path``; None without a name.
 
-        A name is not verified as a CID is. To open the same again, open this.
+        The path that followed the name in the address follows this, too. A name is not verified as a CID is. To open
+        the same again, open ``ipfs://CID/path``, or with ``castore`` the :attr:`root_cid`.
         """
         return self._resolved
 

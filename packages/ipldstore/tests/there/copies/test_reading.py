@@ -12,9 +12,11 @@ import ipldstore
 import numpy as np
 import pytest
 import zarr
+from ipld_castore import CAStoreError
 from ipldstore import IPLDStore
 from ipldstore._there.copies.reading import ZipReader
 from ipldstore._there.ends import End
+from multiformats import CID
 from zarr.core.sync import sync
 from zarr.storage import MemoryStore, ZipStore
 
@@ -130,3 +132,15 @@ def test_several_threads_write_one_zip(tmp_path: Path) -> None:
             assert archive.testzip() is None
             assert len(archive.namelist()) == len(set(archive.namelist())) == 501
     assert ipldstore.copy(tmp_path / "b.zip", IPLDStore()) == root
+
+
+def test_an_error_keeps_its_cause(tmp_path: Path) -> None:
+    """The command words what the cause says, and decides by it about its exit code; it was lost between tasks."""
+    store = IPLDStore()
+    zarr.create_array(store, shape=(4,), chunks=(2,), dtype="i4")[:] = 1
+    store.freeze()
+    castore: Any = store.castore
+    castore.delete_block(CID.decode(store.links("").cids[0].tobytes()))
+    with pytest.raises(ipldstore.BlockMissingError) as error:
+        ipldstore.copy(store, tmp_path / "x.zarr")
+    assert isinstance(error.value.__cause__, CAStoreError)

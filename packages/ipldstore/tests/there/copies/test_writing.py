@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import threading
 from collections import Counter
 
@@ -11,6 +13,7 @@ import pytest
 import zarr
 from ipld_castore import MappingCAStore
 from ipldstore import IPLDStore
+from ipldstore._there.copies.writing import finished
 from multiformats import CID
 from zarr.storage import MemoryStore
 
@@ -45,3 +48,30 @@ def test_a_thread_waits_where_there_is_no_room(room: int) -> None:
     castore = Collecting(room)
     assert ipldstore.copy(source, IPLDStore(castore)) == ipldstore.copy(source, IPLDStore())
     assert (castore.puts[True], castore.puts[False]) == (room, 20 - room)
+
+
+def test_an_error_behind_another_one_is_not_printed() -> None:
+    """Of two chunks that failed at once asyncio printed the second with its traceback, beside what the command says."""
+    told: list[object] = []
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(context))
+        has_begun, goes_on = threading.Event(), threading.Event()
+
+        def fail() -> None:
+            has_begun.set()
+            goes_on.wait(30)
+            raise ValueError
+
+        task = asyncio.ensure_future(finished(fail))
+        await asyncio.to_thread(has_begun.wait, 30)
+        task.cancel()
+        await asyncio.sleep(0)
+        goes_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    gc.collect()
+    assert told == []

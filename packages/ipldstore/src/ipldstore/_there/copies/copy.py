@@ -263,7 +263,8 @@ class _Copy:
                     group.create_task(work())
                 await give()
         except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None  # what one key has stopped, and other keys like it
+            first = errors.exceptions[0]  # what one key has stopped, and other keys like it
+            raise first from first.__cause__  # the command words what the cause says
         await finished(self._writer.flush)
 
     def _commit(self) -> None:

@@ -201,4 +201,6 @@ async def finished(action: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # what cancelled the caller is told; asyncio would print this too
         raise
