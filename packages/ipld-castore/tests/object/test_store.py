@@ -8,12 +8,14 @@ import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ipld_castore import (
     BackendUnavailableError,
     BlockNotFoundError,
     FileSystemCAStore,
+    MappingCAStore,
     ObjectCAStore,
     SupportsDelete,
     SupportsHead,
@@ -115,6 +117,15 @@ def test_objects_of_others_are_left_alone(s3: S3Server, bucket: str) -> None:
 def test_prefixes_that_are_none(prefix: str) -> None:
     with pytest.raises(ValueError, match="expected a prefix like"):
         ObjectCAStore(obstore.store.MemoryStore(), prefix=prefix)
+
+
+@pytest.mark.parametrize("wrong", ["s3://bucket/x", None, MappingCAStore()], ids=str)
+def test_what_is_no_store_of_obstore(wrong: Any) -> None:
+    """A URL was taken for one: its blocks were put, and could not be sent later."""
+    with pytest.raises(TypeError, match=r"expected a store of obstore, .*ObjectCAStore.from_url\(url\)"):
+        ObjectCAStore(wrong)
+    with pytest.raises(TypeError, match="expected a URL as text"):
+        ObjectCAStore.from_url(Path("/bucket"))  # type: ignore[arg-type]  # as a caller without types
 
 
 # -- what it asks --

@@ -83,9 +83,15 @@ class Client:
 
     :param store: the store
     :param prefix: what the names of objects begin with; for messages, names are given whole
+    :raises TypeError: if it is no store of obstore
     """
 
     def __init__(self, store: Any, prefix: str = "") -> None:
+        if not callable(getattr(store, "put_async", None)):
+            raise TypeError(
+                f"expected a store of obstore, such as obstore.store.S3Store(...), found {type(store).__name__}: "
+                f"ObjectCAStore.from_url(url) makes one of a URL"
+            )
         self.store = store
         self.kind = type(store).__name__
         """The name of the store's class, such as ``S3Store``."""

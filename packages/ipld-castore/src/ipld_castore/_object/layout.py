@@ -24,7 +24,10 @@ def checked_prefix(prefix: str) -> str:
     """Return a prefix without "/" at its ends.
 
     :raises ValueError: if a part of it is empty or names a folder above
+    :raises TypeError: if it is no text
     """
+    if not isinstance(prefix, str):
+        raise TypeError(f"expected a prefix as text, found {prefix!r}")
     bare = prefix.strip("/")
     if bare and any(part in ("", ".", "..") for part in bare.split("/")):
         raise ValueError(f"expected a prefix like 'data/blocks', found {prefix!r}")

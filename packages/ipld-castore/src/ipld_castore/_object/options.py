@@ -137,7 +137,10 @@ def check_url(url: str) -> str:
     """Return the scheme of a URL of an object store.
 
     :raises ValueError: if it is none, or names no bucket, or has credentials in it; they are not repeated
+    :raises TypeError: if it is no text
     """
+    if not isinstance(url, str):
+        raise TypeError(f"expected a URL as text, found {type(url).__name__}")
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES:
         raise ValueError(f"expected a URL that begins with {'://, '.join(SCHEMES)}://; found {redact_urls(url)!r}")

@@ -70,6 +70,7 @@ class ObjectCAStore(ContentAddressableStore):
     :param in_flight: the most requests at a time
     :param hash: see :class:`ContentAddressableStore`
     :raises ValueError: if ``prefix`` is no path of objects, or ``credentials`` is something else
+    :raises TypeError: if ``store`` is no store of obstore
 
     For example, with one's own options of obstore::
 
