@@ -14,6 +14,7 @@ import zarr
 from ipld_car import fs
 from zarr.abc.store import Store
 from zarr.core.sync import sync
+from zarr.storage import ZipStore
 
 from ipldstore._address.grammar import local_path, parse
 from ipldstore._address.references import references_of
@@ -74,6 +75,8 @@ def opened(what: AnyEnd, *, writing: bool, options: Mapping[str, Any] | None = N
         yield End(what.store_path.store, what.store_path.path, None)
         return
     if isinstance(what, Store):
+        if isinstance(what, ZipStore) and not what._is_open:  # noqa: SLF001  # a new one opens at the first set alone
+            sync(what._open())  # noqa: SLF001  # as zarr does
         yield End(what, "", None)
         return
     with ExitStack() as stack:
@@ -158,7 +161,6 @@ def is_zip(what: str | os.PathLike[str]) -> bool:
 def _zarr_store(
     what: str | os.PathLike[str], options: Mapping[str, Any] | None, *, writing: bool, stack: ExitStack
 ) -> Store:
-    from zarr.storage import ZipStore
     from zarr.storage._common import make_store
 
     text = os.fspath(what)
@@ -178,8 +180,6 @@ def _new_zip(path: str, stack: ExitStack) -> Store:
 
     A process that is killed leaves a hidden folder, which the next copy to the same place removes.
     """
-    from zarr.storage import ZipStore
-
     place = Path(path).resolve()
     beside = stack.enter_context(fs.unfinished_beside(place)) / place.name
     store = sync(ZipStore.open(beside, mode="w", read_only=False))

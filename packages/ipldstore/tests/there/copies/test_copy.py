@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import zarr
 from ipldstore import IPLDStore
-from ipldstore._there.copies.reading import FolderReader
+from ipldstore._there.copies.chunks.reading import FolderReader
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, MemoryStore, ZipStore

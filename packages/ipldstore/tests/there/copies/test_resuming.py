@@ -9,7 +9,7 @@ import ipldstore
 import numpy as np
 import pytest
 import zarr
-from ipldstore._there.copies.reading import DatasetReader, FolderReader
+from ipldstore._there.copies.chunks.reading import DatasetReader, FolderReader
 from zarr.storage import LocalStore
 
 DATA = np.arange(40, dtype="i4")

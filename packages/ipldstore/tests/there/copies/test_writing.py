@@ -13,7 +13,7 @@ import pytest
 import zarr
 from ipld_castore import MappingCAStore
 from ipldstore import IPLDStore
-from ipldstore._there.copies.writing import finished
+from ipldstore._there.copies.chunks.writing import finished
 from multiformats import CID
 from zarr.storage import MemoryStore
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 import numpy as np
@@ -34,6 +35,7 @@ class Budget:
         """What the keys of an array begin with, and its path: keys of one array follow each other."""
         self._used = 0
         self._room = asyncio.Condition()
+        self._room_here = threading.Condition()
 
     @classmethod
     def of(cls, documents: Mapping[str, bytes]) -> Budget:
@@ -74,6 +76,19 @@ class Budget:
             async with self._room:
                 self._used -= size
                 self._room.notify_all()
+
+    @contextmanager
+    def held_here(self, size: int) -> Iterator[None]:
+        """Do as :meth:`held` in a thread that may wait; all of a copy hold memory in one of the two ways."""
+        with self._room_here:
+            self._room_here.wait_for(lambda: not self._used or self._used + size <= BYTES)
+            self._used += size
+        try:
+            yield
+        finally:
+            with self._room_here:
+                self._used -= size
+                self._room_here.notify_all()
 
 
 def _bound(document: bytes) -> int:

@@ -7,7 +7,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from typing import Any, Final
 
 import zarr
@@ -15,33 +15,38 @@ from multiformats import CID
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.common import concurrent_map
 from zarr.core.sync import sync
+from zarr.storage import ObjectStore
 
 from ipldstore._display.bars import Bar, open_bar
 from ipldstore._format import keys
 from ipldstore._there.ends import AnyEnd, End, opened
 from ipldstore._there.folders import is_leftover
-from ipldstore._tree.lookup import AnyTarget
 
 from . import rechunking
 from .beside import consolidate, kept_nodes
 from .budget import Budget
+from .chunks.reading import Chunk, reader_from
+from .chunks.writing import can_wait, finished, writer_to
+from .in_threads import Threads, copy_in_threads
 from .listing import Listing
 from .marks import Marks
 from .overwriting import require_apart, require_no_others, require_other_zip, require_reachable
-from .reading import reader_from
 from .stale import delete, remove_empty_folders, stale_keys
 from .taken import Taken, states_in
-from .writing import can_wait, finished, writer_to
 
 _READS: Final = 64
-"""Keys that are read at a time where an end is far away; as many others may wait to be written."""
-_WORKERS: Final = 32
-"""Documents that are read at a time, or batches that are copied where the target waits for a disk."""
+"""Keys that are read at a time where an end is far away; in an event loop as many others may wait to be written."""
+_DOCUMENTS: Final = 32
+"""Documents that are read at a time."""
 _THREADS: Final = max(2, min(8, os.cpu_count() or 1))
-"""Batches of keys that are copied at a time where both ends are on this machine."""
+"""Threads where both ends are on this machine."""
+_THREADS_AT_DISK: Final = max(8, _THREADS)
+"""Threads where the target waits for a disk."""
 _BATCH: Final = 64
 _BATCH_AT_DISK: Final = 4
 """Keys of a batch where each waits for the disk: several threads wait at once then, from few keys on."""
+_BATCH_FAR: Final = 2
+"""Keys of a batch where each waits for an answer."""
 _COMMIT_SECONDS: Final = 60.0
 _TASK_KEYS: Final = 256
 
@@ -129,7 +134,7 @@ async def _documents(source: End, listing: Listing) -> dict[str, bytes]:
         return key, await source.store.get(source.prefix + key, default_buffer_prototype())
 
     wanted = [(key,) async for key in listing.keys() if key.rpartition("/")[2] in keys.DOCUMENTS]
-    found = {key: data.to_bytes() for key, data in await concurrent_map(wanted, get, _WORKERS) if data is not None}
+    found = {key: data.to_bytes() for key, data in await concurrent_map(wanted, get, _DOCUMENTS) if data is not None}
     if not found:
         raise ValueError(f"expected a zarr hierarchy, found none in {source.store} at {source.path!r}")
     return dict(sorted(found.items(), key=lambda item: (item[0].count("/"), item[0])))
@@ -164,6 +169,9 @@ class _Copy:
         self._writer = writer_to(target)
         self._taken = Taken(source, target, listing, self._marks)
         self._committing = threading.Lock()
+        self._lock = threading.Lock()
+        """Of the bar, and of when was committed."""
+        self._committed = time.monotonic()
         self._commit_seconds = _COMMIT_SECONDS if commits else math.inf
 
     def run(self, documents: Mapping[str, bytes], plans: rechunking.Plans, *, overwrite: bool) -> None:
@@ -197,7 +205,7 @@ class _Copy:
 
     def _copy_values(self, plans: rechunking.Plans) -> None:
         if self._dask is None:
-            sync(self._all_chunks(plans.paths))
+            self._copy_chunks(plans.paths)
         else:
             self._submit_all(plans.paths)
         for plan in plans.arrays:
@@ -214,58 +222,66 @@ class _Copy:
 
     def copy_chunks(self) -> None:
         """Copy chunks as bytes, and nothing else."""
-        sync(self._all_chunks(()))
+        self._copy_chunks(())
 
-    async def _chunk_keys(self, rechunked: tuple[str, ...]) -> AsyncIterator[str]:
+    def _copy_chunks(self, rechunked: tuple[str, ...]) -> None:
+        self._taken.look()
+        chunk_keys = self._chunk_keys(rechunked)
+        if can_wait(self._source, self._target):
+            copy_in_threads(chunk_keys, self._budget, self._threads(), self._copy_batch)
+        else:
+            sync(self._copy_in_loop(chunk_keys))
+        self._writer.flush()
+
+    def _threads(self) -> Threads:
+        """Return how many threads copy, and what they take at a time."""
+        target = self._target.dataset
+        if type(self._source.store) is ObjectStore:
+            return Threads(_READS, _BATCH_FAR, self._writer.batch_bytes)
+        if target is not None and target.castore.blocking:
+            return Threads(_THREADS_AT_DISK, _BATCH_AT_DISK, self._writer.batch_bytes)
+        return Threads(_THREADS, _BATCH, self._writer.batch_bytes)
+
+    async def _chunk_keys(self, rechunked: tuple[str, ...]) -> AsyncGenerator[str, None]:
         """Yield the keys that are copied as bytes, relative to the source."""
         async for key in self._listing.keys():
             if key.startswith(rechunked) or key.rpartition("/")[2] in keys.DOCUMENTS or is_leftover(key):
                 continue
             yield key
 
-    async def _all_chunks(self, rechunked: tuple[str, ...]) -> None:
-        """Copy all chunks in tasks: of one key each, or of a batch that a thread copies."""
-        waits = can_wait(self._source, self._target)
-        action = self._copy_batch if waits else self._copy_keys
-        workers, most = (_THREADS, _BATCH) if waits else (2 * _READS, 1)
-        if waits and self._target.dataset is not None and self._target.dataset.castore.blocking:
-            workers, most = _WORKERS, _BATCH_AT_DISK
-        await finished(self._taken.look)
-        queue: asyncio.Queue[list[str] | None] = asyncio.Queue(workers)
+    async def _copy_in_loop(self, chunk_keys: AsyncIterator[str]) -> None:
+        """Copy chunks in tasks, of one key each."""
+        queue: asyncio.Queue[str | None] = asyncio.Queue(2 * _READS)
         budget = self._budget
-        committed = time.monotonic()
 
         async def work() -> None:
-            nonlocal committed
-            while (batch := await queue.get()) is not None:
-                async with budget.held(max(map(budget.size, batch), default=0)):
-                    self._bar.update(await action(batch))
-                has_state = self._marks.are_kept or self._target.dataset is not None
-                if has_state and time.monotonic() - committed > self._commit_seconds:
-                    committed = time.monotonic()
+            while (key := await queue.get()) is not None:
+                async with budget.held(budget.size(key)):
+                    self._bar.update(await self._copy_key(key))
+                if self._commit_is_due():
                     await finished(self._commit)
-
-        async def give() -> None:
-            batch: list[str] = []
-            length = 1  # until the first batches tell how large chunks are
-            async for key in self._chunk_keys(rechunked):
-                batch.append(key)
-                if len(batch) >= min(length, self._writer.batch_bytes // budget.size(key)):
-                    await queue.put(batch)
-                    batch, length = [], min(2 * length, most)
-            await queue.put(batch)
-            for _ in range(workers):
-                await queue.put(None)
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(workers):
+                for _ in range(2 * _READS):
                     group.create_task(work())
-                await give()
+                async for key in chunk_keys:
+                    await queue.put(key)
+                for _ in range(2 * _READS):
+                    await queue.put(None)
         except ExceptionGroup as errors:
             first = errors.exceptions[0]  # what one key has stopped, and other keys like it
             raise first from first.__cause__  # the command words what the cause says
-        await finished(self._writer.flush)
+
+    def _commit_is_due(self) -> bool:
+        """Return whether what was copied is to be frozen and noted now; true once, then not for a while."""
+        if not self._marks.are_kept and self._target.dataset is None:
+            return False
+        with self._lock:
+            is_due = time.monotonic() - self._committed > self._commit_seconds
+            if is_due:
+                self._committed = time.monotonic()
+        return is_due
 
     def _commit(self) -> None:
         with self._committing:
@@ -275,35 +291,30 @@ class _Copy:
                 self._target.dataset.freeze()
             self._marks.commit(noted)
 
-    async def _copy_keys(self, batch: list[str]) -> int:
-        """Copy keys; return the number of bytes."""
+    async def _copy_key(self, key: str) -> int:
+        """Copy a key; return the number of bytes."""
+        own = self._taken.own(key)
+        stamp = self._taken.stamp(key, own)
+        if self._taken.is_there(key, own, stamp):
+            return 0
+        async with self._reading:
+            data = await self._source.store.get(self._source.prefix + key, default_buffer_prototype())
+        if data is None:  # deleted since it was listed
+            return 0
+        return self._note(key, stamp, await self._writer.write(key, data), len(data))
+
+    def _copy_batch(self, batch: list[str]) -> None:
+        """Copy keys in a thread that may wait."""
         size = 0
-        for key in batch:
-            own = self._taken.own(key)
-            stamp = self._taken.stamp(key, own)
-            if self._taken.is_there(key, own, stamp):
-                continue
-            async with self._reading:
-                data = await self._source.store.get(self._source.prefix + key, default_buffer_prototype())
-            if data is not None:  # else deleted since it was listed
-                size += self._note(key, stamp, await self._writer.write(key, data), len(data))
-        return size
+        for chunk, link in self._writer.write_batch(self._read_batch(batch)):
+            size += self._note(chunk.key, chunk.stamp, link, len(chunk.data))
+        with self._lock:
+            self._bar.update(size)
+        if self._commit_is_due():
+            self._commit()
 
-    async def _copy_batch(self, batch: list[str]) -> int:
-        """Copy keys in a thread; return the number of bytes."""
-        return await finished(self._copy_here, batch)
-
-    def _copy_here(self, batch: list[str]) -> int:
-        chunks = self._read_batch(batch)
-        size = 0
-        with self._writer.turn(chunks) as in_turn:
-            for key, stamp, found, data in in_turn:
-                link = self._writer.write_sync(key, data, found if isinstance(found, bytes) else None)
-                size += self._note(key, stamp, link, len(data))
-        return size
-
-    def _read_batch(self, batch: list[str]) -> Iterator[tuple[str, str | None, AnyTarget | None, bytes]]:
-        """Yield key, stamp, what the source has for the key, and the bytes, of chunks that the target has not."""
+    def _read_batch(self, batch: list[str]) -> Iterator[Chunk]:
+        """Yield the chunks that the target has not."""
         for key in batch:
             found = self._taken.own(key)
             stamp = self._taken.stamp(key, found)
@@ -311,7 +322,7 @@ class _Copy:
                 continue
             data = self._reader.read_sync(key, found)
             if data is not None:  # else deleted since it was listed
-                yield key, stamp, found, data
+                yield Chunk(key, stamp, found, data)
 
     def _note(self, key: str, stamp: str | None, link: bytes, size: int) -> int:
         """Note a chunk that was put; return its size."""

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from ipld_car import cids, unixfs
 from zarr.core.buffer import Buffer, default_buffer_prototype
-from zarr.storage import LocalStore, MemoryStore, ZipStore
+from zarr.storage import LocalStore, MemoryStore, ObjectStore, ZipStore
 
 from ipldstore._dataset import values
 from ipldstore._format.links import is_raw_sha256
 from ipldstore._links.batch import LinkBatch
 from ipldstore._there.ends import End
 from ipldstore.errors import LOWER_ERRORS, translated
+
+from . import zip_members
+from .reading import Chunk
 
 T = TypeVar("T")
 
@@ -34,14 +37,8 @@ class ChunkWriter(Protocol):
     async def write(self, key: str, value: Buffer) -> bytes:
         """Put a chunk; return its link, empty where there are none."""
 
-    def write_sync(self, key: str, data: bytes, link: bytes | None) -> bytes:
-        """Put a chunk, in a thread that may wait; return its link, empty where there are none.
-
-        :param link: the link by which a dataset has just verified the bytes; None where they come from elsewhere
-        """
-
-    def turn(self, chunks: Iterable[T]) -> AbstractContextManager[Iterable[T]]:
-        """Give the chunks of a thread when it may write them; where one thread writes at a time, they are read then."""
+    def write_batch(self, chunks: Iterable[Chunk]) -> Iterable[tuple[Chunk, bytes]]:
+        """Put chunks, in a thread that may wait; yield each with its link, empty where there are none."""
 
     def flush(self) -> None:
         """Return when the store has the keys of all chunks that were put."""
@@ -65,9 +62,9 @@ class DatasetWriter:
         """See :meth:`ChunkWriter.write`."""
         data = value.as_numpy_array().tobytes()  # to_bytes() does the same, at three times the cost for a small chunk
         if len(data) <= _INLINE_BYTES and not self._data.castore.blocking:
-            return self.write_sync(key, data, None)
+            return self._put(key, data, None)
         link = self._try_write_nowait(key, data)
-        return await finished(self.write_sync, key, data, None) if link is None else link
+        return await finished(self._put, key, data, None) if link is None else link
 
     def _try_write_nowait(self, key: str, data: bytes) -> bytes | None:
         """Put a chunk if nothing has to be waited for; return its link, None if it was not put.
@@ -86,9 +83,11 @@ class DatasetWriter:
             self._batch.add(self._prefix + key, link)
         return link
 
-    def write_sync(self, key: str, data: bytes, link: bytes | None) -> bytes:
-        """See :meth:`ChunkWriter.write_sync`; bytes whose link is known, and is the one they get here, are not hashed.
+    def _put(self, key: str, data: bytes, link: bytes | None) -> bytes:
+        """Put a chunk; return its link.
 
+        :param link: the link by which a dataset has just verified the bytes, which are not hashed again where they get
+            this link here; None if they come from elsewhere
         :raises IPLDStoreError: if the block cannot be put
         """
         try:
@@ -101,9 +100,11 @@ class DatasetWriter:
         self._batch.add(self._prefix + key, link)
         return link
 
-    def turn(self, chunks: Iterable[T]) -> AbstractContextManager[Iterable[T]]:
-        """See :meth:`ChunkWriter.turn`: at once."""
-        return nullcontext(chunks)
+    def write_batch(self, chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, bytes]]:
+        """See :meth:`ChunkWriter.write_batch`: each chunk is put when it is read."""
+        for chunk in chunks:
+            link = chunk.found if isinstance(chunk.found, bytes) else None
+            yield chunk, self._put(chunk.key, chunk.data, link)
 
     def flush(self) -> None:
         """See :meth:`ChunkWriter.flush`."""
@@ -127,14 +128,12 @@ class StoreWriter:
         await self._store.set(self._prefix + key, value)
         return b""
 
-    def write_sync(self, key: str, data: bytes, link: bytes | None) -> bytes:
-        """See :meth:`ChunkWriter.write_sync`."""
-        self._store.set_sync(self._prefix + key, default_buffer_prototype().buffer.from_bytes(data))
-        return b""
-
-    def turn(self, chunks: Iterable[T]) -> AbstractContextManager[Iterable[T]]:
-        """See :meth:`ChunkWriter.turn`: at once."""
-        return nullcontext(chunks)
+    def write_batch(self, chunks: Iterable[Chunk]) -> Iterable[tuple[Chunk, bytes]]:
+        """See :meth:`ChunkWriter.write_batch`: each chunk is put when it is read."""
+        make = default_buffer_prototype().buffer.from_bytes
+        for chunk in chunks:
+            self._store.set_sync(self._prefix + chunk.key, make(chunk.data))
+            yield chunk, b""
 
     def flush(self) -> None:
         """Return at once: each chunk has its key already."""
@@ -150,25 +149,28 @@ class _Uncopied(NamedTuple):
 
 
 class ZipWriter(StoreWriter):
-    """Writes into a zip file of zarr, whose only way without an event loop is what its own set calls."""
+    """Writes into a zip file of zarr. Threads read chunks and make checksums; one at a time writes its batch.
+
+    With a turn for each chunk, handing it over would take as long as writing it.
+    """
 
     batch_bytes = 1 << 20  # they are in memory until it is their turn, and in the cache of the processor
 
-    @contextmanager
-    def turn(self, chunks: Iterable[T]) -> Iterator[Iterable[T]]:
-        """See :meth:`ChunkWriter.turn`.
-
-        A thread writes a batch in one go, and others read meanwhile: with a turn for each chunk, handing it over takes
-        as long as writing it.
-        """
+    def write_batch(self, chunks: Iterable[Chunk]) -> list[tuple[Chunk, bytes]]:
+        """See :meth:`ChunkWriter.write_batch`. All chunks are read before the thread waits for its turn."""
         here = list(chunks)
+        values = [chunk.data for chunk in here]
+        names = [self._prefix + chunk.key for chunk in here]
+        is_stored = self._store.compression == zipfile.ZIP_STORED
+        members = list(map(zip_members.member, names, values)) if is_stored else []
         with self._store._lock:  # noqa: SLF001  # as set takes it
-            yield here
-
-    def write_sync(self, key: str, data: bytes, link: bytes | None) -> bytes:
-        """See :meth:`ChunkWriter.write_sync`, in the turn of the thread."""
-        self._store._set(self._prefix + key, _Uncopied(data))  # noqa: SLF001  # see above
-        return b""
+            archive: zipfile.ZipFile = self._store._zf  # noqa: SLF001  # as set does
+            if is_stored and archive.NameToInfo.keys().isdisjoint(names):
+                zip_members.append(archive, members, values)
+            else:
+                for name, data in zip(names, values, strict=True):
+                    self._store._set(name, _Uncopied(data))  # noqa: SLF001  # as set does
+        return [(chunk, b"") for chunk in here]
 
 
 def writer_to(target: End) -> ChunkWriter:
@@ -179,12 +181,8 @@ def writer_to(target: End) -> ChunkWriter:
 
 
 def can_wait(source: End, target: End) -> bool:
-    """Return whether both ends read and write without an event loop, so that a thread copies a chunk in one go.
-
-    Not from memory into a zip file: one thread at a time writes that, and there is nothing that others could read.
-    """
-    from_memory = type(source.store) is MemoryStore and type(target.store) is ZipStore
-    return _is_at_hand(source) and _is_at_hand(target) and not from_memory
+    """Return whether threads copy without an event loop: the target is on this machine, the source too or a bucket."""
+    return (_is_at_hand(source) or type(source.store) is ObjectStore) and _is_at_hand(target)
 
 
 def _is_at_hand(end: End) -> bool:
