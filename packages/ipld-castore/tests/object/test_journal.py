@@ -24,7 +24,7 @@ from ipld_castore import (
 from ipld_castore._object.options import open_store
 from ipld_castore.testing import JournalTests
 
-from ..support.fault_proxy import Exchange, FaultProxy
+from ..support.fault_proxy import Exchange, FaultProxy, right
 from ..support.s3_server import S3Server
 
 pytest.importorskip("obstore", reason="the extra object is not installed")
@@ -289,6 +289,33 @@ def test_many_records_are_read_by_few_requests(in_bucket: Journal, reader: Journ
     reader.remove()
     s3_proxy.requests.clear()
     assert list(reader.entries({})) == []
+
+
+def test_no_append_in_a_loop_waits_for_an_object_of_many_records(
+    in_bucket: Journal, reader: Journal, s3_proxy: FaultProxy
+) -> None:
+    held = asyncio.Event()
+
+    async def hold(exchange: Exchange) -> None:
+        loop.call_soon_threadsafe(held.set)
+        await asyncio.to_thread(go_on.wait, 60)
+        await right(exchange)
+
+    async def run() -> None:
+        appends = (in_bucket.try_append_async(A, number, b"%d" % number) for number in range(1, 33))
+        assert all(await asyncio.gather(*appends))
+        await asyncio.wait_for(held.wait(), 60)
+        assert s3_proxy.count("PUT") == 33
+
+    go_on, loop = threading.Event(), asyncio.new_event_loop()
+    s3_proxy.inject(hold, when=lambda request: request.path.endswith(".32"))
+    try:
+        loop.run_until_complete(run())
+        assert len(list(reader.entries({}))) == 32
+    finally:
+        go_on.set()
+        loop.run_until_complete(asyncio.gather(*asyncio.all_tasks(loop)))
+        loop.close()
 
 
 def test_sessions_of_a_copy_are_none_of_it(s3: S3Server, bucket: str, tmp_path: Path) -> None:

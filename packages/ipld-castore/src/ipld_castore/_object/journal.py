@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import threading
@@ -65,6 +66,8 @@ class BucketJournal:
         self._object = ConditionalObject(client, f"{folder}/{STATE}", self._what, _MAX_STATE_BYTES)
         self._states: SharedCall[bytes | None] = SharedCall()
         self._marks: SharedCall[object] = SharedCall()
+        self._putting: set[asyncio.Task[None]] = set()
+        """Objects of many records that are being put, in event loops."""
         self._renew_lock()
         renew_after_fork(self._renew_lock)
         self._writers: dict[str, Objects] = {}
@@ -101,13 +104,19 @@ class BucketJournal:
         try:
             if not await self._client.try_put_async(self._name(*segment), frame([record]), "create"):
                 return False
-            for many, framed in self._arrived(segment, [record]):
-                if await self._client.try_put_async(self._name(*many), framed, "overwrite"):
-                    self._add(many)
         except BaseException:  # the task was cancelled
             self._lose(writer)
             raise
+        for many, framed in self._arrived(segment, [record]):
+            putting = asyncio.ensure_future(self._put_many(many, framed))  # no append waits for it
+            self._putting.add(putting)
+            putting.add_done_callback(self._putting.discard)
         return True
+
+    async def _put_many(self, segment: tuple[str, int, int], data: bytes) -> None:
+        """Put an object that repeats many records; where it fails, readers take the single ones."""
+        if await self._client.try_put_async(self._name(*segment), data, "overwrite"):
+            self._add(segment)
 
     def _lose(self, writer: str) -> None:
         """Note that it is unknown whether an append of a writer has arrived."""
