@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -358,3 +359,18 @@ def test_near_blocks_do_not_pile_up(every: int) -> None:
         assert data == far.get_block(cid)
         assert asked - given < 1200
     assert given == len(stored)
+
+
+@pytest.mark.parametrize("limit", [None, 1 << 20])
+def test_what_cannot_be_kept_is_read_and_written_all_the_same(tmp_path: Path, limit: int | None) -> None:
+    """A cache was removed while a store was open: each set failed from then on."""
+    far = MappingCAStore()
+    store = TieredCAStore(FileSystemCAStore(tmp_path / "cache", fsync=False), far, max_bytes=limit)
+    store.put(b"before")
+    shutil.rmtree(tmp_path / "cache")
+    with pytest.warns(UserWarning, match=r"not kept in <FileSystemCAStore: .*removed or replaced") as told:
+        cid = store.put(b"after")
+    assert len(told) == 1  # and no more: warnings are errors here
+    assert far.get(cid) == store.get(cid) == b"after"
+    store.put_blocks([(cid, b"after")])
+    store.flush()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from ipld_car import cids
@@ -17,7 +19,7 @@ from ipld_castore._core.hash_policy import check_hash, identity_bytes, verify
 from ipld_castore._core.path import PathStep
 from ipld_castore._core.store import ContentAddressableStore
 from ipld_castore.concurrency import InFlight
-from ipld_castore.errors import BlockCorruptError, BlockNotFoundError
+from ipld_castore.errors import BlockCorruptError, BlockNotFoundError, CAStoreError
 
 from .near_limit import NearLimit, limit_of
 from .tiered_capabilities import class_for
@@ -31,7 +33,8 @@ class TieredCAStore(ContentAddressableStore):
 
     A block is read from ``near``; if that lacks it, or has other bytes, from ``far``, verified, and then kept in
     ``near``. What is written goes to ``far`` and then to ``near``, so that ``near`` has nothing that ``far`` has not
-    been given. Listing is that of ``far``; deleting deletes in both.
+    been given. Listing is that of ``far``; deleting deletes in both. Where ``near`` cannot be written, as its disk is
+    full or its folder was removed, a warning says so once, and ``far`` is read and written all the same.
 
     Threads: as safe as the two stores are; however many threads want a block, it is got from ``far`` once.
     Two stores are equal if both of their parts are.
@@ -74,6 +77,7 @@ class TieredCAStore(ContentAddressableStore):
         self.local = near.local and far.local
         self.sends_graphs = far.sends_graphs
         self._max_bytes = max_bytes
+        self._has_warned = False
         self._in_flight: InFlight[bytes] = InFlight()
         self._limit = self._bounded()
         self._take_class()
@@ -125,11 +129,22 @@ class TieredCAStore(ContentAddressableStore):
         return data
 
     def _keep(self, binary: bytes, data: bytes) -> None:
-        """Put a verified block into the near store."""
-        if self._limit is None:
-            self.near.put_block(cids.from_validated(binary), data)
-        else:
-            self._limit.put(binary, data)
+        """Put a verified block into the near store, which may fail: see :meth:`_told`."""
+        with self._told():
+            if self._limit is None:
+                self.near.put_block(cids.from_validated(binary), data)
+            else:
+                self._limit.put(binary, data)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Warn once where the near store fails: a disk is full, or a folder was removed. All is in the far store."""
+        try:
+            yield
+        except (CAStoreError, OSError) as error:
+            if not self._has_warned:
+                self._has_warned = True
+                warnings.warn(f"blocks are not kept in {self.near!r}: {error}", UserWarning, stacklevel=4)
 
     def _get(self, binary: bytes) -> bytes:
         """Return the verified bytes of a block, from either store."""
@@ -269,11 +284,13 @@ class TieredCAStore(ContentAddressableStore):
     def flush(self) -> None:
         """See :meth:`ContentAddressableStore.flush`: that of both."""
         self.far.flush()
-        self.near.flush()
+        with self._told():
+            self.near.flush()
 
     def persist(self, root: CID, previous: CID | None = None) -> None:
         """See :meth:`ContentAddressableStore.persist`; the far store persists."""
-        self.near.flush()
+        with self._told():
+            self.near.flush()
         self.far.persist(root, previous)
 
     def close(self) -> None:
