@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ipld_castore import ContentAddressableStore, MappingCAStore
 from ipldstore import IPLDStore, IPLDStoreError
+from ipldstore._store.zarr_store import _bytes_of
 
 from ..support.store_samples import ObservedCAStore, damage, link_at, zarr
 
@@ -162,3 +163,19 @@ def test_copying_from_another_store(castore: ContentAddressableStore) -> None:
     zarr.create_array(direct, name="g/a", data=VALUES, chunks=(7, 9))
     assert target.freeze() == direct.freeze()
     assert np.array_equal(zarr.open_array(target, path="g/a", mode="r"), VALUES)
+
+
+def test_bytes_of_codecs_are_taken_as_they_are_and_arrays_are_copied() -> None:
+    """What a caller can still change is never what a block holds, or hashes to."""
+    made = bytes(range(100))
+    array = np.frombuffer(made, "u1")
+    assert _bytes_of(array) is made
+    assert _bytes_of(array.reshape(10, 10)[:].ravel()) is made
+    assert _bytes_of(array.view("<u4")) is made
+    for other in (array[1:], array[:0], array[::-1], array[::2], array.reshape(10, 10).T, array.reshape(2, 50)[1:]):
+        assert _bytes_of(other) == other.tobytes()
+    for changing in (np.arange(9, dtype="u1"), np.frombuffer(bytearray(range(9)), "u1")):
+        taken = _bytes_of(changing)
+        changing[:] = 0
+        assert taken == bytes(range(9))
+    assert _bytes_of(np.frombuffer(b"", "u1")) == b""
