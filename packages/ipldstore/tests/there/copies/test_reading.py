@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 import zarr
 from ipld_castore import CAStoreError
 from ipldstore import IPLDStore
+from ipldstore._there.copies import copy as copy_module
 from ipldstore._there.copies.chunks.reading import ZipReader, reader_from
 from ipldstore._there.ends import End
 from multiformats import CID
@@ -138,3 +141,30 @@ def test_an_error_keeps_its_cause(tmp_path: Path) -> None:
     with pytest.raises(ipldstore.BlockMissingError) as error:
         ipldstore.copy(store, tmp_path / "x.zarr")
     assert isinstance(error.value.__cause__, CAStoreError)
+
+
+def test_tasks_behind_one_that_failed_are_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They went on writing into the target after the copy had raised its error."""
+    tasks: list[Future[int]] = []
+    ended: list[str] = []
+
+    def end() -> None:
+        ended.append("the second")
+        tasks[1].set_result(1)
+
+    class Executor:
+        def submit(self, *_: object) -> Future[int]:
+            tasks.append(Future())
+            if len(tasks) == 1:
+                tasks[0].set_exception(OSError("the first"))
+            if len(tasks) == 2:
+                tasks[1].set_running_or_notify_cancel()
+                threading.Timer(0.05, end).start()
+            return tasks[-1]
+
+    monkeypatch.setattr(copy_module, "_TASK_KEYS", 1)
+    zarr.create_array(tmp_path / "a.zarr", shape=(8,), chunks=(2,), dtype="i4")[:] = 1
+    with pytest.raises(OSError, match="the first"):
+        ipldstore.copy(tmp_path / "a.zarr", tmp_path / "x.zarr", dask=Executor())
+    assert ended == ["the second"]
+    assert [task.cancelled() for task in tasks] == [False, False, True, True]

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from concurrent import futures
 from typing import Any, Final
 
 import zarr
@@ -343,8 +344,14 @@ class _Copy:
 
         ends = self._source._replace(marks=None), self._target._replace(marks=None)
         tasks = [self._dask.submit(copy_keys, *ends, batch) for batch in sync(batches())]
-        for task in tasks:
-            self._bar.update(task.result())
+        try:
+            for task in tasks:
+                self._bar.update(task.result())
+        except BaseException:
+            # Nothing runs on while the caller closes what tasks use, but tasks that a cluster has begun.
+            running = [task for task in tasks if not task.cancel() and isinstance(task, futures.Future)]
+            futures.wait(running)
+            raise
 
 
 def _name_of(source: End) -> str:
