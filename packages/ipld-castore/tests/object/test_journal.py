@@ -245,7 +245,8 @@ def test_writers_that_were_stopped(in_bucket: Journal, reader: Journal) -> None:
             in_bucket.append(writer, number, [b"more"])
     assert [entry.record for entry in reader.entries({B: 1})] == [b"1", b"2"]
     in_bucket.append("cc", 1, [b"new"])
-    assert [entry.record for entry in reader.entries({B: 1})] == [b"1", b"2", b"new"]
+    assert [entry.record for entry in reader.entries({B: 1})] == [b"1", b"2"], "it began after the call"
+    assert [entry.record for entry in in_bucket.entries({B: 1})] == [b"1", b"2", b"new"]
 
 
 def test_a_record_that_comes_before_what_stops_its_writer(

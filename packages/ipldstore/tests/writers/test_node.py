@@ -5,6 +5,7 @@ The rules that hold anywhere are checked with folders and buckets, in the other 
 
 from __future__ import annotations
 
+import os
 import pickle
 import random
 from collections.abc import Iterator
@@ -167,3 +168,24 @@ def check(store: IPLDStore, said: list[str]) -> None:
     for key in values.keys() - BASE.keys():
         assert values[key] == killed.content(key), "whole"
     assert store.freeze() == written(values).freeze()
+
+
+@pytest.mark.kubo
+def test_copies_after_a_fork_see_each_other(node: IPFSStore) -> None:
+    """The child counts its changes anew, and so came to as many as a copy had seen of those of the parent."""
+    store = written(BASE, node)
+    process = Process("worker")
+    copy = process.open(pickle.dumps(store))
+    store["a/c/1"] = b"one"
+    other = process.open(pickle.dumps(store))
+    other["a/c/2"] = b"two"
+    assert copy["a/c/2"] == b"two"
+
+    child = os.fork()
+    if child == 0:
+        try:
+            other["a/c/3"] = b"three"
+            os._exit(copy.mapping.get("a/c/3") != b"three")
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -77,8 +77,8 @@ class Journal(Protocol):
     def stop_writers(self, known: Mapping[str, int]) -> object:
         """Make the next append of each writer that has appended fail, if the journal :attr:`refuses_stopped`.
 
-        Its records up to then are readable. Elsewhere writers look at the state after each append, and nothing is done
-        here.
+        Its records up to then are readable. Those of writers that append for the first time after the call has begun
+        may be left out from then on. Elsewhere writers look at the state after each append, and nothing is done here.
 
         Return the value of :meth:`mark` for all records of the writers that were stopped, where it is known; else None.
 

@@ -71,6 +71,8 @@ class BucketJournal:
         self._renew_lock()
         renew_after_fork(self._renew_lock)
         self._writers: dict[str, Objects] = {}
+        self._only: frozenset[str] | None = None
+        """The writers that are looked for; None is all. Others have begun when all of these were being stopped."""
         self._appended: dict[str, Appended | None] = {}
         """By writer that appends by this journal, what it has appended: its objects need no listing.
 
@@ -159,10 +161,12 @@ class BucketJournal:
     def stop_writers(self, known: Mapping[str, int]) -> object:
         """See :meth:`Journal.stop_writers`: each gets a request, and another one as often as it was faster.
 
-        Those that are known get theirs beside the look that finds the others.
+        Those that are known get theirs beside the look that finds the others. Writers that append for the first time
+        after that look are left out, then and by later looks, as more and more of them may begin.
         """
         mark: object = None
         is_seen = False
+        self._only = None
         taken: set[tuple[str, int]] = set()
         while (running := self._running(known)) or not is_seen:
             looks = [] if is_seen else [None]
@@ -174,6 +178,8 @@ class BucketJournal:
                 elif not found:  # it was faster: a look tells its next number
                     taken.add(at)
                     is_seen = False
+            with self._lock:
+                self._only = self._only or frozenset(self._writers)
         return mark
 
     def _running(self, known: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -287,6 +293,8 @@ class BucketJournal:
             if match:
                 first = int(match[2])
                 with self._lock:
+                    if self._only is not None and match[1] not in self._only:
+                        continue
                     objects = self._writers.setdefault(match[1], Objects())
                     if meta["size"]:
                         objects.add(first, first + int(match[3]) - 1)

@@ -66,7 +66,10 @@ class CopySharing:
         self._pickles += 1
 
     def _causes(self) -> tuple[int, int]:
-        """Return a value that changes when a remote journal has to be read."""
+        """Return a value that changes when a remote journal has to be read.
+
+        Changes of other copies in this process only raise the second part.
+        """
         return self._pickles, self.writer.noted - self._noted
 
     def catch_up(self, dataset: SharedDataset, *, reading: bool) -> None:
@@ -142,7 +145,9 @@ class CopySharing:
         """
 
         def settle(conflict: Conflict) -> Content:
-            return conflict.base if conflict.key in own else list(conflict.ends.values())[-1]
+            # What was made here is not among the notes, which may be older.
+            is_made = not is_same_content(conflict.base, dataset.content_of(conflict.key, self._base[0]))
+            return conflict.base if is_made or conflict.key in own else list(conflict.ends.values())[-1]
 
         journal = self.writer.journal
         with self.writer.lock:
@@ -182,21 +187,27 @@ class CopySharing:
 
     def record(self, dataset: SharedDataset, key: str, content: Content) -> None:
         """See :meth:`Sharing.record`."""
-        is_made = False
-        while not is_made:
+
+        def try_record(is_current: Callable[[], bool]) -> bool:
             self.catch_up(dataset, reading=False)
             self._take_over_read(dataset, key)
-            is_made = self.writer.record(dataset, self._reads, key, content, self._see, self._is_current)
+            return self.writer.record(dataset, self._reads, key, content, self._see, is_current)
 
-    def _is_current(self) -> bool:
-        """Return whether this copy has seen all that this process has noted."""
-        return self._looked == self._causes() if self.writer.journal.is_remote else self._look() == self._mark
+        causes = self._causes()
+        is_made = try_record(lambda: self._causes()[1] == causes[1])
+        while not is_made:  # other copies go on with other keys
+            with self.writer.watch_own() as own:
+                is_made = try_record(lambda: key not in own)
 
     async def try_record_async(self, dataset: SharedDataset, key: str, link: bytes, work: AsyncWork) -> bool:
         """Give a key a block, as :meth:`record` does; see :meth:`SessionWriter.try_record_async`."""
-        if not self._is_current() or self.writer.read_elsewhere(self._reads, key):
+
+        def is_current() -> bool:
+            return self._looked == self._causes()
+
+        if not is_current() or self.writer.read_elsewhere(self._reads, key):
             return False
-        return await self.writer.try_record_async(dataset, self._reads, key, link, self._see, work)
+        return await self.writer.try_record_async(dataset, self._reads, key, link, self._see, is_current, work)
 
     def _take_over_read(self, dataset: SharedDataset, key: str) -> None:
         """Let a write depend on what another copy in this process has read, if the root of the pickle has it.
@@ -233,6 +244,7 @@ class CopySharing:
     def renew_locks(self) -> None:
         """See :meth:`Sharing.renew_locks`: the child of a process is another writer."""
         self.writer.renew()
+        self._looked = None
 
 
 class _Writers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,7 +17,9 @@ from ipldstore._writers import coordinator
 from ipldstore._writers.noting import sequence
 from zarr.core.buffer import default_buffer_prototype
 
+from ...support.store_samples import contents
 from ..workers.buckets import copy_elsewhere, is_note
+from ..workers.copies import Process
 
 pytest.importorskip("obstore", reason="the extra object is not installed")
 
@@ -230,3 +233,52 @@ def test_a_note_on_its_way_is_not_given_up_with_a_later_one_that_failed(castore:
         after.result(60)
     assert looked == [{"a/c/first"}]
     assert set(store) == {"a/c/first", "a/c/early", "a/c/after"}
+
+
+def write_in_vain(copy: IPLDStore, value: bytes) -> None:
+    with pytest.raises(IPLDStoreError, match="closed"):
+        copy["a/c/1"] = value
+
+
+def test_the_end_of_a_session_waits_for_no_writer_that_begins_after_it(castore: ObjectCAStore, s3_proxy: Any) -> None:
+    """It looks at the session after its first note. As tasks that fail are tried again, more and more may begin."""
+    store = IPLDStore(castore)
+    pickled = pickle.dumps(store)
+    first = Process("first").open(pickled)
+    first["a/c/0"] = b"0"
+    stopped: list[str] = []
+    one_by_one = threading.Lock()
+
+    def write(number: int) -> None:
+        with one_by_one:
+            first["a/c/0"] = b"%d" % number  # before it is stopped, so that it is looked for once more
+            write_in_vain(Process(f"process {number}").open(pickled), b"%d" % number)
+
+    async def write_before(exchange: Any) -> None:
+        if is_note(exchange.request) and not exchange.request.body:
+            stopped.append(exchange.request.path.split("/")[-2])
+            if len(stopped) < 6:
+                await asyncio.to_thread(write, len(stopped))
+        await right(exchange)
+
+    s3_proxy.inject_always(write_before)
+    store.close()
+    assert len(stopped) > 5
+    assert len(set(stopped)) <= 2
+    assert contents(IPLDStore(castore, root=store.root_cid))["a/c/0"] in (b"4", b"5")
+
+
+def test_sets_that_fail_as_their_session_ends_do_not_conflict(castore: ObjectCAStore, s3_proxy: Any) -> None:
+    """Their notes may be taken in: those before all writers were stopped."""
+    store = IPLDStore(castore)
+    copy = copy_elsewhere(store)
+
+    async def write_at_end(exchange: Any) -> None:
+        answer = await exchange.forward()
+        for value in (b"1", b"2"):
+            await asyncio.to_thread(write_in_vain, copy, value)
+        await exchange.send(answer.head + answer.body)
+
+    s3_proxy.inject(write_at_end, when=lambda request: request.method == "PUT" and request.path.endswith("/state"))
+    store.close()
+    assert contents(IPLDStore(castore, root=store.root_cid)) in ({}, {"a/c/1": b"1"})

@@ -118,7 +118,7 @@ class SessionWriter:
     ) -> bool:
         """Note a change, and make it in a copy; other copies here find the note.
 
-        Return False, with nothing done, if another change of the key was waited for, and the copy has not seen it.
+        Return False, with nothing done, if the copy has not seen what was noted here before.
 
         The blocks of ``after`` have been put. Where the journal is remote they may be under way: note and block travel
         side by side, unless the note is to keep the block, and so do the notes of several threads, except those of one
@@ -127,7 +127,7 @@ class SessionWriter:
         :param reads: what the copy has read
         :param noted: called with the notes when they are there, and :attr:`lock` held; returns whether the copy has not
             read them yet, nor what others have noted after them
-        :param is_current: returns whether the copy has seen all that was noted here
+        :param is_current: returns whether the copy has seen all that was noted here of the key; :attr:`lock` is held
         :raises IPLDStoreError: if the note or the block cannot be written, or the session has ended: the change is then
             not made, and may have been noted or not, which the next change of the key allows for. Also if it is unknown
             whether the session has ended; the change is then made
@@ -136,8 +136,9 @@ class SessionWriter:
         with self._lock:
             if key in self._claims:
                 self._claims.wait_for(key, self._give_up_claim, self._sequence.fail_stopped)
-                if not is_current():
-                    return False
+            if not is_current():
+                return False
+            self._session.check(key)
             notes = self._notes_of(copy, reads, key, after)
             claim = self._claims.take(key)
         try:
@@ -149,7 +150,14 @@ class SessionWriter:
         return True
 
     async def try_record_async(
-        self, copy: SharedDataset, reads: Reads, key: str, after: bytes, noted: IsNew, work: AsyncWork
+        self,
+        copy: SharedDataset,
+        reads: Reads,
+        key: str,
+        after: bytes,
+        noted: IsNew,
+        is_current: Callable[[], bool],
+        work: AsyncWork,
     ) -> bool:
         """Note a change, and make it, as :meth:`record` does, in the running event loop.
 
@@ -163,8 +171,9 @@ class SessionWriter:
         if not self.journal.refuses_stopped or not self._lock.acquire(blocking=False):
             return False
         try:
-            if key in self._claims or key in self._failed:
+            if key in self._claims or key in self._failed or not is_current():
                 return False
+            self._session.check(key)
             notes = self._notes_of(copy, reads, key, after)
             group, leads = self._join(notes)
             claim = self._claims.take(key, group, notes, make)
@@ -276,8 +285,9 @@ class SessionWriter:
     def _make_noted(self, copy: SharedDataset, after: Content, put: Noted, noted: IsNew) -> None:
         """Make a change whose note is there."""
         with self._lock:
+            is_new = noted(put)  # it counts the change as its own before others count it
             self._forget(put.key)
-            if noted(put):
+            if is_new:
                 copy.apply({put.key: after})
 
     def _give_up_claim(self, key: str, claim: Claim) -> None:
