@@ -59,6 +59,8 @@ class OpenedCAStore(NamedTuple):
     """The names below the root that the address has."""
     resolved: str | None = None
     """What the name in the address points to, as ``/ipfs/CID/path``; None if there is none."""
+    has_no_root: bool = False
+    """Whether there was no head when this was opened, so that it is not to be asked for again."""
 
 
 def _referencing(castore: ContentAddressableStore, path: Path, options: PlaceOptions) -> ContentAddressableStore:
@@ -266,7 +268,7 @@ def _open_bucket(url: str, mode: Mode, options: PlaceOptions) -> OpenedCAStore:
     if mode == "x" and head is not None:
         raise FileExistsError(errno.EEXIST, f"expected no object HEAD where a new store is to be, found {head}", url)
     cached = (options.cache or Cache()).before(castore)
-    return OpenedCAStore(cached, _nothing, cached.close, head)
+    return OpenedCAStore(cached, _nothing, cached.close, head, has_no_root=head is None)
 
 
 def _open_content(place: ContentPath | NamePath, mode: Mode, options: PlaceOptions) -> OpenedCAStore:

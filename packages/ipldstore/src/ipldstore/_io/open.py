@@ -217,7 +217,9 @@ def _store_over(opened: OpenedCAStore, mode: Mode, version: Version, message: st
     :param owned: whether the block store was opened for it, and is closed with it
     """
     castore, read_only = opened.castore, mode == "r"
-    root = castore.head if opened.root is None and isinstance(castore, SupportsHead) else opened.root
+    root = opened.root
+    if root is None and not opened.has_no_root and isinstance(castore, SupportsHead):
+        root = castore.head
     store = IPLDStore(castore, root=root, read_only=read_only)
     found = found_history(store)
     if found is None:

@@ -90,3 +90,29 @@ def test_a_bucket_is_listed_once_and_its_documents_are_read_side_by_side(
     assert len(listings) == 1
     monkeypatch.undo()
     assert ipldstore.copy(source, IPLDStore()) == root
+
+
+def test_a_bucket_is_asked_for_its_head_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time is a round trip, and nothing else is done in it. The head moves by one conditional put."""
+    from ipld_castore import ObjectCAStore
+
+    zarr.create_array(tmp_path / "a.zarr", data=np.arange(4, dtype="i4"), chunks=(2,))
+    objects = obstore.store.MemoryStore()
+    monkeypatch.setattr(ObjectCAStore, "from_url", lambda _url, **_: ObjectCAStore(objects))
+    asked: list[str] = []
+
+    def count(verb: str) -> None:
+        action = getattr(obstore.store.MemoryStore, verb)
+
+        def counted(self: Any, name: str, *args: Any, **given: Any) -> Any:
+            asked.append(f"{verb} {name}")
+            return action(self, name, *args, **given)
+
+        monkeypatch.setattr(obstore.store.MemoryStore, verb, counted)
+
+    count("get")
+    count("put")
+    root = ipldstore.copy(tmp_path / "a.zarr", "s3://bucket/a")
+    assert [each for each in asked if each.endswith("HEAD")] == ["get HEAD", "put HEAD"]
+    with ipldstore.open("s3://bucket/a") as store:
+        assert store.root_cid == root

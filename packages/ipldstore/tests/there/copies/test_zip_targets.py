@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import zarr
 from ipldstore import IPLDStore
+from ipldstore._there.copies.chunks import zip_members
 from zarr.storage import ZipStore
 
 
@@ -72,3 +73,17 @@ def test_a_member_that_is_there_is_said_twice(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert archive.testzip() is None
         assert archive.read("c/1") == bytes([7, 7])
+
+
+@pytest.mark.parametrize("parts", ["_OF_STORE", "_OF_ARCHIVE"])
+def test_other_versions_of_zarr_and_python(parts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they have not the parts of a zip file that a copy uses, chunks are read and written as zarr does."""
+    zarr.create_array(tmp_path / "a.zarr", data=np.arange(6, dtype="u1"), chunks=(2,), compressors=None, fill_value=9)
+    monkeypatch.setattr(zip_members, parts, ("absent", *getattr(zip_members, parts)))
+    for used in ("stored", "append"):
+        monkeypatch.delattr(zip_members, used)
+    ipldstore.copy(tmp_path / "a.zarr", tmp_path / "a.zip")
+    assert ipldstore.copy(tmp_path / "a.zip", IPLDStore()) == ipldstore.copy(tmp_path / "a.zarr", IPLDStore())
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.testzip() is None
+        assert sorted(archive.namelist()) == ["c/0", "c/1", "c/2", "zarr.json"]

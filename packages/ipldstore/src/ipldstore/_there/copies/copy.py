@@ -113,8 +113,8 @@ def copy(
                 raise ValueError(f"expected a target that can be written, found one that is read-only: {end.store}")
             require_apart(begin, end, documents)
             with open_bar("copying", unit="B", progress=progress) as bar:
-                _Copy(begin, end, listing, Budget.of(documents), dask, bar).run(documents, plans, overwrite=overwrite)
-            return None if end.dataset is None else end.dataset.freeze()
+                task = _Copy(begin, end, listing, Budget.of(documents), dask, bar)
+                return task.run(documents, plans, overwrite=overwrite)
 
 
 def copy_chunks(source: zarr.Array[Any], target: zarr.Array[Any]) -> None:
@@ -175,8 +175,8 @@ class _Copy:
         self._committed = time.monotonic()
         self._commit_seconds = _COMMIT_SECONDS if commits else math.inf
 
-    def run(self, documents: Mapping[str, bytes], plans: rechunking.Plans, *, overwrite: bool) -> None:
-        """Copy documents first, then chunks as bytes, then what is rechunked."""
+    def run(self, documents: Mapping[str, bytes], plans: rechunking.Plans, *, overwrite: bool) -> CID | None:
+        """Copy documents first, then chunks as bytes, then what is rechunked; return the root of a dataset."""
         with self._marks as marks:
             kept = self._begin(documents, plans, overwrite=overwrite)
             try:
@@ -188,9 +188,10 @@ class _Copy:
             sync(consolidate(documents, self._target, kept))
             if self._target.dataset is None:
                 marks.forget()  # they are for a copy that was stopped alone: folders of zarr are not littered
-            else:
-                self._target.dataset.freeze()
-                marks.commit()
+                return None
+            root = self._target.dataset.freeze()  # once: a second time would ask a bucket for its head
+            marks.commit()
+            return root
 
     def _begin(self, documents: Mapping[str, bytes], plans: rechunking.Plans, *, overwrite: bool) -> list[str]:
         """Make place for the source, and write its documents; return the nodes that stay beside it."""

@@ -186,7 +186,11 @@ def can_wait(source: End, target: End) -> bool:
 
 
 def _is_at_hand(end: End) -> bool:
-    return type(end.store) in _AT_HAND if end.dataset is None else end.dataset.castore.local
+    if end.dataset is not None:
+        return end.dataset.castore.local
+    if type(end.store) is ZipStore and not zip_members.are_reachable(end.store):
+        return False  # zarr then reads and writes it, in its event loop
+    return type(end.store) in _AT_HAND
 
 
 async def finished(action: Callable[..., T], *arguments: Any) -> T:

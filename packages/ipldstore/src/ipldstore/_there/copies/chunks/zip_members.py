@@ -12,12 +12,24 @@ import time
 import zipfile
 import zlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 _LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
 """What stands before each member of a zip file: a signature, and the lengths of the name and of more that follow."""
 _MODE: Final = 0o644 << 16
 """The permissions of a member, as ZipStore of zarr sets them."""
+_OF_STORE: Final = ("_zf", "_lock", "_set", "compression")
+"""What is used of a ZipStore of zarr beside its public methods."""
+_OF_ARCHIVE: Final = ("fp", "start_dir", "filelist", "NameToInfo", "_didModify")
+"""What is used of a zipfile.ZipFile beside its public methods."""
+
+
+def are_reachable(store: Any) -> bool:
+    """Return whether members can be read and written here: another version of zarr or Python may name parts otherwise.
+
+    :param store: a ZipStore of zarr that is open
+    """
+    return all(hasattr(store, name) for name in _OF_STORE) and all(hasattr(store._zf, name) for name in _OF_ARCHIVE)  # noqa: SLF001  # see above
 
 
 def stored(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | None:
