@@ -358,3 +358,23 @@ def test_sets_that_end_while_notes_are_read(
     process.open(pickled)
     assert copy[KEYS[1]] == b"again"
     assert contents(store) == contents(copy) == BASE | FIRST | {KEYS[0]: b"first", KEYS[1]: b"again"}
+
+
+def test_a_task_that_is_to_put_a_note_is_cancelled_before_it_begins(castore: ObjectCAStore) -> None:
+    """As all tasks of a loop that ends are. The sets that wait for it, or join it, put their notes themselves."""
+    store = written(BASE, castore)
+    copy = copy_elsewhere(store)
+    copy["a/c/first"] = b"first"
+    values = values_of(KEYS[:2], "1")
+
+    async def run() -> None:
+        tasks = begin_all(copy, dict([*values.items()][:1]))
+        writer = copy._data.sharing.writer  # type: ignore[union-attr]  # that of a copy
+        for _ in range(20):
+            if writer._open_group is None:
+                await asyncio.sleep(0)
+        writer._open_group.leader.cancel()
+        await asyncio.gather(*tasks, *begin_all(copy, dict([*values.items()][1:])))
+
+    in_time(lambda: asyncio.run(run()))
+    assert contents(store) == BASE | FIRST | values

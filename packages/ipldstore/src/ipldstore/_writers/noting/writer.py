@@ -182,6 +182,7 @@ class SessionWriter:
         try:
             if leads:
                 group.leader = asyncio.ensure_future(self._lead(group, work))  # in the next step of the loop
+                group.leader.add_done_callback(lambda _: self._fail_if_not_led(group))
             with store_errors(f"noting a change of {key!r}"):
                 is_there = await self._wait_async(claim, key, work)
             put = group.noted(notes) if is_there else None
@@ -250,6 +251,11 @@ class SessionWriter:
         except BaseException:  # the task was cancelled: the notes are put again
             self._fail(group)
             raise
+
+    def _fail_if_not_led(self, group: NoteGroup) -> None:
+        """Give up a group whose task was cancelled before it began, so that its notes are put again."""
+        if group.sequence is None:
+            self._fail(group)
 
     def _notes_of(self, copy: SharedDataset, reads: Reads, key: str, after: Content) -> list[Note]:
         """Return the note of a change, behind those of the same key that have failed and may be there."""
