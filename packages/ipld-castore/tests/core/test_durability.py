@@ -118,32 +118,32 @@ class Disk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
         self.root = root
         self.log: list[str] = []
-        fsync, mkdir, replace, link = os.fsync, Path.mkdir, Path.replace, Path.hardlink_to
+        fsync, mkdir, replace, link = os.fsync, os.mkdir, os.replace, os.link
 
         def logged_fsync(handle: int) -> None:
             fsync(handle)
             self.note("sync", Path(f"/proc/self/fd/{handle}").readlink())
 
-        def logged_mkdir(path: Path, *, exist_ok: bool = False) -> None:
-            if not path.exists():
+        def logged_mkdir(path: str | Path, mode: int = 0o777) -> None:
+            if not Path(path).exists():
                 self.note("make", path)
-            mkdir(path, exist_ok=exist_ok)
+            mkdir(path, mode)
 
-        def logged_replace(path: Path, target: Path) -> Path:
+        def logged_replace(path: str | Path, target: str | Path) -> None:
             self.note("name", target)
-            return replace(path, target)
+            replace(path, target)
 
-        def logged_link(path: Path, target: Path) -> None:
-            self.note("name", path)
+        def logged_link(path: str | Path, target: str | Path) -> None:
+            self.note("name", target)
             link(path, target)
 
         monkeypatch.setattr(os, "fsync", logged_fsync)
-        monkeypatch.setattr(Path, "mkdir", logged_mkdir)
-        monkeypatch.setattr(Path, "replace", logged_replace)
-        monkeypatch.setattr(Path, "hardlink_to", logged_link)
+        monkeypatch.setattr(os, "mkdir", logged_mkdir)
+        monkeypatch.setattr(os, "replace", logged_replace)
+        monkeypatch.setattr(os, "link", logged_link)
 
-    def note(self, what: str, path: Path) -> None:
-        parts = path.relative_to(self.root).parts
+    def note(self, what: str, path: str | Path) -> None:
+        parts = Path(path).relative_to(self.root).parts
         self.log.append(" ".join([what, *("put-" if part.startswith("put-") else part for part in parts)]))
 
     def take(self) -> list[str]:
