@@ -58,8 +58,8 @@ def _is_chunk_or_rest(request: Request) -> bool:
 def test_one_pixel_through_time(server: BlockServer, many: tuple[MappingCAStore, CID], step: int, leaves: int) -> None:
     """Where each leaf has few of the chunks, all leaves are in flight together.
 
-    The chunks are in 8 leaves, or with every second step in 16. Then a chunk and the rest of each leaf are in flight. One
-    or two fewer will do, as where two threads come to a leaf at once.
+    The chunks are in 8 leaves, or with every second step in 16. Then a chunk and the rest of each leaf are in flight.
+    One or two fewer will do, as where two threads come to a leaf at once.
     """
     array = zarr.open_group(opened(server, many[1], timeout=60), mode="r")["a0"]
     together = 2 * leaves - 2
