@@ -56,6 +56,15 @@ def test_what_is_cached_or_being_fetched_is_not_fetched_again() -> None:
     assert known.read(policy, CHUNKS[95]) == set()
 
 
+def test_a_chunk_that_its_reader_is_about_to_fetch_is_left_to_it() -> None:
+    """It was counted, and is neither cached nor in flight yet: it does not wait for all others of the leaf."""
+    policy, known, leaf = PrefetchPolicy(), Known(), LeafLinks(LEAF, CHUNKS)
+    known.sizes[CHUNKS[0]] = 8
+    for chunk in CHUNKS[1:MIN_READS]:
+        assert policy.chunks_to_fetch(chunk, leaf, known) == set()
+    assert policy.chunks_to_fetch(CHUNKS[MIN_READS], leaf, known) == set(CHUNKS[MIN_READS:])
+
+
 def test_a_chunk_that_is_there_fetches_nothing() -> None:
     """However often it is read; the read counts, so that the next missing chunk fetches the leaf."""
     policy, known = PrefetchPolicy(), Known()

@@ -79,6 +79,8 @@ class _LeafUse:
     """Whether there are too many chunks to fetch all, and few enough to fetch those of one node below together."""
     fetched: Collection[bytes] = field(default_factory=frozenset)
     """CIDs of the chunks that were fetched with the leaf."""
+    alone: set[bytes] = field(default_factory=set)
+    """CIDs of the first chunks, which their readers fetch alone, and may not have begun to."""
 
 
 class PrefetchPolicy:
@@ -110,12 +112,16 @@ class PrefetchPolicy:
         use = self._use_of(leaf.cid)
         self._note_read(use, known)
         if use.reads < max(use.next_decision, leaf.mixed // _MIXED_PER_READ) or not known.is_missing(chunk):
+            if len(use.alone) < MIN_READS:
+                use.alone.add(chunk)
             return set()
         use.next_decision = 2 * use.reads
         if not _is_small(leaf, known):
             use.by_node = leaf.node is not None and _is_small(leaf, known, MAX_MIXED_BYTES)
             return set()
         missing = {link for link in leaf.links if cids.codec_of(link) == cids.RAW and known.is_missing(link)}
+        missing -= use.alone - {chunk}
+        use.alone.clear()
         if missing:
             use.fetched = missing
         return missing
