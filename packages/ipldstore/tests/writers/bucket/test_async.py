@@ -13,7 +13,7 @@ from ipldstore import IPLDStore, IPLDStoreError, ObjectCAStore
 from zarr.core.buffer import default_buffer_prototype
 
 from ...support.store_samples import contents, written
-from ..workers.buckets import BASE, KEYS, copy_elsewhere, is_note, values_of
+from ..workers.buckets import BASE, KEYS, copy_elsewhere, is_note, right, values_of
 from ..workers.copies import Process
 
 pytest.importorskip("obstore", reason="the extra object is not installed")
@@ -139,8 +139,7 @@ def test_a_set_that_is_cancelled_takes_none_with_it(castore: ObjectCAStore, s3_p
         async def hold(exchange: Any) -> None:
             loop.call_soon_threadsafe(held.set)
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(go_on.wait(), loop))
-            answer = await exchange.forward()
-            await exchange.send(answer.head + answer.body)
+            await right(exchange)
 
         s3_proxy.inject(hold, when=lambda r: is_note(r) if what == "note" else r.body == values[KEYS[0]])
         sets = [asyncio.ensure_future(copy.set(key, make(value))) for key, value in values.items()]

@@ -21,7 +21,7 @@ from ipldstore._writers import copies as copies_module
 from ...support.processes import FRESH
 from ...support.store_samples import contents
 from ..workers import buckets as workers
-from ..workers.buckets import copy_elsewhere
+from ..workers.buckets import copy_elsewhere, right
 
 pytest.importorskip("obstore", reason="the extra object is not installed")
 
@@ -160,8 +160,7 @@ def test_the_coordinator_looks_beside_its_read(castore: ObjectCAStore, s3_proxy:
 
     async def wait(exchange: Any) -> None:
         assert await asyncio.to_thread(got.wait, 60)
-        answer = await exchange.forward()
-        await exchange.send(answer.head + answer.body)
+        await right(exchange)
 
     def is_block(request: Any) -> bool:
         return bool(request.method == "GET" and request.path.endswith(".data"))
@@ -188,15 +187,13 @@ def test_a_set_waits_for_its_own_block(castore: ObjectCAStore, s3_proxy: Any) ->
     async def hold(exchange: Any) -> None:
         held.set()
         await asyncio.to_thread(go_on.wait, 60)
-        answer = await exchange.forward()
-        await exchange.send(answer.head + answer.body)
+        await right(exchange)
 
     s3_proxy.inject(hold, when=lambda request: request.method == "PUT" and request.body == b"late")
     noted = threading.Semaphore(0)
 
     async def count(exchange: Any) -> None:
-        answer = await exchange.forward()
-        await exchange.send(answer.head + answer.body)
+        await right(exchange)
         noted.release()
 
     s3_proxy.inject(count, 2, when=lambda request: request.method == "PUT" and "/.sessions/" in request.path)
@@ -230,12 +227,10 @@ def test_a_session_with_a_late_note_is_recovered(castore: ObjectCAStore, s3_prox
 
     async def hold(exchange: Any) -> None:
         await asyncio.to_thread(go_on.wait, 60)
-        answer = await exchange.forward()
-        await exchange.send(answer.head + answer.body)
+        await right(exchange)
 
     async def note(exchange: Any) -> None:
-        answer = await exchange.forward()
-        await exchange.send(answer.head + answer.body)
+        await right(exchange)
         noted.set()
 
     s3_proxy.inject(hold, when=lambda request: request.method == "PUT" and request.body == b"late")

@@ -11,7 +11,7 @@ from ipldstore import IPLDStore, IPLDStoreError, ObjectCAStore
 from ipldstore._writers import copies
 
 from ...support.store_samples import written
-from ..workers.buckets import BASE
+from ..workers.buckets import BASE, right
 from ..workers.copies import Process
 
 pytest.importorskip("obstore", reason="the extra object is not installed")
@@ -30,8 +30,7 @@ def note_without_block(copy: IPLDStore, key: str, value: bytes, proxy: Any) -> N
         if exchange.request.method == "PUT" and exchange.request.body == value:
             await exchange.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
         else:
-            answer = await exchange.forward()
-            await exchange.send(answer.head + answer.body)
+            await right(exchange)
 
     proxy.inject_always(refuse)
     with pytest.raises(IPLDStoreError):

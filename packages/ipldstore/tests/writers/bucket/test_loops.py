@@ -18,7 +18,7 @@ from ipldstore._writers.noting import loops, sequence
 from zarr.core.buffer import default_buffer_prototype
 
 from ...support.store_samples import contents, written
-from ..workers.buckets import BASE, KEYS, copy_elsewhere, is_note, values_of
+from ..workers.buckets import BASE, KEYS, copy_elsewhere, is_note, right, values_of
 from ..workers.copies import Process
 
 pytest.importorskip("obstore", reason="the extra object is not installed")
@@ -256,8 +256,7 @@ def test_a_set_that_is_cancelled_while_its_note_is_put_again(
             await exchange.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
 
         async def forward(exchange: Any) -> None:
-            answer = await exchange.forward()
-            await exchange.send(answer.head + answer.body)
+            await right(exchange)
             loop.call_soon_threadsafe(put.set)
 
         async def hold(exchange: Any) -> None:
@@ -333,8 +332,7 @@ def test_sets_that_end_while_notes_are_read(
     async def hold(exchange: Any) -> None:
         held.release()
         await asyncio.to_thread(go_on.wait, 60)
-        answer = await exchange.forward()
-        await exchange.send(answer.head + answer.body)
+        await right(exchange)
 
     def looks_at_state(request: Any) -> bool:
         return bool(request.method == "GET" and request.path.endswith("/state"))

@@ -18,7 +18,7 @@ from ipldstore._writers.noting import sequence
 from zarr.core.buffer import default_buffer_prototype
 
 from ...support.store_samples import contents
-from ..workers.buckets import copy_elsewhere, is_note
+from ..workers.buckets import copy_elsewhere, is_note, right
 from ..workers.copies import Process
 
 pytest.importorskip("obstore", reason="the extra object is not installed")
@@ -28,11 +28,6 @@ pytest.importorskip("obstore", reason="the extra object is not installed")
 def castore(atomic_s3: Any, bucket: str, s3_proxy: Any) -> ObjectCAStore:
     """An empty bucket behind the proxy that keeps a record."""
     return ObjectCAStore.from_url(f"s3://{bucket}/air", **atomic_s3.options(s3_proxy.url))
-
-
-async def right(exchange: Any) -> None:
-    answer = await exchange.forward()
-    await exchange.send(answer.head + answer.body)
 
 
 def looks(proxy: Any) -> int:

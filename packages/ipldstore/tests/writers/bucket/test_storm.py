@@ -22,7 +22,7 @@ from ipldstore import ConflictError, IPLDStore, IPLDStoreError, ObjectCAStore
 from zarr.core.buffer import default_buffer_prototype
 
 from ...support.store_samples import contents, written
-from ..workers.buckets import BASE, is_note
+from ..workers.buckets import BASE, is_note, right
 from ..workers.copies import Process
 
 pytest.importorskip("obstore", reason="the extra object is not installed")
@@ -44,8 +44,7 @@ class Weather:
         is_block = request.method == "PUT" and request.path.endswith(".data")
         is_record = is_note(request) and not request.path.endswith("/state")
         if not self.is_bad or chance > 0.3 or not (is_block or is_record):
-            answer = await exchange.forward()
-            await exchange.send(answer.head + answer.body)
+            await right(exchange)
             return
         if chance < 0.1:
             await exchange.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")

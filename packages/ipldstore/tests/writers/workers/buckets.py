@@ -46,6 +46,12 @@ def is_note(request: Any) -> bool:
     return bool(request.method == "PUT" and "/.sessions/" in request.path)
 
 
+async def right(exchange: Any) -> None:
+    """Answer a request as the server does."""
+    answer = await exchange.forward()
+    await exchange.send(answer.head + answer.body)
+
+
 def values_of(keys: list[str], text: str = "") -> dict[str, bytes]:
     """Return a value for each key, which the text makes another."""
     return {key: f"{key} {text}".encode() for key in keys}
