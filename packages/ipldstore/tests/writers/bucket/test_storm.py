@@ -98,7 +98,7 @@ class Writer:
         def change(step: tuple[str, bytes | None]) -> bool:
             with suppress(IPLDStoreError):
                 if step[1] is None:
-                    copy.mapping.pop(step[0], None)
+                    copy.delete_sync(step[0])  # noted always; ``pop`` of what seems absent is not
                 else:
                     copy[step[0]] = step[1]
                 return True
