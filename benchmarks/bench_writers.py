@@ -26,6 +26,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 import zarr
@@ -119,6 +120,7 @@ def compare(place: Folders | Buckets, options: argparse.Namespace) -> int:
     size = options.chunks, options.chunk_bytes
     times: dict[str, list[float]] = {"ipldstore": [], place.rival: [], "hashing": []}
     with (
+        dask.config.set({"distributed.worker.profile.enabled": False}),  # see docs/start/cluster.md
         LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as cluster,
         Client(cluster),
     ):

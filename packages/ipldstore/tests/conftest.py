@@ -77,8 +77,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     method = distributed.utils.get_mp_context().get_start_method()
     assert method == FRESH.get_start_method(), "as the environment says that the conftest of the workspace sets"
     preload()  # distributed has a list of its own
+    own = {
+        "temporary-directory": str(tmp_path_factory.mktemp("dask")),
+        "distributed.worker.profile.enabled": False,  # in Python 3.11 it can stop a worker that uses obstore
+    }
     with (
-        dask.config.set({"temporary-directory": str(tmp_path_factory.mktemp("dask"))}),
+        dask.config.set(own),
         distributed.LocalCluster(
             n_workers=4, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
         ) as cluster,

@@ -9,6 +9,7 @@ from enum import Enum, auto
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeVar
 
+from ipld_castore.concurrency.dask_profiler import warn_of_dask_profiler
 from ipld_castore.errors import BackendUnavailableError, CAStoreError
 
 from . import credentials
@@ -92,6 +93,7 @@ class Client:
                 f"expected a store of obstore, such as obstore.store.S3Store(...), found {type(store).__name__}: "
                 f"ObjectCAStore.from_url(url) makes one of a URL"
             )
+        warn_of_dask_profiler()
         self.store = store
         self.kind = type(store).__name__
         """The name of the store's class, such as ``S3Store``."""
