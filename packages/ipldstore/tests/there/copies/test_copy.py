@@ -115,6 +115,18 @@ def test_rechunked_arrays_have_the_same_values() -> None:
         assert {key: again[key] for key in chunks} == chunks
 
 
+@pytest.mark.parametrize("rechunk", [{"time": -1}, {"deep/t2m": (-1, 8)}])
+def test_one_chunk_along_a_whole_axis(rechunk: Any) -> None:
+    """As -1 has it in xarray and dask; an axis without length gets chunks of 1."""
+    group = fill(MemoryStore())
+    group.create_array("empty", shape=(0, 3), chunks=(7, 3), dtype="i4", dimension_names=("time", "x"))
+    target = IPLDStore()
+    ipldstore.copy(group, target, rechunk=rechunk)
+    assert zarr.open_array(target, path="deep/t2m", mode="r").chunks == (len(DATA), 8)
+    assert np.array_equal(values(target), DATA)
+    assert zarr.open_array(target, path="empty", mode="r").chunks[0] == (1 if "time" in rechunk else 7)
+
+
 def test_shards_become_chunks(tmp_path: Path) -> None:
     array = zarr.create_array(tmp_path / "a.zarr", shape=DATA.shape, shards=(20, 20), chunks=(10, 10), dtype="i4")
     array[:] = DATA
@@ -125,7 +137,7 @@ def test_shards_become_chunks(tmp_path: Path) -> None:
     assert np.array_equal(values(target, ""), DATA)
 
 
-@pytest.mark.parametrize("rechunk", [{"depth": 3}, {"time": 0}, {"deep/t2m": (1,)}])
+@pytest.mark.parametrize("rechunk", [{"depth": 3}, {"time": 0}, {"time": -2}, {"deep/t2m": (1,)}, {"deep/t2m": (-2, 1)}])
 def test_what_cannot_be_rechunked(tmp_path: Path, rechunk: Any) -> None:
     with pytest.raises(ValueError, match="expected"):
         ipldstore.copy(fill(MemoryStore()), tmp_path / "x.car", rechunk=rechunk)

@@ -76,8 +76,8 @@ def copy(
         there or it ends in ``.zarr`` or ``.zip``; a repository of icechunk is ``icechunk:s3://bucket/prefix@branch``,
         or the path of its folder; all else is an address of :func:`ipldstore.open`
     :param target: likewise, but for icechunk: there it is the store of a session
-    :param rechunk: new lengths of chunks: by the name of a dimension a number, or by the path of an array a tuple. Such
-        arrays are decoded and encoded anew; all others are copied as bytes
+    :param rechunk: new lengths of chunks: by the name of a dimension a number, or by the path of an array a tuple; -1
+        is the whole axis. Such arrays are decoded and encoded anew; all others are copied as bytes
     :param dask: a ``distributed.Client``, or another executor with ``submit``, whose workers copy the chunks. Source
         and target must be reachable from them, the target a folder, a bucket, or zarr's
     :param overwrite: False refuses a target whose groups or arrays are others than those of the source that go there,

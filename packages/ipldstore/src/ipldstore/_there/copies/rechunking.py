@@ -18,6 +18,8 @@ from ipldstore._there.model import SourceArray, encode_json, parse_json
 
 _REGION_BYTES: Final = 64 << 20
 """Bytes of values that are in memory at a time, unless one new chunk has more."""
+_WHOLE: Final = -1
+"""In place of a length: one chunk along the axis, as xarray and dask have it."""
 
 
 class ArrayPlan(NamedTuple):
@@ -54,7 +56,7 @@ def plans(documents: Mapping[str, bytes], rechunk: Mapping[str, int | tuple[int,
 
     :param documents: the documents of the source by key
     :param rechunk: see :func:`ipldstore.copy`
-    :raises ValueError: if a name is neither a dimension nor an array, or a length is no positive number
+    :raises ValueError: if a name is neither a dimension nor an array, or a length is neither positive nor -1
     """
     found = Plans([], {})
     if not rechunk:
@@ -87,18 +89,35 @@ def _chunks_of(array: SourceArray, rechunk: Mapping[str, int | tuple[int, ...]],
     given = rechunk.get(array.path)
     if isinstance(given, tuple):
         unused.discard(array.path)
-        if len(given) != len(array.shape) or any(length < 1 for length in given):
-            raise ValueError(f"expected {len(array.shape)} positive lengths for {array.path!r}, found {given}")
-        return given
+        if len(given) != len(array.shape) or not all(map(_is_length, given)):
+            raise ValueError(
+                f"expected {len(array.shape)} positive lengths for {array.path!r}, or {_WHOLE} for whole axes, "
+                f"found {given}"
+            )
+        return tuple(map(_length_along, array.shape, given))
     lengths = []
-    for name, old in zip(array.dimensions, array.chunk_shape, strict=True):
+    for name, length, old in zip(array.dimensions, array.shape, array.chunk_shape, strict=True):
         new = rechunk.get(name) if name is not None else None
         if isinstance(new, int):
             unused.discard(str(name))
-            if new < 1:
-                raise ValueError(f"expected a positive length of chunks along {name!r}, found {new}")
-        lengths.append(new if isinstance(new, int) else old)
+            if not _is_length(new):
+                raise ValueError(
+                    f"expected a positive length of chunks along {name!r}, or {_WHOLE} for the whole axis, found {new}"
+                )
+        lengths.append(_length_along(length, new) if isinstance(new, int) else old)
     return tuple(lengths)
+
+
+def _is_length(given: int) -> bool:
+    return given > 0 or given == _WHOLE
+
+
+def _length_along(axis: int, given: int) -> int:
+    """Return the length of chunks along an axis.
+
+    :param axis: the length of the axis, which may be 0
+    """
+    return max(axis, 1) if given == _WHOLE else given
 
 
 def _with_chunks(array: SourceArray, chunks: tuple[int, ...]) -> dict[str, Any]:
