@@ -137,7 +137,9 @@ def test_shards_become_chunks(tmp_path: Path) -> None:
     assert np.array_equal(values(target, ""), DATA)
 
 
-@pytest.mark.parametrize("rechunk", [{"depth": 3}, {"time": 0}, {"time": -2}, {"deep/t2m": (1,)}, {"deep/t2m": (-2, 1)}])
+@pytest.mark.parametrize(
+    "rechunk", [{"depth": 3}, {"time": 0}, {"time": -2}, {"deep/t2m": (1,)}, {"deep/t2m": (-2, 1)}]
+)
 def test_what_cannot_be_rechunked(tmp_path: Path, rechunk: Any) -> None:
     with pytest.raises(ValueError, match="expected"):
         ipldstore.copy(fill(MemoryStore()), tmp_path / "x.car", rechunk=rechunk)
