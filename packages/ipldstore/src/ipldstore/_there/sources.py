@@ -25,10 +25,11 @@ from .keyed.server import zarr_on_server
 from .keyed.zip_file import MAGIC as ZIP_MAGIC
 from .keyed.zip_file import zarr_zip
 from .model import Source
+from .netcdf3 import header as netcdf3
+from .netcdf3.files import read as read_netcdf3
 
 AnySource = str | os.PathLike[str]
 
-_NETCDF3: Final = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
 _PARQUET_METADATA: Final = (".zmetadata", ".row_offset.parq")
 _HEAD_BYTES: Final = 8
 _JSON_HEAD_BYTES: Final = 1 << 20
@@ -114,8 +115,8 @@ class SourceReader:
             return self._hdf5(name, is_local=is_local)
         if is_local and (head.startswith(ZIP_MAGIC) or path.suffix.lower() == ".zip"):  # it may begin with a program
             return zarr_zip(name)
-        if head.startswith(_NETCDF3):
-            return self._parsed(name, _netcdf3_parser)
+        if head.startswith(netcdf3.SIGNATURES):
+            return read_netcdf3(name, self._hasher)
         if is_local and head.lstrip()[:1] == b"{":
             content = load_json(path.read_bytes())
             if content is not None:
@@ -201,14 +202,6 @@ def _is_parquet(path: Path) -> bool:
         return b'"record_size"' in (path / ".zmetadata").read_bytes()
     except OSError:
         return False
-
-
-def _netcdf3_parser() -> Any:
-    try:
-        from virtualizarr.parsers import NetCDF3Parser
-    except ImportError as error:
-        raise ImportError(manifests.MISSING) from error
-    return NetCDF3Parser()
 
 
 def warn_of_codecs(source: Source, *, chosen: bool) -> None:
