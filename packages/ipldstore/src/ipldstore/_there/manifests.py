@@ -33,7 +33,7 @@ def parse(name: str, parser: Any, registry: Any) -> Source:
         names = _Names({url: name})
         for path, node in _nodes(group):
             document = f"{path}/zarr.json" if path else "zarr.json"
-            source.documents[document] = _document(node.metadata)
+            source.documents[document] = document_of(node.metadata)
             if hasattr(node, "manifest"):
                 source.arrays[path] = _array(path, parse_json(source.documents[document]), node.manifest, names)
     source.files = list(names.numbers)
@@ -86,7 +86,8 @@ def _nodes(group: Any) -> Iterator[tuple[str, Any]]:
             todo.extend((f"{path}/{name}" if path else name, member) for name, member in below.items())
 
 
-def _document(metadata: Any) -> bytes:
+def document_of(metadata: Any) -> bytes:
+    """Return the document of the metadata of a group or an array of zarr."""
     from zarr.core.buffer import default_buffer_prototype
 
     found: bytes = metadata.to_buffer_dict(default_buffer_prototype())["zarr.json"].to_bytes()

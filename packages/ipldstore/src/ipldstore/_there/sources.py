@@ -17,6 +17,7 @@ from ipld_castore import RangeHasher
 
 from . import manifests
 from .hdf5 import files as hdf5
+from .hdf5.reasons import UnparsableError
 from .hdf5.series import Series
 from .keyed.bucket import zarr_bucket
 from .keyed.folder import is_zarr_folder, zarr_folder
@@ -84,6 +85,7 @@ class SourceReader:
         self._hasher = hasher
         self._options = storage_options or {}
         self._parser = parser
+        self._completing = hdf5.completing(parser) if hdf5.is_ours(parser) else None
         self._registry = registry
         self._series: Series | None = None
         self._lock = threading.Lock()
@@ -101,7 +103,7 @@ class SourceReader:
         if is_local and path.exists() and not (path.is_file() or path.is_dir()):  # opening a pipe would wait
             raise _unknown(name, "neither a file nor a folder")
         if self._parser is not None:
-            return self._parsed(name, lambda: self._parser)
+            return self._parsed(name, lambda: self._parser, self._completing)
         if is_local and path.is_dir():
             if _is_parquet(path):
                 return kerchunk_references(name, str(path.parent), name)
@@ -173,6 +175,8 @@ class SourceReader:
             raise
         except OSError as error:
             raise OSError(f"cannot read {name}: {error}") from error
+        except UnparsableError as error:
+            raise ValueError(f"cannot parse {name}: {error}") from error
         except Exception as error:  # whatever a parser trips over: of a thousand files the user wants to know which
             raise ValueError(f"cannot parse {name}: {type(error).__name__}: {error}") from error
         if complete is not None:

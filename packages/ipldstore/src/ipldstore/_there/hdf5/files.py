@@ -8,13 +8,15 @@ by filters that it never went through.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from ipldstore._there.manifests import MISSING
 from ipldstore._there.model import Source
 
-from . import texts
+from . import dimensions, reasons, texts
 
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 _USER_BLOCKS: Final = 12
@@ -34,7 +36,13 @@ def parser() -> Any:
     def parse(url: str, registry: Any) -> Any:
         with _opened(url, registry) as file:
             names = [name.rpartition("/")[2] for name, _ in texts.text_datasets(file)]
-        return HDFParser(reader_factory=_reader, drop_variables=names)(url, registry)
+        try:
+            return HDFParser(reader_factory=_reader, drop_variables=names)(url, registry)
+        except (ImportError, OSError):
+            raise
+        except Exception as error:  # whatever the parser trips over
+            with _opened(url, registry) as file:
+                raise reasons.explained(url, file, error) from error
 
     return parse
 
@@ -69,15 +77,44 @@ def has_user_block(path: str) -> bool:
     return False
 
 
-def complete(source: Source, url: str, registry: Any) -> None:
-    """Add the bytes of compact datasets to a source that the parser gave.
+def is_ours(parser: Any) -> bool:
+    """Return whether a parser that the user has chosen is that of HDF5, whose sources are completed too."""
+    try:
+        from virtualizarr.parsers import HDFParser
+    except ImportError:
+        return False
+    return isinstance(parser, HDFParser)
 
+
+def completing(parser: Any) -> Callable[[Source, str, Any], None]:
+    """Return what completes the sources of a parser of HDF5 that the user has chosen."""
+    dropped = frozenset(parser.drop_variables or ())
+    return partial(complete, group=parser.group or "/", dropped=dropped, with_texts=False)
+
+
+def complete(
+    source: Source,
+    url: str,
+    registry: Any,
+    group: str = "/",
+    dropped: frozenset[str] = frozenset(),
+    *,
+    with_texts: bool = True,
+) -> None:
+    """Add what the parser has left out to a source that it gave, and put its dimensions right.
+
+    :param group: the group that is the whole of the source
+    :param dropped: names that the parser was to leave out
+    :param with_texts: whether it has left out texts
     :raises ValueError: if chunks lie where no manifest can name them, or left out filters
     """
     import h5py  # type: ignore[import-untyped,unused-ignore]  # it has no types
 
-    with _opened(url, registry) as file:
-        _add_texts(source, file)
+    with _opened(url, registry) as opened:
+        file = opened[group]
+        if with_texts:
+            _add_texts(source, file)
+        dimensions.add_unwritten(source, url, file, dropped)
         number = h5py.h5o.get_info(file.id).fileno
         for name, array in source.arrays.items():
             dataset = file[name]
@@ -99,6 +136,7 @@ def complete(source: Source, url: str, registry: Any) -> None:
                 array.inlined[(0,) * dataset.ndim] = dataset[()].tobytes()
             if layout == h5py.h5d.CHUNKED and creation.get_nfilters():
                 _check_filters(source.name, name, dataset)
+        dimensions.name_axes(source, file)
 
 
 def _add_texts(source: Source, file: Any) -> None:

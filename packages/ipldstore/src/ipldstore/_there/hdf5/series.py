@@ -158,7 +158,8 @@ class Series:
         self._datasets: dict[bytes, _Dataset] | None = None
         with _File(path) as file:
             found = file.datasets()
-            if found is not None:  # else there are groups in groups: each file is parsed
+            # Else there are groups in groups, or variables with other names in the file: each file is parsed.
+            if found is not None and source.arrays.keys() <= set(map(os.fsdecode, found)):
                 self._datasets = {name: self._first(file, name, dataset) for name, dataset in found.items()}
 
     def _first(self, file: _File, name: bytes, dataset: Any) -> _Dataset:
@@ -194,8 +195,20 @@ class Series:
                     return None
                 if first.array is not None:
                     arrays[first.array.path] = _array(file, path, dataset, attributes, first)
+        if not _fits(arrays):
+            return None
         documents = {array.document: self._source.documents[array.document] for array in arrays.values()}
         return Source(path, [path], documents, arrays)
+
+
+def _fits(arrays: Mapping[str, SourceArray]) -> bool:
+    """Return whether each dimension has one length: else a part of a variable was never written."""
+    lengths: dict[str | None, int] = {}
+    return all(
+        name is None or lengths.setdefault(name, size) == size
+        for array in arrays.values()
+        for name, size in zip(array.dimensions, array.shape, strict=True)
+    )
 
 
 def _is_like(file: _File, dataset: Any, attributes: Mapping[str, _Attribute], first: _Dataset) -> bool:
