@@ -9,9 +9,10 @@ from typing import Any
 import ipldstore
 import numpy as np
 import pytest
+import zarr
 from hypothesis import given
 from hypothesis import strategies as st
-from ipldstore._there.netcdf3 import header
+from ipldstore._there.netcdf3 import files, header
 
 netCDF4: Any = pytest.importorskip("netCDF4")  # noqa: N816  # its name
 xr: Any = pytest.importorskip("xarray")
@@ -68,6 +69,21 @@ def test_records_of_the_only_variable_are_not_padded(tmp_path: Path, file_format
         file.createDimension("x", 3)
         file.createVariable("a", "i2", ("t", "x"))[:] = np.arange(12).reshape(4, 3)
     check(tmp_path / "x.nc", tmp_path / "x.car")
+
+
+@pytest.mark.parametrize(("shape", "chunks"), [((6, 5, 4), (3, 5, 4)), ((7, 5, 4), (1, 5, 4)), ((2, 35, 4), (1, 7, 4))])
+def test_a_large_variable_has_several_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], chunks: tuple[int, ...]
+) -> None:
+    """Whoever reads one value needs one chunk of it in memory."""
+    monkeypatch.setattr(files, "_CHUNK_BYTES", 300)
+    with netCDF4.Dataset(tmp_path / "x.nc", "w", format="NETCDF3_CLASSIC") as file:
+        for name, length in zip("zyx", shape, strict=True):
+            file.createDimension(name, length)
+        file.createVariable("a", "i4", tuple("zyx"))[:] = np.arange(np.prod(shape)).reshape(shape)
+    check(tmp_path / "x.nc", tmp_path / "x.car")
+    with ipldstore.open(tmp_path / "x.car") as store:
+        assert zarr.open_array(store, path="a", mode="r").chunks == chunks
 
 
 def test_records_are_counted_where_the_header_does_not(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import math
 import struct
 import warnings
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +23,8 @@ from . import header as headers
 _FIRST_BYTES: Final = 64 << 10
 _MAX_BYTES: Final = 64 << 20
 """Bytes of a header at most."""
+_CHUNK_BYTES: Final = 16 << 20
+"""Bytes of a chunk of a variable without records at most, if its axes can be divided so."""
 
 
 def read(name: str, hasher: RangeHasher) -> Source:
@@ -58,16 +62,44 @@ def _header(name: str, hasher: RangeHasher) -> headers.Header:
 
 
 def _ranges(variable: headers.Variable, record_size: int) -> Ranges:
-    axes = len(variable.shape)
     if not variable.size:
-        return Ranges.of(axes, [])
-    if not variable.has_records:
-        return Ranges.of(axes, [([0] * axes, 0, variable.begin, variable.size)])
-    numbers = np.arange(variable.shape[0], dtype=np.int64)
-    coordinates = np.zeros((len(numbers), axes), np.int64)
-    coordinates[:, 0] = numbers
-    offsets = variable.begin + numbers * record_size
-    return Ranges(coordinates, np.zeros_like(numbers), offsets, np.full_like(numbers, variable.size))
+        return Ranges.of(len(variable.shape), [])
+    chunks = _chunk_shape(variable)
+    grid = [length // own for length, own in zip(variable.shape, chunks, strict=True)]
+    size = variable.kind.itemsize * math.prod(chunks)
+    numbers = np.arange(math.prod(grid), dtype=np.int64)
+    coordinates = np.stack(np.unravel_index(numbers, grid), axis=1) if grid else np.zeros((1, 0), np.int64)
+    offsets = variable.begin + numbers * (record_size if variable.has_records else size)
+    return Ranges(coordinates, np.zeros_like(numbers), offsets, np.full_like(numbers, size))
+
+
+def _chunk_shape(variable: headers.Variable) -> tuple[int, ...]:
+    """Return the shape of the chunks of a variable: each is one range of the file.
+
+    A chunk is a record, or of a variable without records a part that all others are as long as, as zarr has no shorter
+    chunks at an edge.
+    """
+    chunks = [max(length, 1) for length in variable.shape]
+    if variable.has_records:
+        return 1, *chunks[1:]
+    for axis, length in enumerate(chunks):
+        most = _CHUNK_BYTES // (variable.kind.itemsize * math.prod(chunks[axis + 1 :]))
+        chunks[axis] = max((part for part in _divisors(length) if part <= most), default=1)
+        if most:  # else the axes behind it are divided too
+            break
+    return tuple(chunks)
+
+
+def _divisors(number: int) -> Iterator[int]:
+    """Yield all divisors of a number.
+
+    >>> sorted(_divisors(12))
+    [1, 2, 3, 4, 6, 12]
+    """
+    for part in range(1, math.isqrt(number) + 1):
+        if number % part == 0:
+            yield part
+            yield number // part
 
 
 def _document(variable: headers.Variable) -> bytes:
@@ -79,14 +111,13 @@ def _document(variable: headers.Variable) -> bytes:
     if given is not None and len(given) == 1 and isinstance(given, str) == (kind.kind == "S"):
         fill = given.encode() if isinstance(given, str) else given.astype(kind)[0]
         attributes["_FillValue"] = _encoded_fill(fill)
-    chunks = tuple(max(length, 1) for length in variable.shape)
     store = MemoryStore()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of texts, whose data type has no specification; zarr repeats it when it reads
         zarr.create_array(
             store,
             shape=variable.shape,
-            chunks=(1, *chunks[1:]) if variable.has_records else chunks,
+            chunks=_chunk_shape(variable),
             dtype=kind,
             fill_value=fill,
             serializer=BytesCodec(endian="big") if kind.itemsize > 1 else "auto",
