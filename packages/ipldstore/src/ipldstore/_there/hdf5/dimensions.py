@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ipldstore._there.manifests import document_of
+from ipldstore._there.manifests import array_of, document_of
 from ipldstore._there.model import Ranges, Source, SourceArray, encode_json, parse_json
 
 _NO_VARIABLE: Final = b"This is a netCDF dimension but not a netCDF variable"
@@ -31,12 +31,10 @@ def add_unwritten(source: Source, url: str, file: Any, dropped: frozenset[str]) 
 
     :param dropped: names of datasets and groups that it was to leave out
     """
-    from virtualizarr.parsers.hdf.hdf import _construct_manifest_array
-
     for path, dataset in _datasets(file):
         is_wanted = path not in source.arrays and dropped.isdisjoint(path.split("/"))
         if is_wanted and not dataset.attrs.get("NAME", b"").startswith(_NO_VARIABLE):
-            text = document_of(_construct_manifest_array(url, dataset, dataset.parent.name).metadata)
+            text = document_of(array_of(url, dataset).metadata)
             metadata = parse_json(text)
             array = SourceArray(path, metadata, metadata["attributes"], Ranges.of(dataset.ndim, []))
             source.documents[array.document], source.arrays[path] = text, array

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ipldstore._there.manifests import array_of
+
 
 class UnparsableError(ValueError):
     """A dataset or link of a file cannot be parsed; the text names it."""
@@ -35,14 +37,13 @@ def explained(url: str, file: Any, error: Exception) -> UnparsableError:
 def _problem(url: str, dataset: Any) -> str:
     """Return what of a dataset cannot be parsed; an empty text if it can be."""
     import h5py
-    from virtualizarr.parsers.hdf.hdf import _construct_manifest_array
 
     if dataset.shape is None:
         return "without a shape (a null dataspace)"
     if h5py.check_vlen_dtype(dataset.dtype) not in (None, str):
         return f"of sequences of variable length ({dataset.dtype.metadata})"
     try:
-        _construct_manifest_array(url, dataset, dataset.parent.name)
+        array_of(url, dataset)
     except Exception as error:  # noqa: BLE001  # whatever the parser trips over
         filters = ", ".join(sorted(dataset._filters))  # noqa: SLF001  # h5py has no public way to all of them
         return f"of type {dataset.dtype}{f' with the filters {filters}' if filters else ''} ({error})"
