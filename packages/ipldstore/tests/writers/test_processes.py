@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from ipldstore import ConflictError, IPLDStore, sessions
 from ..support.processes import FRESH
 from ..support.store_samples import contents, written, zarr
 from .workers import elsewhere
+from .workers.copies import Process
 
 BASE = {"zarr.json": b"{}", "a/c/0": b"zero"}
 
@@ -109,6 +112,35 @@ def test_a_worker_that_changes_what_the_coordinator_has_read(
     assert store["a/c/0"] == b"worker"
     store["a/c/0"] = b"coordinator"
     assert store["a/c/0"] == b"coordinator"
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("elsewhere_too", [False, True], ids=["coordinator", "copies"])
+def test_an_array_that_is_replaced_after_it_was_read(tmp_path: Path, zarr_format: int, elsewhere_too: bool) -> None:
+    """What was read of keys that were deleted together is of no account: nothing that follows depends on it."""
+    store = IPLDStore(FileSystemCAStore(tmp_path / "blocks", fsync=False))
+    made = partial(zarr.create_array, name="a", shape=(4,), chunks=(2,), dtype="i4", zarr_format=zarr_format)
+    made(store)[:] = 1
+    pickled = pickle.dumps(store)
+    here = Process("one").open(pickled) if elsewhere_too else store
+    other = Process("two").open(pickled)
+    zarr.open_array(other, path="a")[:] = 2
+    assert zarr.open_array(here, path="a")[:].tolist() == [2] * 4
+    if elsewhere_too:
+        del zarr.open_group(other)["a"]
+    made(here, overwrite=True)[:] = 3
+    zarr.open_array(store, path="a")[:]
+    if not elsewhere_too:
+        store.move("a", "b")
+        made(store)[:] = 4
+        zarr.open_array(store, path="a")[:]
+        store.graft("a", store.subtree("b"), overwrite=True)
+    store.freeze()
+    alone = IPLDStore()
+    made(alone)[:] = 3
+    if not elsewhere_too:
+        alone.graft("b", alone.subtree("a"))
+    assert store.freeze() == alone.freeze()
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])

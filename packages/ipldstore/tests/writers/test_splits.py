@@ -31,6 +31,7 @@ STEP = st.one_of(
     st.tuples(st.sampled_from(["lose note", "lose answer"]), st.integers(0, 4), KEY),
     st.tuples(st.just("read"), WRITERS, KEY),
     st.tuples(st.just("list"), WRITERS, st.none()),
+    st.tuples(st.just("delete below"), WRITERS, st.sampled_from(["a", "b/c", ""])),
     st.tuples(st.just("reopen"), st.integers(0, 4), st.none()),
     st.tuples(st.just("pickle"), st.none(), st.none()),
     st.tuples(st.just("freeze"), st.none(), st.none()),
@@ -73,6 +74,8 @@ class Program:
             self.forget_reads_of_the_coordinator()
         elif what == "reopen":
             self.copies.pop(writer, None)
+        elif what == "delete below":
+            return self._delete_below(writer, key)
         elif what == "list":
             assert contents_without_reading(self.of(writer)) == set(self.model)
         elif what == "read":
@@ -133,6 +136,23 @@ class Program:
         )
         self.history[key].append(after)
         return None
+
+    def _delete_below(self, writer: int, directory: str) -> str | None:
+        """Delete all keys there: each that is there as by itself, and what was read of them is of no account then."""
+        below = [key for key in KEYS if key.startswith(f"{directory}/" if directory else "")]
+        if writer < 0:
+            self.reads = {at: content for at, content in self.reads.items() if at[0] >= 0 or at[1] not in below}
+        stale = [key for key in below if key in self.model and self.take_read(writer, key) != self.model[key]]
+        self.of(writer)._data.delete_below(directory)
+        if writer < 0:
+            self.run("pickle", -1, "")
+        for key in [key for key in self.model if key.startswith(f"{directory}/" if directory else "")]:
+            if key in self.history:
+                self.history[key].append(None)
+            if key not in stale:
+                del self.model[key]
+        self.reads = {at: content for at, content in self.reads.items() if at[0] != writer or at[1] not in below}
+        return stale[0] if stale else None
 
     @staticmethod
     def _apply(store: IPLDStore, key: str, after: bytes | None) -> None:

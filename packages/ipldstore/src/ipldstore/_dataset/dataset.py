@@ -55,15 +55,12 @@ class Dataset:
         self.closed = False  # whether nothing may be changed any more
         self.token = uuid.uuid4().hex
         self.home = process_id()  # the process that has the dataset itself
-        self.sharing: Sharing | None = None
-        """How other processes write this dataset too; None where no copy was made."""
-        self.origin: pickling.Pickled | None = None
-        """The pickle that this copy was loaded from; pickling the copy gives it again."""
+        self.sharing: Sharing | None = None  # how other processes write this too; None where no copy was made
+        self.origin: pickling.Pickled | None = None  # what this copy was loaded from; pickling it gives that again
         self.base_commit: bytes | None = None  # in a repository: binary CID of the commit that the contents go on from
         self.head_name: str | None = None  # in a repository whose head is an IPNS name: the name of the node's key
         self.own_changes = 0  # how often this process has changed the contents
-        self.merged: dict[str, int] = {}
-        """By fork, the number of its last change that has been merged."""
+        self.merged: dict[str, int] = {}  # by fork, the number of its last change that has been merged
         processes.REGISTRY[self.token] = self  # at the end: a collection in another thread looks at it
         renew_after_fork(self.renew_locks)
 
@@ -258,11 +255,14 @@ class Dataset:
         self.check_home()
         self.catch_up()
         self.own_changes += 1
-        if self.sharing is not None and self.sharing.notes_changes:
-            for key in list(self.keys(f"{directory}/" if directory else "")):
-                self.sharing.record(self, key, None)
-            return
-        self.tree.drop_below(directory)
+        sharing, prefix = self.sharing, f"{directory}/" if directory else ""
+        if sharing is None or not sharing.notes_changes:
+            self.tree.drop_below(directory)
+        else:
+            for key in list(self.keys(prefix)):
+                sharing.record(self, key, None)
+        if sharing is not None:
+            sharing.forget_reads(prefix)
 
     # -- roots --
 
@@ -302,8 +302,7 @@ class Dataset:
 
     def _write_tree(self) -> bytes:
         """Write the nodes that have changed; returns the binary CID of the root."""
-        root = self.tree.root
-        if root is not None:
+        if (root := self.tree.root) is not None:
             return root
         if had_changes := self.tree.changed:
             self.check_home()

@@ -89,6 +89,7 @@ def graft(data: Dataset, path: str, root: bytes, *, overwrite: bool) -> None:
                 data.sharing.record(data, prefix + key, target)
     else:
         done = data.tree.graft(parts, node.map)
+    _forget_reads(data, parts)
     if not done:
         raise IPLDStoreError(f"{what}: expected no keys there, found some: move them first, or pass overwrite=True")
     data.own_changes += 1
@@ -117,6 +118,7 @@ def move(data: Dataset, old: str, new: str) -> None:
             data.sharing.record(data, key, None)
     else:
         done = data.tree.move(parts, new_parts)
+    _forget_reads(data, parts, new_parts)
     if not done:
         raise IPLDStoreError(
             f"moving {old!r} to {new!r}: expected no keys there, found some: delete or move them first"
@@ -125,6 +127,13 @@ def move(data: Dataset, old: str, new: str) -> None:
     reader = document_reader(data.castore, nodes_of(data.castore))
     for document, text in consolidated_anew(data.tree.snapshot(), reader, ["/".join(parts), "/".join(new_parts)]):
         data.write("/".join(document), text)
+
+
+def _forget_reads(data: Dataset, *paths: list[str]) -> None:
+    """Forget what keys below paths had: they have what was linked there, whatever it was."""
+    if (sharing := data.sharing) is not None:
+        for parts in paths:
+            sharing.forget_reads(_prefix(parts))
 
 
 def _has_keys(data: Dataset, parts: list[str]) -> bool:

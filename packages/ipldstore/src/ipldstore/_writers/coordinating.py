@@ -89,16 +89,16 @@ class CoordinatorSharing:
                 self._reads.forget(key)
             return taken
 
-    def forget_reads(self) -> None:
-        """Go on from another root: what was read of the one before does not matter."""
+    def forget_reads(self, prefix: str = "") -> None:
+        """See :meth:`Sharing.forget_reads`; where the dataset goes on from another root, this is all that was read."""
         with self._lock:
-            self._reads.clear()
+            self._reads.forget_all(prefix)
 
     def watch(self, watching: bool) -> None:
         """Take notes in before reading too, as copies have been made; or no more, as what is read has been frozen."""
         with self._lock:
             self.is_watching = watching
-            self._reads.clear()
+            self._reads.forget_all("")
 
     def publish(self, dataset: SharedDataset, write: Callable[[], bytes], on_conflict: OnConflict = "raise") -> bytes:
         """Take in, write the dataset, and have the session go on from its root; returns its binary CID.

@@ -185,6 +185,10 @@ class CopySharing:
         """See :meth:`Sharing.remember_read`."""
         self.writer.remember_read(self._reads, key, content)
 
+    def forget_reads(self, prefix: str) -> None:
+        """See :meth:`Sharing.forget_reads`."""
+        self.writer.forget_reads(prefix)
+
     def record(self, dataset: SharedDataset, key: str, content: Content) -> None:
         """See :meth:`Sharing.record`."""
 

@@ -60,6 +60,9 @@ class ForkSharing:
     def remember_read(self, key: str, content: Content) -> None:
         """Do nothing: a fork reads what it has when it writes. See :meth:`Sharing.remember_read`."""
 
+    def forget_reads(self, prefix: str) -> None:
+        """Do nothing, as :meth:`remember_read` does."""
+
     def record(self, dataset: SharedDataset, key: str, content: Content) -> None:
         """See :meth:`Sharing.record`."""
         with self._lock:

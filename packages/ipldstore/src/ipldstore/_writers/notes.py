@@ -203,9 +203,10 @@ class Reads:
         """Forget what a key had: it has been written."""
         self._reads.pop(key, None)
 
-    def clear(self) -> None:
-        """Forget what all keys had."""
-        self._reads.clear()
+    def forget_all(self, prefix: str) -> None:
+        """Forget what all keys had that begin with a prefix."""
+        for key in [key for key in self._reads if key.startswith(prefix)]:
+            del self._reads[key]
 
 
 class ReadsOfCopies:
@@ -228,3 +229,8 @@ class ReadsOfCopies:
         """Forget what a key had: it has been written."""
         for reads in self._all:
             reads.forget(key)
+
+    def forget_all(self, prefix: str) -> None:
+        """Forget what all keys had that begin with a prefix."""
+        for reads in self._all:
+            reads.forget_all(prefix)

@@ -85,6 +85,9 @@ class Sharing(Protocol):
     def remember_read(self, key: str, content: Content) -> None:
         """Keep what a key had when it was read: a write that follows may depend on it."""
 
+    def forget_reads(self, prefix: str) -> None:
+        """Forget what keys had that begin with a prefix: all of them were replaced, whatever they had."""
+
     def renew_locks(self) -> None:
         """Replace locks in the child of a fork, where a thread of the parent may hold them."""
 

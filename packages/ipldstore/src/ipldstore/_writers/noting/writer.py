@@ -48,8 +48,7 @@ class SessionWriter:
         self._begin()
         self._copies: LRU[bytes, SharedDataset] = LRU(_MAX_COPIES)
         """By the binary CID of the root that each began with; strong, as what a task wrote must outlive it."""
-        self._reads = ReadsOfCopies()
-        """What each copy here has read."""
+        self._reads = ReadsOfCopies()  # what each copy here has read
 
     def _begin(self) -> None:
         """Begin as a writer that has noted nothing."""
@@ -61,8 +60,7 @@ class SessionWriter:
         """By key the notes that have failed since its last change, as they are put again."""
         self._watching: list[set[str]] = []
         """The keys that were noted since each of the calls of :meth:`watch_own` began that run."""
-        self.noted = 0
-        """How many changes were noted."""
+        self.noted = 0  # how many changes were noted
 
     @property
     def lock(self) -> threading.RLock:
@@ -112,6 +110,11 @@ class SessionWriter:
         """Keep what a key had when a copy read it: what is written through the copy then may depend on it."""
         with self._lock:
             reads.remember(key, content)
+
+    def forget_reads(self, prefix: str) -> None:
+        """Forget what keys had that begin with a prefix: all of them have been replaced."""
+        with self._lock:
+            self._reads.forget_all(prefix)
 
     def record(
         self, copy: SharedDataset, reads: Reads, key: str, after: Content, noted: IsNew, is_current: Callable[[], bool]
