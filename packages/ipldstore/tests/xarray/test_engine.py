@@ -261,3 +261,18 @@ def test_consolidated_metadata_of_the_whole_serves_groups(groups: Path) -> None:
             xr.open_dataset(what, engine="ipldstore", **options).close()
             counts.append(len(server.requests))
     assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("consolidated", [True, False])
+def test_a_group_below_what_is_no_group(tmp_path: Path, consolidated: bool) -> None:
+    """A folder of datasets that was published whole: xarray looked for a group at its top."""
+    with ipldstore.open(tmp_path / "air.car", "x", fsync=False) as store:
+        example().to_zarr(store, consolidated=consolidated)
+    with ipldstore.open(tmp_path / "air.car") as store, ipldstore.open(tmp_path / "all.car", "x") as whole:
+        whole.mapping.update({f"HALO/x.zarr/{key}": store[key] for key in store})
+        whole.mapping["README.md"] = b"text"
+    own = {} if consolidated else {"consolidated": False}
+    for what, options in ((f"{tmp_path}/all.car#HALO/x.zarr", {}), (tmp_path / "all.car", {"group": "HALO/x.zarr"})):
+        with xr.open_dataset(what, engine="ipldstore", **own, **options) as found:
+            xr.testing.assert_identical(found.load(), example())
+            assert found.encoding["source"].startswith(str(tmp_path / "all.car"))

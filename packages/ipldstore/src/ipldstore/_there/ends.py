@@ -143,8 +143,10 @@ def _is_here(what: str | os.PathLike[str]) -> bool:
 
 
 def is_zarr(what: str | os.PathLike[str]) -> bool:
-    """Return whether a path or URL is that of zarr."""
+    """Return whether a path or URL is that of zarr, and not the address of a group such as ``air.car#x.zarr``."""
     text = os.fspath(what)
+    if _names_group(text):
+        return False
     if _ZARR_URL.fullmatch(text):
         return True
     if "://" in text:
@@ -155,7 +157,15 @@ def is_zarr(what: str | os.PathLike[str]) -> bool:
 def is_zip(what: str | os.PathLike[str]) -> bool:
     """Return whether a path is that of a zip file."""
     text = os.fspath(what)
-    return "://" not in text and Path(text).suffix.lower() == ".zip"
+    return "://" not in text and Path(text).suffix.lower() == ".zip" and not _names_group(text)
+
+
+def _names_group(text: str) -> bool:
+    """Return whether an address names a group of a dataset, whose name may end as that of zarr does."""
+    try:
+        return "#" in text and bool(parse(text).group)
+    except ValueError:
+        return False
 
 
 def _zarr_store(

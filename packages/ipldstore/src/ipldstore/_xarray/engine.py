@@ -20,9 +20,11 @@ from xarray.backends import ZarrBackendEntrypoint
 
 import ipldstore._public  # noqa: F401  # by which classes say where users import them from
 from ipldstore._dataset.castores import AnyCAStore
+from ipldstore._format import keys
 from ipldstore._io.open import open as open_store
 from ipldstore._repository.repository import Repository
 from ipldstore._repository.session import RepositorySession
+from ipldstore._store.group_store import GroupStore
 from ipldstore._store.ipld_store import IPLDStore
 
 from .source import ROOT, SOURCE, is_dataset, shown, whole_of
@@ -187,6 +189,8 @@ class _Opened:
         :raises ValueError: if opening fails as an array is there
         """
         path = self._below(group)
+        if path is not None and not any(name in self.store for name in (keys.ZARR_JSON, keys.ZGROUP)):
+            self.store, path = GroupStore.of(self.store, path), None  # xarray looks at the top, as in "ipfs add -r ."
         try:
             yield path
         except AttributeError as error:  # zarr's array has no members

@@ -11,7 +11,7 @@ import pytest
 import zarr
 from ipldstore import IPLDStore
 from ipldstore._there.copies.listing import keys_of
-from ipldstore._there.ends import End
+from ipldstore._there.ends import End, is_zarr
 from zarr.core.sync import sync
 from zarr.storage import LocalStore
 
@@ -73,3 +73,15 @@ def test_what_a_killed_writer_left_is_no_chunk(source: Path, tmp_path: Path) -> 
     (source / left).unlink()
     ipldstore.copy(source, tmp_path / "b.zarr")
     assert contents(tmp_path / "b.zarr") == contents(source)
+
+
+@pytest.mark.parametrize("name", ["x.zarr", "x.zip"])
+def test_a_group_may_be_called_as_zarr_is(source: Path, tmp_path: Path, name: str) -> None:
+    """The address of such a group was taken for a path of zarr, and a copy to it became a folder of that name."""
+    group = f"{tmp_path}/a.car#deep/{name}"
+    ipldstore.copy(source, group)
+    assert ipldstore.copy(group, tmp_path / "b.car") == ipldstore.copy(source, IPLDStore())
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"a.zarr"}
+    assert is_zarr("s3://bucket/x#1.zarr") is False
+    ipldstore.copy(source, tmp_path / "a#b.zarr")  # there is no a
+    assert contents(tmp_path / "a#b.zarr") == contents(source)
