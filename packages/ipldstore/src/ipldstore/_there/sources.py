@@ -85,7 +85,7 @@ class SourceReader:
         self._hasher = hasher
         self._options = storage_options or {}
         self._parser = parser
-        self._completing = hdf5.completing(parser) if hdf5.is_ours(parser) else None
+        self._completing = hdf5.completing(parser) if parser is not None and hdf5.is_ours(parser) else None
         self._registry = registry
         self._series: Series | None = None
         self._lock = threading.Lock()

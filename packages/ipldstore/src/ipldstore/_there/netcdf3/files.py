@@ -7,7 +7,8 @@ import math
 import struct
 import warnings
 from collections.abc import Iterator
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, Literal
 
 import numpy as np
 import zarr
@@ -111,20 +112,39 @@ def _document(variable: headers.Variable) -> bytes:
     if given is not None and len(given) == 1 and isinstance(given, str) == (kind.kind == "S"):
         fill = given.encode() if isinstance(given, str) else given.astype(kind)[0]
         attributes["_FillValue"] = _encoded_fill(fill)
+    order = "big" if kind.itemsize > 1 else None
+    text = encode_json(attributes)
+    return _made(variable.shape, _chunk_shape(variable), kind, fill, order, variable.dimensions, text)
+
+
+@lru_cache(1024)  # files of a series have the same variables, and zarr takes milliseconds for each
+def _made(
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    kind: np.dtype[Any],
+    fill: Any,
+    order: Literal["big"] | None,
+    dimensions: tuple[str, ...],
+    attributes: bytes,
+) -> bytes:
+    """Return the metadata that zarr makes of an array.
+
+    :param attributes: as JSON
+    """
     store = MemoryStore()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of texts, whose data type has no specification; zarr repeats it when it reads
         zarr.create_array(
             store,
-            shape=variable.shape,
-            chunks=_chunk_shape(variable),
+            shape=shape,
+            chunks=chunks,
             dtype=kind,
             fill_value=fill,
-            serializer=BytesCodec(endian="big") if kind.itemsize > 1 else "auto",
+            serializer="auto" if order is None else BytesCodec(endian=order),
             filters=None,
             compressors=None,
-            dimension_names=variable.dimensions,
-            attributes=attributes,
+            dimension_names=dimensions,
+            attributes=parse_json(attributes),
         )
     found: bytes = store._store_dict[keys.ZARR_JSON].to_bytes()  # noqa: SLF001  # its contents
     return found
