@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from importlib.metadata import version
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +24,7 @@ from ipld_castore.concurrency import ForkLocal
 from .address import Address
 from .deadline import watch_pool
 from .errors import TransportError, transport_error
+from .logs import query_hidden
 from .response import Response
 
 _POOL_SIZE: Final = 64
@@ -76,6 +78,7 @@ class HTTPClient:
         body: Iterable[bytes] | None = None,
         timeout: float | None = None,
         until_close: bool = False,
+        has_secret_query: bool = False,
     ) -> Response:
         """Send a request and return the response, its body still to be read.
 
@@ -84,6 +87,7 @@ class HTTPClient:
         :param timeout: the seconds that the server may be silent, by default those of the client
         :param until_close: whether a body of unknown length comes in one piece that ends with the connection, as in
             HTTP/1.0. Nothing tells whether it was broken off: the caller verifies it
+        :param has_secret_query: whether no log is to have the query of ``path``
         :raises TransportError: if there is no response
         """
         wait = self.timeout if timeout is None else timeout
@@ -91,18 +95,19 @@ class HTTPClient:
         route = self._route(address, until_close=until_close)
         host = {"Host": address.netloc} if until_close else {}  # which HTTP/1.0 has not of itself
         try:
-            response = route.pool.urlopen(
-                method,
-                route.prefix + path,
-                body=body,
-                headers={**_HEADERS, **route.headers, **authorization, **host, **headers},
-                redirect=False,
-                retries=False,
-                assert_same_host=False,  # a proxy is asked for the whole URL
-                preload_content=False,
-                decode_content=False,
-                timeout=Timeout(connect=min(self.timeout, _CONNECT_SECONDS), read=wait),
-            )
+            with query_hidden() if has_secret_query else nullcontext():
+                response = route.pool.urlopen(
+                    method,
+                    route.prefix + path,
+                    body=body,
+                    headers={**_HEADERS, **route.headers, **authorization, **host, **headers},
+                    redirect=False,
+                    retries=False,
+                    assert_same_host=False,  # a proxy is asked for the whole URL
+                    preload_content=False,
+                    decode_content=False,
+                    timeout=Timeout(connect=min(self.timeout, _CONNECT_SECONDS), read=wait),
+                )
         except HTTPError as error:
             raise transport_error(error, wait) from error
         return Response(response, wait)

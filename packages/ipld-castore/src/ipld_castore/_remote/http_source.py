@@ -142,11 +142,11 @@ class HTTPRangeSource(VersionedSource):
     def _follow(self, headers: dict[str, str]) -> Response:
         """Send a request and follow its redirects; the next request begins where they have led to."""
         place = self._place
-        response = self._client.request("GET", place.address, place.target, headers)
+        response = self._send(place, headers)
         if place is not self._url and response.status in _EXPIRED:
             response.close()
             place = self._url
-            response = self._client.request("GET", place.address, place.target, headers)
+            response = self._send(place, headers)
         for _ in range(_MAX_REDIRECTS):
             if response.status not in _REDIRECTS:
                 self._place = place
@@ -158,12 +158,16 @@ class HTTPRangeSource(VersionedSource):
                 raise self._error(f"HTTP {response.status}, a redirect that is not followed: {error}") from None
             if self._check_redirect is not None:
                 self._check_redirect(place)
-            response = self._client.request("GET", place.address, place.target, headers)
+            response = self._send(place, headers)
         if response.status in _REDIRECTS:
             response.close()
             raise self._error(f"it redirects more than {_MAX_REDIRECTS} times")
         self._place = place
         return response
+
+    def _send(self, place: FileURL, headers: dict[str, str]) -> Response:
+        has_query = bool(place.query)  # which may be a signature
+        return self._client.request("GET", place.address, place.target, headers, has_secret_query=has_query)
 
     def _refusal(self, response: Response) -> Exception:
         """Return the error for an answer that has no range."""
