@@ -59,6 +59,17 @@ def groups(file: Any) -> None:
     group.createGroup("h").createVariable("b", "f4", ("y", "grid"))[:] = 2
 
 
+def texts_in_groups(file: Any) -> None:
+    file.createDimension("x", 2)
+    file.title = "top"
+    for path in ("g", "g/h", "i"):
+        group = file.createGroup(path)
+        group.note = path
+        text = group.createVariable(f"text_{path[-1]}", str, ("x",))
+        text.number, text[:] = 1, np.array(["a", "é"], object)
+        group.createVariable("a", "f4", ("x",))[:] = 1
+
+
 def coordinate_with_two_axes(file: Any) -> None:
     file.createDimension("x", 3)
     file.createDimension("y", 2)
@@ -74,7 +85,16 @@ def no_coordinate(file: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "fill", [partly_written, no_records, coordinate_unwritten, groups, coordinate_with_two_axes, no_coordinate]
+    "fill",
+    [
+        partly_written,
+        no_records,
+        coordinate_unwritten,
+        groups,
+        texts_in_groups,
+        coordinate_with_two_axes,
+        no_coordinate,
+    ],
 )
 def test_variables_and_dimensions(tmp_path: Path, fill: Callable[[Any], None]) -> None:
     with netCDF4.Dataset(tmp_path / "x.nc", "w") as file:
@@ -183,3 +203,13 @@ def test_a_group_in_itself_is_an_error(tmp_path: Path) -> None:
         file.create_group("g")["loop"] = file["/"]
     with pytest.raises(ValueError, match=r"cannot parse .*x\.h5: expected groups that end"):
         ipldstore.reference(tmp_path / "x.h5", tmp_path / "x.car")
+
+
+def test_attributes_of_other_kinds_with_the_names_of_netcdf(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for name, value in {"a": 5, "b": "text"}.items():
+            file[name] = np.zeros(0)
+            file[name].attrs["NAME"] = file[name].attrs["_Netcdf4Dimid"] = value
+    ipldstore.reference(tmp_path / "x.h5", tmp_path / "x.car")
+    with xr.open_dataset(tmp_path / "x.car", engine="ipldstore", consolidated=False) as found:
+        assert found["a"].shape == found["b"].shape == (0,)

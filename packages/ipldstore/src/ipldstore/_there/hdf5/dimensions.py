@@ -33,17 +33,26 @@ def add_unwritten(source: Source, url: str, file: Any, dropped: frozenset[str]) 
     """
     for path, dataset in _datasets(file):
         is_wanted = path not in source.arrays and dropped.isdisjoint(path.split("/"))
-        if is_wanted and not dataset.attrs.get("NAME", b"").startswith(_NO_VARIABLE):
+        if is_wanted and not _is_dimension_alone(dataset):
             text = document_of(array_of(url, dataset).metadata)
             metadata = parse_json(text)
             array = SourceArray(path, metadata, metadata["attributes"], Ranges.of(dataset.ndim, []))
             source.documents[array.document], source.arrays[path] = text, array
 
 
+def _is_dimension_alone(dataset: Any) -> bool:
+    name = dataset.attrs.get("NAME")
+    return isinstance(name, bytes) and name.startswith(_NO_VARIABLE)
+
+
 def name_axes(source: Source, file: Any) -> None:
     """Give axes the names and lengths of their dimensions, and arrays the names of their variables."""
     number = "_Netcdf4Dimid"
-    numbers = {int(dataset.attrs[number]): path for path, dataset in _datasets(file) if number in dataset.attrs}
+    numbers = {
+        found.item(): path
+        for path, dataset in _datasets(file)
+        if isinstance(found := dataset.attrs.get(number), np.integer)
+    }
     datasets = {path: file[path] for path in source.arrays}
     scales = {path: _scales(path, dataset, numbers) for path, dataset in datasets.items()}
     lengths: dict[str, int] = defaultdict(int)

@@ -29,15 +29,29 @@ def parser() -> Any:
     :raises ImportError: if VirtualiZarr is not installed
     """
     try:
+        from virtualizarr.manifests import ManifestGroup, ManifestStore
         from virtualizarr.parsers import HDFParser
     except ImportError as error:
         raise ImportError(MISSING) from error
 
     def parse(url: str, registry: Any) -> Any:
         with _opened(url, registry) as file:
-            names = [name.rpartition("/")[2] for name, _ in texts.text_datasets(file)]
+            names = [path for path, _ in texts.text_datasets(file)]
+            groups = _groups_of(file) if any("/" in path for path in names) else {"": []}
         try:
-            return HDFParser(reader_factory=_reader, drop_variables=names)(url, registry)
+            made: dict[str, Any] = {}
+            for group, below in reversed(groups.items()):
+                left_out = [name.rpartition("/")[2] for name in names if len(groups) == 1 or _above(name) == group]
+                own = HDFParser(group=group or None, reader_factory=_reader, drop_variables=[*left_out, *below])
+                found = own(url, registry)
+                if not below:
+                    made[group] = found
+                    continue
+                node = found._group  # noqa: SLF001  # as manifests.parse reads it
+                members = {name: made.pop(f"{group}/{name}".lstrip("/"))._group for name in below}  # noqa: SLF001  # same
+                whole = ManifestGroup(arrays=node.arrays, groups=members, attributes=node.metadata.attributes)
+                made[group] = ManifestStore(registry=registry, group=whole)
+            return made[""]
         except (ImportError, OSError):
             raise
         except Exception as error:  # whatever the parser trips over
@@ -45,6 +59,25 @@ def parser() -> Any:
                 raise reasons.explained(url, file, error) from error
 
     return parse
+
+
+def _groups_of(file: Any) -> dict[str, list[str]]:
+    """Return the names of the groups in each group, by its path: the parser leaves out names at its top alone."""
+    import h5py  # type: ignore[import-untyped,unused-ignore]  # it has no types
+
+    found: dict[str, list[str]] = {"": []}
+
+    def note(path: str, item: Any) -> None:
+        if isinstance(item, h5py.Group):
+            found[path] = []
+            found[_above(path)].append(path.rpartition("/")[2])
+
+    file.visititems(note)
+    return found
+
+
+def _above(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _reader(store: Any, path: str) -> Any:

@@ -6,6 +6,8 @@ from typing import Any
 
 from ipldstore._there.manifests import array_of
 
+from .texts import is_text
+
 
 class UnparsableError(ValueError):
     """A dataset or link of a file cannot be parsed; the text names it."""
@@ -23,7 +25,8 @@ def explained(url: str, file: Any, error: Exception) -> UnparsableError:
     def check(path: str, item: Any) -> str | None:
         if isinstance(item, h5py.Group):
             return next((f"{path}/{name}".lstrip("/") for name in item if item.get(name) is None), None)
-        return path if isinstance(item, h5py.Dataset) and _problem(url, item) else None
+        is_parsed = isinstance(item, h5py.Dataset) and not is_text(item.id)
+        return path if is_parsed and _problem(url, item) else None
 
     found = check("", file) or file.visititems(check)
     if found is None:

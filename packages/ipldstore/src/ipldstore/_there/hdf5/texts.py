@@ -67,7 +67,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     if isinstance(value, np.generic | np.ndarray):
-        return _plain_list(value.tolist())
+        return _plain_list(value.item() if value.size == 1 else value.tolist())  # netCDF-4 keeps one number as a list
     return value
 
 
