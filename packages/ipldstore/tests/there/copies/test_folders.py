@@ -85,3 +85,8 @@ def test_a_group_may_be_called_as_zarr_is(source: Path, tmp_path: Path, name: st
     assert is_zarr("s3://bucket/x#1.zarr") is False
     ipldstore.copy(source, tmp_path / "a#b.zarr")  # there is no a
     assert contents(tmp_path / "a#b.zarr") == contents(source)
+
+
+def test_one_length_for_an_array_is_an_error_that_says_so(source: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected 2 lengths for the array 'deep/t2m', one for each axis.*found 4"):
+        ipldstore.copy(source, IPLDStore(), rechunk={"deep/t2m": 4})

@@ -63,12 +63,18 @@ def plans(documents: Mapping[str, bytes], rechunk: Mapping[str, int | tuple[int,
         return found
     rechunk = {name: _lengths(name, value) for name, value in rechunk.items()}
     unused = set(rechunk)
-    for array in source_of("the source", documents.items()).arrays.values():
+    arrays = source_of("the source", documents.items()).arrays
+    for array in arrays.values():
         chunks = _chunks_of(array, rechunk, unused)
         if chunks != array.chunk_shape:
             found.arrays.append(ArrayPlan(array.path, chunks))
             found.documents[array.document] = encode_json(_with_chunks(array, chunks))
     found.documents.update(_consolidated(documents, found.documents))
+    for name in sorted(unused & arrays.keys()):
+        raise ValueError(
+            f"expected {len(arrays[name].shape)} lengths for the array {name!r}, one for each axis, as no dimension has "
+            f"that name; found {rechunk[name]}"
+        )
     if unused:
         raise ValueError(f"expected names of dimensions or paths of arrays to rechunk, found {sorted(unused)}")
     return found
