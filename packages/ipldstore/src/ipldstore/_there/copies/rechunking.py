@@ -72,8 +72,8 @@ def plans(documents: Mapping[str, bytes], rechunk: Mapping[str, int | tuple[int,
     found.documents.update(_consolidated(documents, found.documents))
     for name in sorted(unused & arrays.keys()):
         raise ValueError(
-            f"expected {len(arrays[name].shape)} lengths for the array {name!r}, one for each axis, as no dimension has "
-            f"that name; found {rechunk[name]}"
+            f"expected {len(arrays[name].shape)} lengths for the array {name!r}, one for each axis, as no dimension "
+            f"has that name; found {rechunk[name]}"
         )
     if unused:
         raise ValueError(f"expected names of dimensions or paths of arrays to rechunk, found {sorted(unused)}")
