@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ipld_car import cids, hashes
+from ipld_car import cids, dagcbor, hashes
 from ipldstore import ConflictError
 from ipldstore._writers.chain import Conflict
 from ipldstore._writers.looking import Look
@@ -69,6 +69,17 @@ def test_a_race_names_key_contents_and_writers_and_changes_nothing() -> None:
     assert resolve_notes(notes, NOTHING.get, "first").changes == {"a/0": x, "a/1": y}
     assert resolve_notes(notes, NOTHING.get, choices={"a/0": "bb"}).changes == {"a/0": y, "a/1": y}
     assert resolve_notes(notes, NOTHING.get, lambda conflict: conflict.ends["bb"]).positions == {"aa": 1, "bb": 2}
+
+
+def test_a_race_over_a_document_names_cids_of_both() -> None:
+    """A document may be in the node above it, with no block of its own: its CID tells it from others all the same."""
+    one, other = ({"attributes": {"title": title}, "node_type": "group", "zarr_format": 3} for title in "xy")
+    notes = [("aa", Note(1, "zarr.json", None, one, False, 1)), ("bb", Note(1, "zarr.json", None, other, False, 1))]
+    with pytest.raises(ConflictError) as caught:
+        resolve_notes(notes, NOTHING.get)
+    for document in (one, other):
+        digest = hashes.digest_of(cids.SHA2_256, dagcbor.encode(document))
+        assert cids.to_text(cids.make(cids.DAG_CBOR, digest)) in str(caught.value)
 
 
 def test_a_conflict_counts_when_two_looks_have_found_it() -> None:

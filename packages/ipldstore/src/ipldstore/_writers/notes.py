@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 from weakref import WeakSet
 
-from ipld_car import CarError, cids, dagcbor
+from ipld_car import CarError, cids, dagcbor, hashes
 
 from ipldstore._format import documents, keys
 from ipldstore.errors import NodeError
@@ -174,10 +174,12 @@ def _content_problem(key: str, content: object) -> str | None:
 
 
 def describe(content: Content) -> str:
-    """Return a content in words, for messages."""
+    """Return a content in words, for messages; a document by the CID of its block, which tells it from others."""
     if content is None:
         return "nothing"
-    return cids.to_text(content) if isinstance(content, bytes) else "a document"
+    if isinstance(content, bytes):
+        return cids.to_text(content)
+    return f"the document {cids.to_text(cids.make(cids.DAG_CBOR, hashes.sha2_256(dagcbor.encode_node(content))))}"
 
 
 class Reads:
