@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,34 @@ def test_records_of_the_only_variable_are_not_padded(tmp_path: Path, file_format
         file.createDimension("x", 3)
         file.createVariable("a", "i2", ("t", "x"))[:] = np.arange(12).reshape(4, 3)
     check(tmp_path / "x.nc", tmp_path / "x.car")
+
+
+@pytest.mark.filterwarnings("ignore:The data type")  # zarr's own, of texts
+@pytest.mark.parametrize(
+    ("kind", "fill"),
+    [
+        *[(kind, 7) for kind in ("S1", "i1", ">i2", ">i4", "u1", ">u8", ">f4", ">f8")],
+        *[(kind, fill) for kind in (">f4", ">f8") for fill in (np.nan, np.inf, -np.inf, 0.1, -0.0)],
+    ],
+)
+def test_metadata_are_those_that_zarr_makes(tmp_path: Path, kind: str, fill: float) -> None:
+    given: Any = "x" if kind == "S1" else np.array([fill], kind)
+    attributes = {"_FillValue": given, "units": "K"}
+    found = files._document(header.Variable("a", ("t", "x"), (4, 3), True, attributes, np.dtype(kind), 80))
+    zarr.create_array(
+        tmp_path / "a.zarr",
+        shape=(4, 3),
+        chunks=(1, 3),
+        dtype=kind,
+        fill_value=given.encode() if isinstance(given, str) else given[0],
+        serializer=zarr.codecs.BytesCodec(endian="big") if np.dtype(kind).itemsize > 1 else "auto",
+        filters=None,
+        compressors=None,
+        dimension_names=("t", "x"),
+        attributes=found["attributes"],
+    )
+    expected = json.loads((tmp_path / "a.zarr/zarr.json").read_text())
+    assert json.dumps(found, sort_keys=True) == json.dumps(expected, sort_keys=True)
 
 
 @pytest.mark.parametrize(("shape", "chunks"), [((6, 5, 4), (3, 5, 4)), ((7, 5, 4), (1, 5, 4)), ((2, 35, 4), (1, 7, 4))])

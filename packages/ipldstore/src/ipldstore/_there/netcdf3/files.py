@@ -5,19 +5,14 @@ from __future__ import annotations
 import base64
 import math
 import struct
-import warnings
 from collections.abc import Iterator
-from functools import lru_cache
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
-import zarr
 from ipld_castore import RangeHasher
-from zarr.codecs import BytesCodec
-from zarr.storage import MemoryStore
 
 from ipldstore._format import keys
-from ipldstore._there.model import Ranges, Source, SourceArray, encode_json, parse_json
+from ipldstore._there.model import Ranges, Source, SourceArray, encode_json
 
 from . import header as headers
 
@@ -26,6 +21,9 @@ _MAX_BYTES: Final = 64 << 20
 """Bytes of a header at most."""
 _CHUNK_BYTES: Final = 16 << 20
 """Bytes of a chunk of a variable without records at most, if its axes can be divided so."""
+_TEXT: Final = {"name": "null_terminated_bytes", "configuration": {"length_bytes": 1}}
+_BYTES: Final = {"name": "bytes"}
+_BIG_ENDIAN: Final = {"name": "bytes", "configuration": {"endian": "big"}}
 
 
 def read(name: str, hasher: RangeHasher) -> Source:
@@ -40,9 +38,8 @@ def read(name: str, hasher: RangeHasher) -> Source:
     for variable in header.variables:
         if "/" in variable.name or variable.name in source.arrays:
             raise ValueError(f"expected names of variables without '/', each once; found {variable.name!r} in {name}")
-        text = _document(variable)
-        metadata = parse_json(text)
-        source.documents[f"{variable.name}/{keys.ZARR_JSON}"] = text
+        metadata = _document(variable)
+        source.documents[f"{variable.name}/{keys.ZARR_JSON}"] = encode_json(metadata)
         ranges = _ranges(variable, header.record_size)
         source.arrays[variable.name] = SourceArray(variable.name, metadata, metadata["attributes"], ranges)
     return source
@@ -103,51 +100,40 @@ def _divisors(number: int) -> Iterator[int]:
             yield number // part
 
 
-def _document(variable: headers.Variable) -> bytes:
-    """Return the metadata of the array of a variable."""
-    kind, own = variable.kind, dict(variable.attributes)
-    attributes = {key: _plain(value) for key, value in own.items() if key != "_FillValue"}
+def _document(variable: headers.Variable) -> dict[str, Any]:
+    """Return the metadata of the array of a variable, as zarr of format 3 has it.
+
+    zarr would make the same, in milliseconds for each file of a series, and with warnings of texts, which no thread can
+    hold back for itself.
+    """
+    kind = variable.kind
+    attributes = {key: _plain(value) for key, value in variable.attributes.items() if key != "_FillValue"}
     fill: Any = b"" if kind.kind == "S" else kind.type(0)
-    given = own.get("_FillValue")
+    given = variable.attributes.get("_FillValue")
     if given is not None and len(given) == 1 and isinstance(given, str) == (kind.kind == "S"):
         fill = given.encode() if isinstance(given, str) else given.astype(kind)[0]
         attributes["_FillValue"] = _encoded_fill(fill)
-    order = "big" if kind.itemsize > 1 else None
-    text = encode_json(attributes)
-    return _made(variable.shape, _chunk_shape(variable), kind, fill, order, variable.dimensions, text)
+    is_text = kind.kind == "S"
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(variable.shape),
+        "data_type": _TEXT if is_text else kind.newbyteorder("=").name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(_chunk_shape(variable))}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": base64.b64encode(fill).decode() if is_text else _json_number(fill.item()),
+        "codecs": [_BYTES if kind.itemsize == 1 else _BIG_ENDIAN],
+        "attributes": attributes,
+        "dimension_names": list(variable.dimensions),
+        "storage_transformers": [],
+    }
 
 
-@lru_cache(1024)  # files of a series have the same variables, and zarr takes milliseconds for each
-def _made(
-    shape: tuple[int, ...],
-    chunks: tuple[int, ...],
-    kind: np.dtype[Any],
-    fill: Any,
-    order: Literal["big"] | None,
-    dimensions: tuple[str, ...],
-    attributes: bytes,
-) -> bytes:
-    """Return the metadata that zarr makes of an array.
-
-    :param attributes: as JSON
-    """
-    store = MemoryStore()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of texts, whose data type has no specification; zarr repeats it when it reads
-        zarr.create_array(
-            store,
-            shape=shape,
-            chunks=chunks,
-            dtype=kind,
-            fill_value=fill,
-            serializer="auto" if order is None else BytesCodec(endian=order),
-            filters=None,
-            compressors=None,
-            dimension_names=dimensions,
-            attributes=parse_json(attributes),
-        )
-    found: bytes = store._store_dict[keys.ZARR_JSON].to_bytes()  # noqa: SLF001  # its contents
-    return found
+def _json_number(value: float) -> float | str:
+    """Return a fill value as zarr has it in JSON, which has no name for some floats."""
+    if math.isnan(value):
+        return "NaN"
+    return value if math.isfinite(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def _encoded_fill(value: Any) -> str | int:
