@@ -205,6 +205,16 @@ def test_a_group_in_itself_is_an_error(tmp_path: Path) -> None:
         ipldstore.reference(tmp_path / "x.h5", tmp_path / "x.car")
 
 
+def test_a_group_in_itself_can_be_left_out(tmp_path: Path) -> None:
+    """What completes the source of a parser goes no further than the parser: it would not end here."""
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["a"], file["loop"] = np.ones(2), file["/"]
+    parser = virtualizarr.parsers.HDFParser(drop_variables=["loop"])
+    ipldstore.reference(tmp_path / "x.h5", tmp_path / "x.car", parser=parser)
+    with xr.open_dataset(tmp_path / "x.car", engine="ipldstore", consolidated=False) as found:
+        assert set(found) == {"a"}
+
+
 def test_attributes_of_other_kinds_with_the_names_of_netcdf(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         for name, value in {"a": 5, "b": "text"}.items():

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ipldstore._format import keys
 from ipldstore._there.manifests import array_of, document_of
 from ipldstore._there.model import Ranges, Source, SourceArray, encode_json, parse_json
 
@@ -31,7 +32,7 @@ def add_unwritten(source: Source, url: str, file: Any, dropped: frozenset[str]) 
 
     :param dropped: names of datasets and groups that it was to leave out
     """
-    for path, dataset in _datasets(file):
+    for path, dataset in _datasets(source, file):
         is_wanted = path not in source.arrays and dropped.isdisjoint(path.split("/"))
         if is_wanted and not _is_dimension_alone(dataset):
             text = document_of(array_of(url, dataset).metadata)
@@ -50,7 +51,7 @@ def name_axes(source: Source, file: Any) -> None:
     number = "_Netcdf4Dimid"
     numbers = {
         found.item(): path
-        for path, dataset in _datasets(file)
+        for path, dataset in _datasets(source, file)
         if isinstance(found := dataset.attrs.get(number), np.integer)
     }
     datasets = {path: file[path] for path in source.arrays}
@@ -85,7 +86,8 @@ def _change(source: Source, array: SourceArray, new: dict[str, Any]) -> None:
     source.arrays[path] = changed
 
 
-def _datasets(file: Any) -> Iterator[tuple[str, Any]]:
+def _datasets(source: Source, file: Any) -> Iterator[tuple[str, Any]]:
+    """Yield path and dataset of all datasets in the groups of a source: a file may have one that holds itself."""
     import h5py  # type: ignore[import-untyped,unused-ignore]  # it has no types
 
     todo = [("", file)]
@@ -95,7 +97,7 @@ def _datasets(file: Any) -> Iterator[tuple[str, Any]]:
             item, below = group[name], f"{path}/{name}".lstrip("/")
             if isinstance(item, h5py.Dataset):
                 yield below, item
-            elif isinstance(item, h5py.Group):
+            elif isinstance(item, h5py.Group) and f"{below}/{keys.ZARR_JSON}" in source.documents:
                 todo.append((below, item))
 
 
